@@ -1,0 +1,223 @@
+//! One fact from LiveKit, and where it stands in the log.
+//!
+//! Nothing here does I/O or reads a clock: an event is what its bytes say, and the fold over events
+//! has to come out the same on every machine, at every time.
+
+use std::{fmt, str::FromStr, sync::Arc};
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+/// A position in the log: 1, 2, 3 … with no holes. 0 is the position before the first event.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Seq(pub u64);
+
+impl Seq {
+    pub const ZERO: Seq = Seq(0);
+
+    pub fn next(self) -> Seq {
+        Seq(self.0 + 1)
+    }
+}
+
+impl fmt::Display for Seq {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The identity of one log: new when a log is created, restored or imported, so that a cursor of
+/// another log can never be mistaken for one of this log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Epoch(pub u32);
+
+impl fmt::Display for Epoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:08x}", self.0)
+    }
+}
+
+/// `<epoch>-<seq>`: the `id` of a server-sent event and the only thing a reader has to remember.
+///
+/// Only `[0-9a-z-]`, so that a browser sends it back in `Last-Event-ID` without a CORS preflight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Cursor {
+    pub epoch: Epoch,
+    pub seq: Seq,
+}
+
+impl fmt::Display for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.epoch, self.seq)
+    }
+}
+
+impl Serialize for Cursor {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// The text was not a cursor. What a reader is told then is `unknown_epoch`: junk names no log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a cursor is eight lower-case hex digits, a dash and a number")]
+pub struct NotACursor;
+
+impl FromStr for Cursor {
+    type Err = NotACursor;
+
+    fn from_str(text: &str) -> Result<Self, NotACursor> {
+        let (epoch, seq) = text.split_once('-').ok_or(NotACursor)?;
+        let hex = |b: u8| matches!(b, b'0'..=b'9' | b'a'..=b'f');
+        // `parse` alone would also take "+1" and upper-case digits: two spellings of one cursor.
+        if epoch.len() != 8 || !epoch.bytes().all(hex) {
+            return Err(NotACursor);
+        }
+        if seq.is_empty() || !seq.bytes().all(|b| b.is_ascii_digit()) {
+            return Err(NotACursor);
+        }
+        Ok(Cursor {
+            epoch: Epoch(u32::from_str_radix(epoch, 16).map_err(|_| NotACursor)?),
+            seq: Seq(seq.parse().map_err(|_| NotACursor)?),
+        })
+    }
+}
+
+/// Who said it: LiveKit by a webhook, or Roomwatch after it asked LiveKit's API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Source {
+    Webhook,
+    Reconcile,
+}
+
+impl Source {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Source::Webhook => "webhook",
+            Source::Reconcile => "reconcile",
+        }
+    }
+}
+
+macro_rules! kinds {
+    ($($variant:ident = $name:literal,)*) => {
+        /// What an event says happened: LiveKit's `event` field.
+        ///
+        /// LiveKit adds names without notice; a name that is not known here is kept as it came.
+        #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+        pub enum Kind { $($variant,)* Unknown(Box<str>) }
+
+        impl Kind {
+            /// Every name known here, in LiveKit's order; ours for what has no webhook come last.
+            pub const KNOWN: &'static [&'static str] = &[$($name),*];
+
+            pub fn as_str(&self) -> &str {
+                match self { $(Kind::$variant => $name,)* Kind::Unknown(name) => name }
+            }
+        }
+
+        impl From<&str> for Kind {
+            fn from(name: &str) -> Kind {
+                match name { $($name => Kind::$variant,)* other => Kind::Unknown(other.into()) }
+            }
+        }
+    };
+}
+
+kinds! {
+    RoomStarted = "room_started",
+    RoomFinished = "room_finished",
+    ParticipantJoined = "participant_joined",
+    ParticipantLeft = "participant_left",
+    ParticipantConnectionAborted = "participant_connection_aborted",
+    TrackPublished = "track_published",
+    TrackUnpublished = "track_unpublished",
+    EgressStarted = "egress_started",
+    EgressUpdated = "egress_updated",
+    EgressEnded = "egress_ended",
+    IngressStarted = "ingress_started",
+    IngressEnded = "ingress_ended",
+    AgentJobStarted = "agent_job_started",
+    AgentJobEnded = "agent_job_ended",
+    // LiveKit has no webhook for these (livekit#1501): only reconciliation finds them.
+    TrackMuted = "track_muted",
+    TrackUnmuted = "track_unmuted",
+    ParticipantUpdated = "participant_updated",
+    RoomUpdated = "room_updated",
+}
+
+impl Kind {
+    /// The `type` a reader sees. `connected` is ours, so LiveKit's, should it ever exist, is renamed.
+    pub fn wire(&self) -> &str {
+        match self.as_str() {
+            "connected" => "livekit.connected",
+            name => name,
+        }
+    }
+}
+
+/// One fact from LiveKit (or from reconciliation), verified and redacted, at its place in the log.
+#[derive(Clone, Debug)]
+pub struct Event {
+    pub seq: Seq,
+    /// The project whose key signed it.
+    pub project: Arc<str>,
+    pub source: Source,
+    /// When Roomwatch received it, in unix milliseconds. Retention counts from it.
+    pub received_at: u64,
+    pub kind: Kind,
+    /// The room's name: `room.name`, else `egressInfo.roomName`, `ingressInfo.roomName`,
+    /// `job.room.name`, else none.
+    pub room: Option<Arc<str>>,
+    /// The session the event belongs to, where LiveKit says: `room.sid`, else `egressInfo.roomId`,
+    /// `ingressInfo.state.roomId`, `job.room.sid`.
+    pub room_sid: Option<Arc<str>>,
+    /// LiveKit's JSON object as it came, without secrets and without CR or LF.
+    pub body: Bytes,
+}
+
+/// An event that has no place in the log yet.
+#[derive(Clone, Debug)]
+pub struct NewEvent {
+    /// LiveKit's `id`, or the SHA-256 of the body in hex where it sent none. Appending is
+    /// idempotent by (project, id).
+    pub id: Box<str>,
+    pub project: Arc<str>,
+    pub source: Source,
+    pub received_at: u64,
+    pub kind: Kind,
+    pub room: Option<Arc<str>>,
+    pub room_sid: Option<Arc<str>>,
+    pub body: Bytes,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_has_one_spelling() {
+        let cursor: Cursor = "7f3a9c21-1042".parse().expect("a cursor");
+        assert_eq!(cursor.to_string(), "7f3a9c21-1042");
+        assert_eq!("7f3a9c21-0".parse::<Cursor>().map(|c| c.seq), Ok(Seq(0)));
+        for junk in [
+            "", "-", "7f3a9c21", "7f3a9c21-", "-1", "7F3A9C21-1", "7f3a9c2-1", "7f3a9c211-1",
+            "7f3a9c21-+1", "7f3a9c21--1", "7f3a9c21-1 ", "7f3a9c21-18446744073709551616", "zzzzzzzz-1",
+        ] {
+            assert_eq!(junk.parse::<Cursor>(), Err(NotACursor), "{junk:?}");
+        }
+    }
+
+    #[test]
+    fn every_name_survives_and_ours_is_never_taken() {
+        for name in Kind::KNOWN {
+            let kind = Kind::from(*name);
+            assert!(!matches!(kind, Kind::Unknown(_)), "{name}");
+            assert_eq!(kind.as_str(), *name);
+        }
+        assert_eq!(Kind::from("room_exploded").wire(), "room_exploded");
+        assert_eq!(Kind::from("connected").wire(), "livekit.connected");
+    }
+}
