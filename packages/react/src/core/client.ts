@@ -1,0 +1,253 @@
+import { RoomwatchError } from './error';
+import type * as wire from './wire';
+
+/** A LiveKit access token, or how to get a fresh one. Without a token the operator's cookie is used. */
+export type TokenSource = string | (() => string | Promise<string>);
+
+export interface ClientOptions {
+  /** Where Roomwatch is, e.g. `https://watch.example.com` or `/roomwatch`. Default: this origin. */
+  url?: string;
+  token?: TokenSource;
+  /** Narrows every request to one project. Needed for `{room}` routes when there are several. */
+  project?: string;
+  fetch?: typeof fetch;
+  /** Told of each answer and each failure; the connection uses it to tell "polling" from "stale". */
+  onSettled?: (error: RoomwatchError | null) => void;
+}
+
+/** Names a room. `project` is needed only where several projects are watched. */
+export interface RoomRef {
+  room: string;
+  project?: string;
+}
+
+export interface ParticipantRef extends RoomRef {
+  identity: string;
+}
+
+export interface EventsQuery {
+  after?: wire.Cursor;
+  before?: wire.Cursor;
+  limit?: number;
+  room?: string | string[];
+  type?: string | string[];
+  project?: string | string[];
+}
+
+export interface SessionsQuery {
+  room?: string;
+  identity?: string;
+  /** Unix milliseconds. */
+  from?: number;
+  to?: number;
+  /** `next` of the page before. */
+  before?: string;
+  limit?: number;
+  project?: string;
+}
+
+export interface ActivityQuery {
+  /** Unix milliseconds; `step` in milliseconds. */
+  from?: number;
+  to?: number;
+  step?: number;
+  project?: string;
+}
+
+export interface AuditQuery {
+  before?: string;
+  limit?: number;
+  project?: string;
+}
+
+export interface CreateRoom {
+  name: string;
+  metadata?: string;
+  /** Seconds. */
+  emptyTimeout?: number;
+  maxParticipants?: number;
+  project?: string;
+}
+
+export interface UpdateRoom extends RoomRef {
+  metadata: string;
+}
+
+export interface UpdateParticipant extends ParticipantRef {
+  name?: string;
+  metadata?: string;
+  /** Merged by LiveKit; an empty value removes the key. */
+  attributes?: Record<string, string>;
+  permission?: wire.Permission;
+}
+
+export interface MuteTrack extends ParticipantRef {
+  trackSid: string;
+  muted: boolean;
+}
+
+export interface SendData extends RoomRef {
+  text?: string;
+  /** Bytes, base64. One of `text` and `base64`. */
+  base64?: string;
+  topic?: string;
+  identities?: string[];
+  reliable?: boolean;
+}
+
+export interface WatchRequest extends RoomRef {
+  /** For the audit record, where the installation asks for one. */
+  reason?: string;
+}
+
+type Query = Record<string, string | number | string[] | null | undefined>;
+
+/** One method a route. Every rejection is a {@link RoomwatchError}, but for an abort, which stays an `AbortError`. */
+export interface RoomwatchClient {
+  /** Absolute or root-relative base, without a trailing slash. */
+  readonly base: string;
+  readonly project: string | undefined;
+  /** The token to use now, or null where the cookie speaks. */
+  token(): Promise<string | null>;
+  /** An address under the base with a query: empty values are left out, arrays repeat the parameter. */
+  url(path: string, query?: Query): string;
+  me(signal?: AbortSignal): Promise<wire.Me>;
+  login(credentials: { user?: string; password: string }): Promise<void>;
+  logout(): Promise<void>;
+  rooms(query?: { project?: string }, signal?: AbortSignal): Promise<wire.RoomsAnswer>;
+  room(ref: RoomRef, signal?: AbortSignal): Promise<wire.RoomAnswer>;
+  participants(ref: RoomRef, signal?: AbortSignal): Promise<wire.ParticipantsAnswer>;
+  events(query?: EventsQuery, signal?: AbortSignal): Promise<wire.EventsPage>;
+  sessions(query?: SessionsQuery, signal?: AbortSignal): Promise<wire.SessionsPage>;
+  session(sid: string, query?: { project?: string }, signal?: AbortSignal): Promise<wire.SessionDetail>;
+  activity(query?: ActivityQuery, signal?: AbortSignal): Promise<wire.Activity>;
+  projects(signal?: AbortSignal): Promise<{ projects: wire.Project[] }>;
+  search(q: string, signal?: AbortSignal): Promise<{ results: wire.SearchResult[] }>;
+  audit(query?: AuditQuery, signal?: AbortSignal): Promise<wire.AuditPage>;
+  createRoom(body: CreateRoom): Promise<unknown>;
+  updateRoom(body: UpdateRoom): Promise<unknown>;
+  deleteRoom(ref: RoomRef): Promise<void>;
+  updateParticipant(body: UpdateParticipant): Promise<unknown>;
+  removeParticipant(ref: ParticipantRef): Promise<void>;
+  muteTrack(body: MuteTrack): Promise<unknown>;
+  sendData(body: SendData): Promise<void>;
+  watchToken(request: WatchRequest): Promise<wire.WatchToken>;
+}
+
+/** A client over `fetch`, for browsers and Node alike. */
+export function createClient(options: ClientOptions = {}): RoomwatchClient {
+  const base = (options.url ?? '').replace(/\/+$/, '');
+  const seg = encodeURIComponent;
+
+  const token = async () => {
+    const source = options.token;
+    return (typeof source === 'function' ? await source() : source) ?? null;
+  };
+
+  const url = (path: string, query: Query = {}) => {
+    const params = new URLSearchParams();
+    for (const [name, value] of Object.entries(query)) {
+      for (const one of Array.isArray(value) ? value : [value]) {
+        if (one !== undefined && one !== null && one !== '') params.append(name, String(one));
+      }
+    }
+    const text = params.toString();
+    return `${base}${path}${text && `?${text}`}`;
+  };
+
+  async function call<T>(
+    method: string,
+    path: string,
+    query?: Query,
+    body?: unknown,
+    signal?: AbortSignal,
+  ): Promise<T> {
+    const bearer = await token();
+    const headers: Record<string, string> = { accept: 'application/json' };
+    if (bearer) headers.authorization = `Bearer ${bearer}`;
+    if (body !== undefined) headers['content-type'] = 'application/json';
+    let error: RoomwatchError;
+    try {
+      const response = await (options.fetch ?? fetch)(url(path, { project: options.project, ...query }), {
+        method,
+        headers,
+        body: body === undefined ? undefined : JSON.stringify(body),
+        signal,
+        credentials: bearer ? 'omit' : 'include',
+        cache: 'no-store',
+      });
+      const text = await response.text();
+      if (response.ok) {
+        const value = text === '' ? undefined : JSON.parse(text);
+        options.onSettled?.(null);
+        return value as T;
+      }
+      error = await toError(response, text);
+    } catch (cause) {
+      if ((cause as Error | null)?.name === 'AbortError') throw cause;
+      error =
+        cause instanceof SyntaxError
+          ? new RoomwatchError('unexpected_answer', 200, 'The answer was not JSON. Is this address Roomwatch?')
+          : new RoomwatchError('network', 0, 'Roomwatch could not be reached.');
+    }
+    options.onSettled?.(error);
+    throw error;
+  }
+
+  const room = (ref: RoomRef) => `/api/rooms/${seg(ref.room)}`;
+  const participant = (ref: ParticipantRef) => `${room(ref)}/participants/${seg(ref.identity)}`;
+
+  return {
+    base,
+    project: options.project,
+    token,
+    url,
+    me: (signal) => call('GET', '/api/me', { project: null }, undefined, signal),
+    login: async (credentials) => {
+      await call('POST', '/api/login', { project: null }, credentials);
+    },
+    logout: async () => {
+      await call('POST', '/api/logout', { project: null });
+    },
+    rooms: (query, signal) => call('GET', '/api/rooms', { ...query }, undefined, signal),
+    room: (ref, signal) => call('GET', room(ref), project(ref), undefined, signal),
+    participants: (ref, signal) => call('GET', `${room(ref)}/participants`, project(ref), undefined, signal),
+    events: (query, signal) => call('GET', '/api/events', { ...query }, undefined, signal),
+    sessions: (query, signal) => call('GET', '/api/sessions', { ...query }, undefined, signal),
+    session: (sid, query, signal) => call('GET', `/api/sessions/${seg(sid)}`, { ...query }, undefined, signal),
+    activity: (query, signal) => call('GET', '/api/activity', { ...query }, undefined, signal),
+    projects: (signal) => call('GET', '/api/projects', undefined, undefined, signal),
+    search: (q, signal) => call('GET', '/api/search', { q }, undefined, signal),
+    audit: (query, signal) => call('GET', '/api/audit', { ...query }, undefined, signal),
+    createRoom: ({ project: p, ...body }) => call('POST', '/api/rooms', project({ project: p }), body),
+    updateRoom: (ref) => call('PATCH', room(ref), project(ref), { metadata: ref.metadata }),
+    deleteRoom: (ref) => call('DELETE', room(ref), project(ref)),
+    updateParticipant: (ref) => {
+      const { room: _room, project: _project, identity: _identity, ...body } = ref;
+      return call('PATCH', participant(ref), project(ref), body);
+    },
+    removeParticipant: (ref) => call('DELETE', participant(ref), project(ref)),
+    muteTrack: (ref) =>
+      call('POST', `${participant(ref)}/tracks/${seg(ref.trackSid)}/mute`, project(ref), { muted: ref.muted }),
+    sendData: ({ room: name, project: p, ...body }) =>
+      call('POST', `${room({ room: name })}/data`, project({ project: p }), body),
+    watchToken: ({ reason, ...ref }) => call('POST', `${room(ref)}/token`, project(ref), reason ? { reason } : {}),
+  };
+}
+
+/** Only a project that was given may stand over the client's own. */
+function project(ref: { project?: string }): Query {
+  return ref.project ? { project: ref.project } : {};
+}
+
+async function toError(response: Response, text: string): Promise<RoomwatchError> {
+  const seconds = Number.parseFloat(response.headers.get('retry-after') ?? '');
+  const retryAfter = Number.isFinite(seconds) ? seconds * 1000 : null;
+  try {
+    const { code, message, docs } = JSON.parse(text).error;
+    return new RoomwatchError(String(code), response.status, String(message), docs ?? null, retryAfter);
+  } catch {
+    const message = `The server answered ${response.status} without saying why.`;
+    return new RoomwatchError('unexpected_answer', response.status, message, null, retryAfter);
+  }
+}
