@@ -1,0 +1,54 @@
+const number = new Intl.NumberFormat('en');
+const clock = new Intl.DateTimeFormat('en-GB', { hour: '2-digit', minute: '2-digit', second: '2-digit' });
+const shortClock = new Intl.DateTimeFormat('en-GB', { hour: '2-digit', minute: '2-digit' });
+const day = new Intl.DateTimeFormat('en-GB', { day: 'numeric', month: 'short' });
+const full = new Intl.DateTimeFormat('en-GB', {
+  weekday: 'short',
+  day: 'numeric',
+  month: 'short',
+  year: 'numeric',
+  hour: '2-digit',
+  minute: '2-digit',
+  second: '2-digit',
+  fractionalSecondDigits: 3,
+});
+
+/** 12345 → "12,345". */
+export const count = (value: number) => number.format(value);
+
+/** "1 room", "2 rooms". */
+export const plural = (value: number, one: string, many = `${one}s`) => `${count(value)} ${value === 1 ? one : many}`;
+
+/** Two units at most, the smaller one with two digits so that a ticking column does not jitter: "9 s", "4 m 07 s", "1 h 04 m", "3 d 02 h". */
+export function duration(millis: number): string {
+  const secs = Math.max(0, Math.floor(millis / 1_000));
+  if (secs < 60) return `${secs} s`;
+  const two = (value: number) => String(value).padStart(2, '0');
+  const mins = Math.floor(secs / 60);
+  if (mins < 60) return `${mins} m ${two(secs % 60)} s`;
+  const hours = Math.floor(mins / 60);
+  if (hours < 24) return `${hours} h ${two(mins % 60)} m`;
+  return `${Math.floor(hours / 24)} d ${two(hours % 24)} h`;
+}
+
+/** One unit: "just now", "42 s ago", "4 m ago". A clock that runs ahead of ours gives "just now", not a negative age. */
+export function ago(at: number, now: number): string {
+  const secs = Math.floor((now - at) / 1_000);
+  if (secs < 2) return 'just now';
+  if (secs < 60) return `${secs} s ago`;
+  if (secs < 3_600) return `${Math.floor(secs / 60)} m ago`;
+  if (secs < 86_400) return `${Math.floor(secs / 3_600)} h ago`;
+  return `${Math.floor(secs / 86_400)} d ago`;
+}
+
+/** "14:03:22" */
+export const clockTime = (at: number) => clock.format(at);
+/** "14:03" */
+export const shortTime = (at: number) => shortClock.format(at);
+/** "23 Nov" */
+export const shortDay = (at: number) => day.format(at);
+/** "Mon, 23 Nov 2026, 14:03:22.123" */
+export const fullTime = (at: number) => full.format(at);
+
+/** "participant_joined" → "participant joined"; what we have never heard of reads as well. */
+export const words = (name: string) => name.replaceAll('_', ' ').toLowerCase();

@@ -1,0 +1,38 @@
+import { RoomwatchProvider } from '@roomwatch/react';
+import { QueryClient } from '@tanstack/react-query';
+import { RouterProvider } from '@tanstack/react-router';
+import { StrictMode } from 'react';
+import { createRoot } from 'react-dom/client';
+import { basePath } from '@/lib/base';
+import { isSignedOut } from '@/lib/errors';
+import { router } from '@/router';
+import { ConfirmProvider } from '@/ui/confirm';
+import { Toasts } from '@/ui/toast';
+import { TooltipProvider } from '@/ui/tooltip';
+import './styles.css';
+
+const queryClient = new QueryClient({
+  defaultOptions: {
+    queries: {
+      // An answer such as 401 or 404 is an answer; only silence is worth a second question.
+      retry: (failures, error) => failures < 2 && !isSignedOut(error) && (error as { status?: number }).status === 0,
+      staleTime: 5_000,
+    },
+  },
+});
+
+const element = document.getElementById('root');
+if (!element) throw new Error('index.html has no #root');
+
+createRoot(element).render(
+  <StrictMode>
+    <RoomwatchProvider url={basePath} queryClient={queryClient}>
+      <TooltipProvider delayDuration={350}>
+        <ConfirmProvider>
+          <RouterProvider router={router} />
+          <Toasts />
+        </ConfirmProvider>
+      </TooltipProvider>
+    </RoomwatchProvider>
+  </StrictMode>,
+);

@@ -1,0 +1,5 @@
+import { PageHeader } from '@/ui/panel';
+
+export function Events() {
+  return <PageHeader title="Events" />;
+}

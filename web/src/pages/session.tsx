@@ -1,0 +1,5 @@
+import { PageHeader } from '@/ui/panel';
+
+export function SessionPage() {
+  return <PageHeader title="Session" />;
+}

@@ -1,0 +1,129 @@
+import { createRootRoute, createRoute, createRouter, Link, lazyRouteComponent } from '@tanstack/react-router';
+import { basePath } from '@/lib/base';
+import { Shell } from '@/shell/shell';
+import { Empty, ErrorState } from '@/ui/states';
+
+type Raw = Record<string, unknown>;
+
+/** A word of the address; numbers too, since a room may be called 42. Anything else is as if it were not there. */
+const text = (value: unknown) =>
+  typeof value === 'string' && value !== '' ? value : typeof value === 'number' ? String(value) : undefined;
+const millis = (value: unknown) => (typeof value === 'number' && Number.isFinite(value) ? value : undefined);
+const flag = (value: unknown) => (value === true || value === 'true' ? true : undefined);
+const oneOf = <T extends string>(value: unknown, options: readonly T[]) => options.find((option) => option === value);
+
+export const ROOM_SORTS = ['name', 'people', 'publishers', 'tracks', 'agents', 'age', 'event'] as const;
+export type RoomSort = (typeof ROOM_SORTS)[number];
+
+const root = createRootRoute({
+  notFoundComponent: () => (
+    <Empty
+      title="There is no such page"
+      action={
+        <Link to="/" className="text-accent underline">
+          To the overview
+        </Link>
+      }
+    >
+      The address may be mistyped, or from another version.
+    </Empty>
+  ),
+  errorComponent: ({ error, reset }) => <ErrorState error={error} title="This page has failed" onRetry={reset} />,
+});
+
+const shell = createRoute({ getParentRoute: () => root, id: 'shell', component: Shell });
+
+const overview = createRoute({
+  getParentRoute: () => shell,
+  path: '/',
+  component: lazyRouteComponent(() => import('@/pages/overview'), 'Overview'),
+});
+
+const rooms = createRoute({
+  getParentRoute: () => shell,
+  path: '/rooms',
+  validateSearch: (raw: Raw) => ({
+    q: text(raw.q),
+    project: text(raw.project),
+    recording: flag(raw.recording),
+    agents: flag(raw.agents),
+    stale: flag(raw.stale),
+    sort: oneOf(raw.sort, ROOM_SORTS),
+    desc: typeof raw.desc === 'boolean' ? raw.desc : undefined,
+  }),
+  component: lazyRouteComponent(() => import('@/pages/rooms'), 'Rooms'),
+});
+
+const room = createRoute({
+  getParentRoute: () => shell,
+  path: '/rooms/$room',
+  validateSearch: (raw: Raw) => ({
+    project: text(raw.project),
+    /** The session that was meant; the page says so when another one is live by now. */
+    sid: text(raw.sid),
+    view: oneOf(raw.view, ['watch'] as const),
+  }),
+  component: lazyRouteComponent(() => import('@/pages/room'), 'RoomPage'),
+});
+
+const sessions = createRoute({
+  getParentRoute: () => shell,
+  path: '/sessions',
+  validateSearch: (raw: Raw) => ({
+    room: text(raw.room),
+    identity: text(raw.identity),
+    project: text(raw.project),
+    from: millis(raw.from),
+    to: millis(raw.to),
+  }),
+  component: lazyRouteComponent(() => import('@/pages/sessions'), 'Sessions'),
+});
+
+const session = createRoute({
+  getParentRoute: () => shell,
+  path: '/sessions/$sid',
+  validateSearch: (raw: Raw) => ({ project: text(raw.project) }),
+  component: lazyRouteComponent(() => import('@/pages/session'), 'SessionPage'),
+});
+
+const events = createRoute({
+  getParentRoute: () => shell,
+  path: '/events',
+  validateSearch: (raw: Raw) => ({
+    room: text(raw.room),
+    type: text(raw.type),
+    project: text(raw.project),
+    /** A cursor to stand at, instead of following. */
+    at: text(raw.at),
+  }),
+  component: lazyRouteComponent(() => import('@/pages/events'), 'Events'),
+});
+
+const settings = createRoute({
+  getParentRoute: () => shell,
+  path: '/settings',
+  component: lazyRouteComponent(() => import('@/pages/settings'), 'Settings'),
+});
+
+const signIn = createRoute({
+  getParentRoute: () => root,
+  path: '/sign-in',
+  validateSearch: (raw: Raw) => ({ to: text(raw.to) }),
+  component: lazyRouteComponent(() => import('@/pages/sign-in'), 'SignIn'),
+});
+
+export const router = createRouter({
+  routeTree: root.addChildren([
+    shell.addChildren([overview, rooms, room, sessions, session, events, settings]),
+    signIn,
+  ]),
+  basepath: basePath || '/',
+  defaultPreload: 'intent',
+  scrollRestoration: true,
+});
+
+declare module '@tanstack/react-router' {
+  interface Register {
+    router: typeof router;
+  }
+}

@@ -1,0 +1,202 @@
+import { type ConnectionStatus, useRoomwatch } from '@roomwatch/react';
+import { Link } from '@tanstack/react-router';
+import { ChevronsRight, CircleDashed, Lock, OctagonX, RotateCw, TriangleAlert } from 'lucide-react';
+import { Popover } from 'radix-ui';
+import { type ReactNode, useEffect, useState, useSyncExternalStore } from 'react';
+import { count, plural, shortTime } from '@/lib/format';
+import { Button } from '@/ui/button';
+import { cx } from '@/ui/cx';
+import { Ago } from '@/ui/time';
+
+/** A state must last this long before it is read out: a hiccup of the network is not news. */
+const ANNOUNCE_AFTER_MS = 3_000;
+
+/**
+ * The state of the connection without its cursor, which moves with every event: as one string, so that a component
+ * renders when something to be seen has changed, and not two hundred times a second.
+ */
+function useConnectionSummary() {
+  const { connection } = useRoomwatch();
+  const summary = useSyncExternalStore(connection.onState, () => {
+    const { status, behind, staleSince, streams } = connection.getState();
+    return JSON.stringify({ status, behind, staleSince, streams });
+  });
+  return JSON.parse(summary) as {
+    status: ConnectionStatus;
+    behind: number;
+    staleSince: number | null;
+    streams: { open: number; max: number } | null;
+  };
+}
+
+/** The status alone, for pages that draw differently while the stream is down. */
+export function useConnectionStatus(): ConnectionStatus {
+  const { connection } = useRoomwatch();
+  return useSyncExternalStore(connection.onState, () => connection.getState().status);
+}
+
+const looks: Record<ConnectionStatus, { icon: ReactNode; className: string; word: string; explain: string }> = {
+  connecting: {
+    icon: <CircleDashed size={13} />,
+    className: 'border-line-strong text-ink-2',
+    word: 'Connecting',
+    explain: 'The event stream is being opened.',
+  },
+  live: {
+    icon: <span className="mx-0.5 size-2 rounded-full bg-good-fill" />,
+    className: 'border-line text-ink',
+    word: 'Live',
+    explain: 'Every event appears here within moments of LiveKit sending it. Nothing is polled.',
+  },
+  catching_up: {
+    icon: <ChevronsRight size={13} />,
+    className: 'border-accent text-accent',
+    word: 'Catching up',
+    explain: 'The connection is back. What was missed is being replayed from the log, in order.',
+  },
+  polling: {
+    icon: <RotateCw size={12} />,
+    className: 'border-warn text-warn',
+    word: 'Polling',
+    explain:
+      'The event stream is down, but the server still answers: the page asks once a minute, and when you come back to it.',
+  },
+  stale: {
+    icon: <TriangleAlert size={13} />,
+    className: 'border-bad bg-bad-soft text-bad',
+    word: 'Stale',
+    explain:
+      'The server does not answer. What you see may have changed since; the page catches up by itself when it is back.',
+  },
+  signed_out: {
+    icon: <Lock size={12} />,
+    className: 'border-bad bg-bad-soft text-bad',
+    word: 'Signed out',
+    explain: 'Your session has ended. What you see stands still until you sign in again.',
+  },
+  too_many: {
+    icon: <OctagonX size={13} />,
+    className: 'border-warn bg-warn-soft text-warn',
+    word: 'Too many connections',
+    explain: 'You have more pages open than the server allows for one user. Close one, then try again.',
+  },
+};
+
+/** How true the page is right now: a shape, words and a colour that say the same, and what to do about it. */
+export function ConnectionPill() {
+  const { connection } = useRoomwatch();
+  const { status, behind, staleSince, streams } = useConnectionSummary();
+  const look = looks[status];
+  const word =
+    status === 'catching_up' && behind > 0
+      ? `${look.word} · ${count(behind)}`
+      : status === 'stale' && staleSince
+        ? `${look.word} since ${shortTime(staleSince)}`
+        : look.word;
+  return (
+    <>
+      <Popover.Root>
+        <Popover.Trigger
+          className={cx(
+            'flex h-7 items-center gap-1.5 rounded-full border px-2.5 text-xs font-medium whitespace-nowrap num hover:bg-hover',
+            look.className,
+          )}
+        >
+          <span aria-hidden>{look.icon}</span>
+          <span className="sr-only">Connection: </span>
+          {word}
+        </Popover.Trigger>
+        <Popover.Portal>
+          <Popover.Content
+            align="end"
+            sideOffset={6}
+            collisionPadding={12}
+            aria-label="Connection"
+            className="pop-in z-50 w-72 rounded-lg bg-raised p-4 shadow-pop"
+          >
+            <p className="font-medium">{word}</p>
+            <p className="mt-1 text-ink-2">{look.explain}</p>
+            {status === 'too_many' && streams ? (
+              <p className="mt-1 text-ink-2">
+                {plural(streams.open, 'connection')} open, {count(streams.max)} allowed.
+              </p>
+            ) : null}
+            {staleSince && status !== 'live' ? (
+              <p className="mt-1 text-ink-2">
+                Last known truth: <Ago at={staleSince} />.
+              </p>
+            ) : null}
+            <dl className="mt-3 border-t border-line pt-3 text-xs">
+              <dt className="text-ink-3">Position in the log</dt>
+              <dd className="mt-0.5 font-mono break-all text-ink-2">
+                <Cursor />
+              </dd>
+            </dl>
+            {status === 'signed_out' ? (
+              <Link to="/sign-in" search={{ to: undefined }} className="mt-3 block text-accent underline">
+                Sign in
+              </Link>
+            ) : status === 'live' || status === 'catching_up' || status === 'connecting' ? null : (
+              <Button className="mt-3 w-full" onClick={() => connection.retry()}>
+                Try now
+              </Button>
+            )}
+          </Popover.Content>
+        </Popover.Portal>
+      </Popover.Root>
+      <Announcer word={status === 'stale' ? word : look.word} />
+    </>
+  );
+}
+
+/** The cursor of the last event: shown only while the popover is open, because it changes with each. */
+function Cursor() {
+  const { connection } = useRoomwatch();
+  const cursor = useSyncExternalStore(connection.onState, () => connection.getState().cursor);
+  return cursor ?? 'none yet';
+}
+
+/** Reads a change of state out once it has lasted; the first state is no change. */
+function Announcer({ word }: { word: string }) {
+  const [said, setSaid] = useState<string | null>(null);
+  useEffect(() => {
+    const timer = setTimeout(
+      () => setSaid((before) => (before === null ? '' : `Connection: ${word}`)),
+      ANNOUNCE_AFTER_MS,
+    );
+    return () => clearTimeout(timer);
+  }, [word]);
+  return (
+    <span role="status" className="sr-only">
+      {said}
+    </span>
+  );
+}
+
+/** A line below the top bar while the page may be wrong: the pill alone is easily overlooked. */
+export function StaleBanner() {
+  const { connection } = useRoomwatch();
+  const { status, staleSince } = useConnectionSummary();
+  if (status !== 'stale' && status !== 'signed_out' && status !== 'too_many') return null;
+  return (
+    <div className="flex flex-wrap items-center justify-center gap-x-3 gap-y-1 border-b border-line bg-warn-soft px-4 py-1.5 text-warn">
+      <span>
+        {status === 'signed_out'
+          ? 'You are signed out.'
+          : status === 'too_many'
+            ? 'Too many connections are open.'
+            : 'Roomwatch does not answer.'}{' '}
+        {staleSince ? `This is how things stood at ${shortTime(staleSince)}.` : 'What you see may be out of date.'}
+      </span>
+      {status === 'signed_out' ? (
+        <Link to="/sign-in" search={{ to: undefined }} className="font-medium underline">
+          Sign in
+        </Link>
+      ) : (
+        <button type="button" className="font-medium underline" onClick={() => connection.retry()}>
+          Try now
+        </button>
+      )}
+    </div>
+  );
+}

@@ -1,0 +1,203 @@
+import { useMe, useRealtimeEvents } from '@roomwatch/react';
+import { Link, Navigate, Outlet, useLocation, useNavigate } from '@tanstack/react-router';
+import {
+  Activity,
+  Clock,
+  Keyboard,
+  LayoutGrid,
+  LogOut,
+  type LucideIcon,
+  Monitor,
+  Moon,
+  Radio,
+  Settings,
+  Sun,
+  UserRound,
+} from 'lucide-react';
+import { isSignedOut } from '@/lib/errors';
+import { useSignOut } from '@/lib/sign-out';
+import { Badge } from '@/ui/badge';
+import { buttonClass } from '@/ui/button';
+import { cx } from '@/ui/cx';
+import { Menu, MenuChoice, MenuItem, MenuSeparator } from '@/ui/menu';
+import { ErrorState } from '@/ui/states';
+import { ConnectionPill, StaleBanner } from './connection-pill';
+import { Shortcuts, showShortcuts, useShortcuts } from './shortcuts';
+import { useTheme } from './theme';
+
+const pages: {
+  to: '/' | '/rooms' | '/sessions' | '/events' | '/settings';
+  name: string;
+  icon: LucideIcon;
+  key: string;
+}[] = [
+  { to: '/', name: 'Overview', icon: Activity, key: 'o' },
+  { to: '/rooms', name: 'Rooms', icon: LayoutGrid, key: 'r' },
+  { to: '/sessions', name: 'Sessions', icon: Clock, key: 's' },
+  { to: '/events', name: 'Events', icon: Radio, key: 'e' },
+  { to: '/settings', name: 'Settings', icon: Settings, key: ',' },
+];
+
+/** Everything around a page: where one is, where one can go, and how true it is. */
+export function Shell() {
+  const me = useMe();
+  const location = useLocation();
+  const navigate = useNavigate();
+
+  // The one place that listens: it keeps every query of every page true.
+  useRealtimeEvents();
+  useShortcuts(
+    'Go to',
+    pages.map(({ to, name, key }) => ({ keys: `g ${key}`, label: name, run: () => navigate({ to }) })),
+  );
+
+  if (isSignedOut(me.error) && !me.data) return <Navigate to="/sign-in" search={{ to: location.href }} replace />;
+
+  return (
+    <div className="min-h-dvh md:pl-52">
+      <a
+        href="#main"
+        onClick={(event) => {
+          // `<base>` would turn the fragment into an address of its own.
+          event.preventDefault();
+          document.getElementById('main')?.focus();
+        }}
+        className={buttonClass('solid', 'fixed top-2 left-2 z-70 not-focus:sr-only')}
+      >
+        Skip to content
+      </a>
+
+      <aside className="fixed inset-y-0 left-0 z-30 flex w-52 flex-col border-r border-line bg-canvas max-md:hidden">
+        <Link to="/" className="flex h-13 items-center gap-2 px-4 text-[0.9375rem] font-semibold tracking-tight">
+          <Logo /> Roomwatch
+        </Link>
+        <nav aria-label="Pages" className="grow space-y-0.5 px-2 py-1">
+          {pages.map(({ to, name, icon: Icon }) => (
+            <Link
+              key={to}
+              to={to}
+              activeOptions={{ exact: to === '/' }}
+              className="flex h-8 items-center gap-2.5 rounded-md px-2.5 font-medium text-ink-2 hover:bg-hover hover:text-ink"
+              activeProps={{ className: 'bg-active !text-ink' }}
+            >
+              <Icon size={15} aria-hidden /> {name}
+            </Link>
+          ))}
+        </nav>
+        <div className="border-t border-line p-2">
+          <UserMenu align="start" className="w-full justify-start px-2.5" />
+        </div>
+      </aside>
+
+      <div className="sticky top-0 z-20">
+        <header className="flex h-13 items-center gap-3 border-b border-line bg-canvas/90 px-4 backdrop-blur md:px-6">
+          <Link to="/" aria-label="Roomwatch" className="md:hidden">
+            <Logo />
+          </Link>
+          <div className="min-w-0 grow" id="topbar" />
+          {me.data?.demo ? (
+            <Badge tone="accent" title="Simulated meetings in a project of their own. No LiveKit server is involved.">
+              Demo data
+            </Badge>
+          ) : null}
+          <ConnectionPill />
+          <div className="md:hidden">
+            <UserMenu align="end" compact />
+          </div>
+        </header>
+        <StaleBanner />
+      </div>
+
+      <main id="main" tabIndex={-1} className="mx-auto max-w-350 px-4 py-5 outline-none max-md:pb-24 md:px-6">
+        {me.error && !me.data ? (
+          <ErrorState error={me.error} title="Roomwatch does not answer" onRetry={() => me.refetch()} />
+        ) : (
+          <Outlet />
+        )}
+      </main>
+
+      <nav
+        aria-label="Pages"
+        className="fixed inset-x-0 bottom-0 z-30 grid grid-cols-5 border-t border-line bg-surface pb-[env(safe-area-inset-bottom)] md:hidden"
+      >
+        {pages.map(({ to, name, icon: Icon }) => (
+          <Link
+            key={to}
+            to={to}
+            activeOptions={{ exact: to === '/' }}
+            className="flex h-14 flex-col items-center justify-center gap-0.5 text-[0.6875rem] font-medium text-ink-2"
+            activeProps={{ className: '!text-accent' }}
+          >
+            <Icon size={18} aria-hidden /> {name}
+          </Link>
+        ))}
+      </nav>
+
+      <Shortcuts />
+    </div>
+  );
+}
+
+function Logo() {
+  return (
+    <svg viewBox="0 0 32 32" className="size-6 shrink-0" aria-hidden>
+      <rect width="32" height="32" rx="8" className="fill-solid" />
+      <path
+        d="M9 23V9h8.2a4.6 4.6 0 0 1 1.4 9L23 23"
+        fill="none"
+        className="stroke-on-solid"
+        strokeWidth="2.6"
+        strokeLinecap="round"
+        strokeLinejoin="round"
+      />
+      <circle cx="23.5" cy="9" r="3.2" className="fill-good-fill" />
+    </svg>
+  );
+}
+
+function UserMenu({ align, compact, className }: { align: 'start' | 'end'; compact?: boolean; className?: string }) {
+  const { data: me } = useMe();
+  const [theme, setTheme] = useTheme();
+  const signOut = useSignOut();
+  const who = me ? (me.kind === 'dev' ? 'Development' : me.user) : 'Account';
+  return (
+    <Menu
+      align={align}
+      trigger={
+        <button
+          type="button"
+          className={buttonClass('ghost', cx('min-w-0', compact && 'w-8 px-0', className))}
+          aria-label={`Account and appearance: ${who}`}
+        >
+          <UserRound size={15} aria-hidden />
+          {compact ? null : (
+            <>
+              <span className="truncate">{who}</span>
+              {me?.role ? <span className="ml-auto text-xs font-normal text-ink-3">{me.role}</span> : null}
+            </>
+          )}
+        </button>
+      }
+    >
+      <MenuChoice
+        label="Appearance"
+        value={theme}
+        onChange={setTheme}
+        options={[
+          { value: 'system', label: 'System', icon: <Monitor size={14} /> },
+          { value: 'light', label: 'Light', icon: <Sun size={14} /> },
+          { value: 'dark', label: 'Dark', icon: <Moon size={14} /> },
+        ]}
+      />
+      <MenuSeparator />
+      <MenuItem icon={<Keyboard size={14} />} onSelect={showShortcuts}>
+        Keyboard shortcuts
+      </MenuItem>
+      {me?.kind === 'session' ? (
+        <MenuItem icon={<LogOut size={14} />} onSelect={signOut}>
+          Sign out
+        </MenuItem>
+      ) : null}
+    </Menu>
+  );
+}

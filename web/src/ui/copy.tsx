@@ -1,0 +1,32 @@
+import { Check, Copy } from 'lucide-react';
+import { type ReactNode, useState } from 'react';
+import { copyText } from '@/lib/clipboard';
+import { IconButton } from './button';
+import { toast } from './toast';
+
+/** Copies `text`, and says so by its own icon. */
+export function CopyButton({ text, label = 'Copy' }: { text: string; label?: string }) {
+  const [done, setDone] = useState(false);
+  return (
+    <IconButton
+      label={done ? 'Copied' : label}
+      className="h-6 w-6"
+      onClick={async () => {
+        if (!(await copyText(text))) return toast.bad(new Error('The browser does not allow copying here'));
+        setDone(true);
+        setTimeout(() => setDone(false), 1_500);
+      }}
+    >
+      {done ? <Check size={13} className="text-good" /> : <Copy size={13} />}
+    </IconButton>
+  );
+}
+
+/** An identifier in the mono face, with a button that copies it. */
+export const Sid = ({ children, label }: { children: string; label?: ReactNode }) => (
+  <span className="inline-flex max-w-full items-center gap-0.5">
+    {label}
+    <code className="truncate font-mono text-xs text-ink-2">{children}</code>
+    <CopyButton text={children} label={`Copy ${children}`} />
+  </span>
+);

@@ -1,0 +1,71 @@
+import { X } from 'lucide-react';
+import { type ReactNode, useEffect, useId, useRef } from 'react';
+import { IconButton } from './button';
+import { cx } from './cx';
+
+/**
+ * A modal dialog: the browser's own, which brings the focus trap, Escape, the inert page behind it and the return of the
+ * focus. Mount it to open it, unmount it to close it.
+ */
+export function Dialog({
+  title,
+  description,
+  wide,
+  onClose,
+  children,
+}: {
+  title: string;
+  description?: ReactNode;
+  wide?: boolean;
+  onClose: () => void;
+  children: ReactNode;
+}) {
+  const ref = useRef<HTMLDialogElement>(null);
+  const id = useId();
+
+  useEffect(() => {
+    const dialog = ref.current;
+    if (!dialog) return;
+    dialog.showModal();
+    return () => dialog.close();
+  }, []);
+
+  return (
+    <dialog
+      ref={ref}
+      aria-labelledby={`${id}-title`}
+      aria-describedby={description ? `${id}-description` : undefined}
+      className={cx(
+        'pop-in m-auto max-h-[calc(100dvh-2rem)] w-[calc(100vw-2rem)] rounded-xl bg-raised shadow-pop',
+        wide ? 'max-w-2xl' : 'max-w-md',
+      )}
+      onCancel={(event) => {
+        // React owns whether it is open: the caller unmounts it.
+        event.preventDefault();
+        onClose();
+      }}
+      onClick={(event) => {
+        if (event.target === ref.current) onClose();
+      }}
+    >
+      <div className="p-5">
+        <div className="flex items-start gap-4">
+          <div className="min-w-0 grow">
+            <h2 id={`${id}-title`} className="text-[0.9375rem] leading-6 font-semibold break-words">
+              {title}
+            </h2>
+            {description ? (
+              <div id={`${id}-description`} className="mt-1 text-ink-2">
+                {description}
+              </div>
+            ) : null}
+          </div>
+          <IconButton label="Close" className="-mt-1 -mr-1" onClick={onClose}>
+            <X size={15} />
+          </IconButton>
+        </div>
+        <div className="mt-4">{children}</div>
+      </div>
+    </dialog>
+  );
+}

@@ -1,0 +1,77 @@
+import { Search } from 'lucide-react';
+import { type ComponentProps, type ReactNode, useId } from 'react';
+import { cx } from './cx';
+
+const control =
+  'h-8 w-full rounded-md border border-control/60 bg-surface px-2.5 text-[0.8125rem] text-ink hover:border-control focus-visible:border-accent';
+
+export const Input = ({ className, ...props }: ComponentProps<'input'>) => (
+  <input className={cx(control, className)} {...props} />
+);
+
+export const Textarea = ({ className, ...props }: ComponentProps<'textarea'>) => (
+  <textarea className={cx(control, 'h-auto min-h-24 py-1.5 font-mono text-xs leading-5', className)} {...props} />
+);
+
+/** The browser's own select: it is accessible, works on a phone, and costs nothing. */
+export const Select = ({ className, ...props }: ComponentProps<'select'>) => (
+  <select className={cx(control, 'w-auto pr-7', className)} {...props} />
+);
+
+/** A labelled control, with a hint or an error below it that assistive technology reads along. */
+export function Field({
+  label,
+  hint,
+  error,
+  children,
+}: {
+  label: string;
+  hint?: ReactNode;
+  error?: string | null;
+  children: ReactNode;
+}) {
+  const id = useId();
+  return (
+    <label className="block">
+      <span className="mb-1 block text-xs font-medium text-ink-2">{label}</span>
+      {children}
+      {error ? (
+        <span id={id} role="alert" className="mt-1 block text-xs text-bad">
+          {error}
+        </span>
+      ) : hint ? (
+        <span className="mt-1 block text-xs text-ink-3">{hint}</span>
+      ) : null}
+    </label>
+  );
+}
+
+/** A search box; `hotkey` is shown at its end while it is empty. */
+export function SearchInput({
+  label,
+  hotkey,
+  className,
+  ...props
+}: ComponentProps<'input'> & { label: string; hotkey?: string }) {
+  return (
+    <div className={cx('relative', className)}>
+      <Search size={14} className="pointer-events-none absolute top-2.25 left-2.5 text-ink-3" aria-hidden />
+      <input
+        type="search"
+        aria-label={label}
+        autoComplete="off"
+        spellCheck={false}
+        className={cx(control, 'pl-8')}
+        {...props}
+      />
+      {hotkey && !props.value ? (
+        <kbd
+          aria-hidden
+          className="pointer-events-none absolute top-1.75 right-2 rounded border border-line px-1 font-mono text-[0.6875rem] leading-4 text-ink-3 max-md:hidden"
+        >
+          {hotkey}
+        </kbd>
+      ) : null}
+    </div>
+  );
+}

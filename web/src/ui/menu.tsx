@@ -1,0 +1,91 @@
+import { DropdownMenu } from 'radix-ui';
+import type { ReactElement, ReactNode } from 'react';
+import { cx } from './cx';
+
+/**
+ * A menu below its trigger. Not modal: a modal one writes a style tag to lock scrolling, which our content security
+ * policy refuses, and a menu has no need of it.
+ */
+export function Menu({
+  trigger,
+  children,
+  align = 'end',
+}: {
+  trigger: ReactElement;
+  children: ReactNode;
+  align?: 'start' | 'end';
+}) {
+  return (
+    <DropdownMenu.Root modal={false}>
+      <DropdownMenu.Trigger asChild>{trigger}</DropdownMenu.Trigger>
+      <DropdownMenu.Portal>
+        <DropdownMenu.Content
+          align={align}
+          sideOffset={4}
+          collisionPadding={8}
+          className="pop-in z-50 min-w-44 rounded-lg bg-raised p-1 shadow-pop"
+        >
+          {children}
+        </DropdownMenu.Content>
+      </DropdownMenu.Portal>
+    </DropdownMenu.Root>
+  );
+}
+
+const item =
+  'flex items-center gap-2 rounded-md px-2 py-1.5 text-[0.8125rem] outline-none select-none data-highlighted:bg-hover data-disabled:cursor-not-allowed data-disabled:text-ink-3';
+
+/** One entry. With `reason` it cannot be chosen, and the reason stands below its name. */
+export function MenuItem({
+  icon,
+  danger,
+  reason,
+  children,
+  onSelect,
+}: {
+  icon?: ReactNode;
+  danger?: boolean;
+  reason?: string | null;
+  children: ReactNode;
+  onSelect: () => void;
+}) {
+  return (
+    <DropdownMenu.Item disabled={!!reason} onSelect={onSelect} className={cx(item, danger && !reason && 'text-bad')}>
+      {icon}
+      <span>
+        {children}
+        {reason ? <span className="block max-w-56 text-xs">{reason}</span> : null}
+      </span>
+    </DropdownMenu.Item>
+  );
+}
+
+/** A group of which one is chosen. */
+export function MenuChoice<T extends string>({
+  label,
+  value,
+  options,
+  onChange,
+}: {
+  label: string;
+  value: T;
+  options: { value: T; label: string; icon?: ReactNode }[];
+  onChange: (value: T) => void;
+}) {
+  return (
+    <>
+      <DropdownMenu.Label className="px-2 py-1 text-xs text-ink-3">{label}</DropdownMenu.Label>
+      <DropdownMenu.RadioGroup value={value} onValueChange={(next) => onChange(next as T)}>
+        {options.map((option) => (
+          <DropdownMenu.RadioItem key={option.value} value={option.value} className={item}>
+            {option.icon}
+            <span className="grow">{option.label}</span>
+            <DropdownMenu.ItemIndicator className="text-accent">✓</DropdownMenu.ItemIndicator>
+          </DropdownMenu.RadioItem>
+        ))}
+      </DropdownMenu.RadioGroup>
+    </>
+  );
+}
+
+export const MenuSeparator = () => <DropdownMenu.Separator className="my-1 h-px bg-line" />;

@@ -1,0 +1,50 @@
+import type { ReactNode } from 'react';
+import { cx } from './cx';
+
+/** A titled box: the unit every page is laid out with. */
+export function Panel({
+  title,
+  aside,
+  children,
+  className,
+  flush,
+}: {
+  title?: ReactNode;
+  aside?: ReactNode;
+  children: ReactNode;
+  className?: string;
+  flush?: boolean;
+}) {
+  return (
+    <section className={cx('min-w-0 rounded-lg border border-line bg-surface shadow-card', className)}>
+      {title ? (
+        <header className="flex min-h-10 flex-wrap items-center gap-x-3 gap-y-1 border-b border-line px-4 py-1.5">
+          <h2 className="grow text-[0.8125rem] font-medium">{title}</h2>
+          {aside}
+        </header>
+      ) : null}
+      <div className={flush ? undefined : 'p-4'}>{children}</div>
+    </section>
+  );
+}
+
+/** The head of a page: its name, what can be done, and an optional line below. */
+export function PageHeader({
+  title,
+  children,
+  actions,
+}: {
+  title: ReactNode;
+  children?: ReactNode;
+  actions?: ReactNode;
+}) {
+  return (
+    <div className="mb-4 flex flex-wrap items-start gap-x-4 gap-y-2">
+      <div className="min-w-0 grow">
+        <h1 className="truncate text-lg leading-7 font-semibold tracking-tight">{title}</h1>
+        {children ? <div className="mt-0.5 text-ink-2">{children}</div> : null}
+      </div>
+      {actions ? <div className="flex flex-wrap items-center gap-2">{actions}</div> : null}
+    </div>
+  );
+}

@@ -1,0 +1,34 @@
+import { describe, expect, it } from 'vitest';
+import { ago, duration, plural, words } from '@/lib/format';
+
+const MINUTE = 60_000;
+const HOUR = 60 * MINUTE;
+
+describe('duration', () => {
+  it.each([
+    [-5, '0 s'],
+    [999, '0 s'],
+    [59_999, '59 s'],
+    [MINUTE + 7_000, '1 m 07 s'],
+    [HOUR + 4 * MINUTE, '1 h 04 m'],
+    [50 * HOUR, '2 d 02 h'],
+  ])('%d ms is %s', (millis, text) => expect(duration(millis)).toBe(text));
+});
+
+describe('ago', () => {
+  it('never shows a negative age when the server clock runs ahead', () => expect(ago(10_000, 4_000)).toBe('just now'));
+  it.each([
+    [42_000, '42 s ago'],
+    [4 * MINUTE, '4 m ago'],
+    [5 * HOUR, '5 h ago'],
+    [49 * HOUR, '2 d ago'],
+  ])('%d ms is %s', (millis, text) => expect(ago(0, millis)).toBe(text));
+});
+
+it('counts in words', () => {
+  expect(plural(1, 'room')).toBe('1 room');
+  expect(plural(12_345, 'room')).toBe('12,345 rooms');
+});
+
+it('reads the name of an event nobody has heard of', () =>
+  expect(words('HOLOGRAM_projected')).toBe('hologram projected'));

@@ -1,0 +1,37 @@
+import type { Me } from '@roomwatch/react';
+import { expect, it } from 'vitest';
+import { refusal } from '@/lib/rights';
+
+const me = (more: Partial<Me>): Me => ({
+  user: 'someone',
+  kind: 'session',
+  role: null,
+  projects: ['default'],
+  grants: null,
+  streams: { open: 1, max: 5 },
+  expiresAt: null,
+  demo: false,
+  version: '0.1.0',
+  ...more,
+});
+
+it('lets a viewer look, and says why no more', () => {
+  for (const action of ['moderate', 'create', 'end', 'watch', 'administer'] as const) {
+    expect(refusal(me({ role: 'viewer' }), action)).toBe('You are signed in as a viewer');
+  }
+});
+
+it('lets an operator do everything but administer', () => {
+  expect(refusal(me({ role: 'operator' }), 'end')).toBeNull();
+  expect(refusal(me({ role: 'operator' }), 'administer')).toBe('Only an admin may do this');
+});
+
+it('reads the grants of a token: roomAdmin moderates its own room, roomCreate ends any', () => {
+  const admin = me({ kind: 'token', grants: { roomAdmin: true, room: 'a' } });
+  expect(refusal(admin, 'moderate', 'a')).toBeNull();
+  expect(refusal(admin, 'moderate', 'b')).toBe('Your token does not carry roomAdmin');
+  expect(refusal(admin, 'end', 'a')).toBe('Your token does not carry roomCreate');
+  expect(refusal(me({ kind: 'token', grants: { roomCreate: true } }), 'end', 'b')).toBeNull();
+});
+
+it('allows nothing while nobody knows who asks', () => expect(refusal(undefined, 'end')).not.toBeNull());
