@@ -1,0 +1,598 @@
+//! Every option, where it comes from and what it may be.
+//!
+//! Flags beat the environment, the environment beats the file, the file beats the defaults. An
+//! option nobody knows is an error that names it, wherever it stands: a typing error in a limit must
+//! not leave the limit at its default. Secrets print as `***`.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::{Context, bail, ensure};
+use clap::{Args, CommandFactory, ValueEnum};
+use ipnet::IpNet;
+use serde::Deserialize;
+
+use crate::{
+    event::body::Redaction,
+    token::{Key, Keys, Secret},
+};
+
+/// The name of the one project of an installation that does not name its projects.
+pub const DEFAULT_PROJECT: &str = "default";
+/// livekit-server --dev uses this pair; so does `serve --dev`.
+pub const DEV_KEY: (&str, &str) = ("devkey", "secret");
+/// Where livekit-server --dev listens.
+pub const DEV_URL: &str = "http://127.0.0.1:7880";
+
+/// The options as they are written: on the command line, in the environment, in the file.
+#[derive(Args, Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Options {
+    /// Address and port to listen on [default: 127.0.0.1:3001]
+    #[arg(long, env = "ROOMWATCH_LISTEN", value_name = "ADDR:PORT")]
+    pub listen: Option<SocketAddr>,
+
+    /// Where the log and everything derived from it live [default: ./roomwatch-data]
+    #[arg(long, env = "ROOMWATCH_DATA_DIR", value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+
+    /// Pair with `livekit-server --dev`: its key and secret, no sign-in, loopback only
+    #[arg(long, env = "ROOMWATCH_DEV", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    #[serde(skip)]
+    pub dev: Option<bool>,
+
+    /// The LiveKit server, as its SDKs take it: wss://… or https://…
+    #[arg(long, env = "LIVEKIT_URL", value_name = "URL")]
+    #[serde(skip)]
+    pub livekit_url: Option<String>,
+
+    /// The API key that signs LiveKit's webhooks
+    #[arg(long, env = "LIVEKIT_API_KEY", value_name = "KEY")]
+    #[serde(skip)]
+    pub livekit_api_key: Option<String>,
+
+    /// The secret of that key; better in the environment than on the command line
+    #[arg(long, env = "LIVEKIT_API_SECRET", hide_env_values = true, value_name = "SECRET", value_parser = secret)]
+    #[serde(skip)]
+    pub livekit_api_secret: Option<Secret>,
+
+    /// The password of the one operator, if no users are configured (environment only)
+    #[arg(skip)]
+    #[serde(skip)]
+    pub password: Option<Secret>,
+
+    /// How browsers reach this server, with its path prefix if it has one
+    #[arg(long, env = "ROOMWATCH_PUBLIC_URL", value_name = "URL")]
+    pub public_url: Option<String>,
+
+    /// Proxies whose X-Forwarded-* headers are believed, as networks
+    #[arg(long, env = "ROOMWATCH_TRUSTED_PROXIES", value_delimiter = ',', value_name = "CIDR")]
+    pub trusted_proxies: Option<Vec<IpNet>>,
+
+    /// Origins of other sites whose pages may read the API with credentials
+    #[arg(long, env = "ROOMWATCH_CORS_ORIGINS", value_delimiter = ',', value_name = "ORIGIN")]
+    pub cors_origins: Option<Vec<String>>,
+
+    /// Fields of events to remove on the way in, beside the secrets that always are
+    #[arg(long, env = "ROOMWATCH_REDACT", value_delimiter = ',', value_name = "PATH")]
+    pub redact: Option<Vec<String>>,
+
+    /// Days an event is kept; 0 means for ever [default: 30]
+    #[arg(long, env = "ROOMWATCH_RETENTION_DAYS", value_name = "DAYS")]
+    pub retention_days: Option<u32>,
+
+    /// Bytes the log may take before the oldest events go; 0 means no limit [default: 0]
+    #[arg(long, env = "ROOMWATCH_RETENTION_BYTES", value_name = "BYTES")]
+    pub retention_bytes: Option<u64>,
+
+    /// Days the history of sessions is kept; 0 means for ever [default: 365]
+    #[arg(long, env = "ROOMWATCH_HISTORY_DAYS", value_name = "DAYS")]
+    pub history_days: Option<u32>,
+
+    /// Seconds between two full comparisons with LiveKit's API; 0 means never [default: 60]
+    #[arg(long, env = "ROOMWATCH_RECONCILE_SECS", value_name = "SECS")]
+    pub reconcile_secs: Option<u32>,
+
+    /// Seconds between two heartbeats of a stream, at most 20 [default: 15]
+    #[arg(long, env = "ROOMWATCH_HEARTBEAT_SECS", value_name = "SECS")]
+    pub heartbeat_secs: Option<u32>,
+
+    /// Seconds over which readers are sent away at a shutdown, at most 10 [default: 5]
+    #[arg(long, env = "ROOMWATCH_DRAIN_SECS", value_name = "SECS")]
+    pub drain_secs: Option<u32>,
+
+    /// Ask for a reason when somebody watches a room unseen [default: false]
+    #[arg(long, env = "ROOMWATCH_WATCH_REASON", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    pub watch_reason: Option<bool>,
+
+    /// How the program's own log is written [default: text]
+    #[arg(long, env = "ROOMWATCH_LOG_FORMAT", value_name = "FORMAT")]
+    pub log_format: Option<LogFormat>,
+
+    #[command(flatten)]
+    pub limits: LimitOptions,
+
+    #[arg(skip)]
+    pub projects: Vec<ProjectOptions>,
+
+    #[arg(skip)]
+    pub users: Vec<User>,
+}
+
+fn secret(text: &str) -> Result<Secret, std::convert::Infallible> {
+    Ok(Secret::new(text))
+}
+
+/// Limits as they are written. 0 means none.
+#[derive(Args, Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LimitOptions {
+    /// Streams one user may hold open [default: 5]
+    #[arg(long, env = "ROOMWATCH_MAX_STREAMS_PER_USER", value_name = "N")]
+    pub max_streams_per_user: Option<u32>,
+    /// Streams one address may hold open [default: 200]
+    #[arg(long, env = "ROOMWATCH_MAX_STREAMS_PER_ADDRESS", value_name = "N")]
+    pub max_streams_per_address: Option<u32>,
+    /// Streams in all [default: 10000]
+    #[arg(long, env = "ROOMWATCH_MAX_STREAMS", value_name = "N")]
+    pub max_streams: Option<u32>,
+    /// Sign-ins one address may try in a minute [default: 10]
+    #[arg(long, env = "ROOMWATCH_MAX_LOGINS_PER_MINUTE", value_name = "N")]
+    pub max_logins_per_minute: Option<u32>,
+    /// Commands one user may give in a minute [default: 120]
+    #[arg(long, env = "ROOMWATCH_MAX_COMMANDS_PER_MINUTE", value_name = "N")]
+    pub max_commands_per_minute: Option<u32>,
+    /// Bytes of a request's head, at least 8192 [default: 16384]
+    #[arg(long, env = "ROOMWATCH_MAX_HEAD_BYTES", value_name = "BYTES")]
+    pub max_head_bytes: Option<u32>,
+    /// Bytes of a webhook [default: 8388608]
+    #[arg(long, env = "ROOMWATCH_MAX_WEBHOOK_BYTES", value_name = "BYTES")]
+    pub max_webhook_bytes: Option<u32>,
+    /// Bytes of any other request's body [default: 2097152]
+    #[arg(long, env = "ROOMWATCH_MAX_BODY_BYTES", value_name = "BYTES")]
+    pub max_body_bytes: Option<u32>,
+    /// Seconds a request's head may take [default: 10]
+    #[arg(long, env = "ROOMWATCH_HEAD_SECS", value_name = "SECS")]
+    pub head_secs: Option<u32>,
+    /// Seconds a request's body may take [default: 10]
+    #[arg(long, env = "ROOMWATCH_BODY_SECS", value_name = "SECS")]
+    pub body_secs: Option<u32>,
+}
+
+/// How the program's own log is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    #[default]
+    Text,
+    Json,
+}
+
+/// One `[[projects]]` of the file.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProjectOptions {
+    pub name: String,
+    #[serde(default)]
+    pub url: Option<String>,
+    pub keys: Vec<KeyOptions>,
+}
+
+/// One of a project's API keys.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeyOptions {
+    pub key: String,
+    pub secret: Secret,
+}
+
+/// One `[[users]]` of the file.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct User {
+    pub name: String,
+    /// argon2id, as `roomwatch user hash` prints it.
+    pub password_hash: Secret,
+    pub role: Role,
+}
+
+/// What an operator may do. Each may do what those before it may.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Deserialize,
+    serde::Serialize,
+    ValueEnum,
+    utoipa::ToSchema,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Sees everything.
+    Viewer,
+    /// Moderates, creates, ends and watches rooms.
+    Operator,
+    /// Reads the audit record too.
+    Admin,
+}
+
+/// One LiveKit deployment.
+#[derive(Clone, Debug)]
+pub struct Project {
+    pub name: Arc<str>,
+    /// `http(s)://…`, without a slash at the end. Without it Roomwatch listens only.
+    pub url: Option<Box<str>>,
+    pub key: Box<str>,
+    pub secret: Secret,
+}
+
+/// The options, merged and checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub listen: SocketAddr,
+    pub data_dir: PathBuf,
+    pub dev: bool,
+    pub projects: Vec<Project>,
+    pub keys: Keys,
+    pub users: Vec<User>,
+    pub password: Option<Secret>,
+    pub public_url: Option<String>,
+    pub trusted_proxies: Vec<IpNet>,
+    pub cors_origins: Vec<String>,
+    pub redaction: Redaction,
+    /// None: for ever.
+    pub retention: Option<Duration>,
+    /// None: no limit.
+    pub retention_bytes: Option<u64>,
+    pub history: Option<Duration>,
+    pub reconcile: Option<Duration>,
+    pub heartbeat: Duration,
+    pub drain: Duration,
+    pub watch_reason: bool,
+    pub log_format: LogFormat,
+    pub limits: Limits,
+    /// The demonstration: its meetings are made up, and the dashboard says so.
+    pub demo: bool,
+}
+
+/// The limits in force. 0 means none.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    pub max_streams_per_user: u32,
+    pub max_streams_per_address: u32,
+    pub max_streams: u32,
+    pub max_logins_per_minute: u32,
+    pub max_commands_per_minute: u32,
+    pub max_head_bytes: u32,
+    pub max_webhook_bytes: u32,
+    pub max_body_bytes: u32,
+    pub head_secs: u32,
+    pub body_secs: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            max_streams_per_user: 5,
+            max_streams_per_address: 200,
+            max_streams: 10_000,
+            max_logins_per_minute: 10,
+            max_commands_per_minute: 120,
+            max_head_bytes: 16 << 10,
+            max_webhook_bytes: 8 << 20,
+            max_body_bytes: 2 << 20,
+            head_secs: 10,
+            body_secs: 10,
+        }
+    }
+}
+
+impl Options {
+    /// Reads the file `path`, or `./roomwatch.toml` if it is there, and puts these options over it.
+    pub fn load(self, path: Option<PathBuf>) -> anyhow::Result<Config> {
+        refuse_unknown_environment(std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()))?;
+        let file = match path {
+            Some(path) => Some(path),
+            None => Some(PathBuf::from("roomwatch.toml")).filter(|path| path.exists()),
+        };
+        let mut options = self;
+        options.password =
+            std::env::var("ROOMWATCH_PASSWORD").ok().filter(|text| !text.is_empty()).map(Secret::new);
+        if let Some(path) = file {
+            let text =
+                std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+            let below: Options = toml::from_str(&text).with_context(|| format!("in {}", path.display()))?;
+            options = options.over(below);
+        }
+        options.check()
+    }
+
+    /// These options, and where they say nothing, those below them.
+    fn over(self, below: Options) -> Options {
+        macro_rules! over {
+            ($ours:expr, $theirs:expr, $type:ident { $($name:ident),* } $($rest:tt)*) => {
+                $type { $($name: $ours.$name.or($theirs.$name),)* $($rest)* }
+            };
+        }
+        let limits = over!(
+            self.limits,
+            below.limits,
+            LimitOptions {
+                max_streams_per_user,
+                max_streams_per_address,
+                max_streams,
+                max_logins_per_minute,
+                max_commands_per_minute,
+                max_head_bytes,
+                max_webhook_bytes,
+                max_body_bytes,
+                head_secs,
+                body_secs
+            }
+        );
+        over!(self, below, Options {
+            listen, data_dir, dev, livekit_url, livekit_api_key, livekit_api_secret, password, public_url,
+            trusted_proxies, cors_origins, redact, retention_days, retention_bytes, history_days,
+            reconcile_secs, heartbeat_secs, drain_secs, watch_reason, log_format
+        } limits, projects: below.projects, users: below.users)
+    }
+
+    /// Checks what only the whole can tell.
+    pub fn check(self) -> anyhow::Result<Config> {
+        let dev = self.dev.unwrap_or(false);
+        let listen = self.listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 3001)));
+        ensure!(
+            !dev || listen.ip().is_loopback(),
+            "--dev lets everybody in, so it listens on loopback only, not on {listen}; \
+             leave --dev out and set ROOMWATCH_PASSWORD"
+        );
+        let (projects, keys) = projects(&self, dev)?;
+        let mut names = BTreeSet::new();
+        for user in &self.users {
+            ensure!(
+                !user.name.is_empty() && names.insert(&user.name),
+                "two users are called {:?}",
+                user.name
+            );
+        }
+        let heartbeat_secs = self.heartbeat_secs.unwrap_or(15);
+        ensure!((1..=20).contains(&heartbeat_secs), "heartbeat_secs is {heartbeat_secs}; it may be 1 to 20");
+        let drain_secs = self.drain_secs.unwrap_or(5);
+        ensure!(
+            drain_secs <= 10,
+            "drain_secs is {drain_secs}; more than 10 and LiveKit gives up on webhooks"
+        );
+        let days = |days: u32| (days > 0).then(|| Duration::from_secs(u64::from(days) * 86_400));
+        let defaults = Limits::default();
+        macro_rules! limits {
+            ($($name:ident),*) => { Limits { $($name: self.limits.$name.unwrap_or(defaults.$name)),* } };
+        }
+        let limits = limits!(
+            max_streams_per_user,
+            max_streams_per_address,
+            max_streams,
+            max_logins_per_minute,
+            max_commands_per_minute,
+            max_head_bytes,
+            max_webhook_bytes,
+            max_body_bytes,
+            head_secs,
+            body_secs
+        );
+        ensure!(
+            limits.max_head_bytes == 0 || limits.max_head_bytes >= 8192,
+            "max_head_bytes is {}; it must be at least 8192",
+            limits.max_head_bytes
+        );
+        Ok(Config {
+            listen,
+            data_dir: self.data_dir.unwrap_or_else(|| "roomwatch-data".into()),
+            dev,
+            projects,
+            keys,
+            users: self.users,
+            password: self.password,
+            public_url: self.public_url.map(|url| public_url(&url)).transpose()?,
+            trusted_proxies: self.trusted_proxies.unwrap_or_default(),
+            cors_origins: self.cors_origins.unwrap_or_default(),
+            redaction: Redaction::new(&self.redact.unwrap_or_default())?,
+            retention: days(self.retention_days.unwrap_or(30)),
+            retention_bytes: self.retention_bytes.filter(|bytes| *bytes > 0),
+            history: days(self.history_days.unwrap_or(365)),
+            reconcile: Some(self.reconcile_secs.unwrap_or(60))
+                .filter(|s| *s > 0)
+                .map(|s| Duration::from_secs(s.into())),
+            heartbeat: Duration::from_secs(heartbeat_secs.into()),
+            drain: Duration::from_secs(drain_secs.into()),
+            watch_reason: self.watch_reason.unwrap_or(false),
+            log_format: self.log_format.unwrap_or_default(),
+            limits,
+            demo: false,
+        })
+    }
+}
+
+/// The projects of the file, or the one of the environment, or the one of `--dev`.
+fn projects(options: &Options, dev: bool) -> anyhow::Result<(Vec<Project>, Keys)> {
+    let environment = options.livekit_api_key.is_some() || options.livekit_api_secret.is_some();
+    let mut written = options.projects.clone();
+    if environment && !written.is_empty() {
+        bail!("LIVEKIT_API_KEY and [[projects]] both name projects; use one of them");
+    }
+    if written.is_empty() {
+        let (key, secret) = match (&options.livekit_api_key, &options.livekit_api_secret) {
+            (Some(key), Some(secret)) => (key.clone(), secret.clone()),
+            (None, None) if dev => (DEV_KEY.0.to_owned(), Secret::new(DEV_KEY.1)),
+            (None, None) => bail!(
+                "no LiveKit project: set LIVEKIT_API_KEY, LIVEKIT_API_SECRET and LIVEKIT_URL, \
+                 or write [[projects]] into roomwatch.toml, or try `roomwatch serve --dev`"
+            ),
+            (Some(_), None) => bail!("LIVEKIT_API_KEY is set, LIVEKIT_API_SECRET is not"),
+            (None, Some(_)) => bail!("LIVEKIT_API_SECRET is set, LIVEKIT_API_KEY is not"),
+        };
+        let url = options.livekit_url.clone().or_else(|| dev.then(|| DEV_URL.to_owned()));
+        written.push(ProjectOptions {
+            name: DEFAULT_PROJECT.into(),
+            url,
+            keys: vec![KeyOptions { key, secret }],
+        });
+    }
+    let mut keys = Keys::default();
+    let mut projects = BTreeMap::new();
+    for project in written {
+        ensure!(!project.name.is_empty(), "a project has no name");
+        let name: Arc<str> = project.name.as_str().into();
+        let first = project.keys.first().with_context(|| format!("project {name:?} has no keys"))?.clone();
+        for KeyOptions { key, secret } in project.keys {
+            ensure!(!key.is_empty(), "a key of project {name:?} is empty");
+            ensure!(!secret.reveal().is_empty(), "the secret of key {key:?} is empty");
+            let new = keys.insert(key.clone(), Key { project: name.clone(), secret });
+            ensure!(new, "the key {key:?} stands twice; a key names one project only");
+        }
+        let url = project.url.map(|url| livekit_url(&url)).transpose()?;
+        let taken = projects.insert(
+            name.clone(),
+            Project { name: name.clone(), url, key: first.key.into(), secret: first.secret },
+        );
+        ensure!(taken.is_none(), "two projects are called {name:?}");
+    }
+    Ok((projects.into_values().collect(), keys))
+}
+
+/// LiveKit's URL as HTTP: its SDKs take `ws` and `wss` too.
+fn livekit_url(url: &str) -> anyhow::Result<Box<str>> {
+    let url = url.trim_end_matches('/');
+    let http = if let Some(rest) = url.strip_prefix("ws") { format!("http{rest}") } else { url.to_owned() };
+    let parsed: http::Uri = http.parse().with_context(|| format!("the LiveKit URL {url:?}"))?;
+    ensure!(
+        matches!(parsed.scheme_str(), Some("http" | "https")) && parsed.host().is_some(),
+        "the LiveKit URL {url:?} must begin with http, https, ws or wss and name a host"
+    );
+    Ok(http.into())
+}
+
+fn public_url(url: &str) -> anyhow::Result<String> {
+    let parsed: http::Uri = url.parse().with_context(|| format!("the public URL {url:?}"))?;
+    ensure!(
+        matches!(parsed.scheme_str(), Some("http" | "https"))
+            && parsed.host().is_some()
+            && parsed.query().is_none(),
+        "the public URL {url:?} must look like https://rooms.example.com or https://example.com/roomwatch"
+    );
+    Ok(url.trim_end_matches('/').to_owned())
+}
+
+/// A variable with our prefix that nobody reads is a typing error.
+fn refuse_unknown_environment(names: impl Iterator<Item = String>) -> anyhow::Result<()> {
+    let command = Probe::command();
+    let known: BTreeSet<_> = command.get_arguments().filter_map(|arg| arg.get_env()?.to_str()).collect();
+    for name in names.filter(|name| name.starts_with("ROOMWATCH_")) {
+        let ours = known.contains(name.as_str())
+            || matches!(
+                name.as_str(),
+                "ROOMWATCH_PASSWORD"
+                    | "ROOMWATCH_CONFIG"
+                    | "ROOMWATCH_LOG"
+                    | "ROOMWATCH_URL"
+                    | "ROOMWATCH_TOKEN"
+            );
+        ensure!(ours, "the environment has {name}, which is no option; see `roomwatch serve --help`");
+    }
+    Ok(())
+}
+
+#[derive(clap::Parser)]
+struct Probe {
+    #[command(flatten)]
+    _options: Options,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(text: &str) -> anyhow::Result<Config> {
+        let below: Options = toml::from_str(text)?;
+        Options::default().over(below).check()
+    }
+
+    const PROJECT: &str = "[[projects]]\nname = \"a\"\nkeys = [{ key = \"k\", secret = \"CANARY\" }]\n";
+
+    fn refused(text: &str) -> String {
+        format!("{:#}", file(text).expect_err("must be refused"))
+    }
+
+    #[test]
+    fn the_example_file_names_every_option_at_its_default() {
+        let text = include_str!("../roomwatch.example.toml");
+        // As it stands it changes nothing, and with every option uncommented it still parses.
+        let as_is: Options = toml::from_str(text).expect("the example parses");
+        assert!(as_is.projects.is_empty() && as_is.listen.is_none());
+        let uncommented: String = text
+            .lines()
+            .map(|line| match line.strip_prefix('#') {
+                Some(rest) if !rest.starts_with(' ') && !rest.is_empty() => format!("{rest}\n"),
+                _ => format!("{line}\n"),
+            })
+            .collect();
+        let full = file(&uncommented).expect("the uncommented example is a configuration");
+        let plain = file(PROJECT).expect("a configuration");
+        assert_eq!(format!("{:?}", full.limits), format!("{:?}", plain.limits));
+        assert_eq!((full.listen, full.heartbeat, full.drain), (plain.listen, plain.heartbeat, plain.drain));
+        assert_eq!(
+            (full.retention, full.history, full.reconcile),
+            (plain.retention, plain.history, plain.reconcile)
+        );
+        for argument in Probe::command().get_arguments() {
+            let name = argument.get_id().as_str();
+            if !matches!(name, "dev" | "livekit_url" | "livekit_api_key" | "livekit_api_secret") {
+                assert!(uncommented.contains(&format!("\n{name} = ")), "{name} is not in the example");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_unknown_is_named() {
+        assert!(refused("listne = \"127.0.0.1:1\"").contains("listne"));
+        assert!(refused("[limits]\nmax_steams = 1").contains("max_steams"));
+        assert!(refused("[[projects]]\nname = \"a\"\nkyes = []").contains("kyes"));
+        let names = ["PATH", "ROOMWATCH_LISTEN", "ROOMWATCH_LISTNE"].map(str::to_owned);
+        let error = refuse_unknown_environment(names.into_iter()).expect_err("must be refused");
+        assert!(error.to_string().contains("ROOMWATCH_LISTNE"));
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused() {
+        assert!(refused("").contains("LIVEKIT_API_KEY"));
+        assert!(refused(&format!("{PROJECT}{}", PROJECT.replace("\"a\"", "\"b\""))).contains("stands twice"));
+        assert!(refused(&format!("{PROJECT}{}", PROJECT.replace("\"k\"", "\"l\""))).contains("two projects"));
+        assert!(refused(&format!("heartbeat_secs = 21\n{PROJECT}")).contains("1 to 20"));
+        assert!(refused(&format!("drain_secs = 11\n{PROJECT}")).contains("10"));
+        assert!(refused(&format!("public_url = \"example.com\"\n{PROJECT}")).contains("https://"));
+        assert!(refused(&PROJECT.replace("keys", "url = \"ftp://x\"\nkeys")).contains("wss"));
+        let dev = Options { dev: Some(true), listen: Some(([0, 0, 0, 0], 1).into()), ..Options::default() };
+        assert!(dev.check().expect_err("must be refused").to_string().contains("loopback"));
+    }
+
+    #[test]
+    fn flags_beat_the_file_and_secrets_do_not_print() {
+        let below: Options =
+            toml::from_str(&format!("drain_secs = 3\nheartbeat_secs = 9\n{PROJECT}")).expect("a file");
+        let flags = Options { drain_secs: Some(1), ..Options::default() };
+        let config = flags.over(below).check().expect("a configuration");
+        assert_eq!((config.drain.as_secs(), config.heartbeat.as_secs()), (1, 9));
+        assert!(!format!("{config:?}").contains("CANARY"));
+        let project = file(&PROJECT.replace("keys", "url = \"wss://h.example/livekit/\"\nkeys"))
+            .expect("a configuration");
+        assert_eq!(project.projects[0].url.as_deref(), Some("https://h.example/livekit"));
+    }
+}

@@ -1,0 +1,511 @@
+//! Reading the JSON object LiveKit sends: what it says, without what must not be kept.
+//!
+//! The bytes are passed on as they came: LiveKit adds fields, enum values and event names without
+//! notice, and whoever parses a body into types and writes it again loses them. So one pass over the
+//! text finds the few fields Roomwatch needs and cuts out the members that hold secrets; everything
+//! else stays byte for byte.
+
+use bytes::Bytes;
+use sha2::{Digest, Sha256};
+
+/// JSON nested deeper than this is refused: readers in many languages stop at about that depth, and
+/// no LiveKit message comes near it.
+pub const DEPTH_MAX: usize = 128;
+
+/// What was read of a body.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Body {
+    /// The object without secrets, on one line.
+    pub json: Bytes,
+    /// `event`: never empty.
+    pub event: String,
+    /// `id`, or the SHA-256 of the body as it came, in hex.
+    pub id: String,
+    /// `room.name`, else `egressInfo.roomName`, `ingressInfo.roomName`, `job.room.name`.
+    pub room: Option<String>,
+    /// `room.sid`, else `egressInfo.roomId`, `ingressInfo.state.roomId`, `job.room.sid`.
+    pub room_sid: Option<String>,
+}
+
+/// Why a body is no event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadBody {
+    #[error("the body is not UTF-8")]
+    NotUtf8,
+    #[error("the body is not JSON")]
+    NotJson,
+    #[error("the body is not a JSON object")]
+    NotAnObject,
+    #[error("the body has no `event` that is a non-empty string")]
+    NoEvent,
+    #[error("the body is nested deeper than 128 levels")]
+    TooDeep,
+}
+
+/// Fields that an installation wants removed on the way in, beside the secrets that always are:
+/// dotted paths from the top of the body, `*` for any one key. Arrays take no part in a path.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Redaction {
+    paths: Vec<Vec<Box<str>>>,
+}
+
+/// A path of the configuration that cannot be one.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no path of a field: write `participant.metadata` or `participant.attributes.*`")]
+pub struct BadPath(pub String);
+
+impl Redaction {
+    pub fn new(paths: &[String]) -> Result<Redaction, BadPath> {
+        let path = |text: &String| {
+            let keys: Vec<Box<str>> = text.split('.').map(Into::into).collect();
+            // `event` and `id` carry the event itself; without them there is nothing to store.
+            let vital = matches!(text.as_str(), "event" | "id" | "*");
+            if vital || keys.iter().any(|key| key.is_empty()) {
+                return Err(BadPath(text.clone()));
+            }
+            Ok(keys)
+        };
+        Ok(Redaction { paths: paths.iter().map(path).collect::<Result<_, _>>()? })
+    }
+
+    fn covers(&self, path: &[String]) -> bool {
+        self.paths.iter().any(|rule| {
+            rule.len() == path.len()
+                && rule.iter().zip(path).all(|(want, key)| &**want == "*" || **want == **key)
+        })
+    }
+}
+
+impl Body {
+    /// Reads and redacts one body.
+    pub fn read(raw: &[u8], redaction: &Redaction) -> Result<Body, BadBody> {
+        let text = std::str::from_utf8(raw).map_err(|_| BadBody::NotUtf8)?;
+        // Iterative, so a thousand brackets are no stack overflow; what it accepts, `Walk` can trust.
+        serde_json::from_str::<serde::de::IgnoredAny>(text).map_err(|_| BadBody::NotJson)?;
+        let text = text.trim_ascii();
+        if !text.starts_with('{') {
+            return Err(BadBody::NotAnObject);
+        }
+        let mut walk = Walk {
+            text,
+            at: 0,
+            copied: 0,
+            out: Vec::with_capacity(text.len()),
+            path: Vec::new(),
+            redaction,
+            found: Found::default(),
+        };
+        walk.value(0)?;
+        let Walk { mut out, copied, found, .. } = walk;
+        out.extend_from_slice(&text.as_bytes()[copied..]);
+        // Raw CR and LF stand only between tokens: inside a string JSON demands an escape.
+        for byte in &mut out {
+            if matches!(byte, b'\r' | b'\n') {
+                *byte = b' ';
+            }
+        }
+        let event = found.event.filter(|event| !event.is_empty()).ok_or(BadBody::NoEvent)?;
+        let id = found.id.filter(|id| !id.is_empty());
+        Ok(Body {
+            json: out.into(),
+            event,
+            id: id.unwrap_or_else(|| hex(&Sha256::digest(raw))),
+            room: found.room.into_iter().flatten().find(|name| !name.is_empty()),
+            room_sid: found.room_sid.into_iter().flatten().find(|sid| !sid.is_empty()),
+        })
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut out, byte| {
+        write!(out, "{byte:02x}").expect("memory takes it");
+        out
+    })
+}
+
+#[derive(Default)]
+struct Found {
+    event: Option<String>,
+    id: Option<String>,
+    /// In the order of preference.
+    room: [Option<String>; 4],
+    room_sid: [Option<String>; 4],
+}
+
+/// One pass over valid JSON. Recursion is bounded by [`DEPTH_MAX`].
+struct Walk<'a> {
+    text: &'a str,
+    at: usize,
+    /// Everything before is in `out`, or cut.
+    copied: usize,
+    out: Vec<u8>,
+    path: Vec<String>,
+    redaction: &'a Redaction,
+    found: Found,
+}
+
+impl Walk<'_> {
+    fn byte(&self) -> u8 {
+        self.text.as_bytes().get(self.at).copied().unwrap_or(0)
+    }
+
+    fn space(&mut self) {
+        while matches!(self.byte(), b' ' | b'\t' | b'\r' | b'\n') {
+            self.at += 1;
+        }
+    }
+
+    fn value(&mut self, depth: usize) -> Result<(), BadBody> {
+        self.space();
+        match self.byte() {
+            b'{' => self.object(depth + 1),
+            b'[' => self.array(depth + 1),
+            b'"' => {
+                let start = self.at;
+                self.string();
+                self.note(start);
+                Ok(())
+            }
+            _ => {
+                while !matches!(self.byte(), b',' | b'}' | b']' | b' ' | b'\t' | b'\r' | b'\n' | 0) {
+                    self.at += 1;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Moves past the string that begins here.
+    fn string(&mut self) {
+        self.at += 1;
+        while self.byte() != b'"' {
+            self.at += if self.byte() == b'\\' { 2 } else { 1 };
+        }
+        self.at += 1;
+    }
+
+    fn array(&mut self, depth: usize) -> Result<(), BadBody> {
+        if depth > DEPTH_MAX {
+            return Err(BadBody::TooDeep);
+        }
+        self.at += 1;
+        self.space();
+        while self.byte() != b']' {
+            self.value(depth)?;
+            self.space();
+            if self.byte() == b',' {
+                self.at += 1;
+            }
+            self.space();
+        }
+        self.at += 1;
+        Ok(())
+    }
+
+    fn object(&mut self, depth: usize) -> Result<(), BadBody> {
+        if depth > DEPTH_MAX {
+            return Err(BadBody::TooDeep);
+        }
+        self.at += 1;
+        // Where the last kept member ended: a cut begins there and so takes the comma with it.
+        let mut kept_to = self.at;
+        let mut kept_any = false;
+        self.space();
+        while self.byte() != b'}' {
+            let start = self.at;
+            self.string();
+            let key = decode(&self.text[start..self.at]);
+            self.space();
+            self.at += 1; // the colon
+            self.path.push(key);
+            let cut = self.cuts();
+            // The fields of a member that is cut are not looked at either.
+            let found = cut.then(|| std::mem::take(&mut self.found));
+            let result = self.value(depth);
+            self.path.pop();
+            result?;
+            if let Some(found) = found {
+                self.found = found;
+            }
+            let end = self.at;
+            self.space();
+            let comma = self.byte() == b',';
+            if comma {
+                self.at += 1;
+                self.space();
+            }
+            if cut {
+                // `{a,SECRET,b}` loses `,SECRET`; `{SECRET,b}` loses `SECRET,`.
+                let (from, to) = if kept_any || !comma { (kept_to, end) } else { (start, self.at) };
+                if from >= self.copied {
+                    self.out.extend_from_slice(&self.text.as_bytes()[self.copied..from]);
+                }
+                self.copied = to.max(self.copied);
+            } else {
+                kept_any = true;
+            }
+            kept_to = if cut && !kept_any { self.at } else { end };
+        }
+        self.at += 1;
+        Ok(())
+    }
+
+    /// Does the member whose path this is hold a secret?
+    fn cuts(&self) -> bool {
+        let Some(key) = self.path.last().map(String::as_str) else { return false };
+        // The keys of `attributes` are the application's own words.
+        if self.path.len() > 1 && self.path[self.path.len() - 2] == "attributes" {
+            return self.redaction.covers(&self.path);
+        }
+        matches!(key, "turnPassword" | "turn_password" | "streamKey" | "stream_key")
+            || self.storage_secret(key)
+            || self.redaction.covers(&self.path)
+    }
+
+    /// LiveKit sends whole upload configurations when an automatic egress fails to start
+    /// (livekit pkg/rtc/egress.go).
+    fn storage_secret(&self, key: &str) -> bool {
+        if self.path.first().map(String::as_str) != Some("egressInfo") {
+            return false;
+        }
+        let storage = |key: &String| matches!(key.as_str(), "s3" | "gcp" | "azure" | "aliOSS" | "ali_oss");
+        self.path[..self.path.len() - 1].iter().any(storage)
+            && (matches!(
+                key,
+                "accessKey"
+                    | "secret"
+                    | "sessionToken"
+                    | "credentials"
+                    | "accountName"
+                    | "accountKey"
+                    | "password"
+                    | "access_key"
+                    | "session_token"
+                    | "account_name"
+                    | "account_key"
+            ) || key.starts_with("assumeRole")
+                || key.starts_with("assume_role"))
+    }
+
+    /// Looks at a string that has just been passed: one of the fields that are needed, or a URL that
+    /// carries a secret.
+    fn note(&mut self, start: usize) {
+        let raw = &self.text[start..self.at];
+        let path = &self.path;
+        let place = match path.len() {
+            1 => match path[0].as_str() {
+                "event" => Some(&mut self.found.event),
+                "id" => Some(&mut self.found.id),
+                _ => None,
+            },
+            2 => match (path[0].as_str(), path[1].as_str()) {
+                ("room", "name") => Some(&mut self.found.room[0]),
+                ("egressInfo", "roomName") => Some(&mut self.found.room[1]),
+                ("ingressInfo", "roomName") => Some(&mut self.found.room[2]),
+                ("room", "sid") => Some(&mut self.found.room_sid[0]),
+                ("egressInfo", "roomId") => Some(&mut self.found.room_sid[1]),
+                _ => None,
+            },
+            3 => match (path[0].as_str(), path[1].as_str(), path[2].as_str()) {
+                ("job", "room", "name") => Some(&mut self.found.room[3]),
+                ("ingressInfo", "state", "roomId") => Some(&mut self.found.room_sid[2]),
+                ("job", "room", "sid") => Some(&mut self.found.room_sid[3]),
+                _ => None,
+            },
+            _ => None,
+        };
+        if let Some(place) = place {
+            *place = Some(decode(raw));
+        }
+        let key = path.last().map(String::as_str);
+        let egress_url = path.first().is_some_and(|first| first == "egressInfo")
+            && key.is_some_and(|key| key.to_ascii_lowercase().contains("url"));
+        if egress_url {
+            let url = decode(raw);
+            let masked = mask_url(&url);
+            if masked != url {
+                self.out.extend_from_slice(&self.text.as_bytes()[self.copied..start]);
+                let masked = serde_json::to_string(&masked).expect("a string is JSON");
+                self.out.extend_from_slice(masked.as_bytes());
+                self.copied = self.at;
+            }
+        }
+    }
+}
+
+/// The text of a JSON string. A lone surrogate, which JSON allows and Rust's strings do not, leaves
+/// the text as it is written.
+fn decode(raw: &str) -> String {
+    if raw.contains('\\') {
+        serde_json::from_str(raw).unwrap_or_else(|_| raw[1..raw.len() - 1].to_owned())
+    } else {
+        raw[1..raw.len() - 1].to_owned()
+    }
+}
+
+/// Masks what gives access in a URL of an output: user and password, the query, and, where media is
+/// pushed, the last part of the path, which is the stream key.
+fn mask_url(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let (rest, query) = match rest.find(['?', '#']) {
+        Some(at) => (&rest[..at], "?***"),
+        None => (rest, ""),
+    };
+    let (authority, path) = match rest.find('/') {
+        Some(at) => rest.split_at(at),
+        None => (rest, ""),
+    };
+    let authority = match authority.rsplit_once('@') {
+        Some((_, host)) => format!("***@{host}"),
+        None => authority.to_owned(),
+    };
+    let pushed = !matches!(scheme.to_ascii_lowercase().as_str(), "http" | "https" | "ws" | "wss");
+    let path = match path.trim_end_matches('/').rsplit_once('/') {
+        Some((before, _)) if pushed => format!("{before}/***"),
+        _ => path.to_owned(),
+    };
+    // `twitch://KEY` and `mux://KEY` are nothing but the key.
+    let authority = if pushed && path.is_empty() && !authority.contains('.') && !authority.contains(':') {
+        "***".to_owned()
+    } else {
+        authority
+    };
+    format!("{scheme}://{authority}{path}{query}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Body, BadBody> {
+        Body::read(text.as_bytes(), &Redaction::default())
+    }
+
+    fn json(text: &str) -> String {
+        String::from_utf8(read(text).expect("a body").json.to_vec()).expect("text")
+    }
+
+    #[test]
+    fn what_is_no_event_is_refused() {
+        assert_eq!(read(""), Err(BadBody::NotJson));
+        assert_eq!(read("{"), Err(BadBody::NotJson));
+        assert_eq!(read("[]"), Err(BadBody::NotAnObject));
+        assert_eq!(read("\"event\""), Err(BadBody::NotAnObject));
+        assert_eq!(read("{}"), Err(BadBody::NoEvent));
+        assert_eq!(read(r#"{"event":""}"#), Err(BadBody::NoEvent));
+        assert_eq!(read(r#"{"event":7}"#), Err(BadBody::NoEvent));
+        assert_eq!(read(r#"{"room":{"event":"x"}}"#), Err(BadBody::NoEvent));
+        assert_eq!(Body::read(b"{\"event\":\"\xff\"}", &Redaction::default()), Err(BadBody::NotUtf8));
+    }
+
+    #[test]
+    fn depth_is_bounded_and_costs_no_stack() {
+        let nested = |n: usize| format!(r#"{{"event":"x","a":{}{}}}"#, "[".repeat(n), "]".repeat(n));
+        assert!(read(&nested(127)).is_ok());
+        assert_eq!(read(&nested(128)), Err(BadBody::TooDeep));
+        assert_eq!(read(&nested(1_000_000)), Err(BadBody::TooDeep));
+        let objects = format!(r#"{{"event":"x","a":{}1{}}}"#, r#"{"a":"#.repeat(200), "}".repeat(200));
+        assert_eq!(read(&objects), Err(BadBody::TooDeep));
+    }
+
+    #[test]
+    fn secrets_go_key_and_all_and_nothing_else_moves() {
+        for (from, to) in [
+            (r#"{"event":"x","room":{"turnPassword":"S"}}"#, r#"{"event":"x","room":{}}"#),
+            (r#"{"event":"x","room":{"turnPassword":"S","a":1}}"#, r#"{"event":"x","room":{"a":1}}"#),
+            (
+                r#"{"event":"x","room":{"a":1, "turnPassword":"S", "b":2}}"#,
+                r#"{"event":"x","room":{"a":1, "b":2}}"#,
+            ),
+            (r#"{"event":"x","room":{"a":1, "turnPassword" : "S" }}"#, r#"{"event":"x","room":{"a":1 }}"#),
+            (r#"{"turnPassword":{"a":["}",1]},"turnPassword":2,"event":"x"}"#, r#"{"event":"x"}"#),
+            (r#"{"event":"x","turnPassword":1,"turnPassword":2}"#, r#"{"event":"x"}"#),
+            (r#"{"event":"x","room":{"turn\u0050assword":"S"}}"#, r#"{"event":"x","room":{}}"#),
+            (r#"{"event":"x","job":{"room":{"turnPassword":"S"}}}"#, r#"{"event":"x","job":{"room":{}}}"#),
+            (
+                r#"{"event":"x","ingressInfo":{"streamKey":"S","x":1.0}}"#,
+                r#"{"event":"x","ingressInfo":{"x":1.0}}"#,
+            ),
+            (
+                r#"{"event":"x","participant":{"attributes":{"streamKey":"mine"}}}"#,
+                r#"{"event":"x","participant":{"attributes":{"streamKey":"mine"}}}"#,
+            ),
+            (
+                r#"{"event":"x","egressInfo":{"file":{"s3":{"accessKey":"S","secret":"S","assumeRoleArn":"S","bucket":"b","proxy":{"url":"http://u:S@h/","password":"S"}}}}}"#,
+                r#"{"event":"x","egressInfo":{"file":{"s3":{"bucket":"b","proxy":{"url":"http://***@h/"}}}}}"#,
+            ),
+            (r#"{"event":"x","s3":{"secret":"kept"}}"#, r#"{"event":"x","s3":{"secret":"kept"}}"#),
+        ] {
+            assert_eq!(json(from), to, "{from}");
+        }
+    }
+
+    #[test]
+    fn stream_urls_lose_their_secret_part() {
+        for (from, to) in [
+            ("rtmp://a.rtmp.youtube.com/live2/S", "rtmp://a.rtmp.youtube.com/live2/***"),
+            ("rtmps://u:S@h.example:443/app/S?k=S", "rtmps://***@h.example:443/app/***?***"),
+            ("srt://h.example:9000?streamid=S", "srt://h.example:9000?***"),
+            ("twitch://S", "twitch://***"),
+            ("wss://h.example/ws?token=S", "wss://h.example/ws?***"),
+            ("https://h.example/a/b.m3u8", "https://h.example/a/b.m3u8"),
+            ("not a url", "not a url"),
+        ] {
+            assert_eq!(mask_url(from), to);
+        }
+        assert_eq!(
+            json(r#"{"event":"x","egressInfo":{"streamOutputs":[{"urls":["rtmp://h.example/a/S", "b"]}]}}"#),
+            r#"{"event":"x","egressInfo":{"streamOutputs":[{"urls":["rtmp://h.example/a/***", "b"]}]}}"#,
+        );
+    }
+
+    #[test]
+    fn an_installation_can_have_more_removed() {
+        let rules = ["participant.metadata", "participant.attributes.*"].map(str::to_owned);
+        let redaction = Redaction::new(&rules).expect("paths");
+        let text = r#"{"event":"x","participant":{"metadata":"S","attributes":{"a":"S","b":"S"},"sid":"PA_1"},"metadata":1}"#;
+        let body = Body::read(text.as_bytes(), &redaction).expect("a body");
+        assert_eq!(
+            &body.json[..],
+            br#"{"event":"x","participant":{"attributes":{},"sid":"PA_1"},"metadata":1}"#
+        );
+        for bad in ["", "a..b", ".a", "event", "id", "*"] {
+            assert!(Redaction::new(&[bad.to_owned()]).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn the_room_is_found_where_livekit_puts_it() {
+        let place = |text: &str| {
+            let body = read(text).expect("a body");
+            (body.room, body.room_sid)
+        };
+        let some = |a: &str, b: &str| (Some(a.to_owned()), Some(b.to_owned()));
+        assert_eq!(
+            place(r#"{"event":"x","room":{"name":"a","sid":"b"},"egressInfo":{"roomName":"c"}}"#),
+            some("a", "b")
+        );
+        assert_eq!(place(r#"{"event":"x","egressInfo":{"roomName":"a","roomId":"b"}}"#), some("a", "b"));
+        assert_eq!(
+            place(r#"{"event":"x","room":{"name":"a"},"ingressInfo":{"state":{"roomId":"b"}}}"#),
+            some("a", "b")
+        );
+        assert_eq!(place(r#"{"event":"x","job":{"room":{"name":"a","sid":"b"}}}"#), some("a", "b"));
+        assert_eq!(place(r#"{"event":"x","room":null}"#), (None, None));
+        assert_eq!(place(r#"{"event":"x","room":{"name":7,"sid":""}}"#), (None, None));
+    }
+
+    #[test]
+    fn line_ends_between_tokens_become_spaces() {
+        assert_eq!(json("{\r\n \"event\":\n\"a\\nb\"}\n"), "{   \"event\": \"a\\nb\"}");
+    }
+
+    #[test]
+    fn an_event_without_an_id_is_named_by_its_bytes() {
+        let id = read(r#"{"event":"x"}"#).expect("a body").id;
+        assert_eq!(id.len(), 64);
+        assert_ne!(id, read(r#"{"event":"x" }"#).expect("a body").id);
+        assert_eq!(read(r#"{"event":"x","id":"EV_1"}"#).expect("a body").id, "EV_1");
+    }
+}

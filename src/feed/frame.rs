@@ -1,0 +1,162 @@
+//! An event as the bytes that readers get, encoded once for all of them.
+
+use std::sync::Arc;
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use crate::event::{Cursor, Epoch, Event, Seq};
+
+/// One event on its way out.
+///
+/// ```text
+/// id: 7f3a9c21-1043\ndata: {"type":…,"data":…,"timestamp":…,"cursor":…,"project":…,"room":…,"source":…,"changes":[…]}\n\n
+/// ```
+///
+/// The JSON is one line: its strings are escaped by `serde_json`, and LiveKit's object was stored
+/// without CR and LF. `changes` stands last, so that the message without it is a prefix and a brace.
+#[derive(Debug)]
+pub struct Frame {
+    pub seq: Seq,
+    pub project: Arc<str>,
+    pub room: Option<Arc<str>>,
+    /// The `type` a reader sees.
+    pub kind: Box<str>,
+    /// Not for callers who see only what joining the room would show.
+    pub restricted: bool,
+    sse: Bytes,
+    json_at: usize,
+    changes_at: usize,
+}
+
+impl Frame {
+    /// Encodes `event` with the JSON array of its changes.
+    pub fn encode(epoch: Epoch, event: &Event, restricted: bool, changes: &[u8]) -> Frame {
+        let cursor = Cursor { epoch, seq: event.seq };
+        let kind = event.kind.wire();
+        let mut out = BytesMut::with_capacity(event.body.len() + changes.len() + 256).writer();
+        // Writing into memory cannot fail, and neither can a string become JSON.
+        let text = |out: &mut bytes::buf::Writer<BytesMut>, value: &str| {
+            serde_json::to_writer(out, value).expect("a string is JSON");
+        };
+        out.get_mut().put_slice(b"id: ");
+        put_display(out.get_mut(), &cursor);
+        out.get_mut().put_slice(b"\ndata: ");
+        let json_at = out.get_ref().len();
+        out.get_mut().put_slice(b"{\"type\":");
+        text(&mut out, kind);
+        out.get_mut().put_slice(b",\"data\":");
+        out.get_mut().put_slice(&event.body);
+        out.get_mut().put_slice(b",\"timestamp\":");
+        put_display(out.get_mut(), &event.received_at);
+        out.get_mut().put_slice(b",\"cursor\":\"");
+        put_display(out.get_mut(), &cursor);
+        out.get_mut().put_slice(b"\",\"project\":");
+        text(&mut out, &event.project);
+        out.get_mut().put_slice(b",\"room\":");
+        match &event.room {
+            Some(room) => text(&mut out, room),
+            None => out.get_mut().put_slice(b"null"),
+        }
+        out.get_mut().put_slice(b",\"source\":\"");
+        out.get_mut().put_slice(event.source.as_str().as_bytes());
+        out.get_mut().put_slice(b"\"");
+        let changes_at = out.get_ref().len();
+        out.get_mut().put_slice(b",\"changes\":");
+        out.get_mut().put_slice(changes);
+        out.get_mut().put_slice(b"}\n\n");
+        Frame {
+            seq: event.seq,
+            project: event.project.clone(),
+            room: event.room.clone(),
+            kind: kind.into(),
+            restricted,
+            sse: out.into_inner().freeze(),
+            json_at,
+            changes_at,
+        }
+    }
+
+    /// The length of the whole frame in bytes.
+    pub fn bytes(&self) -> usize {
+        self.sse.len()
+    }
+
+    /// The frame as a server-sent event; shared, not copied, unless `changes` has to be left out.
+    pub fn sse(&self, with_changes: bool) -> Bytes {
+        if with_changes {
+            return self.sse.clone();
+        }
+        let mut out = BytesMut::with_capacity(self.changes_at + 3);
+        self.put_sse(&mut out, false);
+        out.freeze()
+    }
+
+    /// Appends the frame as a server-sent event.
+    pub fn put_sse(&self, out: &mut BytesMut, with_changes: bool) {
+        if with_changes {
+            out.put_slice(&self.sse);
+        } else {
+            out.put_slice(&self.sse[..self.changes_at]);
+            out.put_slice(b"}\n\n");
+        }
+    }
+
+    /// The message alone, as JSON.
+    pub fn json(&self, with_changes: bool) -> Bytes {
+        if with_changes {
+            return self.sse.slice(self.json_at..self.sse.len() - 2);
+        }
+        let mut out = BytesMut::with_capacity(self.changes_at - self.json_at + 1);
+        out.put_slice(&self.sse[self.json_at..self.changes_at]);
+        out.put_slice(b"}");
+        out.freeze()
+    }
+}
+
+fn put_display(out: &mut BytesMut, value: &impl std::fmt::Display) {
+    use std::fmt::Write;
+    // `BytesMut` grows: it refuses nothing.
+    write!(out, "{value}").expect("memory takes it");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Kind, Source};
+
+    fn event(body: &'static str, room: &str) -> Event {
+        Event {
+            seq: Seq(7),
+            project: "default".into(),
+            source: Source::Webhook,
+            received_at: 1_787_486_406_123,
+            kind: Kind::from("room_started"),
+            room: Some(room.into()),
+            room_sid: None,
+            body: Bytes::from_static(body.as_bytes()),
+        }
+    }
+
+    #[test]
+    fn a_message_is_one_frame_and_one_line() {
+        let hostile = "a\r\ndata: x\n\nid: 1\u{2028}\u{0}\"\\";
+        let frame = Frame::encode(Epoch(0x7f3a_9c21), &event("{\"x\":\"\u{2028}\"}", hostile), false, b"[]");
+        let sse = String::from_utf8(frame.sse(true).to_vec()).expect("text");
+        assert_eq!(sse.lines().count(), 3, "{sse}");
+        assert!(sse.starts_with("id: 7f3a9c21-7\ndata: {") && sse.ends_with("}\n\n"));
+        assert!(!sse.contains('\r') && !sse.contains('\0'));
+        let message: serde_json::Value = serde_json::from_slice(&frame.json(true)).expect("JSON");
+        assert_eq!(message["room"], hostile);
+        assert_eq!(message["changes"], serde_json::json!([]));
+    }
+
+    #[test]
+    fn changes_can_be_left_out() {
+        let frame = Frame::encode(Epoch(1), &event("{}", "a"), false, b"[{\"op\":\"delete\"}]");
+        let without: serde_json::Value = serde_json::from_slice(&frame.json(false)).expect("JSON");
+        assert!(without.get("changes").is_none());
+        assert_eq!(without["timestamp"], 1_787_486_406_123_u64);
+        let sse = frame.sse(false);
+        assert!(sse.starts_with(b"id: 00000001-7\ndata: {") && sse.ends_with(b"\"webhook\"}\n\n"));
+    }
+}
