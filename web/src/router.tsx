@@ -12,6 +12,12 @@ const millis = (value: unknown) => (typeof value === 'number' && Number.isFinite
 const flag = (value: unknown) => (value === true || value === 'true' ? true : undefined);
 const oneOf = <T extends string>(value: unknown, options: readonly T[]) => options.find((option) => option === value);
 
+/** Every search parameter is optional: a link names those it means. */
+const search =
+  <T extends object>(parse: (raw: Raw) => T) =>
+  (raw: Raw): { [Name in keyof T]?: T[Name] } =>
+    parse(raw);
+
 export const ROOM_SORTS = ['name', 'people', 'publishers', 'tracks', 'agents', 'age', 'event'] as const;
 export type RoomSort = (typeof ROOM_SORTS)[number];
 
@@ -42,7 +48,7 @@ const overview = createRoute({
 const rooms = createRoute({
   getParentRoute: () => shell,
   path: '/rooms',
-  validateSearch: (raw: Raw) => ({
+  validateSearch: search((raw) => ({
     q: text(raw.q),
     project: text(raw.project),
     recording: flag(raw.recording),
@@ -50,52 +56,52 @@ const rooms = createRoute({
     stale: flag(raw.stale),
     sort: oneOf(raw.sort, ROOM_SORTS),
     desc: typeof raw.desc === 'boolean' ? raw.desc : undefined,
-  }),
+  })),
   component: lazyRouteComponent(() => import('@/pages/rooms'), 'Rooms'),
 });
 
 const room = createRoute({
   getParentRoute: () => shell,
   path: '/rooms/$room',
-  validateSearch: (raw: Raw) => ({
+  validateSearch: search((raw) => ({
     project: text(raw.project),
     /** The session that was meant; the page says so when another one is live by now. */
     sid: text(raw.sid),
     view: oneOf(raw.view, ['watch'] as const),
-  }),
+  })),
   component: lazyRouteComponent(() => import('@/pages/room'), 'RoomPage'),
 });
 
 const sessions = createRoute({
   getParentRoute: () => shell,
   path: '/sessions',
-  validateSearch: (raw: Raw) => ({
+  validateSearch: search((raw) => ({
     room: text(raw.room),
     identity: text(raw.identity),
     project: text(raw.project),
     from: millis(raw.from),
     to: millis(raw.to),
-  }),
+  })),
   component: lazyRouteComponent(() => import('@/pages/sessions'), 'Sessions'),
 });
 
 const session = createRoute({
   getParentRoute: () => shell,
   path: '/sessions/$sid',
-  validateSearch: (raw: Raw) => ({ project: text(raw.project) }),
+  validateSearch: search((raw) => ({ project: text(raw.project) })),
   component: lazyRouteComponent(() => import('@/pages/session'), 'SessionPage'),
 });
 
 const events = createRoute({
   getParentRoute: () => shell,
   path: '/events',
-  validateSearch: (raw: Raw) => ({
+  validateSearch: search((raw) => ({
     room: text(raw.room),
     type: text(raw.type),
     project: text(raw.project),
     /** A cursor to stand at, instead of following. */
     at: text(raw.at),
-  }),
+  })),
   component: lazyRouteComponent(() => import('@/pages/events'), 'Events'),
 });
 
@@ -108,7 +114,7 @@ const settings = createRoute({
 const signIn = createRoute({
   getParentRoute: () => root,
   path: '/sign-in',
-  validateSearch: (raw: Raw) => ({ to: text(raw.to) }),
+  validateSearch: search((raw) => ({ to: text(raw.to) })),
   component: lazyRouteComponent(() => import('@/pages/sign-in'), 'SignIn'),
 });
 

@@ -43,7 +43,7 @@ const looks: Record<ConnectionStatus, { icon: ReactNode; className: string; word
     explain: 'The event stream is being opened.',
   },
   live: {
-    icon: <span className="mx-0.5 size-2 rounded-full bg-good-fill" />,
+    icon: <span className="mx-0.5 block size-2 rounded-full bg-good-fill" />,
     className: 'border-line text-ink',
     word: 'Live',
     explain: 'Every event appears here within moments of LiveKit sending it. Nothing is polled.',
@@ -133,7 +133,7 @@ export function ConnectionPill() {
               </dd>
             </dl>
             {status === 'signed_out' ? (
-              <Link to="/sign-in" search={{ to: undefined }} className="mt-3 block text-accent underline">
+              <Link to="/sign-in" className="mt-3 block text-accent underline">
                 Sign in
               </Link>
             ) : status === 'live' || status === 'catching_up' || status === 'connecting' ? null : (
@@ -189,7 +189,7 @@ export function StaleBanner() {
         {staleSince ? `This is how things stood at ${shortTime(staleSince)}.` : 'What you see may be out of date.'}
       </span>
       {status === 'signed_out' ? (
-        <Link to="/sign-in" search={{ to: undefined }} className="font-medium underline">
+        <Link to="/sign-in" className="font-medium underline">
           Sign in
         </Link>
       ) : (

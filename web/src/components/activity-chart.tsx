@@ -1,0 +1,104 @@
+import type { Activity } from '@roomwatch/react';
+import { lazy, Suspense, useState } from 'react';
+import { plural, shortTime } from '@/lib/format';
+import { Button } from '@/ui/button';
+import { Panel } from '@/ui/panel';
+import { ErrorState } from '@/ui/states';
+
+/** uPlot, 21 KiB, comes after the first paint. */
+const Plot = lazy(() => import('./activity-plot'));
+
+/** The chart in one sentence, for those who cannot see it. Of equal minutes the first is named. */
+export function describeActivity({ points }: Activity): string {
+  const joins = points.reduce((sum, point) => sum + point.joins, 0);
+  const leaves = points.reduce((sum, point) => sum + point.leaves, 0);
+  const busiest = points.reduce<Activity['points'][number] | null>(
+    (best, point) => (point.joins > (best?.joins ?? 0) ? point : best),
+    null,
+  );
+  const peak = busiest ? ` Most joins at ${shortTime(busiest.at)}: ${busiest.joins}.` : '';
+  return `${plural(joins, 'join')} and ${plural(leaves, 'leave')}.${peak}`;
+}
+
+/** Joins above the line, leaves below it, minute by minute; the same numbers as a table for whoever prefers one. */
+export function ActivityChart({
+  activity,
+  error,
+  onRetry,
+}: {
+  activity: Activity | undefined;
+  error: unknown;
+  onRetry: () => void;
+}) {
+  const [table, setTable] = useState(false);
+  return (
+    <Panel
+      title="Joins and leaves, last hour"
+      aside={
+        <>
+          <span className="flex items-center gap-1.5 text-xs text-ink-2">
+            <span aria-hidden className="size-2 rounded-[2px] bg-(--chart-1)" /> Joins
+          </span>
+          <span className="flex items-center gap-1.5 text-xs text-ink-2">
+            <span aria-hidden className="size-2 rounded-[2px] bg-(--chart-2)" /> Leaves
+          </span>
+          <Button
+            variant="ghost"
+            className="-mr-2 h-6 px-2 text-xs"
+            aria-pressed={table}
+            onClick={() => setTable(!table)}
+          >
+            {table ? 'Chart' : 'Table'}
+          </Button>
+        </>
+      }
+      flush
+    >
+      <div className="h-52">
+        {!activity ? (
+          error ? (
+            <ErrorState error={error} compact onRetry={onRetry} />
+          ) : null
+        ) : table ? (
+          <ActivityTable activity={activity} />
+        ) : (
+          <div role="img" aria-label={describeActivity(activity)} className="h-full px-2 pt-2">
+            <Suspense fallback={null}>
+              <Plot points={activity.points} />
+            </Suspense>
+          </div>
+        )}
+      </div>
+    </Panel>
+  );
+}
+
+function ActivityTable({ activity }: { activity: Activity }) {
+  return (
+    // A region that scrolls must be reachable by keyboard.
+    <section tabIndex={0} aria-label="Joins and leaves, minute by minute" className="h-full overflow-auto">
+      <table className="num w-full text-right">
+        <thead className="sticky top-0 bg-surface text-xs text-ink-3">
+          <tr>
+            <th className="px-4 py-1 text-left font-normal">Minute</th>
+            <th className="px-4 py-1 font-normal">Rooms</th>
+            <th className="px-4 py-1 font-normal">People</th>
+            <th className="px-4 py-1 font-normal">Joins</th>
+            <th className="px-4 py-1 font-normal">Leaves</th>
+          </tr>
+        </thead>
+        <tbody>
+          {activity.points.toReversed().map((point) => (
+            <tr key={point.at} className="border-t border-line">
+              <th className="px-4 py-1 text-left font-normal">{shortTime(point.at)}</th>
+              <td className="px-4 py-1">{point.rooms}</td>
+              <td className="px-4 py-1">{point.participants}</td>
+              <td className="px-4 py-1">{point.joins}</td>
+              <td className="px-4 py-1">{point.leaves}</td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </section>
+  );
+}

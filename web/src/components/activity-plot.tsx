@@ -1,0 +1,105 @@
+import type { ActivityPoint } from '@roomwatch/react';
+import { useEffect, useRef } from 'react';
+import uPlot from 'uplot';
+import 'uplot/dist/uPlot.min.css';
+import { shortTime } from '@/lib/format';
+import { THEME_CHANGED } from '@/shell/theme';
+
+const FONT = '11px "Geist Variable", system-ui, sans-serif';
+
+/** The canvas needs colours as such: `light-dark()` is resolved by asking an element what it came to. */
+function colour(name: string): string {
+  const probe = document.createElement('span');
+  probe.style.color = `var(${name})`;
+  document.body.append(probe);
+  const value = getComputedStyle(probe).color;
+  probe.remove();
+  return value;
+}
+
+function bars(name: string, label: string): uPlot.Series {
+  return {
+    label,
+    fill: () => colour(name),
+    width: 0,
+    points: { show: false },
+    paths: uPlot.paths.bars?.({ size: [0.72, 14], radius: 0.2 }),
+    value: (_, value) => (value === null ? '–' : String(Math.abs(value))),
+  };
+}
+
+/** Joins upwards, leaves downwards, over one scale: what fills rooms and what empties them can be compared at a glance. */
+export default function ActivityPlot({ points }: { points: ActivityPoint[] }) {
+  const box = useRef<HTMLDivElement>(null);
+  const plot = useRef<uPlot | null>(null);
+
+  useEffect(() => {
+    const element = box.current;
+    if (!element) return;
+    const axis: uPlot.Axis = {
+      stroke: () => colour('--ink-3'),
+      grid: { stroke: () => colour('--line'), width: 1 },
+      ticks: { show: false },
+      font: FONT,
+    };
+    const chart = new uPlot(
+      {
+        width: element.clientWidth,
+        height: element.clientHeight,
+        legend: { show: true, live: true },
+        cursor: { y: false, points: { show: false } },
+        scales: {
+          x: { time: true },
+          y: {
+            range: (_, low, high) =>
+              low === 0 && high === 0 ? [-1, 1] : [Math.floor(low * 1.15), Math.ceil(high * 1.15)],
+          },
+        },
+        axes: [
+          { ...axis, grid: { show: false }, space: 70, values: (_, at) => at.map((secs) => shortTime(secs * 1_000)) },
+          {
+            ...axis,
+            size: 36,
+            space: 32,
+            // Counts are whole; half a join is not a tick.
+            incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000],
+            values: (_, values) => values.map((value) => String(Math.abs(value))),
+          },
+        ],
+        series: [
+          { value: (_, secs) => (secs === null ? '' : shortTime(secs * 1_000)) },
+          bars('--chart-1', 'Joins'),
+          bars('--chart-2', 'Leaves'),
+        ],
+      },
+      [[], [], []],
+      element,
+    );
+    plot.current = chart;
+    const resize = new ResizeObserver(() =>
+      chart.setSize({ width: element.clientWidth, height: element.clientHeight }),
+    );
+    resize.observe(element);
+    const redraw = () => chart.redraw(false);
+    const dark = matchMedia('(prefers-color-scheme: dark)');
+    dark.addEventListener('change', redraw);
+    window.addEventListener(THEME_CHANGED, redraw);
+    return () => {
+      resize.disconnect();
+      dark.removeEventListener('change', redraw);
+      window.removeEventListener(THEME_CHANGED, redraw);
+      chart.destroy();
+      plot.current = null;
+    };
+  }, []);
+
+  useEffect(() => {
+    plot.current?.setData([
+      points.map((point) => point.at / 1_000),
+      points.map((point) => point.joins),
+      points.map((point) => -point.leaves),
+    ]);
+  }, [points]);
+
+  return <div ref={box} className="activity-plot h-full" />;
+}

@@ -1,0 +1,104 @@
+import { type Message, useRoomwatch } from '@roomwatch/react';
+import { useQuery } from '@tanstack/react-query';
+import { useEffect, useReducer, useRef } from 'react';
+
+export interface FeedScope {
+  room?: string;
+  project?: string;
+  /** Messages that are kept; older ones are on the Events page. */
+  limit: number;
+  /** While true the list stands still, and what comes is counted. */
+  held: boolean;
+}
+
+/** A list that grows at its head this often at most. */
+const DRAW_EVERY_MS = 250;
+
+/** Sequence number of a cursor: its order within one epoch. */
+export const seqOf = (cursor: string) => Number(cursor.slice(cursor.indexOf('-') + 1));
+const epochOf = (cursor: string) => cursor.slice(0, cursor.indexOf('-'));
+
+/**
+ * Puts newer messages before older ones, newest first, without twins, at most `limit`. A message of another epoch
+ * starts anew: the log was restored, and the old positions mean nothing in it.
+ */
+export function mergeFeed(list: Message[], newer: Message[], limit: number): Message[] {
+  const latest = newer.at(-1) ?? list[0];
+  if (!latest) return list;
+  const epoch = epochOf(latest.cursor);
+  const bySeq = new Map<number, Message>();
+  for (const message of [...list, ...newer]) {
+    if (epochOf(message.cursor) === epoch) bySeq.set(seqOf(message.cursor), message);
+  }
+  return [...bySeq]
+    .sort(([a], [b]) => b - a)
+    .slice(0, limit)
+    .map(([, message]) => message);
+}
+
+/** What happened last, newest first: a page of the log, then the stream. */
+export function useFeed({ room, project, limit, held }: FeedScope) {
+  const { client, connection } = useRoomwatch();
+  const [, redraw] = useReducer((n: number) => n + 1, 0);
+  const list = useRef<Message[]>([]);
+  const waiting = useRef<Message[]>([]);
+  const isHeld = useRef(held);
+  isHeld.current = held;
+
+  const page = useQuery({
+    queryKey: ['feed', room ?? null, project ?? null, limit],
+    queryFn: ({ signal }) => client.events({ room, project, limit }, signal),
+    // The stream goes on from here; a fresh page is only needed when the component comes again.
+    staleTime: Number.POSITIVE_INFINITY,
+    gcTime: 0,
+  });
+
+  useEffect(() => {
+    list.current = [];
+    waiting.current = [];
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const draw = () => {
+      timer = undefined;
+      if (!isHeld.current) {
+        list.current = mergeFeed(list.current, waiting.current, limit);
+        waiting.current = [];
+      }
+      redraw();
+    };
+    const stop = connection.onEvent((event) => {
+      if (event.type === 'connected') return;
+      const message = event as Message;
+      if ((room !== undefined && message.room !== room) || (project !== undefined && message.project !== project))
+        return;
+      waiting.current.push(message);
+      // Held for long, only the newest can ever be shown.
+      if (waiting.current.length > limit * 2) waiting.current = waiting.current.slice(-limit);
+      timer ??= setTimeout(draw, DRAW_EVERY_MS);
+    });
+    return () => {
+      stop();
+      clearTimeout(timer);
+    };
+  }, [connection, room, project, limit]);
+
+  useEffect(() => {
+    if (!page.data) return;
+    list.current = mergeFeed(list.current, page.data.events, limit);
+    redraw();
+  }, [page.data, limit]);
+
+  useEffect(() => {
+    if (held) return;
+    list.current = mergeFeed(list.current, waiting.current, limit);
+    waiting.current = [];
+    redraw();
+  }, [held, limit]);
+
+  return {
+    messages: list.current,
+    waiting: held ? waiting.current.length : 0,
+    isLoading: page.isPending,
+    error: page.error,
+    refetch: page.refetch,
+  };
+}
