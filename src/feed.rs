@@ -447,11 +447,7 @@ impl Subscription {
             }
             self.position = seq;
         }
-        if frames.is_empty() && self.position >= inner.head {
-            Ready::CaughtUp
-        } else {
-            Ready::Frames(frames)
-        }
+        if frames.is_empty() && self.position >= inner.head { Ready::CaughtUp } else { Ready::Frames(frames) }
     }
 
     /// One step of catching up from the log; owned, so that a body can keep it between polls.

@@ -1,0 +1,294 @@
+//! HTTP: the handles that requests share, the routes, and a server that ends cleanly.
+
+use std::{
+    future::Future,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::{Router, extract::State as Shared, http::StatusCode, response::IntoResponse, routing::get};
+use hyper_util::{rt::TokioIo, rt::TokioTimer, service::TowerToHyperService};
+use parking_lot::RwLock;
+use tokio::{net::TcpListener, time::Instant};
+use tokio_util::task::TaskTracker;
+use utoipa::OpenApi;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::{
+    config::Config,
+    event::Seq,
+    feed::{Feed, Sight},
+    history::History,
+    log::EventLog,
+    metrics::{Metrics, Transport},
+    state::State,
+    webhook::{self, Receipts, Webhooks, now_ms},
+};
+
+pub mod auth;
+pub mod error;
+pub mod events;
+
+use auth::Caller;
+use error::Error;
+
+/// After this long a shutdown is over, whoever is still there.
+const SHUTDOWN_MAX: Duration = Duration::from_secs(11);
+/// What the kernel may hold of a stream that nobody reads: without it a stuck reader has megabytes.
+const UNSENT_BYTES_MAX: u32 = 16 << 10;
+
+/// The handles that requests share.
+pub struct App {
+    pub config: Config,
+    pub log: Arc<dyn EventLog>,
+    pub state: Arc<RwLock<State>>,
+    pub history: Arc<History>,
+    pub feed: Arc<Feed>,
+    pub metrics: Arc<Metrics>,
+    pub receipts: Arc<Receipts>,
+    /// The state has folded the log.
+    pub ready: AtomicBool,
+    /// When the end began.
+    draining: OnceLock<Instant>,
+}
+
+impl App {
+    pub fn new(
+        config: Config,
+        log: Arc<dyn EventLog>,
+        state: Arc<RwLock<State>>,
+        history: Arc<History>,
+        feed: Arc<Feed>,
+        metrics: Arc<Metrics>,
+    ) -> Arc<App> {
+        Arc::new(App {
+            config,
+            log,
+            state,
+            history,
+            feed,
+            metrics,
+            receipts: Arc::default(),
+            ready: AtomicBool::new(false),
+            draining: OnceLock::new(),
+        })
+    }
+
+    /// The oldest event a caller may see, if rights set one: who may only join a room sees its
+    /// present session, and with no session nothing of what was.
+    pub fn floor(&self, sight: &Sight) -> Option<Seq> {
+        match sight {
+            Sight::Joined { project, room } => {
+                let present = self.state.read().present_since(project, room);
+                Some(present.unwrap_or_else(|| self.feed.head().seq.next()))
+            }
+            _ => None,
+        }
+    }
+
+    /// Takes a place for a stream.
+    pub fn open_stream(
+        self: &Arc<Self>,
+        transport: &'static str,
+        caller: &Caller,
+    ) -> Result<OpenStream, Refused> {
+        if self.draining.get().is_some() {
+            self.metrics.stream("drained");
+            return Err(Refused::Bye("drain"));
+        }
+        self.metrics.streams_open.get_or_create(&Transport { transport }).inc();
+        let share = Duration::from_millis(events::jitter(0..1000)).as_secs_f64();
+        Ok(OpenStream { app: self.clone(), transport, ends_at: caller.ends_at, share })
+    }
+
+    /// Begins the end: readiness goes red and streams are sent away, spread over the window.
+    pub fn drain(&self) {
+        self.ready.store(false, Ordering::Release);
+        if self.draining.set(Instant::now()).is_ok() {
+            self.feed.wake_all();
+        }
+    }
+}
+
+/// Why no stream begins.
+pub enum Refused {
+    /// An error like any other.
+    Error(Error),
+    /// Said in-band: a browser that gets an error status never comes back.
+    Bye(&'static str),
+}
+
+impl Refused {
+    fn map<T>(self, bye: impl Fn(&'static str) -> T) -> Result<T, Error> {
+        match self {
+            Refused::Error(error) => Err(error),
+            Refused::Bye(reason) => Ok(bye(reason)),
+        }
+    }
+}
+
+/// A place taken by a stream; freed when dropped.
+pub struct OpenStream {
+    app: Arc<App>,
+    transport: &'static str,
+    ends_at: Option<u64>,
+    /// Where in the drain's window this stream ends, 0 to 1.
+    share: f64,
+}
+
+impl OpenStream {
+    fn drained_at(&self) -> Option<Instant> {
+        let began = self.app.draining.get()?;
+        Some(*began + self.app.config.drain.mul_f64(self.share))
+    }
+
+    /// Why the stream has to end now, if it has to.
+    pub fn ended(&self, now: Instant) -> Option<&'static str> {
+        if self.ends_at.is_some_and(|ends_at| now_ms() >= ends_at) {
+            return Some("expired");
+        }
+        self.drained_at().filter(|at| *at <= now).map(|_| "drain")
+    }
+
+    /// When to look again, not later than `ping_at`.
+    pub fn next_check(&self, ping_at: Instant) -> Instant {
+        let now = Instant::now();
+        let expiry =
+            self.ends_at.map(|ends_at| now + Duration::from_millis(ends_at.saturating_sub(now_ms())));
+        [Some(ping_at), expiry, self.drained_at()].into_iter().flatten().min().unwrap_or(ping_at)
+    }
+}
+
+impl Drop for OpenStream {
+    fn drop(&mut self) {
+        self.app.metrics.streams_open.get_or_create(&Transport { transport: self.transport }).dec();
+    }
+}
+
+#[derive(OpenApi)]
+#[openapi(info(title = "Roomwatch", description = "What is happening in LiveKit rooms, as it happens."))]
+struct Api;
+
+/// Every route.
+pub fn router(app: Arc<App>) -> Router {
+    let (router, api) = routes(&app).split_for_parts();
+    let api = Arc::new(api);
+    let document = get(move || std::future::ready(axum::Json(api.clone())));
+    router
+        .route("/api/openapi.json", document)
+        .route("/healthz", get(|| std::future::ready("ok\n")))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics))
+        .with_state(app)
+}
+
+/// The OpenAPI document: the snapshot in docs/ is made of it.
+pub fn openapi(app: &Arc<App>) -> utoipa::openapi::OpenApi {
+    routes(app).into_openapi()
+}
+
+fn routes(app: &Arc<App>) -> OpenApiRouter<Arc<App>> {
+    let limits = app.config.limits;
+    let webhooks = Arc::new(Webhooks {
+        keys: app.config.keys.clone(),
+        redaction: app.config.redaction.clone(),
+        log: app.log.clone(),
+        metrics: app.metrics.clone(),
+        receipts: app.receipts.clone(),
+        body_bytes_max: limits.max_webhook_bytes as usize,
+        body_time_max: Duration::from_secs(limits.body_secs.into()),
+    });
+    let webhooks = OpenApiRouter::new().routes(routes!(webhook::receive)).with_state(webhooks);
+    OpenApiRouter::with_openapi(Api::openapi()).merge(webhooks).routes(routes!(events::events))
+}
+
+async fn readyz(Shared(app): Shared<Arc<App>>) -> impl IntoResponse {
+    if app.ready.load(Ordering::Acquire) {
+        (StatusCode::OK, "ready\n")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "not ready: folding the log, or shutting down\n")
+    }
+}
+
+async fn metrics(Shared(app): Shared<Arc<App>>) -> impl IntoResponse {
+    let bounds = app.log.bounds();
+    app.metrics.log_first_seq.set(i64::try_from(bounds.first.0).unwrap_or(i64::MAX));
+    app.metrics.log_last_seq.set(i64::try_from(bounds.last.0).unwrap_or(i64::MAX));
+    app.metrics.state_head_seq.set(i64::try_from(app.feed.head().seq.0).unwrap_or(i64::MAX));
+    let headers = [("content-type", "application/openmetrics-text; version=1.0.0; charset=utf-8")];
+    (headers, app.metrics.render())
+}
+
+/// Serves until `shutdown` is done, then sends everybody away and returns once they have gone.
+///
+/// Webhooks are answered until the very last: LiveKit counts on it.
+pub async fn run(listener: TcpListener, app: Arc<App>, shutdown: impl Future<Output = ()>) {
+    let router = router(app.clone());
+    let connections = TaskTracker::new();
+    let closing = tokio_util::sync::CancellationToken::new();
+    let limits = app.config.limits;
+    let accept = async {
+        loop {
+            let stream = match listener.accept().await {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    // Out of file descriptors, most likely: those who leave make room.
+                    tracing::warn!("cannot accept a connection: {error}");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    continue;
+                }
+            };
+            let _ = stream.set_nodelay(true);
+            let _ = socket2::SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT_BYTES_MAX);
+            let mut http = hyper::server::conn::http1::Builder::new();
+            http.timer(TokioTimer::new()).half_close(false);
+            if limits.max_head_bytes > 0 {
+                http.max_buf_size(limits.max_head_bytes as usize);
+            }
+            if limits.head_secs > 0 {
+                http.header_read_timeout(Duration::from_secs(limits.head_secs.into()));
+            } else {
+                http.header_read_timeout(None);
+            }
+            let service = TowerToHyperService::new(router.clone());
+            let connection = http.serve_connection(TokioIo::new(stream), service).with_upgrades();
+            let closing = closing.clone();
+            connections.spawn(async move {
+                tokio::pin!(connection);
+                let result = tokio::select! {
+                    result = connection.as_mut() => result,
+                    () = closing.cancelled() => {
+                        connection.as_mut().graceful_shutdown();
+                        connection.await
+                    }
+                };
+                if let Err(error) = result {
+                    tracing::debug!("a connection ended: {error}");
+                }
+            });
+        }
+    };
+    tokio::pin!(accept);
+    tokio::select! {
+        () = &mut accept => {}
+        () = shutdown => {}
+    }
+    app.drain();
+    // New streams are told to come back, webhooks are taken, until everybody had time to leave.
+    let _ = tokio::time::timeout(app.config.drain, &mut accept).await;
+    closing.cancel();
+    connections.close();
+    let left = SHUTDOWN_MAX.saturating_sub(app.config.drain);
+    if tokio::time::timeout(
+        left.min(Duration::from_secs(1)).max(Duration::from_millis(200)),
+        connections.wait(),
+    )
+    .await
+    .is_err()
+    {
+        tracing::info!("{} connections did not end by themselves", connections.len());
+    }
+}

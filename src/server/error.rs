@@ -1,0 +1,84 @@
+//! What a caller is told when something cannot be done: a stable code, a short sentence and where to
+//! read more. Never a stack, a path or SQL: the cause is logged where it is handled.
+
+use axum::{
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+
+/// Where each code is explained.
+const DOCS: &str = "https://github.com/roomwatch/roomwatch/blob/main/docs/errors.md#";
+
+/// An answer that is not the one asked for.
+#[derive(Clone, Debug)]
+pub struct Error {
+    pub status: StatusCode,
+    pub code: &'static str,
+    pub message: String,
+    /// Seconds after which it is worth another try.
+    pub retry_after: Option<u32>,
+}
+
+/// The body of every error.
+#[derive(Serialize, utoipa::ToSchema)]
+pub struct ErrorBody {
+    error: ErrorDetail,
+}
+
+#[derive(Serialize, utoipa::ToSchema)]
+struct ErrorDetail {
+    /// Stable: programs may branch on it.
+    code: &'static str,
+    /// For people; may change.
+    message: String,
+    /// Where the code is explained.
+    docs: String,
+}
+
+impl Error {
+    pub fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Error {
+        Error { status, code, message: message.into(), retry_after: None }
+    }
+
+    pub fn bad_request(code: &'static str, message: impl Into<String>) -> Error {
+        Error::new(StatusCode::BAD_REQUEST, code, message)
+    }
+
+    pub fn unauthorized() -> Error {
+        Error::new(StatusCode::UNAUTHORIZED, "unauthorized", "sign in, or send a LiveKit access token")
+    }
+
+    pub fn forbidden() -> Error {
+        Error::new(StatusCode::FORBIDDEN, "forbidden", "your rights do not reach this")
+    }
+
+    pub fn not_found(code: &'static str, message: impl Into<String>) -> Error {
+        Error::new(StatusCode::NOT_FOUND, code, message)
+    }
+
+    /// Something of ours failed. The cause goes into the log and not to the caller.
+    pub fn internal(cause: impl std::fmt::Display) -> Error {
+        tracing::error!("a request failed: {cause}");
+        Error::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "something failed here; the log says what")
+    }
+
+    pub fn retry_after(mut self, secs: u32) -> Error {
+        self.retry_after = Some(secs);
+        self
+    }
+}
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        let docs = format!("{DOCS}{}", self.code);
+        let body = ErrorBody { error: ErrorDetail { code: self.code, message: self.message, docs } };
+        let mut answer = (self.status, axum::Json(body)).into_response();
+        let headers = answer.headers_mut();
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(secs) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(secs));
+        }
+        answer
+    }
+}
