@@ -1,7 +1,9 @@
 import type { Activity } from '@roomwatch/react';
+import { ChartColumn, Table2 } from 'lucide-react';
 import { lazy, Suspense, useState } from 'react';
 import { plural, shortTime } from '@/lib/format';
-import { Button } from '@/ui/button';
+import { IconButton } from '@/ui/button';
+import { cx } from '@/ui/cx';
 import { Panel } from '@/ui/panel';
 import { ErrorState } from '@/ui/states';
 
@@ -31,25 +33,27 @@ export function ActivityChart({
   onRetry: () => void;
 }) {
   const [table, setTable] = useState(false);
+  const [at, setAt] = useState<number | null>(null);
+  const point = at === null ? undefined : activity?.points[at];
   return (
     <Panel
-      title="Joins and leaves, last hour"
+      title={
+        <>
+          Joins and leaves{' '}
+          <span className="num font-normal text-ink-3">{point ? shortTime(point.at) : 'last hour'}</span>
+        </>
+      }
       aside={
         <>
-          <span className="flex items-center gap-1.5 text-xs text-ink-2">
-            <span aria-hidden className="size-2 rounded-[2px] bg-(--chart-1)" /> Joins
-          </span>
-          <span className="flex items-center gap-1.5 text-xs text-ink-2">
-            <span aria-hidden className="size-2 rounded-[2px] bg-(--chart-2)" /> Leaves
-          </span>
-          <Button
-            variant="ghost"
-            className="-mr-2 h-6 px-2 text-xs"
-            aria-pressed={table}
+          <Key colour="bg-(--chart-1)" name="Joins" value={point?.joins} />
+          <Key colour="bg-(--chart-2)" name="Leaves" value={point?.leaves} />
+          <IconButton
+            label={table ? 'Show as a chart' : 'Show as a table'}
+            className="-mr-2 h-7 w-7"
             onClick={() => setTable(!table)}
           >
-            {table ? 'Chart' : 'Table'}
-          </Button>
+            {table ? <ChartColumn size={14} /> : <Table2 size={14} />}
+          </IconButton>
         </>
       }
       flush
@@ -64,12 +68,20 @@ export function ActivityChart({
         ) : (
           <div role="img" aria-label={describeActivity(activity)} className="h-full px-2 pt-2">
             <Suspense fallback={null}>
-              <Plot points={activity.points} />
+              <Plot points={activity.points} onPoint={setAt} />
             </Suspense>
           </div>
         )}
       </div>
     </Panel>
+  );
+}
+
+function Key({ colour, name, value }: { colour: string; name: string; value: number | undefined }) {
+  return (
+    <span className="num flex items-center gap-1.5 text-xs text-ink-2">
+      <span aria-hidden className={cx('size-2 rounded-[2px]', colour)} /> {name} {value}
+    </span>
   );
 }
 

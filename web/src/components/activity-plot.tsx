@@ -5,6 +5,7 @@ import 'uplot/dist/uPlot.min.css';
 import { shortTime } from '@/lib/format';
 import { THEME_CHANGED } from '@/shell/theme';
 
+const STEP_SECS = 60;
 const FONT = '11px "Geist Variable", system-ui, sans-serif';
 
 /** The canvas needs colours as such: `light-dark()` is resolved by asking an element what it came to. */
@@ -24,13 +25,21 @@ function bars(name: string, label: string): uPlot.Series {
     width: 0,
     points: { show: false },
     paths: uPlot.paths.bars?.({ size: [0.72, 14], radius: 0.2 }),
-    value: (_, value) => (value === null ? '–' : String(Math.abs(value))),
   };
 }
 
 /** Joins upwards, leaves downwards, over one scale: what fills rooms and what empties them can be compared at a glance. */
-export default function ActivityPlot({ points }: { points: ActivityPoint[] }) {
+export default function ActivityPlot({
+  points,
+  onPoint,
+}: {
+  points: ActivityPoint[];
+  /** Told which point the pointer is over; null when it has left. */
+  onPoint: (index: number | null) => void;
+}) {
   const box = useRef<HTMLDivElement>(null);
+  const told = useRef(onPoint);
+  told.current = onPoint;
   const plot = useRef<uPlot | null>(null);
 
   useEffect(() => {
@@ -46,17 +55,25 @@ export default function ActivityPlot({ points }: { points: ActivityPoint[] }) {
       {
         width: element.clientWidth,
         height: element.clientHeight,
-        legend: { show: true, live: true },
+        legend: { show: false },
         cursor: { y: false, points: { show: false } },
+        hooks: { setCursor: [(u) => told.current(u.cursor.idx ?? null)] },
         scales: {
-          x: { time: true },
+          // Half a step more on each side, so that the outermost bars are whole.
+          x: { time: true, range: (_, low, high) => [low - STEP_SECS / 2, high + STEP_SECS / 2] },
           y: {
             range: (_, low, high) =>
               low === 0 && high === 0 ? [-1, 1] : [Math.floor(low * 1.15), Math.ceil(high * 1.15)],
           },
         },
         axes: [
-          { ...axis, grid: { show: false }, space: 70, values: (_, at) => at.map((secs) => shortTime(secs * 1_000)) },
+          {
+            ...axis,
+            grid: { show: false },
+            space: 70,
+            size: 26,
+            values: (_, at) => at.map((secs) => shortTime(secs * 1_000)),
+          },
           {
             ...axis,
             size: 36,
@@ -66,11 +83,7 @@ export default function ActivityPlot({ points }: { points: ActivityPoint[] }) {
             values: (_, values) => values.map((value) => String(Math.abs(value))),
           },
         ],
-        series: [
-          { value: (_, secs) => (secs === null ? '' : shortTime(secs * 1_000)) },
-          bars('--chart-1', 'Joins'),
-          bars('--chart-2', 'Leaves'),
-        ],
+        series: [{}, bars('--chart-1', 'Joins'), bars('--chart-2', 'Leaves')],
       },
       [[], [], []],
       element,

@@ -60,7 +60,7 @@ export const EventRow = memo(function EventRow({ message, inRoom }: { message: M
         <span className="text-ink-2">{words.verb}</span>
         {showRoom ? (
           <>
-            <span className="text-ink-3"> in </span>
+            <span className="text-ink-3"> {words.preposition}</span>
             <RoomLink message={message} />
           </>
         ) : null}
@@ -68,7 +68,7 @@ export const EventRow = memo(function EventRow({ message, inRoom }: { message: M
       </p>
       {message.source === 'reconcile' ? (
         <Badge title="No webhook came for this: Roomwatch found it by asking LiveKit" className="self-center">
-          asked
+          reconciled
         </Badge>
       ) : null}
     </li>

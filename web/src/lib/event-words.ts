@@ -12,6 +12,8 @@ export interface EventWords {
   subject: string | null;
   /** What happened: "joined", "published a camera". */
   verb: string;
+  /** Between the verb and the room's name: "published a camera *in* standup", but "joined standup". */
+  preposition: '' | 'in ';
   /** A reason or a state, when the event gives one. */
   detail: string | null;
 }
@@ -58,6 +60,7 @@ export function describeEvent({ type, data, room }: Pick<Message, 'type' | 'data
     turn,
     subject,
     verb,
+    preposition: topic === 'person' && (verb === 'joined' || verb === 'left') ? '' : 'in ',
     detail: more,
   });
 

@@ -1,0 +1,55 @@
+import type { Room } from '@roomwatch/react';
+import { expect, it } from 'vitest';
+import { listRooms } from '@/lib/room-list';
+
+const room = (name: string, more: Partial<Room> = {}): Room => ({
+  project: 'default',
+  sid: `RM_${name}`,
+  name,
+  startedAt: 1_000,
+  metadata: '',
+  participantCount: 0,
+  agentCount: 0,
+  publisherCount: 0,
+  trackCounts: { audio: 0, video: 0, screen: 0 },
+  recording: false,
+  stale: false,
+  source: 'webhook',
+  lastEventAt: 1_000,
+  ...more,
+});
+const names = (rooms: Room[]) => rooms.map(({ name }) => name);
+
+it('sorts names as people count: room-2 before room-10', () =>
+  expect(names(listRooms([room('room-10'), room('room-2')], {}, 'name', false))).toEqual(['room-2', 'room-10']));
+
+it('orders equal rooms by name in both directions, so that no row wanders', () => {
+  const rooms = [room('c'), room('a'), room('b')];
+  expect(names(listRooms(rooms, {}, 'people', false))).toEqual(['a', 'b', 'c']);
+  expect(names(listRooms(rooms, {}, 'people', true))).toEqual(['a', 'b', 'c']);
+});
+
+it('sorts by age, the oldest first when descending, and the unknown last', () => {
+  const rooms = [room('old', { startedAt: 1 }), room('unknown', { startedAt: null }), room('new', { startedAt: 9 })];
+  expect(names(listRooms(rooms, {}, 'age', true))).toEqual(['old', 'new', 'unknown']);
+});
+
+it('finds part of a name in any case, and the beginning of a sid', () => {
+  const rooms = [room('Stand-up'), room('other')];
+  expect(names(listRooms(rooms, { q: 'stand' }, 'name', false))).toEqual(['Stand-up']);
+  expect(names(listRooms(rooms, { q: 'RM_oth' }, 'name', false))).toEqual(['other']);
+});
+
+it('takes every condition together', () => {
+  const rooms = [
+    room('a', { recording: true, agentCount: 1 }),
+    room('b', { recording: true }),
+    room('c', { recording: true, agentCount: 1, project: 'staging' }),
+  ];
+  expect(names(listRooms(rooms, { recording: true, agents: true, project: 'default' }, 'name', false))).toEqual(['a']);
+});
+
+it('keeps sids apart that share a name', () => {
+  const rooms = [room('a', { sid: 'RM_2' }), room('a', { sid: 'RM_1' })];
+  expect(listRooms(rooms, {}, 'name', false).map(({ sid }) => sid)).toEqual(['RM_1', 'RM_2']);
+});
