@@ -1,15 +1,19 @@
 import { QueryClient, QueryClientProvider } from '@tanstack/react-query';
-import { createContext, type ReactNode, useContext, useEffect, useState } from 'react';
+import { createContext, type ReactNode, useContext, useEffect, useMemo, useRef, useState } from 'react';
+import { type Cache, createCache } from './cache';
 import { createClient, type RoomwatchClient, type TokenSource } from './core/client';
 import { type Connection, createConnection } from './core/connection';
 
 export interface Roomwatch {
   client: RoomwatchClient;
   connection: Connection;
+  cache: Cache;
   /** Milliseconds between polls while the stream is down. */
   pollInterval: number;
   /** Stands before every query key. */
   keyPrefix: readonly unknown[];
+  /** Tells the queries of this provider from another's in the same cache. */
+  scope: string;
 }
 
 const Context = createContext<Roomwatch | null>(null);
@@ -17,7 +21,10 @@ const Context = createContext<Roomwatch | null>(null);
 export interface RoomwatchProviderProps {
   /** Where Roomwatch is. Default: this origin. */
   url?: string;
-  /** A LiveKit access token, or how to get one. Without it the operator's cookie speaks. */
+  /**
+   * A LiveKit access token, or how to get one; asked at every opening of the stream and every request. Without it the
+   * operator's cookie speaks. Changing a string opens a new stream; for another user give the provider another `key`.
+   */
   token?: TokenSource;
   /** Narrows everything to one project. */
   project?: string;
@@ -29,11 +36,13 @@ export interface RoomwatchProviderProps {
   keyPrefix?: readonly unknown[];
   /** Of an existing app. Default: one of our own. */
   queryClient?: QueryClient;
+  /** For tests, and for platforms without one. */
+  EventSource?: typeof EventSource;
   children?: ReactNode;
 }
 
 /**
- * Gives the hooks their client, their connection and their cache.
+ * Opens the stream of its scope and gives the hooks below their client, their connection and their cache.
  *
  * @example
  * <RoomwatchProvider url="https://watch.example.com" token={fetchToken}>
@@ -41,21 +50,48 @@ export interface RoomwatchProviderProps {
  * </RoomwatchProvider>
  */
 export function RoomwatchProvider(props: RoomwatchProviderProps) {
-  const { url, token, project, rooms, pollInterval = 60_000, keyPrefix = [], queryClient, children } = props;
-  const [cache] = useState(() => queryClient ?? new QueryClient());
-  const [value] = useState<Roomwatch>(() => {
-    const client = createClient({ url, token, project });
-    return { client, connection: createConnection({ client, rooms }), pollInterval, keyPrefix };
-  });
+  const { url, token, project, rooms, pollInterval = 60_000, keyPrefix = [], children } = props;
+  const [ownClient] = useState(() => props.queryClient ?? new QueryClient());
+  const queryClient = props.queryClient ?? ownClient;
+  const latest = useRef(props);
+  latest.current = props;
+  const prefixText = JSON.stringify(keyPrefix);
+  const roomsText = JSON.stringify(rooms);
+  const tokenText = typeof token === 'string' ? token : typeof token;
+  // The texts stand for arrays that are new at every render; the token itself is read when it is needed.
+  const value = useMemo<Roomwatch>(() => {
+    let connection: Connection | undefined;
+    const client = createClient({
+      url,
+      project,
+      token: token === undefined ? undefined : () => resolve(latest.current.token),
+      onSettled: (error) => connection?.settled(error),
+    });
+    connection = createConnection({ client, rooms, EventSource: latest.current.EventSource });
+    const scope = JSON.stringify([client.base, project, rooms, keyPrefix]);
+    const cache = createCache(connection, queryClient, scope);
+    return { client, connection, cache, pollInterval, keyPrefix, scope };
+  }, [url, project, roomsText, prefixText, tokenText, pollInterval, queryClient]);
+
   useEffect(() => {
+    // The cache listens before the first frame can come.
+    const stop = value.cache.start();
     value.connection.start();
-    return () => value.connection.stop();
+    return () => {
+      value.connection.stop();
+      stop();
+    };
   }, [value]);
+
   return (
-    <QueryClientProvider client={cache}>
+    <QueryClientProvider client={queryClient}>
       <Context.Provider value={value}>{children}</Context.Provider>
     </QueryClientProvider>
   );
+}
+
+async function resolve(token: TokenSource | undefined): Promise<string> {
+  return (typeof token === 'function' ? await token() : token) ?? '';
 }
 
 /** The client and the connection of the provider above, for what the hooks do not cover. */

@@ -183,8 +183,8 @@ export interface Message {
   changes?: Change[];
 }
 
-/** Why a cursor could not be honoured. */
-export type ResetReason = 'expired' | 'unknown_epoch' | 'ahead';
+/** Why a cursor could not be honoured. `missed` is ours: this tab slept through what another tab received. */
+export type ResetReason = 'expired' | 'unknown_epoch' | 'ahead' | 'missed';
 
 /** First frame of every connection. */
 export interface Connected {
@@ -193,6 +193,9 @@ export interface Connected {
   resumed: boolean;
   reset?: ResetReason;
 }
+
+/** What a listener of the stream hears. */
+export type ConnectionEvent = Message | Connected;
 
 export interface Ping {
   cursor: Cursor;

@@ -1,14 +1,17 @@
-import { type UseQueryResult, useQuery } from '@tanstack/react-query';
-
+import type { UseQueryResult } from '@tanstack/react-query';
 import type { RoomwatchError } from '../core/error';
 import type { Me } from '../core/wire';
 import { useRoomwatch } from '../RoomwatchProvider';
+import { useFollowed } from './useFollowed';
 
-/** Who the caller is, and what they may do. */
+/**
+ * Who the caller is and what they may do; an error with status 401 while nobody is signed in.
+ *
+ * @example
+ * const { data: me } = useMe();
+ * const mayEnd = me?.role === 'operator' || me?.role === 'admin';
+ */
 export function useMe(): UseQueryResult<Me, RoomwatchError> {
-  const { client, keyPrefix } = useRoomwatch();
-  return useQuery({
-    queryKey: [...keyPrefix, 'me'],
-    queryFn: ({ signal }) => client.me(signal),
-  });
+  const { client } = useRoomwatch();
+  return useFollowed({ key: ['me'], follows: { kind: 'me' }, fetch: ({ signal }) => client.me(signal) });
 }

@@ -1,10 +1,26 @@
-import { type UseMutationResult, useMutation } from '@tanstack/react-query';
+import type { UseMutationResult } from '@tanstack/react-query';
 import type { MuteTrack } from '../core/client';
 import type { RoomwatchError } from '../core/error';
-import { useRoomwatch } from '../RoomwatchProvider';
+import { touchParticipant, useCommand } from './useCommand';
 
-/** Mutes or unmutes a published track. */
-export function useMuteTrack(): UseMutationResult<unknown, RoomwatchError, MuteTrack> {
-  const { client } = useRoomwatch();
-  return useMutation({ mutationFn: (vars) => client.muteTrack(vars) });
+/**
+ * Mutes a published track, or unmutes it where LiveKit is configured to allow that.
+ *
+ * @example
+ * const { mutate } = useMuteTrack();
+ * mutate({ room: 'standup', identity: 'ada', trackSid: 'TR_AMkRZyKm2QpWdL', muted: true });
+ */
+export function useMuteTrack(): UseMutationResult<unknown, RoomwatchError, MuteTrack, unknown> {
+  return useCommand(
+    (client, vars: MuteTrack) => client.muteTrack(vars),
+    (vars, project) =>
+      touchParticipant(vars, project, (one) => {
+        const done = one.tracks.every(({ sid, muted }) => sid !== vars.trackSid || muted === vars.muted);
+        if (done) return one;
+        const tracks = one.tracks.map((track) =>
+          track.sid === vars.trackSid ? { ...track, muted: vars.muted } : track,
+        );
+        return { ...one, tracks };
+      }),
+  );
 }

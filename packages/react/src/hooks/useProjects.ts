@@ -1,14 +1,28 @@
-import { type UseQueryResult, useQuery } from '@tanstack/react-query';
-
+import type { UseQueryResult } from '@tanstack/react-query';
 import type { RoomwatchError } from '../core/error';
 import type { Project } from '../core/wire';
 import { useRoomwatch } from '../RoomwatchProvider';
+import { useFollowed } from './useFollowed';
 
-/** Health of each project. */
+/** Whether LiveKit answers is nothing that LiveKit sends an event about. */
+const REFRESH_MS = 15_000;
+
+const projects = (data: { projects: Project[] }) => data.projects;
+
+/**
+ * Health of each project. The last webhook follows the stream; the rest is asked for every 15 seconds.
+ *
+ * @example
+ * const { data: projects = [] } = useProjects();
+ * return projects.map((p) => <li key={p.name}>{p.name}: {p.state}</li>);
+ */
 export function useProjects(): UseQueryResult<Project[], RoomwatchError> {
-  const { client, keyPrefix } = useRoomwatch();
-  return useQuery({
-    queryKey: [...keyPrefix, 'projects'],
-    queryFn: ({ signal }) => client.projects(signal).then((answer) => answer.projects),
+  const { client } = useRoomwatch();
+  return useFollowed({
+    key: ['projects'],
+    follows: { kind: 'projects' },
+    fetch: ({ signal }) => client.projects(signal),
+    select: projects,
+    refreshInterval: REFRESH_MS,
   });
 }

@@ -1,22 +1,35 @@
+import { type QueryKey, useQueryClient } from '@tanstack/react-query';
 import { useEffect, useRef } from 'react';
 import type { ConnectionStatus } from '../core/connection';
+import { isConnected } from '../core/line';
 import type { Cursor, Message, ResetReason } from '../core/wire';
 import { useRoomwatch } from '../RoomwatchProvider';
 import { useConnection } from './useConnection';
 
-export interface RealtimeEventsOptions {
-  /** Each event once, in log order. */
-  onEvent?: (message: Message) => void;
-  /** A cursor could not be honoured: events between were missed, fetch your snapshots again. */
-  onReset?: (reason: ResetReason) => void;
-  /** `write` (default): the hooks' cache follows the events. `invalidate`: an app's own queries are invalidated by event type. */
-  mode?: 'write' | 'invalidate';
-  /** Only these rooms, event types (`*` stands for any run) and projects reach `onEvent`. */
+/** In mode `invalidate` a key is invalidated at once, and then at most this often: each time costs a request. */
+const INVALIDATE_MS = 1_000;
+
+export interface EventsFilter {
+  /** Values of one field are alternatives, fields are conditions; `*` in a type stands for any run. */
   room?: string | string[];
   type?: string | string[];
   project?: string | string[];
-  /** With `mode: 'invalidate'`: stands before the keys that are invalidated. */
+}
+
+export interface RealtimeEventsOptions extends EventsFilter {
+  /** Each event once, in log order. */
+  onEvent?: (message: Message) => void;
+  /** A cursor could not be honoured: events in between were missed. What was fetched before is to be fetched again. */
+  onReset?: (reason: ResetReason) => void;
+  /**
+   * `write` (default): the hooks of this package follow the events by themselves. `invalidate`: an app's own queries,
+   * with keys like `['rooms']` and `['participants', name]`, are invalidated by event type.
+   */
+  mode?: 'write' | 'invalidate';
+  /** For `invalidate`: stands before the keys. */
   keyPrefix?: readonly unknown[];
+  /** For `invalidate`: which keys an event makes stale, instead of {@link keysOf}. */
+  keys?: (message: Message) => QueryKey[];
 }
 
 export interface RealtimeEvents {
@@ -30,19 +43,90 @@ export interface RealtimeEvents {
  * Listens to the provider's stream.
  *
  * @example
- * useRealtimeEvents({ type: 'participant_*', onEvent: (e) => toast(`${e.data.participant?.identity} ${e.type}`) });
+ * useRealtimeEvents({ type: 'participant_*', onEvent: ({ type, room }) => console.log(type, room) });
+ *
+ * @example
+ * // An app with queries of its own: they are fetched again when something happens, and not every minute.
+ * const { isConnected } = useRealtimeEvents({ mode: 'invalidate' });
  */
 export function useRealtimeEvents(options: RealtimeEventsOptions = {}): RealtimeEvents {
   const { connection } = useRoomwatch();
+  const queryClient = useQueryClient();
   const { status, cursor, staleSince } = useConnection();
   const latest = useRef(options);
   latest.current = options;
-  useEffect(
-    () =>
-      connection.onEvent((event) => {
-        if (event.type !== 'connected') latest.current.onEvent?.(event as Message);
-      }),
-    [connection],
-  );
+
+  useEffect(() => {
+    const waiting = new Map<string, { again: boolean; timer: ReturnType<typeof setTimeout> }>();
+
+    const invalidate = (queryKey: QueryKey, exact: boolean) => {
+      const hash = JSON.stringify([queryKey, exact]);
+      const entry = waiting.get(hash);
+      if (entry) {
+        entry.again = true;
+        return;
+      }
+      const timer = setTimeout(() => {
+        const again = waiting.get(hash)?.again;
+        waiting.delete(hash);
+        if (again) invalidate(queryKey, exact);
+      }, INVALIDATE_MS);
+      waiting.set(hash, { again: false, timer });
+      void queryClient.invalidateQueries({ queryKey, exact });
+    };
+
+    const stop = connection.onEvent((event) => {
+      const { mode, keyPrefix = [], keys = keysOf, onEvent, onReset, ...filter } = latest.current;
+      if (isConnected(event)) {
+        if (mode === 'invalidate' && !event.resumed) {
+          for (const name of ['rooms', 'participants']) invalidate([...keyPrefix, name], false);
+        }
+        if (event.reset) onReset?.(event.reset);
+        return;
+      }
+      if (!matches(filter, event)) return;
+      onEvent?.(event);
+      if (mode === 'invalidate') for (const key of keys(event)) invalidate([...keyPrefix, ...key], true);
+    });
+    return () => {
+      stop();
+      for (const { timer } of waiting.values()) clearTimeout(timer);
+    };
+  }, [connection, queryClient]);
+
   return { isConnected: status === 'live' || status === 'catching_up', status, cursor, staleSince };
+}
+
+/** Which of an app's keys an event makes stale. */
+export function keysOf({ type, room }: Message): QueryKey[] {
+  const list: QueryKey[] = [['rooms']];
+  if (room === null) return list;
+  list.push(['rooms', room]);
+  if (!type.startsWith('egress_')) list.push(['participants', room]);
+  return list;
+}
+
+/** Whether a filter lets a message through, as the server would. */
+export function matches({ room, type, project }: EventsFilter, message: Message): boolean {
+  const one = (wanted: string | string[] | undefined, is: (value: string) => boolean) =>
+    wanted === undefined || [wanted].flat().some(is);
+  return (
+    one(room, (value) => value === message.room) &&
+    one(project, (value) => value === message.project) &&
+    one(type, (pattern) => glob(pattern, message.type))
+  );
+}
+
+function glob(pattern: string, text: string): boolean {
+  const [first = '', ...rest] = pattern.split('*');
+  const last = rest.pop();
+  if (last === undefined) return pattern === text;
+  let at = first.length;
+  if (!text.startsWith(first)) return false;
+  for (const part of rest) {
+    const found = text.indexOf(part, at);
+    if (found < 0) return false;
+    at = found + part.length;
+  }
+  return text.length - last.length >= at && text.endsWith(last);
 }

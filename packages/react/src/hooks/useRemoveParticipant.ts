@@ -1,10 +1,22 @@
-import { type UseMutationResult, useMutation } from '@tanstack/react-query';
+import type { UseMutationResult } from '@tanstack/react-query';
 import type { ParticipantRef } from '../core/client';
 import type { RoomwatchError } from '../core/error';
-import { useRoomwatch } from '../RoomwatchProvider';
+import { touchParticipant, useCommand } from './useCommand';
 
-/** Removes a participant from a room. */
-export function useRemoveParticipant(): UseMutationResult<unknown, RoomwatchError, ParticipantRef> {
-  const { client } = useRoomwatch();
-  return useMutation({ mutationFn: (vars) => client.removeParticipant(vars) });
+/**
+ * Removes a participant from a room. Whoever still has a token can join again.
+ *
+ * @example
+ * const { mutate } = useRemoveParticipant();
+ * <button onClick={() => mutate({ room: 'standup', identity: 'ada' })}>Remove</button>
+ */
+export function useRemoveParticipant(): UseMutationResult<void, RoomwatchError, ParticipantRef, unknown> {
+  return useCommand(
+    (client, vars: ParticipantRef) => client.removeParticipant(vars),
+    (vars, project) => {
+      const from = Date.now();
+      // The same identity back again is another participant.
+      return touchParticipant(vars, project, (one) => ((one.joinedAt ?? 0) > from ? one : null));
+    },
+  );
 }

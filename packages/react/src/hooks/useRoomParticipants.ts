@@ -1,19 +1,37 @@
-import { type UseQueryResult, useQuery } from '@tanstack/react-query';
-
+import type { UseQueryResult } from '@tanstack/react-query';
+import type { ParticipantsData } from '../core/apply';
 import type { RoomwatchError } from '../core/error';
 import type { Participant } from '../core/wire';
 import { useRoomwatch } from '../RoomwatchProvider';
 import type { ScopeOptions } from './options';
+import { useFollowed } from './useFollowed';
+import { notLive } from './useRoom';
 
-/** Who is in the room, with their tracks; empty when it is not live. */
+const participants = (data: ParticipantsData) => data.participants;
+
+/**
+ * Who is in the newest live session of a room, with their tracks; empty while there is none.
+ *
+ * @example
+ * const { data: people = [] } = useRoomParticipants('standup');
+ * return people.map((p) => <li key={p.sid}>{p.name || p.identity}</li>);
+ */
 export function useRoomParticipants(
   name: string,
-  options: ScopeOptions = {},
+  { project, enabled }: ScopeOptions = {},
 ): UseQueryResult<Participant[], RoomwatchError> {
-  const { client, keyPrefix } = useRoomwatch();
-  return useQuery({
-    queryKey: [...keyPrefix, 'participants', name, ...(options.project ? [options.project] : [])],
-    queryFn: ({ signal }) =>
-      client.participants({ room: name, ...options }, signal).then((answer) => answer.participants),
+  const { client, cache, keyPrefix, scope } = useRoomwatch();
+  const key = project ? ['participants', name, project] : ['participants', name];
+  return useFollowed<ParticipantsData, Participant[]>({
+    key,
+    follows: { kind: 'participants', name, project },
+    fetch: ({ signal }) =>
+      cache.load({ scope, kind: 'participants', name, project }, [...keyPrefix, ...key], async () => {
+        const answer = await client.participants({ room: name, project }, signal).catch(notLive);
+        const list = answer?.participants ?? [];
+        return { cursor: answer?.cursor ?? null, roomSid: list[0]?.roomSid ?? null, participants: list };
+      }),
+    select: participants,
+    enabled,
   });
 }

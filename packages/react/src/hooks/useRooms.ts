@@ -1,15 +1,34 @@
-import { type UseQueryResult, useQuery } from '@tanstack/react-query';
-
+import type { UseQueryResult } from '@tanstack/react-query';
+import type { RoomsData } from '../core/apply';
 import type { RoomwatchError } from '../core/error';
 import type { Room } from '../core/wire';
 import { useRoomwatch } from '../RoomwatchProvider';
 import type { ScopeOptions } from './options';
+import { useFollowed } from './useFollowed';
 
-/** All rooms that are live now. */
-export function useRooms(options: ScopeOptions = {}): UseQueryResult<Room[], RoomwatchError> {
-  const { client, keyPrefix } = useRoomwatch();
-  return useQuery({
-    queryKey: [...keyPrefix, 'rooms', ...(options.project ? [options.project] : [])],
-    queryFn: ({ signal }) => client.rooms(options, signal).then((answer) => answer.rooms),
+const rooms = (data: RoomsData) => data.rooms;
+
+/**
+ * All rooms that are live now, kept true by the stream. Rooms that did not change keep their identity, so that
+ * memoised rows stay as they are. A room that is being created has a sid that starts with `pending:`.
+ *
+ * @example
+ * const { data: rooms = [] } = useRooms();
+ * return rooms.map((room) => <li key={room.sid}>{room.name}: {room.participantCount}</li>);
+ */
+export function useRooms({ project, enabled }: ScopeOptions = {}): UseQueryResult<Room[], RoomwatchError> {
+  const { client, cache, keyPrefix, scope } = useRoomwatch();
+  const key = project ? ['rooms', { project }] : ['rooms'];
+  return useFollowed<RoomsData, Room[]>({
+    key,
+    follows: { kind: 'rooms', project },
+    fetch: ({ signal }) =>
+      cache.load(
+        { scope, kind: 'rooms', project },
+        [...keyPrefix, ...key],
+        (): Promise<RoomsData> => client.rooms({ project }, signal),
+      ),
+    select: rooms,
+    enabled,
   });
 }

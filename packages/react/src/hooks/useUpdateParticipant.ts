@@ -1,10 +1,32 @@
-import { type UseMutationResult, useMutation } from '@tanstack/react-query';
+import type { UseMutationResult } from '@tanstack/react-query';
 import type { UpdateParticipant } from '../core/client';
 import type { RoomwatchError } from '../core/error';
-import { useRoomwatch } from '../RoomwatchProvider';
+import { has, touchParticipant, useCommand } from './useCommand';
 
-/** Changes name, metadata, attributes or permission of a participant. */
-export function useUpdateParticipant(): UseMutationResult<unknown, RoomwatchError, UpdateParticipant> {
-  const { client } = useRoomwatch();
-  return useMutation({ mutationFn: (vars) => client.updateParticipant(vars) });
+/**
+ * Changes name, metadata, attributes or permission of a participant. Attributes are merged: an empty value removes one.
+ *
+ * @example
+ * const { mutate } = useUpdateParticipant();
+ * mutate({ room: 'standup', identity: 'ada', attributes: { role: 'host' } });
+ */
+export function useUpdateParticipant(): UseMutationResult<unknown, RoomwatchError, UpdateParticipant, unknown> {
+  return useCommand(
+    (client, vars: UpdateParticipant) => client.updateParticipant(vars),
+    (vars, project) => {
+      const { name, metadata, attributes, permission } = vars;
+      const wanted = { name, metadata, attributes, permission };
+      return touchParticipant(vars, project, (one) => {
+        if (has(one, wanted)) return one;
+        const merged = Object.entries({ ...one.attributes, ...attributes }).filter(([, value]) => value !== '');
+        return {
+          ...one,
+          name: name ?? one.name,
+          metadata: metadata ?? one.metadata,
+          attributes: Object.fromEntries(merged),
+          permission: permission ? { ...one.permission, ...permission } : one.permission,
+        };
+      });
+    },
+  );
 }

@@ -1,10 +1,19 @@
-import { type UseMutationResult, useMutation } from '@tanstack/react-query';
+import type { UseMutationResult } from '@tanstack/react-query';
 import type { UpdateRoom } from '../core/client';
 import type { RoomwatchError } from '../core/error';
-import { useRoomwatch } from '../RoomwatchProvider';
+import { touchRooms, useCommand } from './useCommand';
 
-/** Changes the metadata of a room. */
-export function useUpdateRoom(): UseMutationResult<unknown, RoomwatchError, UpdateRoom> {
-  const { client } = useRoomwatch();
-  return useMutation({ mutationFn: (vars) => client.updateRoom(vars) });
+/**
+ * Changes the metadata of a room.
+ *
+ * @example
+ * const { mutate } = useUpdateRoom();
+ * mutate({ room: 'standup', metadata: JSON.stringify({ topic: 'release' }) });
+ */
+export function useUpdateRoom(): UseMutationResult<unknown, RoomwatchError, UpdateRoom, unknown> {
+  return useCommand(
+    (client, vars: UpdateRoom) => client.updateRoom(vars),
+    ({ room, metadata }, project) =>
+      touchRooms(room, project, (one) => (one.metadata === metadata ? one : { ...one, metadata })),
+  );
 }

@@ -1,0 +1,173 @@
+import { isAfter } from './cursor';
+import type { Change, Cursor, Egress, Message, Participant, Room, SessionDetail } from './wire';
+
+/** What the cache holds for a list of rooms: the server's answer, moved on by events. */
+export interface RoomsData {
+  cursor: Cursor | null;
+  rooms: Room[];
+}
+
+/** For one name: its newest live session, null when there is none. */
+export interface RoomData {
+  cursor: Cursor | null;
+  room: Room | null;
+}
+
+/** For one name: who is in its newest live session. `roomSid` is null when that is not known. */
+export interface ParticipantsData {
+  cursor: Cursor | null;
+  roomSid: string | null;
+  participants: Participant[];
+}
+
+/** Stands for: these events cannot be applied, because something was missed. Fetch the truth again. */
+export const UNKNOWN = Symbol('unknown');
+
+/** Which room's events a query follows. */
+export interface RoomScope {
+  name: string;
+  project?: string;
+}
+
+/** The messages that the data does not know yet. A null cursor: nobody knows, and applying one twice does no harm. */
+function fresh(cursor: Cursor | null, messages: readonly Message[]): readonly Message[] {
+  const [first] = messages;
+  if (cursor === null || (first && isAfter(first.cursor, cursor))) return messages;
+  return messages.filter((message) => isAfter(message.cursor, cursor));
+}
+
+const within = (scope: RoomScope, change: Change) =>
+  change.room === scope.name && (!scope.project || scope.project === change.project);
+
+/** When the last event of a room came is not in `changes`: it is the time of the message. */
+function touched(message: Message): string | undefined {
+  for (const change of message.changes ?? []) {
+    const sid = change.kind === 'room' ? change.id : change.roomSid;
+    if (sid) return sid;
+  }
+  const sid = message.data?.room?.sid;
+  return typeof sid === 'string' ? sid : undefined;
+}
+
+/**
+ * One pass over the list for a whole batch of messages, however many: rooms that did not change keep their identity,
+ * and so does the list when none did.
+ */
+export function applyToRooms(data: RoomsData, messages: readonly Message[], project?: string): RoomsData {
+  const todo = fresh(data.cursor, messages);
+  const rooms = new Map<string, Room | Partial<Room> | null>();
+  const whole = new Set<string>();
+  const seen = new Map<string, number>();
+  for (const message of todo) {
+    if (project && message.project !== project) continue;
+    const sid = touched(message);
+    if (sid) seen.set(sid, message.timestamp);
+    for (const change of message.changes ?? []) {
+      if (change.kind !== 'room') continue;
+      if (change.op === 'patch') {
+        if (rooms.get(change.id) !== null) rooms.set(change.id, { ...rooms.get(change.id), ...change.value });
+      } else {
+        whole.add(change.id);
+        rooms.set(change.id, change.op === 'set' ? (change.value as Room) : null);
+      }
+    }
+  }
+  if (rooms.size === 0 && seen.size === 0) return data;
+  let changed = false;
+  const next: Room[] = [];
+  for (const room of data.rooms) {
+    const value = rooms.get(room.sid);
+    const at = seen.get(room.sid);
+    if (value === undefined && at === undefined) {
+      next.push(room);
+      continue;
+    }
+    changed = true;
+    rooms.delete(room.sid);
+    if (value !== null) next.push(see({ ...room, ...value }, at));
+  }
+  for (const [sid, value] of rooms) {
+    // A patch of a room we do not list: it ended, or we have no right to it.
+    if (!value || !whole.has(sid)) continue;
+    changed = true;
+    next.push(see(value as Room, seen.get(sid)));
+  }
+  return changed ? { cursor: last(todo), rooms: next } : data;
+}
+
+export function applyToRoom(data: RoomData, messages: readonly Message[], scope: RoomScope): RoomData | typeof UNKNOWN {
+  const todo = fresh(data.cursor, messages);
+  let { room } = data;
+  for (const message of todo) {
+    for (const change of message.changes ?? []) {
+      if (change.kind !== 'room' || !within(scope, change)) continue;
+      if (change.op === 'set') {
+        const value = change.value as Room;
+        if (room?.sid === change.id) room = { ...room, ...value };
+        else if (room === null || isNewer(value, room)) room = value;
+      } else if (room?.sid === change.id) room = change.op === 'delete' ? null : { ...room, ...change.value };
+      else if (room === null && change.op === 'patch') return UNKNOWN;
+    }
+    if (room && touched(message) === room.sid) room = see(room, message.timestamp);
+  }
+  return room === data.room ? data : { cursor: last(todo), room };
+}
+
+export function applyToParticipants(
+  data: ParticipantsData,
+  messages: readonly Message[],
+  scope: RoomScope,
+): ParticipantsData | typeof UNKNOWN {
+  const todo = fresh(data.cursor, messages);
+  let { roomSid } = data;
+  let people: Map<string, Participant> | undefined;
+  for (const message of todo) {
+    for (const change of message.changes ?? []) {
+      if (!within(scope, change)) continue;
+      if (change.kind === 'room') {
+        // A session of this name begins or ends. Whoever was in another one is not in this one.
+        if (change.op === 'set' && change.id !== roomSid) {
+          if (roomSid !== null) return UNKNOWN; // Two live sessions of one name: which is the newest, the server knows.
+          roomSid = change.id;
+          people = new Map();
+        } else if (change.op === 'delete' && change.id === roomSid) {
+          roomSid = null;
+          people = new Map();
+        }
+        continue;
+      }
+      if (change.kind !== 'participant') continue;
+      roomSid ??= change.roomSid;
+      if (change.roomSid !== roomSid) continue;
+      people ??= new Map(data.participants.map((one) => [one.sid, one]));
+      const before = people.get(change.id);
+      if (change.op === 'set') people.set(change.id, change.value as Participant);
+      else if (change.op === 'delete') people.delete(change.id);
+      else if (before) people.set(change.id, { ...before, ...change.value } as Participant);
+      else return UNKNOWN;
+    }
+  }
+  if (!people && roomSid === data.roomSid) return data;
+  return { cursor: last(todo), roomSid, participants: people ? [...people.values()] : data.participants };
+}
+
+/** Only egress has live changes there; participations come from the history. */
+export function applyToSession(data: SessionDetail, messages: readonly Message[]): SessionDetail {
+  let egress: Map<string, Egress> | undefined;
+  for (const message of messages) {
+    for (const change of message.changes ?? []) {
+      if (change.kind !== 'egress' || change.roomSid !== data.session.sid || change.op === 'delete') continue;
+      egress ??= new Map(data.egress.map((one) => [one.egressId, one]));
+      egress.set(change.id, { ...egress.get(change.id), ...change.value } as Egress);
+    }
+  }
+  return egress ? { ...data, egress: [...egress.values()] } : data;
+}
+
+const see = (room: Room, at: number | undefined): Room =>
+  at === undefined || at <= (room.lastEventAt ?? 0) ? room : { ...room, lastEventAt: at };
+
+/** Of two live sessions of one name the one with the later start; a `set` comes later in the log, which decides ties. */
+const isNewer = (a: Room, b: Room) => (a.startedAt ?? Number.POSITIVE_INFINITY) >= (b.startedAt ?? 0);
+
+const last = (messages: readonly Message[]) => messages[messages.length - 1]?.cursor ?? null;

@@ -1,0 +1,78 @@
+import { type UseMutationResult, useMutation } from '@tanstack/react-query';
+import type { Follows, Optimism, Touch } from '../cache';
+import type { ParticipantsData, RoomData, RoomsData } from '../core/apply';
+import type { RoomwatchClient } from '../core/client';
+import type { RoomwatchError } from '../core/error';
+import type { Participant, Room } from '../core/wire';
+import { useRoomwatch } from '../RoomwatchProvider';
+
+/**
+ * A command with its wish: drawn at once, taken back on an error, settled by the event and not by the response,
+ * because LiveKit answers before it has done it.
+ */
+export function useCommand<V, R>(
+  run: (client: RoomwatchClient, vars: V) => Promise<R>,
+  wish?: (vars: V, project: string | undefined) => Touch,
+): UseMutationResult<R, RoomwatchError, V, Optimism | undefined> {
+  const { client, cache } = useRoomwatch();
+  return useMutation({
+    networkMode: 'always',
+    mutationFn: (vars) => run(client, vars),
+    onMutate: (vars) => wish && cache.wish(wish(vars, (vars as { project?: string }).project ?? client.project)),
+    onError: (_error, _vars, optimism) => optimism?.rollback(),
+    onSuccess: (_answer, _vars, optimism) => optimism?.accepted(),
+  });
+}
+
+/** Draws over the rooms of one name, wherever they are listed. Null takes the room away. */
+export function touchRooms(name: string, project: string | undefined, touch: (room: Room) => Room | null): Touch {
+  const one = (room: Room) => (room.name === name && (!project || room.project === project) ? touch(room) : room);
+  return (follows, data) => {
+    if (follows.kind === 'rooms') {
+      const { rooms } = data as RoomsData;
+      const next = rooms.flatMap((room) => one(room) ?? []);
+      return same(rooms, next) ? data : { ...(data as RoomsData), rooms: next };
+    }
+    if (follows.kind === 'room') {
+      const { room } = data as RoomData;
+      const next = room && one(room);
+      return next === room ? data : { ...(data as RoomData), room: next };
+    }
+    return data;
+  };
+}
+
+/** Draws over one identity in a room. Null takes the participant away. */
+export function touchParticipant(
+  ref: { room: string; identity: string },
+  project: string | undefined,
+  touch: (participant: Participant) => Participant | null,
+): Touch {
+  return (follows, data) => {
+    if (follows.kind !== 'participants' || follows.name !== ref.room) return data;
+    const { participants } = data as ParticipantsData;
+    const next = participants.flatMap((one) => {
+      if (one.identity !== ref.identity || (project && one.project !== project)) return one;
+      return touch(one) ?? [];
+    });
+    return same(participants, next) ? data : { ...(data as ParticipantsData), participants: next };
+  };
+}
+
+/** Whether a query shows rooms of this project. */
+export function shows(follows: Follows, project: string | undefined): boolean {
+  return !('project' in follows) || !follows.project || !project || follows.project === project;
+}
+
+function same<T>(a: readonly T[], b: readonly T[]): boolean {
+  return a.length === b.length && a.every((item, at) => item === b[at]);
+}
+
+/** Whether every field that was asked for is there. LiveKit adds fields of its own, and drops empty attributes. */
+export function has(truth: unknown, wanted: unknown): boolean {
+  if (typeof wanted !== 'object' || wanted === null) return truth === wanted || (wanted === '' && truth === undefined);
+  if (Array.isArray(wanted)) return JSON.stringify(truth) === JSON.stringify(wanted);
+  return Object.entries(wanted).every(
+    ([key, value]) => value === undefined || has((truth as Record<string, unknown> | null)?.[key], value),
+  );
+}

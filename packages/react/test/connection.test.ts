@@ -1,0 +1,299 @@
+import { EventSource } from 'eventsource';
+import { describe, expect, it, vi } from 'vitest';
+import {
+  type Connection,
+  type ConnectionEvent,
+  createClient,
+  createConnection,
+  isConnected,
+  type RoomwatchError,
+} from '../src/index';
+import { after } from './cleanup';
+import { fail, room, set, TestServer } from './server';
+
+interface Tab {
+  connection: Connection;
+  events: ConnectionEvent[];
+  cursors: () => string[];
+  /** Every EventSource that was made. */
+  sources: EventSource[];
+}
+
+export function open(server: TestServer, options: { token?: string; rooms?: string[]; start?: boolean } = {}): Tab {
+  let connection: Connection | undefined;
+  const client = createClient({
+    url: server.url,
+    token: options.token,
+    onSettled: (error: RoomwatchError | null) => connection?.settled(error),
+  });
+  const sources: EventSource[] = [];
+  class Counted extends EventSource {
+    constructor(url: string | URL) {
+      super(url);
+      sources.push(this);
+    }
+  }
+  connection = createConnection({
+    client,
+    rooms: options.rooms,
+    EventSource: Counted as typeof globalThis.EventSource,
+  });
+  const events: ConnectionEvent[] = [];
+  connection.onEvent((event) => events.push(event));
+  if (options.start !== false) connection.start();
+  after(() => connection.stop());
+  const cursors = () => events.filter((event) => !isConnected(event)).map(({ cursor }) => cursor);
+  return { connection, events, cursors, sources };
+}
+
+const until = (check: () => unknown) => vi.waitFor(check, { timeout: 20_000, interval: 10 });
+const status = (tab: Tab) => tab.connection.getState().status;
+const live = (tab: Tab) => until(() => expect(status(tab)).toBe('live'));
+const standup = room('standup');
+
+/** The clock runs on, and can be put forward. */
+function clock(): void {
+  vi.useFakeTimers({
+    shouldAdvanceTime: true,
+    toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'Date'],
+  });
+  after(() => vi.useRealTimers());
+}
+
+describe('the stream', () => {
+  it('begins at the head and gives each event once, in order', async () => {
+    const server = await TestServer.start();
+    server.publish('room_started', standup, set(standup));
+    const tab = open(server);
+    await live(tab);
+    expect(tab.events).toEqual([{ type: 'connected', cursor: '7f3a9c21-1', resumed: false }]);
+    server.publish('participant_joined', standup);
+    server.publish('participant_left', standup);
+    await until(() => expect(tab.cursors()).toEqual(['7f3a9c21-2', '7f3a9c21-3']));
+    await until(() => expect(tab.connection.getState().cursor).toBe('7f3a9c21-3'));
+  });
+
+  it('goes on after a cut where it was, and onerror never closes the source', async () => {
+    const server = await TestServer.start();
+    const tab = open(server);
+    await live(tab);
+    for (let round = 1; round <= 3; round++) {
+      server.publish('participant_joined', standup);
+      await until(() => expect(tab.cursors()).toHaveLength(2 * round - 1));
+      server.cut();
+      server.publish('participant_left', standup);
+      await until(() => expect(tab.cursors()).toHaveLength(2 * round));
+    }
+    expect(tab.cursors()).toEqual([1, 2, 3, 4, 5, 6].map((seq) => server.cursor(seq)));
+    expect(server.opened.map(({ lastEventId }) => lastEventId)).toEqual([
+      null,
+      '7f3a9c21-1',
+      '7f3a9c21-3',
+      '7f3a9c21-5',
+    ]);
+    expect(tab.sources).toHaveLength(1);
+    expect(server.count('GET /api/me')).toBe(0);
+  });
+
+  it('survives a restart of the server on the same source', async () => {
+    const server = await TestServer.start();
+    const tab = open(server);
+    await live(tab);
+    server.publish('participant_joined', standup);
+    await until(() => expect(tab.cursors()).toHaveLength(1));
+    await server.close();
+    server.publish('participant_left', standup);
+    await server.listen();
+    await until(() => expect(tab.cursors()).toEqual([server.cursor(1), server.cursor(2)]));
+    expect(tab.sources).toHaveLength(1);
+  });
+
+  it('asks why a source was closed, and opens another with the cursor', async () => {
+    const server = await TestServer.start();
+    const tab = open(server);
+    await live(tab);
+    server.publish('participant_joined', standup);
+    await until(() => expect(tab.cursors()).toHaveLength(1));
+    server.refuse = fail(503, 'draining');
+    server.cut();
+    await until(() => expect(server.count('GET /api/me')).toBeGreaterThan(0));
+    server.publish('participant_left', standup);
+    server.refuse = null;
+    await until(() => expect(tab.cursors()).toEqual([server.cursor(1), server.cursor(2)]));
+    expect(tab.sources.length).toBeGreaterThan(1);
+    expect(server.opened.at(-1)?.after).toBe(server.cursor(1));
+  });
+
+  it('is signed out at 401, waits, and is back after a sign-in', async () => {
+    const server = await TestServer.start();
+    const tab = open(server);
+    await live(tab);
+    server.publish('participant_joined', standup);
+    server.refuse = fail(401, 'unauthorized');
+    server.me = fail(401, 'unauthorized');
+    server.cut();
+    await until(() => expect(status(tab)).toBe('signed_out'));
+    const opened = server.opened.length;
+    server.publish('participant_left', standup);
+    server.refuse = null;
+    server.me = { status: 200, body: server.meOf(0) };
+    expect(server.opened.length).toBe(opened);
+    tab.connection.retry();
+    await live(tab);
+    await until(() => expect(tab.cursors()).toEqual([server.cursor(1), server.cursor(2)]));
+  });
+
+  it('says how many streams are open elsewhere, and tries again when told to', async () => {
+    const server = await TestServer.start();
+    server.refuse = fail(429, 'too_many_connections', { 'retry-after': '5' });
+    server.me = { status: 200, body: server.meOf(5) };
+    const tab = open(server);
+    await until(() => expect(status(tab)).toBe('too_many'));
+    expect(tab.connection.getState().streams).toEqual({ open: 5, max: 5 });
+    server.refuse = null;
+    tab.connection.retry();
+    await live(tab);
+    expect(tab.connection.getState().streams).toBeNull();
+  });
+
+  it('tells of a reset and goes on from the head', async () => {
+    const server = await TestServer.start();
+    const tab = open(server);
+    await live(tab);
+    server.publish('participant_joined', standup);
+    await until(() => expect(tab.cursors()).toHaveLength(1));
+    server.restore();
+    server.cut();
+    await until(() =>
+      expect(tab.events).toContainEqual({
+        type: 'connected',
+        cursor: '00c0ffee-0',
+        resumed: false,
+        reset: 'unknown_epoch',
+      }),
+    );
+    server.publish('room_started', standup);
+    await until(() => expect(tab.cursors()).toEqual(['7f3a9c21-1', '00c0ffee-1']));
+  });
+
+  it('opens a line anew that has been silent for 45 s, as after sleep', async () => {
+    clock();
+    const server = await TestServer.start();
+    const tab = open(server);
+    await live(tab);
+    server.publish('participant_joined', standup);
+    await until(() => expect(tab.cursors()).toHaveLength(1));
+    vi.advanceTimersByTime(30_000);
+    server.ping();
+    await until(() => expect(server.streams.size).toBe(1));
+    expect(tab.sources).toHaveLength(1);
+    vi.advanceTimersByTime(51_000);
+    await until(() => expect(tab.sources).toHaveLength(2));
+    server.publish('participant_left', standup);
+    await until(() => expect(tab.cursors()).toEqual([server.cursor(1), server.cursor(2)]));
+    expect(server.opened[1]?.after).toBe(server.cursor(1));
+  });
+
+  it('moves the cursor by pings, for a filter that lets little through', async () => {
+    const server = await TestServer.start();
+    const tab = open(server, { rooms: ['standup', 'retro'] });
+    await live(tab);
+    expect(server.opened[0]?.query.getAll('room')).toEqual(['standup', 'retro']);
+    server.log.length = 40;
+    server.ping();
+    await until(() => expect(tab.connection.getState().cursor).toBe(server.cursor(40)));
+    expect(tab.cursors()).toEqual([]);
+  });
+
+  it('closes at a bye because of ended rights, and asks', async () => {
+    const server = await TestServer.start();
+    const tab = open(server);
+    await live(tab);
+    server.me = fail(401, 'unauthorized');
+    for (const stream of server.streams) stream.raw('event: bye\ndata: {"reason":"expired"}\n\n');
+    await until(() => expect(status(tab)).toBe('signed_out'));
+    await until(() => expect(server.streams.size).toBe(0));
+  });
+
+  it('leaves a bye because of a drain to the browser', async () => {
+    const server = await TestServer.start();
+    const tab = open(server);
+    await live(tab);
+    for (const stream of server.streams) {
+      stream.raw('event: bye\ndata: {"reason":"drain"}\n\n');
+      stream.end();
+    }
+    await until(() => expect(server.opened).toHaveLength(2));
+    await live(tab);
+    expect(tab.sources).toHaveLength(1);
+    expect(server.count('GET /api/me')).toBe(0);
+  });
+
+  it('is stale while nothing comes, polling while requests come through, and live again', async () => {
+    const server = await TestServer.start();
+    const tab = open(server);
+    await live(tab);
+    await server.close();
+    await until(() => expect(status(tab)).toBe('connecting'));
+    expect(tab.connection.getState().staleSince).not.toBeNull();
+    await until(() => expect(status(tab)).toBe('polling'));
+    const client = createClient({ url: server.url, onSettled: tab.connection.settled });
+    await client.rooms().catch(() => {});
+    expect(status(tab)).toBe('stale');
+    server.refuse = { status: 200, headers: { 'content-type': 'text/html' } }; // A proxy that has no idea of streams.
+    await server.listen();
+    await client.rooms();
+    expect(status(tab)).toBe('polling');
+    server.refuse = null;
+    tab.connection.retry();
+    await live(tab);
+    expect(tab.connection.getState().staleSince).toBeNull();
+  });
+
+  it('says how far behind it is after a break', async () => {
+    clock();
+    const server = await TestServer.start();
+    const tab = open(server);
+    await live(tab);
+    server.publish('room_started', standup, set(standup));
+    await until(() => expect(tab.cursors()).toHaveLength(1));
+    await server.close();
+    await until(() => expect(status(tab)).toBe('connecting'));
+    vi.advanceTimersByTime(4_000);
+    const behind: number[] = [];
+    tab.connection.onState(() => behind.push(tab.connection.getState().behind));
+    for (let n = 0; n < 50; n++) server.publish('participant_joined', standup);
+    // The head is 20 further than what has been sent: the rest comes in a moment.
+    const held = server.log.splice(31);
+    await server.listen();
+    server.answers.set('GET /api/events', () => ({
+      status: 200,
+      body: {
+        epoch: server.epoch,
+        cursor: server.cursor(51),
+        first: null,
+        last: null,
+        prev: null,
+        next: null,
+        events: held.slice(-1),
+      },
+    }));
+    await until(() => expect(status(tab)).toBe('catching_up'));
+    await until(() => expect(tab.connection.getState().behind).toBe(20));
+    for (const message of held) {
+      server.log.push(message);
+      for (const stream of server.streams) stream.raw(`id: ${message.cursor}\ndata: ${JSON.stringify(message)}\n\n`);
+    }
+    await live(tab);
+    expect(tab.cursors()).toHaveLength(51);
+    expect(Math.max(...behind)).toBe(20);
+  });
+
+  it('sends a token where EventSource can: in the query, and never as a cookie', async () => {
+    const server = await TestServer.start();
+    const token = `x.${Buffer.from('{"sub":"app"}').toString('base64url')}.y`;
+    const tab = open(server, { token });
+    await live(tab);
+    expect(server.opened[0]?.query.get('access_token')).toBe(token);
+  });
+});

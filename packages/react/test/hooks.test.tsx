@@ -1,0 +1,535 @@
+import { QueryClient } from '@tanstack/react-query';
+import { act, cleanup, renderHook } from '@testing-library/react';
+import { EventSource } from 'eventsource';
+import { type ReactNode, StrictMode } from 'react';
+import { describe, expect, it, vi } from 'vitest';
+import {
+  type Message,
+  RoomwatchProvider,
+  type RoomwatchProviderProps,
+  useConnection,
+  useCreateRoom,
+  useDeleteRoom,
+  useMuteTrack,
+  useProjects,
+  useRealtimeEvents,
+  useRemoveParticipant,
+  useRoom,
+  useRoomParticipants,
+  useRooms,
+  useUpdateParticipant,
+  useUpdateRoom,
+} from '../src/index';
+import { after } from './cleanup';
+import { fail, gone, patch, person, room, set, TestServer } from './server';
+
+const until = (check: () => unknown) => vi.waitFor(check, { timeout: 20_000, interval: 10 });
+
+function render<T>(server: TestServer, hook: () => T, props: Partial<RoomwatchProviderProps> = {}) {
+  const queryClient = props.queryClient ?? new QueryClient();
+  const wrapper = ({ children }: { children: ReactNode }) => (
+    <StrictMode>
+      <RoomwatchProvider
+        url={server.url}
+        queryClient={queryClient}
+        EventSource={EventSource as typeof globalThis.EventSource}
+        {...props}
+      >
+        {children}
+      </RoomwatchProvider>
+    </StrictMode>
+  );
+  const rendered = renderHook(hook, { wrapper });
+  after(() => {
+    cleanup();
+    queryClient.clear();
+  });
+  return { ...rendered, queryClient };
+}
+
+async function meeting() {
+  const server = await TestServer.start();
+  const standup = room('standup', { participantCount: 1 });
+  const ada = person(standup, 'ada', {
+    tracks: [
+      {
+        sid: 'TR_1',
+        name: 'mic',
+        type: 'audio',
+        source: 'microphone',
+        muted: false,
+        width: null,
+        height: null,
+        simulcast: false,
+        mimeType: 'audio/opus',
+        publishedAt: 1,
+      },
+    ],
+  });
+  server.publish('room_started', standup, set(standup));
+  server.publish('participant_joined', standup, set(ada));
+  return { server, standup, ada };
+}
+
+/** The clock runs on, and can be put forward. */
+function clock(): void {
+  vi.useFakeTimers({
+    shouldAdvanceTime: true,
+    toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'Date'],
+  });
+  after(() => vi.useRealTimers());
+}
+
+describe('queries that stay true', () => {
+  it('lists, then follows the stream, and fetches nothing more', async () => {
+    const { server, standup, ada } = await meeting();
+    const { result, queryClient } = render(server, () => ({
+      rooms: useRooms(),
+      room: useRoom('standup'),
+      people: useRoomParticipants('standup'),
+      connection: useConnection(),
+    }));
+    await until(() => expect(result.current.people.data).toHaveLength(1));
+    await until(() => expect(result.current.connection.status).toBe('live'));
+    await until(() => expect(result.current.rooms.data).toHaveLength(1));
+    const asked = server.requests.length;
+
+    const bob = person(standup, 'bob');
+    await act(async () => {
+      server.publish('participant_joined', standup, set(bob), patch(standup, { participantCount: 2 }));
+      await until(() => expect(result.current.people.data).toHaveLength(2));
+    });
+    expect(result.current.rooms.data?.[0]).toMatchObject({ participantCount: 2, lastEventAt: 1_787_486_400_003 });
+    expect(result.current.room.data?.participantCount).toBe(2);
+
+    const retro = room('retro');
+    await act(async () => {
+      server.publish('room_started', retro, set(retro));
+      await until(() => expect(result.current.rooms.data?.map(({ name }) => name)).toEqual(['standup', 'retro']));
+    });
+    await act(async () => {
+      server.publish('participant_left', standup, gone(ada), patch(standup, { participantCount: 1 }));
+      server.publish('room_finished', standup, gone(bob), gone(standup));
+      await until(() => expect(result.current.room.data).toBeNull());
+    });
+    await until(() => expect(result.current.people.data).toEqual([]));
+    await until(() => expect(result.current.rooms.data?.map(({ name }) => name)).toEqual(['retro']));
+    expect(server.requests.length).toBe(asked);
+    expect(queryClient.getQueryData(['rooms'])).toMatchObject({ rooms: [{ name: 'retro' }] });
+    expect(queryClient.getQueryData(['participants', 'standup'])).toMatchObject({ participants: [] });
+  });
+
+  it('keeps the identity of rooms that did not change', async () => {
+    const { server, standup } = await meeting();
+    const retro = room('retro');
+    server.publish('room_started', retro, set(retro));
+    const { result } = render(server, () => useRooms());
+    await until(() => expect(result.current.data).toHaveLength(2));
+    const before = result.current.data;
+    await act(async () => {
+      server.publish('room_updated', standup, patch(standup, { metadata: 'x' }));
+      await until(() => expect(result.current.data?.[0]?.metadata).toBe('x'));
+    });
+    expect(result.current.data?.[1]).toBe(before?.[1]);
+  });
+
+  it('shows a room that is not live as null, and the next session when it begins', async () => {
+    const server = await TestServer.start();
+    const { result } = render(server, () => ({ room: useRoom('standup'), people: useRoomParticipants('standup') }));
+    await until(() => expect(result.current.room.data).toBeNull());
+    expect(result.current.room.error).toBeNull();
+    await until(() => expect(server.streams.size).toBe(1));
+    const standup = room('standup', { sid: 'RM_2' });
+    await act(async () => {
+      server.publish('room_started', standup, set(standup));
+      server.publish('participant_joined', standup, set(person(standup, 'ada')));
+      await until(() => expect(result.current.people.data).toHaveLength(1));
+    });
+    expect(result.current.room.data?.sid).toBe('RM_2');
+  });
+
+  it('loses no event that comes while the snapshot is under way, and takes none twice', async () => {
+    const { server, standup } = await meeting();
+    let answer = () => {};
+    const held = new Promise<void>((resolve) => {
+      answer = resolve;
+    });
+    const { result } = render(server, () => ({ people: useRoomParticipants('standup'), connection: useConnection() }));
+    await until(() => expect(result.current.people.data).toHaveLength(1));
+    await until(() => expect(result.current.connection.status).toBe('live'));
+    // The answer is as of now; it arrives after three more events.
+    const cursor = server.cursor();
+    const participants = [...server.people.values()];
+    server.answers.set('GET /api/rooms/standup/participants', async () => {
+      await held;
+      return { status: 200, body: { cursor, participants } };
+    });
+    const seen: number[] = [];
+    await act(async () => {
+      const fetching = result.current.people.refetch();
+      await until(() => expect(server.count('GET /api/rooms/standup/participants')).toBe(2));
+      server.publish('participant_joined', standup, set(person(standup, 'bob')));
+      server.publish('participant_joined', standup, set(person(standup, 'cleo')));
+      server.publish('participant_left', standup, gone(person(standup, 'ada')));
+      await until(() => expect(result.current.people.data?.map(({ identity }) => identity)).toEqual(['bob', 'cleo']));
+      answer();
+      await fetching;
+      seen.push(result.current.people.data?.length ?? -1);
+    });
+    expect(result.current.people.data?.map(({ identity }) => identity)).toEqual(['bob', 'cleo']);
+    expect(seen).toEqual([2]);
+  });
+
+  it('fetches again when the snapshot is older than the first event that it could hear', async () => {
+    const { server } = await meeting();
+    const old = { cursor: server.cursor(1), rooms: [] };
+    let first = true;
+    server.answers.set('GET /api/rooms', () => {
+      const body = first ? old : { cursor: server.cursor(), rooms: [...server.rooms.values()] };
+      first = false;
+      return { status: 200, body };
+    });
+    const { result } = render(server, () => useRooms());
+    await until(() => expect(result.current.data).toHaveLength(1));
+  });
+
+  it('fetches its snapshots again on a reset', async () => {
+    const { server } = await meeting();
+    const resets: string[] = [];
+    const { result } = render(server, () => {
+      useRealtimeEvents({ onReset: (reason) => resets.push(reason) });
+      return { rooms: useRooms(), people: useRoomParticipants('standup'), connection: useConnection() };
+    });
+    await until(() => expect(result.current.rooms.data).toHaveLength(1));
+    await until(() => expect(result.current.connection.status).toBe('live'));
+    const retro = room('retro');
+    server.restore();
+    server.rooms.clear();
+    server.people.clear();
+    server.publish('room_started', retro, set(retro));
+    await act(async () => {
+      server.cut();
+      await until(() => expect(result.current.rooms.data?.map(({ name }) => name)).toEqual(['retro']));
+      await until(() => expect(result.current.people.data).toEqual([]));
+    });
+    expect(resets).toEqual(['unknown_epoch']);
+    await act(async () => {
+      server.publish('room_updated', retro, patch(retro, { metadata: 'after' }));
+      await until(() => expect(result.current.rooms.data?.[0]?.metadata).toBe('after'));
+    });
+  });
+
+  it('catches up after a break without fetching', async () => {
+    const { server, standup } = await meeting();
+    const { result } = render(server, () => ({ people: useRoomParticipants('standup'), connection: useConnection() }));
+    await until(() => expect(result.current.people.data).toHaveLength(1));
+    await until(() => expect(result.current.connection.status).toBe('live'));
+    const asked = server.requests.length;
+    server.cut();
+    server.publish('participant_joined', standup, set(person(standup, 'bob')));
+    await act(async () => {
+      await until(() => expect(result.current.people.data).toHaveLength(2));
+    });
+    expect(server.requests.length).toBe(asked);
+  });
+
+  it('polls while the stream is down for more than 3 s, and stops when it is back', async () => {
+    clock();
+    const { server } = await meeting();
+    const { result } = render(server, () => ({ rooms: useRooms(), connection: useConnection() }), {
+      pollInterval: 10_000,
+    });
+    await until(() => expect(result.current.rooms.data).toHaveLength(1));
+    await until(() => expect(result.current.connection.status).toBe('live'));
+    const polls = () => server.count('GET /api/rooms');
+    const before = polls();
+    server.refuse = { status: 502 };
+    await act(async () => {
+      server.cut();
+      await until(() => expect(result.current.connection.status).toBe('connecting'));
+      expect(polls()).toBe(before);
+      await until(() => expect(result.current.connection.status).toBe('polling'));
+      await until(() => expect(polls()).toBe(before + 1));
+      // What happens meanwhile is seen by the next poll.
+      server.rooms.set('RM_retro', room('retro'));
+      await vi.advanceTimersByTimeAsync(10_100);
+      await until(() => expect(polls()).toBeGreaterThanOrEqual(before + 2));
+      await until(() => expect(result.current.rooms.data).toHaveLength(2));
+    });
+    server.refuse = null;
+    await act(async () => {
+      result.current.connection.retry();
+      await until(() => expect(result.current.connection.status).toBe('live'));
+    });
+    const after = polls();
+    await act(async () => {
+      await vi.advanceTimersByTimeAsync(30_000);
+    });
+    expect(polls()).toBe(after);
+  });
+
+  it('is stale when the polls fail too, and comes back by itself', async () => {
+    const { server } = await meeting();
+    const { result } = render(server, () => ({ rooms: useRooms(), connection: useConnection() }), {
+      pollInterval: 500,
+    });
+    await until(() => expect(result.current.connection.status).toBe('live'));
+    await server.close();
+    await until(() => expect(result.current.connection.status).toBe('stale'));
+    expect(result.current.rooms.data).toHaveLength(1);
+    await server.listen();
+    await until(() => expect(result.current.connection.status).toBe('live'));
+  });
+
+  it('follows the last webhook of a project', async () => {
+    const { server, standup } = await meeting();
+    const project = { name: 'default', lastWebhookAt: null, lastWebhookEvent: null };
+    server.answers.set('GET /api/projects', () => ({ status: 200, body: { projects: [project] } }));
+    const { result } = render(server, () => ({ projects: useProjects(), connection: useConnection() }));
+    await until(() => expect(result.current.projects.data).toHaveLength(1));
+    await until(() => expect(result.current.connection.status).toBe('live'));
+    await act(async () => {
+      server.publish('participant_joined', standup);
+      await until(() => expect(result.current.projects.data?.[0]?.lastWebhookEvent).toBe('participant_joined'));
+    });
+  });
+
+  it('puts a prefix before its keys and leaves an app its own', async () => {
+    const { server, standup } = await meeting();
+    const queryClient = new QueryClient();
+    queryClient.setQueryData(['rooms'], 'the app has something else here');
+    const { result } = render(server, () => ({ rooms: useRooms(), connection: useConnection() }), {
+      queryClient,
+      keyPrefix: ['rw'],
+    });
+    await until(() => expect(result.current.rooms.data).toHaveLength(1));
+    await until(() => expect(result.current.connection.status).toBe('live'));
+    await act(async () => {
+      server.publish('room_updated', standup, patch(standup, { metadata: 'x' }));
+      await until(() => expect(result.current.rooms.data?.[0]?.metadata).toBe('x'));
+    });
+    expect(queryClient.getQueryData(['rw', 'rooms'])).toBeTruthy();
+    expect(queryClient.getQueryData(['rooms'])).toBe('the app has something else here');
+  });
+});
+
+describe('events', () => {
+  it('come once, through a filter, in the order of the log', async () => {
+    const { server, standup } = await meeting();
+    const seen: Message[] = [];
+    const { result } = render(server, () =>
+      useRealtimeEvents({ type: ['participant_*', '*_muted'], room: 'standup', onEvent: (event) => seen.push(event) }),
+    );
+    await until(() => expect(result.current.isConnected).toBe(true));
+    server.publish('participant_joined', standup);
+    server.publish('room_updated', standup);
+    server.publish('participant_joined', room('retro'));
+    server.publish('track_muted', standup);
+    server.publish('participant_left', standup);
+    await until(() =>
+      expect(seen.map(({ type }) => type)).toEqual(['participant_joined', 'track_muted', 'participant_left']),
+    );
+  });
+
+  it("invalidate an app's own queries by type, at most once a second each", async () => {
+    clock();
+    const { server, standup } = await meeting();
+    const queryClient = new QueryClient();
+    const invalidated: string[] = [];
+    vi.spyOn(queryClient, 'invalidateQueries').mockImplementation(async (filters) => {
+      invalidated.push(JSON.stringify(filters?.queryKey));
+    });
+    const { result } = render(server, () => useRealtimeEvents({ mode: 'invalidate', keyPrefix: ['app'] }), {
+      queryClient,
+    });
+    await until(() => expect(result.current.isConnected).toBe(true));
+    await vi.advanceTimersByTimeAsync(1_100);
+    invalidated.length = 0;
+    for (let n = 0; n < 50; n++) server.publish('participant_joined', standup);
+    await until(() => expect(invalidated).toHaveLength(3));
+    expect(invalidated).toEqual(['["app","rooms"]', '["app","rooms","standup"]', '["app","participants","standup"]']);
+    await vi.advanceTimersByTimeAsync(1_100);
+    await until(() => expect(invalidated).toHaveLength(6));
+    await vi.advanceTimersByTimeAsync(5_000);
+    expect(invalidated).toHaveLength(6);
+  });
+});
+
+describe('commands', () => {
+  async function ready<T>(hook: () => T) {
+    const { server, standup, ada } = await meeting();
+    const { result } = render(server, () => ({
+      command: hook(),
+      rooms: useRooms(),
+      room: useRoom('standup'),
+      people: useRoomParticipants('standup'),
+      connection: useConnection(),
+    }));
+    await until(() => expect(result.current.people.data).toHaveLength(1));
+    await until(() => expect(result.current.room.data).toBeTruthy());
+    await until(() => expect(result.current.rooms.data).toHaveLength(1));
+    await until(() => expect(result.current.connection.status).toBe('live'));
+    const muted = () => result.current.people.data?.[0]?.tracks[0]?.muted;
+    return { server, standup, ada, result, muted };
+  }
+  const mute = { room: 'standup', identity: 'ada', trackSid: 'TR_1', muted: true };
+  const MUTE = 'POST /api/rooms/standup/participants/ada/tracks/TR_1/mute';
+
+  it('are drawn at once and settled by the event, not by the response', async () => {
+    clock();
+    const { server, standup, ada, result, muted } = await ready(useMuteTrack);
+    const asked = server.count('GET /api/rooms/standup/participants');
+    await act(async () => {
+      await result.current.command.mutateAsync(mute);
+    });
+    expect(server.requests.find(({ line }) => line === MUTE)?.body).toEqual({ muted: true });
+    await until(() => expect(muted()).toBe(true));
+    // Something else about ada, from before LiveKit did it: the wish stays drawn.
+    await act(async () => {
+      server.publish('participant_updated', standup, patch(ada, { name: 'Ada', tracks: ada.tracks }));
+      await until(() => expect(result.current.people.data?.[0]?.name).toBe('Ada'));
+    });
+    expect(muted()).toBe(true);
+    const tracks = ada.tracks.map((track) => ({ ...track, muted: true }));
+    await act(async () => {
+      server.publish('track_muted', standup, patch(ada, { tracks }));
+      await vi.advanceTimersByTimeAsync(200);
+    });
+    // From now on the truth speaks: ada unmutes.
+    await act(async () => {
+      server.publish('track_unmuted', standup, patch(ada, { tracks: ada.tracks }));
+      await until(() => expect(muted()).toBe(false));
+      await vi.advanceTimersByTimeAsync(6_000);
+    });
+    expect(muted()).toBe(false);
+    expect(server.count('GET /api/rooms/standup/participants')).toBe(asked);
+  });
+
+  it('are rolled back on an error, without undoing what came meanwhile', async () => {
+    const { server, standup, ada, result, muted } = await ready(useMuteTrack);
+    let answer = () => {};
+    const held = new Promise<void>((resolve) => {
+      answer = resolve;
+    });
+    server.answers.set(MUTE, async () => {
+      await held;
+      return fail(502, 'livekit_unreachable');
+    });
+    let failed: Promise<unknown> = Promise.resolve();
+    await act(async () => {
+      failed = result.current.command.mutateAsync(mute).catch((error) => error);
+      await until(() => expect(muted()).toBe(true));
+      server.publish('participant_updated', standup, patch(ada, { name: 'Ada' }));
+      await until(() => expect(result.current.people.data?.[0]?.name).toBe('Ada'));
+      answer();
+      await failed;
+    });
+    expect(await failed).toMatchObject({
+      code: 'livekit_unreachable',
+      status: 502,
+      docs: '/docs/errors#livekit_unreachable',
+    });
+    await until(() => expect(muted()).toBe(false));
+    expect(result.current.people.data?.[0]?.name).toBe('Ada');
+  });
+
+  it('ask for the truth when no event comes in time', async () => {
+    clock();
+    const { server, result, muted } = await ready(useMuteTrack);
+    const asked = server.count('GET /api/rooms/standup/participants');
+    await act(async () => {
+      await result.current.command.mutateAsync(mute);
+      await until(() => expect(muted()).toBe(true));
+      await vi.advanceTimersByTimeAsync(5_100);
+      await until(() => expect(server.count('GET /api/rooms/standup/participants')).toBe(asked + 1));
+      await until(() => expect(muted()).toBe(false));
+    });
+  });
+
+  it('end a room in every list', async () => {
+    const { server, standup, ada, result } = await ready(useDeleteRoom);
+    await act(async () => {
+      await result.current.command.mutateAsync({ room: 'standup' });
+    });
+    await until(() => expect(result.current.rooms.data).toEqual([]));
+    expect(result.current.room.data).toBeNull();
+    expect(server.count('DELETE /api/rooms/standup')).toBe(1);
+    const again = room('standup', { sid: 'RM_again', startedAt: Date.now() + 60_000 });
+    await act(async () => {
+      server.publish('room_finished', standup, gone(ada), gone(standup));
+      server.publish('room_started', again, set(again));
+      await until(() => expect(result.current.room.data?.sid).toBe('RM_again'));
+    });
+    expect(result.current.rooms.data?.map(({ sid }) => sid)).toEqual(['RM_again']);
+  });
+
+  it('create a room, which stands there until LiveKit has named it', async () => {
+    const { server, result } = await ready(useCreateRoom);
+    await act(async () => {
+      await result.current.command.mutateAsync({ name: 'retro', metadata: 'm' });
+    });
+    await until(() => expect(result.current.rooms.data?.[1]).toMatchObject({ name: 'retro', sid: 'pending:retro' }));
+    expect(server.requests.find(({ line }) => line === 'POST /api/rooms')?.body).toEqual({
+      name: 'retro',
+      metadata: 'm',
+    });
+    const retro = room('retro');
+    await act(async () => {
+      server.publish('room_started', retro, set(retro));
+      await until(() => expect(result.current.rooms.data?.map(({ sid }) => sid)).toEqual(['RM_standup', 'RM_retro']));
+    });
+  });
+
+  it('take a room back that could not be created', async () => {
+    const { server, result } = await ready(useCreateRoom);
+    server.answers.set('POST /api/rooms', () => fail(403, 'forbidden'));
+    await act(async () => {
+      await expect(result.current.command.mutateAsync({ name: 'retro' })).rejects.toMatchObject({ code: 'forbidden' });
+    });
+    await until(() => expect(result.current.rooms.data).toHaveLength(1));
+  });
+
+  it('remove a participant, who may come back as another', async () => {
+    const { server, standup, ada, result } = await ready(useRemoveParticipant);
+    await act(async () => {
+      await result.current.command.mutateAsync({ room: 'standup', identity: 'ada' });
+    });
+    await until(() => expect(result.current.people.data).toEqual([]));
+    expect(server.count('DELETE /api/rooms/standup/participants/ada')).toBe(1);
+    await act(async () => {
+      server.publish('participant_left', standup, gone(ada));
+      server.publish(
+        'participant_joined',
+        standup,
+        set(person(standup, 'ada', { sid: 'PA_2', joinedAt: Date.now() + 60_000 })),
+      );
+      await until(() => expect(result.current.people.data?.map(({ sid }) => sid)).toEqual(['PA_2']));
+    });
+  });
+
+  it('change the metadata of a room', async () => {
+    const { server, result } = await ready(useUpdateRoom);
+    await act(async () => {
+      await result.current.command.mutateAsync({ room: 'standup', metadata: 'new' });
+    });
+    await until(() => expect(result.current.room.data?.metadata).toBe('new'));
+    expect(result.current.rooms.data?.[0]?.metadata).toBe('new');
+    expect(server.requests.find(({ line }) => line === 'PATCH /api/rooms/standup')?.body).toEqual({ metadata: 'new' });
+  });
+
+  it('change a participant', async () => {
+    const { result, server } = await ready(useUpdateParticipant);
+    await act(async () => {
+      await result.current.command.mutateAsync({
+        room: 'standup',
+        identity: 'ada',
+        name: 'Ada',
+        attributes: { role: 'host', old: '' },
+      });
+    });
+    await until(() =>
+      expect(result.current.people.data?.[0]).toMatchObject({ name: 'Ada', attributes: { role: 'host' } }),
+    );
+    expect(server.requests.at(-1)?.body).toEqual({ name: 'Ada', attributes: { role: 'host', old: '' } });
+  });
+});

@@ -1,0 +1,273 @@
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import type { Change, Connected, Message, Participant, ResetReason, Room } from '../src/index';
+import { after } from './cleanup';
+
+export function room(name: string, more: Partial<Room> = {}): Room {
+  return {
+    project: 'default',
+    sid: `RM_${name}`,
+    name,
+    startedAt: 1_787_486_400_000,
+    metadata: '',
+    participantCount: 0,
+    agentCount: 0,
+    publisherCount: 0,
+    trackCounts: { audio: 0, video: 0, screen: 0 },
+    recording: false,
+    stale: false,
+    source: 'webhook',
+    lastEventAt: 1_787_486_400_000,
+    ...more,
+  };
+}
+
+export function person(of: Room, identity: string, more: Partial<Participant> = {}): Participant {
+  return {
+    project: of.project,
+    room: of.name,
+    roomSid: of.sid,
+    sid: `PA_${of.name}_${identity}`,
+    identity,
+    name: identity,
+    kind: 'standard',
+    state: 'active',
+    hidden: false,
+    watcher: false,
+    joinedAt: 1_787_486_400_000,
+    metadata: '',
+    attributes: {},
+    permission: null,
+    region: null,
+    disconnectReason: null,
+    tracks: [],
+    ...more,
+  };
+}
+
+export const set = (value: Room | Participant): Change =>
+  'identity' in value
+    ? {
+        op: 'set',
+        kind: 'participant',
+        id: value.sid,
+        project: value.project,
+        room: value.room,
+        roomSid: value.roomSid,
+        value,
+      }
+    : { op: 'set', kind: 'room', id: value.sid, project: value.project, room: value.name, roomSid: value.sid, value };
+
+export const patch = (of: Room | Participant, value: Partial<Room> | Partial<Participant>): Change =>
+  ({ ...set(of), op: 'patch', value }) as Change;
+
+export const gone = (of: Room | Participant): Change => {
+  const { value: _value, ...change } = set(of);
+  return { ...change, op: 'delete' } as Change;
+};
+
+export interface Stream {
+  after: string | null;
+  lastEventId: string | null;
+  query: URLSearchParams;
+  end(): void;
+  raw(text: string): void;
+}
+
+type Answer = { status: number; body?: unknown; headers?: Record<string, string> };
+
+/**
+ * Roomwatch's contract with its clients over real HTTP, small enough to be seen through: a log, a state folded from
+ * its changes, the stream, the snapshots. It knows nothing of LiveKit: the test says what happens.
+ */
+export class TestServer {
+  epoch = '7f3a9c21';
+  log: Message[] = [];
+  /** Rows before this seq are no longer kept. */
+  first = 1;
+  readonly rooms = new Map<string, Room>();
+  readonly people = new Map<string, Participant>();
+  readonly streams = new Set<Stream>();
+  /** Every stream that was ever opened. */
+  readonly opened: Stream[] = [];
+  /** Every request but streams, as `METHOD /path`. */
+  readonly requests: { line: string; body: unknown; headers: IncomingMessage['headers'] }[] = [];
+  /** Refuses streams: an answer, or null to accept. */
+  refuse: Answer | null = null;
+  me: Answer = { status: 200, body: this.meOf(1) };
+  /** Answers instead of the default route, by `METHOD /path`. */
+  readonly answers = new Map<string, () => Answer | Promise<Answer>>();
+  retry = 30;
+  url = '';
+  private port = 0;
+  private http = createServer((request, response) => void this.handle(request, response));
+
+  static async start(): Promise<TestServer> {
+    const server = new TestServer();
+    await server.listen();
+    after(() => server.close());
+    return server;
+  }
+
+  meOf(open: number, max = 5) {
+    return {
+      user: 'ada',
+      kind: 'session',
+      role: 'operator',
+      projects: ['default'],
+      grants: null,
+      streams: { open, max },
+      expiresAt: null,
+      demo: false,
+      version: '0.1.0',
+    };
+  }
+
+  async listen(): Promise<void> {
+    await new Promise<void>((resolve) => this.http.listen(this.port, '127.0.0.1', resolve));
+    this.port = (this.http.address() as AddressInfo).port;
+    this.url = `http://127.0.0.1:${this.port}`;
+  }
+
+  /** Away from the network, as a process that was killed. `listen` brings it back on the same port. */
+  async close(): Promise<void> {
+    if (!this.http.listening) return;
+    this.http.closeAllConnections();
+    await new Promise((resolve) => this.http.close(resolve));
+    this.http = createServer((request, response) => void this.handle(request, response));
+  }
+
+  cursor(seq = this.log.length): string {
+    return `${this.epoch}-${seq}`;
+  }
+
+  /** Something happens: into the log, the state, and out. */
+  publish(type: string, of: Room, ...changes: Change[]): Message {
+    const message: Message = {
+      type,
+      data: { event: type, room: { name: of.name, sid: of.sid } },
+      timestamp: 1_787_486_400_000 + this.log.length + 1,
+      cursor: this.cursor(this.log.length + 1),
+      project: of.project,
+      room: of.name,
+      source: 'webhook',
+      changes,
+    };
+    this.log.push(message);
+    for (const change of changes) this.fold(change);
+    for (const stream of this.streams) stream.raw(frame(message));
+    return message;
+  }
+
+  /** A restored backup: another log, of which no cursor of old is true. */
+  restore(): void {
+    this.epoch = '00c0ffee';
+    this.log = [];
+  }
+
+  ping(): void {
+    for (const stream of this.streams) {
+      stream.raw(`event: ping\nid: ${this.cursor()}\ndata: ${JSON.stringify({ cursor: this.cursor(), at: 1 })}\n\n`);
+    }
+  }
+
+  cut(): void {
+    for (const stream of this.streams) stream.end();
+  }
+
+  count(line: string): number {
+    return this.requests.filter((request) => request.line === line).length;
+  }
+
+  private fold({ op, kind, id, value }: Change): void {
+    const map = (kind === 'room' ? this.rooms : this.people) as Map<string, unknown>;
+    if (op === 'delete') map.delete(id);
+    else map.set(id, { ...(map.get(id) as object), ...value });
+  }
+
+  private async handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const url = new URL(request.url ?? '/', 'http://test');
+    const chunks: Buffer[] = [];
+    for await (const chunk of request) chunks.push(chunk as Buffer);
+    const text = Buffer.concat(chunks).toString();
+    if (url.pathname === '/api/events' && !request.headers.accept?.includes('application/json')) {
+      this.stream(request, response, url);
+      return;
+    }
+    const line = `${request.method} ${url.pathname}`;
+    this.requests.push({ line, body: text && JSON.parse(text), headers: request.headers });
+    const { status, body, headers } = await (this.answers.get(line)?.() ?? this.route(line, url));
+    response.writeHead(status, { 'content-type': 'application/json', ...headers });
+    response.end(body === undefined ? '' : JSON.stringify(body));
+  }
+
+  private route(line: string, url: URL): Answer {
+    const cursor = this.cursor();
+    if (line === 'GET /api/me') return this.me;
+    if (line === 'GET /api/rooms') return { status: 200, body: { cursor, rooms: [...this.rooms.values()] } };
+    if (line === 'GET /api/events') {
+      const limit = Number(url.searchParams.get('limit') ?? 100);
+      const events = this.log.slice(-limit);
+      return {
+        status: 200,
+        body: {
+          epoch: this.epoch,
+          cursor,
+          first: this.cursor(this.first),
+          last: cursor,
+          prev: null,
+          next: null,
+          events,
+        },
+      };
+    }
+    const [, name = '', rest] = /^GET \/api\/rooms\/([^/]+)(\/participants)?$/.exec(line) ?? [];
+    if (name) {
+      const found = [...this.rooms.values()].find((one) => one.name === decodeURIComponent(name));
+      if (!found) return fail(404, 'room_not_live');
+      const participants = [...this.people.values()].filter((one) => one.roomSid === found.sid);
+      return { status: 200, body: rest ? { cursor, participants } : { cursor, room: found, participants } };
+    }
+    return { status: 204 };
+  }
+
+  private resetOf(epoch: string | undefined, seq: number): ResetReason | undefined {
+    if (epoch !== this.epoch) return 'unknown_epoch';
+    if (seq > this.log.length) return 'ahead';
+    return seq + 1 < this.first ? 'expired' : undefined;
+  }
+
+  private stream(request: IncomingMessage, response: ServerResponse, url: URL): void {
+    const after = url.searchParams.get('after');
+    const lastEventId = (request.headers['last-event-id'] as string | undefined) ?? null;
+    const stream: Stream = {
+      after,
+      lastEventId,
+      query: url.searchParams,
+      end: () => response.destroy(),
+      raw: (text) => response.write(text),
+    };
+    this.opened.push(stream);
+    if (this.refuse) {
+      response.writeHead(this.refuse.status, this.refuse.headers);
+      response.end(JSON.stringify(this.refuse.body));
+      return;
+    }
+    response.writeHead(200, { 'content-type': 'text/event-stream; charset=utf-8', 'cache-control': 'no-cache' });
+    response.write(`retry: ${this.retry}\n`);
+    const given = lastEventId || after;
+    const [epoch, seq] = given ? given.split('-') : [];
+    const reset = given === null ? undefined : this.resetOf(epoch, Number(seq));
+    const from = given && !reset ? Number(seq) : this.log.length;
+    response.write(frame({ type: 'connected', cursor: this.cursor(from), resumed: Boolean(given && !reset), reset }));
+    for (const message of this.log.slice(from)) response.write(frame(message));
+    this.streams.add(stream);
+    response.on('close', () => this.streams.delete(stream));
+  }
+}
+
+export function fail(status: number, code: string, headers?: Record<string, string>): Answer {
+  return { status, body: { error: { code, message: `It is ${code}.`, docs: `/docs/errors#${code}` } }, headers };
+}
+
+const frame = (event: Message | Connected) => `id: ${event.cursor}\ndata: ${JSON.stringify(event)}\n\n`;
