@@ -1,1 +1,314 @@
-//! The embedded log.
+//! The embedded log: one SQLite file, one writer thread, group commit.
+//!
+//! ```text
+//! append ─▶ queue ─▶ writer thread: everything that waits = one transaction, one fsync ─▶ answers
+//!                        │ after the commit                     └▶ checkpoint thread: WAL ─▶ log.db
+//!                        ▼
+//! read   ◀─ tail (the newest events, in memory) or a short read transaction on a blocking thread
+//! ```
+//!
+//! **Files.** `log.db` (with `-wal` and `-shm`) and `lock` in the data directory. The lock is held
+//! for as long as the log is open; a second process is told who holds it.
+//!
+//! **Durability.** WAL with `synchronous=FULL`: the commit's fsync comes before any answer. After a
+//! failed commit, fsync or checkpoint the file is closed, because after a failed fsync the kernel
+//! takes pages for clean that never reached the disk. It is opened again from what the disk holds:
+//! SQLite's recovery checks every frame of the WAL, a full checkpoint writes and syncs what that
+//! found, and the tail is read back, before the next event is appended.
+//!
+//! **Ids.** `ids` maps a hash of (project, id) to its seq for 24 hours in which the process runs
+//! (and a little more). It counts running time, not the wall clock: a clock that jumps forwards
+//! cannot make the log forget an id early, and one that jumps back cannot make it keep ids for
+//! ever. Because seqs have no holes, a seq is a clock too: `marks` says which seq was the newest at
+//! which running time, and no index by time is needed.
+//!
+//! **Retention** removes the oldest events by age and by size, in small steps between commits, only
+//! up to what [`SqliteLog::trim_through`] allows, and never the newest event, from which the next
+//! seq is known after a restart. Freed pages are used again by later events; the file itself does
+//! not shrink (`sqlite3 log.db VACUUM`, with Roomwatch stopped, does that).
+//!
+//! **Restoring a backup.** A log that was copied back must not honour cursors of the events that
+//! came after the copy. `log.db` remembers its own inode and birth time; a file that was copied,
+//! restored or moved to another disk has others and gets a new epoch when it is opened, and every
+//! reader a `reset`. What restores *in place* (a snapshot of the disk or of the virtual machine,
+//! `cat backup > log.db`) cannot be told from the original: delete the epoch before the start, with
+//! `sqlite3 log.db "DELETE FROM meta WHERE key = 'epoch'"`.
+
+use std::{
+    fs::{self, File, TryLockError},
+    io::{Read, Seek, Write},
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    thread::JoinHandle,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use futures_util::future::{self, BoxFuture, FutureExt};
+use parking_lot::Mutex;
+use tokio::sync::{oneshot, watch};
+
+use super::{Appended, Bounds, EventLog, LogError};
+use crate::event::{Epoch, Event, NewEvent, Seq};
+
+mod checkpoint;
+mod file;
+mod queue;
+mod readers;
+mod tail;
+mod upkeep;
+mod writer;
+
+use checkpoint::Checkpointer;
+use queue::Queue;
+use readers::Readers;
+use tail::Tail;
+use writer::Writer;
+
+/// The most bytes of bodies that one read returns, whatever its limit: a page of a thousand 8 MiB
+/// bodies must not be held in memory at once.
+const READ_BYTES_MAX: usize = 16 << 20;
+
+/// What an operator may set, and what a test has to.
+#[derive(Clone)]
+pub struct LogOptions {
+    /// Events older than this are removed. Zero: none are, for their age.
+    pub retain_age: Duration,
+    /// The oldest events are removed while the file uses more bytes than this. 0: no limit.
+    pub retain_bytes: u64,
+    /// How many bytes may wait to be written before an append is refused as [`LogError::Busy`].
+    pub queue_bytes_max: usize,
+    /// How many bytes of the newest events are kept in memory for those who follow the log.
+    pub tail_bytes_max: usize,
+    /// Another SQLite VFS than the default: how tests cut the power.
+    pub vfs: Option<String>,
+    /// What time it is: how tests let a day pass.
+    pub clock: Clock,
+}
+
+impl Default for LogOptions {
+    fn default() -> Self {
+        LogOptions {
+            retain_age: Duration::from_secs(30 * 24 * 3600),
+            retain_bytes: 0,
+            queue_bytes_max: 64 << 20,
+            tail_bytes_max: 8 << 20,
+            vfs: None,
+            clock: system_clock(),
+        }
+    }
+}
+
+/// The time as the log needs it.
+#[derive(Clone, Copy, Debug)]
+pub struct Now {
+    /// Unix milliseconds: what retention by age compares an event's `received_at` with.
+    pub unix_ms: u64,
+    /// Since some fixed moment of this process; never goes back, whatever the wall clock does.
+    pub running: Duration,
+}
+
+pub type Clock = Arc<dyn Fn() -> Now + Send + Sync>;
+
+fn system_clock() -> Clock {
+    let start = Instant::now();
+    Arc::new(move || Now {
+        unix_ms: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64),
+        running: start.elapsed(),
+    })
+}
+
+/// Why a log could not be opened. Each says what to do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("{dir} is in use by another Roomwatch{}: stop it, or choose another data directory",
+        pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default())]
+    Locked { dir: PathBuf, pid: Option<u32> },
+    #[error(
+        "{path} was written by a newer Roomwatch (format {found}, this one knows {known}): use that version"
+    )]
+    Newer { path: PathBuf, found: i64, known: i64 },
+    #[error("{path} is a SQLite file, but not a log of Roomwatch: choose another data directory")]
+    Foreign { path: PathBuf },
+    #[error("{path} is damaged ({what}): restore a backup, or move the file away to start with an empty log")]
+    Damaged { path: PathBuf, what: String },
+    #[error("cannot use {path}: {cause}: check that the directory exists, is writable and has room")]
+    Io { path: PathBuf, cause: String },
+}
+
+/// The log in one SQLite file. See the module for how.
+pub struct SqliteLog {
+    shared: Arc<Shared>,
+    threads: Mutex<Option<Threads>>,
+}
+
+struct Threads {
+    writer: JoinHandle<()>,
+    /// Locked for as long as a thread may still write. Closing the file lets go of the lock.
+    _lock: File,
+}
+
+/// What the threads and the callers share.
+struct Shared {
+    path: PathBuf,
+    options: LogOptions,
+    epoch: Epoch,
+    /// The oldest event that is kept. Raised *before* the rows go, so that nobody who compares a
+    /// read with the bounds takes retention for a hole.
+    first: AtomicU64,
+    /// The newest durable event.
+    last: AtomicU64,
+    newest: watch::Sender<Seq>,
+    /// What a durable checkpoint of the state covers.
+    trimmable: AtomicU64,
+    queue: Queue,
+    tail: Tail,
+    readers: Readers,
+    /// A checkpoint failed: the writer must not go on before the file was opened afresh.
+    suspect: Mutex<Option<LogError>>,
+    /// What is in the file no longer is what was acknowledged. See [`writer::Writer`].
+    lost: AtomicBool,
+}
+
+impl SqliteLog {
+    /// Opens the log in `dir`, or creates it. Takes the lock of the directory, and time that does
+    /// not depend on the number of events.
+    pub fn open(dir: &Path, options: LogOptions) -> Result<SqliteLog, OpenError> {
+        let io = |cause: std::io::Error| OpenError::Io { path: dir.into(), cause: cause.to_string() };
+        fs::create_dir_all(dir).map_err(io)?;
+        let lock = lock(dir)?;
+        let path = dir.join("log.db");
+        let opened = file::open_log(&path, options.vfs.as_deref())?;
+        // The names of new files are durable only once their directory is.
+        File::open(dir).and_then(|dir| dir.sync_all()).map_err(io)?;
+        if opened.copied {
+            tracing::warn!(
+                epoch = %opened.epoch,
+                "the log was copied, restored or moved: it begins a new epoch, and readers fetch their snapshot again"
+            );
+        }
+
+        let shared = Arc::new(Shared {
+            epoch: opened.epoch,
+            first: AtomicU64::new(opened.tail.first.0),
+            last: AtomicU64::new(opened.tail.last.0),
+            newest: watch::Sender::new(opened.tail.last),
+            trimmable: AtomicU64::new(0),
+            queue: Queue::new(options.queue_bytes_max),
+            tail: Tail::new(options.tail_bytes_max),
+            readers: Readers::new(path.clone(), options.vfs.clone()),
+            suspect: Mutex::new(None),
+            lost: AtomicBool::new(false),
+            path,
+            options,
+        });
+        let spawned = Checkpointer::spawn(shared.clone()).and_then(|checkpointer| {
+            let writer = Writer::new(shared.clone(), opened, checkpointer);
+            std::thread::Builder::new().name("log-writer".into()).spawn(move || writer.run())
+        });
+        let threads = Threads { writer: spawned.map_err(io)?, _lock: lock };
+        Ok(SqliteLog { shared, threads: Mutex::new(Some(threads)) })
+    }
+
+    /// Lets retention remove events up to and including `seq`: a durable checkpoint of the state
+    /// covers them. Until this is called nothing is removed.
+    pub fn trim_through(&self, seq: Seq) {
+        self.shared.trimmable.fetch_max(seq.0, Ordering::AcqRel);
+    }
+
+    /// Writes what waits, checkpoints, and lets go of the data directory. Blocks for as long as that
+    /// takes. Later appends and reads are [`LogError::Closed`]. Dropping the log does the same.
+    pub fn close(&self) {
+        self.shared.queue.close();
+        if let Some(threads) = self.threads.lock().take() {
+            // A panic of the writer has been printed by its hook; there is nobody to tell it again.
+            let _ = threads.writer.join();
+        }
+        self.shared.readers.close();
+    }
+}
+
+impl Drop for SqliteLog {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl EventLog for SqliteLog {
+    fn append(&self, events: Vec<NewEvent>) -> BoxFuture<'_, Result<Vec<Appended>, LogError>> {
+        if events.is_empty() {
+            return future::ready(Ok(Vec::new())).boxed();
+        }
+        let (answer, answered) = oneshot::channel();
+        if let Err(refused) = self.shared.queue.push(events, answer) {
+            return future::ready(Err(refused)).boxed();
+        }
+        // The writer answers everything it takes; it can only be gone without an answer if it died.
+        async move { answered.await.unwrap_or(Err(LogError::Closed)) }.boxed()
+    }
+
+    fn read(&self, after: Seq, limit: usize) -> BoxFuture<'_, Result<Vec<Event>, LogError>> {
+        let bounds = self.bounds();
+        let after = after.max(Seq(bounds.first.0 - 1));
+        if limit == 0 || after >= bounds.last {
+            return future::ready(Ok(Vec::new())).boxed();
+        }
+        // Who follows the log reads each event right after its commit: no thread, no SQL for that.
+        if let Some(events) = self.shared.tail.read(after, limit) {
+            return future::ready(Ok(events)).boxed();
+        }
+        self.shared.readers.read(after, bounds.last, limit).boxed()
+    }
+
+    fn wait(&self, after: Seq) -> BoxFuture<'_, ()> {
+        let mut newest = self.shared.newest.subscribe();
+        async move {
+            // The sender lives as long as `self`, so this ends only when there is something newer.
+            let _ = newest.wait_for(|&newest| newest > after).await;
+        }
+        .boxed()
+    }
+
+    fn bounds(&self) -> Bounds {
+        // `first` before `last`: it only ever rises, and never beyond what `last` was by then.
+        let first = Seq(self.shared.first.load(Ordering::Acquire));
+        let last = Seq(self.shared.last.load(Ordering::Acquire));
+        Bounds { epoch: self.shared.epoch, first, last }
+    }
+}
+
+impl Shared {
+    /// Makes durable events visible: to `read`, then to `bounds`, then to those who wait.
+    fn publish(&self, events: Vec<Event>, last: Seq) {
+        self.tail.push(events);
+        self.last.store(last.0, Ordering::Release);
+        self.newest.send_replace(last);
+    }
+}
+
+/// Takes the exclusive lock of the data directory, and writes our pid into it for whoever is next.
+fn lock(dir: &Path) -> Result<File, OpenError> {
+    let path = dir.join("lock");
+    let io = |cause: std::io::Error| OpenError::Io { path: path.clone(), cause: cause.to_string() };
+    let mut file =
+        File::options().read(true).write(true).create(true).truncate(false).open(&path).map_err(io)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let mut holder = String::new();
+            // Only for the message: what cannot be read is left out.
+            let _ = (&file).take(32).read_to_string(&mut holder);
+            return Err(OpenError::Locked { dir: dir.into(), pid: holder.trim().parse().ok() });
+        }
+        Err(TryLockError::Error(cause)) => return Err(io(cause)),
+    }
+    // On a full disk the pid cannot be written; the lock itself holds all the same.
+    let written =
+        file.set_len(0).and_then(|()| file.rewind()).and_then(|()| writeln!(file, "{}", std::process::id()));
+    if let Err(cause) = written {
+        tracing::debug!(%cause, "the pid could not be written into the lock");
+    }
+    Ok(file)
+}

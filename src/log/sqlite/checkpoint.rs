@@ -1,0 +1,93 @@
+//! Moves the WAL into the database file, off the writer's thread.
+
+use std::{
+    io,
+    sync::{
+        Arc,
+        mpsc::{Receiver, SyncSender, sync_channel},
+    },
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use super::{LogError, Shared, file};
+
+/// A checkpoint is asked for each time about this much was written to the WAL.
+const WAL_BYTES_STEP: usize = 4 << 20;
+
+/// A WAL of more pages than this (of 4 KiB: 32 MiB) is emptied even if writers must wait for it. It
+/// bounds the disk space, the cost of a read and the time that opening takes after a crash.
+const WAL_PAGES_MAX: i64 = 8192;
+
+/// How long a checkpoint that makes writers wait may itself wait for a reader.
+const READER_PATIENCE: Duration = Duration::from_millis(20);
+
+pub(super) struct Checkpointer {
+    ask: Option<SyncSender<()>>,
+    thread: Option<JoinHandle<()>>,
+    written: usize,
+}
+
+impl Checkpointer {
+    pub fn spawn(shared: Arc<Shared>) -> io::Result<Checkpointer> {
+        let (ask, asked) = sync_channel(1);
+        let thread =
+            std::thread::Builder::new().name("log-checkpoint".into()).spawn(move || run(&shared, &asked))?;
+        Ok(Checkpointer { ask: Some(ask), thread: Some(thread), written: 0 })
+    }
+
+    /// The writer committed about `bytes`.
+    pub fn wrote(&mut self, bytes: usize) {
+        self.written += bytes;
+        if self.written < WAL_BYTES_STEP {
+            return;
+        }
+        self.written = 0;
+        if let Some(ask) = &self.ask {
+            // Full: one is due already. Gone: the thread ended, which only closing does.
+            let _ = ask.try_send(());
+        }
+    }
+
+    pub fn stop(&mut self) {
+        self.ask = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn run(shared: &Shared, asked: &Receiver<()>) {
+    while asked.recv().is_ok() {
+        if let Err(cause) = shared.readers.with_gate(|| checkpoint(shared)) {
+            // Pages of the database file may be lost although the kernel calls them clean. The WAL
+            // still has them: the writer opens the file afresh before it goes on.
+            *shared.suspect.lock() = Some(cause);
+        }
+    }
+}
+
+fn checkpoint(shared: &Shared) -> Result<(), LogError> {
+    let work = || {
+        let connection = file::open_reader(&shared.path, shared.options.vfs.as_deref())?;
+        connection.busy_timeout(READER_PATIENCE)?;
+        let wal_pages = file::checkpoint(&connection, "PASSIVE")?.wal_pages;
+        if wal_pages > WAL_PAGES_MAX {
+            // Little is left to copy after the passive one, so the writer waits for little.
+            file::checkpoint(&connection, "RESTART")?;
+        }
+        Ok(())
+    };
+    match work() {
+        // A reader or the writer is in the way: the next one will do.
+        Err(rusqlite::Error::SqliteFailure(cause, _))
+            if matches!(
+                cause.code,
+                rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked
+            ) =>
+        {
+            Ok(())
+        }
+        other => other.map_err(file::failure),
+    }
+}

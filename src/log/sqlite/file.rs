@@ -1,0 +1,347 @@
+//! The file itself: its tables, how it is opened and checked, and its statements.
+
+use std::{
+    os::unix::fs::MetadataExt,
+    path::Path,
+    sync::Arc,
+    time::{Duration, UNIX_EPOCH},
+};
+
+use bytes::Bytes;
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row, config::DbConfig, params};
+use sha2::{Digest, Sha256};
+
+use super::{LogError, OpenError};
+use crate::event::{Epoch, Event, Kind, NewEvent, Seq, Source};
+
+/// `PRAGMA application_id`: "RmWt", so that no other SQLite file is taken for a log.
+const APPLICATION_ID: i64 = 0x526d_5774;
+
+/// `PRAGMA user_version`: raised when an older Roomwatch could not read the file any more.
+const FORMAT: i64 = 1;
+
+/// The tables are as lean as their promises allow: each further index costs several times the
+/// append (`benches/log.rs`), and everything derived is a projection elsewhere.
+const TABLES: &str = "
+    CREATE TABLE events (
+        seq         INTEGER PRIMARY KEY,
+        project     TEXT NOT NULL,
+        source      INTEGER NOT NULL,
+        received_at INTEGER NOT NULL,
+        kind        TEXT NOT NULL,
+        room        TEXT,
+        room_sid    TEXT,
+        body        BLOB NOT NULL
+    );
+    CREATE TABLE ids (key BLOB PRIMARY KEY, seq INTEGER NOT NULL) WITHOUT ROWID;
+    CREATE TABLE marks (running_ms INTEGER PRIMARY KEY, seq INTEGER NOT NULL);
+    CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+";
+
+/// How long a statement waits for a checkpoint or a recovery that holds the file.
+const BUSY_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How many of the newest events are read back when the file is opened. A torn or lost write is at
+/// the end; reading everything would take minutes for ten million events.
+const TAIL_EVENTS: i64 = 16;
+
+/// A log that was opened and found in order.
+pub(super) struct Opened {
+    pub connection: Connection,
+    pub epoch: Epoch,
+    /// The file is not the one that the epoch was made for.
+    pub copied: bool,
+    pub tail: Ends,
+    /// For how long this log has been open, in all its processes: what `marks` counts.
+    pub running: Duration,
+    /// No expired id up to this one is left in `ids`.
+    pub swept: Seq,
+}
+
+/// The ends of what the file holds; empty: `last` is one before `first`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Ends {
+    pub first: Seq,
+    pub last: Seq,
+}
+
+/// Opens the log at `path` or creates it, makes durable what a crash may have left in the WAL, and
+/// reads the tail back.
+pub(super) fn open_log(path: &Path, vfs: Option<&str>) -> Result<Opened, OpenError> {
+    let damaged = |what: String| OpenError::Damaged { path: path.into(), what };
+    let sqlite = |cause: rusqlite::Error| match cause.sqlite_error_code() {
+        Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => damaged(cause.to_string()),
+        _ => OpenError::Io { path: path.into(), cause: cause.to_string() },
+    };
+    let mut connection = connect(path, vfs, OpenFlags::SQLITE_OPEN_CREATE).map_err(sqlite)?;
+    create_or_check(&mut connection, path, &sqlite)?;
+    let tail = match settle(&connection).map_err(sqlite)? {
+        Ok(tail) => tail,
+        Err(what) => return Err(damaged(what)),
+    };
+    let (epoch, copied) = epoch(&mut connection, path).map_err(sqlite)?;
+    let running: Option<i64> =
+        connection.query_row("SELECT max(running_ms) FROM marks", [], |row| row.get(0)).map_err(sqlite)?;
+    let swept = meta(&connection, "swept").map_err(sqlite)?.and_then(|seq| seq.parse().ok());
+    Ok(Opened {
+        connection,
+        epoch,
+        copied,
+        tail,
+        running: Duration::from_millis(running.unwrap_or(0) as u64),
+        swept: Seq(swept.unwrap_or(0)),
+    })
+}
+
+/// Opens the file again after a failure. What it holds then is durable and in order, but may end
+/// before or after what was acknowledged: the caller compares.
+pub(super) fn reopen(path: &Path, vfs: Option<&str>) -> Result<(Connection, Ends), LogError> {
+    let connection = connect(path, vfs, OpenFlags::empty()).map_err(failure)?;
+    let tail = settle(&connection).map_err(failure)?.map_err(|what| LogError::Failed(what.into()))?;
+    Ok((connection, tail))
+}
+
+/// A connection that reads, or checkpoints.
+pub(super) fn open_reader(path: &Path, vfs: Option<&str>) -> rusqlite::Result<Connection> {
+    let connection = connect(path, vfs, OpenFlags::empty())?;
+    connection.pragma_update(None, "query_only", true)?;
+    Ok(connection)
+}
+
+fn connect(path: &Path, vfs: Option<&str>, flags: OpenFlags) -> rusqlite::Result<Connection> {
+    let flags = flags | OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = match vfs {
+        Some(vfs) => Connection::open_with_flags_and_vfs(path, flags, vfs)?,
+        None => Connection::open_with_flags(path, flags)?,
+    };
+    // Closing must write nothing: after a failure it would put pages into the file that nobody
+    // checked. Checkpoints are made where their answer is looked at.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    connection.busy_timeout(BUSY_PATIENCE)?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+    connection.pragma_update(None, "cache_size", -16384)?;
+    Ok(connection)
+}
+
+fn create_or_check(
+    connection: &mut Connection,
+    path: &Path,
+    sqlite: &dyn Fn(rusqlite::Error) -> OpenError,
+) -> Result<(), OpenError> {
+    let pragma = |connection: &Connection, name| {
+        connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).map_err(sqlite)
+    };
+    let found = pragma(connection, "user_version")?;
+    if pragma(connection, "schema_version")? == 0 && found == 0 {
+        return create(connection, path).map_err(sqlite);
+    }
+    if pragma(connection, "application_id")? != APPLICATION_ID {
+        return Err(OpenError::Foreign { path: path.into() });
+    }
+    if found != FORMAT {
+        return Err(OpenError::Newer { path: path.into(), found, known: FORMAT });
+    }
+    Ok(())
+}
+
+fn create(connection: &mut Connection, path: &Path) -> rusqlite::Result<()> {
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    let tx = connection.transaction()?;
+    tx.execute_batch(TABLES)?;
+    tx.pragma_update(None, "application_id", APPLICATION_ID)?;
+    tx.pragma_update(None, "user_version", FORMAT)?;
+    set_meta(&tx, "epoch", &new_epoch().to_string())?;
+    set_meta(&tx, "file", &identity(path))?;
+    tx.commit()
+}
+
+/// The epoch of the file, or a new one if the file is a copy (see the module of the log) or its
+/// epoch was taken away.
+fn epoch(connection: &mut Connection, path: &Path) -> rusqlite::Result<(Epoch, bool)> {
+    let file = identity(path);
+    let known = meta(connection, "epoch")?.and_then(|epoch| u32::from_str_radix(&epoch, 16).ok());
+    if let Some(epoch) = known
+        && meta(connection, "file")?.as_deref() == Some(&file)
+    {
+        return Ok((Epoch(epoch), false));
+    }
+    let epoch = new_epoch();
+    let tx = connection.transaction()?;
+    set_meta(&tx, "epoch", &epoch.to_string())?;
+    set_meta(&tx, "file", &file)?;
+    tx.commit()?;
+    Ok((epoch, true))
+}
+
+fn new_epoch() -> Epoch {
+    let mut bytes = [0; 4];
+    getrandom::fill(&mut bytes).expect("the system gives random bytes");
+    Epoch(u32::from_ne_bytes(bytes))
+}
+
+/// Which file this is: its inode, and its birth where the file system knows it, because inodes are
+/// used again.
+fn identity(path: &Path) -> String {
+    let Ok(file) = std::fs::metadata(path) else { return "unknown".into() };
+    let born = file.created().ok().and_then(|born| born.duration_since(UNIX_EPOCH).ok());
+    format!("{}:{}", file.ino(), born.map_or(0, |born| born.as_nanos()))
+}
+
+/// Takes the epoch away, so that the next start begins a new one.
+pub(super) fn forget_epoch(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute("DELETE FROM meta WHERE key = 'epoch'", []).map(|_| ())
+}
+
+pub(super) fn meta(connection: &Connection, key: &str) -> rusqlite::Result<Option<String>> {
+    connection.query_row("SELECT value FROM meta WHERE key = ?1", [key], |row| row.get(0)).optional()
+}
+
+pub(super) fn set_meta(connection: &Connection, key: &str, value: &str) -> rusqlite::Result<()> {
+    connection
+        .execute(
+            "INSERT INTO meta (key, value) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET value = ?2",
+            [key, value],
+        )
+        .map(|_| ())
+}
+
+/// Makes what the file holds durable and reads its tail back; the inner error says what is wrong.
+///
+/// A process that was killed between write and fsync leaves commits in the WAL that only the
+/// kernel's cache holds. Nobody may be told of them before they are on the disk.
+fn settle(connection: &Connection) -> rusqlite::Result<Result<Ends, String>> {
+    if checkpoint(connection, "TRUNCATE")?.busy {
+        return Ok(Err("its write-ahead log cannot be emptied while another process reads it".into()));
+    }
+    let first: Option<i64> = connection.query_row("SELECT min(seq) FROM events", [], |row| row.get(0))?;
+    let mut newest = connection.prepare("SELECT * FROM events ORDER BY seq DESC LIMIT ?1")?;
+    let newest = newest
+        .query_map([TAIL_EVENTS], |row| event(row, &mut None))?
+        .collect::<rusqlite::Result<Vec<_>>>()?;
+    if let Some(pair) = newest.windows(2).find(|pair| pair[1].seq.next() != pair[0].seq) {
+        return Ok(Err(format!("nothing stands between event {} and event {}", pair[1].seq, pair[0].seq)));
+    }
+    let first = first.map_or(Seq(1), |first| Seq(first as u64));
+    Ok(Ok(Ends { first, last: newest.first().map_or(Seq::ZERO, |event| event.seq) }))
+}
+
+/// What a checkpoint says about itself.
+pub(super) struct Checkpoint {
+    /// Someone was in the way, and not everything was done.
+    pub busy: bool,
+    /// How many pages the WAL held.
+    pub wal_pages: i64,
+}
+
+pub(super) fn checkpoint(connection: &Connection, mode: &str) -> rusqlite::Result<Checkpoint> {
+    connection.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |row| {
+        Ok(Checkpoint { busy: row.get::<_, i64>(0)? != 0, wal_pages: row.get(1)? })
+    })
+}
+
+/// Under what an id is kept: 128 bits of SHA-256, which nobody finds two of, and which keeps the
+/// table small whatever ids are like.
+pub(super) fn id_key(event: &NewEvent) -> [u8; 16] {
+    let hash = Sha256::new()
+        .chain_update((event.project.len() as u64).to_le_bytes())
+        .chain_update(event.project.as_bytes())
+        .chain_update(event.id.as_bytes())
+        .finalize();
+    let mut key = [0; 16];
+    key.copy_from_slice(&hash[..16]);
+    key
+}
+
+/// Inserts `event` at `seq`, or says at which seq its id stands already.
+pub(super) fn insert(connection: &Connection, event: &NewEvent, seq: Seq) -> rusqlite::Result<Option<Seq>> {
+    let key = id_key(event);
+    let claimed = connection
+        .prepare_cached("INSERT INTO ids (key, seq) VALUES (?1, ?2) ON CONFLICT DO NOTHING")?
+        .execute(params![key, seq.0 as i64])?;
+    if claimed == 0 {
+        let mut find = connection.prepare_cached("SELECT seq FROM ids WHERE key = ?1")?;
+        return find.query_row([key], |row| row.get::<_, i64>(0)).map(|seq| Some(Seq(seq as u64)));
+    }
+    connection.prepare_cached("INSERT INTO events VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?.execute(
+        params![
+            seq.0 as i64,
+            &*event.project,
+            event.source == Source::Reconcile,
+            event.received_at as i64,
+            event.kind.as_str(),
+            event.room.as_deref(),
+            event.room_sid.as_deref(),
+            &event.body[..],
+        ],
+    )?;
+    Ok(None)
+}
+
+/// Up to `limit` events and about `bytes_max` bytes, but at least one, after `after` and up to
+/// `last`.
+pub(super) fn read(
+    connection: &Connection,
+    after: Seq,
+    last: Seq,
+    limit: usize,
+    bytes_max: usize,
+) -> rusqlite::Result<Vec<Event>> {
+    let mut select = connection
+        .prepare_cached("SELECT * FROM events WHERE seq > ?1 AND seq <= ?2 ORDER BY seq LIMIT ?3")?;
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let mut rows = select.query(params![after.0 as i64, last.0 as i64, limit])?;
+    let (mut events, mut bytes, mut project) = (Vec::<Event>::new(), 0, None);
+    while let Some(row) = rows.next()? {
+        let event = event(row, &mut project)?;
+        if let Some(previous) = events.last()
+            && previous.seq.next() != event.seq
+        {
+            return Err(damaged(
+                0,
+                &format!("nothing stands between event {} and {}", previous.seq, event.seq),
+            ));
+        }
+        bytes += event.body.len();
+        if !events.is_empty() && bytes > bytes_max {
+            break;
+        }
+        events.push(event);
+    }
+    Ok(events)
+}
+
+/// One row of `events`. `project` is the previous row's: one name is not allocated for each event.
+fn event(row: &Row<'_>, project: &mut Option<Arc<str>>) -> rusqlite::Result<Event> {
+    let name = row.get_ref(1)?.as_str()?;
+    let project = match project {
+        Some(known) if **known == *name => known.clone(),
+        _ => project.insert(name.into()).clone(),
+    };
+    Ok(Event {
+        seq: Seq(row.get::<_, i64>(0)? as u64),
+        project,
+        source: match row.get::<_, i64>(2)? {
+            0 => Source::Webhook,
+            1 => Source::Reconcile,
+            other => return Err(damaged(2, &format!("unknown source {other}"))),
+        },
+        received_at: row.get::<_, i64>(3)? as u64,
+        kind: Kind::from(row.get_ref(4)?.as_str()?),
+        room: row.get_ref(5)?.as_str_or_null()?.map(Arc::from),
+        room_sid: row.get_ref(6)?.as_str_or_null()?.map(Arc::from),
+        body: Bytes::copy_from_slice(row.get_ref(7)?.as_blob()?),
+    })
+}
+
+fn damaged(column: usize, what: &str) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Blob, what.into())
+}
+
+/// What a caller is told; the log line has the rest.
+pub(super) fn failure(cause: rusqlite::Error) -> LogError {
+    match cause.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => LogError::Full,
+        _ => LogError::Failed(cause.to_string().into()),
+    }
+}

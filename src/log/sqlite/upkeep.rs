@@ -1,0 +1,247 @@
+//! What the writer does beside appending: marks, retention, and forgetting old ids.
+//!
+//! Each in steps of a millisecond or so, in transactions of their own, at most one between two
+//! commits while appends wait.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::{Duration, Instant},
+};
+
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
+
+use super::{Shared, file};
+use crate::event::Seq;
+
+/// For how long an id is kept. Webhook tokens may be accepted for 24 hours and 60 s of leeway; the
+/// rest is for clocks that do not run alike.
+const IDS_KEPT: Duration = Duration::from_secs(24 * 3600 + 300);
+
+/// How often it is written down which seq is the newest. The second is for a process that never
+/// lives as long as the first: its ids have to expire at last, too.
+const MARK_EVERY: Duration = Duration::from_secs(60);
+const MARK_EVENTS: u64 = 10_000;
+
+/// How often it is looked whether there is something to do, and the pause between two steps of it.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+const STEP_PAUSE: Duration = Duration::from_millis(10);
+
+/// How much one step does. A body has up to 2,048 pages to be freed, so bytes count as well.
+const TRIM_EVENTS: i64 = 256;
+const TRIM_BYTES: u64 = 1 << 20;
+const SWEEP_IDS: i64 = 1000;
+
+pub(super) struct Upkeep {
+    shared: Arc<Shared>,
+    /// For how long earlier processes had the log open, and what our clock showed when we opened it.
+    before: Duration,
+    opened: Duration,
+    mark: Mark,
+    swept: Seq,
+    sweep: Option<Sweep>,
+    due: Instant,
+}
+
+/// At `running`, `seq` was the newest event.
+struct Mark {
+    running: Duration,
+    seq: Seq,
+}
+
+/// One pass over `ids`, in the order of their keys, that removes those up to `through`.
+struct Sweep {
+    through: Seq,
+    after: Vec<u8>,
+}
+
+impl Upkeep {
+    pub fn new(shared: Arc<Shared>, before: Duration, last: Seq, swept: Seq) -> Upkeep {
+        let opened = (shared.options.clock)().running;
+        let mark = Mark { running: before, seq: last };
+        Upkeep { shared, before, opened, mark, swept, sweep: None, due: Instant::now() }
+    }
+
+    pub fn due_in(&self) -> Duration {
+        self.due.saturating_duration_since(Instant::now())
+    }
+
+    pub fn postpone(&mut self) {
+        self.due = Instant::now() + LOOK_EVERY;
+    }
+
+    /// Does the next step if it is time. Returns about how many bytes it wrote to the WAL.
+    pub fn step(&mut self, connection: &mut Connection, last: Seq) -> rusqlite::Result<usize> {
+        if Instant::now() < self.due {
+            return Ok(0);
+        }
+        let running = self.running();
+        if running >= self.mark.running + MARK_EVERY || last.0 >= self.mark.seq.0 + MARK_EVENTS {
+            self.mark_now(connection, last)?;
+        }
+        let trimmed = self.trim(connection, last, running)?;
+        let swept = self.sweep(connection, last, running)?;
+        let more = trimmed + swept > 0;
+        self.due = Instant::now() + if more { STEP_PAUSE } else { LOOK_EVERY };
+        Ok(trimmed + swept)
+    }
+
+    /// For how long the log has been open, in all its processes.
+    fn running(&self) -> Duration {
+        self.before + (self.shared.options.clock)().running.saturating_sub(self.opened)
+    }
+
+    /// Writes down that `last` is the newest event now.
+    pub fn mark_now(&mut self, connection: &mut Connection, last: Seq) -> rusqlite::Result<()> {
+        let running = self.running();
+        if last == self.mark.seq && running < self.mark.running + MARK_EVERY {
+            return Ok(());
+        }
+        let tx = begin(connection)?;
+        tx.execute(
+            "INSERT INTO marks (running_ms, seq) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET seq = ?2",
+            params![running.as_millis() as i64, last.0 as i64],
+        )?;
+        // The newest mark beyond every horizon stays: it says what is older.
+        let horizon = running.saturating_sub(IDS_KEPT.max(self.shared.options.retain_age));
+        tx.execute(
+            "DELETE FROM marks WHERE running_ms <
+                (SELECT max(running_ms) FROM marks WHERE running_ms <= ?1)",
+            [horizon.as_millis() as i64],
+        )?;
+        tx.commit()?;
+        self.mark = Mark { running, seq: last };
+        Ok(())
+    }
+
+    /// Removes some of the oldest events, if retention says so.
+    fn trim(&mut self, connection: &mut Connection, last: Seq, running: Duration) -> rusqlite::Result<usize> {
+        let first = Seq(self.shared.first.load(Ordering::Acquire));
+        // The newest event stays in any case: the next seq is found from it.
+        let trimmable = Seq(self.shared.trimmable.load(Ordering::Acquire).min(last.0.saturating_sub(1)));
+        if first > trimmable {
+            return Ok(0);
+        }
+        let retain_bytes = self.shared.options.retain_bytes;
+        let too_big = retain_bytes > 0 && used_bytes(connection)? > retain_bytes;
+        let old = self.old(connection, running)?;
+
+        let (mut through, mut bytes, mut pages) = (None, 0, 0);
+        let mut select = connection.prepare_cached(
+            "SELECT seq, received_at, length(body) FROM events WHERE seq BETWEEN ?1 AND ?2 ORDER BY seq LIMIT ?3",
+        )?;
+        let mut rows = select.query(params![first.0 as i64, trimmable.0 as i64, TRIM_EVENTS])?;
+        while let Some(row) = rows.next()? {
+            let (seq, received_at, length): (i64, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
+            if bytes >= TRIM_BYTES || !(too_big || old.is_old(Seq(seq as u64), received_at as u64)) {
+                break;
+            }
+            bytes += length as u64;
+            pages += 1;
+            through = Some(Seq(seq as u64));
+        }
+        drop(rows);
+        drop(select);
+        let Some(through) = through else { return Ok(0) };
+
+        self.shared.first.store(through.next().0, Ordering::Release);
+        let mut delete = || {
+            let tx = begin(connection)?;
+            tx.prepare_cached("DELETE FROM events WHERE seq <= ?1")?.execute([through.0 as i64])?;
+            tx.commit()
+        };
+        if let Err(cause) = delete() {
+            self.shared.first.store(first.0, Ordering::Release);
+            return Err(cause);
+        }
+        Ok(pages * 4096)
+    }
+
+    /// What retention by age removes now.
+    fn old(&self, connection: &Connection, running: Duration) -> rusqlite::Result<Old> {
+        let age = self.shared.options.retain_age;
+        if age.is_zero() {
+            return Ok(Old { received_before: 0, through: Seq::ZERO });
+        }
+        let unix_ms = (self.shared.options.clock)().unix_ms;
+        Ok(Old {
+            received_before: unix_ms.saturating_sub(age.as_millis() as u64),
+            through: marked(connection, running.checked_sub(age))?,
+        })
+    }
+
+    /// Removes some ids that have expired.
+    ///
+    /// A pass over the whole table starts when a third of it has expired, so that each id is looked
+    /// at a few times in its life however many there are, and the table has at most half as many
+    /// again as it needs. Seqs have no holes: both counts are differences.
+    fn sweep(
+        &mut self,
+        connection: &mut Connection,
+        last: Seq,
+        running: Duration,
+    ) -> rusqlite::Result<usize> {
+        if self.sweep.is_none() {
+            let through = marked(connection, running.checked_sub(IDS_KEPT))?;
+            let expired = through.0.saturating_sub(self.swept.0);
+            if expired == 0 || expired < last.0.saturating_sub(through.0) / 2 {
+                return Ok(0);
+            }
+            self.sweep = Some(Sweep { through, after: Vec::new() });
+        }
+        let Some(Sweep { through, after }) = &mut self.sweep else { return Ok(0) };
+        let upper: Option<Vec<u8>> = connection
+            .prepare_cached("SELECT key FROM ids WHERE key > ?1 ORDER BY key LIMIT 1 OFFSET ?2")?
+            .query_row(params![*after, SWEEP_IDS - 1], |row| row.get(0))
+            .optional()?;
+        let tx = begin(connection)?;
+        let removed = tx
+            .prepare_cached("DELETE FROM ids WHERE key > ?1 AND (?2 IS NULL OR key <= ?2) AND seq <= ?3")?
+            .execute(params![*after, upper, through.0 as i64])?;
+        if upper.is_none() {
+            file::set_meta(&tx, "swept", &through.to_string())?;
+        }
+        tx.commit()?;
+        match upper {
+            Some(upper) => *after = upper,
+            None => {
+                self.swept = *through;
+                self.sweep = None;
+            }
+        }
+        // At least one, which says that there is more to do.
+        Ok(removed * 64 + 1)
+    }
+}
+
+struct Old {
+    received_before: u64,
+    through: Seq,
+}
+
+impl Old {
+    /// By its own time; or by the marks, for an event from a clock that was ahead, which otherwise
+    /// would hold up all that came after it.
+    fn is_old(&self, seq: Seq, received_at: u64) -> bool {
+        received_at < self.received_before || seq <= self.through
+    }
+}
+
+/// The newest seq that stood in the log at `running`.
+fn marked(connection: &Connection, running: Option<Duration>) -> rusqlite::Result<Seq> {
+    let Some(running) = running else { return Ok(Seq::ZERO) };
+    let mut select = connection
+        .prepare_cached("SELECT seq FROM marks WHERE running_ms <= ?1 ORDER BY running_ms DESC LIMIT 1")?;
+    let seq: Option<i64> = select.query_row([running.as_millis() as i64], |row| row.get(0)).optional()?;
+    Ok(Seq(seq.unwrap_or(0) as u64))
+}
+
+/// Bytes of the file that hold something.
+fn used_bytes(connection: &Connection) -> rusqlite::Result<u64> {
+    let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+    let pages = pragma("page_count")? - pragma("freelist_count")?;
+    Ok((pages * pragma("page_size")?) as u64)
+}
+
+fn begin(connection: &mut Connection) -> rusqlite::Result<Transaction<'_>> {
+    connection.transaction_with_behavior(TransactionBehavior::Immediate)
+}

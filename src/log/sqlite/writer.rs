@@ -1,0 +1,236 @@
+//! The one thread that writes.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::{Duration, Instant},
+};
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use super::{
+    Appended, Checkpointer, LogError, Shared,
+    file::{self, Opened},
+    queue::{Next, Waiting},
+    upkeep::Upkeep,
+};
+use crate::event::{Event, NewEvent, Seq};
+
+/// After a failure the file is opened again by an append that comes at least this much later; what
+/// comes sooner gets the same answer, so that an outage is not made worse by senders that hammer.
+const RETRY_AFTER: Duration = Duration::from_millis(250);
+
+/// What an event writes to the WAL beside its own bytes: about two pages, its own and its id's.
+const WAL_BYTES_EVENT: usize = 8192;
+
+pub(super) struct Writer {
+    shared: Arc<Shared>,
+    /// `None` after a failure, until it has been opened afresh and found in order.
+    connection: Option<Connection>,
+    last: Seq,
+    upkeep: Upkeep,
+    checkpointer: Checkpointer,
+    outage: Option<Outage>,
+}
+
+/// From the first failure to the next append that was made durable.
+struct Outage {
+    since: Instant,
+    refused: u64,
+    cause: LogError,
+    tried: Instant,
+}
+
+impl Writer {
+    pub fn new(shared: Arc<Shared>, opened: Opened, checkpointer: Checkpointer) -> Writer {
+        Writer {
+            last: opened.tail.last,
+            upkeep: Upkeep::new(shared.clone(), opened.running, opened.tail.last, opened.swept),
+            connection: Some(opened.connection),
+            shared,
+            checkpointer,
+            outage: None,
+        }
+    }
+
+    pub fn run(mut self) {
+        loop {
+            match self.shared.queue.next(self.upkeep.due_in()) {
+                Next::Batch(batch) => self.append(batch),
+                Next::Idle => {}
+                Next::Closed => break,
+            }
+            self.upkeep();
+        }
+        self.checkpointer.stop();
+        let finished = self.connection.as_mut().map(|connection| {
+            self.upkeep.mark_now(connection, self.last)?;
+            file::checkpoint(connection, "TRUNCATE")
+        });
+        if let Some(Err(cause)) = finished {
+            // Nothing is lost: the WAL stays, and the next start checkpoints it.
+            tracing::warn!(%cause, "the log was closed without a checkpoint");
+        }
+    }
+
+    fn append(&mut self, batch: Vec<Waiting>) {
+        let stored = self.ready().and_then(|()| self.store(&batch));
+        match stored {
+            Ok((answers, events)) => {
+                let bytes = events.iter().map(|event| event.body.len() + WAL_BYTES_EVENT).sum();
+                if !events.is_empty() {
+                    self.shared.publish(events, self.last);
+                }
+                for (waiting, answer) in batch.into_iter().zip(answers) {
+                    // The caller may have gone; what it sent is stored all the same.
+                    let _ = waiting.answer.send(Ok(answer));
+                }
+                self.recovered();
+                self.checkpointer.wrote(bytes);
+            }
+            Err(cause) => {
+                self.failed(cause.clone(), batch.len() as u64);
+                for waiting in batch {
+                    let _ = waiting.answer.send(Err(cause.clone()));
+                }
+            }
+        }
+    }
+
+    /// One transaction for all that waited. Seqs are given here, from the newest durable one on, so
+    /// a transaction that fails leaves no hole.
+    fn store(&mut self, batch: &[Waiting]) -> Result<(Vec<Vec<Appended>>, Vec<Event>), LogError> {
+        let connection = self.connection.as_mut().ok_or(LogError::Closed)?;
+        let mut last = self.last;
+        let mut events = Vec::new();
+        let mut store = || {
+            let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let mut answers = Vec::with_capacity(batch.len());
+            for waiting in batch {
+                let mut answer = Vec::with_capacity(waiting.events.len());
+                for event in &waiting.events {
+                    let duplicate_of = file::insert(&tx, event, last.next())?;
+                    if duplicate_of.is_none() {
+                        last = last.next();
+                        events.push(placed(event, last));
+                    }
+                    answer.push(Appended {
+                        seq: duplicate_of.unwrap_or(last),
+                        duplicate: duplicate_of.is_some(),
+                    });
+                }
+                answers.push(answer);
+            }
+            tx.commit()?;
+            Ok(answers)
+        };
+        let answers = store().map_err(file::failure)?;
+        self.last = last;
+        Ok((answers, events))
+    }
+
+    /// Opens the file afresh if something failed before.
+    fn ready(&mut self) -> Result<(), LogError> {
+        let suspect = self.shared.suspect.lock().take();
+        if let Some(cause) = suspect {
+            self.failed(cause, 0);
+        } else if let Some(outage) = &self.outage
+            && self.connection.is_none()
+            && outage.tried.elapsed() < RETRY_AFTER
+        {
+            return Err(outage.cause.clone());
+        }
+        if self.connection.is_some() {
+            return Ok(());
+        }
+        // Every connection is closed before the file is opened again, so that SQLite builds its
+        // index of the WAL anew, from the frames whose checksums hold.
+        let gate = self.shared.readers.shut();
+        let (connection, tail) = file::reopen(&self.shared.path, self.shared.options.vfs.as_deref())?;
+        if tail.last < self.last {
+            return Err(self.lost(&connection, tail.last));
+        }
+        drop(gate);
+        self.connection = Some(connection);
+        if tail.last > self.last {
+            // An append that was answered with an error was stored all the same. It is durable now,
+            // and its retry finds its duplicate.
+            self.last = tail.last;
+            self.shared.tail.clear();
+            self.shared.publish(Vec::new(), tail.last);
+        }
+        Ok(())
+    }
+
+    /// The disk has lost what it had said to be durable. Going on would give seqs a second time, to
+    /// other events, under cursors that readers hold: only a new epoch may do that.
+    fn lost(&self, connection: &Connection, last: Seq) -> LogError {
+        if !self.shared.lost.swap(true, Ordering::AcqRel) {
+            let forgotten = file::forget_epoch(connection);
+            tracing::error!(
+                log.last = last.0,
+                log.acknowledged = self.last.0,
+                epoch.forgotten = forgotten.is_ok(),
+                "the disk lost events that it had confirmed: check the disk, then restart Roomwatch, which begins a new epoch"
+            );
+        }
+        LogError::Failed(format!("the disk lost events after {last}").into())
+    }
+
+    fn failed(&mut self, cause: LogError, refused: u64) {
+        // Not used again whatever it says: after a failed fsync only a fresh look is the truth.
+        self.connection = None;
+        let now = Instant::now();
+        match &mut self.outage {
+            Some(outage) => {
+                outage.refused += refused;
+                if now.duration_since(outage.tried) >= RETRY_AFTER {
+                    outage.tried = now;
+                    outage.cause = cause;
+                }
+            }
+            None => {
+                let hint = match cause {
+                    LogError::Full => "make room on the disk of the data directory",
+                    _ => "check the disk and the permissions of the data directory",
+                };
+                tracing::error!(
+                    log.path = %self.shared.path.display(),
+                    %cause,
+                    "the log cannot be written, webhooks are answered 503: {hint}; Roomwatch goes on by itself as soon as it can"
+                );
+                self.outage = Some(Outage { since: now, refused, cause, tried: now });
+            }
+        }
+    }
+
+    fn recovered(&mut self) {
+        if let Some(outage) = self.outage.take() {
+            tracing::warn!(
+                outage.secs = outage.since.elapsed().as_secs(),
+                outage.refused = outage.refused,
+                "the log can be written again; what LiveKit sent meanwhile and gave up on is found by reconciliation"
+            );
+        }
+    }
+
+    fn upkeep(&mut self) {
+        let Some(connection) = &mut self.connection else { return self.upkeep.postpone() };
+        match self.upkeep.step(connection, self.last) {
+            Ok(bytes) => self.checkpointer.wrote(bytes),
+            Err(cause) => self.failed(file::failure(cause), 0),
+        }
+    }
+}
+
+fn placed(event: &NewEvent, seq: Seq) -> Event {
+    Event {
+        seq,
+        project: event.project.clone(),
+        source: event.source,
+        received_at: event.received_at,
+        kind: event.kind.clone(),
+        room: event.room.clone(),
+        room_sid: event.room_sid.clone(),
+        body: event.body.clone(),
+    }
+}

@@ -1,0 +1,292 @@
+//! What only the embedded log promises: its lock, its epoch, its retention, its bounds.
+
+use std::{fs, process, sync::Arc, time::Duration};
+
+use parking_lot::Mutex;
+use roomwatch::{
+    event::{NewEvent, Seq},
+    log::{
+        EventLog, LogError,
+        sqlite::{Clock, LogOptions, Now, OpenError, SqliteLog},
+    },
+};
+
+use super::{append_one, id_of, new_event, open, read_all, until};
+
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// A clock that only the test moves.
+#[derive(Clone)]
+struct TestClock(Arc<Mutex<Now>>);
+
+impl TestClock {
+    fn new() -> TestClock {
+        TestClock(Arc::new(Mutex::new(Now { unix_ms: 1_787_486_406_123, running: Duration::ZERO })))
+    }
+
+    fn clock(&self) -> Clock {
+        let now = self.0.clone();
+        Arc::new(move || *now.lock())
+    }
+
+    fn options(&self) -> LogOptions {
+        LogOptions { clock: self.clock(), ..LogOptions::default() }
+    }
+
+    /// Time goes by.
+    fn pass(&self, time: Duration) {
+        let mut now = self.0.lock();
+        now.unix_ms += time.as_millis() as u64;
+        now.running += time;
+    }
+
+    /// Somebody sets the wall clock.
+    fn jump(&self, millis: i64) {
+        let mut now = self.0.lock();
+        now.unix_ms = now.unix_ms.saturating_add_signed(millis);
+    }
+
+    fn event(&self, id: &str) -> NewEvent {
+        NewEvent { received_at: self.0.lock().unix_ms, ..new_event(id) }
+    }
+}
+
+#[test]
+fn a_second_process_is_told_who_holds_the_directory() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let log = open(dir.path());
+    let Err(refused) = SqliteLog::open(dir.path(), LogOptions::default()) else { panic!("opened twice") };
+    assert!(matches!(refused, OpenError::Locked { pid: Some(pid), .. } if pid == process::id()), "{refused}");
+    assert!(refused.to_string().contains(&process::id().to_string()), "{refused}");
+    drop(log);
+    open(dir.path());
+}
+
+#[tokio::test]
+async fn a_closed_log_says_so_and_lets_go() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let log = open(dir.path());
+    append_one(&log, new_event("1")).await;
+    log.close();
+    assert!(matches!(log.append(vec![new_event("2")]).await, Err(LogError::Closed)));
+    let again = open(dir.path());
+    assert_eq!(again.bounds().last, Seq(1));
+    assert!(
+        !dir.path().join("log.db-wal").metadata().is_ok_and(|wal| wal.len() > 0),
+        "the WAL was checkpointed"
+    );
+}
+
+#[tokio::test]
+async fn a_copied_log_begins_a_new_epoch() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let log = open(dir.path());
+    append_one(&log, new_event("1")).await;
+    let original = log.bounds();
+    drop(log);
+    assert_eq!(open(dir.path()).bounds(), original, "a restart is none");
+
+    // A backup comes back the way backups do: as a new file of the same name.
+    let path = dir.path().join("log.db");
+    let backup = fs::read(&path).expect("the backup");
+    fs::remove_file(&path).expect("gone");
+    fs::write(&path, backup).expect("restored");
+    let log = open(dir.path());
+    let restored = log.bounds();
+    assert_ne!(restored.epoch, original.epoch);
+    assert_eq!((restored.first, restored.last), (original.first, original.last));
+    drop(log);
+    assert_eq!(open(dir.path()).bounds(), restored, "once");
+
+    // What the module tells operators to do after a restore in place.
+    let file = rusqlite::Connection::open(&path).expect("the file");
+    file.execute("DELETE FROM meta WHERE key = 'epoch'", []).expect("deleted");
+    drop(file);
+    assert_ne!(open(dir.path()).bounds().epoch, restored.epoch);
+}
+
+#[tokio::test]
+async fn two_logs_have_two_epochs() {
+    let (one, two) = (tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory"));
+    assert_ne!(open(one.path()).bounds().epoch, open(two.path()).bounds().epoch);
+}
+
+#[test]
+fn a_file_that_is_no_log_is_refused_and_left_alone() {
+    let refused = |content: &[u8]| {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("log.db");
+        fs::write(&path, content).expect("written");
+        let Err(refused) = SqliteLog::open(dir.path(), LogOptions::default()) else { panic!("opened") };
+        assert_eq!(fs::read(&path).expect("it is there"), content, "left alone");
+        refused
+    };
+    assert!(matches!(refused(&[b'x'; 10_000]), OpenError::Damaged { .. }));
+
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("other.db");
+    let other = rusqlite::Connection::open(&path).expect("a file");
+    other.execute_batch("CREATE TABLE t (x); INSERT INTO t VALUES (1);").expect("filled");
+    assert!(matches!(refused(&fs::read(&path).expect("read")), OpenError::Foreign { .. }));
+
+    let newer = tempfile::tempdir().expect("a directory");
+    drop(open(newer.path()));
+    let path = newer.path().join("log.db");
+    rusqlite::Connection::open(&path)
+        .expect("the file")
+        .pragma_update(None, "user_version", 99)
+        .expect("set");
+    let Err(refused) = SqliteLog::open(newer.path(), LogOptions::default()) else { panic!("opened") };
+    assert!(matches!(refused, OpenError::Newer { found: 99, .. }), "{refused}");
+}
+
+#[tokio::test]
+async fn a_hole_at_the_end_is_found_when_the_log_is_opened() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let log = open(dir.path());
+    log.append((0..10).map(|n| new_event(&n.to_string())).collect()).await.expect("stored");
+    drop(log);
+    let file = rusqlite::Connection::open(dir.path().join("log.db")).expect("the file");
+    file.execute("DELETE FROM events WHERE seq = 8", []).expect("deleted");
+    drop(file);
+    let Err(refused) = SqliteLog::open(dir.path(), LogOptions::default()) else { panic!("opened") };
+    assert!(
+        matches!(&refused, OpenError::Damaged { what, .. } if what.contains("event 7 and event 9")),
+        "{refused}"
+    );
+}
+
+#[tokio::test]
+async fn what_waits_is_bounded_by_bytes() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let options = LogOptions { queue_bytes_max: 1 << 20, ..LogOptions::default() };
+    let log = SqliteLog::open(dir.path(), options).expect("it opens");
+    let big = |id: usize| NewEvent { body: vec![b'x'; 400_000].into(), ..new_event(&id.to_string()) };
+    // `append` queues when it is called: far more than the writer can take away meanwhile.
+    let answers = futures_util::future::join_all((0..200).map(|id| log.append(vec![big(id)]))).await;
+    let stored = answers.iter().filter(|answer| answer.is_ok()).count();
+    assert!(answers.iter().any(|answer| matches!(answer, Err(LogError::Busy(_)))));
+    assert!(answers.iter().all(|answer| matches!(answer, Ok(_) | Err(LogError::Busy(_)))));
+    assert_eq!(log.bounds().last.0 as usize, stored, "what was refused was not stored");
+
+    // One that alone is over the limit is not refused for ever.
+    log.append((0..10).map(|id| big(1000 + id)).collect()).await.expect("stored");
+}
+
+#[tokio::test]
+async fn old_events_go_by_age_when_the_state_covers_them() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let time = TestClock::new();
+    let log = SqliteLog::open(dir.path(), time.options()).expect("it opens");
+    for n in 0..1000 {
+        append_one(&log, time.event(&format!("old {n}"))).await;
+    }
+    time.pass(20 * DAY);
+    append_one(&log, time.event("young")).await;
+    time.pass(11 * DAY);
+    append_one(&log, time.event("younger")).await;
+    assert_eq!(log.bounds().first, Seq(1), "nothing goes before a checkpoint covers it");
+
+    log.trim_through(Seq(400));
+    until("400 events are trimmed", || log.bounds().first == Seq(401)).await;
+    log.trim_through(Seq(1002));
+    until("all old events are trimmed", || log.bounds().first == Seq(1001)).await;
+    let left: Vec<_> =
+        read_all(&log, Seq::ZERO).await.iter().map(|event| (event.seq.0, id_of(event))).collect();
+    assert_eq!(left, [(1001, "young".into()), (1002, "younger".into())]);
+
+    time.pass(365 * DAY);
+    until("the newest event stays", || log.bounds().first == Seq(1002)).await;
+    drop(log);
+    let log = SqliteLog::open(dir.path(), time.options()).expect("it opens");
+    assert_eq!((log.bounds().first, log.bounds().last), (Seq(1002), Seq(1002)), "so no seq is given twice");
+    assert_eq!(append_one(&log, time.event("next")).await.seq, Seq(1003));
+}
+
+#[tokio::test]
+async fn events_from_a_clock_that_was_ahead_do_not_stay_for_ever() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let time = TestClock::new();
+    let log = SqliteLog::open(dir.path(), time.options()).expect("it opens");
+    let year = 365 * DAY.as_millis() as i64;
+    time.jump(10 * year);
+    append_one(&log, time.event("from the future")).await;
+    time.jump(-10 * year);
+    append_one(&log, time.event("from now")).await;
+    log.trim_through(Seq(2));
+    mark(&log, &time, "1").await;
+    time.pass(31 * DAY);
+    until("both are gone", || log.bounds().first == Seq(3)).await;
+}
+
+/// Lets a minute pass, and waits until the log has written down where it stood then.
+async fn mark(log: &SqliteLog, time: &TestClock, id: &str) {
+    time.pass(Duration::from_secs(61));
+    append_one(log, time.event(&format!("mark {id}"))).await;
+    // The writer marks after the batch that is due; the second append waits for the first's upkeep.
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    append_one(log, time.event(&format!("marked {id}"))).await;
+}
+
+#[tokio::test]
+async fn the_file_stays_under_its_size_and_its_space_is_used_again() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let options = LogOptions { retain_bytes: 2 << 20, retain_age: Duration::ZERO, ..LogOptions::default() };
+    let log = SqliteLog::open(dir.path(), options).expect("it opens");
+    let body = vec![b'x'; 8000];
+    let file_bytes = || fs::metadata(dir.path().join("log.db")).expect("the file").len();
+    let (mut n, mut sizes) = (0, Vec::new());
+    for _ in 0..8 {
+        for _ in 0..10 {
+            let batch = (0..50).map(|_| {
+                n += 1;
+                NewEvent { body: body.clone().into(), ..new_event(&n.to_string()) }
+            });
+            log.append(batch.collect()).await.expect("stored");
+        }
+        log.trim_through(log.bounds().last);
+        // 500 events of two pages are 4 MiB, the limit 2: about half of them stay.
+        until("it is trimmed", || log.bounds().last.0 - log.bounds().first.0 < 300).await;
+        assert!(log.bounds().last.0 - log.bounds().first.0 > 100, "and not more than it has to be");
+        sizes.push(file_bytes());
+    }
+    assert!(*sizes.iter().max().expect("sizes") < 12 << 20, "freed pages are used again: {sizes:?}");
+}
+
+#[tokio::test]
+async fn an_id_is_kept_a_day_whatever_the_clock_does_and_not_for_ever() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let time = TestClock::new();
+    let open = || {
+        SqliteLog::open(dir.path(), LogOptions { retain_age: Duration::ZERO, ..time.options() })
+            .expect("it opens")
+    };
+    let ids = || {
+        let file = rusqlite::Connection::open(dir.path().join("log.db")).expect("the file");
+        file.query_row("SELECT count(*) FROM ids", [], |row| row.get::<_, i64>(0)).expect("counted")
+    };
+    let log = open();
+    log.append((0..2500).map(|n| time.event(&n.to_string())).collect()).await.expect("stored");
+    mark(&log, &time, "first").await;
+
+    // Forwards by ten years and back by twenty: not a minute has passed.
+    for years in [10, -20, 10] {
+        time.jump(years * 365 * DAY.as_millis() as i64);
+        assert!(append_one(&log, time.event("7")).await.duplicate, "after a jump of {years} years");
+    }
+    time.pass(12 * HOUR);
+    drop(log);
+
+    // A restart: the new process' clock begins at zero, the log's time goes on.
+    time.0.lock().running = Duration::ZERO;
+    let log = open();
+    time.pass(11 * HOUR);
+    mark(&log, &time, "second").await;
+    assert!(append_one(&log, time.event("7")).await.duplicate, "23 hours and a restart later");
+
+    time.pass(2 * HOUR);
+    until("expired ids are swept", || ids() < 100).await;
+    assert!(!append_one(&log, time.event("7")).await.duplicate, "25 hours later");
+    assert!(append_one(&log, time.event("marked second")).await.duplicate, "what is younger is kept");
+}
