@@ -12,6 +12,8 @@ export interface Roomwatch {
   pollInterval: number;
   /** Stands before every query key. */
   keyPrefix: readonly unknown[];
+  /** Whether a token speaks, and not the cookie. */
+  hasToken: boolean;
   /** Tells the queries of this provider from another's in the same cache. */
   scope: string;
 }
@@ -70,7 +72,7 @@ export function RoomwatchProvider(props: RoomwatchProviderProps) {
     connection = createConnection({ client, rooms, EventSource: latest.current.EventSource });
     const scope = JSON.stringify([client.base, project, rooms, keyPrefix]);
     const cache = createCache(connection, queryClient, scope);
-    return { client, connection, cache, pollInterval, keyPrefix, scope };
+    return { client, connection, cache, pollInterval, keyPrefix, hasToken: token !== undefined, scope };
   }, [url, project, roomsText, prefixText, tokenText, pollInterval, queryClient]);
 
   useEffect(() => {
@@ -92,6 +94,11 @@ export function RoomwatchProvider(props: RoomwatchProviderProps) {
 
 async function resolve(token: TokenSource | undefined): Promise<string> {
   return (typeof token === 'function' ? await token() : token) ?? '';
+}
+
+/** For hooks that can do without. */
+export function useOptionalRoomwatch(): Roomwatch | null {
+  return useContext(Context);
 }
 
 /** The client and the connection of the provider above, for what the hooks do not cover. */

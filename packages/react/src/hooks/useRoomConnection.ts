@@ -1,66 +1,51 @@
-export interface RoomConnectionOptions {
-  /** LiveKit's own, to join with the app's token instead of one from Roomwatch. */
-  url?: string;
-  token?: string;
-  project?: string;
-  /** For the audit record, where the installation asks for one. */
-  reason?: string;
-}
+import { useCallback, useEffect, useState, useSyncExternalStore } from 'react';
+import { useOptionalRoomwatch } from '../RoomwatchProvider';
+import { idleState, type RoomConnectionOptions, type RoomConnectionState, type Watch, watchRoom } from '../watch';
 
-export type RoomConnectionStatus = 'idle' | 'connecting' | 'connected' | 'reconnecting' | 'disconnected' | 'failed';
-export type Quality = 'excellent' | 'good' | 'poor' | 'lost' | 'unknown';
+export type {
+  Quality,
+  RoomConnectionOptions,
+  RoomConnectionState,
+  RoomConnectionStatus,
+  WatchedMessage,
+  WatchedParticipant,
+  WatchedTrack,
+} from '../watch';
 
-export interface WatchedTrack {
-  sid: string;
-  kind: 'audio' | 'video';
-  /** `camera`, `microphone`, `screen_share`, `screen_share_audio` or `unknown`. */
-  source: string;
-  muted: boolean;
-  /** True once media can be attached. */
-  subscribed: boolean;
-  width: number | null;
-  height: number | null;
-  /** Plays the track in an element; returns how to stop. */
-  attach(element: HTMLMediaElement): () => void;
-}
-
-export interface WatchedParticipant {
-  sid: string;
-  identity: string;
-  name: string;
-  kind: string;
-  joinedAt: number | null;
-  speaking: boolean;
-  /** 0 to 1, as of the last report of active speakers. */
-  audioLevel: number;
-  quality: Quality;
-  tracks: WatchedTrack[];
-}
-
-export interface WatchedMessage {
-  id: number;
-  at: number;
-  /** Identity of the sender; null for data from the server. */
-  from: string | null;
-  topic: string | null;
-  /** Null when the bytes are no UTF-8. */
-  text: string | null;
-  bytes: Uint8Array;
-}
-
-export interface RoomConnection {
-  status: RoomConnectionStatus;
-  /** Unix milliseconds since when we are in the room. */
-  since: number | null;
-  /** Our own identity in the room, seen by nobody. */
-  identity: string | null;
-  participants: WatchedParticipant[];
-  /** Identities, the loudest first. */
-  speakers: string[];
-  /** The newest last, at most 200. */
-  messages: WatchedMessage[];
-  /** A `RoomwatchError` when the token was refused; branch on its `code`. */
-  error: Error | null;
+export interface RoomConnection extends RoomConnectionState {
   /** After `failed` or `disconnected`: tries again. */
   reconnect(): void;
+}
+
+const idle = () => idleState;
+const never = () => () => {};
+
+/**
+ * Joins one room with livekit-client, to see it from inside: participants, tracks, speakers, quality, data messages.
+ * With a token from Roomwatch (the default) one is hidden and can only subscribe; with `{ url, token }` of the app
+ * nothing of Roomwatch is needed. Leaves on unmount and when the room changes. LiveKit keeps a room open for as long
+ * as a hidden participant is in it: Roomwatch removes its watchers when the last real participant has gone.
+ *
+ * @example
+ * const { status, participants } = useRoomConnection('standup');
+ * return participants.map((p) => <Tile key={p.sid} participant={p} />);
+ */
+export function useRoomConnection(name: string | null, options: RoomConnectionOptions = {}): RoomConnection {
+  const client = useOptionalRoomwatch()?.client ?? null;
+  const { url, token, project, reason, enabled = true } = options;
+  const [watch, setWatch] = useState<Watch | null>(null);
+
+  useEffect(() => {
+    if (!enabled || name === null) return;
+    const next = watchRoom(client, name, { url, token, project, reason });
+    setWatch(next);
+    return () => {
+      next.close();
+      setWatch(null);
+    };
+  }, [client, name, url, token, project, reason, enabled]);
+
+  const state = useSyncExternalStore(watch?.onState ?? never, watch?.getState ?? idle, idle);
+  const reconnect = useCallback(() => watch?.reconnect(), [watch]);
+  return { ...state, reconnect };
 }

@@ -1,9 +1,73 @@
-import type { TokenSource } from '../core/client';
-import type { RealtimeEvents, RealtimeEventsOptions } from './useRealtimeEvents';
+import { useEffect, useRef, useState, useSyncExternalStore } from 'react';
+import { useOptionalRoomwatch } from '../RoomwatchProvider';
+import { connectSocket, type EventSocket, type SocketOptions, type SocketState } from '../socket';
 
-export interface SocketEventsOptions extends Omit<RealtimeEventsOptions, 'mode' | 'keyPrefix'> {
-  url?: string;
-  token?: TokenSource;
+export type { EventSocket, SocketOptions, SocketState } from '../socket';
+export { connectSocket } from '../socket';
+
+export interface SocketEventsOptions extends SocketOptions {
+  /** False stays away. Default true. */
+  enabled?: boolean;
 }
 
-export type SocketEvents = RealtimeEvents & { error: Error | null };
+export interface SocketEvents extends SocketState {
+  isConnected: boolean;
+  /** The way out of `signed_out`. */
+  retry(): void;
+}
+
+const idle: SocketState = { status: 'connecting', cursor: null, staleSince: null, error: null };
+const getIdle = () => idle;
+const never = () => () => {};
+
+/**
+ * The stream over Socket.IO: where a proxy lets nothing else through, or an app speaks it already. Address and token
+ * are the provider's when none are given. A changed filter opens a new socket that goes on after the last cursor.
+ *
+ * @example
+ * const { isConnected } = useSocketEvents({ room: 'standup', onEvent: ({ type }) => console.log(type) });
+ */
+export function useSocketEvents(options: SocketEventsOptions = {}): SocketEvents {
+  const roomwatch = useOptionalRoomwatch();
+  const latest = useRef(options);
+  latest.current = options;
+  const cursor = useRef<string | null>(null);
+  const [socket, setSocket] = useState<EventSocket | null>(null);
+  const client = roomwatch?.client;
+  const url = options.url ?? client?.base;
+  const { enabled = true, room, type, project, transports } = options;
+  const filter = JSON.stringify({ room, type, project: project ?? client?.project, transports });
+  const hasToken = options.token !== undefined || roomwatch?.hasToken === true;
+
+  useEffect(() => {
+    if (!enabled) return;
+    let next: EventSocket | undefined;
+    // React mounts twice in development: what is closed at once has never connected.
+    const starting = setTimeout(() => {
+      next = connectSocket({
+        ...JSON.parse(filter),
+        url,
+        token: hasToken ? () => token(latest.current.token ?? (async () => (await client?.token()) ?? '')) : undefined,
+        after: cursor.current ?? latest.current.after,
+        onEvent: (message) => {
+          cursor.current = message.cursor;
+          latest.current.onEvent?.(message);
+        },
+        onReset: (reason) => latest.current.onReset?.(reason),
+      });
+      setSocket(next);
+    });
+    return () => {
+      clearTimeout(starting);
+      next?.close();
+      setSocket(null);
+    };
+  }, [enabled, url, filter, hasToken, client]);
+
+  const state = useSyncExternalStore(socket?.onState ?? never, socket?.getState ?? getIdle, getIdle);
+  return { ...state, isConnected: state.status === 'live', retry: () => socket?.retry() };
+}
+
+async function token(source: string | (() => string | Promise<string>)): Promise<string> {
+  return typeof source === 'function' ? source() : source;
+}

@@ -1,0 +1,186 @@
+import type { Socket } from 'socket.io-client';
+import type { TokenSource } from './core/client';
+import type { ConnectionState } from './core/connection';
+import { isAfter } from './core/cursor';
+import { RoomwatchError } from './core/error';
+import type { Bye, Connected, Cursor, Message, Ping, ResetReason } from './core/wire';
+import type { EventsFilter } from './hooks/useRealtimeEvents';
+
+const BACKOFF_MS_MIN = 1_000;
+const BACKOFF_MS_MAX = 30_000;
+
+export interface SocketOptions extends EventsFilter {
+  /** Where Roomwatch is. Default: this origin. */
+  url?: string;
+  /** Asked at each connection; without it the cookie speaks. */
+  token?: TokenSource;
+  /** Where to go on; `start` means the oldest event that is kept. Default: from now on. */
+  after?: Cursor | 'start';
+  /** Each event once, in log order, also over reconnects and restarts of the server. */
+  onEvent?: (message: Message) => void;
+  /** A cursor could not be honoured: events in between were missed. */
+  onReset?: (reason: ResetReason) => void;
+  /** Of Socket.IO. Default: polling first, then an upgrade. */
+  transports?: ('polling' | 'websocket')[];
+}
+
+export interface SocketState extends Pick<ConnectionState, 'cursor' | 'staleSince'> {
+  status: 'connecting' | 'live' | 'stale' | 'signed_out';
+  /** Why the last attempt was refused. */
+  error: RoomwatchError | null;
+}
+
+export interface EventSocket {
+  getState(): SocketState;
+  onState(listener: () => void): () => void;
+  /** The way out of `signed_out`. */
+  retry(): void;
+  close(): void;
+}
+
+/**
+ * The stream over Socket.IO. The client remembers the last cursor and says it at each connection, so that what
+ * happened in between is told first: Socket.IO's own recovery knows nothing of a server that was restarted.
+ * `socket.io-client` is loaded only now.
+ *
+ * @example
+ * const socket = connectSocket({ url: 'https://watch.example.com', token, onEvent: console.log });
+ */
+export function connectSocket(options: SocketOptions): EventSocket {
+  const listeners = new Set<() => void>();
+  let state: SocketState = { status: 'connecting', cursor: null, staleSince: Date.now(), error: null };
+  let cursor: Cursor | null = null;
+  let socket: Socket | null = null;
+  let closed = false;
+  let attempts = 0;
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  let notifying: ReturnType<typeof setTimeout> | undefined;
+
+  const set = (next: Partial<SocketState>) => {
+    clearTimeout(notifying);
+    notifying = undefined;
+    state = { ...state, cursor, ...next };
+    for (const listener of listeners) listener();
+  };
+  const lost = (next: Partial<SocketState>) => set({ staleSince: state.staleSince ?? Date.now(), ...next });
+
+  const later = () => {
+    const backoff = Math.min(BACKOFF_MS_MAX, BACKOFF_MS_MIN * 2 ** attempts++);
+    clearTimeout(timer);
+    timer = setTimeout(() => socket?.connect(), backoff * (0.5 + Math.random() / 2));
+  };
+
+  const open = async () => {
+    try {
+      const { io } = await import('socket.io-client');
+      if (closed) return;
+      const { origin, path } = locate(options.url);
+      socket = io(origin, {
+        path,
+        transports: options.transports,
+        withCredentials: options.token === undefined,
+        auth: (answer) => void auth().then(answer, () => answer({})),
+      });
+    } catch (error) {
+      if (!closed) lost({ status: 'stale', error: toError(error) });
+      return;
+    }
+
+    socket.on('connected', (first: Connected) => {
+      attempts = 0;
+      cursor = first.cursor;
+      set({ status: 'live', staleSince: null, error: null });
+      if (first.reset) options.onReset?.(first.reset);
+    });
+    socket.on('reset', (reset: { reason: ResetReason; cursor?: Cursor }) => {
+      cursor = reset.cursor ?? cursor;
+      options.onReset?.(reset.reason);
+    });
+    socket.on('room:event', (message: Message) => {
+      if (cursor !== null && !isAfter(message.cursor, cursor)) return;
+      cursor = message.cursor;
+      options.onEvent?.(message);
+      notifying ??= setTimeout(() => set({}), 250);
+    });
+    socket.on('ping', (ping: Ping) => {
+      if (cursor === null || isAfter(ping.cursor, cursor)) cursor = ping.cursor;
+      notifying ??= setTimeout(() => set({}), 250);
+    });
+    socket.on('bye', ({ reason }: Bye) => {
+      if (reason === 'expired')
+        lost({ status: 'connecting', error: new RoomwatchError('expired', 0, 'The rights have ended.') });
+    });
+    socket.on('disconnect', () => {
+      lost({ status: 'connecting' });
+      // Socket.IO reconnects by itself, but not when the server said goodbye.
+      if (!socket?.active) later();
+    });
+    socket.on('connect_error', (cause) => {
+      const error = toError(cause);
+      // Refused with a reason: Socket.IO gives up. Out of reach: it goes on by itself.
+      if (error.status === 401) return lost({ status: 'signed_out', error });
+      lost({ status: 'stale', error });
+      if (!socket?.active) later();
+    });
+  };
+
+  const auth = async () => {
+    const { token, room, type, project } = options;
+    const given = {
+      token: typeof token === 'function' ? await token() : token,
+      after: cursor ?? options.after,
+      room,
+      type,
+      project,
+    };
+    return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
+  };
+
+  void open();
+
+  return {
+    getState: () => state,
+    onState(listener) {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+    retry() {
+      clearTimeout(timer);
+      attempts = 0;
+      if (socket && !socket.connected) socket.disconnect().connect();
+    },
+    close() {
+      closed = true;
+      clearTimeout(timer);
+      clearTimeout(notifying);
+      listeners.clear();
+      socket?.disconnect();
+    },
+  };
+}
+
+/** Socket.IO takes the host and the path apart: what stands before `/api` stands before `/socket.io/` too. */
+function locate(url = ''): { origin: string; path: string } {
+  const base = url.replace(/\/+$/, '');
+  const absolute = /^https?:\/\//.test(base);
+  const { origin, pathname } = new URL(absolute ? base : `http://here${base.startsWith('/') ? base : `/${base}`}`);
+  return { origin: absolute ? origin : location.origin, path: `${pathname.replace(/\/$/, '')}/socket.io/` };
+}
+
+function toError(cause: unknown): RoomwatchError {
+  const { message = '', data } = (cause ?? {}) as { message?: string; data?: unknown };
+  for (const candidate of [data, message]) {
+    try {
+      const value = typeof candidate === 'string' ? JSON.parse(candidate) : candidate;
+      const error = value?.error ?? value;
+      if (typeof error?.code === 'string') {
+        const status = typeof error.status === 'number' ? error.status : error.code === 'unauthorized' ? 401 : 0;
+        return new RoomwatchError(error.code, status, String(error.message ?? error.code), error.docs ?? null);
+      }
+    } catch {
+      // Not ours: a transport that failed says what it likes.
+    }
+  }
+  if (message === 'unauthorized') return new RoomwatchError(message, 401, 'Sign in, or give a valid token.');
+  return new RoomwatchError('network', 0, message || 'Roomwatch could not be reached.');
+}
