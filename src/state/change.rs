@@ -1,0 +1,134 @@
+//! What one event altered, for the readers of the stream and for the history.
+
+use std::sync::Arc;
+
+use serde::{Serialize, Serializer, ser::SerializeStruct};
+
+use super::entity::{ALL, Egress, Ingress, Mask, Participant, Room, Track, Wire, Word};
+use crate::event::Source;
+
+/// What [`super::State::apply`] made of one event.
+#[derive(Clone, Debug, Default)]
+pub struct Applied {
+    /// In the order in which a reader applies them. Empty where nothing changed: a duplicate, a webhook
+    /// that came after its correction, an event the fold has no use for.
+    pub changes: Vec<Change>,
+    /// The event is about somebody or something that joining the room would not show: a caller who has
+    /// only `roomJoin` must not see it.
+    pub restricted: bool,
+    /// The same for the history, which also wants what leaves no trace in the present: a leave without a
+    /// join, or the true reason of a leave that had been inferred.
+    pub facts: Vec<Fact>,
+}
+
+/// What one event altered of one entity. It serialises to the contract's JSON.
+///
+/// `set` carries the whole entity, `patch` the fields that changed, `delete` null. A `delete` of a room
+/// takes everything that stands under its `roomSid` with it; whoever is not hidden is named as well.
+#[derive(Clone, Debug)]
+pub struct Change {
+    pub op: Op,
+    pub entity: Entity,
+    /// Which fields a `patch` carries.
+    pub(super) mask: Mask,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Op {
+    Set,
+    Patch,
+    Delete,
+}
+
+/// The entity as it was right after the event; for a `delete`, right before.
+#[derive(Clone, Debug)]
+pub enum Entity {
+    Room(Arc<Room>),
+    Participant(Arc<Participant>),
+    Egress(Arc<Egress>),
+    Ingress(Arc<Ingress>),
+}
+
+/// What the history keeps of an event. Times are unix milliseconds.
+#[derive(Clone, Debug)]
+pub enum Fact {
+    /// A session began, or what a list of sessions shows of it has changed.
+    Session(Arc<Room>),
+    SessionEnded {
+        room: Arc<Room>,
+        at: u64,
+        reason: Option<Word>,
+        source: Source,
+    },
+    /// Somebody joined, or something about them has changed.
+    Participation(Arc<Participant>),
+    Left {
+        participant: Arc<Participant>,
+        at: u64,
+        inferred: Inferred,
+        reason: Option<Word>,
+        source: Source,
+    },
+    /// A track of the participant with this sid was published or has changed.
+    Track {
+        project: Arc<str>,
+        room_sid: Arc<str>,
+        participant: Arc<str>,
+        track: Track,
+    },
+    Unpublished {
+        project: Arc<str>,
+        sid: Box<str>,
+        at: u64,
+        inferred: Inferred,
+    },
+    /// A state of an egress, the last one too. `seq` names one that has no id.
+    Egress {
+        egress: Arc<Egress>,
+        seq: u64,
+    },
+}
+
+/// `Some(from)`: nobody said so, it happened between `from` and the given time.
+pub type Inferred = Option<u64>;
+
+impl Change {
+    pub(super) fn set(entity: Entity) -> Change {
+        Change { op: Op::Set, entity, mask: ALL }
+    }
+
+    pub(super) fn patch(entity: Entity, mask: Mask) -> Change {
+        Change { op: Op::Patch, entity, mask }
+    }
+
+    pub(super) fn delete(entity: Entity) -> Change {
+        Change { op: Op::Delete, entity, mask: 0 }
+    }
+}
+
+impl Serialize for Change {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let (kind, id, project, room, room_sid) = match &self.entity {
+            Entity::Room(e) => ("room", &e.sid, &e.project, Some(&e.name), Some(&e.sid)),
+            Entity::Participant(e) => ("participant", &e.sid, &e.project, Some(&e.room), Some(&e.room_sid)),
+            Entity::Egress(e) => ("egress", &e.egress_id, &e.project, e.room.as_ref(), e.room_sid.as_ref()),
+            Entity::Ingress(e) => ("ingress", &e.ingress_id, &e.project, e.room.as_ref(), None),
+        };
+        let mut change = serializer.serialize_struct("Change", 7)?;
+        change.serialize_field("op", &self.op)?;
+        change.serialize_field("kind", kind)?;
+        change.serialize_field("id", id)?;
+        change.serialize_field("project", project)?;
+        change.serialize_field("room", &room)?;
+        change.serialize_field("roomSid", &room_sid)?;
+        match (&self.op, &self.entity) {
+            (Op::Delete, _) => change.serialize_field("value", &())?,
+            (_, Entity::Room(e)) => change.serialize_field("value", &Wire(&**e, self.mask))?,
+            (_, Entity::Participant(e)) => change.serialize_field("value", &Wire(&**e, self.mask))?,
+            (_, Entity::Egress(e)) => change.serialize_field("value", &Wire(&**e, self.mask))?,
+            (_, Entity::Ingress(e)) => change.serialize_field("value", &Wire(&**e, self.mask))?,
+        }
+        change.end()
+    }
+}

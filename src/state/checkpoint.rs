@@ -1,0 +1,86 @@
+//! A `State` as bytes, so that start-up need not fold the log from its beginning.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Project, RoomEntry, State, Words, entity::shared};
+
+/// The shape of the bytes. A checkpoint of another version is not read: the log is folded again.
+pub const CHECKPOINT_VERSION: u32 = 1;
+
+#[derive(Debug, thiserror::Error)]
+pub enum CheckpointError {
+    #[error("the checkpoint has version {0}, this program writes {CHECKPOINT_VERSION}")]
+    Version(u32),
+    #[error("the checkpoint cannot be read: {0}")]
+    Broken(#[from] serde_json::Error),
+}
+
+#[derive(Serialize)]
+struct Written<'a> {
+    version: u32,
+    state: &'a State,
+}
+
+#[derive(Deserialize)]
+struct Read {
+    state: State,
+}
+
+#[derive(Deserialize)]
+struct Version {
+    version: u32,
+}
+
+impl State {
+    pub fn checkpoint(&self) -> Vec<u8> {
+        serde_json::to_vec(&Written { version: CHECKPOINT_VERSION, state: self })
+            .expect("a state has string keys only, and a vector takes every byte")
+    }
+
+    pub fn restore(bytes: &[u8]) -> Result<State, CheckpointError> {
+        let Version { version } = serde_json::from_slice(bytes)?;
+        if version != CHECKPOINT_VERSION {
+            return Err(CheckpointError::Version(version));
+        }
+        let Read { mut state } = serde_json::from_slice(bytes)?;
+        for project in state.projects.values_mut() {
+            project.relink(&mut state.words);
+        }
+        Ok(state)
+    }
+}
+
+impl Project {
+    /// Gives what was written out in every entity its shared memory back, and rebuilds the index of names.
+    fn relink(&mut self, words: &mut Words) {
+        for entry in self.rooms.values_mut() {
+            let RoomEntry { room, participants } = Arc::make_mut(entry);
+            {
+                let room = Arc::make_mut(room);
+                room.project = words.text(&room.project);
+            }
+            for participant in participants.values_mut() {
+                let p = Arc::make_mut(participant);
+                p.project = room.project.clone();
+                p.room = room.name.clone();
+                p.room_sid = room.sid.clone();
+                p.region = words.text(&p.region);
+                p.permission =
+                    p.permission.take().and_then(|permission| words.permission(permission.json.get()));
+                shared(&mut p.kind);
+                shared(&mut p.state);
+                for track in &mut p.tracks {
+                    track.mime_type = words.text(&track.mime_type);
+                    shared(&mut track.kind);
+                    shared(&mut track.source);
+                }
+            }
+            // A map's key and its value's sid are one allocation again.
+            *participants = participants.drain().map(|(_, p)| (p.sid.clone(), p)).collect();
+            self.sessions.entry(room.name.clone()).or_default().push(room.sid.clone());
+        }
+        self.rooms = self.rooms.drain().map(|(_, entry)| (entry.room.sid.clone(), entry)).collect();
+    }
+}
