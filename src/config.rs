@@ -296,6 +296,16 @@ impl Default for Limits {
     }
 }
 
+impl Config {
+    /// The path under which browsers reach this server: empty, or `/something` without a slash at
+    /// the end.
+    pub fn path_prefix(&self) -> &str {
+        let url = self.public_url.as_deref().unwrap_or("");
+        let after_scheme = url.split_once("://").map_or("", |(_, rest)| rest);
+        after_scheme.find('/').map_or("", |at| &after_scheme[at..])
+    }
+}
+
 impl Options {
     /// Reads the file `path`, or `./roomwatch.toml` if it is there, and puts these options over it.
     pub fn load(self, path: Option<PathBuf>) -> anyhow::Result<Config> {
@@ -591,6 +601,12 @@ mod tests {
         let config = flags.over(below).check().expect("a configuration");
         assert_eq!((config.drain.as_secs(), config.heartbeat.as_secs()), (1, 9));
         assert!(!format!("{config:?}").contains("CANARY"));
+        let at = |url: &str| {
+            let config = file(&format!("public_url = {url:?}\n{PROJECT}")).expect("a configuration");
+            config.path_prefix().to_owned()
+        };
+        assert_eq!(at("https://h.example"), "");
+        assert_eq!(at("https://h.example/a/b/"), "/a/b");
         let project = file(&PROJECT.replace("keys", "url = \"wss://h.example/livekit/\"\nkeys"))
             .expect("a configuration");
         assert_eq!(project.projects[0].url.as_deref(), Some("https://h.example/livekit"));

@@ -25,4 +25,6 @@ pub mod follow;
 
 pub mod server;
 
+pub mod cli;
+
 pub mod metrics;

@@ -29,6 +29,7 @@ use crate::{
 };
 
 pub mod auth;
+pub mod dashboard;
 pub mod error;
 pub mod events;
 
@@ -182,6 +183,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/healthz", get(|| std::future::ready("ok\n")))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
+        .fallback(dashboard::dashboard)
         .with_state(app)
 }
 

@@ -1,0 +1,139 @@
+//! `roomwatch serve`: everything, until it is told to stop.
+
+use std::{
+    io::IsTerminal,
+    path::PathBuf,
+    sync::{Arc, atomic::Ordering},
+    time::{Duration, Instant},
+};
+
+use anyhow::Context;
+use clap::Args;
+use parking_lot::RwLock;
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+};
+use tracing_subscriber::EnvFilter;
+
+pub use crate::config::Options;
+use crate::{
+    config::{Config, LogFormat},
+    feed::Feed,
+    follow,
+    history::History,
+    log::{
+        EventLog,
+        sqlite::{LogOptions, SqliteLog},
+    },
+    metrics::Metrics,
+    server::{self, App},
+    state::State,
+};
+
+#[derive(Args)]
+#[command(after_help = "\
+Options beat the environment, the environment beats the file. Also read: ROOMWATCH_PASSWORD (the
+operator's password), ROOMWATCH_LOG (what is logged, for example `debug` or `roomwatch=trace`).
+
+Examples:
+  livekit-server --dev & roomwatch serve --dev
+  LIVEKIT_URL=wss://… LIVEKIT_API_KEY=… LIVEKIT_API_SECRET=… ROOMWATCH_PASSWORD=… roomwatch serve
+  roomwatch serve --config /etc/roomwatch.toml")]
+pub struct Arguments {
+    /// The file with options [default: ./roomwatch.toml, if it is there]
+    #[arg(long, env = "ROOMWATCH_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    options: Options,
+}
+
+pub async fn main(arguments: Arguments) -> anyhow::Result<()> {
+    let config = arguments.options.load(arguments.config)?;
+    install_tls();
+    start_tracing(config.log_format);
+    let listener = TcpListener::bind(config.listen)
+        .await
+        .with_context(|| format!("cannot listen on {}", config.listen))?;
+    run(config, listener).await
+}
+
+/// One TLS implementation for every client in the process. livekit-api brings ring; so it is ring.
+pub fn install_tls() {
+    // An error means that one is installed already, which is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
+pub fn start_tracing(format: LogFormat) {
+    let filter = EnvFilter::try_from_env("ROOMWATCH_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // In tests one process may start many servers: the first one's log serves all.
+    let _ = match format {
+        LogFormat::Text => log.with_ansi(std::io::stderr().is_terminal()).with_target(false).try_init(),
+        LogFormat::Json => log.json().flatten_event(true).try_init(),
+    };
+}
+
+/// Opens the log, folds it, serves, and ends when a signal says so. Returns once everything that was
+/// taken is on disk.
+pub async fn run(config: Config, listener: TcpListener) -> anyhow::Result<()> {
+    let began = Instant::now();
+    let log = Arc::new(SqliteLog::open(
+        &config.data_dir,
+        LogOptions {
+            retain_age: config.retention.unwrap_or_default(),
+            retain_bytes: config.retention_bytes.unwrap_or_default(),
+            ..LogOptions::default()
+        },
+    )?);
+    let state = Arc::new(RwLock::new(State::default()));
+    let history = Arc::new(History::default());
+    let feed = Feed::new(log.clone(), history.clone(), state.read().head());
+    let app =
+        App::new(config, log.clone(), state.clone(), history, feed.clone(), Arc::new(Metrics::default()));
+    let following = tokio::spawn(follow::follow(log.clone(), state, feed.clone()));
+
+    let address = listener.local_addr()?;
+    tracing::info!(epoch = %log.bounds().epoch, "listening on http://{address}");
+    let caught_up = log.bounds().last;
+    let waiting = app.clone();
+    tokio::spawn(async move {
+        while waiting.feed.head().seq < caught_up {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        waiting.ready.store(true, Ordering::Release);
+        tracing::info!(event.seq = caught_up.0, "ready after {} ms", began.elapsed().as_millis());
+    });
+    server::run(listener, app, told_to_stop()?).await;
+    following.abort();
+    tokio::task::spawn_blocking(move || log.close()).await?;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Done at the first SIGTERM or SIGINT; the second ends the process at once.
+fn told_to_stop() -> anyhow::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let (first, stop) = tokio::sync::oneshot::channel();
+    tokio::spawn(async move {
+        let mut first = Some(first);
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            match first.take() {
+                Some(first) => {
+                    tracing::info!("stopping; a second signal ends at once");
+                    // Nobody listening any more means that the server has ended already.
+                    let _ = first.send(());
+                }
+                None => std::process::exit(1),
+            }
+        }
+    });
+    Ok(async move {
+        let _ = stop.await;
+    })
+}

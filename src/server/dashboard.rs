@@ -1,0 +1,124 @@
+//! The dashboard: the files that `web/` is built into, embedded in the binary.
+//!
+//! Without them (the binary was built before `make web`) a page says so, so that building and testing
+//! the server needs no Node.
+
+use std::{borrow::Cow, sync::Arc};
+
+use axum::{
+    extract::State,
+    http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header},
+    response::{IntoResponse, Response},
+};
+use rust_embed::RustEmbed;
+use sha2::{Digest, Sha256};
+
+use crate::server::{App, error::Error};
+
+#[derive(RustEmbed)]
+#[folder = "web/dist"]
+#[allow_missing = true]
+struct Files;
+
+/// What stands in index.html for the path the server is reached under.
+const BASE: &str = "<base href=\"/\"";
+
+/// Said when the dashboard was not built in.
+const STUB: &str = "<!doctype html><meta charset=utf-8><title>Roomwatch</title>\
+<h1>Roomwatch is running</h1><p>This binary was built without the dashboard: run <code>make web</code> and build again.\
+<p>The stream is at <a href=api/events>api/events</a>, the rooms are at <a href=api/rooms>api/rooms</a>.";
+
+/// Answers whatever no route answers: a file of the dashboard, or its one page, whose own router
+/// reads the address.
+pub async fn dashboard(
+    State(app): State<Arc<App>>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Response {
+    let path = uri.path().trim_start_matches('/');
+    if path == "api" || path.starts_with("api/") {
+        return Error::not_found("no_such_route", "there is no such route; see /api/openapi.json")
+            .into_response();
+    }
+    if method != Method::GET && method != Method::HEAD {
+        return Error::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "only GET").into_response();
+    }
+    match file(path, &headers) {
+        Some(answer) => answer,
+        // A missing script must not be answered by a page: the browser would try to run it.
+        None if path.starts_with("assets/") => {
+            Error::not_found("no_such_file", "this file is of another version; reload the page")
+                .into_response()
+        }
+        None => index(&app, &headers),
+    }
+}
+
+fn file(path: &str, headers: &HeaderMap) -> Option<Response> {
+    if path.is_empty() || path == "index.html" || path.ends_with(".br") || path.ends_with(".gz") {
+        return None;
+    }
+    let accepted = headers.get(header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or("");
+    let accepts = |name: &str| {
+        accepted.split(',').any(|one| one.split(';').next().is_some_and(|one| one.trim() == name))
+    };
+    let compressed = [("br", "br"), ("gzip", "gz")].into_iter().find_map(|(name, ending)| {
+        accepts(name).then(|| Files::get(&format!("{path}.{ending}")))?.map(|file| (Some(name), file))
+    });
+    let (encoding, found) = compressed.or_else(|| Some((None, Files::get(path)?)))?;
+    let mime = mime_guess::from_path(path).first_or_octet_stream();
+    let etag = etag(&found.metadata.sha256_hash());
+    let mut answer = if fresh(headers, &etag) {
+        StatusCode::NOT_MODIFIED.into_response()
+    } else {
+        found.data.into_owned().into_response()
+    };
+    let out = answer.headers_mut();
+    // Files in assets/ carry a hash of their content in their name.
+    let cache = if path.starts_with("assets/") { "public, max-age=31536000, immutable" } else { "no-cache" };
+    out.insert(header::CACHE_CONTROL, HeaderValue::from_static(cache));
+    out.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
+    if let Ok(mime) = HeaderValue::from_str(mime.as_ref()) {
+        out.insert(header::CONTENT_TYPE, mime);
+    }
+    if let Some(encoding) = encoding {
+        out.insert(header::CONTENT_ENCODING, HeaderValue::from_static(encoding));
+    }
+    if let Ok(etag) = HeaderValue::from_str(&etag) {
+        out.insert(header::ETAG, etag);
+    }
+    Some(answer)
+}
+
+fn index(app: &App, headers: &HeaderMap) -> Response {
+    let page: Cow<'static, str> = match Files::get("index.html") {
+        Some(file) => {
+            let text = String::from_utf8_lossy(&file.data);
+            // The prefix is the operator's own text, and a URI: it cannot break the attribute.
+            Cow::Owned(text.replace(BASE, &format!("<base href=\"{}/\"", app.config.path_prefix())))
+        }
+        None => Cow::Borrowed(STUB),
+    };
+    let etag = etag(&Sha256::digest(page.as_bytes()));
+    let tags = [(header::ETAG, etag.clone()), (header::CACHE_CONTROL, "no-cache".to_owned())];
+    if fresh(headers, &etag) {
+        return (StatusCode::NOT_MODIFIED, tags).into_response();
+    }
+    (tags, [(header::CONTENT_TYPE, "text/html; charset=utf-8")], page.into_owned()).into_response()
+}
+
+fn etag(hash: &[u8]) -> String {
+    let mut text = String::from("\"");
+    for byte in &hash[..8] {
+        use std::fmt::Write;
+        write!(text, "{byte:02x}").expect("memory takes it");
+    }
+    text.push('"');
+    text
+}
+
+fn fresh(headers: &HeaderMap, etag: &str) -> bool {
+    let known = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
+    known.is_some_and(|known| known.split(',').any(|one| one.trim().trim_start_matches("W/") == etag))
+}
