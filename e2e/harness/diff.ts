@@ -1,0 +1,48 @@
+import type { LiveKit } from './livekit.js';
+import type { Roomwatch } from './roomwatch.js';
+
+/** sids, tracks and mutes, one line a fact, sorted: what both sides must agree on. */
+type Facts = string[];
+
+/** What LiveKit says by ListRooms and ListParticipants. Participants that are not ACTIVE yet (or no more) are in no webhook either. */
+async function ofLiveKit(livekit: LiveKit): Promise<Facts> {
+  const facts: Facts = [];
+  for (const room of await livekit.listRooms()) {
+    facts.push(`room ${room.name} ${room.sid}`);
+    for (const participant of await livekit.listParticipants(room.name)) {
+      if (participant.state !== 'ACTIVE') continue;
+      facts.push(`participant ${room.name} ${participant.identity} ${participant.sid}`);
+      for (const track of participant.tracks)
+        facts.push(
+          `track ${room.name} ${participant.identity} ${track.sid} ${track.source} ${track.muted ? 'muted' : 'open'}`,
+        );
+    }
+  }
+  return facts.sort();
+}
+
+/** What Roomwatch says by its own lists. */
+async function ofRoomwatch(roomwatch: Roomwatch): Promise<Facts> {
+  const facts: Facts = [];
+  for (const room of (await roomwatch.get('/api/rooms')).rooms) {
+    facts.push(`room ${room.name} ${room.sid}`);
+    const { participants } = await roomwatch.get(`/api/rooms/${encodeURIComponent(room.name)}/participants`);
+    for (const participant of participants) {
+      facts.push(`participant ${room.name} ${participant.identity} ${participant.sid}`);
+      for (const track of participant.tracks)
+        facts.push(
+          `track ${room.name} ${participant.identity} ${track.sid} ${String(track.source).toUpperCase()} ${track.muted ? 'muted' : 'open'}`,
+        );
+    }
+  }
+  return facts.sort();
+}
+
+/** Where the two disagree, as a unified diff without context: `-` only LiveKit says so, `+` only Roomwatch does. */
+export async function diff(livekit: LiveKit, roomwatch: Roomwatch): Promise<string[]> {
+  const [theirs, ours] = await Promise.all([ofLiveKit(livekit), ofRoomwatch(roomwatch)]);
+  return [
+    ...theirs.filter((fact) => !ours.includes(fact)).map((fact) => `- ${fact}`),
+    ...ours.filter((fact) => !theirs.includes(fact)).map((fact) => `+ ${fact}`),
+  ];
+}

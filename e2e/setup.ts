@@ -1,0 +1,18 @@
+// Before the first test: the dashboard and the server are built, so that what is tested is what stands in the tree.
+// `E2E_ROOMWATCH_BIN` names a binary to test instead.
+import { execFileSync } from 'node:child_process';
+import { existsSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { ARTIFACTS } from './harness/child.js';
+import { livekitBinary } from './harness/livekit.js';
+import { roomwatchBinary } from './harness/roomwatch.js';
+
+export default function setup(): void {
+  rmSync(ARTIFACTS, { recursive: true, force: true });
+  livekitBinary();
+  if (process.env.E2E_ROOMWATCH_BIN) return;
+  const root = join(import.meta.dirname, '..');
+  execFileSync('npm', ['run', 'build', '--workspace', 'web'], { cwd: root, stdio: 'inherit' });
+  execFileSync('cargo', ['build', '--bin', 'roomwatch'], { cwd: root, stdio: 'inherit' });
+  if (!existsSync(roomwatchBinary())) throw new Error(`${roomwatchBinary()} was not built`);
+}
