@@ -1,0 +1,279 @@
+//! The door LiveKit knocks at.
+
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+    time::{Duration, Instant},
+};
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use roomwatch::token::{Secret, sign};
+use serde_json::{Value, json};
+
+use crate::harness::*;
+
+/// Everything in the log, as pages give it.
+async fn logged(server: &Server) -> Vec<Value> {
+    let (status, page) = server.get("/api/events?after=start&limit=1000").await;
+    assert_eq!(status, 200, "{page}");
+    page["events"].as_array().expect("events").clone()
+}
+
+#[tokio::test]
+async fn a_webhook_comes_out_of_the_stream_as_it_went_in() {
+    let server = Server::start();
+    let mut stream = server.stream("").await;
+    assert_eq!(stream.connected().await["resumed"], false);
+    for file in std::fs::read_dir("fixtures/webhooks").expect("fixtures") {
+        let path = file.expect("an entry").path();
+        if path.extension().is_none_or(|ending| ending != "json") {
+            continue;
+        }
+        let body = std::fs::read_to_string(&path).expect("a body");
+        // Several files may show the same event of LiveKit's.
+        let id =
+            serde_json::from_str::<Value>(&body).expect("JSON")["id"].as_str().expect("an id").to_owned();
+        let name = path.file_stem().expect("a name").to_string_lossy();
+        let body = body.replace(&id, &format!("EV_{name}"));
+        assert_eq!(server.webhook(&body).await, 200, "{}", path.display());
+        let message = stream.next().await;
+        let sent: Value = serde_json::from_str(&body).expect("JSON");
+        assert_eq!(message.data["type"], sent["event"]);
+        assert_eq!(message.data["source"], "webhook");
+        assert_eq!(message.data["project"], "default");
+        assert_eq!(message.data["cursor"], message.id);
+        let text = message.data.to_string();
+        assert!(!text.contains("REDACT-ME"), "a secret came through: {}", path.display());
+        assert_eq!(message.data["data"]["id"], sent["id"]);
+        assert_eq!(
+            message.data["data"]["participant"],
+            sent.get("participant").cloned().unwrap_or(Value::Null)
+        );
+        assert_eq!(message.data["data"]["track"], sent.get("track").cloned().unwrap_or(Value::Null));
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_authentic_is_401_and_stored_nowhere() {
+    let server = Server::start();
+    let body = event("EV_1", "a");
+    let claims = webhook_claims(body.as_bytes());
+    let secret = Secret::new(SECRET);
+    let with = |change: &dyn Fn(&mut roomwatch::token::Claims)| {
+        let mut claims = claims.clone();
+        change(&mut claims);
+        sign(&claims, &secret)
+    };
+    let unsigned = |header: Value| {
+        let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+        let payload = serde_json::to_value(&claims).expect("JSON");
+        format!("{}.{}.", part(&header), part(&payload))
+    };
+    let good = with(&|_| {});
+    let forged = format!("{}AAAA", &good[..good.len() - 4]);
+    let refused = [
+        ("no token", String::new(), "no_token"),
+        ("junk", "junk".into(), "malformed"),
+        ("forged", forged, "signature"),
+        ("the secret of another", sign(&claims, &Secret::new("another")), "signature"),
+        ("another key", with(&|claims| claims.iss = "APIother".into()), "unknown_key"),
+        ("expired", with(&|claims| claims.exp = now() - 62), "expired"),
+        ("not yet valid", with(&|claims| claims.nbf = Some(now() + 65)), "not_yet_valid"),
+        ("good for too long", with(&|claims| claims.exp = now() + 24 * 3600 + 60), "too_long"),
+        ("an access token", with(&|claims| claims.sha256 = None), "other_use"),
+        ("another body", webhook_token(b"{}"), "other_body"),
+        ("a hash in hex", with(&|claims| claims.sha256 = Some("00".repeat(32))), "other_body"),
+        ("alg none", unsigned(json!({"alg": "none"})), "algorithm"),
+        ("HS512", unsigned(json!({"alg": "HS512"})), "algorithm"),
+        ("oversized", "x".repeat(15_000), "malformed"),
+    ];
+    for (what, token, code) in refused {
+        let (status, answer) = server.webhook_as(&token, body.clone().into_bytes()).await;
+        assert_eq!((status, answer["error"]["code"].as_str()), (401, Some(code)), "{what}: {answer}");
+    }
+    assert_eq!(logged(&server).await, Vec::<Value>::new());
+    // Leeway, with and without Bearer.
+    for token in [with(&|claims| claims.exp = now() - 50), format!("Bearer {good}")] {
+        assert_eq!(server.webhook_as(&token, body.clone().into_bytes()).await.0, 200);
+    }
+    assert_eq!(logged(&server).await.len(), 1);
+}
+
+#[tokio::test]
+async fn what_is_no_event_is_400() {
+    let server = Server::start();
+    let deep = format!(r#"{{"event":"x","a":{}{}}}"#, "[".repeat(100_000), "]".repeat(100_000));
+    let bodies: [&[u8]; 9] = [
+        b"",
+        b"not json",
+        b"[]",
+        b"\"event\"",
+        b"{}",
+        br#"{"event":""}"#,
+        br#"{"event":null}"#,
+        b"{\"event\":\"\xff\xfe\"}",
+        deep.as_bytes(),
+    ];
+    for body in bodies {
+        let (status, answer) = server.webhook_as(&webhook_token(body), body.to_vec()).await;
+        assert_eq!(status, 400, "{answer} for {:.40}", String::from_utf8_lossy(body));
+    }
+    assert_eq!(server.webhook(&event("EV_1", "a")).await, 200);
+}
+
+#[tokio::test]
+async fn what_is_unknown_is_stored_and_passed_on_unchanged() {
+    let server = Server::start();
+    let bodies = [
+        r#"{"event":"room_exploded","id":"EV_1","createdAt":1787486400}"#,
+        r#"{"event":"track_published","room":null,"track":{"source":"HOLOGRAM","type":99,"new":[1.50,1e3]},"id":"EV_2","createdAt":"1787486400"}"#,
+        r#"{"event":"connected","id":"EV_3"}"#,
+        r#"{"event":"participant_joined","participant":{"kind":"GHOST","state":77,"name":null},"room":{"sid":7},"id":"EV_4"}"#,
+        r#"{"event":"no_id_at_all","x":"\ud83d\ude00"}"#,
+    ];
+    for body in bodies {
+        assert_eq!(server.webhook(body).await, 200, "{body}");
+    }
+    let answer = client().get(server.url("/api/events?after=start")).bearer_auth(list_token());
+    let text = answer
+        .header("accept", "application/json")
+        .send()
+        .await
+        .expect("an answer")
+        .text()
+        .await
+        .expect("text");
+    for body in bodies {
+        assert!(text.contains(&format!("\"data\":{body}")), "{body} changed in {text}");
+    }
+    let page: Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!(page["events"][2]["type"], "livekit.connected");
+}
+
+#[tokio::test]
+async fn the_same_id_is_stored_once_even_after_a_restart() {
+    let mut server = Server::start();
+    let body = event("EV_same", "a");
+    let post = async |server: &Server| {
+        server.webhook_as(&webhook_token(body.as_bytes()), body.clone().into_bytes()).await
+    };
+    let (status, first) = post(&server).await;
+    assert_eq!((status, &first["duplicate"]), (200, &json!(false)));
+    let (status, second) = post(&server).await;
+    assert_eq!((status, &second["duplicate"]), (200, &json!(true)));
+    assert_eq!(first["cursor"], second["cursor"]);
+    server.kill();
+    let server = server.again().start();
+    let (status, third) = post(&server).await;
+    assert_eq!((status, &third["duplicate"], &third["cursor"]), (200, &json!(true), &first["cursor"]));
+    assert_eq!(logged(&server).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_body_of_eight_mebibytes_is_taken_and_no_byte_more() {
+    let server = Server::start();
+    let filler = (8 << 20) - r#"{"event":"x","id":"EV_1","m":""}"#.len();
+    let body = format!(r#"{{"event":"x","id":"EV_1","m":"{}"}}"#, "m".repeat(filler));
+    assert_eq!(body.len(), 8 << 20);
+    assert_eq!(server.webhook(&body).await, 200);
+    // One more is refused by its announced length, before it has been sent.
+    let head = format!(
+        "POST /api/webhooks/livekit HTTP/1.1\r\nhost: localhost\r\nauthorization: {}\r\ncontent-length: {}\r\n\r\n",
+        webhook_token(b"x"),
+        (8 << 20) + 1,
+    );
+    assert!(raw(server.address, head.as_bytes()).starts_with("HTTP/1.1 413"));
+    // And one whose length is not announced, as soon as it is too long.
+    let mut socket = TcpStream::connect(server.address).expect("a connection");
+    let token = webhook_token(b"x");
+    let head = format!(
+        "POST /api/webhooks/livekit HTTP/1.1\r\nhost: localhost\r\nauthorization: {token}\r\ntransfer-encoding: chunked\r\n\r\n"
+    );
+    socket.write_all(head.as_bytes()).expect("written");
+    let chunk = [b"10000\r\n".to_vec(), vec![b'x'; 0x10000], b"\r\n".to_vec()].concat();
+    let mut sent = 0_u32;
+    while sent < 1024 && socket.write_all(&chunk).is_ok() {
+        sent += 1;
+    }
+    assert!(sent < 1024, "64 MiB were read");
+    let mut answer = Vec::new();
+    let _ = socket.read_to_end(&mut answer);
+    // The refusal may be lost when the connection is reset under our writing; the memory is not.
+    assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 413"), "{}", String::from_utf8_lossy(&answer));
+}
+
+#[tokio::test]
+async fn a_head_that_is_too_large_is_431() {
+    let server = Server::start();
+    let head = format!("POST /api/webhooks/livekit HTTP/1.1\r\nauthorization: {}\r\n", "x".repeat(40_000));
+    assert!(raw(server.address, head.as_bytes()).starts_with("HTTP/1.1 431"));
+}
+
+#[test]
+fn a_body_that_does_not_come_is_not_waited_for() {
+    let server = Start::new().env("ROOMWATCH_BODY_SECS", "1").env("ROOMWATCH_HEAD_SECS", "1").start();
+    let head = format!(
+        "POST /api/webhooks/livekit HTTP/1.1\r\nhost: localhost\r\nauthorization: {}\r\ncontent-length: 1000\r\n\r\n",
+        webhook_token(b"x"),
+    );
+    // Shorter than it said, and a byte now and then.
+    for trickle in [false, true] {
+        let mut socket = TcpStream::connect(server.address).expect("a connection");
+        socket.set_read_timeout(Some(Duration::from_millis(200))).expect("a timeout");
+        socket.write_all(head.as_bytes()).expect("written");
+        let began = Instant::now();
+        let mut answer = Vec::new();
+        until("the connection is closed", || {
+            if trickle {
+                let _ = socket.write_all(b"x");
+            }
+            let mut piece = [0; 1024];
+            match socket.read(&mut piece) {
+                Ok(0) => true,
+                Ok(n) => {
+                    answer.extend_from_slice(&piece[..n]);
+                    false
+                }
+                Err(error) => error.kind() == std::io::ErrorKind::ConnectionReset,
+            }
+        });
+        assert!(began.elapsed() >= Duration::from_millis(900), "it was not given its time");
+        assert!(answer.starts_with(b"HTTP/1.1 503"), "{}", String::from_utf8_lossy(&answer));
+    }
+    // Half a head, and then nothing.
+    let half = raw(server.address, b"POST /api/webhooks/livekit HTTP/1.1\r\nhost: lo");
+    assert!(!half.contains("200"), "{half}");
+}
+
+#[tokio::test]
+async fn several_projects_have_several_keys() {
+    let file = format!(
+        "[[projects]]\nname = \"a\"\nkeys = [{{ key = \"{KEY}\", secret = \"{SECRET}\" }}, {{ key = \"K2\", secret = \"two\" }}]\n\
+         [[projects]]\nname = \"b\"\nkeys = [{{ key = \"K3\", secret = \"three\" }}]\n"
+    );
+    let server = Start::new().env("LIVEKIT_API_KEY", "").env("LIVEKIT_API_SECRET", "").file(&file).start();
+    for (id, key, secret, status) in [
+        ("EV_1", KEY, SECRET, 200),
+        ("EV_1", "K3", "three", 200),
+        ("EV_2", "K2", "two", 200),
+        ("EV_3", "K2", "three", 401),
+    ] {
+        let body = event(id, "r");
+        let claims = roomwatch::token::Claims { iss: key.into(), ..webhook_claims(body.as_bytes()) };
+        let (got, answer) = server.webhook_as(&sign(&claims, &Secret::new(secret)), body.into_bytes()).await;
+        assert_eq!(got, status, "{key}: {answer}");
+    }
+    // A token of project a sees what is a's: the same id in b is another event.
+    let seen: Vec<_> =
+        logged(&server).await.iter().map(|e| (e["project"].clone(), e["data"]["id"].clone())).collect();
+    assert_eq!(seen, [(json!("a"), json!("EV_1")), (json!("a"), json!("EV_2"))]);
+}
+
+#[test]
+fn an_unknown_option_is_an_error_that_names_it() {
+    assert!(Start::new().env("ROOMWATCH_LISTNE", "x").fails().contains("ROOMWATCH_LISTNE"));
+    assert!(Start::new().arg("--listne").fails().contains("--listne"));
+    assert!(Start::new().file("listne = 1").fails().contains("listne"));
+    assert!(Start::new().env("LIVEKIT_API_SECRET", "").fails().contains("LIVEKIT_API_SECRET"));
+    assert!(Start::new().env("ROOMWATCH_DRAIN_SECS", "11").fails().contains("drain_secs"));
+}
