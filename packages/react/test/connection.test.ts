@@ -1,64 +1,9 @@
-import { EventSource } from 'eventsource';
 import { describe, expect, it, vi } from 'vitest';
-import {
-  type Connection,
-  type ConnectionEvent,
-  createClient,
-  createConnection,
-  isConnected,
-  type RoomwatchError,
-} from '../src/index';
-import { after } from './cleanup';
+import { createClient } from '../src/index';
 import { fail, room, set, TestServer } from './server';
+import { clock, live, open, status, until } from './tab';
 
-interface Tab {
-  connection: Connection;
-  events: ConnectionEvent[];
-  cursors: () => string[];
-  /** Every EventSource that was made. */
-  sources: EventSource[];
-}
-
-export function open(server: TestServer, options: { token?: string; rooms?: string[]; start?: boolean } = {}): Tab {
-  let connection: Connection | undefined;
-  const client = createClient({
-    url: server.url,
-    token: options.token,
-    onSettled: (error: RoomwatchError | null) => connection?.settled(error),
-  });
-  const sources: EventSource[] = [];
-  class Counted extends EventSource {
-    constructor(url: string | URL) {
-      super(url);
-      sources.push(this);
-    }
-  }
-  connection = createConnection({
-    client,
-    rooms: options.rooms,
-    EventSource: Counted as typeof globalThis.EventSource,
-  });
-  const events: ConnectionEvent[] = [];
-  connection.onEvent((event) => events.push(event));
-  if (options.start !== false) connection.start();
-  after(() => connection.stop());
-  const cursors = () => events.filter((event) => !isConnected(event)).map(({ cursor }) => cursor);
-  return { connection, events, cursors, sources };
-}
-
-const until = (check: () => unknown) => vi.waitFor(check, { timeout: 20_000, interval: 10 });
-const status = (tab: Tab) => tab.connection.getState().status;
-const live = (tab: Tab) => until(() => expect(status(tab)).toBe('live'));
 const standup = room('standup');
-
-/** The clock runs on, and can be put forward. */
-function clock(): void {
-  vi.useFakeTimers({
-    shouldAdvanceTime: true,
-    toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'Date'],
-  });
-  after(() => vi.useRealTimers());
-}
 
 describe('the stream', () => {
   it('begins at the head and gives each event once, in order', async () => {

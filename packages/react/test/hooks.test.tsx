@@ -22,8 +22,7 @@ import {
 } from '../src/index';
 import { after } from './cleanup';
 import { fail, gone, patch, person, room, set, TestServer } from './server';
-
-const until = (check: () => unknown) => vi.waitFor(check, { timeout: 20_000, interval: 10 });
+import { clock, until } from './tab';
 
 function render<T>(server: TestServer, hook: () => T, props: Partial<RoomwatchProviderProps> = {}) {
   const queryClient = props.queryClient ?? new QueryClient();
@@ -69,15 +68,6 @@ async function meeting() {
   server.publish('room_started', standup, set(standup));
   server.publish('participant_joined', standup, set(ada));
   return { server, standup, ada };
-}
-
-/** The clock runs on, and can be put forward. */
-function clock(): void {
-  vi.useFakeTimers({
-    shouldAdvanceTime: true,
-    toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'Date'],
-  });
-  after(() => vi.useRealTimers());
 }
 
 describe('queries that stay true', () => {

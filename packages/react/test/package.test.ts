@@ -1,0 +1,65 @@
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
+import { build } from 'rolldown';
+import { expect, it } from 'vitest';
+import { after } from './cleanup';
+
+const root = join(import.meta.dirname, '..');
+
+it('has a core below 5 KiB', async () => {
+  const dir = mkdtempSync(join(tmpdir(), 'roomwatch-core-'));
+  after(() => rmSync(dir, { recursive: true }));
+  // The stream with its types, and what applies changes: everything that knows no React and no query cache.
+  const { output } = await build({
+    input: { core: join(root, 'src/core/index.ts'), apply: join(root, 'src/core/apply.ts') },
+    output: { dir, format: 'esm', minify: true },
+  });
+  const bytes = output.reduce((sum, one) => sum + (one.type === 'chunk' ? gzipSync(one.code).length : 0), 0);
+  console.info(`core: ${bytes} bytes, gzip`);
+  expect(bytes).toBeLessThan(5 * 1024);
+});
+
+it('loads livekit-client and socket.io-client only when a hook needs them, and React not at all in the core', async () => {
+  const chunks = await build({
+    input: {
+      index: join(root, 'src/index.ts'),
+      core: join(root, 'src/core/index.ts'),
+      livekit: join(root, 'src/hooks/useRoomConnection.ts'),
+      socket: join(root, 'src/hooks/useSocketEvents.ts'),
+    },
+    external: /^[^./]/,
+    write: false,
+  });
+  const reach = (name: string): string[] => {
+    const seen = new Set<string>();
+    const visit = (file: string) => {
+      if (seen.has(file)) return;
+      seen.add(file);
+      const chunk = chunks.output.find((one) => one.fileName === file);
+      if (chunk?.type === 'chunk') for (const next of chunk.imports) visit(next);
+    };
+    visit(`${name}.js`);
+    return [...seen].filter((file) => !file.endsWith('.js')).sort();
+  };
+  expect(reach('core')).toEqual([]);
+  const hooks = ['@tanstack/react-query', 'react', 'react/jsx-runtime'];
+  expect(reach('index')).toEqual(hooks);
+  expect(reach('livekit')).toEqual(hooks);
+  expect(reach('socket')).toEqual(hooks);
+});
+
+it('shows in its README examples that compile', () => {
+  const readme = readFileSync(join(root, 'README.md'), 'utf8');
+  const examples = [...readme.matchAll(/```tsx\n([\s\S]*?)```/g)].map(([, code]) => code ?? '');
+  expect(examples.length).toBeGreaterThan(0);
+  expect(examples[0]?.trim().split('\n').length).toBeLessThanOrEqual(10);
+  const dir = mkdtempSync(join(root, '.readme-'));
+  after(() => rmSync(dir, { recursive: true }));
+  for (const [at, code] of examples.entries()) writeFileSync(join(dir, `${at}.tsx`), code);
+  const config = { extends: '../tsconfig.json', include: ['*.tsx'] };
+  writeFileSync(join(dir, 'tsconfig.json'), JSON.stringify(config));
+  execFileSync('npx', ['tsc', '-p', dir], { cwd: root, stdio: 'pipe' });
+});
