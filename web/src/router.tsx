@@ -69,7 +69,7 @@ const room = createRoute({
     sid: text(raw.sid),
     view: oneOf(raw.view, ['watch'] as const),
   })),
-  component: lazyRouteComponent(() => import('@/pages/room'), 'RoomPage'),
+  component: lazyRouteComponent(() => import('@/pages/room/room'), 'RoomPage'),
 });
 
 const sessions = createRoute({

@@ -6,7 +6,8 @@ import { memo, type ReactNode, useEffect, useLayoutEffect, useReducer, useRef, u
 import { count, plural } from '@/lib/format';
 import { useHold } from '@/lib/hold';
 import { trackCount } from '@/lib/room-list';
-import { arrangeRows, LEAVE_MS, type RowOrder } from '@/lib/row-order';
+import type { RowOrder } from '@/lib/row-order';
+import { useRowOrder } from '@/lib/use-row-order';
 import type { RoomSort } from '@/router';
 import { useShortcuts } from '@/shell/shortcuts';
 import { cx } from '@/ui/cx';
@@ -27,6 +28,8 @@ const columns: { sort: RoomSort; title: string; number?: boolean }[] = [
   { sort: 'age', title: 'Age', number: true },
   { sort: 'event', title: 'Last event', number: true },
 ];
+
+const sidOf = (room: Room) => room.sid;
 
 const GRID =
   'grid grid-cols-[minmax(0,1fr)_4.5rem_5.5rem_10.5rem_4rem_6rem_6.5rem] items-center gap-x-3 px-4 max-lg:grid-cols-[minmax(0,1fr)_4.5rem_5.5rem_6rem_6.5rem]';
@@ -75,7 +78,7 @@ export function RoomsTable({
   const [active, setActive] = useState<string | null>(null);
   const body = bind.ref;
 
-  const { order, remembered } = useRowOrder(rooms, all, `${filterKey} ${sort} ${desc} ${released}`, held);
+  const { order, find } = useRowOrder(rooms, all, sidOf, `${filterKey} ${sort} ${desc} ${released}`, held);
   const [offset, setOffset] = useState(0);
   useLayoutEffect(() => setOffset(body.current?.offsetTop ?? 0), []);
 
@@ -181,7 +184,7 @@ export function RoomsTable({
       >
         {rows.getVirtualItems().map((item) => {
           const id = order.ids[item.index];
-          const room = id === undefined ? undefined : (all.get(id) ?? remembered.get(id));
+          const room = id === undefined ? undefined : find(id);
           if (!id || !room) return null;
           return (
             <div
@@ -201,38 +204,6 @@ export function RoomsTable({
       </div>
     </div>
   );
-}
-
-/** Keeps the order from one render to the next, and what rooms that have ended looked like last. */
-function useRowOrder(rooms: Room[], all: ReadonlyMap<string, Room>, key: string, held: boolean) {
-  const last = useRef<{ key: string; rooms: Room[]; all: ReadonlyMap<string, Room>; held: boolean; order: RowOrder }>(
-    null,
-  );
-  const remembered = useRef(new Map<string, Room>());
-  const [, settle] = useReducer((n: number) => n + 1, 0);
-
-  const before = last.current;
-  const fading = before !== null && before.order.left.size > 0 && !held;
-  if (!before || before.key !== key || before.rooms !== rooms || before.held !== held || fading) {
-    const sorted = rooms.map((room) => room.sid);
-    const order = arrangeRows(before?.key === key ? before.order : null, sorted, { held, now: performance.now() });
-    for (const id of remembered.current.keys()) if (!order.left.has(id)) remembered.current.delete(id);
-    for (const id of order.left.keys()) {
-      const room = before?.all.get(id);
-      if (room) remembered.current.set(id, room);
-    }
-    last.current = { key, rooms, all, held, order };
-  }
-  const order = last.current?.order ?? arrangeRows(null, [], { held: false, now: 0 });
-
-  useEffect(() => {
-    if (order.left.size === 0 || held) return;
-    // Rows that fade need one more look when they have faded, even if nothing else happens.
-    const timer = setTimeout(settle, LEAVE_MS);
-    return () => clearTimeout(timer);
-  }, [order, held]);
-
-  return { order, remembered: remembered.current };
 }
 
 /** Says why the list stands still, and lets it go. It floats: a line in the table would move what it promises to hold. */

@@ -60,6 +60,13 @@ export function MenuItem({
   );
 }
 
+/** An entry that goes somewhere: `children` is one link. */
+export const MenuLink = ({ children }: { children: ReactElement }) => (
+  <DropdownMenu.Item asChild className={item}>
+    {children}
+  </DropdownMenu.Item>
+);
+
 /** A group of which one is chosen. */
 export function MenuChoice<T extends string>({
   label,

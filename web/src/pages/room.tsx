@@ -1,3 +1,0 @@
-export function RoomPage() {
-  return null;
-}
