@@ -74,7 +74,7 @@ export function RoomActions({
       <Button reason={mayModerate} onClick={() => setOpen('data')}>
         <MessageSquare size={14} /> Send data
       </Button>
-      <Button reason={mayEnd} onClick={endRoom} disabled={end.isPending} className="text-bad">
+      <Button reason={mayEnd} onClick={endRoom} disabled={end.isPending} className="!text-bad">
         <Octagon size={14} /> End room
       </Button>
       <Menu

@@ -38,9 +38,8 @@ import { toast } from '@/ui/toast';
 import { useProjectFor } from './actions';
 import { CommandsDialog } from './commands-dialog';
 import { EditParticipant } from './edit-participant';
-import { QualityBars } from './quality';
+import { type Quality, QualityBars } from './quality';
 import { SendData } from './send-data';
-import type { Quality } from './watch';
 
 const kinds: Record<string, { icon: ReactNode; name: string }> = {
   standard: { icon: <UserRound size={14} />, name: 'Person' },

@@ -1,6 +1,6 @@
 import type { Participant, Room } from '@roomwatch/react';
 import { useWindowVirtualizer } from '@tanstack/react-virtual';
-import { useLayoutEffect, useMemo, useState } from 'react';
+import { useLayoutEffect, useMemo, useRef, useState } from 'react';
 import { count } from '@/lib/format';
 import { useHold } from '@/lib/hold';
 import { orderParticipants } from '@/lib/people';
@@ -10,7 +10,7 @@ import { SearchInput } from '@/ui/field';
 import { Panel } from '@/ui/panel';
 import { Empty, ErrorState, Skeleton } from '@/ui/states';
 import { ParticipantRow } from './participant-row';
-import type { Quality } from './watch';
+import type { Quality } from './quality';
 
 const ROW_PX = 44;
 /** Fewer than this are found by looking. */
@@ -36,6 +36,7 @@ export function Participants({
   const [q, setQ] = useState('');
   const [open, setOpen] = useState<ReadonlySet<string>>(new Set());
   const { held, bind } = useHold();
+  const body = useRef<HTMLUListElement>(null);
   const all = useMemo(() => new Map(participants?.map((one) => [one.sid, one])), [participants]);
   const list = useMemo(() => {
     const wanted = q.toLowerCase();
@@ -51,9 +52,9 @@ export function Participants({
 
   const [offset, setOffset] = useState(0);
   useLayoutEffect(() => {
-    const top = bind.ref.current?.getBoundingClientRect().top ?? 0;
+    const top = body.current?.getBoundingClientRect().top ?? 0;
     setOffset(top + window.scrollY);
-  }, [bind.ref, order.ids.length]);
+  }, [order.ids.length]);
   const rows = useWindowVirtualizer({
     count: order.ids.length,
     estimateSize: () => ROW_PX,
@@ -107,7 +108,14 @@ export function Participants({
         )
       ) : (
         <div {...bind}>
-          <ul className="relative" style={{ height: rows.getTotalSize() }}>
+          <div aria-hidden className="flex gap-2 border-b border-line px-2 py-1 text-xs text-ink-3 max-sm:hidden">
+            <span className="grow pl-6">Name</span>
+            <span>Tracks</span>
+            <span className="w-10 text-center">Quality</span>
+            <span className="w-18 text-right">Here for</span>
+            <span className="w-8" />
+          </div>
+          <ul ref={body} className="relative" style={{ height: rows.getTotalSize() }}>
             {rows.getVirtualItems().map((item) => {
               const sid = order.ids[item.index];
               const participant = sid === undefined ? undefined : find(sid);

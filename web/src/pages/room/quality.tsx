@@ -1,6 +1,8 @@
+import type { Quality } from '@roomwatch/react/livekit';
 import { cx } from '@/ui/cx';
 import { Unknown } from '@/ui/states';
-import type { Quality } from './watch';
+
+export type { Quality };
 
 const levels: Record<Exclude<Quality, 'unknown'>, { bars: number; className: string }> = {
   excellent: { bars: 3, className: 'bg-good-fill' },

@@ -16,8 +16,8 @@ import { Age, Ago } from '@/ui/time';
 import { RoomActions } from './actions';
 import { Ended } from './ended';
 import { Participants } from './participants';
+import type { Quality } from './quality';
 import { Calls, Recordings } from './side';
-import type { Quality } from './watch';
 
 const Watch = lazy(() => import('./watch'));
 

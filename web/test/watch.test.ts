@@ -1,0 +1,37 @@
+import type { WatchedParticipant, WatchedTrack } from '@roomwatch/react/livekit';
+import { expect, it } from 'vitest';
+import { chooseTiles } from '@/pages/room/watch-stage';
+
+const camera: WatchedTrack = {
+  sid: 'TR_1',
+  kind: 'video',
+  source: 'camera',
+  muted: false,
+  subscribed: true,
+  width: null,
+  height: null,
+  attach: () => () => {},
+};
+const person = (identity: string, tracks: WatchedTrack[] = []): WatchedParticipant => ({
+  sid: identity,
+  identity,
+  name: '',
+  kind: 'standard',
+  joinedAt: null,
+  speaking: false,
+  audioLevel: 0,
+  quality: 'unknown',
+  tracks,
+});
+const identities = (list: WatchedParticipant[]) => list.map(({ identity }) => identity);
+
+it('gives everybody a tile while there is room', () => {
+  const all = [person('a'), person('b')];
+  expect(chooseTiles(all, [], 2)).toBe(all);
+});
+
+it('prefers who speaks, then who shows something, and keeps the order of the room', () => {
+  const all = [person('a'), person('b', [camera]), person('c'), person('d')];
+  expect(identities(chooseTiles(all, [], 2))).toEqual(['a', 'b']);
+  expect(identities(chooseTiles(all, ['d'], 2))).toEqual(['b', 'd']);
+});
