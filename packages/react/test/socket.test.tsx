@@ -1,0 +1,193 @@
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { cleanup, renderHook } from '@testing-library/react';
+import { StrictMode } from 'react';
+import { Server, type Socket } from 'socket.io';
+import { describe, expect, it } from 'vitest';
+import { connectSocket, type SocketOptions, useSocketEvents } from '../src/hooks/useSocketEvents';
+import type { Message } from '../src/index';
+import { after } from './cleanup';
+import { room, TestServer } from './server';
+import { until } from './tab';
+
+/** The Socket.IO half of the contract, over the log of {@link TestServer} and the official server. */
+class TestSockets {
+  readonly auths: Record<string, unknown>[] = [];
+  refuse: { code: string; status: number } | null = null;
+  url = '';
+  private port = 0;
+  private http = createServer();
+  private io: Server | undefined;
+
+  constructor(readonly log: TestServer) {}
+
+  static async start(): Promise<TestSockets> {
+    const sockets = new TestSockets(await TestServer.start());
+    await sockets.listen();
+    after(() => sockets.close());
+    return sockets;
+  }
+
+  async listen(): Promise<void> {
+    this.http = createServer();
+    this.io = new Server(this.http, { cors: { origin: true, credentials: true } });
+    this.io.use((socket, next) => {
+      this.auths.push({ ...socket.handshake.auth });
+      if (!this.refuse) return next();
+      next(Object.assign(new Error(this.refuse.code), { data: this.refuse }));
+    });
+    this.io.on('connection', (socket) => this.welcome(socket));
+    await new Promise<void>((resolve) => this.http.listen(this.port, '127.0.0.1', resolve));
+    this.port = (this.http.address() as AddressInfo).port;
+    this.url = `http://127.0.0.1:${this.port}`;
+  }
+
+  /** As a process that was killed: no farewell. */
+  async close(): Promise<void> {
+    this.http.closeAllConnections();
+    await this.io?.close();
+  }
+
+  say(event: string, value: unknown): void {
+    this.io?.emit(event, value);
+  }
+
+  /** Says goodbye from the server: Socket.IO's client does not come back by itself then. */
+  kick(): void {
+    this.io?.disconnectSockets(false);
+  }
+
+  publish(type: string): Message {
+    const message = this.log.publish(type, room('standup'));
+    this.say('room:event', message);
+    return message;
+  }
+
+  private welcome(socket: Socket): void {
+    const given = socket.handshake.auth.after as string | undefined;
+    const [epoch, seq] = given?.split('-') ?? [];
+    const known = epoch === this.log.epoch;
+    const from = given && known ? Number(seq) : this.log.log.length;
+    const reset = given && !known ? { reset: 'unknown_epoch' } : {};
+    socket.emit('connected', {
+      type: 'connected',
+      cursor: this.log.cursor(from),
+      resumed: Boolean(given && known),
+      ...reset,
+    });
+    for (const message of this.log.log.slice(from)) socket.emit('room:event', message);
+  }
+}
+
+function open(server: TestSockets, options: SocketOptions = {}) {
+  const cursors: string[] = [];
+  const resets: string[] = [];
+  const socket = connectSocket({
+    url: server.url,
+    onEvent: ({ cursor }) => cursors.push(cursor),
+    onReset: (reason) => resets.push(reason),
+    ...options,
+  });
+  after(() => socket.close());
+  const live = () => until(() => expect(socket.getState().status).toBe('live'));
+  return { socket, cursors, resets, live };
+}
+
+describe('Socket.IO', () => {
+  it.each([['websocket' as const], ['polling' as const]])(
+    'by %s survives three restarts without a hole or a twin',
+    async (transport) => {
+      const server = await TestSockets.start();
+      const { cursors, live } = open(server, { transports: [transport] });
+      await live();
+      for (let round = 0; round < 3; round++) {
+        server.publish('participant_joined');
+        await until(() => expect(cursors.at(-1)).toBe(server.log.cursor()));
+        await server.close();
+        server.publish('participant_left');
+        await server.listen();
+        await until(() => expect(cursors.at(-1)).toBe(server.log.cursor()));
+      }
+      expect(cursors).toEqual(server.log.log.map(({ cursor }) => cursor));
+      expect(server.auths.map((auth) => auth.after)).toEqual([undefined, '7f3a9c21-1', '7f3a9c21-3', '7f3a9c21-5']);
+    },
+  );
+
+  it('gives token, cursor and filter in the handshake, and nothing else', async () => {
+    const server = await TestSockets.start();
+    const { live } = open(server, { token: () => 'tok', after: '7f3a9c21-0', room: ['a', 'b'], type: 'track_*' });
+    await live();
+    expect(server.auths).toEqual([{ token: 'tok', after: '7f3a9c21-0', room: ['a', 'b'], type: 'track_*' }]);
+  });
+
+  it('tells of a reset and drops a twin', async () => {
+    const server = await TestSockets.start();
+    const { cursors, resets, live } = open(server, { after: 'ffffffff-7' });
+    await live();
+    expect(resets).toEqual(['unknown_epoch']);
+    const message = server.publish('participant_joined');
+    server.say('room:event', message);
+    server.publish('participant_left');
+    await until(() => expect(cursors).toEqual(['7f3a9c21-1', '7f3a9c21-2']));
+  });
+
+  it('moves its cursor by pings', async () => {
+    const server = await TestSockets.start();
+    const { socket, live } = open(server);
+    await live();
+    server.say('ping', { cursor: '7f3a9c21-9', at: 1 });
+    await until(() => expect(socket.getState().cursor).toBe('7f3a9c21-9'));
+  });
+
+  it('comes back when the server has said goodbye', async () => {
+    const server = await TestSockets.start();
+    const { cursors, live } = open(server);
+    await live();
+    server.publish('participant_joined');
+    await until(() => expect(cursors).toHaveLength(1));
+    server.say('bye', { reason: 'drain' });
+    server.kick();
+    server.publish('participant_left');
+    await until(() => expect(cursors).toEqual(server.log.log.map(({ cursor }) => cursor)));
+  });
+
+  it('is signed out at 401, and back when told to try again', async () => {
+    const server = await TestSockets.start();
+    server.refuse = { code: 'unauthorized', status: 401 };
+    const { socket, live } = open(server);
+    await until(() => expect(socket.getState().status).toBe('signed_out'));
+    expect(socket.getState().error).toMatchObject({ code: 'unauthorized', status: 401 });
+    server.refuse = null;
+    socket.retry();
+    await live();
+    expect(socket.getState().error).toBeNull();
+  });
+
+  it('tries again by itself when it was refused for another reason', async () => {
+    const server = await TestSockets.start();
+    server.refuse = { code: 'too_many_connections', status: 429 };
+    const { socket, live } = open(server);
+    await until(() => expect(socket.getState().error?.code).toBe('too_many_connections'));
+    server.refuse = null;
+    await live();
+  });
+
+  it('is a hook that goes on after the last cursor when its filter changes', async () => {
+    const server = await TestSockets.start();
+    const cursors: string[] = [];
+    const { result, rerender } = renderHook(
+      ({ type }: { type: string }) =>
+        useSocketEvents({ url: server.url, type, onEvent: ({ cursor }) => cursors.push(cursor) }),
+      { initialProps: { type: 'participant_*' }, wrapper: StrictMode },
+    );
+    after(cleanup);
+    await until(() => expect(result.current.isConnected).toBe(true));
+    expect(server.auths).toHaveLength(1);
+    server.publish('participant_joined');
+    await until(() => expect(cursors).toHaveLength(1));
+    rerender({ type: 'track_*' });
+    await until(() => expect(server.auths).toHaveLength(2));
+    expect(server.auths[1]).toEqual({ type: 'track_*', after: server.log.cursor() });
+    await until(() => expect(result.current.isConnected).toBe(true));
+  });
+});
