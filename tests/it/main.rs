@@ -2,5 +2,7 @@
 
 pub mod harness;
 
+mod crash;
 mod log;
+mod stream;
 mod webhook;
