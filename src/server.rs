@@ -2,17 +2,21 @@
 
 use std::{
     future::Future,
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
-use axum::{Router, extract::State as Shared, http::StatusCode, response::IntoResponse, routing::get};
+use axum::{
+    Router,
+    extract::{Request, State as Shared},
+    http::StatusCode,
+    middleware::Next,
+    response::{IntoResponse, Response},
+    routing::get,
+};
 use hyper_util::{rt::TokioIo, rt::TokioTimer, service::TowerToHyperService};
 use parking_lot::RwLock;
-use tokio::{net::TcpListener, time::Instant};
+use tokio::{net::TcpListener, sync::watch, time::Instant};
 use tokio_util::task::TaskTracker;
 use utoipa::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -50,8 +54,8 @@ pub struct App {
     pub feed: Arc<Feed>,
     pub metrics: Arc<Metrics>,
     pub receipts: Arc<Receipts>,
-    /// The state has folded the log.
-    pub ready: AtomicBool,
+    /// True once the state has folded what was in the log at the start.
+    pub folded: watch::Sender<bool>,
     /// When the end began.
     draining: OnceLock<Instant>,
 }
@@ -73,7 +77,7 @@ impl App {
             feed,
             metrics,
             receipts: Arc::default(),
-            ready: AtomicBool::new(false),
+            folded: watch::Sender::new(false),
             draining: OnceLock::new(),
         })
     }
@@ -107,7 +111,6 @@ impl App {
 
     /// Begins the end: readiness goes red and streams are sent away, spread over the window.
     pub fn drain(&self) {
-        self.ready.store(false, Ordering::Release);
         if self.draining.set(Instant::now()).is_ok() {
             self.feed.wake_all();
         }
@@ -204,11 +207,22 @@ fn routes(app: &Arc<App>) -> OpenApiRouter<Arc<App>> {
         body_time_max: Duration::from_secs(limits.body_secs.into()),
     });
     let webhooks = OpenApiRouter::new().routes(routes!(webhook::receive)).with_state(webhooks);
-    OpenApiRouter::with_openapi(Api::openapi()).merge(webhooks).routes(routes!(events::events))
+    let folded = axum::middleware::from_fn_with_state(app.clone(), when_folded);
+    // Webhooks are taken from the first moment; who reads waits until there is something true to read.
+    let reading = OpenApiRouter::new().routes(routes!(events::events)).layer(folded);
+    OpenApiRouter::with_openapi(Api::openapi()).merge(webhooks).merge(reading)
+}
+
+/// Lets requests wait for the fold at the start: a cursor that is honoured a moment later must not
+/// be refused now, and rooms that are live must not be missing from a list.
+async fn when_folded(Shared(app): Shared<Arc<App>>, request: Request, next: Next) -> Response {
+    // An error means that the sender is gone; `app` holds it.
+    let _ = app.folded.subscribe().wait_for(|folded| *folded).await;
+    next.run(request).await
 }
 
 async fn readyz(Shared(app): Shared<Arc<App>>) -> impl IntoResponse {
-    if app.ready.load(Ordering::Acquire) {
+    if *app.folded.borrow() && app.draining.get().is_none() {
         (StatusCode::OK, "ready\n")
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, "not ready: folding the log, or shutting down\n")

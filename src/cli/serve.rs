@@ -3,7 +3,7 @@
 use std::{
     io::IsTerminal,
     path::PathBuf,
-    sync::{Arc, atomic::Ordering},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -101,7 +101,7 @@ pub async fn run(config: Config, listener: TcpListener) -> anyhow::Result<()> {
         while waiting.feed.head().seq < caught_up {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        waiting.ready.store(true, Ordering::Release);
+        waiting.folded.send_replace(true);
         tracing::info!(event.seq = caught_up.0, "ready after {} ms", began.elapsed().as_millis());
     });
     server::run(listener, app, told_to_stop()?).await;
