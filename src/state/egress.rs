@@ -47,7 +47,7 @@ impl Fold<'_> {
             return;
         }
         match known {
-            Some(known) if new.progress() < known.progress() => return,
+            Some(known) if new.progress() < known.progress() => {}
             Some(known) => {
                 let mask = new.differs(&known);
                 // It stays in the room in which it began, whatever a later event says.

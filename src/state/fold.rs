@@ -79,9 +79,8 @@ impl Fold<'_> {
             {
                 return None;
             }
-            let name = event.room.as_ref().filter(|name| !name.is_empty())?;
             self.project.graves.open(sid);
-            let room = self.new_room(sid, name);
+            let room = self.new_room(sid);
             self.project.begin(room);
         }
         let entry = Arc::make_mut(self.project.rooms.get_mut(sid)?);
@@ -117,11 +116,12 @@ impl Fold<'_> {
         Some(before)
     }
 
-    fn new_room(&mut self, sid: &Arc<str>, name: &Arc<str>) -> Room {
+    fn new_room(&mut self, sid: &Arc<str>) -> Room {
         Room {
             project: self.event.project.clone(),
             sid: sid.clone(),
-            name: name.clone(),
+            // A room may have no name: LiveKit leaves an empty one out.
+            name: self.event.room.clone().unwrap_or_default(),
             started_at: 0,
             metadata: "".into(),
             counts: Counts { egress: self.project.egress_in(sid), ..Counts::default() },
@@ -162,6 +162,9 @@ impl Fold<'_> {
         let room = match self.project.end(sid) {
             Some(entry) => {
                 for participant in entry.participants.values() {
+                    if !participant.restricted() {
+                        self.applied.changes.push(Change::delete(Entity::Participant(participant.clone())));
+                    }
                     self.gone(participant.clone(), at);
                 }
                 self.applied.changes.push(Change::delete(Entity::Room(entry.room.clone())));
@@ -169,11 +172,10 @@ impl Fold<'_> {
             }
             // The first news of its end, or the truth about one that had been inferred.
             None => {
-                let Some(name) = event.room.as_ref().filter(|name| !name.is_empty()) else { return };
                 if self.project.graves.get(sid).is_some_and(|grave| grave.source == Source::Webhook) {
                     return;
                 }
-                let mut room = self.new_room(sid, name);
+                let mut room = self.new_room(sid);
                 room.started_at = self.body.room.started_at_ms();
                 Arc::new(room)
             }
@@ -197,15 +199,14 @@ impl Fold<'_> {
         let sids: Vec<_> = entry.participants.values().filter(|p| former(p)).map(|p| p.sid.clone()).collect();
         let gone: Vec<_> = sids.iter().filter_map(|sid| entry.remove(sid)).collect();
         for participant in gone {
+            // The room stays, so even who is hidden has to be named: by a sid that says nothing.
+            self.applied.changes.push(Change::delete(Entity::Participant(participant.clone())));
             self.gone(participant, started_at);
         }
     }
 
     /// Somebody who is there no longer though nobody said that they left.
     fn gone(&mut self, participant: Arc<Participant>, at: u64) {
-        if !participant.restricted() {
-            self.applied.changes.push(Change::delete(Entity::Participant(participant.clone())));
-        }
         let (source, inferred) = (self.event.source, Some(participant.last_known_at().min(at)));
         self.applied.facts.push(Fact::Left { participant, at, inferred, reason: None, source });
     }
@@ -493,6 +494,8 @@ impl Fold<'_> {
                 p.tracks.push(new);
             }
         }
+        // The order of a list must not tell in which order the events came.
+        p.tracks.sort_unstable_by(|a, b| (a.published_at, &a.sid).cmp(&(b.published_at, &b.sid)));
         changed
     }
 

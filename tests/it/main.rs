@@ -4,5 +4,6 @@ pub mod harness;
 
 mod crash;
 mod log;
+mod state;
 mod stream;
 mod webhook;

@@ -1,0 +1,497 @@
+//! The fold: what LiveKit says goes in, what is so comes out.
+
+use roomwatch::{
+    event::{Seq, Source},
+    state::{Applied, Fact, State},
+};
+use serde_json::{Value, json};
+
+mod orders;
+pub mod said;
+
+use said::*;
+
+const ROOM: &str = "RM_1";
+
+fn rooms(state: &State) -> Vec<Value> {
+    of_kind(state, "room")
+}
+
+fn people(state: &State) -> Vec<Value> {
+    of_kind(state, "participant")
+}
+
+fn of_kind(state: &State, kind: &str) -> Vec<Value> {
+    listing(state, &["default"])
+        .into_iter()
+        .filter(|(key, _)| key.1 == kind)
+        .map(|(_, value)| value)
+        .collect()
+}
+
+/// Folds all, and gives what the last of them did.
+fn last(all: &[Said]) -> (State, Applied) {
+    let (last, before) = all.split_last().expect("something is said");
+    let mut state = fold(before);
+    let applied = state.apply(&last.event(all.len() as u64));
+    (state, applied)
+}
+
+#[test]
+fn a_join_is_a_set_and_a_patch_of_the_counts() {
+    let (state, applied) = last(&[started(0, ROOM, "standup"), joined(5, ROOM, "PA_1", "alice")]);
+    let changes = changes(&applied);
+    assert_eq!(changes[0]["op"], "set");
+    assert_eq!(changes[0]["kind"], "participant");
+    assert_eq!(changes[0]["id"], "PA_1");
+    assert_eq!(changes[0]["roomSid"], ROOM);
+    assert_eq!(
+        changes[0]["value"],
+        json!({"project": "default", "room": "standup", "roomSid": ROOM, "sid": "PA_1", "identity": "alice", "name": "ALICE",
+            "kind": "standard", "state": "active", "hidden": false, "watcher": false, "joinedAt": (START + 5) * 1000 + 77,
+            "metadata": "", "attributes": {}, "permission": {"canPublish": true, "canSubscribe": true}, "region": null,
+            "disconnectReason": null, "tracks": []})
+    );
+    assert_eq!(
+        changes[1],
+        json!({"op": "patch", "kind": "room", "id": ROOM, "project": "default", "room": "standup", "roomSid": ROOM,
+            "value": {"participantCount": 1}})
+    );
+    assert_eq!(changes[2], Value::Null);
+    assert_eq!(state.head(), Seq(2));
+    assert_eq!(
+        rooms(&state)[0],
+        json!({"project": "default", "sid": ROOM, "name": "standup", "startedAt": START * 1000 + 123, "metadata": "m",
+            "participantCount": 1, "agentCount": 0, "publisherCount": 0, "trackCounts": {"audio": 0, "video": 0, "screen": 0},
+            "recording": false, "stale": false, "source": "webhook"})
+    );
+}
+
+#[test]
+fn a_track_before_its_participant_lists_and_counts_it() {
+    let published =
+        of_track(5, "track_published", ROOM, "PA_1", "alice", track("TR_1", "AUDIO", "MICROPHONE"));
+    let (state, _) = last(&[started(0, ROOM, "standup"), published.clone()]);
+    assert_eq!(people(&state)[0]["state"], "unknown");
+    assert_eq!(people(&state)[0]["identity"], "alice");
+    assert_eq!(people(&state)[0]["tracks"][0]["type"], "audio");
+    assert_eq!(
+        (&rooms(&state)[0]["participantCount"], &rooms(&state)[0]["publisherCount"]),
+        (&json!(1), &json!(1))
+    );
+    assert_eq!(rooms(&state)[0]["trackCounts"], json!({"audio": 1, "video": 0, "screen": 0}));
+    let (state, applied) = last(&[started(0, ROOM, "standup"), published, joined(5, ROOM, "PA_1", "alice")]);
+    assert_eq!(people(&state)[0]["state"], "active");
+    assert_eq!(people(&state)[0]["tracks"].as_array().map(Vec::len), Some(1));
+    assert_eq!(changes(&applied)[0]["op"], "set", "a join is told whole");
+}
+
+#[test]
+fn a_leave_without_a_join_makes_the_room_live_and_is_remembered() {
+    let (state, applied) = last(&[left(9, ROOM, "PA_1", "alice")]);
+    assert_eq!(rooms(&state).len(), 1);
+    assert_eq!(people(&state).len(), 0);
+    let there = applied.facts.iter().any(|fact| {
+        matches!(fact, Fact::Left { participant, inferred: None, reason: Some(reason), .. }
+            if &*participant.identity == "alice" && reason == "client_initiated" && participant.joined_at > 0)
+    });
+    assert!(there, "{:?}", applied.facts);
+    // And its late join changes nothing.
+    let (state, applied) = last(&[left(9, ROOM, "PA_1", "alice"), joined(1, ROOM, "PA_1", "alice")]);
+    assert_eq!(people(&state).len(), 0);
+    assert_eq!(applied.changes.len(), 0);
+}
+
+#[test]
+fn the_leave_of_the_old_sid_after_the_join_of_the_new_one() {
+    let state = fold(&[
+        joined(1, ROOM, "PA_old", "alice"),
+        joined(20, ROOM, "PA_new", "alice"),
+        left(21, ROOM, "PA_old", "alice"),
+    ]);
+    assert_eq!(people(&state).iter().map(|p| &p["sid"]).collect::<Vec<_>>(), ["PA_new"]);
+    assert_eq!(rooms(&state)[0]["participantCount"], 1);
+}
+
+#[test]
+fn a_second_start_of_one_sid_ends_who_was_in_its_former_life() {
+    let mut again = started(300, ROOM, "standup");
+    let meeting = [
+        started(0, ROOM, "standup"),
+        joined(5, ROOM, "PA_1", "alice"),
+        // The node died; LiveKit brings the room back with its sid, and Bob was the first to return.
+        joined(299, ROOM, "PA_2", "bob"),
+        again.clone(),
+    ];
+    let (state, applied) = last(&meeting);
+    assert_eq!(people(&state).iter().map(|p| &p["sid"]).collect::<Vec<_>>(), ["PA_2"]);
+    assert_eq!(rooms(&state)[0]["participantCount"], 1);
+    let inferred = applied
+        .facts
+        .iter()
+        .any(|fact| matches!(fact, Fact::Left { inferred: Some(from), at, .. } if from < at));
+    assert!(inferred, "{:?}", applied.facts);
+    // The same start again, with an id of its own, ends nobody.
+    again.at = 310;
+    let (state, applied) = last(&[&meeting[..], &[again]].concat());
+    assert_eq!((people(&state).len(), applied.changes.len()), (1, 0));
+}
+
+#[test]
+fn two_lives_of_one_name_overlap() {
+    let mut second = started(50, "RM_2", "standup");
+    second.body["room"]["creationTimeMs"] = ((START + 50) * 1000).to_string().into();
+    let both = [started(0, ROOM, "standup"), second, joined(51, ROOM, "PA_1", "alice")];
+    let state = fold(&both);
+    assert_eq!(rooms(&state).len(), 2);
+    let newest = |state: &State| state.newest("default", "standup").map(|entry| entry.room.sid.to_string());
+    assert_eq!(newest(&state).as_deref(), Some("RM_2"));
+    assert_eq!(state.present_since("default", "standup"), Some(Seq(2)));
+    let state = fold(&[&both[..], &[finished(60, "RM_2", "standup")]].concat());
+    assert_eq!(newest(&state).as_deref(), Some(ROOM), "the older one is still live");
+    assert_eq!(people(&state).len(), 1);
+}
+
+#[test]
+fn a_room_whose_events_were_all_lost_is_found_and_its_late_webhooks_change_nothing() {
+    let found = [
+        started(40, ROOM, "standup").corrected(),
+        joined(5, ROOM, "PA_1", "alice").corrected(),
+        of_track(41, "track_published", ROOM, "PA_1", "alice", track("TR_1", "AUDIO", "MICROPHONE"))
+            .corrected(),
+        of_track(42, "track_muted", ROOM, "PA_1", "alice", track("TR_1", "AUDIO", "MICROPHONE")).corrected(),
+    ];
+    let state = fold(&found);
+    assert_eq!(rooms(&state)[0]["source"], "reconcile");
+    assert_eq!(people(&state)[0]["tracks"][0]["muted"], true);
+    for late in [
+        started(0, ROOM, "standup"),
+        joined(5, ROOM, "PA_1", "alice"),
+        of_track(6, "track_published", ROOM, "PA_1", "alice", track("TR_1", "AUDIO", "MICROPHONE")),
+    ] {
+        let (_, applied) = last(&[&found[..], &[late]].concat());
+        assert_eq!(changes(&applied), json!([]));
+    }
+}
+
+#[test]
+fn a_correction_yields_to_what_livekit_says_later_and_a_webhook_does_not() {
+    let gone = [joined(5, ROOM, "PA_1", "alice"), left(20, ROOM, "PA_1", "alice").corrected()];
+    let rejoined = |at: u64| {
+        let mut joined = joined(5, ROOM, "PA_1", "alice");
+        joined.body["createdAt"] = (START + at).to_string().into();
+        joined.at = at;
+        joined
+    };
+    assert_eq!(people(&fold(&[&gone[..], &[rejoined(19)]].concat())).len(), 0, "older than the correction");
+    assert_eq!(people(&fold(&[&gone[..], &[rejoined(30)]].concat())).len(), 1, "newer than the correction");
+    let left_for_good = [&gone[..], &[left(20, ROOM, "PA_1", "alice")], &[rejoined(30)]].concat();
+    assert_eq!(people(&fold(&left_for_good)).len(), 0, "a webhook's end is final");
+    let lost_room = [started(0, ROOM, "standup"), finished(20, ROOM, "standup").corrected()];
+    assert_eq!(rooms(&fold(&[&lost_room[..], &[started(30, ROOM, "standup")]].concat())).len(), 1);
+    let over = [started(0, ROOM, "standup"), finished(20, ROOM, "standup")];
+    assert_eq!(rooms(&fold(&[&over[..], &[started(30, ROOM, "standup")]].concat())).len(), 0);
+}
+
+#[test]
+fn tombstones_expire_by_event_time() {
+    let over = [joined(5, ROOM, "PA_1", "alice"), finished(20, ROOM, "standup")];
+    let later =
+        |at: u64| [&over[..], &[started(at, "RM_2", "other"), joined(at, ROOM, "PA_1", "alice")]].concat();
+    assert_eq!(people(&fold(&later(29 * 60))).len(), 0);
+    assert_eq!(people(&fold(&later(31 * 60))).len(), 1);
+    let mut state = fold(&over);
+    assert!(state.grave("default", ROOM).is_some());
+    state.apply(&started(40 * 60, "RM_2", "other").event(3));
+    assert!(state.grave("default", ROOM).is_none());
+}
+
+#[test]
+fn stale_rooms_are_said_and_taken_back() {
+    let mut stale =
+        said(30, "room_updated", json!({"room": room(ROOM, "standup"), "roomwatch": {"stale": true}}))
+            .corrected();
+    let (state, applied) = last(&[started(0, ROOM, "standup"), stale.clone()]);
+    assert_eq!(rooms(&state)[0]["stale"], true);
+    assert_eq!(changes(&applied)[0]["value"], json!({"stale": true}));
+    let (state, applied) =
+        last(&[started(0, ROOM, "standup"), stale.clone(), joined(40, ROOM, "PA_1", "alice")]);
+    assert_eq!(rooms(&state)[0]["stale"], false, "somebody joined it");
+    assert_eq!(changes(&applied)[1]["value"], json!({"participantCount": 1, "stale": false}));
+    // LiveKit cannot say it.
+    stale.source = Source::Webhook;
+    assert_eq!(rooms(&fold(&[started(0, ROOM, "standup"), stale]))[0]["stale"], false);
+}
+
+#[test]
+fn mutes_and_updates_that_only_a_list_shows() {
+    let mic = || track("TR_1", "AUDIO", "MICROPHONE");
+    let base = [
+        started(0, ROOM, "standup"),
+        joined(5, ROOM, "PA_1", "alice"),
+        of_track(6, "track_published", ROOM, "PA_1", "alice", mic()),
+    ];
+    let muted = of_track(7, "track_muted", ROOM, "PA_1", "alice", mic()).corrected();
+    let (state, applied) = last(&[&base[..], std::slice::from_ref(&muted)].concat());
+    assert_eq!(people(&state)[0]["tracks"][0]["muted"], true);
+    assert_eq!(changes(&applied)[0]["value"]["tracks"][0]["muted"], true);
+    assert_eq!(changes(&applied)[1], Value::Null, "the room's counts are what they were");
+    let unmuted = of_track(8, "track_unmuted", ROOM, "PA_1", "alice", mic()).corrected();
+    assert_eq!(people(&fold(&[&base[..], &[muted, unmuted]].concat()))[0]["tracks"][0]["muted"], false);
+
+    let mut updated = said(
+        9,
+        "participant_updated",
+        json!({"room": room(ROOM, "standup"), "participant": participant("PA_1", "alice", 5)}),
+    );
+    updated.body["participant"]["version"] = 4.into();
+    updated.body["participant"]["metadata"] = "new".into();
+    updated.body["participant"]["attributes"] = json!({"b": "2", "a": "1"});
+    let (_, applied) = last(&[&base[..], &[updated.clone().corrected()]].concat());
+    assert_eq!(
+        changes(&applied)[0],
+        json!({"op": "patch", "kind": "participant", "id": "PA_1", "project": "default", "room": "standup", "roomSid": ROOM,
+            "value": {"metadata": "new", "attributes": {"a": "1", "b": "2"}}})
+    );
+    // A list that lags does not undo it.
+    updated.body["participant"]["version"] = 3.into();
+    updated.body["participant"]["metadata"] = "old".into();
+    let mut newest = updated.clone();
+    newest.body["participant"]["version"] = 5.into();
+    newest.body["participant"]["metadata"] = "newest".into();
+    let state = fold(&[&base[..], &[newest.corrected(), updated.corrected()]].concat());
+    assert_eq!(people(&state)[0]["metadata"], "newest");
+
+    let mut renamed = said(10, "room_updated", json!({"room": room(ROOM, "standup")})).corrected();
+    renamed.body["room"]["metadata"] = "agenda".into();
+    let (_, applied) = last(&[&base[..], &[renamed]].concat());
+    assert_eq!(changes(&applied)[0]["value"], json!({"metadata": "agenda"}));
+}
+
+#[test]
+fn who_counts_and_who_is_not_for_everybody() {
+    let with = |identity: &str, extra: Value| {
+        let mut joined = joined(5, ROOM, &format!("PA_{identity}"), identity);
+        for (field, value) in extra.as_object().expect("fields") {
+            joined.body["participant"][field] = value.clone();
+        }
+        joined
+    };
+    let all = [
+        with("alice", json!({})),
+        with("sip_1", json!({"kind": "SIP"})),
+        with("bot", json!({"kind": "AGENT"})),
+        with("bot2", json!({"permission": {"agent": true}})),
+        with("shadow", json!({"permission": {"hidden": true}})),
+        with("roomwatch:ops", json!({"permission": {"hidden": true}})),
+        with("EG_1", json!({"kind": "EGRESS", "permission": {"hidden": true, "recorder": true}})),
+        with("new", json!({"kind": "HOLOGRAM"})),
+    ];
+    let mut state = State::default();
+    let mut restricted = Vec::new();
+    for (n, said) in all.iter().enumerate() {
+        if state.apply(&said.event(n as u64 + 1)).restricted {
+            restricted.push(said.body["participant"]["identity"].clone());
+        }
+    }
+    assert_eq!(restricted, ["shadow", "roomwatch:ops", "EG_1"]);
+    let room = &rooms(&state)[0];
+    assert_eq!(
+        (&room["participantCount"], &room["agentCount"], &room["recording"]),
+        (&json!(3), &json!(2), &json!(true))
+    );
+    let watchers: Vec<_> =
+        people(&state).into_iter().filter(|p| p["watcher"] == true).map(|p| p["identity"].clone()).collect();
+    assert_eq!(watchers, ["roomwatch:ops"]);
+    assert!(people(&state).iter().any(|p| p["kind"] == "hologram"), "an unknown kind passes through");
+    // Their tracks are hidden with them, count for nobody, and stay so after they have left.
+    let camera =
+        |at| of_track(at, "track_published", ROOM, "PA_shadow", "shadow", track("TR_9", "VIDEO", "CAMERA"));
+    assert!(state.apply(&camera(6).event(20)).restricted);
+    assert_eq!(rooms(&state)[0]["trackCounts"]["video"], 0);
+    let mut gone = left(7, ROOM, "PA_shadow", "shadow");
+    gone.body["participant"]["permission"] = json!({"hidden": true});
+    assert!(state.apply(&gone.event(21)).restricted);
+    assert!(state.apply(&camera(8).event(22)).restricted);
+    assert!(!state.apply(&left(9, ROOM, "PA_alice", "alice").event(23)).restricted);
+    // The end of the room does not name who is hidden.
+    let changes = changes(&state.apply(&finished(10, ROOM, "standup").event(24)));
+    assert!(!changes.to_string().contains("PA_EG_1") && changes.to_string().contains("PA_bot"), "{changes}");
+}
+
+#[test]
+fn egress_overtakes_itself_and_never_goes_back() {
+    let step = |at, event, status| of_egress(at, event, ROOM, "EG_1", status);
+    let begun = [started(0, ROOM, "standup"), step(1, "egress_started", "")];
+    let (state, applied) = last(&begun);
+    assert!(applied.restricted);
+    let egress = &of_kind(&state, "egress")[0];
+    assert_eq!((&egress["status"], &egress["kind"]), (&json!("starting"), &json!("room_composite")));
+    assert_eq!(rooms(&state)[0]["recording"], true);
+    let (state, applied) = last(
+        &[
+            &begun[..],
+            &[step(3, "egress_updated", "EGRESS_ENDING"), step(2, "egress_updated", "EGRESS_ACTIVE")],
+        ]
+        .concat(),
+    );
+    assert_eq!((applied.changes.len(), &of_kind(&state, "egress")[0]["status"]), (0, &json!("ending")));
+    let ended =
+        [&begun[..], &[step(4, "egress_ended", "EGRESS_FAILED"), step(3, "egress_updated", "EGRESS_ACTIVE")]]
+            .concat();
+    let (state, applied) = last(&ended);
+    assert_eq!((applied.changes.len(), of_kind(&state, "egress").len()), (0, 0));
+    assert_eq!(rooms(&state)[0]["recording"], false);
+    // Long after the room and its tombstone, the upload is done: that brings no room back.
+    let late = [
+        &begun[..],
+        &[
+            finished(10, ROOM, "standup"),
+            started(7200, "RM_2", "x"),
+            step(7201, "egress_ended", "EGRESS_COMPLETE"),
+        ],
+    ]
+    .concat();
+    let (state, applied) = last(&late);
+    assert_eq!(rooms(&state).len(), 1);
+    assert!(
+        applied
+            .facts
+            .iter()
+            .any(|fact| matches!(fact, Fact::Egress { egress, .. } if egress.status == "complete"))
+    );
+}
+
+#[test]
+fn an_egress_that_could_not_be_launched_has_no_id() {
+    let raw = fixture("egress_ended.participant_launch_failed");
+    let mut state = State::default();
+    let applied = state.apply(&event(1, "default", Source::Webhook, START * 1000, &raw));
+    assert!(applied.restricted && applied.changes.is_empty());
+    let Some(Fact::Egress { egress, seq: 1 }) = applied.facts.first() else { panic!("{:?}", applied.facts) };
+    assert_eq!(
+        (&*egress.status, &*egress.error, &*egress.kind),
+        ("failed", "no response from servers", "participant")
+    );
+}
+
+#[test]
+fn an_ingress_is_reused_under_its_id() {
+    let says = |event, updated| of_ingress(updated, event, "IN_1", updated);
+    let (state, applied) = last(&[says("ingress_started", 1)]);
+    assert_eq!(rooms(&state).len(), 0, "it names no session");
+    assert!(!applied.restricted);
+    let value = &of_kind(&state, "ingress")[0];
+    assert_eq!((&value["status"], &value["kind"]), (&json!("publishing"), &json!("rtmp")));
+    let over = [says("ingress_started", 1), says("ingress_ended", 2)];
+    assert_eq!(of_kind(&fold(&over), "ingress").len(), 0);
+    assert_eq!(of_kind(&fold(&[says("ingress_ended", 2), says("ingress_started", 1)]), "ingress").len(), 0);
+    let again = [&over[..], &[says("ingress_started", 3)]].concat();
+    assert_eq!(of_kind(&fold(&again), "ingress").len(), 1);
+    let late_end = [&again[..], &[says("ingress_ended", 2)]].concat();
+    assert_eq!(of_kind(&fold(&late_end), "ingress").len(), 1, "the end of its former life");
+}
+
+#[test]
+fn garbage_in_a_field_never_costs_the_event() {
+    let (tracks, of_room) =
+        (json!([7, null, {"sid": 5}, {"sid": "TR_1", "width": -3, "version": "x"}]), room(ROOM, "standup"));
+    for junk in [
+        json!(null),
+        json!(7),
+        json!("x"),
+        json!(1.5e30),
+        json!(-1),
+        json!(true),
+        json!([]),
+        json!([[{}]]),
+        json!({}),
+        json!({"a": [1]}),
+    ] {
+        let body = json!({"room": of_room, "createdAt": START.to_string(), "participant": {"sid": "PA_1", "identity": junk,
+            "name": junk, "state": junk, "metadata": junk, "attributes": junk, "permission": junk, "version": junk,
+            "joinedAt": junk, "joinedAtMs": junk, "kind": junk, "tracks": tracks, "region": junk, "disconnectReason": junk}});
+        let (state, _) = last(&[said(1, "participant_joined", body)]);
+        assert_eq!(people(&state).len(), 1, "{junk}");
+        assert_eq!(rooms(&state)[0]["startedAt"], START * 1000 + 123, "{junk}");
+        for part in [
+            "room",
+            "participant",
+            "track",
+            "egressInfo",
+            "ingressInfo",
+            "roomwatch",
+            "createdAt",
+            "roomEndReason",
+        ] {
+            for kind in roomwatch::event::Kind::KNOWN {
+                let mut body = json!({"room": of_room, "participant": participant("PA_1", "alice", 1), "track": track("TR_1", "VIDEO", "CAMERA")});
+                body[part] = junk.clone();
+                last(&[said(1, kind, body)]);
+            }
+        }
+    }
+    // A key that comes twice, numbers as numbers, text that is not to be had: still a room.
+    for raw in [
+        format!(
+            r#"{{"event":"room_started","room":{{"sid":"x","sid":"{ROOM}","name":"standup","creationTime":{START}}},"createdAt":{START}}}"#
+        ),
+        format!(
+            r#"{{"event":"room_started","room":{{"sid":"{ROOM}","name":"standup"}},"participant":{{"name":"\ud800"}}}}"#
+        ),
+        format!(
+            r#"{{"event":"room_started","room":{{"sid":"{ROOM}","name":"standup","creationTime":1e999}}}}"#
+        ),
+    ] {
+        let mut event = started(0, ROOM, "standup").event(1);
+        event.body = raw.into();
+        let mut state = State::default();
+        state.apply(&event);
+        assert_eq!(rooms(&state).len(), 1);
+    }
+    // Names and events that are not known yet do nothing.
+    assert_eq!(rooms(&fold(&[said(1, "room_exploded", json!({"room": of_room}))])).len(), 0);
+    // A room without a name is a room.
+    let mut nameless = started(0, ROOM, "");
+    nameless.body["room"].as_object_mut().expect("a room").remove("name");
+    assert_eq!(rooms(&fold(&[nameless]))[0]["name"], "");
+}
+
+#[test]
+fn every_recorded_body_is_read_as_it_was_meant() {
+    let mut state = State::default();
+    let seen = |state: &mut State, seq: u64, name: &str| {
+        state.apply(&event(seq, "default", Source::Webhook, 1_795_467_040_900, &fixture(name)))
+    };
+    seen(&mut state, 1, "participant_joined");
+    seen(&mut state, 2, "track_published.microphone");
+    seen(&mut state, 3, "track_published");
+    assert!(seen(&mut state, 4, "participant_joined.hidden").restricted);
+    assert!(!seen(&mut state, 5, "participant_joined.agent").restricted);
+    assert!(seen(&mut state, 6, "participant_joined.egress").restricted);
+    seen(&mut state, 7, "participant_joined.sip");
+    let room = &rooms(&state)[0];
+    assert_eq!(
+        (&room["participantCount"], &room["agentCount"], &room["recording"]),
+        (&json!(2), &json!(1), &json!(true))
+    );
+    assert_eq!(room["trackCounts"], json!({"audio": 1, "video": 1, "screen": 0}));
+    let alice = people(&state).into_iter().find(|p| p["identity"] == "alice").expect("Alice is there");
+    let camera =
+        alice["tracks"].as_array().and_then(|tracks| tracks.iter().find(|t| t["type"] == "video")).cloned();
+    assert_eq!(
+        camera.map(|t| (t["source"].clone(), t["simulcast"].clone())),
+        Some((json!("camera"), json!(true)))
+    );
+    let mut seq = 10;
+    for file in
+        std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/webhooks")).expect("fixtures")
+    {
+        let name = file.expect("a file").file_name().into_string().expect("a name");
+        if let Some(name) = name.strip_suffix(".json") {
+            seq += 1;
+            seen(&mut state, seq, name);
+        }
+    }
+    assert_eq!(state.head(), Seq(seq));
+}

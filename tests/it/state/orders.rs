@@ -1,0 +1,249 @@
+//! Properties: whatever order LiveKit's webhooks come in, however often, wherever one began to listen.
+
+use proptest::{prelude::*, sample::Index};
+use roomwatch::state::State;
+use serde_json::json;
+
+use super::said::*;
+
+const PROJECTS: [&str; 2] = ["default", "other"];
+
+/// The webhooks of one meeting, in the order in which things happened; `cut` ends it early.
+fn meeting(room_sid: &'static str, guests: &[Guest], recorded: bool) -> Vec<Said> {
+    let mut all = vec![started(0, room_sid, "standup")];
+    for (n, guest) in guests.iter().enumerate() {
+        let (sid, identity) = (format!("PA_{room_sid}_{n}"), format!("guest{}", n / 2));
+        let at = 10 + n as u64;
+        let mut joined = joined(at, room_sid, &sid, &identity);
+        let mut left = left(100 + at, room_sid, &sid, &identity);
+        for said in [&mut joined, &mut left] {
+            said.body["participant"]["joinedAtMs"] = ((START + at) * 1000 + 77).to_string().into();
+            if guest.hidden {
+                said.body["participant"]["permission"] = json!({"hidden": true, "canPublish": true});
+            }
+            if guest.agent {
+                said.body["participant"]["kind"] = "AGENT".into();
+            }
+        }
+        if guest.joins {
+            all.push(joined);
+        }
+        for m in 0..guest.tracks {
+            let sid_of_track = format!("TR_{room_sid}_{n}_{m}");
+            let (kind, source) =
+                [("AUDIO", "MICROPHONE"), ("VIDEO", "CAMERA"), ("VIDEO", "SCREEN_SHARE")][m % 3];
+            let says = |at, event| {
+                of_track(at, event, room_sid, &sid, &identity, track(&sid_of_track, kind, source))
+            };
+            all.push(says(at + 1, "track_published"));
+            if m < guest.unpublished {
+                all.push(says(at + 50, "track_unpublished"));
+            }
+        }
+        if guest.leaves {
+            all.push(left);
+        }
+    }
+    if recorded {
+        let step = |at, event, status| of_egress(at, event, room_sid, &format!("EG_{room_sid}"), status);
+        all.push(step(20, "egress_started", ""));
+        all.push(step(22, "egress_updated", "EGRESS_ACTIVE"));
+        all.push(step(60, "egress_ended", "EGRESS_COMPLETE"));
+        all.push(of_ingress(21, "ingress_started", &format!("IN_{room_sid}"), 1));
+        all.push(of_ingress(70, "ingress_ended", &format!("IN_{room_sid}"), 2));
+        all.push(of_ingress(80, "ingress_started", &format!("IN_{room_sid}"), 3));
+    }
+    all.push(finished(200, room_sid, "standup"));
+    all
+}
+
+#[derive(Clone, Debug)]
+struct Guest {
+    joins: bool,
+    leaves: bool,
+    hidden: bool,
+    agent: bool,
+    tracks: usize,
+    unpublished: usize,
+}
+
+fn guests() -> impl Strategy<Value = Vec<Guest>> {
+    let guest = (
+        prop::bool::weighted(0.9),
+        any::<bool>(),
+        prop::bool::weighted(0.2),
+        prop::bool::weighted(0.2),
+        0..4usize,
+        0..4usize,
+    )
+        .prop_map(|(joins, leaves, hidden, agent, tracks, unpublished)| Guest {
+            joins,
+            leaves,
+            hidden,
+            agent,
+            tracks,
+            unpublished,
+        });
+    prop::collection::vec(guest, 1..5)
+}
+
+/// A meeting's webhooks in any order, some twice; the room's end is there or not, and so is a recording.
+fn shuffled() -> impl Strategy<Value = (Vec<Said>, Vec<Said>)> {
+    (guests(), any::<bool>(), any::<bool>()).prop_flat_map(|(guests, recorded, ends)| {
+        let mut all = meeting("RM_1", &guests, recorded);
+        if !ends {
+            all.pop();
+        }
+        let twice = prop::collection::vec(any::<Index>(), 0..6);
+        (Just(all.clone()), twice).prop_flat_map(|(all, twice)| {
+            let mut more = all.clone();
+            more.extend(twice.iter().map(|index| index.get(&all).clone()));
+            (Just(all), Just(more).prop_shuffle())
+        })
+    })
+}
+
+/// Anything at all about a handful of sids in two projects, from both sources.
+fn anything() -> impl Strategy<Value = Vec<Said>> {
+    let step =
+        (0..24u8, 0..3usize, 0..4usize, 0..3usize, any::<bool>(), any::<bool>(), 0..3600u64, any::<bool>());
+    prop::collection::vec(step, 1..60).prop_map(|steps| {
+        let mut clock = 0;
+        let steps = steps.into_iter().map(|(what, r, p, t, other, corrected, wait, flag)| {
+            clock += wait % 40;
+            // Now and then long enough for tombstones to expire.
+            if wait > 3_500 {
+                clock += 2_000;
+            }
+            let room_sid = ["RM_1", "RM_2", "RM_3"][r];
+            let (sid, identity) = (format!("PA_{r}_{p}"), ["alice", "bob", "alice", "roomwatch:x"][p]);
+            let mut new_track = track(&format!("TR_{r}_{p}_{t}"), ["AUDIO", "VIDEO", "VIDEO"][t], ["MICROPHONE", "CAMERA", "SCREEN_SHARE"][t]);
+            new_track["version"] = json!({"unixMicro": ((START + clock / 2) * 1_000_000).to_string()});
+            new_track["muted"] = flag.into();
+            let of_track = |event| of_track(clock, event, room_sid, &sid, identity, new_track.clone());
+            let mut said = match what {
+                0 | 1 => started(clock, room_sid, "standup"),
+                2 => finished(clock, room_sid, "standup"),
+                3..=7 => joined(clock, room_sid, &sid, identity),
+                8 => left(clock, room_sid, &sid, identity),
+                9 => { let mut left = left(clock, room_sid, &sid, identity); left.body["event"] = "participant_connection_aborted".into(); left }
+                10..=12 => of_track("track_published"),
+                13 => of_track("track_unpublished"),
+                14 => of_track("track_muted"),
+                15 => of_track("track_unmuted"),
+                16 => of_egress(clock, "egress_started", room_sid, &format!("EG_{p}"), ""),
+                17 => of_egress(clock / 2, "egress_updated", room_sid, &format!("EG_{p}"), "EGRESS_ACTIVE"),
+                18 => of_egress(clock, "egress_ended", room_sid, &format!("EG_{p}"), "EGRESS_FAILED"),
+                19 => of_ingress(clock, "ingress_started", &format!("IN_{p}"), clock / 2),
+                20 => of_ingress(clock, "ingress_ended", &format!("IN_{p}"), clock / 2),
+                21 => said(clock, "room_updated", json!({"room": room(room_sid, "standup"), "roomwatch": {"stale": flag}})),
+                22 => said(clock, "agent_job_started", json!({"job": {"room": {"sid": room_sid, "name": "standup"}}})),
+                _ => said(clock, "participant_updated", json!({"room": room(room_sid, "standup"), "participant": participant(&sid, identity, clock)})),
+            };
+            if what == 21 && flag {
+                said.body["room"]["metadata"] = format!("m{clock}").into();
+            }
+            if said.body["participant"]["version"].is_number() {
+                said.body["participant"]["version"] = (clock / 100).into();
+                match p {
+                    0 => {}
+                    1 => said.body["participant"]["kind"] = ["AGENT", "EGRESS", "SIP"][t].into(),
+                    2 => said.body["participant"]["attributes"] = json!({"k": clock.to_string()}),
+                    _ => said.body["participant"]["permission"] = json!({"hidden": flag}),
+                }
+                if t == 2 {
+                    said.body["participant"]["tracks"] = json!([new_track]);
+                }
+            }
+            if other {
+                said.project = "other";
+            }
+            if corrected { said.corrected() } else { said }
+        });
+        steps.collect()
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// All orders and duplicates of one meeting's webhooks give the same state.
+    #[test]
+    fn every_order_comes_to_the_same((meant, came) in shuffled()) {
+        prop_assert_eq!(listing(&fold(&came), &PROJECTS), listing(&fold(&meant), &PROJECTS));
+    }
+
+    /// replay(all) = prefix, written and read back, then suffix.
+    #[test]
+    fn a_checkpoint_is_as_good_as_the_log(all in anything(), cut in any::<Index>()) {
+        let cut = cut.index(all.len() + 1);
+        let whole = fold(&all);
+        let mut half = State::restore(&fold(&all[..cut]).checkpoint()).expect("it reads");
+        prop_assert_eq!(half.head().0, cut as u64);
+        for (n, said) in all.iter().enumerate().skip(cut) {
+            half.apply(&said.event(n as u64 + 1));
+        }
+        prop_assert_eq!(listing(&half, &PROJECTS), listing(&whole, &PROJECTS));
+        // Not only what readers see: everything that decides about what comes next.
+        let value = |state: &State| serde_json::from_slice::<serde_json::Value>(&state.checkpoint()).expect("JSON");
+        prop_assert_eq!(value(&half), value(&whole));
+        prop_assert_eq!(half.newest("default", "standup").map(|e| e.room.sid.clone()), whole.newest("default", "standup").map(|e| e.room.sid.clone()));
+    }
+
+    /// The same event twice changes nothing the second time.
+    #[test]
+    fn a_duplicate_changes_nothing(all in anything()) {
+        let mut state = State::default();
+        for (n, said) in all.iter().enumerate() {
+            state.apply(&said.event(2 * n as u64 + 1));
+            let before = listing(&state, &PROJECTS);
+            // Stored before, folded again.
+            prop_assert!(state.apply(&said.event(2 * n as u64 + 1)).changes.is_empty());
+            // Stored a second time, under another id.
+            let again = state.apply(&said.event(2 * n as u64 + 2));
+            prop_assert_eq!(changes(&again), json!([]));
+            prop_assert_eq!(listing(&state, &PROJECTS), before);
+        }
+    }
+
+    /// What happens in one room is nothing to another.
+    #[test]
+    fn rooms_commute(a in guests(), b in guests(), ends in any::<bool>(), picks in prop::collection::vec(any::<bool>(), 64)) {
+        let (a, b) = (meeting("RM_1", &a, true), meeting("RM_2", &b, ends));
+        let one_after_the_other = fold(&[&a[..], &b[..]].concat());
+        let (mut left, mut right, mut mixed) = (a.iter(), b.iter(), Vec::new());
+        for first in picks.iter().cycle() {
+            let next = if *first { left.next().or_else(|| right.next()) } else { right.next().or_else(|| left.next()) };
+            let Some(next) = next else { break };
+            mixed.push(next.clone());
+        }
+        prop_assert_eq!(listing(&fold(&mixed), &PROJECTS), listing(&one_after_the_other, &PROJECTS));
+    }
+
+    /// Who lists and then watches knows what a list would say, after every single event.
+    #[test]
+    fn changes_are_all_a_reader_needs(all in anything()) {
+        let mut state = State::default();
+        let mut reader = Reader::default();
+        for (n, said) in all.iter().enumerate() {
+            let applied = state.apply(&said.event(n as u64 + 1));
+            reader.take(&changes(&applied));
+            prop_assert_eq!(&reader.holds, &listing(&state, &PROJECTS), "after {}: {:?}", n + 1, said);
+        }
+    }
+
+    /// The sums are sums of what is listed.
+    #[test]
+    fn counts_are_counts_of_sids(all in anything()) {
+        for entry in fold(&all).rooms(|_, _| true) {
+            let shown = |test: &dyn Fn(&roomwatch::state::Participant) -> bool| entry.participants().filter(|p| test(p)).count() as u32;
+            let tracks = |kind: &str, screen: bool| entry.participants().filter(|p| !p.restricted()).flat_map(|p| &p.tracks)
+                .filter(|t| t.kind == kind && (kind == "audio" || (t.source == "screen_share") == screen)).count() as u32;
+            let counts = entry.room.counts;
+            prop_assert_eq!(counts.participants, shown(&|p| p.counted()));
+            prop_assert_eq!(counts.agents, shown(&|p| p.agent() && !p.restricted()));
+            prop_assert_eq!(counts.publishers, shown(&|p| p.counted() && !p.tracks.is_empty()));
+            prop_assert_eq!((counts.audio, counts.video, counts.screen), (tracks("audio", false), tracks("video", false), tracks("video", true)));
+        }
+    }
+}
