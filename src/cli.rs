@@ -30,7 +30,7 @@ pub struct Cli {
 #[derive(Subcommand)]
 pub enum Command {
     /// Take LiveKit's webhooks, keep them, serve state, streams and dashboard
-    Serve(serve::Arguments),
+    Serve(Box<serve::Arguments>),
     /// A server of its own with simulated meetings, to look around
     Demo(demo::Arguments),
     /// Print the stream of any Roomwatch: coloured for people, JSON lines for pipes

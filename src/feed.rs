@@ -308,13 +308,13 @@ impl Feed {
         after: Seq,
         events_max: usize,
         bytes_max: usize,
-    ) -> Result<(Vec<Arc<Frame>>, Seq), ReplayError> {
+    ) -> Result<Replayed, ReplayError> {
         // Not past the head: what is durable but not folded has no changes yet.
         let head = self.head().seq;
         let wanted = usize::try_from(head.0.saturating_sub(after.0)).unwrap_or(usize::MAX);
         let limit = wanted.min(events_max);
         if limit == 0 {
-            return Ok((Vec::new(), after));
+            return Ok(Replayed { frames: Vec::new(), scanned: after });
         }
         let events = self.log.read(after, limit).await?;
         let Some(last) = events.last().map(|event| event.seq) else {
@@ -325,7 +325,7 @@ impl Feed {
         }
         let matching: Vec<_> = events.iter().filter(|event| filter.admits_event(event)).collect();
         let (Some(low), Some(high)) = (matching.first(), matching.last()) else {
-            return Ok((Vec::new(), last));
+            return Ok(Replayed { frames: Vec::new(), scanned: last });
         };
         let changes = self
             .history
@@ -351,11 +351,18 @@ impl Feed {
             let seq = frame.seq;
             frames.push(Arc::new(frame));
             if bytes >= bytes_max {
-                return Ok((frames, seq));
+                return Ok(Replayed { frames, scanned: seq });
             }
         }
-        Ok((frames, last))
+        Ok(Replayed { frames, scanned: last })
     }
+}
+
+/// What one step of reading the log gave.
+pub struct Replayed {
+    pub frames: Vec<Arc<Frame>>,
+    /// Everything up to here was looked at.
+    pub scanned: Seq,
 }
 
 /// Why a replay could not go on.
@@ -451,9 +458,7 @@ impl Subscription {
     }
 
     /// One step of catching up from the log; owned, so that a body can keep it between polls.
-    pub fn replay(
-        &self,
-    ) -> impl Future<Output = Result<(Vec<Arc<Frame>>, Seq), ReplayError>> + Send + 'static {
+    pub fn replay(&self) -> impl Future<Output = Result<Replayed, ReplayError>> + Send + 'static {
         let (feed, group, after) = (self.feed.clone(), self.group.clone(), self.position);
         async move { feed.replay(&group.filter, after, REPLAY_EVENTS, BATCH_BYTES).await }
     }

@@ -87,7 +87,7 @@ pub async fn run(config: Config, listener: TcpListener) -> anyhow::Result<()> {
         },
     )?);
     let state = Arc::new(RwLock::new(State::default()));
-    let history = Arc::new(History::default());
+    let history = Arc::new(History);
     let feed = Feed::new(log.clone(), history.clone(), state.read().head());
     let app =
         App::new(config, log.clone(), state.clone(), history, feed.clone(), Arc::new(Metrics::default()));

@@ -22,7 +22,7 @@ use tokio::time::{Instant, Sleep};
 use crate::{
     event::{Cursor, Seq},
     feed::{
-        BATCH_BYTES, Feed, Filter, Frame, From, ReplayError, Reset, Subscription,
+        BATCH_BYTES, Feed, Filter, Frame, From, ReplayError, Replayed, Reset, Subscription,
         filter::{FILTER_VALUE_BYTES_MAX, FILTER_VALUES_MAX},
     },
     server::{App, OpenStream, auth::Caller, error::Error},
@@ -213,7 +213,7 @@ struct Stream {
     with_changes: bool,
     /// Written next.
     pending: Option<Bytes>,
-    replaying: Option<BoxFuture<'static, Result<(Vec<Arc<Frame>>, Seq), ReplayError>>>,
+    replaying: Option<BoxFuture<'static, Result<Replayed, ReplayError>>>,
     /// When to look at the time: a heartbeat, the end of a right, the end of the server.
     timer: Pin<Box<Sleep>>,
     ping_at: Instant,
@@ -346,7 +346,7 @@ impl http_body::Body for Stream {
                 let result = ready!(replay.as_mut().poll(cx));
                 this.replaying = None;
                 match result {
-                    Ok((frames, scanned)) => {
+                    Ok(Replayed { frames, scanned }) => {
                         this.subscription.advance(scanned);
                         this.write(&frames);
                     }
@@ -511,7 +511,8 @@ async fn forward(
     let mut at = after;
     let mut bytes = 0;
     while at < head && frames.len() < limit && bytes < PAGE_BYTES_MAX && at.0 - after.0 < PAGE_SCAN_MAX {
-        let (mut found, scanned) = feed.replay(filter, at, PAGE_STEP, PAGE_BYTES_MAX - bytes).await?;
+        let Replayed { frames: mut found, scanned } =
+            feed.replay(filter, at, PAGE_STEP, PAGE_BYTES_MAX - bytes).await?;
         at = scanned;
         if frames.len() + found.len() > limit {
             found.truncate(limit - frames.len());
@@ -540,7 +541,8 @@ async fn backward(
         let mut at = Seq(low.0 - 1);
         while at.next() < from {
             let left = usize::try_from(from.0 - 1 - at.0).unwrap_or(PAGE_STEP);
-            let (mut found, scanned) = feed.replay(filter, at, left, PAGE_BYTES_MAX).await?;
+            let Replayed { frames: mut found, scanned } =
+                feed.replay(filter, at, left, PAGE_BYTES_MAX).await?;
             if scanned == at {
                 break;
             }

@@ -36,6 +36,12 @@ pub struct Start {
     listen: SocketAddr,
 }
 
+impl Default for Start {
+    fn default() -> Start {
+        Start::new()
+    }
+}
+
 impl Start {
     /// With one project whose key is [`KEY`], and nobody who may sign in.
     pub fn new() -> Start {

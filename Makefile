@@ -1,0 +1,55 @@
+# Everything there is to do, one word each. A fresh machine needs Rust (rustup), Node 20 and a C
+# compiler; `make e2e` also needs Go (for livekit-server) and Chromium.
+
+WEB_SOURCES := $(shell find web packages -path '*/node_modules' -prune -o -path '*/dist' -prune -o -type f -print 2>/dev/null)
+
+.PHONY: run test e2e bench check fmt web release clean
+
+## A server with made-up meetings at http://localhost:3001
+run: web/dist/index.html
+	cargo run -- demo
+
+## All tests but those that need a LiveKit server
+test: node_modules/.package-lock.json
+	cargo test
+	npm test
+
+## The built program against a real livekit-server and real participants
+e2e: web/dist/index.html
+	cargo build
+	e2e/install-livekit
+	npm run e2e
+
+## Ratios against a floor that is measured in the same run
+bench:
+	cargo bench
+
+## What a change has to pass before anyone reads it
+check: node_modules/.package-lock.json
+	cargo fmt --check
+	cargo clippy --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --quiet
+	cargo deny --version >/dev/null 2>&1 || cargo install --locked cargo-deny
+	cargo deny check bans licenses sources
+	npm run check
+
+fmt: node_modules/.package-lock.json
+	cargo fmt
+	npm run format
+
+## The dashboard, which the next build of the server embeds
+web: web/dist/index.html
+
+web/dist/index.html: node_modules/.package-lock.json $(WEB_SOURCES)
+	npm run build --workspace web
+
+node_modules/.package-lock.json: package-lock.json package.json
+	npm ci --no-audit --no-fund
+	@touch $@
+
+release: web/dist/index.html
+	cargo build --release
+
+clean:
+	cargo clean
+	rm -rf node_modules web/dist packages/*/dist web/node_modules packages/*/node_modules e2e/node_modules
