@@ -114,7 +114,11 @@ const settings = createRoute({
 const signIn = createRoute({
   getParentRoute: () => root,
   path: '/sign-in',
-  validateSearch: search((raw) => ({ to: text(raw.to) })),
+  validateSearch: search((raw) => ({
+    to: text(raw.to),
+    /** A session was there and has ended: the page says so. */
+    ended: flag(raw.ended),
+  })),
   component: lazyRouteComponent(() => import('@/pages/sign-in'), 'SignIn'),
 });
 

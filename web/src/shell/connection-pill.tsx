@@ -1,5 +1,5 @@
 import { type ConnectionStatus, useRoomwatch } from '@roomwatch/react';
-import { Link } from '@tanstack/react-router';
+import { Link, useLocation } from '@tanstack/react-router';
 import { ChevronsRight, CircleDashed, Lock, OctagonX, RotateCw, TriangleAlert } from 'lucide-react';
 import { Popover } from 'radix-ui';
 import { type ReactNode, useEffect, useState, useSyncExternalStore } from 'react';
@@ -85,6 +85,7 @@ const looks: Record<ConnectionStatus, { icon: ReactNode; className: string; word
 /** How true the page is right now: a shape, words and a colour that say the same, and what to do about it. */
 export function ConnectionPill() {
   const { connection } = useRoomwatch();
+  const location = useLocation();
   const { status, behind, staleSince, streams } = useConnectionSummary();
   const look = looks[status];
   const word =
@@ -133,7 +134,11 @@ export function ConnectionPill() {
               </dd>
             </dl>
             {status === 'signed_out' ? (
-              <Link to="/sign-in" className="mt-3 block text-accent underline">
+              <Link
+                to="/sign-in"
+                search={{ to: location.href, ended: true }}
+                className="mt-3 block text-accent underline"
+              >
                 Sign in
               </Link>
             ) : status === 'live' || status === 'catching_up' || status === 'connecting' ? null : (
@@ -176,6 +181,7 @@ function Announcer({ word }: { word: string }) {
 /** A line below the top bar while the page may be wrong: the pill alone is easily overlooked. */
 export function StaleBanner() {
   const { connection } = useRoomwatch();
+  const location = useLocation();
   const { status, staleSince } = useConnectionSummary();
   if (status !== 'stale' && status !== 'signed_out' && status !== 'too_many') return null;
   return (
@@ -189,7 +195,7 @@ export function StaleBanner() {
         {staleSince ? `This is how things stood at ${shortTime(staleSince)}.` : 'What you see may be out of date.'}
       </span>
       {status === 'signed_out' ? (
-        <Link to="/sign-in" className="font-medium underline">
+        <Link to="/sign-in" search={{ to: location.href, ended: true }} className="font-medium underline">
           Sign in
         </Link>
       ) : (
