@@ -6,7 +6,6 @@ import { describeEvent, type EventTopic, type EventWords } from '@/lib/event-wor
 import { useFeed } from '@/lib/feed';
 import { plural } from '@/lib/format';
 import { useHold } from '@/lib/hold';
-import { Badge } from '@/ui/badge';
 import { cx } from '@/ui/cx';
 import { Empty, ErrorState, Skeleton } from '@/ui/states';
 import { Clock } from '@/ui/time';
@@ -65,12 +64,13 @@ export const EventRow = memo(function EventRow({ message, inRoom }: { message: M
           </>
         ) : null}
         {words.detail ? <span className="text-ink-3"> · {words.detail}</span> : null}
+        {message.source === 'reconcile' ? (
+          <span className="text-ink-3" title="No webhook came for this: Roomwatch found it by asking LiveKit">
+            {' '}
+            · reconciled
+          </span>
+        ) : null}
       </p>
-      {message.source === 'reconcile' ? (
-        <Badge title="No webhook came for this: Roomwatch found it by asking LiveKit" className="self-center">
-          reconciled
-        </Badge>
-      ) : null}
     </li>
   );
 });
