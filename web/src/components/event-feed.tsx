@@ -10,7 +10,8 @@ import { cx } from '@/ui/cx';
 import { Empty, ErrorState, Skeleton } from '@/ui/states';
 import { Clock } from '@/ui/time';
 
-const icons: Record<EventTopic, LucideIcon> = {
+/** The shape of each topic, wherever events are listed. */
+export const TOPIC_ICONS: Record<EventTopic, LucideIcon> = {
   room: MonitorPlay,
   person: UserRound,
   track: Volume2,
@@ -29,7 +30,7 @@ const colours: Record<EventWords['turn'], string> = {
 
 /** The icon of an event: its shape says what it is about, its colour whether it came, went or failed. */
 export function EventIcon({ words, size = 14 }: { words: EventWords; size?: number }) {
-  const Icon = icons[words.topic];
+  const Icon = TOPIC_ICONS[words.topic];
   return <Icon size={size} className={colours[words.turn]} aria-hidden />;
 }
 
