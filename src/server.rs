@@ -36,6 +36,7 @@ pub mod auth;
 pub mod dashboard;
 pub mod error;
 pub mod events;
+pub mod socketio;
 
 use auth::Caller;
 use error::Error;
@@ -187,6 +188,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
         .fallback(dashboard::dashboard)
+        .layer(socketio::layer(app.clone()))
         .with_state(app)
 }
 
