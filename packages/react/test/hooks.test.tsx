@@ -308,6 +308,47 @@ describe('queries that stay true', () => {
     });
   });
 
+  it('lists only rooms that its stream tells of, and polls for others', async () => {
+    clock();
+    const { server } = await meeting();
+    server.publish('room_started', room('retro'), set(room('retro')));
+    const { result } = render(
+      server,
+      () => ({ rooms: useRooms(), retro: useRoom('retro'), standup: useRoom('standup'), connection: useConnection() }),
+      { rooms: ['standup'] },
+    );
+    await until(() => expect(result.current.rooms.data?.map(({ name }) => name)).toEqual(['standup']));
+    await until(() => expect(result.current.retro.data?.name).toBe('retro'));
+    await until(() => expect(result.current.connection.status).toBe('live'));
+    await until(() => expect(result.current.standup.data?.name).toBe('standup'));
+    const asked = server.count('GET /api/rooms/standup');
+    server.rooms.delete('RM_retro');
+    await act(async () => {
+      for (let n = 0; n < 3; n++) {
+        await vi.advanceTimersByTimeAsync(21_000);
+        server.ping();
+      }
+      await until(() => expect(result.current.retro.data).toBeNull());
+    });
+    expect(server.count('GET /api/rooms/standup')).toBe(asked);
+  });
+
+  it('reads a watched room often enough for Roomwatch to keep asking LiveKit about it', async () => {
+    clock();
+    const { server } = await meeting();
+    const { result } = render(server, () => ({
+      room: useRoom('standup', { watch: true }),
+      connection: useConnection(),
+    }));
+    await until(() => expect(result.current.room.data?.name).toBe('standup'));
+    await until(() => expect(result.current.connection.status).toBe('live'));
+    const asked = server.count('GET /api/rooms/standup');
+    for (let n = 1; n <= 3; n++) {
+      await vi.advanceTimersByTimeAsync(9_000);
+      await until(() => expect(server.count('GET /api/rooms/standup')).toBeGreaterThanOrEqual(asked + n));
+    }
+  });
+
   it('puts a prefix before its keys and leaves an app its own', async () => {
     const { server, standup } = await meeting();
     const queryClient = new QueryClient();
