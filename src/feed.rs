@@ -213,6 +213,15 @@ impl Feed {
         }
     }
 
+    /// The rooms of `project` that somebody reads by name: they are being watched.
+    pub fn watched(&self, project: &str) -> Vec<Arc<str>> {
+        let inner = self.inner.read();
+        let named = inner.by_room.iter().filter(|(room, groups)| {
+            groups.iter().any(|group| group.filter.admits_room(project, Some(room)))
+        });
+        named.map(|(room, _)| room.clone()).collect()
+    }
+
     /// Wakes every reader, whatever it waits for, so that it looks at the time and at its rights.
     pub fn wake_all(&self) {
         let groups: Vec<_> = self.inner.read().groups.values().cloned().collect();
@@ -461,30 +470,6 @@ impl Subscription {
     pub fn replay(&self) -> impl Future<Output = Result<Replayed, ReplayError>> + Send + 'static {
         let (feed, group, after) = (self.feed.clone(), self.group.clone(), self.position);
         async move { feed.replay(&group.filter, after, REPLAY_EVENTS, BATCH_BYTES).await }
-    }
-
-    /// The next frames, waited for. Empty when it was woken for something else than an event.
-    ///
-    /// May be dropped at any time: what was not returned is returned by the next call.
-    pub async fn next(&mut self) -> Result<Vec<Arc<Frame>>, ReplayError> {
-        loop {
-            match self.ready(BATCH_BYTES) {
-                Ready::Frames(frames) if frames.is_empty() => {}
-                Ready::Frames(frames) => return Ok(frames),
-                Ready::Behind => {
-                    let Replayed { frames, scanned } = self.replay().await?;
-                    self.advance(scanned);
-                    if !frames.is_empty() {
-                        return Ok(frames);
-                    }
-                }
-                Ready::CaughtUp => {
-                    std::future::poll_fn(|cx| self.poll_wake(cx)).await;
-                    self.listen();
-                    return Ok(Vec::new());
-                }
-            }
-        }
     }
 
     /// Starts to listen. To be called before the last [`Subscription::ready`] of a round, so that

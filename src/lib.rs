@@ -23,6 +23,9 @@ pub mod feed;
 
 pub mod follow;
 
+pub mod livekit;
+pub mod reconcile;
+
 pub mod server;
 
 pub mod cli;

@@ -31,6 +31,15 @@ pub struct Metrics {
     pub streams_open: Family<Transport, Gauge>,
     /// Streams by how they began: started, resumed, reset, or why not: limited, drained.
     pub streams: Family<Outcome, Counter>,
+    /// Calls of LiveKit's API by reconciliation, by outcome: ok, unreachable, timeout, unauthorized,
+    /// refused, garbage.
+    pub reconcile_calls: Family<Outcome, Counter>,
+    /// Full comparisons with LiveKit by how they ended: agreed, corrected, failed.
+    pub reconcile_runs: Family<Outcome, Counter>,
+    /// Events that reconciliation appended because no webhook had told of them.
+    pub reconcile_corrections: Counter,
+    /// Room commands by outcome: done, refused, failed.
+    pub commands: Family<Outcome, Counter>,
     /// The newest durable event.
     pub log_last_seq: Gauge,
     /// The oldest event that is kept.
@@ -56,6 +65,26 @@ impl Default for Metrics {
         registry.register("streams_open", "Streams that are open now", streams_open.clone());
         let streams = Family::default();
         registry.register("streams", "Streams by how they began, or why not", streams.clone());
+        let reconcile_calls = Family::default();
+        registry.register(
+            "reconcile_calls",
+            "Calls of LiveKit's API by reconciliation, by outcome",
+            reconcile_calls.clone(),
+        );
+        let reconcile_runs = Family::default();
+        registry.register(
+            "reconcile_runs",
+            "Full comparisons with LiveKit by how they ended",
+            reconcile_runs.clone(),
+        );
+        let reconcile_corrections = Counter::default();
+        registry.register(
+            "reconcile_corrections",
+            "Events that no webhook had told of and reconciliation appended",
+            reconcile_corrections.clone(),
+        );
+        let commands = Family::default();
+        registry.register("commands", "Room commands by outcome", commands.clone());
         let log_last_seq = Gauge::default();
         registry.register("log_last_seq", "The newest durable event", log_last_seq.clone());
         let log_first_seq = Gauge::default();
@@ -68,6 +97,10 @@ impl Default for Metrics {
             webhook_seconds,
             streams_open,
             streams,
+            reconcile_calls,
+            reconcile_runs,
+            reconcile_corrections,
+            commands,
             log_last_seq,
             log_first_seq,
             state_head_seq,
@@ -85,6 +118,18 @@ impl Metrics {
 
     pub fn webhook(&self, outcome: &'static str) {
         self.webhooks.get_or_create(&Outcome { outcome }).inc();
+    }
+
+    pub fn reconcile_call(&self, outcome: &'static str) {
+        self.reconcile_calls.get_or_create(&Outcome { outcome }).inc();
+    }
+
+    pub fn reconcile_run(&self, outcome: &'static str) {
+        self.reconcile_runs.get_or_create(&Outcome { outcome }).inc();
+    }
+
+    pub fn command(&self, outcome: &'static str) {
+        self.commands.get_or_create(&Outcome { outcome }).inc();
     }
 
     pub fn stream(&self, outcome: &'static str) {

@@ -28,6 +28,7 @@ use crate::{
     history::History,
     log::EventLog,
     metrics::{Metrics, Transport},
+    reconcile::Reconcile,
     state::State,
     webhook::{self, Receipts, Webhooks, now_ms},
 };
@@ -36,7 +37,7 @@ pub mod auth;
 pub mod dashboard;
 pub mod error;
 pub mod events;
-pub mod socketio;
+pub mod projects;
 
 use auth::Caller;
 use error::Error;
@@ -55,6 +56,7 @@ pub struct App {
     pub feed: Arc<Feed>,
     pub metrics: Arc<Metrics>,
     pub receipts: Arc<Receipts>,
+    pub reconcile: Reconcile,
     /// True once the state has folded what was in the log at the start.
     pub folded: watch::Sender<bool>,
     /// When the end began.
@@ -70,6 +72,15 @@ impl App {
         feed: Arc<Feed>,
         metrics: Arc<Metrics>,
     ) -> Arc<App> {
+        let receipts: Arc<Receipts> = Arc::default();
+        let reconcile = Reconcile::new(
+            &config,
+            log.clone(),
+            state.clone(),
+            feed.clone(),
+            metrics.clone(),
+            receipts.clone(),
+        );
         Arc::new(App {
             config,
             log,
@@ -77,7 +88,8 @@ impl App {
             history,
             feed,
             metrics,
-            receipts: Arc::default(),
+            receipts,
+            reconcile,
             folded: watch::Sender::new(false),
             draining: OnceLock::new(),
         })
@@ -188,7 +200,6 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
         .fallback(dashboard::dashboard)
-        .layer(socketio::layer(app.clone()))
         .with_state(app)
 }
 
@@ -212,7 +223,8 @@ fn routes(app: &Arc<App>) -> OpenApiRouter<Arc<App>> {
     let folded = axum::middleware::from_fn_with_state(app.clone(), when_folded);
     // Webhooks are taken from the first moment; who reads waits until there is something true to read.
     let reading = OpenApiRouter::new().routes(routes!(events::events)).layer(folded);
-    OpenApiRouter::with_openapi(Api::openapi()).merge(webhooks).merge(reading)
+    let asked = OpenApiRouter::new().routes(routes!(projects::projects));
+    OpenApiRouter::with_openapi(Api::openapi()).merge(webhooks).merge(reading).merge(asked)
 }
 
 /// Lets requests wait for the fold at the start: a cursor that is honoured a moment later must not
@@ -245,6 +257,8 @@ async fn metrics(Shared(app): Shared<Arc<App>>) -> impl IntoResponse {
 /// Webhooks are answered until the very last: LiveKit counts on it.
 pub async fn run(listener: TcpListener, app: Arc<App>, shutdown: impl Future<Output = ()>) {
     let router = router(app.clone());
+    // Until this function ends.
+    let _reconciling = app.reconcile.start();
     let connections = TaskTracker::new();
     let closing = tokio_util::sync::CancellationToken::new();
     let limits = app.config.limits;

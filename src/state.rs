@@ -43,6 +43,7 @@ mod egress;
 pub mod entity;
 mod fold;
 mod grave;
+mod part;
 
 pub use change::{Applied, Change, Entity, Fact, Inferred, Op};
 pub use checkpoint::{CHECKPOINT_VERSION, CheckpointError};

@@ -64,6 +64,11 @@ pub struct Grant {
     pub room_admin: bool,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub room_join: bool,
+    /// To list egress and ingress: only for Roomwatch's own calls.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub room_record: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub ingress_admin: bool,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub room: String,
     #[serde(skip_serializing_if = "std::ops::Not::not")]

@@ -61,6 +61,8 @@ pub struct Receipts(Mutex<HashMap<Option<Arc<str>>, Receipt>>);
 pub struct Receipt {
     pub last_at: Option<u64>,
     pub last_event: Option<Box<str>>,
+    /// When one could not be made durable: LiveKit may have given up on it.
+    pub lost_at: Option<u64>,
     pub rejected: Option<Rejected>,
 }
 
@@ -87,6 +89,10 @@ impl Receipts {
         let receipt = receipts.entry(Some(project.clone())).or_default();
         receipt.last_at = Some(at);
         receipt.last_event = Some(event.into());
+    }
+
+    fn lost(&self, project: &Arc<str>, at: u64) {
+        self.0.lock().entry(Some(project.clone())).or_default().lost_at = Some(at);
     }
 
     fn rejected(&self, project: Option<Arc<str>>, rejected: Rejected) {
@@ -179,7 +185,10 @@ impl Webhooks {
             body: body.json,
         };
         // The log says once when an outage begins; a line for each webhook would drown it.
-        let appended = self.log.append(vec![event]).await.map_err(|_| Refusal::Unavailable)?;
+        let appended = self.log.append(vec![event]).await.map_err(|_| {
+            self.receipts.lost(&project, now);
+            Refusal::Unavailable
+        })?;
         let appended = appended.first().ok_or(Refusal::Unavailable)?;
         self.receipts.accepted(&project, now, &body.event);
         let cursor = Cursor { epoch: self.log.bounds().epoch, seq: appended.seq };

@@ -3,7 +3,6 @@
 import {
   AudioFrame,
   AudioSource,
-  ConnectionState,
   dispose,
   LocalAudioTrack,
   LocalVideoTrack,
@@ -24,7 +23,7 @@ const SOURCES = {
 const [WIDTH, HEIGHT, FRAME_MS] = [160, 96, 200];
 const [RATE, AUDIO_MS] = [48_000, 100];
 
-/** @type {Map<string, {room: Room, tracks: Map<string, () => Promise<void>>, data: string[]}>} */
+/** @type {Map<string, {room: Room, tracks: Map<string, () => Promise<void>>, gone?: string}>} */
 const people = new Map();
 
 function person(id) {
@@ -36,9 +35,11 @@ function person(id) {
 const commands = {
   async join({ id, url, token }) {
     const room = new Room();
-    const entry = { room, tracks: new Map(), data: [] };
+    const entry = { room, tracks: new Map() };
     people.set(id, entry);
-    room.on('dataReceived', (payload) => entry.data.push(new TextDecoder().decode(payload)));
+    room.on('disconnected', (reason) => {
+      entry.gone = String(reason);
+    });
     await room.connect(url, token, { autoSubscribe: false, dynacast: false });
     return { sid: room.localParticipant.sid };
   },
@@ -69,15 +70,6 @@ const commands = {
 
   async connected({ id }) {
     return person(id).room.isConnected;
-  },
-
-  async settled({ id }) {
-    const { room } = person(id);
-    return [ConnectionState.CONN_CONNECTED, ConnectionState.CONN_DISCONNECTED].includes(room.connectionState);
-  },
-
-  async data({ id }) {
-    return person(id).data;
   },
 
   async leave({ id }) {

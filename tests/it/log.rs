@@ -10,8 +10,6 @@ use roomwatch::{
     },
 };
 
-mod disk;
-mod power;
 mod sqlite;
 mod story;
 

@@ -4,6 +4,9 @@ pub mod harness;
 
 mod crash;
 mod log;
+mod reconcile;
+mod reconcile_diff;
 mod state;
 mod stream;
+mod twirp;
 mod webhook;

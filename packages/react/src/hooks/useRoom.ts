@@ -3,7 +3,7 @@ import type { RoomData } from '../core/apply';
 import { RoomwatchError } from '../core/error';
 import type { Room } from '../core/wire';
 import { useRoomwatch } from '../RoomwatchProvider';
-import { type RoomOptions, refreshOf } from './options';
+import type { ScopeOptions } from './options';
 import { useFollowed } from './useFollowed';
 
 const room = (data: RoomData) => data.room;
@@ -17,10 +17,9 @@ const room = (data: RoomData) => data.room;
  */
 export function useRoom(
   name: string,
-  { project, enabled, watch }: RoomOptions = {},
+  { project, enabled }: ScopeOptions = {},
 ): UseQueryResult<Room | null, RoomwatchError> {
-  const roomwatch = useRoomwatch();
-  const { client, cache, keyPrefix, scope } = roomwatch;
+  const { client, cache, keyPrefix, scope } = useRoomwatch();
   const key = project ? ['rooms', name, project] : ['rooms', name];
   return useFollowed<RoomData, Room | null>({
     key,
@@ -32,7 +31,6 @@ export function useRoom(
       }),
     select: room,
     enabled,
-    refreshInterval: refreshOf(name, watch, roomwatch),
   });
 }
 

@@ -3,7 +3,7 @@ import type { ParticipantsData } from '../core/apply';
 import type { RoomwatchError } from '../core/error';
 import type { Participant } from '../core/wire';
 import { useRoomwatch } from '../RoomwatchProvider';
-import { type RoomOptions, refreshOf } from './options';
+import type { ScopeOptions } from './options';
 import { useFollowed } from './useFollowed';
 import { notLive } from './useRoom';
 
@@ -18,10 +18,9 @@ const participants = (data: ParticipantsData) => data.participants;
  */
 export function useRoomParticipants(
   name: string,
-  { project, enabled, watch }: RoomOptions = {},
+  { project, enabled }: ScopeOptions = {},
 ): UseQueryResult<Participant[], RoomwatchError> {
-  const roomwatch = useRoomwatch();
-  const { client, cache, keyPrefix, scope } = roomwatch;
+  const { client, cache, keyPrefix, scope } = useRoomwatch();
   const key = project ? ['participants', name, project] : ['participants', name];
   return useFollowed<ParticipantsData, Participant[]>({
     key,
@@ -34,6 +33,5 @@ export function useRoomParticipants(
       }),
     select: participants,
     enabled,
-    refreshInterval: refreshOf(name, watch, roomwatch),
   });
 }

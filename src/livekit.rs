@@ -1,0 +1,426 @@
+//! LiveKit's API: Twirp calls to RoomService, Egress and Ingress, and what can go wrong with them.
+//!
+//! Our own few calls and not `livekit-api`, because of needs that its 0.10.0 fails: it drops the path of
+//! the server's URL, it panics when a track that is not there is muted (`{"track":null}`), it turns every
+//! error page that is not JSON, which is how LiveKit refuses a wrong key, into a decoding error without
+//! its status, and it cannot write down an enum value that it does not know. Twirp's JSON needs no
+//! generated types: what LiveKit adds is passed on under the name LiveKit gives it.
+
+use std::{sync::Arc, time::Duration};
+
+use serde_json::{Map, Value, json};
+
+use crate::{
+    config::Project,
+    token::{Claims, Grant, Secret, sign},
+    webhook::now_ms,
+};
+
+pub mod shape;
+
+/// How long a TCP and TLS handshake with LiveKit may take.
+const CONNECT_TIME_MAX: Duration = Duration::from_secs(3);
+/// How long an answer to a list may take. A slow list holds up those behind it, so it is shorter than a
+/// command's.
+const LIST_TIME_MAX: Duration = Duration::from_secs(5);
+/// How long a command may take. LiveKit itself waits for a room's node for less than this.
+const COMMAND_TIME_MAX: Duration = Duration::from_secs(10);
+/// The largest answer that is read: ten thousand rooms with a little metadata, or some hundred with the
+/// most that LiveKit allows.
+const ANSWER_BYTES_MAX: usize = 64 << 20;
+/// How long a token for one call is good. LiveKit's clock may be a minute off.
+const TOKEN_SECS: i64 = 300;
+/// How much of an error's text is kept: it is shown on pages and in the log.
+const SHOWN_CHARS: usize = 200;
+
+/// Why a call was not answered as hoped. The address is for the operator who has to go there.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CallError {
+    /// No connection, or it broke.
+    #[error("LiveKit at {address} cannot be reached: {cause}")]
+    Unreachable { address: Box<str>, cause: Box<str> },
+    #[error("LiveKit at {address} did not answer within {secs} s")]
+    Timeout { address: Box<str>, secs: u64 },
+    /// It does not take our key, or the key may not do this.
+    #[error("LiveKit at {address} does not accept the key {key:?}: {message}")]
+    Unauthorized { address: Box<str>, key: Box<str>, message: Box<str> },
+    /// It answered with an error of its own: a Twirp code and a message.
+    #[error("LiveKit answered {code}: {message}")]
+    Refused { code: Box<str>, message: Box<str> },
+    /// What came was no answer of LiveKit.
+    #[error("LiveKit at {address} answered with {what}")]
+    Garbage { address: Box<str>, what: Box<str> },
+}
+
+impl CallError {
+    /// LiveKit as a whole is the trouble, and not what it was asked for.
+    pub fn away(&self) -> bool {
+        !matches!(self, CallError::Refused { .. })
+    }
+
+    /// Nobody listened there at all, so nothing can have been missed but by a restart.
+    pub fn refused_connection(&self) -> bool {
+        matches!(self, CallError::Unreachable { .. })
+    }
+
+    pub fn is(&self, wanted: &str) -> bool {
+        matches!(self, CallError::Refused { code, .. } if &**code == wanted)
+    }
+}
+
+/// One room of a list.
+#[derive(Clone, Debug)]
+pub struct ListedRoom {
+    pub sid: Arc<str>,
+    pub name: Arc<str>,
+    /// The whole room in the shape of a webhook.
+    pub json: Map<String, Value>,
+}
+
+/// One participant of a list.
+#[derive(Clone, Debug)]
+pub struct ListedParticipant {
+    pub sid: Arc<str>,
+    pub identity: Box<str>,
+    pub state: Box<str>,
+    pub tracks: Vec<ListedTrack>,
+    /// The whole participant in the shape of a webhook, tracks too.
+    pub json: Map<String, Value>,
+}
+
+#[derive(Clone, Debug)]
+pub struct ListedTrack {
+    pub sid: Arc<str>,
+    pub muted: bool,
+    pub json: Value,
+}
+
+/// What a new room is to be like. 0 and empty mean LiveKit's defaults.
+#[derive(Clone, Debug, Default)]
+pub struct NewRoom<'a> {
+    pub name: &'a str,
+    pub metadata: &'a str,
+    pub empty_timeout_secs: u32,
+    pub max_participants: u32,
+}
+
+/// The API of one project's LiveKit.
+pub struct LiveKit {
+    http: reqwest::Client,
+    /// With its path, without a slash at the end.
+    url: Box<str>,
+    key: Box<str>,
+    secret: Secret,
+}
+
+impl LiveKit {
+    /// None for a project without a URL.
+    pub fn new(project: &Project) -> Option<LiveKit> {
+        let http = reqwest::Client::builder()
+            .connect_timeout(CONNECT_TIME_MAX)
+            // A redirect would carry the token to wherever it points.
+            .redirect(reqwest::redirect::Policy::none())
+            .user_agent(concat!("roomwatch/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .inspect_err(|error| tracing::error!("no client for LiveKit: {error}"))
+            .ok()?;
+        Some(LiveKit {
+            http,
+            url: project.url.clone()?,
+            key: project.key.clone(),
+            secret: project.secret.clone(),
+        })
+    }
+
+    /// Where it is: fit to be shown, so without user and password.
+    pub fn address(&self) -> Box<str> {
+        let (scheme, rest) = self.url.split_once("://").unwrap_or(("", &self.url));
+        let authority = rest.split('/').next().unwrap_or(rest);
+        match authority.rsplit_once('@') {
+            Some((user, _)) => format!("{scheme}://{}", &rest[user.len() + 1..]).into(),
+            None => self.url.clone(),
+        }
+    }
+
+    /// The rooms with these names, or all of them.
+    pub async fn list_rooms(&self, names: &[Arc<str>]) -> Result<Vec<ListedRoom>, CallError> {
+        let grant = Grant { room_list: true, ..Grant::default() };
+        let names: Vec<&str> = names.iter().map(|name| &**name).collect();
+        let request = json!({ "names": names });
+        let answer = self.call("RoomService", "ListRooms", grant, &request, LIST_TIME_MAX).await?;
+        let rooms = self.list(answer, "rooms")?.into_iter().map(|room| {
+            let json = shape::object(room);
+            Some(ListedRoom { sid: text(&json, "sid")?.into(), name: text(&json, "name")?.into(), json })
+        });
+        // A room without a name exists (LiveKit makes one if asked to), but nobody can ask about it.
+        Ok(rooms.flatten().collect())
+    }
+
+    /// Who is in a room. A room that is not there has nobody in it.
+    pub async fn list_participants(&self, room: &str) -> Result<Vec<ListedParticipant>, CallError> {
+        let request = json!({ "room": room });
+        let grant = admin(room);
+        let answer = match self.call("RoomService", "ListParticipants", grant, &request, LIST_TIME_MAX).await
+        {
+            // LiveKit says so where it asks the room's node instead of its store.
+            Err(error) if error.is("not_found") => return Ok(Vec::new()),
+            answer => answer?,
+        };
+        Ok(self.list(answer, "participants")?.into_iter().filter_map(participant).collect())
+    }
+
+    /// Every egress of the last 24 hours; none if LiveKit has no Redis to keep them in.
+    pub async fn list_egress(&self) -> Result<Option<Vec<Map<String, Value>>>, CallError> {
+        let grant = Grant { room_record: true, ..Grant::default() };
+        let answer = self.call("Egress", "ListEgress", grant, &json!({}), LIST_TIME_MAX).await;
+        self.connected(answer)
+    }
+
+    /// Every ingress; none if LiveKit has no Redis to keep them in.
+    pub async fn list_ingress(&self) -> Result<Option<Vec<Map<String, Value>>>, CallError> {
+        let grant = Grant { ingress_admin: true, ..Grant::default() };
+        let answer = self.call("Ingress", "ListIngress", grant, &json!({}), LIST_TIME_MAX).await;
+        self.connected(answer)
+    }
+
+    fn connected(
+        &self,
+        answer: Result<Value, CallError>,
+    ) -> Result<Option<Vec<Map<String, Value>>>, CallError> {
+        match answer {
+            Ok(answer) => Ok(Some(self.list(answer, "items")?.into_iter().map(shape::object).collect())),
+            Err(CallError::Refused { code, message })
+                if message.contains("not connected")
+                    || &*code == "bad_route"
+                    || &*code == "unimplemented" =>
+            {
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Creates a room, or answers with the one that is there.
+    pub async fn create_room(&self, room: &NewRoom<'_>) -> Result<Map<String, Value>, CallError> {
+        let request = json!({
+            "name": room.name,
+            "metadata": room.metadata,
+            "empty_timeout": room.empty_timeout_secs,
+            "max_participants": room.max_participants,
+        });
+        let grant = Grant { room_create: true, ..Grant::default() };
+        self.command("CreateRoom", grant, &request).await
+    }
+
+    pub async fn delete_room(&self, room: &str) -> Result<(), CallError> {
+        let grant = Grant { room_create: true, ..Grant::default() };
+        self.command("DeleteRoom", grant, &json!({ "room": room })).await.map(drop)
+    }
+
+    pub async fn update_room_metadata(
+        &self,
+        room: &str,
+        metadata: &str,
+    ) -> Result<Map<String, Value>, CallError> {
+        let request = json!({ "room": room, "metadata": metadata });
+        self.command("UpdateRoomMetadata", admin(room), &request).await
+    }
+
+    pub async fn get_participant(&self, room: &str, identity: &str) -> Result<Map<String, Value>, CallError> {
+        let request = json!({ "room": room, "identity": identity });
+        self.command("GetParticipant", admin(room), &request).await
+    }
+
+    pub async fn remove_participant(&self, room: &str, identity: &str) -> Result<(), CallError> {
+        let request = json!({ "room": room, "identity": identity });
+        self.command("RemoveParticipant", admin(room), &request).await.map(drop)
+    }
+
+    /// `change` holds what is to be new of `name`, `metadata`, `attributes` and `permission`, in Twirp's
+    /// spelling. LiveKit leaves alone what is left out, and cannot tell an empty text from that.
+    pub async fn update_participant(
+        &self,
+        room: &str,
+        identity: &str,
+        mut change: Map<String, Value>,
+    ) -> Result<Map<String, Value>, CallError> {
+        change.insert("room".into(), room.into());
+        change.insert("identity".into(), identity.into());
+        self.command("UpdateParticipant", admin(room), &Value::Object(change)).await
+    }
+
+    /// The track as it is then; none if the participant has no such track.
+    pub async fn mute_track(
+        &self,
+        room: &str,
+        identity: &str,
+        track_sid: &str,
+        muted: bool,
+    ) -> Result<Option<Value>, CallError> {
+        let request = json!({ "room": room, "identity": identity, "track_sid": track_sid, "muted": muted });
+        let answer = self.command("MutePublishedTrack", admin(room), &request).await?;
+        Ok(answer.get("track").filter(|track| track.is_object()).cloned())
+    }
+
+    /// `data` is base64.
+    pub async fn send_data(
+        &self,
+        room: &str,
+        data: &str,
+        topic: Option<&str>,
+        identities: &[String],
+        reliable: bool,
+    ) -> Result<(), CallError> {
+        let mut request = json!({
+            "room": room,
+            "data": data,
+            "kind": if reliable { "RELIABLE" } else { "LOSSY" },
+            "destination_identities": identities,
+        });
+        if let Some(topic) = topic {
+            request["topic"] = topic.into();
+        }
+        self.command("SendData", admin(room), &request).await.map(drop)
+    }
+
+    async fn command(
+        &self,
+        method: &str,
+        grant: Grant,
+        request: &Value,
+    ) -> Result<Map<String, Value>, CallError> {
+        let answer = self.call("RoomService", method, grant, request, COMMAND_TIME_MAX).await?;
+        match answer {
+            Value::Object(_) => Ok(shape::object(answer)),
+            _ => Err(self.garbage("JSON that is no object")),
+        }
+    }
+
+    fn list(&self, mut answer: Value, member: &str) -> Result<Vec<Value>, CallError> {
+        match answer.get_mut(member).map(Value::take) {
+            Some(Value::Array(list)) => Ok(list),
+            // Twirp writes empty lists; a proxy between may drop what is empty.
+            None | Some(Value::Null) if answer.is_object() => Ok(Vec::new()),
+            _ => Err(self.garbage("JSON of another shape")),
+        }
+    }
+
+    fn garbage(&self, what: &str) -> CallError {
+        CallError::Garbage { address: self.address(), what: what.into() }
+    }
+
+    async fn call(
+        &self,
+        service: &str,
+        method: &str,
+        grant: Grant,
+        request: &Value,
+        time_max: Duration,
+    ) -> Result<Value, CallError> {
+        let claims = Claims {
+            iss: self.key.to_string(),
+            exp: i64::try_from(now_ms() / 1000).unwrap_or(0) + TOKEN_SECS,
+            video: Some(grant),
+            ..Claims::default()
+        };
+        let call = async {
+            let mut answer = self
+                .http
+                .post(format!("{}/twirp/livekit.{service}/{method}", self.url))
+                .bearer_auth(sign(&claims, &self.secret))
+                .json(request)
+                .send()
+                .await?;
+            let status = answer.status();
+            let mut body = Vec::new();
+            while let Some(chunk) = answer.chunk().await? {
+                if body.len() + chunk.len() > ANSWER_BYTES_MAX {
+                    return Ok((status, None));
+                }
+                body.extend_from_slice(&chunk);
+            }
+            Ok::<_, reqwest::Error>((status, Some(body)))
+        };
+        let (status, body) = match tokio::time::timeout(time_max, call).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(error)) => {
+                let cause = root_cause(&error);
+                return Err(CallError::Unreachable { address: self.address(), cause: shown(&cause) });
+            }
+            Err(_) => {
+                return Err(CallError::Timeout { address: self.address(), secs: time_max.as_secs() });
+            }
+        };
+        let Some(body) = body else {
+            return Err(self.garbage(&format!("more than {ANSWER_BYTES_MAX} bytes")));
+        };
+        if status.is_success() {
+            return serde_json::from_slice(&body).map_err(|_| self.garbage("something that is not JSON"));
+        }
+        // An error is JSON with a code, but a wrong key is refused in plain text.
+        let error: Value = serde_json::from_slice(&body).unwrap_or_default();
+        let message = match error.get("msg").and_then(Value::as_str) {
+            Some(message) => shown(message),
+            None => shown(&String::from_utf8_lossy(&body)),
+        };
+        if status.as_u16() == 401 {
+            return Err(CallError::Unauthorized { address: self.address(), key: self.key.clone(), message });
+        }
+        match error.get("code").and_then(Value::as_str) {
+            Some(code) => Err(CallError::Refused { code: shown(code), message }),
+            None => Err(self.garbage(&format!("status {status} and no Twirp error"))),
+        }
+    }
+}
+
+fn participant(value: Value) -> Option<ListedParticipant> {
+    let json = shape::object(value);
+    let tracks = json.get("tracks").and_then(Value::as_array).into_iter().flatten().filter_map(|track| {
+        Some(ListedTrack {
+            sid: text(track.as_object()?, "sid")?.into(),
+            muted: track.get("muted").and_then(Value::as_bool).unwrap_or(false),
+            json: track.clone(),
+        })
+    });
+    Some(ListedParticipant {
+        sid: text(&json, "sid")?.into(),
+        identity: text(&json, "identity").unwrap_or_default().into(),
+        // JOINING is the zero value, which the shape of a webhook leaves out.
+        state: text(&json, "state").unwrap_or("JOINING").into(),
+        tracks: tracks.collect(),
+        json,
+    })
+}
+
+/// A member that is a text and not empty.
+pub fn text<'a>(object: &'a Map<String, Value>, member: &str) -> Option<&'a str> {
+    object.get(member)?.as_str().filter(|text| !text.is_empty())
+}
+
+/// A 64-bit integer, which LiveKit's JSON writes as a string.
+pub fn integer(object: &Map<String, Value>, member: &str) -> u64 {
+    match object.get(member) {
+        Some(Value::String(text)) => text.parse().unwrap_or(0),
+        Some(value) => value.as_u64().unwrap_or(0),
+        None => 0,
+    }
+}
+
+/// LiveKit wants one token for each room it is asked about (livekit pkg/service/auth.go).
+fn admin(room: &str) -> Grant {
+    Grant { room_admin: true, room: room.to_owned(), ..Grant::default() }
+}
+
+/// LiveKit's own words, short and on one line. It repeats a token that it does not like.
+fn shown(text: &str) -> Box<str> {
+    let words = text.split_whitespace().map(|word| if word.starts_with("eyJ") { "***" } else { word });
+    words.collect::<Vec<_>>().join(" ").chars().take(SHOWN_CHARS).collect::<String>().into()
+}
+
+fn root_cause(error: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}

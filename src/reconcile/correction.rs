@@ -1,0 +1,144 @@
+//! One event that LiveKit should have sent.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
+
+use crate::{
+    event::{
+        Event, Kind, NewEvent, Seq, Source,
+        body::{Body, Redaction},
+    },
+    state::State,
+};
+
+/// What LiveKit's API says and no webhook has said, as an event of the webhook's shape.
+#[derive(Clone, Debug)]
+pub struct Correction {
+    pub kind: Kind,
+    pub room: Arc<str>,
+    /// The sid of the room, participant or track, or the id of the egress or ingress.
+    pub sid: Arc<str>,
+    /// Why, for people.
+    pub why: &'static str,
+    pub received_at: u64,
+    /// The last event that touched the entity: the same correction after another event is a new one.
+    touched: Seq,
+    project: Arc<str>,
+    /// The body without `event`, `id` and `createdAt`.
+    members: Map<String, Value>,
+}
+
+impl Correction {
+    /// The event; its body is redacted like a webhook's. None if it is none after all, which only a
+    /// body nested too deep can make it.
+    pub fn event(&self, asked_at: u64, redaction: &Redaction) -> Option<NewEvent> {
+        let mut hash = Sha256::new();
+        for part in [&*self.project, self.kind.as_str(), &self.sid, &self.touched.to_string()] {
+            hash.update((part.len() as u64).to_le_bytes());
+            hash.update(part);
+        }
+        hash.update(serde_json::to_vec(&self.members).ok()?);
+        let id = hash.finalize()[..16].iter().fold(String::from("RC_"), |id, byte| format!("{id}{byte:02x}"));
+
+        let mut body = self.members.clone();
+        body.insert("event".into(), self.kind.as_str().into());
+        body.insert("id".into(), id.into());
+        body.insert("createdAt".into(), (asked_at / 1000).to_string().into());
+        let body = Body::read(&serde_json::to_vec(&body).ok()?, redaction).ok()?;
+        Some(NewEvent {
+            id: body.id.into(),
+            project: self.project.clone(),
+            source: Source::Reconcile,
+            received_at: self.received_at,
+            kind: self.kind.clone(),
+            room: body.room.map(Into::into),
+            room_sid: body.room_sid.map(Into::into),
+            body: body.json,
+        })
+    }
+
+    /// The same correction had been made before, at `seq`, and yet it is needed again: then that event
+    /// is the last one that touched the entity.
+    pub fn again_after(&mut self, seq: Seq) {
+        self.touched = seq;
+    }
+}
+
+/// Corrections in the order in which they are appended, each tried on a part of the state first.
+///
+/// Whether a correction is due is asked of the fold itself and not decided here a second time: what it
+/// would change nothing by is not appended. So a second run finds nothing, whatever the fold's rules are.
+pub struct Draft<'a> {
+    project: &'a Arc<str>,
+    scratch: State,
+    redaction: &'a Redaction,
+    asked_at: u64,
+    now: u64,
+    made: Vec<Correction>,
+}
+
+impl<'a> Draft<'a> {
+    pub fn new(
+        project: &'a Arc<str>,
+        scratch: State,
+        redaction: &'a Redaction,
+        asked_at: u64,
+        now: u64,
+    ) -> Draft<'a> {
+        Draft { project, scratch, redaction, asked_at, now, made: Vec::new() }
+    }
+
+    pub fn done(self) -> Vec<Correction> {
+        self.made
+    }
+
+    /// Takes the correction if it would change anything.
+    pub fn offer(&mut self, about: About<'_>, members: Map<String, Value>) {
+        self.put(about, members, false);
+    }
+
+    /// Takes it even if it changes nothing of the present: the history may want it.
+    pub fn tell(&mut self, about: About<'_>, members: Map<String, Value>) {
+        self.put(about, members, true);
+    }
+
+    fn put(&mut self, about: About<'_>, members: Map<String, Value>, always: bool) {
+        let correction = Correction {
+            kind: about.kind,
+            room: about.room.into(),
+            sid: about.sid.into(),
+            why: about.why,
+            received_at: self.now,
+            touched: about.touched,
+            project: self.project.clone(),
+            members,
+        };
+        let Some(new) = correction.event(self.asked_at, self.redaction) else { return };
+        let event = Event {
+            seq: self.scratch.head().next(),
+            project: new.project,
+            source: new.source,
+            received_at: new.received_at,
+            kind: new.kind,
+            room: new.room,
+            room_sid: new.room_sid,
+            body: new.body,
+        };
+        let applied = self.scratch.apply(&event);
+        if always || !applied.changes.is_empty() {
+            self.made.push(correction);
+        }
+    }
+}
+
+/// What a correction is about.
+pub struct About<'a> {
+    pub kind: Kind,
+    pub room: &'a str,
+    pub sid: &'a str,
+    /// The last event that touched the entity; 0 if none has.
+    pub touched: Seq,
+    pub why: &'static str,
+}

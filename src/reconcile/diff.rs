@@ -1,0 +1,453 @@
+//! What LiveKit's lists say, compared with what the log says: the corrections that are due.
+//!
+//! Pure: no I/O, no clock. Parents come before their children, endings the other way round.
+
+use std::{collections::HashMap, sync::Arc};
+
+use serde_json::{Map, Value, json};
+
+use crate::{
+    event::{Kind, Seq, body::Redaction},
+    livekit::{ListedParticipant, ListedRoom, integer},
+    state::{Participant, Room, RoomEntry, State, Track},
+};
+
+use super::correction::{About, Correction, Draft};
+
+/// LiveKit's store lags by up to 5 s: whether a sid exists is not corrected for this long after a webhook
+/// about it.
+const GRACE_MS: u64 = 10_000;
+/// A room stays listed this much longer than its timeouts before it is called stale.
+const STALE_MARGIN_MS: u64 = 10_000;
+
+const LISTED: &str = "LiveKit lists it and no webhook told of it";
+const UNLISTED: &str = "LiveKit does not list it any more and no webhook told of its end";
+const DIFFERS: &str = "LiveKit says otherwise; there is no webhook for it";
+const LEFTOVER: &str = "nobody has been in it for longer than LiveKit keeps an empty room";
+
+/// When, and by what knowledge, LiveKit was asked. Times in unix milliseconds.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked {
+    /// Just before the request was sent.
+    pub at: u64,
+    pub now: u64,
+    /// When LiveKit was last found to be down: what it told before that, its store has long heard of.
+    pub away_at: u64,
+}
+
+impl Asked {
+    /// Is the webhook so young that the list may not know of it?
+    fn too_young(&self, webhook_at: u64) -> bool {
+        webhook_at + GRACE_MS > self.at && webhook_at > self.away_at
+    }
+}
+
+/// What one comparison is made with.
+pub struct Compare<'a> {
+    pub project: &'a Arc<str>,
+    pub state: &'a State,
+    pub redaction: &'a Redaction,
+    pub asked: Asked,
+}
+
+/// When LiveKit last had it, in unix milliseconds, as far as we have asked.
+pub trait LastSeen {
+    fn room(&self, room_sid: &str) -> Option<u64>;
+    fn participant(&self, room_sid: &str, sid: &str) -> Option<u64>;
+}
+
+impl Compare<'_> {
+    fn draft<'a>(&'a self, rooms: &[&str], sids: &[&str]) -> Draft<'a> {
+        let part = self.state.part(self.project, rooms.iter().copied(), sids.iter().copied());
+        Draft::new(self.project, part, self.redaction, self.asked.at, self.asked.now)
+    }
+
+    /// The live sessions that a list of rooms does not have: their endings. `asked_for` says which names
+    /// the list is about.
+    pub fn vanished(
+        &self,
+        listed: &[ListedRoom],
+        asked_for: impl Fn(&str) -> bool,
+        seen: &dyn LastSeen,
+    ) -> Vec<Correction> {
+        let by_name: HashMap<&str, &ListedRoom> = listed.iter().map(|room| (&*room.name, room)).collect();
+        let mut corrections = Vec::new();
+        for entry in self.state.rooms(|project, name| *project == **self.project && asked_for(name)) {
+            let room = &entry.room;
+            let namesake = by_name.get(&*room.name);
+            if namesake.is_some_and(|other| other.sid == room.sid) {
+                continue;
+            }
+            // LiveKit has one session of a name at a time: a later one means that this one is over.
+            let later = |other: &&ListedRoom| integer(&other.json, "creationTimeMs") > room.started_at;
+            let replaced = room.started_at > 0 && namesake.is_some_and(later);
+            if !replaced && self.asked.too_young(room.webhook_at) {
+                continue;
+            }
+            let mut draft = self.draft(&[&room.sid], &[]);
+            for participant in sorted(&entry) {
+                leave(&mut draft, participant, seen.participant(&room.sid, &participant.sid));
+            }
+            let mut members = Map::from_iter([("room".to_owned(), room_json(room))]);
+            not_before(&mut members, seen.room(&room.sid));
+            draft.offer(about(Kind::RoomFinished, &room.name, &room.sid, room.last_seq, UNLISTED), members);
+            corrections.append(&mut draft.done());
+        }
+        corrections
+    }
+
+    /// One listed room and who is listed in it.
+    pub fn room(
+        &self,
+        room: &ListedRoom,
+        participants: &[ListedParticipant],
+        seen: &dyn LastSeen,
+    ) -> Vec<Correction> {
+        let entry = self.state.room(self.project, &room.sid);
+        let mut sids: Vec<&str> = vec![&room.sid];
+        for participant in participants {
+            sids.push(&participant.sid);
+            sids.extend(participant.tracks.iter().map(|track| &*track.sid));
+        }
+        let mut draft = self.draft(&[&room.sid], &sids);
+        let listed: HashMap<&str, &ListedParticipant> =
+            participants.iter().filter(|p| &*p.state != "DISCONNECTED").map(|p| (&*p.sid, p)).collect();
+
+        if let Some(entry) = entry {
+            for known in sorted(entry) {
+                match listed.get(&*known.sid) {
+                    None if self.asked.too_young(known.webhook_at) => {}
+                    None => leave(&mut draft, known, seen.participant(&room.sid, &known.sid)),
+                    Some(listed) => self.unpublished(&mut draft, known, listed),
+                }
+            }
+        }
+
+        self.room_itself(&mut draft, room, entry, listed.is_empty());
+        let mut active: Vec<_> = listed.values().collect();
+        active.sort_unstable_by_key(|p| (integer(&p.json, "joinedAtMs"), p.sid.clone()));
+        for participant in active {
+            let known = entry.and_then(|entry| entry.participant(&participant.sid));
+            self.present(&mut draft, room, participant, known.map(|known| &**known));
+        }
+        draft.done()
+    }
+
+    fn room_itself(
+        &self,
+        draft: &mut Draft<'_>,
+        room: &ListedRoom,
+        entry: Option<&Arc<RoomEntry>>,
+        empty: bool,
+    ) {
+        let stale = empty && self.leftover(room, entry.map(|entry| &*entry.room));
+        let mut members = Map::from_iter([("room".to_owned(), Value::Object(room.json.clone()))]);
+        if stale != entry.is_some_and(|entry| entry.room.stale) {
+            members.insert("roomwatch".into(), json!({ "stale": stale }));
+        }
+        let (kind, touched, why) = match entry {
+            Some(entry) if stale && !entry.room.stale => {
+                (Kind::RoomUpdated, Seq(entry.room.last_seq), LEFTOVER)
+            }
+            Some(entry) => (Kind::RoomUpdated, Seq(entry.room.last_seq), DIFFERS),
+            None => (Kind::RoomStarted, self.grave(&room.sid), if stale { LEFTOVER } else { LISTED }),
+        };
+        draft.offer(About { touched, ..about(kind, &room.name, &room.sid, 0, why) }, members);
+    }
+
+    /// Is this the entry of a room that nobody can be in? LiveKit never removes the rooms of a node that
+    /// died from its store (livekit/livekit#3766). An empty room lives for `emptyTimeout` after its start
+    /// and for `departureTimeout` after its last guest.
+    fn leftover(&self, listed: &ListedRoom, known: Option<&Room>) -> bool {
+        if known.is_some_and(|room| room.stale) {
+            return true;
+        }
+        let secs = |member| integer(&listed.json, member).saturating_mul(1000);
+        let started_at = integer(&listed.json, "creationTimeMs").max(secs("creationTime"));
+        let last_at = known.map_or(0, |room| room.last_event_at);
+        let lives_until = (started_at.saturating_add(secs("emptyTimeout")))
+            .max(last_at.saturating_add(secs("departureTimeout")));
+        started_at > 0 && lives_until.saturating_add(STALE_MARGIN_MS) < self.asked.at
+    }
+
+    /// Somebody who is listed: joins, publications, mutes and changes.
+    fn present(
+        &self,
+        draft: &mut Draft<'_>,
+        room: &ListedRoom,
+        listed: &ListedParticipant,
+        known: Option<&Participant>,
+    ) {
+        // Until they are ACTIVE nobody sees them, and LiveKit sends no webhook.
+        let active = &*listed.state == "ACTIVE";
+        let known_well = known.is_some_and(|known| known.state != "unknown");
+        if !active && !known_well {
+            return;
+        }
+        let identity = &*listed.identity;
+        let brief = json!({ "sid": &*listed.sid, "identity": identity });
+        let room_brief = json!({ "sid": &*room.sid, "name": &*room.name });
+        let touched = known.map_or_else(|| self.grave(&listed.sid), |known| Seq(known.last_seq));
+        if !known_well {
+            let mut joined = listed.json.clone();
+            // LiveKit sends it before there are any; each has an event of its own.
+            joined.remove("tracks");
+            let members = Map::from_iter([
+                ("room".to_owned(), Value::Object(room.json.clone())),
+                ("participant".to_owned(), Value::Object(joined)),
+            ]);
+            let about =
+                About { touched, ..about(Kind::ParticipantJoined, &room.name, &listed.sid, 0, LISTED) };
+            draft.offer(about, members);
+        }
+        for track in &listed.tracks {
+            let before = known.and_then(|known| known.track(&track.sid));
+            let (kind, why) = match before {
+                None => (Kind::TrackPublished, LISTED),
+                Some(before) if before.muted == track.muted => continue,
+                Some(_) if track.muted => (Kind::TrackMuted, DIFFERS),
+                Some(_) => (Kind::TrackUnmuted, DIFFERS),
+            };
+            let touched = before.map_or_else(|| self.grave(&track.sid), |track| Seq(track.last_seq));
+            let members = Map::from_iter([
+                ("room".to_owned(), room_brief.clone()),
+                ("participant".to_owned(), brief.clone()),
+                ("track".to_owned(), track.json.clone()),
+            ]);
+            draft.offer(About { touched, ..about(kind, &room.name, &track.sid, 0, why) }, members);
+        }
+        if known_well {
+            let members = Map::from_iter([
+                ("room".to_owned(), room_brief),
+                ("participant".to_owned(), Value::Object(listed.json.clone())),
+            ]);
+            let about =
+                About { touched, ..about(Kind::ParticipantUpdated, &room.name, &listed.sid, 0, DIFFERS) };
+            draft.offer(about, members);
+        }
+    }
+
+    /// The tracks that somebody who is still there does not have any more.
+    fn unpublished(&self, draft: &mut Draft<'_>, known: &Participant, listed: &ListedParticipant) {
+        for track in &known.tracks {
+            let gone = !listed.tracks.iter().any(|other| *other.sid == *track.sid);
+            if gone && !self.asked.too_young(track.webhook_at) {
+                unpublish(draft, known, track, None);
+            }
+        }
+    }
+
+    fn grave(&self, sid: &str) -> Seq {
+        self.state.grave(self.project, sid).map_or(Seq::ZERO, |grave| Seq(grave.seq))
+    }
+
+    /// The egress of a project. What ended after `since` and was never heard of is told as well: its
+    /// recording exists.
+    pub fn egress(&self, listed: &[Map<String, Value>], since: u64) -> Vec<Correction> {
+        let ids: Vec<&str> = listed.iter().filter_map(|info| id(info, "egressId")).collect();
+        let rooms: Vec<&str> = listed.iter().filter_map(|info| id(info, "roomId")).collect();
+        let mut draft = self.draft(&rooms, &ids);
+        let known: HashMap<Arc<str>, _> = self
+            .state
+            .egress(self.project)
+            .map(|egress| (egress.egress_id.clone(), egress.clone()))
+            .collect();
+        for egress in known.values().filter(|egress| !ids.contains(&&*egress.egress_id)) {
+            let young = egress.started_at.max(egress.updated_at_ns / 1_000_000);
+            if self.asked.too_young(young) {
+                continue;
+            }
+            let info = json!({
+                "egressId": &*egress.egress_id,
+                "roomId": egress.room_sid.as_deref().unwrap_or(""),
+                "roomName": egress.room.as_deref().unwrap_or(""),
+                "status": format!("EGRESS_{}", egress.status.to_uppercase()),
+            });
+            let room = egress.room.as_deref().unwrap_or("");
+            draft.offer(
+                about(Kind::EgressEnded, room, &egress.egress_id, egress.last_seq, UNLISTED),
+                egress_members(room, egress.room_sid.as_deref(), info),
+            );
+        }
+        for info in listed {
+            let Some(egress_id) = id(info, "egressId") else { continue };
+            let room = id(info, "roomName").unwrap_or("");
+            let known = known.get(egress_id);
+            let ended = matches!(
+                id(info, "status"),
+                Some("EGRESS_COMPLETE" | "EGRESS_FAILED" | "EGRESS_ABORTED" | "EGRESS_LIMIT_REACHED")
+            );
+            let (kind, why) = match known {
+                Some(_) if ended => (Kind::EgressEnded, LISTED),
+                Some(_) => (Kind::EgressUpdated, LISTED),
+                None if ended => (Kind::EgressEnded, LISTED),
+                None => (Kind::EgressStarted, LISTED),
+            };
+            let touched = known.map_or_else(|| self.grave(egress_id), |egress| Seq(egress.last_seq));
+            let about = About { touched, ..about(kind, room, egress_id, 0, why) };
+            let members = egress_members(room, id(info, "roomId"), Value::Object(info.clone()));
+            if known.is_none() && ended {
+                let ended_at = integer(info, "endedAt").max(integer(info, "updatedAt")) / 1_000_000;
+                if ended_at >= since && self.state.grave(self.project, egress_id).is_none() {
+                    draft.tell(about, members);
+                }
+            } else {
+                draft.offer(about, members);
+            }
+        }
+        draft.done()
+    }
+
+    /// The ingress of a project. LiveKit lists every ingress that is set up; only those that stream are
+    /// live.
+    pub fn ingress(&self, listed: &[Map<String, Value>]) -> Vec<Correction> {
+        let ids: Vec<&str> = listed.iter().filter_map(|info| id(info, "ingressId")).collect();
+        let mut draft = self.draft(&[], &ids);
+        let known: HashMap<Arc<str>, _> = self
+            .state
+            .ingress(self.project)
+            .map(|ingress| (ingress.ingress_id.clone(), ingress.clone()))
+            .collect();
+        for ingress in known.values().filter(|ingress| !ids.contains(&&*ingress.ingress_id)) {
+            if self.asked.too_young(ingress.started_at.max(ingress.updated_at_ns / 1_000_000)) {
+                continue;
+            }
+            let room = ingress.room.as_deref().unwrap_or("");
+            let info = json!({
+                "ingressId": &*ingress.ingress_id,
+                "name": &*ingress.name,
+                "roomName": room,
+                // As new as what is known: older news would be none.
+                "state": { "updatedAt": ingress.updated_at_ns.to_string() },
+            });
+            draft.offer(
+                about(Kind::IngressEnded, room, &ingress.ingress_id, ingress.last_seq, UNLISTED),
+                ingress_members(room, info),
+            );
+        }
+        for info in listed {
+            let Some(ingress_id) = id(info, "ingressId") else { continue };
+            let known = known.get(ingress_id);
+            let state = info.get("state").and_then(Value::as_object);
+            let status = state.and_then(|state| id(state, "status")).unwrap_or("ENDPOINT_INACTIVE");
+            let live = matches!(status, "ENDPOINT_BUFFERING" | "ENDPOINT_PUBLISHING");
+            let (kind, why) = match known {
+                Some(_) if live => (Kind::IngressStarted, DIFFERS),
+                Some(known) => {
+                    if self.asked.too_young(known.started_at.max(known.updated_at_ns / 1_000_000)) {
+                        continue;
+                    }
+                    (Kind::IngressEnded, LISTED)
+                }
+                None if status == "ENDPOINT_PUBLISHING" => (Kind::IngressStarted, LISTED),
+                None => continue,
+            };
+            let touched = known.map_or_else(|| self.grave(ingress_id), |ingress| Seq(ingress.last_seq));
+            let room = id(info, "roomName").unwrap_or("");
+            let about = About { touched, ..about(kind, room, ingress_id, 0, why) };
+            draft.offer(about, ingress_members(room, Value::Object(info.clone())));
+        }
+        draft.done()
+    }
+}
+
+fn about<'a>(kind: Kind, room: &'a str, sid: &'a str, touched: u64, why: &'static str) -> About<'a> {
+    About { kind, room, sid, touched: Seq(touched), why }
+}
+
+fn id<'a>(object: &'a Map<String, Value>, member: &str) -> Option<&'a str> {
+    crate::livekit::text(object, member)
+}
+
+/// In the order in which they joined, so that two runs write the same.
+fn sorted(entry: &RoomEntry) -> Vec<&Participant> {
+    let mut all: Vec<&Participant> = entry.participants().map(|p| &**p).collect();
+    all.sort_unstable_by_key(|p| (p.joined_at, p.sid.clone()));
+    all
+}
+
+/// Somebody who is not listed any more: first their tracks, then they.
+fn leave(draft: &mut Draft<'_>, known: &Participant, seen_at: Option<u64>) {
+    for track in &known.tracks {
+        unpublish(draft, known, track, seen_at);
+    }
+    let mut participant = json!({
+        "sid": &*known.sid,
+        "identity": &*known.identity,
+        "name": &*known.name,
+        "state": "DISCONNECTED",
+        "kind": known.kind.to_uppercase(),
+        "joinedAt": (known.joined_at / 1000).to_string(),
+        "joinedAtMs": known.joined_at.to_string(),
+        "metadata": &*known.metadata,
+        "region": &*known.region,
+        "version": known.version,
+    });
+    if let Some(permission) = &known.permission {
+        participant["permission"] = written(&permission.json);
+    }
+    if let Some(attributes) = &known.attributes {
+        participant["attributes"] = written(attributes);
+    }
+    let mut members = Map::from_iter([
+        ("room".to_owned(), json!({ "sid": &*known.room_sid, "name": &*known.room })),
+        ("participant".to_owned(), Value::Object(crate::livekit::shape::object(participant))),
+    ]);
+    not_before(&mut members, seen_at);
+    draft.offer(about(Kind::ParticipantLeft, &known.room, &known.sid, known.last_seq, UNLISTED), members);
+}
+
+fn unpublish(draft: &mut Draft<'_>, known: &Participant, track: &Track, seen_at: Option<u64>) {
+    let mut members = Map::from_iter([
+        ("room".to_owned(), json!({ "sid": &*known.room_sid, "name": &*known.room })),
+        ("participant".to_owned(), json!({ "sid": &*known.sid, "identity": &*known.identity })),
+        (
+            "track".to_owned(),
+            json!({
+                "sid": &*track.sid,
+                "type": track.kind.to_uppercase(),
+                "name": &*track.name,
+                "source": track.source.to_uppercase(),
+            }),
+        ),
+    ]);
+    not_before(&mut members, seen_at);
+    draft.offer(about(Kind::TrackUnpublished, &known.room, &track.sid, track.last_seq, UNLISTED), members);
+}
+
+fn not_before(members: &mut Map<String, Value>, seen_at: Option<u64>) {
+    if let Some(seen_at) = seen_at {
+        members.insert("roomwatch".into(), json!({ "notBefore": seen_at }));
+    }
+}
+
+fn room_json(room: &Room) -> Value {
+    json!({
+        "sid": &*room.sid,
+        "name": &*room.name,
+        "creationTime": (room.started_at / 1000).to_string(),
+        "creationTimeMs": room.started_at.to_string(),
+        "metadata": &*room.metadata,
+    })
+}
+
+fn written(json: &serde_json::value::RawValue) -> Value {
+    serde_json::from_str(json.get()).unwrap_or_default()
+}
+
+/// Egress and ingress events name their room in a `room` of their own too.
+fn egress_members(room: &str, room_sid: Option<&str>, info: Value) -> Map<String, Value> {
+    let mut members = Map::from_iter([("egressInfo".to_owned(), info)]);
+    if let Some(sid) = room_sid.filter(|sid| !sid.is_empty() && !room.is_empty()) {
+        members.insert("room".into(), json!({ "sid": sid, "name": room }));
+    }
+    members
+}
+
+fn ingress_members(room: &str, info: Value) -> Map<String, Value> {
+    let mut members = Map::from_iter([("ingressInfo".to_owned(), info)]);
+    if !room.is_empty() {
+        members.insert("room".into(), json!({ "name": room }));
+    }
+    members
+}

@@ -1,0 +1,38 @@
+//! A part of the state to try events on.
+
+use std::sync::Arc;
+
+use super::{Project, State};
+
+impl State {
+    /// The live sessions `rooms` of one project, its egress and ingress, and the tombstones of `sids`:
+    /// what it takes to find out whether an event about them would change anything. Small, however many
+    /// rooms there are, and it shares what it holds until an event changes it.
+    pub fn part<'a>(
+        &self,
+        project: &str,
+        rooms: impl IntoIterator<Item = &'a str>,
+        sids: impl IntoIterator<Item = &'a str>,
+    ) -> State {
+        let mut state = State { head: self.head, now: self.now, ..State::default() };
+        let Some((name, whole)) = self.projects.get_key_value(project) else { return state };
+        let mut part =
+            Project { egress: whole.egress.clone(), ingress: whole.ingress.clone(), ..Project::default() };
+        for entry in rooms.into_iter().filter_map(|sid| whole.rooms.get(sid)) {
+            part.sessions.entry(entry.room.name.clone()).or_default().push(entry.room.sid.clone());
+            part.rooms.insert(entry.room.sid.clone(), entry.clone());
+        }
+        for sid in sids {
+            if let Some(grave) = whole.graves.get(sid) {
+                part.graves.bury(&Arc::from(sid), grave.clone());
+            }
+        }
+        state.projects.insert(name.clone(), part);
+        state
+    }
+
+    /// When the newest event was received, in unix milliseconds; 0 before the first.
+    pub fn now(&self) -> u64 {
+        self.now
+    }
+}

@@ -1,0 +1,318 @@
+//! The comparison by itself: whatever LiveKit says and the log holds, afterwards they agree.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use proptest::prelude::*;
+use roomwatch::{
+    event::{Event, Kind, Source, body::Redaction},
+    livekit::{ListedParticipant, ListedRoom, ListedTrack},
+    reconcile::{
+        correction::Correction,
+        diff::{Asked, Compare, LastSeen},
+    },
+    state::State,
+};
+use serde_json::{Value, json};
+
+/// Times lie around this, in unix milliseconds.
+const BEGAN: u64 = 1_787_486_400_000;
+
+struct Nobody;
+
+impl LastSeen for Nobody {
+    fn room(&self, _: &str) -> Option<u64> {
+        None
+    }
+
+    fn participant(&self, _: &str, _: &str) -> Option<u64> {
+        None
+    }
+}
+
+/// A log with its fold.
+struct Told {
+    project: Arc<str>,
+    state: State,
+    ids: Vec<String>,
+    redaction: Redaction,
+}
+
+impl Told {
+    fn new() -> Told {
+        Told {
+            project: "p".into(),
+            state: State::default(),
+            ids: Vec::new(),
+            redaction: Redaction::default(),
+        }
+    }
+
+    fn webhook(&mut self, at: u64, body: &Value) {
+        self.apply(Source::Webhook, at, body["event"].as_str().unwrap_or(""), body.to_string());
+    }
+
+    fn apply(&mut self, source: Source, at: u64, kind: &str, body: String) {
+        let read =
+            roomwatch::event::body::Body::read(body.as_bytes(), &Redaction::default()).expect("a body");
+        let event = Event {
+            seq: self.state.head().next(),
+            project: self.project.clone(),
+            source,
+            received_at: at,
+            kind: Kind::from(kind),
+            room: read.room.map(Into::into),
+            room_sid: read.room_sid.map(Into::into),
+            body: read.json,
+        };
+        self.state.apply(&event);
+        self.ids.push(read.id);
+    }
+
+    fn compare(&self, at: u64) -> Compare<'_> {
+        let asked = Asked { at, now: at, away_at: 0 };
+        Compare { project: &self.project, state: &self.state, redaction: &self.redaction, asked }
+    }
+
+    /// Everything a full run does. The corrections that were made.
+    fn reconcile(&mut self, at: u64, world: &World) -> Vec<Correction> {
+        let rooms: Vec<ListedRoom> = world.keys().map(|n| listed_room(*n)).collect();
+        let mut made = self.compare(at).vanished(&rooms, |_| true, &Nobody);
+        self.append(at, &made);
+        for (n, room) in world {
+            let participants: Vec<_> =
+                room.iter().map(|(p, tracks)| listed_participant(*n, *p, tracks)).collect();
+            let corrections = self.compare(at).room(&listed_room(*n), &participants, &Nobody);
+            self.append(at, &corrections);
+            made.extend(corrections);
+        }
+        made
+    }
+
+    fn append(&mut self, at: u64, corrections: &[Correction]) {
+        for correction in corrections {
+            let event = correction.event(at, &Redaction::default()).expect("an event");
+            assert!(!self.ids.contains(&event.id.to_string()), "the id of another: {correction:?}");
+            let body = String::from_utf8(event.body.to_vec()).expect("text");
+            self.apply(Source::Reconcile, at, correction.kind.as_str(), body);
+        }
+    }
+
+    /// Who is where with what, by sid, and whether it is muted.
+    fn present(&self) -> World {
+        let number = |sid: &str| sid.split('_').next_back().and_then(|n| n.parse().ok()).expect("a number");
+        let rooms = self.state.rooms(|_, _| true).into_iter().map(|entry| {
+            let participants = entry.participants().map(|participant| {
+                let tracks = participant.tracks.iter().map(|track| (number(&track.sid), track.muted));
+                (number(&participant.sid), tracks.collect())
+            });
+            (number(&entry.room.sid), participants.collect())
+        });
+        rooms.collect()
+    }
+}
+
+/// Rooms, their participants, their tracks and whether they are muted: sids as numbers.
+type World = BTreeMap<u8, BTreeMap<u8, BTreeMap<u8, bool>>>;
+
+fn room_json(n: u8) -> Value {
+    // Two sids share a name: two lives of one room.
+    json!({"sid": format!("RM_{n}"), "name": format!("room-{}", n / 2), "creationTimeMs": (BEGAN + u64::from(n)).to_string(),
+        "emptyTimeout": 300, "departureTimeout": 20})
+}
+
+fn participant_json(n: u8, p: u8) -> Value {
+    json!({"sid": format!("PA_{n}_{p}"), "identity": format!("i{p}"), "state": "ACTIVE", "version": 3,
+        "joinedAtMs": (BEGAN + u64::from(p)).to_string(), "permission": {"hidden": p % 5 == 0}})
+}
+
+fn track_json(n: u8, p: u8, t: u8, muted: bool) -> Value {
+    let mut track = json!({"sid": format!("TR_{n}_{p}_{t}"), "source": "CAMERA", "type": "VIDEO"});
+    if muted {
+        track["muted"] = true.into();
+    }
+    track
+}
+
+fn object(value: Value) -> serde_json::Map<String, Value> {
+    match value {
+        Value::Object(object) => object,
+        other => panic!("no object: {other}"),
+    }
+}
+
+fn listed_room(n: u8) -> ListedRoom {
+    let json = object(room_json(n));
+    ListedRoom { sid: format!("RM_{n}").into(), name: format!("room-{}", n / 2).into(), json }
+}
+
+fn listed_participant(n: u8, p: u8, tracks: &BTreeMap<u8, bool>) -> ListedParticipant {
+    let mut json = participant_json(n, p);
+    let tracks: Vec<ListedTrack> = tracks
+        .iter()
+        .map(|(t, muted)| {
+            let json = track_json(n, p, *t, *muted);
+            ListedTrack { sid: format!("TR_{n}_{p}_{t}").into(), muted: *muted, json }
+        })
+        .collect();
+    json["tracks"] = tracks.iter().map(|track| track.json.clone()).collect();
+    ListedParticipant {
+        sid: format!("PA_{n}_{p}").into(),
+        identity: format!("i{p}").into(),
+        state: "ACTIVE".into(),
+        tracks,
+        json: object(json),
+    }
+}
+
+/// One of two lives of a name at most: LiveKit keys its rooms by name.
+fn worlds() -> impl Strategy<Value = World> {
+    let tracks = prop::collection::btree_map(0u8..3, any::<bool>(), 0..3);
+    let participants = prop::collection::btree_map(0u8..6, tracks, 0..4);
+    prop::collection::btree_map(0u8..6, participants, 0..4).prop_map(|mut world: World| {
+        world.retain_names();
+        world
+    })
+}
+
+trait RetainNames {
+    fn retain_names(&mut self);
+}
+
+impl RetainNames for World {
+    fn retain_names(&mut self) {
+        let second: Vec<u8> =
+            self.keys().copied().filter(|n| n % 2 == 1 && self.contains_key(&(n - 1))).collect();
+        for n in second {
+            self.remove(&n);
+        }
+    }
+}
+
+/// A webhook of some sids, whether or not it fits anything.
+fn webhooks() -> impl Strategy<Value = Vec<Value>> {
+    let one = (0u8..8, 0u8..6, 0u8..6, 0u8..3, any::<bool>()).prop_map(|(kind, n, p, t, muted)| {
+        let brief = json!({"sid": format!("RM_{n}"), "name": format!("room-{}", n / 2)});
+        let mut body = match kind {
+            0 => json!({"event": "room_started", "room": room_json(n)}),
+            1 => json!({"event": "room_finished", "room": room_json(n)}),
+            2 | 3 => json!({"event": "participant_joined", "room": brief, "participant": participant_json(n, p)}),
+            4 => json!({"event": "participant_left", "room": brief, "participant": participant_json(n, p)}),
+            5 | 6 => json!({"event": "track_published", "room": brief, "participant": {"sid": format!("PA_{n}_{p}"), "identity": format!("i{p}")},
+                "track": track_json(n, p, t, muted)}),
+            _ => json!({"event": "track_unpublished", "room": brief, "participant": {"sid": format!("PA_{n}_{p}"), "identity": format!("i{p}")},
+                "track": track_json(n, p, t, muted)}),
+        };
+        body["createdAt"] = (BEGAN / 1000).to_string().into();
+        body
+    });
+    prop::collection::vec(one, 0..30)
+}
+
+/// What webhooks have ended for good stays ended, even if LiveKit's store still lists it.
+fn buried(told: &Told, sid: &str) -> bool {
+    told.state.grave("p", sid).is_some_and(|grave| grave.source == Source::Webhook)
+}
+
+fn without_the_buried(told: &Told, world: &World) -> World {
+    let mut world = world.clone();
+    world.retain(|n, _| !buried(told, &format!("RM_{n}")));
+    for (n, participants) in &mut world {
+        participants.retain(|p, _| !buried(told, &format!("PA_{n}_{p}")));
+        for (p, tracks) in participants {
+            tracks.retain(|t, _| !buried(told, &format!("TR_{n}_{p}_{t}")));
+        }
+    }
+    world
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+
+    /// After one run the state is what LiveKit lists, and a second run changes nothing.
+    #[test]
+    fn afterwards_they_agree(webhooks in webhooks(), worlds in prop::collection::vec(worlds(), 1..4)) {
+        let mut told = Told::new();
+        for (n, body) in webhooks.iter().enumerate() {
+            told.webhook(BEGAN + n as u64, body);
+        }
+        for (n, world) in worlds.iter().enumerate() {
+            let at = BEGAN + 60_000 * (n as u64 + 1);
+            told.reconcile(at, world);
+            prop_assert_eq!(told.present(), without_the_buried(&told, world));
+            let again = told.reconcile(at + 1_000, world);
+            prop_assert!(again.is_empty(), "{:?}", again);
+        }
+    }
+
+    /// What a webhook has told in the last 10 s is not taken back, nor anything that hangs on it.
+    #[test]
+    fn a_young_webhook_is_believed(webhooks in webhooks(), world in worlds()) {
+        let mut told = Told::new();
+        for body in &webhooks {
+            told.webhook(BEGAN, body);
+        }
+        let before = told.present();
+        let corrections = told.reconcile(BEGAN + 9_000, &world);
+        let gone: Vec<_> = corrections.iter().filter(|c| matches!(c.kind, Kind::RoomFinished | Kind::ParticipantLeft | Kind::TrackUnpublished)).collect();
+        for correction in &gone {
+            // A later life of the name is proof that this one is over.
+            let n: u8 = correction.sid.split('_').nth(1).and_then(|n| n.parse().ok()).expect("a number");
+            prop_assert!(n % 2 == 0 && world.contains_key(&(n + 1)), "{:?} of {:?}", correction, before);
+        }
+    }
+}
+
+fn kinds(corrections: &[Correction]) -> Vec<(&str, &str)> {
+    corrections.iter().map(|correction| (correction.kind.as_str(), &*correction.sid)).collect()
+}
+
+#[test]
+fn parents_come_first_and_endings_last() {
+    let mut told = Told::new();
+    let world: World = [(2, [(1, [(0, false), (1, true)].into())].into())].into();
+    let first = told.reconcile(BEGAN, &world);
+    assert_eq!(
+        kinds(&first),
+        [
+            ("room_started", "RM_2"),
+            ("participant_joined", "PA_2_1"),
+            ("track_published", "TR_2_1_0"),
+            ("track_published", "TR_2_1_1")
+        ]
+    );
+    let last = told.reconcile(BEGAN + 60_000, &World::new());
+    assert_eq!(
+        kinds(&last),
+        [
+            ("track_unpublished", "TR_2_1_0"),
+            ("track_unpublished", "TR_2_1_1"),
+            ("participant_left", "PA_2_1"),
+            ("room_finished", "RM_2")
+        ]
+    );
+    // LiveKit had only lost sight of it: it comes back, under ids of its own.
+    assert_eq!(kinds(&told.reconcile(BEGAN + 120_000, &world)), kinds(&first));
+}
+
+#[test]
+fn a_restart_that_was_seen_is_believed_at_once() {
+    let mut told = Told::new();
+    told.webhook(BEGAN, &json!({"event": "room_started", "room": room_json(1)}));
+    let gone = |away_at| {
+        let compare =
+            Compare { asked: Asked { at: BEGAN + 3_000, now: BEGAN + 3_000, away_at }, ..told.compare(0) };
+        compare.vanished(&[], |_| true, &Nobody).len()
+    };
+    assert_eq!(gone(0), 0);
+    assert_eq!(gone(BEGAN + 2_000), 1);
+    assert_eq!(gone(BEGAN - 1), 0);
+}
+
+#[test]
+fn only_the_names_that_were_asked_for_can_have_vanished() {
+    let mut told = Told::new();
+    told.webhook(BEGAN, &json!({"event": "room_started", "room": room_json(0)}));
+    told.webhook(BEGAN, &json!({"event": "room_started", "room": room_json(2)}));
+    let vanished = told.compare(BEGAN + 60_000).vanished(&[], |name| name == "room-1", &Nobody);
+    assert_eq!(kinds(&vanished), [("room_finished", "RM_2")]);
+}
