@@ -92,10 +92,6 @@ export function connectSocket(options: SocketOptions): EventSocket {
       set({ status: 'live', staleSince: null, error: null });
       if (first.reset) options.onReset?.(first.reset);
     });
-    socket.on('reset', (reset: { reason: ResetReason; cursor?: Cursor }) => {
-      cursor = reset.cursor ?? cursor;
-      options.onReset?.(reset.reason);
-    });
     socket.on('room:event', (message: Message) => {
       if (cursor !== null && !isAfter(message.cursor, cursor)) return;
       cursor = message.cursor;
@@ -110,10 +106,14 @@ export function connectSocket(options: SocketOptions): EventSocket {
       if (reason === 'expired')
         lost({ status: 'connecting', error: new RoomwatchError('expired', 0, 'The rights have ended.') });
     });
-    socket.on('disconnect', () => {
+    socket.on('expiring', () => {
+      // Nothing is lost by it: the next handshake says where to go on, with a token that is asked for anew.
+      if (typeof options.token === 'function') socket?.disconnect().connect();
+    });
+    socket.on('disconnect', (reason) => {
       lost({ status: 'connecting' });
-      // Socket.IO reconnects by itself, but not when the server said goodbye.
-      if (!socket?.active) later();
+      // Socket.IO reconnects by itself, but not when it was the server that ended it.
+      if (reason === 'io server disconnect') later();
     });
     socket.on('connect_error', (cause) => {
       const error = toError(cause);
@@ -167,20 +167,10 @@ function locate(url = ''): { origin: string; path: string } {
   return { origin: absolute ? origin : location.origin, path: `${pathname.replace(/\/$/, '')}/socket.io/` };
 }
 
+/** A refusal comes as `code: words`. Whatever else fails, a transport or a proxy, says what it likes. */
 function toError(cause: unknown): RoomwatchError {
-  const { message = '', data } = (cause ?? {}) as { message?: string; data?: unknown };
-  for (const candidate of [data, message]) {
-    try {
-      const value = typeof candidate === 'string' ? JSON.parse(candidate) : candidate;
-      const error = value?.error ?? value;
-      if (typeof error?.code === 'string') {
-        const status = typeof error.status === 'number' ? error.status : error.code === 'unauthorized' ? 401 : 0;
-        return new RoomwatchError(error.code, status, String(error.message ?? error.code), error.docs ?? null);
-      }
-    } catch {
-      // Not ours: a transport that failed says what it likes.
-    }
-  }
-  if (message === 'unauthorized') return new RoomwatchError(message, 401, 'Sign in, or give a valid token.');
-  return new RoomwatchError('network', 0, message || 'Roomwatch could not be reached.');
+  const { message = '' } = (cause ?? {}) as { message?: string };
+  const [, code, words] = /^([a-z_]+): (.*)$/s.exec(message) ?? [];
+  if (!code) return new RoomwatchError('network', 0, message || 'Roomwatch could not be reached.');
+  return new RoomwatchError(code, code === 'unauthorized' ? 401 : 0, words ?? '');
 }

@@ -13,7 +13,8 @@ import { until } from './tab';
 /** The Socket.IO half of the contract, over the log of {@link TestServer} and the official server. */
 class TestSockets {
   readonly auths: Record<string, unknown>[] = [];
-  refuse: { code: string; status: number } | null = null;
+  /** As the server refuses: `code: words`. */
+  refuse: string | null = null;
   url = '';
   private port = 0;
   private http = createServer();
@@ -34,7 +35,7 @@ class TestSockets {
     this.io.use((socket, next) => {
       this.auths.push({ ...socket.handshake.auth });
       if (!this.refuse) return next();
-      next(Object.assign(new Error(this.refuse.code), { data: this.refuse }));
+      next(new Error(this.refuse));
     });
     this.io.on('connection', (socket) => this.welcome(socket));
     await new Promise<void>((resolve) => this.http.listen(this.port, '127.0.0.1', resolve));
@@ -75,6 +76,7 @@ class TestSockets {
       resumed: Boolean(given && known),
       ...reset,
     });
+    if (given && !known) socket.emit('reset', { reason: 'unknown_epoch', cursor: this.log.cursor(from) });
     for (const message of this.log.log.slice(from)) socket.emit('room:event', message);
   }
 }
@@ -151,9 +153,24 @@ describe('Socket.IO', () => {
     await until(() => expect(cursors).toEqual(server.log.log.map(({ cursor }) => cursor)));
   });
 
+  it('asks for a new token before its right ends', async () => {
+    const server = await TestSockets.start();
+    let n = 0;
+    const { cursors, live } = open(server, { token: () => `token-${++n}` });
+    await live();
+    server.publish('participant_joined');
+    await until(() => expect(cursors).toHaveLength(1));
+    server.say('expiring', { at: Date.now() });
+    await until(() => expect(server.auths).toHaveLength(2));
+    expect(server.auths[1]).toEqual({ token: 'token-2', after: server.log.cursor() });
+    await live();
+    server.publish('participant_left');
+    await until(() => expect(cursors).toEqual(server.log.log.map(({ cursor }) => cursor)));
+  });
+
   it('is signed out at 401, and back when told to try again', async () => {
     const server = await TestSockets.start();
-    server.refuse = { code: 'unauthorized', status: 401 };
+    server.refuse = 'unauthorized: sign in, or send a LiveKit access token';
     const { socket, live } = open(server);
     await until(() => expect(socket.getState().status).toBe('signed_out'));
     expect(socket.getState().error).toMatchObject({ code: 'unauthorized', status: 401 });
@@ -165,7 +182,7 @@ describe('Socket.IO', () => {
 
   it('tries again by itself when it was refused for another reason', async () => {
     const server = await TestSockets.start();
-    server.refuse = { code: 'too_many_connections', status: 429 };
+    server.refuse = 'too_many_connections: five are open';
     const { socket, live } = open(server);
     await until(() => expect(socket.getState().error?.code).toBe('too_many_connections'));
     server.refuse = null;
