@@ -12,7 +12,7 @@ export default function setup(): void {
   livekitBinary();
   if (process.env.E2E_ROOMWATCH_BIN) return;
   const root = join(import.meta.dirname, '..');
-  execFileSync('npm', ['run', 'build', '--workspace', 'web'], { cwd: root, stdio: 'inherit' });
+  execFileSync('make', ['web'], { cwd: root, stdio: 'inherit' });
   execFileSync('cargo', ['build', '--bin', 'roomwatch'], { cwd: root, stdio: 'inherit' });
   if (!existsSync(roomwatchBinary())) throw new Error(`${roomwatchBinary()} was not built`);
 }

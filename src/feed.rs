@@ -472,6 +472,30 @@ impl Subscription {
         async move { feed.replay(&group.filter, after, REPLAY_EVENTS, BATCH_BYTES).await }
     }
 
+    /// The next frames, waited for. Empty when it was woken for something else than an event.
+    ///
+    /// May be dropped at any time: what was not returned is returned by the next call.
+    pub async fn next(&mut self) -> Result<Vec<Arc<Frame>>, ReplayError> {
+        loop {
+            match self.ready(BATCH_BYTES) {
+                Ready::Frames(frames) if frames.is_empty() => {}
+                Ready::Frames(frames) => return Ok(frames),
+                Ready::Behind => {
+                    let Replayed { frames, scanned } = self.replay().await?;
+                    self.advance(scanned);
+                    if !frames.is_empty() {
+                        return Ok(frames);
+                    }
+                }
+                Ready::CaughtUp => {
+                    std::future::poll_fn(|cx| self.poll_wake(cx)).await;
+                    self.listen();
+                    return Ok(Vec::new());
+                }
+            }
+        }
+    }
+
     /// Starts to listen. To be called before the last [`Subscription::ready`] of a round, so that
     /// nothing slips in between looking and waiting.
     pub fn listen(&mut self) {

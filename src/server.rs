@@ -38,6 +38,7 @@ pub mod dashboard;
 pub mod error;
 pub mod events;
 pub mod projects;
+pub mod socketio;
 
 use auth::Caller;
 use error::Error;
@@ -200,6 +201,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
         .fallback(dashboard::dashboard)
+        .layer(socketio::layer(app.clone()))
         .with_state(app)
 }
 

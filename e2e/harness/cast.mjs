@@ -3,6 +3,7 @@
 import {
   AudioFrame,
   AudioSource,
+  ConnectionState,
   dispose,
   LocalAudioTrack,
   LocalVideoTrack,
@@ -23,7 +24,7 @@ const SOURCES = {
 const [WIDTH, HEIGHT, FRAME_MS] = [160, 96, 200];
 const [RATE, AUDIO_MS] = [48_000, 100];
 
-/** @type {Map<string, {room: Room, tracks: Map<string, () => Promise<void>>, gone?: string}>} */
+/** @type {Map<string, {room: Room, tracks: Map<string, () => Promise<void>>, data: string[]}>} */
 const people = new Map();
 
 function person(id) {
@@ -35,11 +36,9 @@ function person(id) {
 const commands = {
   async join({ id, url, token }) {
     const room = new Room();
-    const entry = { room, tracks: new Map() };
+    const entry = { room, tracks: new Map(), data: [] };
     people.set(id, entry);
-    room.on('disconnected', (reason) => {
-      entry.gone = String(reason);
-    });
+    room.on('dataReceived', (payload) => entry.data.push(new TextDecoder().decode(payload)));
     await room.connect(url, token, { autoSubscribe: false, dynacast: false });
     return { sid: room.localParticipant.sid };
   },
@@ -70,6 +69,15 @@ const commands = {
 
   async connected({ id }) {
     return person(id).room.isConnected;
+  },
+
+  async settled({ id }) {
+    const { room } = person(id);
+    return [ConnectionState.CONN_CONNECTED, ConnectionState.CONN_DISCONNECTED].includes(room.connectionState);
+  },
+
+  async data({ id }) {
+    return person(id).data;
   },
 
   async leave({ id }) {

@@ -14,6 +14,9 @@ export class Cast {
   private calls = 0;
   private people = 0;
 
+  /** What one command may take; shorter where servers are away on purpose. */
+  patience = PATIENCE_MS;
+
   private constructor(
     readonly livekit: LiveKit,
     name: string,
@@ -42,7 +45,7 @@ export class Cast {
     return cast;
   }
 
-  call(command: string, args: object, within = PATIENCE_MS): Promise<any> {
+  call(command: string, args: object, within = this.patience): Promise<any> {
     const call = ++this.calls;
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => {
@@ -110,6 +113,14 @@ export class Person {
   }
   connected(): Promise<boolean> {
     return this.cast.call('connected', { id: this.id });
+  }
+  /** Its client is neither connecting nor reconnecting: it is in, or has given up. */
+  settled(): Promise<boolean> {
+    return this.cast.call('settled', { id: this.id });
+  }
+  /** The data messages it has got, as text. */
+  data(): Promise<string[]> {
+    return this.cast.call('data', { id: this.id });
   }
   leave(): Promise<void> {
     return this.cast.call('leave', { id: this.id });

@@ -378,7 +378,7 @@ impl http_body::Body for Stream {
 }
 
 /// Heartbeats are spread over a quarter of their interval, and never come late.
-fn ping_in(heartbeat: Duration) -> Duration {
+pub fn ping_in(heartbeat: Duration) -> Duration {
     let millis = u64::try_from(heartbeat.as_millis()).unwrap_or(u64::MAX);
     Duration::from_millis(jitter(millis * 3 / 4..millis))
 }
@@ -390,11 +390,11 @@ fn put(out: &mut BytesMut, text: std::fmt::Arguments<'_>) {
 }
 
 fn put_connected(out: &mut BytesMut, cursor: Cursor, resumed: bool, reset: Option<Reset>) {
-    put(out, format_args!("id: {cursor}\ndata: {}\n\n", connected(cursor, resumed, reset)));
+    put(out, format_args!("id: {cursor}\ndata: {}\n\n", connected_message(cursor, resumed, reset)));
 }
 
 /// The first message of every stream, on every transport.
-pub fn connected(cursor: Cursor, resumed: bool, reset: Option<Reset>) -> String {
+pub fn connected_message(cursor: Cursor, resumed: bool, reset: Option<Reset>) -> String {
     let reset = reset.map_or(String::new(), |reset| format!("\"reset\":\"{}\",", reset.as_str()));
     format!("{{\"type\":\"connected\",\"resumed\":{resumed},{reset}\"cursor\":\"{cursor}\"}}")
 }

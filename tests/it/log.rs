@@ -10,6 +10,8 @@ use roomwatch::{
     },
 };
 
+mod disk;
+mod power;
 mod sqlite;
 mod story;
 

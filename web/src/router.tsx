@@ -101,6 +101,8 @@ const events = createRoute({
     project: text(raw.project),
     /** A cursor to stand at, instead of following. */
     at: text(raw.at),
+    /** A time to stand at, unix milliseconds: the page looks its cursor up. */
+    t: millis(raw.t),
   })),
   component: lazyRouteComponent(() => import('@/pages/events'), 'Events'),
 });

@@ -12,6 +12,8 @@ export interface Roomwatch {
   pollInterval: number;
   /** Stands before every query key. */
   keyPrefix: readonly unknown[];
+  /** The rooms that the stream tells of; all when absent. */
+  rooms?: string[];
   /** Whether a token speaks, and not the cookie. */
   hasToken: boolean;
   /** Tells the queries of this provider from another's in the same cache. */
@@ -72,7 +74,7 @@ export function RoomwatchProvider(props: RoomwatchProviderProps) {
     connection = createConnection({ client, rooms, EventSource: latest.current.EventSource });
     const scope = JSON.stringify([client.base, project, rooms, keyPrefix]);
     const cache = createCache(connection, queryClient, scope);
-    return { client, connection, cache, pollInterval, keyPrefix, hasToken: token !== undefined, scope };
+    return { client, connection, cache, pollInterval, keyPrefix, rooms, hasToken: token !== undefined, scope };
   }, [url, project, roomsText, prefixText, tokenText, pollInterval, queryClient]);
 
   useEffect(() => {

@@ -1,5 +1,5 @@
 export * from './core/index';
-export type { ScopeOptions } from './hooks/options';
+export type { RoomOptions, ScopeOptions } from './hooks/options';
 export { type ActivityOptions, useActivity } from './hooks/useActivity';
 export { useConnection } from './hooks/useConnection';
 export { useCreateRoom } from './hooks/useCreateRoom';

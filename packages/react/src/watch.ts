@@ -218,7 +218,7 @@ export function watchRoom(client: RoomwatchClient | null, name: string, options:
         set({ messages: [...state.messages, message].slice(-MESSAGES_MAX) });
       });
       await joined.connect(credentials.url, credentials.token);
-      if (current !== run) return void joined.disconnect();
+      if (current !== run) return;
       set({ status: 'connected', since: Date.now(), identity: joined.localParticipant.identity });
       draw();
     } catch (error) {

@@ -1,10 +1,11 @@
 import { QueryClient } from '@tanstack/react-query';
 import { act, cleanup, renderHook } from '@testing-library/react';
 import { EventSource } from 'eventsource';
-import { type ReactNode, StrictMode } from 'react';
+import type { ReactNode } from 'react';
 import { describe, expect, it, vi } from 'vitest';
 import {
   type Message,
+  type Participant,
   RoomwatchProvider,
   type RoomwatchProviderProps,
   useConnection,
@@ -27,18 +28,16 @@ import { clock, until } from './tab';
 function render<T>(server: TestServer, hook: () => T, props: Partial<RoomwatchProviderProps> = {}) {
   const queryClient = props.queryClient ?? new QueryClient();
   const wrapper = ({ children }: { children: ReactNode }) => (
-    <StrictMode>
-      <RoomwatchProvider
-        url={server.url}
-        queryClient={queryClient}
-        EventSource={EventSource as typeof globalThis.EventSource}
-        {...props}
-      >
-        {children}
-      </RoomwatchProvider>
-    </StrictMode>
+    <RoomwatchProvider
+      url={server.url}
+      queryClient={queryClient}
+      EventSource={EventSource as typeof globalThis.EventSource}
+      {...props}
+    >
+      {children}
+    </RoomwatchProvider>
   );
-  const rendered = renderHook(hook, { wrapper });
+  const rendered = renderHook(hook, { wrapper, reactStrictMode: true });
   after(() => {
     cleanup();
     queryClient.clear();
@@ -144,7 +143,12 @@ describe('queries that stay true', () => {
     const held = new Promise<void>((resolve) => {
       answer = resolve;
     });
-    const { result } = render(server, () => ({ people: useRoomParticipants('standup'), connection: useConnection() }));
+    const { result, queryClient } = render(server, () => ({
+      people: useRoomParticipants('standup'),
+      connection: useConnection(),
+    }));
+    const cached = () =>
+      queryClient.getQueryData<{ participants: Participant[] }>(['participants', 'standup'])?.participants;
     await until(() => expect(result.current.people.data).toHaveLength(1));
     await until(() => expect(result.current.connection.status).toBe('live'));
     // The answer is as of now; it arrives after three more events.
@@ -154,34 +158,46 @@ describe('queries that stay true', () => {
       await held;
       return { status: 200, body: { cursor, participants } };
     });
-    const seen: number[] = [];
     await act(async () => {
       const fetching = result.current.people.refetch();
       await until(() => expect(server.count('GET /api/rooms/standup/participants')).toBe(2));
       server.publish('participant_joined', standup, set(person(standup, 'bob')));
       server.publish('participant_joined', standup, set(person(standup, 'cleo')));
       server.publish('participant_left', standup, gone(person(standup, 'ada')));
-      await until(() => expect(result.current.people.data?.map(({ identity }) => identity)).toEqual(['bob', 'cleo']));
+      await until(() => expect(cached()?.map(({ identity }) => identity)).toEqual(['bob', 'cleo']));
       answer();
       await fetching;
-      seen.push(result.current.people.data?.length ?? -1);
     });
-    expect(result.current.people.data?.map(({ identity }) => identity)).toEqual(['bob', 'cleo']);
-    expect(seen).toEqual([2]);
+    expect(cached()?.map(({ identity }) => identity)).toEqual(['bob', 'cleo']);
+    await until(() => expect(result.current.people.data).toBe(cached()));
   });
 
-  it('fetches again when the snapshot is older than the first event that it could hear', async () => {
-    const { server } = await meeting();
-    const old = { cursor: server.cursor(1), rooms: [] };
-    let first = true;
-    server.answers.set('GET /api/rooms', () => {
-      const body = first ? old : { cursor: server.cursor(), rooms: [...server.rooms.values()] };
-      first = false;
-      return { status: 200, body };
-    });
-    const { result } = render(server, () => useRooms());
-    await until(() => expect(result.current.data).toHaveLength(1));
-  });
+  it.each([['before'], ['after']])(
+    'fetches again a snapshot that is older than the stream and comes %s it',
+    async (order) => {
+      const { server } = await meeting();
+      const body = { cursor: server.cursor(1), rooms: [] };
+      let asked = 0;
+      server.answers.set('GET /api/rooms', async () => {
+        if (++asked > 1) return { status: 200, body: { cursor: server.cursor(), rooms: [...server.rooms.values()] } };
+        // Before the stream has said where it begins, or when it is known.
+        if (order === 'after') await until(() => expect(status).toBe('live'));
+        return { status: 200, body };
+      });
+      let status = '';
+      if (order === 'before') server.hold();
+      const { result } = render(server, () => {
+        status = useConnection().status;
+        return useRooms();
+      });
+      if (order === 'before') {
+        await until(() => expect(result.current.data).toEqual([]));
+        server.letGo();
+      }
+      await until(() => expect(result.current.data).toHaveLength(1));
+      expect(asked).toBe(2);
+    },
+  );
 
   it('fetches its snapshots again on a reset', async () => {
     const { server } = await meeting();
@@ -227,7 +243,7 @@ describe('queries that stay true', () => {
     clock();
     const { server } = await meeting();
     const { result } = render(server, () => ({ rooms: useRooms(), connection: useConnection() }), {
-      pollInterval: 10_000,
+      pollInterval: 60_000,
     });
     await until(() => expect(result.current.rooms.data).toHaveLength(1));
     await until(() => expect(result.current.connection.status).toBe('live'));
@@ -239,10 +255,15 @@ describe('queries that stay true', () => {
       await until(() => expect(result.current.connection.status).toBe('connecting'));
       expect(polls()).toBe(before);
       await until(() => expect(result.current.connection.status).toBe('polling'));
+      expect(polls()).toBe(before);
+      await vi.advanceTimersByTimeAsync(2_100);
+      expect(server.opened.length).toBeGreaterThan(1);
       await until(() => expect(polls()).toBe(before + 1));
+      await vi.advanceTimersByTimeAsync(20_000);
+      expect(polls()).toBe(before + 1);
       // What happens meanwhile is seen by the next poll.
       server.rooms.set('RM_retro', room('retro'));
-      await vi.advanceTimersByTimeAsync(10_100);
+      await vi.advanceTimersByTimeAsync(41_000);
       await until(() => expect(polls()).toBeGreaterThanOrEqual(before + 2));
       await until(() => expect(result.current.rooms.data).toHaveLength(2));
     });
@@ -253,7 +274,10 @@ describe('queries that stay true', () => {
     });
     const after = polls();
     await act(async () => {
-      await vi.advanceTimersByTimeAsync(30_000);
+      for (let minute = 0; minute < 3; minute++) {
+        await vi.advanceTimersByTimeAsync(20_000);
+        server.ping();
+      }
     });
     expect(polls()).toBe(after);
   });
@@ -282,6 +306,47 @@ describe('queries that stay true', () => {
       server.publish('participant_joined', standup);
       await until(() => expect(result.current.projects.data?.[0]?.lastWebhookEvent).toBe('participant_joined'));
     });
+  });
+
+  it('lists only rooms that its stream tells of, and polls for others', async () => {
+    clock();
+    const { server } = await meeting();
+    server.publish('room_started', room('retro'), set(room('retro')));
+    const { result } = render(
+      server,
+      () => ({ rooms: useRooms(), retro: useRoom('retro'), standup: useRoom('standup'), connection: useConnection() }),
+      { rooms: ['standup'] },
+    );
+    await until(() => expect(result.current.rooms.data?.map(({ name }) => name)).toEqual(['standup']));
+    await until(() => expect(result.current.retro.data?.name).toBe('retro'));
+    await until(() => expect(result.current.connection.status).toBe('live'));
+    await until(() => expect(result.current.standup.data?.name).toBe('standup'));
+    const asked = server.count('GET /api/rooms/standup');
+    server.rooms.delete('RM_retro');
+    await act(async () => {
+      for (let n = 0; n < 3; n++) {
+        await vi.advanceTimersByTimeAsync(21_000);
+        server.ping();
+      }
+      await until(() => expect(result.current.retro.data).toBeNull());
+    });
+    expect(server.count('GET /api/rooms/standup')).toBe(asked);
+  });
+
+  it('reads a watched room often enough for Roomwatch to keep asking LiveKit about it', async () => {
+    clock();
+    const { server } = await meeting();
+    const { result } = render(server, () => ({
+      room: useRoom('standup', { watch: true }),
+      connection: useConnection(),
+    }));
+    await until(() => expect(result.current.room.data?.name).toBe('standup'));
+    await until(() => expect(result.current.connection.status).toBe('live'));
+    const asked = server.count('GET /api/rooms/standup');
+    for (let n = 1; n <= 3; n++) {
+      await vi.advanceTimersByTimeAsync(9_000);
+      await until(() => expect(server.count('GET /api/rooms/standup')).toBeGreaterThanOrEqual(asked + n));
+    }
   });
 
   it('puts a prefix before its keys and leaves an app its own', async () => {

@@ -1,7 +1,7 @@
 import { QueryClient } from '@tanstack/react-query';
 import { act, cleanup, renderHook } from '@testing-library/react';
 import { EventSource } from 'eventsource';
-import { type ReactNode, StrictMode } from 'react';
+import type { ReactNode } from 'react';
 import { describe, expect, it, vi } from 'vitest';
 import { type RoomConnectionOptions, useRoomConnection } from '../src/hooks/useRoomConnection';
 import { RoomwatchProvider } from '../src/index';
@@ -67,19 +67,18 @@ async function setUp(initial: { name: string | null; options?: RoomConnectionOpt
     }));
   }
   const wrapper = ({ children }: { children: ReactNode }) => (
-    <StrictMode>
-      <RoomwatchProvider
-        url={server.url}
-        queryClient={new QueryClient()}
-        EventSource={EventSource as typeof globalThis.EventSource}
-      >
-        {children}
-      </RoomwatchProvider>
-    </StrictMode>
+    <RoomwatchProvider
+      url={server.url}
+      queryClient={new QueryClient()}
+      EventSource={EventSource as typeof globalThis.EventSource}
+    >
+      {children}
+    </RoomwatchProvider>
   );
   const rendered = renderHook((props: typeof initial) => useRoomConnection(props.name, props.options), {
     initialProps: initial,
     wrapper,
+    reactStrictMode: true,
   });
   after(cleanup);
   return { server, ...rendered };

@@ -99,6 +99,7 @@ export class TestServer {
   readonly answers = new Map<string, () => Answer | Promise<Answer>>();
   retry = 30;
   url = '';
+  private held: Promise<void> = Promise.resolve();
   private port = 0;
   private http = createServer((request, response) => void this.handle(request, response));
 
@@ -171,6 +172,14 @@ export class TestServer {
     }
   }
 
+  /** Accepts streams and says nothing yet. */
+  hold(): void {
+    this.held = new Promise((resolve) => {
+      this.letGo = resolve;
+    });
+  }
+  letGo = () => {};
+
   cut(): void {
     for (const stream of this.streams) stream.end();
   }
@@ -191,6 +200,7 @@ export class TestServer {
     for await (const chunk of request) chunks.push(chunk as Buffer);
     const text = Buffer.concat(chunks).toString();
     if (url.pathname === '/api/events' && !request.headers.accept?.includes('application/json')) {
+      await this.held;
       this.stream(request, response, url);
       return;
     }

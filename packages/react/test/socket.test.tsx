@@ -1,7 +1,6 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { cleanup, renderHook } from '@testing-library/react';
-import { StrictMode } from 'react';
 import { Server, type Socket } from 'socket.io';
 import { describe, expect, it } from 'vitest';
 import { connectSocket, type SocketOptions, useSocketEvents } from '../src/hooks/useSocketEvents';
@@ -195,7 +194,7 @@ describe('Socket.IO', () => {
     const { result, rerender } = renderHook(
       ({ type }: { type: string }) =>
         useSocketEvents({ url: server.url, type, onEvent: ({ cursor }) => cursors.push(cursor) }),
-      { initialProps: { type: 'participant_*' }, wrapper: StrictMode },
+      { initialProps: { type: 'participant_*' }, reactStrictMode: true },
     );
     after(cleanup);
     await until(() => expect(result.current.isConnected).toBe(true));

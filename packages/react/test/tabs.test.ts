@@ -81,6 +81,23 @@ describe('the tabs of one browser', () => {
     expect(server.opened).toHaveLength(1);
   });
 
+  it('drop a twin, and notice when they missed something', async () => {
+    const { server, tabs } = await three();
+    const first = server.publish('participant_joined', standup);
+    for (const tab of tabs) await until(() => expect(tab.cursors()).toEqual([first.cursor]));
+    const follower = tabs.find(({ sources }) => sources.length === 0) as Tab;
+    // Another leader speaks: what was heard already, then what comes after something that was not heard.
+    const channel = new BroadcastChannel(`roomwatch:${JSON.stringify([server.url, null, null, null])}`);
+    after(() => channel.close());
+    channel.postMessage({ frame: ['message', JSON.stringify(first)], prev: server.cursor(0) });
+    const later = { ...first, cursor: server.cursor(9) };
+    channel.postMessage({ frame: ['message', JSON.stringify(later)], prev: server.cursor(8) });
+    await until(() => expect(follower.cursors()).toEqual([first.cursor, later.cursor]));
+    expect(follower.events.slice(-2, -1)).toEqual([
+      { type: 'connected', cursor: server.cursor(8), resumed: false, reset: 'missed' },
+    ]);
+  });
+
   it('take the lock from a leader that says nothing any more', async () => {
     clock();
     browser();

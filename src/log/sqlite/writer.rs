@@ -17,7 +17,7 @@ use crate::event::{Event, NewEvent, Seq};
 
 /// After a failure the file is opened again by an append that comes at least this much later; what
 /// comes sooner gets the same answer, so that an outage is not made worse by senders that hammer.
-const RETRY_AFTER: Duration = Duration::from_millis(250);
+const RETRY_AFTER: Duration = Duration::from_millis(100);
 
 /// What an event writes to the WAL beside its own bytes: about two pages, its own and its id's.
 const WAL_BYTES_EVENT: usize = 8192;

@@ -1,6 +1,6 @@
 //! What only the embedded log promises: its lock, its epoch, its retention, its bounds.
 
-use std::{fs, process, sync::Arc, time::Duration};
+use std::{fs, path::Path, process, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use roomwatch::{
@@ -215,18 +215,20 @@ async fn events_from_a_clock_that_was_ahead_do_not_stay_for_ever() {
     time.jump(-10 * year);
     append_one(&log, time.event("from now")).await;
     log.trim_through(Seq(2));
-    mark(&log, &time, "1").await;
+    mark(dir.path(), &log, &time, "mark").await;
     time.pass(31 * DAY);
     until("both are gone", || log.bounds().first == Seq(3)).await;
 }
 
 /// Lets a minute pass, and waits until the log has written down where it stood then.
-async fn mark(log: &SqliteLog, time: &TestClock, id: &str) {
+async fn mark(dir: &Path, log: &SqliteLog, time: &TestClock, id: &str) {
+    let seq = append_one(log, time.event(id)).await.seq;
     time.pass(Duration::from_secs(61));
-    append_one(log, time.event(&format!("mark {id}"))).await;
-    // The writer marks after the batch that is due; the second append waits for the first's upkeep.
-    tokio::time::sleep(Duration::from_millis(1100)).await;
-    append_one(log, time.event(&format!("marked {id}"))).await;
+    let file = rusqlite::Connection::open(dir.join("log.db")).expect("the file");
+    let marked = || {
+        file.query_row("SELECT max(seq) FROM marks", [], |row| row.get::<_, Option<i64>>(0)).expect("read")
+    };
+    until("it is marked", || marked() == Some(seq.0 as i64)).await;
 }
 
 #[tokio::test]
@@ -268,7 +270,7 @@ async fn an_id_is_kept_a_day_whatever_the_clock_does_and_not_for_ever() {
     };
     let log = open();
     log.append((0..2500).map(|n| time.event(&n.to_string())).collect()).await.expect("stored");
-    mark(&log, &time, "first").await;
+    mark(dir.path(), &log, &time, "first mark").await;
 
     // Forwards by ten years and back by twenty: not a minute has passed.
     for years in [10, -20, 10] {
@@ -282,11 +284,11 @@ async fn an_id_is_kept_a_day_whatever_the_clock_does_and_not_for_ever() {
     time.0.lock().running = Duration::ZERO;
     let log = open();
     time.pass(11 * HOUR);
-    mark(&log, &time, "second").await;
+    mark(dir.path(), &log, &time, "second mark").await;
     assert!(append_one(&log, time.event("7")).await.duplicate, "23 hours and a restart later");
 
     time.pass(2 * HOUR);
     until("expired ids are swept", || ids() < 100).await;
     assert!(!append_one(&log, time.event("7")).await.duplicate, "25 hours later");
-    assert!(append_one(&log, time.event("marked second")).await.duplicate, "what is younger is kept");
+    assert!(append_one(&log, time.event("second mark")).await.duplicate, "what is younger is kept");
 }

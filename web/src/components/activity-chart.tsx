@@ -57,16 +57,21 @@ export function ActivityChart({
         </>
       }
       flush
+      className="flex h-full flex-col"
     >
-      <div className="h-52">
+      <div className="relative h-full min-h-52">
         {!activity ? (
           error ? (
             <ErrorState error={error} compact onRetry={onRetry} />
           ) : null
         ) : table ? (
           <ActivityTable activity={activity} />
+        ) : activity.points.every((point) => point.joins === 0 && point.leaves === 0) ? (
+          <p className="absolute inset-0 grid place-items-center text-ink-2">
+            Nobody has joined or left in the last hour.
+          </p>
         ) : (
-          <div role="img" aria-label={describeActivity(activity)} className="h-full px-2 pt-2">
+          <div role="img" aria-label={describeActivity(activity)} className="absolute inset-0 px-2 pt-2">
             <Suspense fallback={null}>
               <Plot points={activity.points} onPoint={setAt} />
             </Suspense>
@@ -88,7 +93,7 @@ function Key({ colour, name, value }: { colour: string; name: string; value: num
 function ActivityTable({ activity }: { activity: Activity }) {
   return (
     // A region that scrolls must be reachable by keyboard.
-    <section tabIndex={0} aria-label="Joins and leaves, minute by minute" className="h-full overflow-auto">
+    <section tabIndex={0} aria-label="Joins and leaves, minute by minute" className="absolute inset-0 overflow-auto">
       <table className="num w-full text-right">
         <thead className="sticky top-0 bg-surface text-xs text-ink-3">
           <tr>

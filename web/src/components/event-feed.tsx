@@ -6,12 +6,12 @@ import { describeEvent, type EventTopic, type EventWords } from '@/lib/event-wor
 import { useFeed } from '@/lib/feed';
 import { plural } from '@/lib/format';
 import { useHold } from '@/lib/hold';
-import { Badge } from '@/ui/badge';
 import { cx } from '@/ui/cx';
 import { Empty, ErrorState, Skeleton } from '@/ui/states';
 import { Clock } from '@/ui/time';
 
-const icons: Record<EventTopic, LucideIcon> = {
+/** The shape of each topic, wherever events are listed. */
+export const TOPIC_ICONS: Record<EventTopic, LucideIcon> = {
   room: MonitorPlay,
   person: UserRound,
   track: Volume2,
@@ -30,7 +30,7 @@ const colours: Record<EventWords['turn'], string> = {
 
 /** The icon of an event: its shape says what it is about, its colour whether it came, went or failed. */
 export function EventIcon({ words, size = 14 }: { words: EventWords; size?: number }) {
-  const Icon = icons[words.topic];
+  const Icon = TOPIC_ICONS[words.topic];
   return <Icon size={size} className={colours[words.turn]} aria-hidden />;
 }
 
@@ -65,12 +65,13 @@ export const EventRow = memo(function EventRow({ message, inRoom }: { message: M
           </>
         ) : null}
         {words.detail ? <span className="text-ink-3"> · {words.detail}</span> : null}
+        {message.source === 'reconcile' ? (
+          <span className="text-ink-3" title="No webhook came for this: Roomwatch found it by asking LiveKit">
+            {' '}
+            · reconciled
+          </span>
+        ) : null}
       </p>
-      {message.source === 'reconcile' ? (
-        <Badge title="No webhook came for this: Roomwatch found it by asking LiveKit" className="self-center">
-          reconciled
-        </Badge>
-      ) : null}
     </li>
   );
 });

@@ -31,7 +31,9 @@ export function ProjectHealth({ project }: { project: Project }) {
   return (
     <li className="px-4 py-3">
       <div className="flex flex-wrap items-center justify-between gap-x-3">
-        <span className="truncate font-medium">{project.name}</span>
+        <Link to="/settings" className="truncate font-medium hover:underline">
+          {project.name}
+        </Link>
         <ProjectState state={project.state} />
       </div>
       {project.error ? <p className="mt-0.5 break-words text-xs text-bad">{project.error}</p> : null}

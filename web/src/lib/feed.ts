@@ -12,7 +12,7 @@ export interface FeedScope {
 }
 
 /** A list that grows at its head this often at most. */
-const DRAW_EVERY_MS = 250;
+const DRAW_EVERY_MS = 500;
 
 /** Sequence number of a cursor: its order within one epoch. */
 export const seqOf = (cursor: string) => Number(cursor.slice(cursor.indexOf('-') + 1));

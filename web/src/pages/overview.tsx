@@ -43,10 +43,22 @@ export function Overview() {
   const activity = useLastHour();
   const projects = useProjects();
   const status = useConnectionStatus();
+  const silent = projects.data?.length && projects.data.every((project) => project.lastWebhookAt === null);
 
   return (
     <>
       <PageHeader title="Overview" />
+      {silent ? (
+        <div className="mb-4 flex flex-wrap items-center gap-x-4 gap-y-2 rounded-lg border border-accent/40 bg-accent-soft px-4 py-3">
+          <p className="min-w-0 grow">
+            <span className="font-medium">Waiting for the first webhook.</span>{' '}
+            <span className="text-ink-2">LiveKit has to be told where Roomwatch is; the lines to paste are ready.</span>
+          </p>
+          <Link to="/settings" className={buttonClass('solid')}>
+            Set up the webhook
+          </Link>
+        </div>
+      ) : null}
       <div className="grid gap-4 lg:grid-cols-3">
         <div className="lg:col-span-3">
           {rooms.error && !shown ? (
@@ -70,7 +82,7 @@ export function Overview() {
           }
         >
           {projects.data ? (
-            <ul className="max-h-52 divide-y divide-line overflow-y-auto">
+            <ul className="max-h-96 divide-y divide-line overflow-y-auto">
               {projects.data.map((project) => (
                 <ProjectHealth key={project.name} project={project} />
               ))}

@@ -6,6 +6,7 @@ import { type ReactNode, useEffect, useState, useSyncExternalStore } from 'react
 import { count, plural, shortTime } from '@/lib/format';
 import { Button } from '@/ui/button';
 import { cx } from '@/ui/cx';
+import { portal } from '@/ui/portal';
 import { Ago } from '@/ui/time';
 
 /** A state must last this long before it is read out: a hiccup of the network is not news. */
@@ -107,7 +108,7 @@ export function ConnectionPill() {
           <span className="sr-only">Connection: </span>
           {word}
         </Popover.Trigger>
-        <Popover.Portal>
+        <Popover.Portal container={portal()}>
           <Popover.Content
             align="end"
             sideOffset={6}
@@ -185,7 +186,10 @@ export function StaleBanner() {
   const { status, staleSince } = useConnectionSummary();
   if (status !== 'stale' && status !== 'signed_out' && status !== 'too_many') return null;
   return (
-    <div className="flex flex-wrap items-center justify-center gap-x-3 gap-y-1 border-b border-line bg-warn-soft px-4 py-1.5 text-warn">
+    <section
+      aria-label="Connection"
+      className="flex flex-wrap items-center justify-center gap-x-3 gap-y-1 border-b border-line bg-warn-soft px-4 py-1.5 text-warn"
+    >
       <span>
         {status === 'signed_out'
           ? 'You are signed out.'
@@ -203,6 +207,6 @@ export function StaleBanner() {
           Try now
         </button>
       )}
-    </div>
+    </section>
   );
 }

@@ -1,5 +1,5 @@
 import { useMe, useRealtimeEvents } from '@roomwatch/react';
-import { Link, Navigate, Outlet, useLocation, useNavigate } from '@tanstack/react-router';
+import { Link, Outlet, useLocation, useNavigate } from '@tanstack/react-router';
 import {
   Activity,
   Clock,
@@ -14,6 +14,7 @@ import {
   Sun,
   UserRound,
 } from 'lucide-react';
+import { useEffect, useRef } from 'react';
 import { isSignedOut } from '@/lib/errors';
 import { useSignOut } from '@/lib/sign-out';
 import { Badge } from '@/ui/badge';
@@ -52,7 +53,15 @@ export function Shell() {
     pages.map(({ to, name, key }) => ({ keys: `g ${key}`, label: name, run: () => navigate({ to }) })),
   );
 
-  if (isSignedOut(me.error) && !me.data) return <Navigate to="/sign-in" search={{ to: location.href }} replace />;
+  const signedOut = isSignedOut(me.error) && !me.data;
+  const { href } = location;
+  const wanted = useRef(href);
+  useEffect(() => {
+    // Where one wanted to go is read once: the way to the sign-in changes the address too.
+    if (signedOut) navigate({ to: '/sign-in', search: { to: wanted.current }, replace: true });
+    else wanted.current = href;
+  }, [signedOut, href, navigate]);
+  if (signedOut) return null;
 
   return (
     <div className="min-h-dvh md:pl-52">
@@ -106,12 +115,15 @@ export function Shell() {
             <UserMenu align="end" compact />
           </div>
         </header>
-        <StaleBanner />
+        {me.data ? <StaleBanner /> : null}
       </div>
 
       <main id="main" tabIndex={-1} className="mx-auto max-w-350 px-4 py-5 outline-none max-md:pb-24 md:px-6">
         {me.error && !me.data ? (
-          <ErrorState error={me.error} title="Roomwatch does not answer" onRetry={() => me.refetch()} />
+          <>
+            <h1 className="sr-only">Roomwatch</h1>
+            <ErrorState error={me.error} title="Roomwatch does not answer" onRetry={() => me.refetch()} />
+          </>
         ) : (
           <Outlet />
         )}

@@ -3,19 +3,22 @@ import { type ComponentProps, type ReactNode, useId } from 'react';
 import { cx } from './cx';
 
 const control =
-  'h-8 w-full rounded-md border border-control/60 bg-surface px-2.5 text-[0.8125rem] text-ink hover:border-control focus-visible:border-accent';
+  'h-8 rounded-md border border-control/60 bg-surface px-2.5 text-[0.8125rem] text-ink hover:border-control focus-visible:border-accent';
 
 export const Input = ({ className, ...props }: ComponentProps<'input'>) => (
-  <input className={cx(control, className)} {...props} />
+  <input className={cx(control, 'w-full', className)} {...props} />
 );
 
 export const Textarea = ({ className, ...props }: ComponentProps<'textarea'>) => (
-  <textarea className={cx(control, 'h-auto min-h-24 py-1.5 font-mono text-xs leading-5', className)} {...props} />
+  <textarea
+    className={cx(control, 'h-auto w-full min-h-24 py-1.5 font-mono text-xs leading-5', className)}
+    {...props}
+  />
 );
 
 /** The browser's own select: it is accessible, works on a phone, and costs nothing. */
 export const Select = ({ className, ...props }: ComponentProps<'select'>) => (
-  <select className={cx(control, 'w-auto pr-7', className)} {...props} />
+  <select className={cx(control, 'pr-7', className)} {...props} />
 );
 
 /** A labelled control, with a hint or an error below it that assistive technology reads along. */
@@ -61,7 +64,7 @@ export function SearchInput({
         aria-label={label}
         autoComplete="off"
         spellCheck={false}
-        className={cx(control, 'pl-8')}
+        className={cx(control, 'w-full pl-8')}
         {...props}
       />
       {hotkey && !props.value ? (

@@ -1,6 +1,7 @@
 import { DropdownMenu } from 'radix-ui';
 import type { ReactElement, ReactNode } from 'react';
 import { cx } from './cx';
+import { portal } from './portal';
 
 /**
  * A menu below its trigger. Not modal: a modal one writes a style tag to lock scrolling, which our content security
@@ -18,7 +19,7 @@ export function Menu({
   return (
     <DropdownMenu.Root modal={false}>
       <DropdownMenu.Trigger asChild>{trigger}</DropdownMenu.Trigger>
-      <DropdownMenu.Portal>
+      <DropdownMenu.Portal container={portal()}>
         <DropdownMenu.Content
           align={align}
           sideOffset={4}

@@ -23,7 +23,7 @@ export function Panel({
           {aside}
         </header>
       ) : null}
-      <div className={flush ? undefined : 'p-4'}>{children}</div>
+      <div className={flush ? 'min-h-0 grow' : 'p-4'}>{children}</div>
     </section>
   );
 }
@@ -31,15 +31,19 @@ export function Panel({
 /** The head of a page: its name, what can be done, and an optional line below. */
 export function PageHeader({
   title,
+  name = typeof title === 'string' ? title : undefined,
   children,
   actions,
 }: {
   title: ReactNode;
+  /** For the browser's tab, where the title is more than a text. */
+  name?: string;
   children?: ReactNode;
   actions?: ReactNode;
 }) {
   return (
     <div className="mb-4 flex flex-wrap items-start gap-x-4 gap-y-2">
+      {name ? <title>{`${name} · Roomwatch`}</title> : null}
       <div className="min-w-0 grow">
         <h1 className="truncate text-lg leading-7 font-semibold tracking-tight">{title}</h1>
         {children ? <div className="mt-0.5 text-ink-2">{children}</div> : null}

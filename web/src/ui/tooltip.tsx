@@ -1,12 +1,13 @@
 import { Tooltip as Radix } from 'radix-ui';
 import type { ReactElement, ReactNode } from 'react';
+import { portal } from './portal';
 
 /** Words for a control on hover and on focus. `children` is one element that takes a ref. */
 export function Tooltip({ text, children }: { text: ReactNode; children: ReactElement }) {
   return (
     <Radix.Root>
       <Radix.Trigger asChild>{children}</Radix.Trigger>
-      <Radix.Portal>
+      <Radix.Portal container={portal()}>
         <Radix.Content
           sideOffset={6}
           collisionPadding={8}

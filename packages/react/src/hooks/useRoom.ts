@@ -3,7 +3,7 @@ import type { RoomData } from '../core/apply';
 import { RoomwatchError } from '../core/error';
 import type { Room } from '../core/wire';
 import { useRoomwatch } from '../RoomwatchProvider';
-import type { ScopeOptions } from './options';
+import { type RoomOptions, refreshOf } from './options';
 import { useFollowed } from './useFollowed';
 
 const room = (data: RoomData) => data.room;
@@ -17,9 +17,10 @@ const room = (data: RoomData) => data.room;
  */
 export function useRoom(
   name: string,
-  { project, enabled }: ScopeOptions = {},
+  { project, enabled, watch }: RoomOptions = {},
 ): UseQueryResult<Room | null, RoomwatchError> {
-  const { client, cache, keyPrefix, scope } = useRoomwatch();
+  const roomwatch = useRoomwatch();
+  const { client, cache, keyPrefix, scope } = roomwatch;
   const key = project ? ['rooms', name, project] : ['rooms', name];
   return useFollowed<RoomData, Room | null>({
     key,
@@ -31,6 +32,7 @@ export function useRoom(
       }),
     select: room,
     enabled,
+    refreshInterval: refreshOf(name, watch, roomwatch),
   });
 }
 

@@ -3,7 +3,7 @@ import type { ParticipantsData } from '../core/apply';
 import type { RoomwatchError } from '../core/error';
 import type { Participant } from '../core/wire';
 import { useRoomwatch } from '../RoomwatchProvider';
-import type { ScopeOptions } from './options';
+import { type RoomOptions, refreshOf } from './options';
 import { useFollowed } from './useFollowed';
 import { notLive } from './useRoom';
 
@@ -18,9 +18,10 @@ const participants = (data: ParticipantsData) => data.participants;
  */
 export function useRoomParticipants(
   name: string,
-  { project, enabled }: ScopeOptions = {},
+  { project, enabled, watch }: RoomOptions = {},
 ): UseQueryResult<Participant[], RoomwatchError> {
-  const { client, cache, keyPrefix, scope } = useRoomwatch();
+  const roomwatch = useRoomwatch();
+  const { client, cache, keyPrefix, scope } = roomwatch;
   const key = project ? ['participants', name, project] : ['participants', name];
   return useFollowed<ParticipantsData, Participant[]>({
     key,
@@ -33,5 +34,6 @@ export function useRoomParticipants(
       }),
     select: participants,
     enabled,
+    refreshInterval: refreshOf(name, watch, roomwatch),
   });
 }

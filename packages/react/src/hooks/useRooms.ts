@@ -17,17 +17,17 @@ const rooms = (data: RoomsData) => data.rooms;
  * return rooms.map((room) => <li key={room.sid}>{room.name}: {room.participantCount}</li>);
  */
 export function useRooms({ project, enabled }: ScopeOptions = {}): UseQueryResult<Room[], RoomwatchError> {
-  const { client, cache, keyPrefix, scope } = useRoomwatch();
+  const { client, cache, keyPrefix, scope, rooms: only } = useRoomwatch();
   const key = project ? ['rooms', { project }] : ['rooms'];
   return useFollowed<RoomsData, Room[]>({
     key,
     follows: { kind: 'rooms', project },
     fetch: ({ signal }) =>
-      cache.load(
-        { scope, kind: 'rooms', project },
-        [...keyPrefix, ...key],
-        (): Promise<RoomsData> => client.rooms({ project }, signal),
-      ),
+      cache.load({ scope, kind: 'rooms', project }, [...keyPrefix, ...key], async (): Promise<RoomsData> => {
+        const answer = await client.rooms({ project }, signal);
+        // What the provider's stream does not tell of would stand there for ever.
+        return only ? { ...answer, rooms: answer.rooms.filter(({ name }) => only.includes(name)) } : answer;
+      }),
     select: rooms,
     enabled,
   });

@@ -84,6 +84,7 @@ function LiveRoom({ name, project }: { name: string; project: string | undefined
     <>
       <Crumb name={name} />
       <PageHeader
+        name={live.name}
         title={
           <span className="flex min-w-0 items-center gap-2.5">
             <span className="truncate">{live.name}</span>

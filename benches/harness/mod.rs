@@ -1,0 +1,198 @@
+//! What the benchmarks share: servers as processes, their cost as the kernel accounts it, and a
+//! floor that is measured in the same run.
+//!
+//! Machines are noisy, so nothing here judges: each figure stands beside the floor's and as a ratio
+//! of the two, medians of alternating runs.
+
+#![allow(dead_code, reason = "each benchmark uses a part of it")]
+
+use std::{
+    io::{BufRead, BufReader},
+    net::SocketAddr,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use roomwatch::token::{Claims, Grant, Secret, sign};
+use sha2::{Digest, Sha256};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+pub const KEY: &str = "devkey";
+pub const SECRET: &str = "secret";
+/// Which floor a re-executed benchmark should be.
+pub const FLOOR: &str = "ROOMWATCH_BENCH_FLOOR";
+
+/// A server in a process of its own.
+pub struct Server {
+    pub address: SocketAddr,
+    child: Child,
+}
+
+impl Server {
+    /// The program that is measured, with its data in `dir` and no limits on streams.
+    pub fn roomwatch(dir: &std::path::Path) -> Server {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_roomwatch"));
+        command
+            .args(["serve", "--dev", "--listen", "127.0.0.1:0", "--reconcile-secs", "0", "--data-dir"])
+            .arg(dir);
+        for limit in ["max-streams", "max-streams-per-user", "max-streams-per-address"] {
+            command.args([&format!("--{limit}"), "0"]);
+        }
+        Server::start(command)
+    }
+
+    /// This benchmark again, as the floor.
+    pub fn floor(name: &str, dir: &std::path::Path) -> Server {
+        let mut command = Command::new(std::env::current_exe().expect("the benchmark itself"));
+        command.env(FLOOR, name).current_dir(dir);
+        Server::start(command)
+    }
+
+    fn start(mut command: Command) -> Server {
+        let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it starts");
+        let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines();
+        let address = loop {
+            let line = lines.next().expect("it listens").expect("text");
+            if let Some((_, rest)) = line.split_once("listening on http://") {
+                break rest.split([' ', '"']).next().unwrap_or("").parse().expect("an address");
+            }
+        };
+        // Somebody has to read on, or the server blocks when the pipe is full.
+        std::thread::spawn(move || lines.for_each(drop));
+        Server { address, child }
+    }
+
+    /// CPU seconds so far, of all threads, user and system.
+    pub fn cpu_secs(&self) -> f64 {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).expect("Linux");
+        let fields: Vec<&str> = stat.rsplit_once(')').expect("a name").1.split_whitespace().collect();
+        let ticks: f64 =
+            fields[11].parse::<f64>().expect("utime") + fields[12].parse::<f64>().expect("stime");
+        // USER_HZ is 100 on every Linux that Rust runs on.
+        ticks / 100.0
+    }
+
+    pub fn resident_bytes(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("Linux");
+        let line = status.lines().find(|line| line.starts_with("VmRSS")).expect("a size");
+        line.split_whitespace().nth(1).expect("a number").parse::<u64>().expect("a number") << 10
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn stop(mut self) {
+        let _ = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A webhook as bytes on the wire, signed, of about 850 bytes of body.
+pub fn webhook(id: &str, room: &str) -> Vec<u8> {
+    let now = roomwatch::webhook::now_ms() / 1000;
+    let metadata = "m".repeat(360);
+    let body = format!(
+        "{{\"event\":\"participant_joined\",\"room\":{{\"sid\":\"RM_{room}\",\"name\":\"{room}\",\"emptyTimeout\":300,\"creationTime\":\"{now}\",\
+         \"turnPassword\":\"REDACT-ME\",\"enabledCodecs\":[{{\"mime\":\"audio/opus\"}},{{\"mime\":\"video/VP8\"}}],\"metadata\":\"{metadata}\"}},\
+         \"participant\":{{\"sid\":\"PA_{id}\",\"identity\":\"user-{id}\",\"state\":\"ACTIVE\",\"joinedAt\":\"{now}\",\"name\":\"User {id}\",\"version\":2,\
+         \"permission\":{{\"canSubscribe\":true,\"canPublish\":true,\"canPublishData\":true}}}},\"id\":\"EV_{id}\",\"createdAt\":\"{now}\"}}"
+    );
+    let claims = Claims {
+        iss: KEY.into(),
+        exp: now as i64 + 300,
+        nbf: Some(now as i64),
+        sha256: Some(STANDARD.encode(Sha256::digest(&body))),
+        ..Claims::default()
+    };
+    let token = sign(&claims, &Secret::new(SECRET));
+    let head = format!(
+        "POST /api/webhooks/livekit HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/webhook+json\r\nuser-agent: LiveKit\r\n\
+         authorization: {token}\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    [head.into_bytes(), body.into_bytes()].concat()
+}
+
+/// One connection that sends webhooks and waits for each answer.
+pub struct Poster {
+    socket: TcpStream,
+    answer: Vec<u8>,
+}
+
+impl Poster {
+    pub async fn connect(address: SocketAddr) -> Poster {
+        let socket = TcpStream::connect(address).await.expect("a connection");
+        socket.set_nodelay(true).expect("an option");
+        Poster { socket, answer: vec![0; 4096] }
+    }
+
+    pub async fn post(&mut self, request: &[u8]) {
+        self.socket.write_all(request).await.expect("written");
+        let mut have = 0;
+        loop {
+            let read = self.socket.read(&mut self.answer[have..]).await.expect("an answer");
+            assert!(read > 0, "the server hung up");
+            have += read;
+            let answer = &self.answer[..have];
+            let Some(head) = answer.windows(4).position(|four| four == b"\r\n\r\n") else { continue };
+            let text = std::str::from_utf8(&answer[..head]).expect("text");
+            assert!(text.starts_with("HTTP/1.1 200"), "{text}");
+            let length = text
+                .lines()
+                .find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse().ok());
+            if have >= head + 4 + length.unwrap_or(0) {
+                return;
+            }
+        }
+    }
+}
+
+/// The request that opens a stream.
+pub fn stream_request(query: &str) -> Vec<u8> {
+    let now = roomwatch::webhook::now_ms() / 1000;
+    let claims = Claims {
+        iss: KEY.into(),
+        sub: "bench".into(),
+        exp: now as i64 + 3600,
+        video: Some(Grant { room_list: true, ..Grant::default() }),
+        ..Claims::default()
+    };
+    let token = sign(&claims, &Secret::new(SECRET));
+    format!(
+        "GET /api/events{query} HTTP/1.1\r\nhost: localhost\r\naccept: text/event-stream\r\nauthorization: Bearer {token}\r\n\r\n"
+    )
+    .into_bytes()
+}
+
+pub fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+/// The share of the values that is at most the answer: 0.99 for the 99th percentile.
+pub fn percentile(values: &mut [Duration], share: f64) -> Duration {
+    values.sort();
+    let index = (values.len() as f64 * share) as usize;
+    values.get(index.min(values.len().saturating_sub(1))).copied().unwrap_or_default()
+}
+
+pub fn millis(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1000.0
+}
+
+/// A number from the environment, for shorter or longer runs.
+pub fn setting(name: &str, default: usize) -> usize {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}

@@ -1,0 +1,22 @@
+import { Child } from './child.js';
+import { API_KEY, API_SECRET } from './livekit.js';
+import { type Roomwatch, roomwatchBinary } from './roomwatch.js';
+
+export type Load = { rooms: number; participants: number; rate: number; seconds: number };
+
+/** `roomwatch simulate` against a server; returns at once, the load ends with `stop` or by itself after `seconds`. */
+export function simulate(roomwatch: Roomwatch, { rooms, participants, rate, seconds }: Load): Child {
+  const args = {
+    url: roomwatch.url,
+    rooms,
+    participants,
+    rate,
+    duration: seconds,
+    'api-key': API_KEY,
+    'api-secret': API_SECRET,
+  };
+  return new Child('simulate', roomwatchBinary(), [
+    'simulate',
+    ...Object.entries(args).flatMap(([name, value]) => [`--${name}`, String(value)]),
+  ]);
+}

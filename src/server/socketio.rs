@@ -1,0 +1,485 @@
+//! Socket.IO: the same stream for those who want two directions.
+//!
+//! One socket is one [`Subscription`], as one server-sent stream is: the same filter, cursor, rights
+//! and limits. Socket.IO's own rooms and adapters are not used; they would be a second fan-out.
+//!
+//! | from the server | |
+//! | --- | --- |
+//! | `connected` | `{type, cursor, resumed, reset?}`, first, and again after `reset` |
+//! | `reset` | `{reason, cursor}`: the cursor could not be honoured; fetch the snapshot again |
+//! | `room:event` | the stream's message |
+//! | `ping` | `{cursor, at}`: the heartbeat, with the place scanned so far |
+//! | `expiring` | `{at}`: the right ends soon; reconnect with a new token |
+//! | `bye` | `{reason}`, and the end |
+//!
+//! | to the server | acknowledged with `{cursor}` or `{error}` as in REST |
+//! | --- | --- |
+//! | `subscribe` `{room?, type?, project?}` | adds to the parameters that have values, sets those that have none |
+//! | `unsubscribe` `{room?, type?, project?}` | removes values; a parameter that loses its last one lets nothing through, and so does `unsubscribe` of nothing, until the next `subscribe` |
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use axum::extract::FromRequestParts;
+use http::{HeaderValue, header};
+use parking_lot::Mutex;
+use serde::Deserialize;
+use serde_json::{Value, json, value::RawValue};
+use socketioxide::{
+    SendError, SocketError, SocketIo,
+    extract::{AckSender, Data, SocketRef, State, TryData},
+    handler::ConnectHandler,
+    layer::SocketIoLayer,
+};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::Instant,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    event::Seq,
+    feed::{Filter, Frame, From, ReplayError, Reset, Subscription},
+    server::{
+        App, OpenStream, Refused,
+        auth::Caller,
+        error::Error,
+        events::{Wanted, connected_message, ping_in},
+    },
+    webhook::now_ms,
+};
+
+/// What a client may send in one packet: filters, and nothing else.
+const PACKET_BYTES_MAX: u64 = 64 << 10;
+/// Packets that may wait for a socket that does not read; the rest waits in the log.
+const WAITING_PACKETS_MAX: usize = 32;
+/// A client that asks for more than this many changes of its filter in a second is sent away.
+const COMMANDS_PER_SECOND_MAX: u32 = 50;
+/// How long to wait for a socket whose packets wait for it.
+const FULL: Duration = Duration::from_millis(5);
+/// A socket that is subscribed to nothing is not woken; it looks at its rights this often.
+const IDLE: Duration = Duration::from_secs(1);
+
+/// The handshake's `auth`: each a string or an array of them.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Auth {
+    token: Option<String>,
+    after: Option<String>,
+    room: Many,
+    #[serde(rename = "type")]
+    types: Many,
+    project: Many,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Parameters {
+    room: Many,
+    #[serde(rename = "type")]
+    types: Many,
+    project: Many,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(untagged)]
+enum Many {
+    #[default]
+    None,
+    One(String),
+    Several(Vec<String>),
+}
+
+impl Many {
+    fn into_vec(self) -> Vec<String> {
+        match self {
+            Many::None => Vec::new(),
+            Many::One(value) => vec![value],
+            Many::Several(values) => values,
+        }
+    }
+}
+
+/// A refusal as `connect_error` shows it: `message` is the stable code, then the words.
+struct Refusal(Error);
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.0.code, self.0.message)
+    }
+}
+
+/// What a handshake was granted, until its socket takes it.
+#[derive(Clone)]
+struct Admitted(Arc<Mutex<Option<Grant>>>);
+
+struct Grant {
+    caller: Caller,
+    open: OpenStream,
+    wanted: Wanted,
+    filter: Filter,
+    floor: Option<Seq>,
+}
+
+/// Answers `/socket.io/`.
+pub fn layer(app: Arc<App>) -> SocketIoLayer {
+    let (layer, io) = SocketIo::builder()
+        .req_path("/socket.io")
+        .max_payload(PACKET_BYTES_MAX)
+        .ws_max_message_size(PACKET_BYTES_MAX as usize)
+        .ws_max_frame_size(PACKET_BYTES_MAX as usize)
+        .ws_read_buffer_size(4 << 10)
+        .max_buffer_size(WAITING_PACKETS_MAX)
+        .connect_timeout(Duration::from_secs(10))
+        .with_state(app)
+        .build_layer();
+    io.ns("/", begin.with(admit));
+    layer
+}
+
+/// Who is it, may they, limits: as for `GET /api/events`.
+async fn admit(
+    socket: SocketRef,
+    TryData(auth): TryData<Option<Auth>>,
+    State(app): State<Arc<App>>,
+) -> Result<(), Refusal> {
+    let mut parts = socket.req_parts().clone();
+    // No `auth` at all is no mistake: there is the cookie.
+    let auth = auth
+        .map_err(|error| Refusal(Error::bad_request("bad_parameter", format!("auth: {error}"))))?
+        .unwrap_or_default();
+    if let Some(token) = &auth.token {
+        let value = HeaderValue::try_from(format!("Bearer {token}"));
+        parts.headers.insert(header::AUTHORIZATION, value.map_err(|_| Refusal(Error::unauthorized()))?);
+    }
+    let _ = app.folded.subscribe().wait_for(|folded| *folded).await;
+    let caller = Caller::from_request_parts(&mut parts, &app).await.map_err(Refusal)?;
+    let wanted = Wanted {
+        rooms: auth.room.into_vec(),
+        types: auth.types.into_vec(),
+        projects: auth.project.into_vec(),
+        after: auth.after,
+        ..Wanted::default()
+    };
+    wanted.check().map_err(Refusal)?;
+    let filter = wanted.filter(&caller).map_err(Refusal)?;
+    let floor = app.floor(filter.sight());
+    let open = app.open_stream("socketio", &caller).map_err(|refused| {
+        Refusal(match refused {
+            Refused::Error(error) => error,
+            Refused::Bye(reason) => Error::new(
+                http::StatusCode::SERVICE_UNAVAILABLE,
+                reason,
+                "the server takes no new streams now; come back in a moment",
+            ),
+        })
+    })?;
+    let grant = Grant { caller, open, wanted, filter, floor };
+    socket.extensions.insert(Admitted(Arc::new(Mutex::new(Some(grant)))));
+    Ok(())
+}
+
+enum Command {
+    Subscribe(Parameters),
+    Unsubscribe(Parameters),
+}
+
+type Answer = oneshot::Sender<Value>;
+
+async fn begin(socket: SocketRef, State(app): State<Arc<App>>) {
+    let admitted = socket.extensions.remove::<Admitted>().and_then(|admitted| admitted.0.lock().take());
+    let Some(grant) = admitted else {
+        // Cannot be: `admit` puts it there. Without it nobody knows what the socket may see.
+        let _ = socket.disconnect();
+        return;
+    };
+    let (commands, asked) = mpsc::channel::<(Command, Answer)>(4);
+    let closed = CancellationToken::new();
+    let close = closed.clone();
+    socket.on_disconnect(async move || close.cancel());
+    let rate = Arc::new(Mutex::new((Instant::now(), 0_u32)));
+    for (name, command) in [
+        ("subscribe", Command::Subscribe as fn(Parameters) -> Command),
+        ("unsubscribe", Command::Unsubscribe),
+    ] {
+        let (commands, rate) = (commands.clone(), rate.clone());
+        socket.on(
+            name,
+            async move |socket: SocketRef,
+                        TryData(parameters): TryData<Option<Parameters>>,
+                        ack: AckSender| {
+                if too_many(&rate) {
+                    let _ = socket.emit("bye", &json!({ "reason": "too_many_commands" }));
+                    let _ = socket.disconnect();
+                    return;
+                }
+                let answer = match parameters {
+                    Ok(parameters) => ask(&commands, command(parameters.unwrap_or_default())).await,
+                    Err(error) => refusal(&Error::bad_request("bad_parameter", error.to_string())),
+                };
+                let _ = ack.send(&answer);
+            },
+        );
+    }
+    let fallback = rate;
+    socket.on_fallback(async move |socket: SocketRef, Data(_): Data<Value>, ack: AckSender| {
+        if too_many(&fallback) {
+            let _ = socket.disconnect();
+            return;
+        }
+        let _ =
+            ack.send(&refusal(&Error::bad_request("unknown_event", "there are subscribe and unsubscribe")));
+    });
+    tokio::spawn(async move {
+        let end = Serving::begin(app, socket.clone(), grant).run(asked, &closed).await;
+        if let Some(reason) = end {
+            let _ = socket.emit("bye", &json!({ "reason": reason }));
+            let _ = socket.disconnect();
+        }
+    });
+}
+
+async fn ask(commands: &mpsc::Sender<(Command, Answer)>, command: Command) -> Value {
+    let (answer, answered) = oneshot::channel();
+    match commands.send((command, answer)).await {
+        Ok(()) => answered.await.unwrap_or_default(),
+        Err(_) => Value::Null,
+    }
+}
+
+fn too_many(rate: &Mutex<(Instant, u32)>) -> bool {
+    let mut rate = rate.lock();
+    if rate.0.elapsed() >= Duration::from_secs(1) {
+        *rate = (Instant::now(), 0);
+    }
+    rate.1 += 1;
+    rate.1 > COMMANDS_PER_SECOND_MAX
+}
+
+fn refusal(error: &Error) -> Value {
+    json!({ "error": { "code": error.code, "message": error.message } })
+}
+
+/// One socket while it lives.
+struct Serving {
+    app: Arc<App>,
+    socket: SocketRef,
+    caller: Caller,
+    open: OpenStream,
+    wanted: Wanted,
+    /// None: unsubscribed from everything.
+    subscription: Option<Subscription>,
+    with_changes: bool,
+    ping_at: Instant,
+}
+
+/// The socket has gone.
+struct Gone;
+
+impl Serving {
+    fn begin(app: Arc<App>, socket: SocketRef, grant: Grant) -> Serving {
+        let Grant { caller, open, wanted, filter, floor } = grant;
+        let from = From::parse(wanted.after.as_deref());
+        let after = match app.feed.locate(&from, floor) {
+            Ok(after) => {
+                let resumed = !matches!(from, From::Head);
+                app.metrics.stream(if resumed { "resumed" } else { "started" });
+                let _ = emit_json(
+                    &socket,
+                    "connected",
+                    &connected_message(app.feed.cursor(after), resumed, None),
+                );
+                after
+            }
+            Err(reset) => {
+                say_reset(&app, &socket, reset);
+                app.feed.head().seq
+            }
+        };
+        Serving {
+            with_changes: filter.with_changes(),
+            subscription: Some(app.feed.subscribe(filter, after)),
+            ping_at: Instant::now() + ping_in(app.config.heartbeat),
+            app,
+            socket,
+            caller,
+            open,
+            wanted,
+        }
+    }
+
+    /// Until the socket has gone, or for the reason that is told.
+    async fn run(
+        mut self,
+        mut asked: mpsc::Receiver<(Command, Answer)>,
+        closed: &CancellationToken,
+    ) -> Option<&'static str> {
+        loop {
+            let now = Instant::now();
+            if let Some(reason) = self.open.ended(now) {
+                return Some(reason);
+            }
+            if now >= self.ping_at {
+                self.ping_at = now + ping_in(self.app.config.heartbeat);
+                if self.ping().await.is_err() {
+                    return None;
+                }
+            }
+            let mut check = self.open.next_check(self.ping_at);
+            if self.subscription.is_none() {
+                check = check.min(now + IDLE);
+            }
+            tokio::select! {
+                () = closed.cancelled() => return None,
+                Some((command, answer)) = asked.recv() => {
+                    let told = match self.change(command) {
+                        Ok(()) => json!({ "cursor": self.cursor() }),
+                        Err(error) => refusal(&error),
+                    };
+                    // The client may have asked without wanting an answer.
+                    let _ = answer.send(told);
+                }
+                frames = next(&mut self.subscription) => match frames {
+                    Ok(frames) => {
+                        for frame in frames {
+                            match self.deliver(&frame, closed).await {
+                                Ok(None) => {}
+                                Ok(Some(reason)) => return Some(reason),
+                                Err(Gone) => return None,
+                            }
+                        }
+                    }
+                    Err(ReplayError::Expired) => {
+                        let head = say_reset(&self.app, &self.socket, Reset::Expired);
+                        if let Some(subscription) = &mut self.subscription {
+                            subscription.advance(head);
+                        }
+                    }
+                    Err(error) => {
+                        // The client comes back with its cursor; nothing is lost to it.
+                        tracing::warn!("a socket could not catch up: {error}");
+                        return Some("drain");
+                    }
+                },
+                () = tokio::time::sleep_until(check) => {}
+            }
+        }
+    }
+
+    fn cursor(&self) -> String {
+        self.subscription.as_ref().map_or(self.app.feed.head(), Subscription::cursor).to_string()
+    }
+
+    /// Emits a frame once there is room for it. The reason, if the stream has to end meanwhile.
+    async fn deliver(&self, frame: &Frame, closed: &CancellationToken) -> Result<Option<&'static str>, Gone> {
+        let json = frame.json(self.with_changes);
+        let Ok(json) = std::str::from_utf8(&json) else { return Ok(None) };
+        loop {
+            match emit_json(&self.socket, "room:event", json) {
+                Ok(()) => return Ok(None),
+                Err(SendError::Socket(SocketError::InternalChannelFull)) => {
+                    if let Some(reason) = self.open.ended(Instant::now()) {
+                        return Ok(Some(reason));
+                    }
+                    tokio::select! {
+                        () = closed.cancelled() => return Err(Gone),
+                        () = tokio::time::sleep(FULL) => {}
+                    }
+                }
+                Err(SendError::Socket(_)) => return Err(Gone),
+                Err(SendError::Serialize(error)) => {
+                    tracing::error!(
+                        event.seq = frame.seq.0,
+                        "an event could not be sent over Socket.IO: {error}"
+                    );
+                    return Ok(None);
+                }
+            }
+        }
+    }
+
+    /// A heartbeat; left out when the socket does not read what it has.
+    async fn ping(&self) -> Result<(), Gone> {
+        match self.socket.emit("ping", &json!({ "cursor": self.cursor(), "at": now_ms() })) {
+            Err(SendError::Socket(SocketError::Closed)) => Err(Gone),
+            _ => Ok(()),
+        }
+    }
+
+    /// Changes the filter of the living socket, with the rights it has.
+    fn change(&mut self, command: Command) -> Result<(), Error> {
+        let mut wanted = Wanted {
+            rooms: self.wanted.rooms.clone(),
+            types: self.wanted.types.clone(),
+            projects: self.wanted.projects.clone(),
+            ..Wanted::default()
+        };
+        let mut nothing = false;
+        match command {
+            Command::Subscribe(add) => {
+                for (values, more) in [
+                    (&mut wanted.rooms, add.room),
+                    (&mut wanted.types, add.types),
+                    (&mut wanted.projects, add.project),
+                ] {
+                    for value in more.into_vec() {
+                        if !values.contains(&value) {
+                            values.push(value);
+                        }
+                    }
+                }
+            }
+            Command::Unsubscribe(remove) => {
+                let mut named = false;
+                for (values, gone) in [
+                    (&mut wanted.rooms, remove.room),
+                    (&mut wanted.types, remove.types),
+                    (&mut wanted.projects, remove.project),
+                ] {
+                    let gone = gone.into_vec();
+                    named |= !gone.is_empty();
+                    values.retain(|value| !gone.contains(value));
+                    // Losing the last value must not mean everything.
+                    nothing |= !gone.is_empty() && values.is_empty();
+                }
+                nothing |= !named;
+            }
+        }
+        wanted.check()?;
+        if nothing {
+            self.wanted = wanted;
+            self.subscription = None;
+            return Ok(());
+        }
+        let filter = wanted.filter(&self.caller)?;
+        let after = self.subscription.as_ref().map_or(self.app.feed.head(), Subscription::cursor);
+        self.with_changes = filter.with_changes();
+        self.subscription = Some(self.app.feed.subscribe(filter, after.seq));
+        self.wanted = wanted;
+        Ok(())
+    }
+}
+
+async fn next(subscription: &mut Option<Subscription>) -> Result<Vec<Arc<Frame>>, ReplayError> {
+    match subscription {
+        Some(subscription) => subscription.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Tells of a cursor that could not be honoured; where the socket goes on.
+fn say_reset(app: &App, socket: &SocketRef, reset: Reset) -> Seq {
+    let head = app.feed.head();
+    app.metrics.stream("reset");
+    let _ = emit_json(socket, "connected", &connected_message(head, false, Some(reset)));
+    let _ = socket.emit("reset", &json!({ "reason": reset.as_str(), "cursor": head }));
+    head.seq
+}
+
+/// Emits JSON that is encoded already.
+fn emit_json(socket: &SocketRef, event: &str, json: &str) -> Result<(), SendError> {
+    match serde_json::from_str::<&RawValue>(json) {
+        Ok(raw) => socket.emit(event, raw),
+        // What we have written ourselves is JSON.
+        Err(_) => Ok(()),
+    }
+}

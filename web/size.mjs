@@ -1,0 +1,36 @@
+// Fails when the JavaScript that a first visit loads outgrows its budget. Run after each build.
+import { readFileSync } from 'node:fs';
+import { gzipSync } from 'node:zlib';
+
+/** Gzipped, for the first paint of any page; charts, the Watch view and the palette come later. */
+const BYTES_MAX = 200 * 1024;
+
+const dist = new URL('./dist/', import.meta.url);
+const manifest = JSON.parse(readFileSync(new URL('manifest.json', dist), 'utf8'));
+const entry = Object.keys(manifest).find((name) => manifest[name].isEntry);
+const pages = manifest[entry].dynamicImports;
+
+/** The chunk and all that it imports statically. */
+function closure(name, found = new Set()) {
+  if (found.has(name)) return found;
+  found.add(name);
+  for (const other of manifest[name].imports ?? []) closure(other, found);
+  return found;
+}
+
+const bytes = (names) =>
+  [...names].reduce(
+    (sum, name) => sum + gzipSync(readFileSync(new URL(manifest[name].file, dist)), { level: 9 }).length,
+    0,
+  );
+
+let failed = false;
+for (const page of pages) {
+  const size = bytes(closure(page, closure(entry)));
+  failed ||= size > BYTES_MAX;
+  console.log(`${(size / 1024).toFixed(1).padStart(6)} KiB  ${manifest[page].name ?? page}`);
+}
+if (failed) {
+  console.error(`A first visit may load ${BYTES_MAX / 1024} KiB of JavaScript, gzipped.`);
+  process.exit(1);
+}

@@ -1,0 +1,58 @@
+// @vitest-environment node
+import { readdirSync, readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import type { LiveKitEvent } from '@roomwatch/react';
+import { describe, expect, it } from 'vitest';
+import { describeEvent } from '@/lib/event-words';
+
+const say = (data: LiveKitEvent, room: string | null = 'standup') => {
+  const { subject, verb, preposition, detail } = describeEvent({ type: data.event, data, room });
+  return `${subject} ${verb} ${preposition}${room}${detail ? ` · ${detail}` : ''}`;
+};
+
+describe('what LiveKit really sends', () => {
+  const folder = fileURLToPath(new URL('../../fixtures/webhooks/', import.meta.url));
+  it.each(readdirSync(folder).filter((name) => name.endsWith('.json')))('%s becomes a sentence', (name) => {
+    const data = JSON.parse(readFileSync(`${folder}${name}`, 'utf8')) as LiveKitEvent;
+    const words = describeEvent({ type: data.event, data, room: 'standup' });
+    expect(words.verb).not.toBe('');
+    expect(words.topic).not.toBe('other');
+    expect(JSON.stringify(words)).not.toContain('undefined');
+  });
+});
+
+it('says who left and why', () =>
+  expect(
+    say({ event: 'participant_left', participant: { identity: 'bob', disconnectReason: 'DUPLICATE_IDENTITY' } }),
+  ).toBe('bob left standup · duplicate identity'));
+
+it('reads a track without a type as audio, because LiveKit leaves out what is zero', () => {
+  expect(say({ event: 'track_published', participant: { identity: 'bob' }, track: { sid: 'TR_1' } })).toBe(
+    'bob published an audio track in standup',
+  );
+  expect(
+    say({
+      event: 'track_published',
+      participant: { identity: 'bob' },
+      track: { type: 'VIDEO', source: 'SCREEN_SHARE' },
+    }),
+  ).toBe('bob published a screen share in standup');
+});
+
+it('tells a recording that failed from one that ended', () => {
+  const failed = { event: 'egress_ended', egressInfo: { status: 'EGRESS_FAILED', error: 'no disk' } };
+  expect(describeEvent({ type: 'egress_ended', data: failed, room: 'r' })).toMatchObject({
+    turn: 'failed',
+    detail: 'no disk',
+  });
+});
+
+it.each([
+  { event: 'hologram_projected' },
+  { event: 'participant_left', participant: null },
+  { event: 'track_published', track: 'text', participant: 7 },
+  { event: 'egress_updated', egressInfo: [] },
+  { event: 'constructor' },
+])('never fails, whatever comes: %j', (data) => {
+  expect(() => describeEvent({ type: data.event, data: data as unknown as LiveKitEvent, room: null })).not.toThrow();
+});
