@@ -49,7 +49,7 @@ export function ActivityChart({
           <Key colour="bg-(--chart-2)" name="Leaves" value={point?.leaves} />
           <IconButton
             label={table ? 'Show as a chart' : 'Show as a table'}
-            className="-mr-2 h-7 w-7"
+            className="-mr-2 !h-7 !w-7"
             onClick={() => setTable(!table)}
           >
             {table ? <ChartColumn size={14} /> : <Table2 size={14} />}

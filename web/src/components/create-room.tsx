@@ -46,7 +46,7 @@ export function CreateRoom({ onClose }: { onClose: () => void }) {
     >
       <form onSubmit={submit} className="space-y-4">
         <Field label="Name" error={error}>
-          <Input name="name" required autoFocus autoComplete="off" spellCheck={false} />
+          <Input name="name" required autoComplete="off" spellCheck={false} />
         </Field>
         {projects.length > 1 ? (
           <Field label="Project">

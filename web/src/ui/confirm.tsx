@@ -58,17 +58,18 @@ function ConfirmDialog({ question, onAnswer }: { question: Question; onAnswer: (
               onChange={(event) => setTyped(event.target.value)}
               autoComplete="off"
               spellCheck={false}
-              autoFocus
             />
           </Field>
         ) : null}
         <div className="mt-5 flex justify-end gap-2">
-          <Button onClick={() => onAnswer(false)}>Cancel</Button>
+          <Button onClick={() => onAnswer(false)} data-autofocus={question.danger && !question.type ? true : undefined}>
+            Cancel
+          </Button>
           <Button
             type="submit"
             variant={question.danger ? 'danger' : 'solid'}
             disabled={!ready}
-            autoFocus={!question.type}
+            data-autofocus={question.danger || question.type ? undefined : true}
           >
             {question.action}
           </Button>

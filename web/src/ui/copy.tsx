@@ -10,7 +10,7 @@ export function CopyButton({ text, label = 'Copy' }: { text: string; label?: str
   return (
     <IconButton
       label={done ? 'Copied' : label}
-      className="h-6 w-6"
+      className="!h-6 !w-6"
       onClick={async () => {
         if (!(await copyText(text))) return toast.bad(new Error('The browser does not allow copying here'));
         setDone(true);

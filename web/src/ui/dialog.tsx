@@ -1,6 +1,6 @@
 import { X } from 'lucide-react';
 import { type ReactNode, useEffect, useId, useRef } from 'react';
-import { IconButton } from './button';
+import { buttonClass } from './button';
 import { cx } from './cx';
 
 /**
@@ -27,16 +27,21 @@ export function Dialog({
     const dialog = ref.current;
     if (!dialog) return;
     dialog.showModal();
+    // `autofocus` works on pages that load, not on what appears later. Without a field the dialog itself takes the focus.
+    const target =
+      dialog.querySelector<HTMLElement>('[data-autofocus], input:not([type="checkbox"]), textarea, select') ?? dialog;
+    target.focus();
     return () => dialog.close();
   }, []);
 
   return (
     <dialog
       ref={ref}
+      tabIndex={-1}
       aria-labelledby={`${id}-title`}
       aria-describedby={description ? `${id}-description` : undefined}
       className={cx(
-        'pop-in m-auto max-h-[calc(100dvh-2rem)] w-[calc(100vw-2rem)] rounded-xl bg-raised shadow-pop',
+        'pop-in m-auto outline-none max-h-[calc(100dvh-2rem)] w-[calc(100vw-2rem)] rounded-xl bg-raised shadow-pop',
         wide ? 'max-w-2xl' : 'max-w-md',
       )}
       onCancel={(event) => {
@@ -60,9 +65,15 @@ export function Dialog({
               </div>
             ) : null}
           </div>
-          <IconButton label="Close" className="-mt-1 -mr-1" onClick={onClose}>
+          {/* No tooltip here: it would take the first Escape for itself. */}
+          <button
+            type="button"
+            aria-label="Close"
+            className={buttonClass('ghost', '-mt-1 -mr-1 w-8 px-0')}
+            onClick={onClose}
+          >
             <X size={15} />
-          </IconButton>
+          </button>
         </div>
         <div className="mt-4">{children}</div>
       </div>

@@ -3,7 +3,7 @@ import { type ComponentProps, type ReactNode, useId } from 'react';
 import { cx } from './cx';
 
 const control =
-  'h-8 rounded-md border border-control/60 bg-surface px-2.5 text-[0.8125rem] text-ink hover:border-control focus-visible:border-accent';
+  'h-8 rounded-md border border-control/60 bg-surface px-2.5 text-[0.8125rem] text-ink hover:border-control focus-visible:border-accent focus-visible:outline-offset-0';
 
 export const Input = ({ className, ...props }: ComponentProps<'input'>) => (
   <input className={cx(control, 'w-full', className)} {...props} />

@@ -1,5 +1,6 @@
 /**
- * Where menus, popovers and tooltips are put: into the page's main part, so that they belong to a landmark like everything
- * else. Undefined on pages without one; the body is then the place.
+ * Where a menu, popover or tooltip is put when it opens. A modal dialog makes everything outside it inert, so inside one it
+ * is the dialog; else the page's main part, so that it belongs to a landmark like everything else.
  */
-export const portal = () => document.getElementById('main') ?? undefined;
+export const portal = (): HTMLElement | undefined =>
+  document.querySelector<HTMLElement>('dialog[open]') ?? document.getElementById('main') ?? undefined;

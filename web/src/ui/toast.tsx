@@ -63,7 +63,7 @@ export function Toasts() {
                   {tone === 'good' ? <Check size={15} /> : <X size={15} />}
                 </span>
                 <span className="py-px break-words">{toast.text}</span>
-                <IconButton label="Dismiss" className="-my-1 h-7 w-7" onClick={() => dismiss(toast.id)}>
+                <IconButton label="Dismiss" className="-my-1 !h-7 !w-7" onClick={() => dismiss(toast.id)}>
                   <X size={13} />
                 </IconButton>
               </div>

@@ -1,13 +1,14 @@
 import { Tooltip as Radix } from 'radix-ui';
-import type { ReactElement, ReactNode } from 'react';
+import { type ReactElement, type ReactNode, useState } from 'react';
 import { portal } from './portal';
 
 /** Words for a control on hover and on focus. `children` is one element that takes a ref. */
 export function Tooltip({ text, children }: { text: ReactNode; children: ReactElement }) {
+  const [container, setContainer] = useState<HTMLElement>();
   return (
-    <Radix.Root>
+    <Radix.Root onOpenChange={(open) => open && setContainer(portal())}>
       <Radix.Trigger asChild>{children}</Radix.Trigger>
-      <Radix.Portal container={portal()}>
+      <Radix.Portal container={container}>
         <Radix.Content
           sideOffset={6}
           collisionPadding={8}

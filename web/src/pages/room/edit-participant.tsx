@@ -96,7 +96,6 @@ export function EditParticipant({
             value={draft.name}
             onChange={(event) => setDraft({ ...draft, name: event.target.value })}
             autoComplete="off"
-            autoFocus
           />
         </Field>
         <Field label="Metadata" hint={textHint(draft.metadata)}>

@@ -46,7 +46,6 @@ export function EditRoom({ room, onClose }: { room: Room; onClose: () => void })
             value={metadata}
             onChange={(event) => setMetadata(event.target.value)}
             spellCheck={false}
-            autoFocus
           />
         </Field>
         <div className="flex justify-end gap-2">

@@ -47,7 +47,7 @@ export function SendData({ room, to, onClose }: { room: Room; to?: Participant; 
     >
       <form onSubmit={submit} className="space-y-4">
         <Field label="Text" hint="JSON is common; the app in the room decides what it means" error={error}>
-          <Textarea name="text" required spellCheck={false} autoFocus />
+          <Textarea name="text" required spellCheck={false} />
         </Field>
         <Field label="Topic" hint="Optional">
           <Input name="topic" autoComplete="off" spellCheck={false} />
