@@ -11,6 +11,7 @@ use roomwatch::{
 };
 
 mod disk;
+mod kill;
 mod power;
 mod sqlite;
 mod story;
