@@ -7,6 +7,7 @@ pub mod serve;
 pub mod simulate;
 pub mod tail;
 pub mod token;
+pub mod user;
 
 /// What is happening in LiveKit rooms, as it happens.
 #[derive(Parser)]
@@ -39,4 +40,6 @@ pub enum Command {
     Simulate(simulate::Arguments),
     /// Mint a LiveKit access token
     Token(token::Arguments),
+    /// Hash a password for the configuration
+    User(user::Arguments),
 }

@@ -7,12 +7,13 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
 use anyhow::{Context, bail, ensure};
+use argon2::password_hash::phc::PasswordHash;
 use clap::{Args, CommandFactory, ValueEnum};
 use ipnet::IpNet;
 use serde::Deserialize;
@@ -243,6 +244,8 @@ pub struct Config {
     pub dev: bool,
     pub projects: Vec<Project>,
     pub keys: Keys,
+    /// Where the options that are in a file were read from.
+    pub file: Option<PathBuf>,
     pub users: Vec<User>,
     pub password: Option<Secret>,
     pub public_url: Option<String>,
@@ -315,15 +318,16 @@ impl Options {
             None => Some(PathBuf::from("roomwatch.toml")).filter(|path| path.exists()),
         };
         let mut options = self;
+        let read_from = file.clone();
         options.password =
             std::env::var("ROOMWATCH_PASSWORD").ok().filter(|text| !text.is_empty()).map(Secret::new);
         if let Some(path) = file {
             let text =
                 std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-            let below: Options = toml::from_str(&text).with_context(|| format!("in {}", path.display()))?;
+            let below = parse(&text).with_context(|| format!("in {}", path.display()))?;
             options = options.over(below);
         }
-        options.check()
+        Ok(Config { file: read_from, ..options.check()? })
     }
 
     /// These options, and where they say nothing, those below them.
@@ -366,14 +370,11 @@ impl Options {
              leave --dev out and set ROOMWATCH_PASSWORD"
         );
         let (projects, keys) = projects(&self, dev)?;
-        let mut names = BTreeSet::new();
-        for user in &self.users {
-            ensure!(
-                !user.name.is_empty() && names.insert(&user.name),
-                "two users are called {:?}",
-                user.name
-            );
-        }
+        check_users(&self.users)?;
+        ensure!(
+            self.password.is_none() || self.users.is_empty(),
+            "ROOMWATCH_PASSWORD is for one operator and [[users]] is for several; use one of them"
+        );
         let heartbeat_secs = self.heartbeat_secs.unwrap_or(15);
         ensure!((1..=20).contains(&heartbeat_secs), "heartbeat_secs is {heartbeat_secs}; it may be 1 to 20");
         let drain_secs = self.drain_secs.unwrap_or(5);
@@ -409,11 +410,12 @@ impl Options {
             dev,
             projects,
             keys,
+            file: None,
             users: self.users,
             password: self.password,
             public_url: self.public_url.map(|url| public_url(&url)).transpose()?,
             trusted_proxies: self.trusted_proxies.unwrap_or_default(),
-            cors_origins: self.cors_origins.unwrap_or_default(),
+            cors_origins: cors_origins(self.cors_origins.unwrap_or_default())?,
             redaction: Redaction::new(&self.redact.unwrap_or_default())?,
             retention: days(self.retention_days.unwrap_or(30)),
             retention_bytes: self.retention_bytes.filter(|bytes| *bytes > 0),
@@ -429,6 +431,19 @@ impl Options {
             demo: false,
         })
     }
+}
+
+/// Reads the file. What is wrong is named by its line and not quoted: the line may hold a secret.
+fn parse(text: &str) -> anyhow::Result<Options> {
+    toml::from_str(text).map_err(|error| {
+        let at = error.span().map_or(0, |span| span.start);
+        let line = text.as_bytes()[..at.min(text.len())].iter().filter(|byte| **byte == b'\n').count() + 1;
+        // The message repeats a value of the wrong type.
+        let message = error.message().split_once("invalid").map_or(error.message(), |(before, _)| {
+            if before.is_empty() { "a value of the wrong type" } else { "this is no TOML" }
+        });
+        anyhow::anyhow!("line {line}: {message}")
+    })
 }
 
 /// The projects of the file, or the one of the environment, or the one of `--dev`.
@@ -501,6 +516,48 @@ fn public_url(url: &str) -> anyhow::Result<String> {
     Ok(url.trim_end_matches('/').to_owned())
 }
 
+/// The users a file names now: what a running server may read again.
+pub fn read_users(path: &Path) -> anyhow::Result<Vec<User>> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let users = parse(&text).with_context(|| format!("in {}", path.display()))?.users;
+    check_users(&users)?;
+    Ok(users)
+}
+
+fn check_users(users: &[User]) -> anyhow::Result<()> {
+    let mut names = BTreeSet::new();
+    for user in users {
+        ensure!(!user.name.is_empty() && names.insert(&user.name), "two users are called {:?}", user.name);
+        ensure!(
+            is_argon2id(&user.password_hash),
+            "the password_hash of user {:?} is no argon2id hash; `roomwatch user hash` makes one",
+            user.name
+        );
+    }
+    Ok(())
+}
+
+/// Can sign-ins be checked with it?
+fn is_argon2id(hash: &Secret) -> bool {
+    PasswordHash::new(hash.reveal())
+        .is_ok_and(|hash| hash.algorithm.as_str() == "argon2id" && argon2::Params::try_from(&hash).is_ok())
+}
+
+/// Origins exactly as browsers send them: a pattern would let in whom nobody meant.
+fn cors_origins(origins: Vec<String>) -> anyhow::Result<Vec<String>> {
+    for origin in &origins {
+        let parsed: http::Uri = origin.parse().with_context(|| format!("the CORS origin {origin:?}"))?;
+        ensure!(
+            matches!(parsed.scheme_str(), Some("http" | "https"))
+                && parsed.host().is_some_and(|host| !host.contains('*'))
+                && matches!(parsed.path(), "" | "/")
+                && parsed.query().is_none(),
+            "the CORS origin {origin:?} must look like https://app.example.com, without a path and without *"
+        );
+    }
+    Ok(origins)
+}
+
 /// A variable with our prefix that nobody reads is a typing error.
 fn refuse_unknown_environment(names: impl Iterator<Item = String>) -> anyhow::Result<()> {
     let command = Probe::command();
@@ -531,11 +588,13 @@ mod tests {
     use super::*;
 
     fn file(text: &str) -> anyhow::Result<Config> {
-        let below: Options = toml::from_str(text)?;
-        Options::default().over(below).check()
+        Options::default().over(parse(text)?).check()
     }
 
     const PROJECT: &str = "[[projects]]\nname = \"a\"\nkeys = [{ key = \"k\", secret = \"CANARY\" }]\n";
+
+    const HASH: &str = "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$\
+        Zm9ydHl0d29mb3J0eXR3b2ZvcnR5dHdvZm9ydHl0d28";
 
     fn refused(text: &str) -> String {
         format!("{:#}", file(text).expect_err("must be refused"))
@@ -554,7 +613,9 @@ mod tests {
                 _ => format!("{line}\n"),
             })
             .collect();
-        let full = file(&uncommented).expect("the uncommented example is a configuration");
+        // A hash in the example would be a password that everybody has.
+        let full = file(&uncommented.replace("$argon2id$…", HASH))
+            .expect("the uncommented example is a configuration");
         let plain = file(PROJECT).expect("a configuration");
         assert_eq!(format!("{:?}", full.limits), format!("{:?}", plain.limits));
         assert_eq!((full.listen, full.heartbeat, full.drain), (plain.listen, plain.heartbeat, plain.drain));
@@ -589,6 +650,35 @@ mod tests {
         assert!(refused(&format!("drain_secs = 11\n{PROJECT}")).contains("10"));
         assert!(refused(&format!("public_url = \"example.com\"\n{PROJECT}")).contains("https://"));
         assert!(refused(&PROJECT.replace("keys", "url = \"ftp://x\"\nkeys")).contains("wss"));
+        for text in [
+            "x = CANARY",
+            "[[projects]]\nname = \"a\"\nkeys = [{ key = \"k\", secret = 77007700 }]",
+            "drain_secs = \"CANARY\"",
+        ] {
+            let refused = refused(&format!("\n{text}"));
+            assert!(
+                refused.contains("line ") && !refused.contains("CANARY") && !refused.contains("77007700"),
+                "{refused}"
+            );
+        }
+        let user = format!("{PROJECT}[[users]]\nname = \"ada\"\nrole = \"admin\"\npassword_hash = ");
+        assert!(file(&format!("{user}\"{HASH}\"")).is_ok());
+        for hash in ["CANARY", "$argon2id$…", &HASH.replace("2id", "2d"), &HASH.replace("m=19456", "m=1")] {
+            let refused = refused(&format!("{user}\"{hash}\""));
+            assert!(
+                refused.contains("roomwatch user hash") && !refused.contains("CANARY"),
+                "{hash}: {refused}"
+            );
+        }
+        let both = Options { password: Some(Secret::new("CANARY")), ..Options::default() };
+        let both = both.over(toml::from_str(&format!("{user}\"{HASH}\"")).expect("a file")).check();
+        assert!(both.expect_err("must be refused").to_string().contains("use one of them"));
+        for origin in ["*", "https://*.example.com", "https://a.example/path", "a.example", "null"] {
+            assert!(
+                refused(&format!("cors_origins = [\"{origin}\"]\n{PROJECT}")).contains("CORS"),
+                "{origin}"
+            );
+        }
         let dev = Options { dev: Some(true), listen: Some(([0, 0, 0, 0], 1).into()), ..Options::default() };
         assert!(dev.check().expect_err("must be refused").to_string().contains("loopback"));
     }

@@ -1,5 +1,5 @@
 use clap::Parser;
-use roomwatch::cli::{Cli, Command, demo, serve, simulate, tail, token};
+use roomwatch::cli::{Cli, Command, demo, serve, simulate, tail, token, user};
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -9,5 +9,6 @@ async fn main() -> anyhow::Result<()> {
         Command::Tail(arguments) => tail::main(arguments).await,
         Command::Simulate(arguments) => simulate::main(arguments).await,
         Command::Token(arguments) => token::main(arguments),
+        Command::User(arguments) => user::main(arguments),
     }
 }

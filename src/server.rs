@@ -18,6 +18,7 @@ use hyper_util::{rt::TokioIo, rt::TokioTimer, service::TowerToHyperService};
 use parking_lot::RwLock;
 use tokio::{net::TcpListener, sync::watch, time::Instant};
 use tokio_util::task::TaskTracker;
+use tower::ServiceExt;
 use utoipa::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -33,20 +34,37 @@ use crate::{
     webhook::{self, Receipts, Webhooks, now_ms},
 };
 
+pub mod front;
+
+pub mod accounts;
 pub mod auth;
+pub mod body;
+pub mod limits;
+pub mod login;
+pub mod me;
+
 pub mod dashboard;
 pub mod error;
 pub mod events;
 pub mod projects;
 pub mod socketio;
 
+use accounts::{Accounts, Session};
 use auth::Caller;
 use error::Error;
+use front::Front;
+use limits::{Answer, Limiter, Place};
 
 /// After this long a shutdown is over, whoever is still there.
 const SHUTDOWN_MAX: Duration = Duration::from_secs(11);
 /// What the kernel may hold of a stream that nobody reads: without it a stuck reader has megabytes.
 const UNSENT_BYTES_MAX: u32 = 16 << 10;
+
+/// How long before its right ends a reader is told, in milliseconds.
+const EXPIRING_MS: u64 = 60_000;
+/// How often a stream looks whether its session is still open. A stream ends within 10 s of its
+/// right.
+const SESSION_CHECK: Duration = Duration::from_secs(5);
 
 /// The handles that requests share.
 pub struct App {
@@ -58,6 +76,9 @@ pub struct App {
     pub metrics: Arc<Metrics>,
     pub receipts: Arc<Receipts>,
     pub reconcile: Reconcile,
+    pub accounts: Accounts,
+    pub limiter: Arc<Limiter>,
+    pub front: Front,
     /// True once the state has folded what was in the log at the start.
     pub folded: watch::Sender<bool>,
     /// When the end began.
@@ -72,6 +93,7 @@ impl App {
         history: Arc<History>,
         feed: Arc<Feed>,
         metrics: Arc<Metrics>,
+        accounts: Accounts,
     ) -> Arc<App> {
         let receipts: Arc<Receipts> = Arc::default();
         let reconcile = Reconcile::new(
@@ -83,6 +105,9 @@ impl App {
             receipts.clone(),
         );
         Arc::new(App {
+            accounts,
+            limiter: Limiter::new(config.limits),
+            front: Front::new(&config),
             config,
             log,
             state,
@@ -118,9 +143,24 @@ impl App {
             self.metrics.stream("drained");
             return Err(Refused::Bye("drain"));
         }
+        let place = self.limiter.stream(&caller.counted_as, caller.address).map_err(|limit| {
+            self.metrics.stream("limited");
+            match limit.answer() {
+                Answer::Bye(reason) => Refused::Bye(reason),
+                _ => Refused::Error(self.limiter.stream_error(limit)),
+            }
+        })?;
         self.metrics.streams_open.get_or_create(&Transport { transport }).inc();
         let share = Duration::from_millis(events::jitter(0..1000)).as_secs_f64();
-        Ok(OpenStream { app: self.clone(), transport, ends_at: caller.ends_at, share })
+        Ok(OpenStream {
+            app: self.clone(),
+            transport,
+            ends_at: caller.ends_at,
+            session: caller.session.clone(),
+            noticed: false,
+            share,
+            _place: place,
+        })
     }
 
     /// Begins the end: readiness goes red and streams are sent away, spread over the window.
@@ -153,8 +193,12 @@ pub struct OpenStream {
     app: Arc<App>,
     transport: &'static str,
     ends_at: Option<u64>,
+    session: Option<Arc<Session>>,
+    /// The reader has been told that its right ends soon.
+    noticed: bool,
     /// Where in the drain's window this stream ends, 0 to 1.
     share: f64,
+    _place: Place,
 }
 
 impl OpenStream {
@@ -165,18 +209,32 @@ impl OpenStream {
 
     /// Why the stream has to end now, if it has to.
     pub fn ended(&self, now: Instant) -> Option<&'static str> {
-        if self.ends_at.is_some_and(|ends_at| now_ms() >= ends_at) {
+        let over = self.ends_at.is_some_and(|ends_at| now_ms() >= ends_at);
+        if over || self.session.as_ref().is_some_and(|session| session.ended()) {
             return Some("expired");
         }
         self.drained_at().filter(|at| *at <= now).map(|_| "drain")
     }
 
+    /// When the right ends, once: a minute before it does, so that the client renews it.
+    pub fn expiring(&mut self) -> Option<u64> {
+        let ends_at = self.ends_at.filter(|ends_at| !self.noticed && now_ms() + EXPIRING_MS >= *ends_at)?;
+        self.noticed = true;
+        Some(ends_at)
+    }
+
     /// When to look again, not later than `ping_at`.
     pub fn next_check(&self, ping_at: Instant) -> Instant {
         let now = Instant::now();
-        let expiry =
-            self.ends_at.map(|ends_at| now + Duration::from_millis(ends_at.saturating_sub(now_ms())));
-        [Some(ping_at), expiry, self.drained_at()].into_iter().flatten().min().unwrap_or(ping_at)
+        let before = if self.noticed { 0 } else { EXPIRING_MS };
+        // Not further ahead than a day: an expiry may be at the end of time.
+        let left =
+            |ends_at: u64| Duration::from_millis(ends_at.saturating_sub(now_ms() + before).min(86_400_000));
+        let expiry = self.ends_at.map(|ends_at| now + left(ends_at));
+        // Nobody wakes a reader that was signed out: it looks for itself.
+        let session = self.session.as_ref().map(|_| now + SESSION_CHECK);
+        let checks = [Some(ping_at), expiry, session, self.drained_at()];
+        checks.into_iter().flatten().min().unwrap_or(ping_at)
     }
 }
 
@@ -195,14 +253,15 @@ pub fn router(app: Arc<App>) -> Router {
     let (router, api) = routes(&app).split_for_parts();
     let api = Arc::new(api);
     let document = get(move || std::future::ready(axum::Json(api.clone())));
-    router
+    let routes = router
         .route("/api/openapi.json", document)
         .route("/healthz", get(|| std::future::ready("ok\n")))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
         .fallback(dashboard::dashboard)
         .layer(socketio::layer(app.clone()))
-        .with_state(app)
+        .with_state(app.clone());
+    front::before(routes, app)
 }
 
 /// The OpenAPI document: the snapshot in docs/ is made of it.
@@ -225,8 +284,13 @@ fn routes(app: &Arc<App>) -> OpenApiRouter<Arc<App>> {
     let folded = axum::middleware::from_fn_with_state(app.clone(), when_folded);
     // Webhooks are taken from the first moment; who reads waits until there is something true to read.
     let reading = OpenApiRouter::new().routes(routes!(events::events)).layer(folded);
-    let asked = OpenApiRouter::new().routes(routes!(projects::projects));
-    OpenApiRouter::with_openapi(Api::openapi()).merge(webhooks).merge(reading).merge(asked)
+    OpenApiRouter::with_openapi(Api::openapi())
+        .merge(webhooks)
+        .merge(reading)
+        .routes(routes!(projects::projects))
+        .routes(routes!(login::login))
+        .routes(routes!(login::logout))
+        .routes(routes!(me::me))
 }
 
 /// Lets requests wait for the fold at the start: a cursor that is honoured a moment later must not
@@ -266,8 +330,8 @@ pub async fn run(listener: TcpListener, app: Arc<App>, shutdown: impl Future<Out
     let limits = app.config.limits;
     let accept = async {
         loop {
-            let stream = match listener.accept().await {
-                Ok((stream, _)) => stream,
+            let (stream, peer) = match listener.accept().await {
+                Ok(accepted) => accepted,
                 Err(error) => {
                     // Out of file descriptors, most likely: those who leave make room.
                     tracing::warn!("cannot accept a connection: {error}");
@@ -287,7 +351,12 @@ pub async fn run(listener: TcpListener, app: Arc<App>, shutdown: impl Future<Out
             } else {
                 http.header_read_timeout(None);
             }
-            let service = TowerToHyperService::new(router.clone());
+            let service = TowerToHyperService::new(router.clone().map_request(
+                move |mut request: axum::http::Request<hyper::body::Incoming>| {
+                    request.extensions_mut().insert(front::Peer(peer));
+                    request
+                },
+            ));
             let connection = http.serve_connection(TokioIo::new(stream), service).with_upgrades();
             let closing = closing.clone();
             connections.spawn(async move {

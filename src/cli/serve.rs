@@ -12,13 +12,13 @@ use clap::Args;
 use parking_lot::RwLock;
 use tokio::{
     net::TcpListener,
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
 };
 use tracing_subscriber::EnvFilter;
 
 pub use crate::config::Options;
 use crate::{
-    config::{Config, LogFormat},
+    config::{self, Config, LogFormat},
     feed::Feed,
     follow,
     history::History,
@@ -27,7 +27,7 @@ use crate::{
         sqlite::{LogOptions, SqliteLog},
     },
     metrics::Metrics,
-    server::{self, App},
+    server::{self, App, accounts::Accounts},
     state::State,
 };
 
@@ -89,8 +89,10 @@ pub async fn run(config: Config, listener: TcpListener) -> anyhow::Result<()> {
     let state = Arc::new(RwLock::new(State::default()));
     let history = Arc::new(History);
     let feed = Feed::new(log.clone(), history.clone(), state.read().head());
-    let app =
-        App::new(config, log.clone(), state.clone(), history, feed.clone(), Arc::new(Metrics::default()));
+    // After the log, which has made the directory and locked it.
+    let accounts = Accounts::open(&config.data_dir, &config.users, config.password.as_ref())?;
+    let metrics = Arc::new(Metrics::default());
+    let app = App::new(config, log.clone(), state.clone(), history, feed.clone(), metrics, accounts);
     let following = tokio::spawn(follow::follow(log.clone(), state, feed.clone()));
 
     let address = listener.local_addr()?;
@@ -104,11 +106,30 @@ pub async fn run(config: Config, listener: TcpListener) -> anyhow::Result<()> {
         waiting.folded.send_replace(true);
         tracing::info!(event.seq = caught_up.0, "ready after {} ms", began.elapsed().as_millis());
     });
+    let reading_users = tokio::spawn(read_users_when_told(app.clone(), signal(SignalKind::hangup())?));
     server::run(listener, app, told_to_stop()?).await;
+    reading_users.abort();
     following.abort();
     tokio::task::spawn_blocking(move || log.close()).await?;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Reads the users of the file again at each SIGHUP: who is gone is signed out, and nobody's stream
+/// is cut for it. All else needs a restart.
+async fn read_users_when_told(app: Arc<App>, mut hangup: Signal) {
+    while hangup.recv().await.is_some() {
+        let Some(path) = app.config.file.clone() else {
+            tracing::info!("there is no file to read users from");
+            continue;
+        };
+        let reading = app.clone();
+        let read = move || reading.accounts.replace(&config::read_users(&path)?);
+        match tokio::task::spawn_blocking(read).await.map_err(anyhow::Error::from).flatten() {
+            Ok(()) => tracing::info!("the users have been read again"),
+            Err(error) => tracing::error!("the users stay as they are: {error:#}"),
+        }
+    }
 }
 
 /// Done at the first SIGTERM or SIGINT; the second ends the process at once.

@@ -10,6 +10,12 @@ use serde::Serialize;
 /// Where each code is explained.
 const DOCS: &str = "https://github.com/roomwatch/roomwatch/blob/main/docs/errors.md#";
 
+const SESSION_ENDED: &str = "session_ended";
+
+/// Marks an answer to a cookie whose session is over.
+#[derive(Clone, Copy, Debug)]
+pub struct SessionEnded;
+
 /// An answer that is not the one asked for.
 #[derive(Clone, Debug)]
 pub struct Error {
@@ -49,12 +55,23 @@ impl Error {
         Error::new(StatusCode::UNAUTHORIZED, "unauthorized", "sign in, or send a LiveKit access token")
     }
 
+    /// A cookie whose session is over. The answer takes the cookie away, or a browser would be kept
+    /// out for as long as it has it.
+    pub fn session_ended() -> Error {
+        Error::new(StatusCode::UNAUTHORIZED, SESSION_ENDED, "your session is over; sign in again")
+    }
+
     pub fn forbidden() -> Error {
         Error::new(StatusCode::FORBIDDEN, "forbidden", "your rights do not reach this")
     }
 
     pub fn not_found(code: &'static str, message: impl Into<String>) -> Error {
         Error::new(StatusCode::NOT_FOUND, code, message)
+    }
+
+    /// No such room is live; or it is none of the caller's business, which is answered alike.
+    pub fn room_not_live() -> Error {
+        Error::not_found("room_not_live", "no such room is live")
     }
 
     /// Something of ours failed. The cause goes into the log and not to the caller.
@@ -76,6 +93,10 @@ impl IntoResponse for Error {
         let mut answer = (self.status, axum::Json(body)).into_response();
         let headers = answer.headers_mut();
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if self.code == SESSION_ENDED {
+            answer.extensions_mut().insert(SessionEnded);
+        }
+        let headers = answer.headers_mut();
         if let Some(secs) = self.retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(secs));
         }

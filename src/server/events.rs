@@ -300,12 +300,25 @@ impl Stream {
         self.pending = Some(out.freeze());
     }
 
+    /// Tells the reader to renew its right, in unix milliseconds.
+    fn expiring(&mut self, ends_at: u64) {
+        let mut out = BytesMut::new();
+        put(&mut out, format_args!("event: expiring\ndata: {{\"at\":{ends_at}}}\n\n"));
+        self.pending = Some(out.freeze());
+    }
+
     /// Looks at the time. True if there is something to write now.
     fn poll_time(&mut self, cx: &mut Context<'_>) -> bool {
         while self.timer.as_mut().poll(cx).is_ready() {
             let now = Instant::now();
             if let Some(reason) = self.open.ended(now) {
                 self.bye(reason);
+                return true;
+            }
+            if let Some(ends_at) = self.open.expiring() {
+                self.expiring(ends_at);
+                let next = self.open.next_check(self.ping_at);
+                self.timer.as_mut().reset(next);
                 return true;
             }
             let due = now >= self.ping_at;

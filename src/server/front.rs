@@ -1,0 +1,451 @@
+//! What every request passes before a route sees it: where it really comes from, whether a browser
+//! may send it, and what every answer tells a browser.
+//!
+//! Other sites are kept out in four ways, each enough by itself: the cookie is `SameSite=Strict`; a
+//! request that changes something must have an `Origin` of ours or none; other origins may read
+//! only if the configuration names them; and with `--dev`, where nobody signs in, `Host` must be
+//! this machine, or a page could rebind its own name to it.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Instant,
+};
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{Request, State},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header, uri::PathAndQuery},
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+};
+use ipnet::IpNet;
+
+use crate::{
+    config::Config,
+    server::{App, error::Error},
+};
+
+/// The other end of the connection, put into a request by the server that accepted it.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer(pub SocketAddr);
+
+/// Where a request comes from, proxies seen through.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrival {
+    pub address: IpAddr,
+    /// The browser speaks TLS, to us or to a proxy.
+    pub secure: bool,
+}
+
+/// What follows from how browsers reach this server.
+pub struct Front {
+    trusted_proxies: Vec<IpNet>,
+    /// `scheme://authority` of the public URL.
+    public_origin: Option<String>,
+    /// Of the public URL; empty, or `/…` without a slash at the end.
+    prefix: String,
+    cors_origins: Vec<String>,
+    dev: bool,
+    content_security_policy: HeaderValue,
+    /// Said once: that a proxy is not trusted.
+    warned: AtomicBool,
+}
+
+/// Answers of ours that a page of another origin may read.
+const EXPOSED: &str = "retry-after";
+/// How long a browser may remember what it was told about another origin, in seconds.
+const PREFLIGHT_SECS: &str = "600";
+
+impl Front {
+    pub fn new(config: &Config) -> Front {
+        let prefix = config.path_prefix();
+        let public = config.public_url.as_deref();
+        let public_origin = public.map(|url| origin(url.strip_suffix(prefix).unwrap_or(url)));
+        Front {
+            trusted_proxies: config.trusted_proxies.clone(),
+            public_origin,
+            prefix: prefix.to_owned(),
+            cors_origins: config.cors_origins.iter().map(|url| origin(url)).collect(),
+            dev: config.dev,
+            content_security_policy: content_security_policy(config),
+            warned: AtomicBool::new(false),
+        }
+    }
+
+    /// Where the session's cookie belongs, and under which name. The prefixes of RFC 6265bis keep
+    /// other hosts of the same domain from planting one.
+    pub fn cookie(&self, secure: bool) -> (&'static str, String) {
+        let path = format!("{}/", self.prefix);
+        match (secure, self.prefix.is_empty()) {
+            (false, _) => ("roomwatch", path),
+            (true, true) => ("__Host-roomwatch", path),
+            (true, false) => ("__Secure-roomwatch", path),
+        }
+    }
+
+    fn trusts(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.trusted_proxies.iter().any(|network| network.contains(&address))
+    }
+
+    /// Reads `X-Forwarded-For` from the right, for as long as those who wrote it are trusted: what
+    /// stands further left was written by anybody.
+    fn arrival(&self, peer: IpAddr, headers: &HeaderMap) -> Arrival {
+        let https = self.public_origin.as_deref().is_some_and(|origin| origin.starts_with("https://"));
+        if !self.trusts(peer) {
+            let forwarded = headers.contains_key("x-forwarded-for");
+            if forwarded && !self.warned.swap(true, Ordering::Relaxed) {
+                tracing::warn!(
+                    "{peer} sends X-Forwarded-For and is not trusted; if it is your proxy, name its network \
+                     in ROOMWATCH_TRUSTED_PROXIES, or all its users count as one address"
+                );
+            }
+            return Arrival { address: peer.to_canonical(), secure: https };
+        }
+        let mut address = peer;
+        let lines: Vec<_> = headers.get_all("x-forwarded-for").iter().collect();
+        let written = lines.iter().rev().flat_map(|line| line.to_str().unwrap_or("").rsplit(','));
+        for text in written {
+            if !self.trusts(address) {
+                break;
+            }
+            match forwarded_address(text.trim()) {
+                Some(before) => address = before,
+                None => break,
+            }
+        }
+        let last = |name: &str| headers.get_all(name).iter().next_back()?.to_str().ok()?.rsplit(',').next();
+        let secure = https
+            || (self.public_origin.is_none()
+                && last("x-forwarded-proto").is_some_and(|proto| proto.trim().eq_ignore_ascii_case("https")));
+        Arrival { address: address.to_canonical(), secure }
+    }
+
+    /// Is this the origin of our own pages? Without a public URL it is whatever `Host` says: another
+    /// site cannot choose that, short of rebinding its name, and then no cookie of ours goes along.
+    fn is_own(&self, origin: &str, peer: IpAddr, headers: &HeaderMap) -> bool {
+        if let Some(public) = &self.public_origin {
+            return public == origin;
+        }
+        let name = if self.trusts(peer) && headers.contains_key("x-forwarded-host") {
+            HeaderName::from_static("x-forwarded-host")
+        } else {
+            header::HOST
+        };
+        let host = headers.get(name).and_then(|value| value.to_str().ok());
+        let authority = origin.split_once("://").map(|(_, authority)| authority);
+        host.is_some() && host.map(str::to_ascii_lowercase).as_deref() == authority
+    }
+
+    /// Why a request goes no further, if it does not; and the foreign origin that may read the answer.
+    fn check(&self, request: &Request, peer: IpAddr) -> Result<Option<HeaderValue>, Error> {
+        let headers = request.headers();
+        if self.dev && !headers.get(header::HOST).is_some_and(this_machine) {
+            return Err(Error::new(
+                StatusCode::FORBIDDEN,
+                "foreign_host",
+                "with --dev this server answers to localhost only",
+            ));
+        }
+        let mut origins = headers.get_all(header::ORIGIN).iter();
+        let (first, more) = (origins.next(), origins.next());
+        let Some(value) = first else { return Ok(None) };
+        let written = value.to_str().unwrap_or("").to_ascii_lowercase();
+        if more.is_none() && self.is_own(&written, peer, headers) {
+            return Ok(None);
+        }
+        if more.is_none() && self.cors_origins.contains(&written) {
+            return Ok(Some(value.clone()));
+        }
+        // A WebSocket is not held back by the browser, and its handshake carries the cookie.
+        let socket = headers.contains_key(header::UPGRADE);
+        if request.method().is_safe() && !socket {
+            return Ok(None);
+        }
+        Err(Error::new(
+            StatusCode::FORBIDDEN,
+            "foreign_origin",
+            match &self.public_origin {
+                Some(own) => format!("this page is not of {own}, which ROOMWATCH_PUBLIC_URL names"),
+                None => "this page is of another origin; behind a proxy set ROOMWATCH_PUBLIC_URL".to_owned(),
+            },
+        ))
+    }
+
+    /// The same request as if there were no prefix.
+    fn strip_prefix(&self, uri: &Uri) -> Option<Uri> {
+        let rest = uri.path().strip_prefix(&self.prefix).filter(|_| !self.prefix.is_empty())?;
+        if !rest.is_empty() && !rest.starts_with('/') {
+            return None;
+        }
+        let path = if rest.is_empty() { "/" } else { rest };
+        let text = uri.query().map_or(path.to_owned(), |query| format!("{path}?{query}"));
+        let mut parts = uri.clone().into_parts();
+        parts.path_and_query = Some(PathAndQuery::try_from(text).ok()?);
+        Uri::from_parts(parts).ok()
+    }
+}
+
+/// Puts the front before `routes`. It stands outside of the router, because it changes the path.
+pub fn before(routes: Router, app: Arc<App>) -> Router {
+    Router::new().fallback_service(routes).layer(middleware::from_fn_with_state(app, pass))
+}
+
+async fn pass(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
+    let began = Instant::now();
+    let front = &app.front;
+    let peer = request.extensions().get::<Peer>().map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.0.ip());
+    let arrival = front.arrival(peer, request.headers());
+    let method = request.method().clone();
+    let shown = tracing::enabled!(tracing::Level::DEBUG).then(|| shown(request.uri()));
+    let mut answer;
+    let mut reader = None;
+    match front.check(&request, peer) {
+        Err(error) => answer = error.into_response(),
+        Ok(foreign) => {
+            let preflight = method == Method::OPTIONS
+                && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
+            reader = foreign;
+            if preflight {
+                answer = preflight_answer(reader.is_some());
+            } else {
+                if let Some(uri) = front.strip_prefix(request.uri()) {
+                    *request.uri_mut() = uri;
+                }
+                request.extensions_mut().insert(arrival);
+                answer = next.run(request).await;
+            }
+        }
+    }
+    let headers = answer.headers_mut();
+    if !front.cors_origins.is_empty() {
+        headers.append(header::VARY, HeaderValue::from_static("Origin"));
+    }
+    if let Some(origin) = reader {
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+        headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED));
+    }
+    headers.insert(header::CONTENT_SECURITY_POLICY, front.content_security_policy.clone());
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
+    headers.insert(
+        HeaderName::from_static("cross-origin-opener-policy"),
+        HeaderValue::from_static("same-origin"),
+    );
+    if answer.extensions().get::<super::error::SessionEnded>().is_some() {
+        answer.headers_mut().append(header::SET_COOKIE, super::login::no_cookie(front, arrival.secure));
+    }
+    if let Some(shown) = shown {
+        let status = answer.status().as_u16();
+        tracing::debug!(
+            http.status = status,
+            client.address = %arrival.address,
+            "{method} {shown} answered within {} ms",
+            began.elapsed().as_millis()
+        );
+    }
+    answer
+}
+
+fn preflight_answer(allowed: bool) -> Response {
+    let mut answer = Response::new(Body::empty());
+    *answer.status_mut() = StatusCode::NO_CONTENT;
+    if allowed {
+        let headers = answer.headers_mut();
+        let allow = |text| HeaderValue::from_static(text);
+        headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, allow("GET, POST, PATCH, DELETE"));
+        headers.insert(
+            header::ACCESS_CONTROL_ALLOW_HEADERS,
+            allow("authorization, content-type, last-event-id"),
+        );
+        headers.insert(header::ACCESS_CONTROL_MAX_AGE, allow(PREFLIGHT_SECS));
+    }
+    answer
+}
+
+/// Path and query as they may be logged: an access token is masked, however its name is spelled.
+fn shown(uri: &Uri) -> String {
+    let Some(query) = uri.query() else { return uri.path().to_owned() };
+    let mut out = form_urlencoded::Serializer::new(format!("{}?", uri.path()));
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        let value = if name.eq_ignore_ascii_case("access_token") { "***" } else { &value };
+        out.append_pair(&name, value);
+    }
+    out.finish()
+}
+
+/// An origin as browsers write it: lower case, without the scheme's own port and without a slash.
+fn origin(url: &str) -> String {
+    let url = url.trim_end_matches('/').to_ascii_lowercase();
+    let usual = if url.starts_with("https://") { ":443" } else { ":80" };
+    url.strip_suffix(usual).unwrap_or(&url).to_owned()
+}
+
+/// One entry of `X-Forwarded-For`; some proxies write the port too.
+fn forwarded_address(text: &str) -> Option<IpAddr> {
+    if let Ok(address) = text.parse() {
+        return Some(address);
+    }
+    if let Ok(address) = text.parse::<SocketAddr>() {
+        return Some(address.ip());
+    }
+    text.strip_prefix('[')?.strip_suffix(']')?.parse().ok()
+}
+
+/// Does this `Host` name the machine itself? A name of somebody's own, bound to 127.0.0.1, does not.
+fn this_machine(host: &HeaderValue) -> bool {
+    let Ok(authority) = host.to_str().unwrap_or("").parse::<http::uri::Authority>() else { return false };
+    let host = authority.host();
+    let literal = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    host.eq_ignore_ascii_case("localhost") || literal.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+/// No script but our files', no frame around us. `connect-src` has LiveKit for those who watch a room;
+/// LiveKit Cloud sends its clients on to hosts of their region.
+fn content_security_policy(config: &Config) -> HeaderValue {
+    let mut connect = String::from("'self'");
+    for url in config.projects.iter().filter_map(|project| project.url.as_deref()) {
+        let Ok(uri) = url.parse::<Uri>() else { continue };
+        let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else { continue };
+        let socket = if scheme == "https" { "wss" } else { "ws" };
+        connect += &format!(" {scheme}://{authority} {socket}://{authority}");
+        if uri.host().is_some_and(|host| host.ends_with(".livekit.cloud"))
+            && !connect.contains("*.livekit.cloud")
+        {
+            connect += " https://*.livekit.cloud wss://*.livekit.cloud";
+        }
+    }
+    // Inline styles are allowed: components place their menus and dialogs with them.
+    let policy = format!(
+        "default-src 'self'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; \
+         media-src 'self' blob:; connect-src {connect}; object-src 'none'; base-uri 'self'; form-action 'self'; \
+         frame-ancestors 'none'"
+    );
+    // A URI is visible ASCII, so the policy is a header.
+    HeaderValue::from_str(&policy)
+        .unwrap_or(HeaderValue::from_static("default-src 'self'; frame-ancestors 'none'"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn front(public_url: Option<&str>, trusted: &[&str]) -> Front {
+        let options = crate::config::Options {
+            dev: Some(true),
+            public_url: public_url.map(str::to_owned),
+            trusted_proxies: Some(trusted.iter().map(|net| net.parse().expect("a network")).collect()),
+            ..Default::default()
+        };
+        Front::new(&options.check().expect("a configuration"))
+    }
+
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            headers.append(*name, HeaderValue::from_str(value).expect("a value"));
+        }
+        headers
+    }
+
+    #[test]
+    fn only_what_trusted_proxies_wrote_is_believed() {
+        let front = front(None, &["10.0.0.0/8", "fd00::/8"]);
+        let seen = |peer: &str, lines: &[&str]| {
+            let pairs: Vec<_> = lines.iter().map(|line| ("x-forwarded-for", *line)).collect();
+            front.arrival(peer.parse().expect("an address"), &headers(&pairs)).address.to_string()
+        };
+        assert_eq!(seen("192.0.2.1", &["198.51.100.7"]), "192.0.2.1");
+        assert_eq!(seen("10.0.0.1", &[]), "10.0.0.1");
+        assert_eq!(seen("10.0.0.1", &["198.51.100.7"]), "198.51.100.7");
+        // The client wrote the first; the proxies wrote the rest.
+        assert_eq!(seen("10.0.0.1", &["127.0.0.1, 198.51.100.7, 10.0.0.2"]), "198.51.100.7");
+        assert_eq!(seen("10.0.0.1", &["127.0.0.1", "198.51.100.7"]), "198.51.100.7");
+        assert_eq!(seen("::ffff:10.0.0.1", &["198.51.100.7:4711"]), "198.51.100.7");
+        assert_eq!(seen("fd00::1", &["[2001:db8::1]:4711"]), "2001:db8::1");
+        assert_eq!(seen("10.0.0.1", &["[2001:db8::1]"]), "2001:db8::1");
+        assert_eq!(seen("10.0.0.1", &["junk"]), "10.0.0.1");
+        assert_eq!(seen("10.0.0.1", &["198.51.100.7, junk"]), "10.0.0.1");
+    }
+
+    #[test]
+    fn cookies_are_secure_when_the_browser_speaks_tls() {
+        let secure = |front: &Front, peer: &str, proto: &str| {
+            let headers = headers(&[("x-forwarded-proto", proto)]);
+            front.arrival(peer.parse().expect("an address"), &headers).secure
+        };
+        let plain = front(None, &["10.0.0.0/8"]);
+        assert!(secure(&plain, "10.0.0.1", "https") && secure(&plain, "10.0.0.1", "http, https"));
+        assert!(!secure(&plain, "10.0.0.1", "http") && !secure(&plain, "192.0.2.1", "https"));
+        assert!(secure(&front(Some("https://h.example"), &[]), "192.0.2.1", "http"));
+        assert!(!secure(&front(Some("http://h.example"), &["10.0.0.0/8"]), "10.0.0.1", "https"));
+    }
+
+    #[test]
+    fn our_own_origin_is_the_public_one_or_the_host() {
+        let peer = "192.0.2.1".parse().expect("an address");
+        let host = headers(&[("host", "rooms.example:8443")]);
+        let open = front(None, &[]);
+        assert!(open.is_own("https://rooms.example:8443", peer, &host));
+        for foreign in
+            ["https://rooms.example", "https://evil.example:8443", "null", "", "rooms.example:8443"]
+        {
+            assert!(!open.is_own(foreign, peer, &host), "{foreign}");
+        }
+        assert!(!open.is_own("null", peer, &headers(&[])));
+        let named = front(Some("https://Rooms.example:443/watch/"), &[]);
+        assert!(named.is_own("https://rooms.example", peer, &host));
+        assert!(!named.is_own("https://rooms.example:8443", peer, &host));
+        assert!(!named.is_own("http://rooms.example", peer, &host));
+    }
+
+    #[test]
+    fn routes_answer_with_and_without_the_prefix() {
+        let front = front(Some("https://h.example/a/b"), &[]);
+        let strip = |uri: &str| front.strip_prefix(&uri.parse().expect("a URI")).map(|uri| uri.to_string());
+        assert_eq!(strip("/a/b/api/rooms?x=1").as_deref(), Some("/api/rooms?x=1"));
+        assert_eq!(strip("/a/b").as_deref(), Some("/"));
+        assert_eq!(strip("/a/bc/api"), None);
+        assert_eq!(strip("/api/rooms"), None);
+        assert_eq!(front.cookie(true), ("__Secure-roomwatch", "/a/b/".to_owned()));
+    }
+
+    #[test]
+    fn a_token_in_a_url_is_masked() {
+        let shown = |uri: &str| shown(&uri.parse().expect("a URI"));
+        assert_eq!(shown("/api/events"), "/api/events");
+        for uri in
+            ["/e?access_token=CANARY&room=a", "/e?room=a&access%5ftoken=CANARY", "/e?Access_Token=CANARY"]
+        {
+            let shown = shown(uri);
+            assert!(!shown.contains("CANARY") && shown.contains("***"), "{shown}");
+        }
+    }
+
+    #[test]
+    fn only_this_machine_is_this_machine() {
+        let ours = |host: &str| this_machine(&HeaderValue::from_str(host).expect("a value"));
+        for host in
+            ["localhost", "localhost:3001", "LOCALHOST:1", "127.0.0.1", "127.0.0.1:3001", "[::1]:3001"]
+        {
+            assert!(ours(host), "{host}");
+        }
+        for host in [
+            "evil.example",
+            "localhost.evil.example",
+            "127.0.0.1.evil.example:3001",
+            "192.168.0.1",
+            "",
+            "a@localhost@b",
+        ] {
+            assert!(!ours(host), "{host}");
+        }
+    }
+}
