@@ -1,0 +1,29 @@
+// The page of tests/react-room.test.ts: the hook as an app would use it, StrictMode included, with a token of the app's own.
+import { useRoomConnection, type WatchedTrack } from '@roomwatch/react/livekit';
+import { StrictMode, useEffect, useRef, useState } from 'react';
+import { createRoot } from 'react-dom/client';
+
+const query = new URLSearchParams(location.search);
+
+function Media({ track }: { track: WatchedTrack }) {
+  const element = useRef<HTMLVideoElement>(null);
+  const { attach } = track;
+  useEffect(() => (element.current ? attach(element.current) : undefined), [attach]);
+  return <video ref={element} muted autoPlay playsInline width={160} height={96} data-sid={track.sid} />;
+}
+
+function Watch() {
+  const [name, setName] = useState<string | null>('studio');
+  Object.assign(window, { setName });
+  const options = { url: query.get('url') ?? '', token: query.get('token') ?? '' };
+  const { reconnect: _reconnect, ...state } = useRoomConnection(name, options);
+  Object.assign(window, { state });
+  const tracks = state.participants.flatMap((one) => one.tracks.filter(({ kind }) => kind === 'video'));
+  return tracks.map((track) => <Media key={track.sid} track={track} />);
+}
+
+createRoot(document.body.appendChild(document.createElement('main'))).render(
+  <StrictMode>
+    <Watch />
+  </StrictMode>,
+);

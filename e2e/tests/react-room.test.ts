@@ -1,0 +1,144 @@
+import { createServer } from 'node:http';
+import { join } from 'node:path';
+import type { Page } from 'playwright-core';
+import { build } from 'vite';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { launch } from '../harness/browser.js';
+import { Cast } from '../harness/cast.js';
+import { LiveKit, mint } from '../harness/livekit.js';
+import { freePort, until } from '../harness/wait.js';
+
+// `useRoomConnection` of packages/react with LiveKit's real client and server: the package's own tests have only a double of it.
+
+const cleanup: (() => unknown)[] = [];
+let livekit: LiveKit;
+let cast: Cast;
+let page: Page;
+let origin: string;
+
+const seen = (): Promise<any> => page.evaluate(() => (window as any).state);
+const here = (identity: string) => async () =>
+  (await livekit.listParticipants('studio').catch(() => [])).some((one: any) => one.identity === identity);
+
+/** Opens the page as a hidden participant that can only subscribe, as one with a token from Roomwatch is. */
+async function watch(identity: string): Promise<void> {
+  const grant = {
+    roomJoin: true,
+    room: 'studio',
+    hidden: true,
+    canSubscribe: true,
+    canPublish: false,
+    canPublishData: false,
+  };
+  const query = new URLSearchParams({ url: livekit.wsUrl, token: await mint(grant, identity) });
+  await page.goto(`${origin}/?${query}`);
+  await until('the page to be in the room', async () => (await seen())?.status === 'connected');
+}
+
+beforeAll(async () => {
+  livekit = await LiveKit.start();
+  cleanup.push(() => livekit.stop());
+  cast = await Cast.start(livekit);
+  cleanup.push(() => cast.stop());
+  const built = await build({
+    root: join(import.meta.dirname, '..'),
+    configFile: false,
+    logLevel: 'error',
+    define: { 'process.env.NODE_ENV': '"development"' },
+    resolve: { conditions: ['roomwatch-source', 'browser', 'module', 'import'] },
+    build: { write: false, minify: false, lib: { entry: 'pages/watch.tsx', formats: ['es'], fileName: 'watch' } },
+  });
+  const { output } = (Array.isArray(built) ? built[0] : built) as { output: { fileName: string; code?: string }[] };
+  const server = createServer((request, response) => {
+    const file = output.find(({ fileName }) => request.url === `/${fileName}`);
+    if (file) return response.setHeader('content-type', 'text/javascript').end(file.code);
+    const entry = output.find(({ fileName }) => fileName.startsWith('watch'))?.fileName;
+    response
+      .setHeader('content-type', 'text/html')
+      .end(`<!doctype html><script type="module" src="/${entry}"></script>`);
+  });
+  const port = await freePort();
+  await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
+  cleanup.push(() => server.close());
+  origin = `http://127.0.0.1:${port}`;
+  const browser = await launch();
+  cleanup.push(() => browser.close());
+  page = await browser.newPage();
+});
+
+afterAll(async () => {
+  for (const end of cleanup.reverse()) await end();
+});
+
+it('sees and hears a room from inside, is seen by nobody, and leaves no trace', async () => {
+  await livekit.createRoom('studio');
+  const ada = await cast.join('studio', 'ada', { name: 'Ada' });
+  const camera = await ada.publish('camera');
+  const mic = await ada.publish('microphone');
+  await watch('watcher');
+
+  const state = await until('both tracks', async () => {
+    const now = await seen();
+    return now.participants[0]?.tracks.filter((track: any) => track.subscribed).length === 2 && now;
+  });
+  expect(state).toMatchObject({ identity: 'watcher', error: null, disconnectReason: null });
+  expect(state.participants).toHaveLength(1);
+  expect(state.participants[0]).toMatchObject({ identity: 'ada', name: 'Ada', kind: 'standard', sid: ada.sid });
+  expect(
+    state.participants[0].tracks.map((track: any) => [track.sid, track.kind, track.source, track.muted]).sort(),
+  ).toEqual(
+    [
+      [camera, 'video', 'camera', false],
+      [mic, 'audio', 'microphone', false],
+    ].sort(),
+  );
+
+  const frames = () =>
+    page.evaluate(() => document.querySelector('video')?.getVideoPlaybackQuality().totalVideoFrames ?? 0);
+  const first = await until('the first frame', frames);
+  await until('more frames', async () => (await frames()) > first + 3);
+
+  // StrictMode mounted twice; one of us is there, and ada does not know.
+  expect((await livekit.listParticipants('studio')).map((one: any) => one.identity).sort()).toEqual(['ada', 'watcher']);
+  expect(await ada.others()).toEqual([]);
+
+  await livekit.mute('studio', 'ada', mic, true);
+  await until('the mute', async () =>
+    (await seen()).participants[0]?.tracks.some((track: any) => track.sid === mic && track.muted),
+  );
+
+  await livekit.twirp(
+    'RoomService/SendData',
+    { room: 'studio', data: Buffer.from('five minutes left').toString('base64'), kind: 'RELIABLE', topic: 'notice' },
+    { roomAdmin: true, room: 'studio' },
+  );
+  await until('the message', async () => (await seen()).messages.length === 1);
+  expect((await seen()).messages[0]).toMatchObject({ from: null, topic: 'notice', text: 'five minutes left' });
+
+  const bob = await cast.join('studio', 'bob');
+  await until('bob', async () => (await seen()).participants.length === 2);
+  await bob.leave();
+  await until('bob to be gone', async () => (await seen()).participants.length === 1);
+
+  // Unmounted: out of the room at once, not when LiveKit notices.
+  await page.evaluate(() => (window as any).setName(null));
+  await until('the watcher to be out', async () => !(await here('watcher')()));
+  expect((await seen()).status).toBe('idle');
+});
+
+it('says why it was put out', async () => {
+  await watch('removed');
+  await livekit.remove('studio', 'removed');
+  await until('the end', async () => (await seen()).status === 'disconnected');
+  expect(await seen()).toMatchObject({ disconnectReason: 'PARTICIPANT_REMOVED', participants: [] });
+
+  await watch('last');
+  await livekit.deleteRoom('studio');
+  await until('the end', async () => (await seen()).status === 'disconnected');
+  expect((await seen()).disconnectReason).toBe('ROOM_DELETED');
+});
+
+it('says when it cannot get in', async () => {
+  await page.goto(`${origin}/?${new URLSearchParams({ url: livekit.wsUrl, token: 'no-token' })}`);
+  await until('the refusal', async () => (await seen())?.status === 'failed');
+});
