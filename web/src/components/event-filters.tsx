@@ -58,17 +58,16 @@ export function EventFilters({
       <Typed
         label="Types, with * for any run"
         placeholder="Type, e.g. *_muted"
-        className="w-44 max-sm:grow"
+        className="w-44 max-sm:w-[calc(50%-0.25rem)]"
         value={typedPatterns(filter.type)}
         onType={(value) => onChange({ ...filter, type: withTyped(filter.type, value) })}
       />
-      <div className="max-sm:grow">
+      <div className="w-48 max-sm:w-[calc(50%-0.25rem)]">
         <Typed
           inputRef={roomInput}
           label="Room, by its exact name"
           placeholder="Room"
           hotkey="/"
-          className="w-48 max-sm:w-full"
           list={listId}
           value={filter.room ?? ''}
           onFocus={() => setSuggest(true)}
@@ -113,6 +112,7 @@ function Typed({
   label,
   hotkey,
   inputRef,
+  className,
   ...props
 }: Omit<React.ComponentProps<'input'>, 'value'> & {
   value: string;
@@ -140,8 +140,18 @@ function Typed({
     }, TYPING_MS);
   };
   return hotkey ? (
-    <SearchInput {...props} ref={inputRef} label={label} hotkey={hotkey} value={typed} onChange={change} />
+    <SearchInput
+      {...props}
+      ref={inputRef}
+      className={className}
+      label={label}
+      hotkey={hotkey}
+      value={typed}
+      onChange={change}
+    />
   ) : (
-    <Input {...props} aria-label={label} autoComplete="off" spellCheck={false} value={typed} onChange={change} />
+    <div className={className}>
+      <Input {...props} aria-label={label} autoComplete="off" spellCheck={false} value={typed} onChange={change} />
+    </div>
   );
 }

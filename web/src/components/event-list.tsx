@@ -24,9 +24,11 @@ const ROW_PX = 32;
 const ROW_PX_NARROW = 52;
 /** So close to its end (in pixels) the list asks for the next page. */
 const NEAR_END_PX = 1_500;
+/** Rows shown above an event that was jumped to. */
+const ABOVE = 3;
 
 const GRID =
-  'grid grid-cols-[1rem_6.5rem_1rem_12rem_minmax(0,1fr)_minmax(0,10rem)_4.5rem] items-center gap-x-2.5 max-xl:grid-cols-[1rem_6.5rem_1rem_11rem_minmax(0,1fr)_4.5rem]';
+  'grid grid-cols-[1rem_7.25rem_1rem_12rem_minmax(0,1fr)_minmax(0,10rem)_4.5rem] items-center gap-x-2.5 max-xl:grid-cols-[1rem_7.25rem_1rem_11rem_minmax(0,1fr)_4.5rem]';
 
 export interface EventListProps {
   rows: Message[];
@@ -94,15 +96,17 @@ export function EventList({
     if (added > 0) box.scrollTop += added * (narrow ? ROW_PX_NARROW : ROW_PX);
   }, [rows, narrow, scroller, standing]);
 
-  // An event that was jumped to is brought into view once, with what came after it above.
+  // An event that was jumped to is brought into view once, with a little of what came after it above. The rows above it are
+  // closed, so their heights are known without measuring.
   const shownAt = useRef<string>(undefined);
-  useEffect(() => {
-    if (at === undefined || shownAt.current === at) return;
+  useLayoutEffect(() => {
+    const box = scroller.current;
+    if (at === undefined || shownAt.current === at || narrow === undefined || !box) return;
     const index = rows.findIndex((row) => row.cursor === at);
     if (index < 0) return;
     shownAt.current = at;
-    virtual.scrollToIndex(index, { align: 'start' });
-  }, [at, rows, virtual]);
+    box.scrollTop = (list.current?.offsetTop ?? 0) + (index - ABOVE) * (narrow ? ROW_PX_NARROW : ROW_PX);
+  }, [at, rows, narrow, scroller]);
 
   // The list fills itself as one scrolls down; after a failure only the button asks again.
   const lastIndex = virtual.getVirtualItems().at(-1)?.index ?? 0;
@@ -113,13 +117,15 @@ export function EventList({
   }, [rows.length, lastIndex, older, onOlder, scroller]);
 
   const toggle = useCallback(
-    (cursor: string) =>
+    (cursor: string) => {
+      onRead();
       setOpened((before) => {
         const next = new Set(before);
         if (!next.delete(cursor)) next.add(cursor);
         return next;
-      }),
-    [],
+      });
+    },
+    [onRead],
   );
 
   const due = useRef<string | null>(null);
@@ -225,14 +231,16 @@ const Row = memo(function Row({
   onToggle: (cursor: string) => void;
 }) {
   const words = describeEvent(message);
+  const today = new Date(message.timestamp).toDateString() === new Date().toDateString();
   const time = (
     <time
       dateTime={new Date(message.timestamp).toISOString()}
       title={fullTime(message.timestamp)}
       className="text-ink-3"
     >
+      {today ? null : `${shortDay(message.timestamp)} `}
       {clockTime(message.timestamp)}
-      <span className="max-md:hidden">.{String(message.timestamp % 1_000).padStart(3, '0')}</span>
+      {today ? <span className="max-md:hidden">.{String(message.timestamp % 1_000).padStart(3, '0')}</span> : null}
     </time>
   );
   const sentence = (
@@ -308,11 +316,11 @@ function Opened({ message, filter }: { message: Message; filter: EventSearch }) 
   const text = JSON.stringify(message, null, 2);
   const address = `${serverUrl}/events?at=${encodeURIComponent(message.cursor)}`;
   const sid = (data.room as { sid?: unknown } | undefined)?.sid;
-  const link = buttonClass('ghost', 'h-7 px-2 text-xs');
+  const link = buttonClass('ghost', 'h-7 px-1.5 text-xs');
   return (
     <div className="border-y border-line bg-sunken px-3 py-2.5 md:px-9">
       <div className="mb-1.5 flex flex-wrap items-center gap-x-1 gap-y-1">
-        <span className="mr-auto text-xs text-ink-3">{fullTime(message.timestamp)}</span>
+        <span className="mr-auto text-xs text-ink-3 max-md:w-full">{fullTime(message.timestamp)}</span>
         {message.room !== null ? (
           <>
             <Link

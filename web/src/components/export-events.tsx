@@ -100,7 +100,12 @@ export function ExportEvents({ filter, onClose }: { filter: EventSearch; onClose
             </>
           ) : (
             <span className="num">
-              <progress value={progress.part} max={1} className="mr-2 w-24 align-middle" aria-label="Progress" />
+              <progress
+                value={progress.part}
+                max={1}
+                className="mr-2 w-24 align-middle accent-(--accent)"
+                aria-label="Progress"
+              />
               {plural(progress.events, 'event')}
             </span>
           )}

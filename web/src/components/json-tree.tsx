@@ -99,7 +99,7 @@ function Branch({ name, value, open }: { name?: string; value: Json[] | { [name:
 
 function Leaf({ value }: { value: string | number | boolean | null | undefined }) {
   const [whole, setWhole] = useState(false);
-  if (typeof value !== 'string') return <span className="text-accent">{String(value)}</span>;
+  if (typeof value !== 'string') return <span className="text-warn">{String(value)}</span>;
   const long = !whole && value.length > TEXT_CHARS;
   return (
     <>

@@ -164,14 +164,14 @@ function Tail({ filter, at, onAt }: { filter: EventSearch; at?: string; onAt: (c
       <div className="flex min-h-10 flex-wrap items-center gap-x-3 gap-y-1 border-b border-line px-3 py-1">
         <Button
           variant={following ? 'outline' : 'solid'}
-          className="h-7 w-24 justify-start"
+          className="h-7 w-22"
           onClick={() => (following ? pause() : follow())}
         >
           {following ? <Pause size={13} aria-hidden /> : <Play size={13} aria-hidden />}
           {following ? 'Pause' : 'Follow'}
         </Button>
         <span className="flex min-w-0 items-center gap-2 text-ink-2">
-          <State following={following} live={live} standing={at !== undefined} newest={newest?.timestamp} />
+          <State following={following} live={live} at={at} newest={newest?.timestamp} />
         </span>
         {waiting > 0 && !following ? (
           <button
@@ -185,7 +185,7 @@ function Tail({ filter, at, onAt }: { filter: EventSearch; at?: string; onAt: (c
       </div>
       <div
         ref={scroller}
-        className="h-[calc(100dvh-15.5rem)] min-h-72 overflow-y-auto overscroll-contain [overflow-anchor:none] max-lg:h-[calc(100dvh-18rem)] max-md:h-[calc(100dvh-23rem)]"
+        className="relative h-[calc(100dvh-15.5rem)] min-h-72 overflow-y-auto overscroll-contain [overflow-anchor:none] max-lg:h-[calc(100dvh-18rem)] max-md:h-[calc(100dvh-23rem)]"
         onScroll={(event) => {
           const { scrollTop } = event.currentTarget;
           if (scrollTop > READING_PX) read();
@@ -232,12 +232,12 @@ function Tail({ filter, at, onAt }: { filter: EventSearch; at?: string; onAt: (c
 function State({
   following,
   live,
-  standing,
+  at,
   newest,
 }: {
   following: boolean;
   live: boolean;
-  standing: boolean;
+  at: string | undefined;
   newest: number | undefined;
 }) {
   const dot = following && live;
@@ -250,7 +250,13 @@ function State({
         }
       />
       <span role="status" className="truncate">
-        {standing ? 'Standing at one event' : !live ? 'The stream is down' : following ? 'Following' : 'Paused'}
+        {at !== undefined
+          ? `At event ${at.slice(at.indexOf('-') + 1)}`
+          : !live
+            ? 'The stream is down'
+            : following
+              ? 'Following'
+              : 'Paused'}
       </span>
       {!live && newest !== undefined ? <span className="num text-ink-3">· last event {clockTime(newest)}</span> : null}
     </>
