@@ -44,6 +44,7 @@ pub mod entity;
 mod fold;
 mod grave;
 mod part;
+pub mod schema;
 
 pub use change::{Applied, Change, Entity, Fact, Inferred, Op};
 pub use checkpoint::{CHECKPOINT_VERSION, CheckpointError};
@@ -98,6 +99,11 @@ impl State {
     /// The last event that was applied.
     pub fn head(&self) -> Seq {
         self.head
+    }
+
+    /// Goes on as if everything up to `seq` had been applied: the log has it no more.
+    pub fn skip_to(&mut self, seq: Seq) {
+        self.head = self.head.max(seq);
     }
 
     /// Folds one event in and says what it altered. Events come in the order of their seq; one that has

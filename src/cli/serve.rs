@@ -9,7 +9,6 @@ use std::{
 
 use anyhow::Context;
 use clap::Args;
-use parking_lot::RwLock;
 use tokio::{
     net::TcpListener,
     signal::unix::{Signal, SignalKind, signal},
@@ -20,15 +19,14 @@ pub use crate::config::Options;
 use crate::{
     config::{self, Config, LogFormat},
     feed::Feed,
-    follow,
-    history::History,
+    follow::Follower,
+    history::{self, History},
     log::{
         EventLog,
         sqlite::{LogOptions, SqliteLog},
     },
     metrics::Metrics,
     server::{self, App, accounts::Accounts},
-    state::State,
 };
 
 #[derive(Args)]
@@ -86,14 +84,21 @@ pub async fn run(config: Config, listener: TcpListener) -> anyhow::Result<()> {
             ..LogOptions::default()
         },
     )?);
-    let state = Arc::new(RwLock::new(State::default()));
-    let history = Arc::new(History);
+    let covered = log.clone();
+    let (history, state) = History::open(
+        &config.data_dir,
+        log.bounds(),
+        history::Options { retain: config.history, covered: Box::new(move |seq| covered.trim_through(seq)) },
+    )?;
+    let history = Arc::new(history);
+    let follower = Follower::new(log.clone(), history.clone(), state);
+    let state = follower.state();
     let feed = Feed::new(log.clone(), history.clone(), state.read().head());
     // After the log, which has made the directory and locked it.
     let accounts = Accounts::open(&config.data_dir, &config.users, config.password.as_ref())?;
     let metrics = Arc::new(Metrics::default());
-    let app = App::new(config, log.clone(), state.clone(), history, feed.clone(), metrics, accounts);
-    let following = tokio::spawn(follow::follow(log.clone(), state, feed.clone()));
+    let app = App::new(config, log.clone(), state.clone(), history.clone(), feed.clone(), metrics, accounts);
+    let following = tokio::spawn(follower.follow(feed.clone()));
 
     let address = listener.local_addr()?;
     tracing::info!(epoch = %log.bounds().epoch, "listening on http://{address}");
@@ -110,7 +115,14 @@ pub async fn run(config: Config, listener: TcpListener) -> anyhow::Result<()> {
     server::run(listener, app, told_to_stop()?).await;
     reading_users.abort();
     following.abort();
-    tokio::task::spawn_blocking(move || log.close()).await?;
+    // An error is how an aborted task ends.
+    let _ = following.await;
+    let write_and_close = move || {
+        history.checkpoint(state.read().clone());
+        history.close();
+        log.close();
+    };
+    tokio::task::spawn_blocking(write_and_close).await?;
     tracing::info!("stopped");
     Ok(())
 }

@@ -79,6 +79,8 @@ pub enum Fact {
     },
     Unpublished {
         project: Arc<str>,
+        room_sid: Arc<str>,
+        participant: Arc<str>,
         sid: Box<str>,
         at: u64,
         inferred: Inferred,

@@ -170,10 +170,14 @@ impl Room {
         self.counts.recorders + self.counts.egress > 0
     }
 
+    /// When it started; while nobody has said, when the first event about it was received.
+    pub fn began_at(&self) -> u64 {
+        if self.started_at > 0 { self.started_at } else { self.first_event_at }
+    }
+
     /// Sorts the newest of several live sessions of one name last.
     pub(super) fn age(&self) -> (u64, u64) {
-        let started_at = if self.started_at > 0 { self.started_at } else { self.first_event_at };
-        (started_at, self.first_seq)
+        (self.began_at(), self.first_seq)
     }
 }
 

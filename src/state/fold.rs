@@ -510,8 +510,15 @@ impl Fold<'_> {
         if let Some(place) = place {
             p.tracks.remove(place);
         }
-        let project = self.event.project.clone();
-        self.applied.facts.push(Fact::Unpublished { project, sid: sid.into(), at, inferred });
+        let (project, room_sid, participant) = (p.project.clone(), p.room_sid.clone(), p.sid.clone());
+        self.applied.facts.push(Fact::Unpublished {
+            project,
+            room_sid,
+            participant,
+            sid: sid.into(),
+            at,
+            inferred,
+        });
         self.bury(&sid.into(), p.restricted(), 0);
         place.is_some()
     }

@@ -3,6 +3,7 @@
 pub mod harness;
 
 mod crash;
+mod history;
 mod log;
 mod reconcile;
 mod reconcile_diff;

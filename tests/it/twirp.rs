@@ -100,7 +100,6 @@ impl FakeLiveKit {
         self.world.lock().expect("not poisoned")
     }
 
-
     /// Waits until it has listed every room this many times more.
     pub async fn full_runs(&self, more: usize) {
         let full = |world: &World| {

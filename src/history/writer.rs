@@ -1,0 +1,429 @@
+//! Facts into rows. Every statement may be run again: a log that is folded a second time gives the same rows.
+
+use std::{collections::HashMap, sync::Arc};
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::Recorded;
+use crate::{
+    event::Source,
+    state::{
+        Egress, Fact, Inferred, Participant, Room, State, Wire, entity::ALL, entity::Track, entity::Word,
+    },
+};
+
+/// How many sessions' row numbers are remembered.
+const SESSIONS_MAX: usize = 20_000;
+
+const MINUTE_MS: u64 = 60_000;
+
+/// What the writer knows without asking the tables.
+#[derive(Default)]
+pub(super) struct Writer {
+    /// Row numbers of sessions by project and sid.
+    sessions: HashMap<(Arc<str>, Arc<str>), i64>,
+    live: HashMap<Arc<str>, Live>,
+}
+
+/// How many there are now in one project: what a minute begins with.
+#[derive(Default)]
+struct Live {
+    participants_by_sid: HashMap<Arc<str>, u32>,
+    participants: u32,
+}
+
+impl Live {
+    fn totals(&self) -> (u32, u32) {
+        (u32::try_from(self.participants_by_sid.len()).unwrap_or(u32::MAX), self.participants)
+    }
+
+    fn set(&mut self, sid: &Arc<str>, participants: Option<u32>) {
+        let former = match participants {
+            Some(participants) => self.participants_by_sid.insert(sid.clone(), participants),
+            None => self.participants_by_sid.remove(sid),
+        };
+        self.participants =
+            (self.participants + participants.unwrap_or(0)).saturating_sub(former.unwrap_or(0));
+    }
+}
+
+/// Who came and who went by one event, of those that count.
+#[derive(Default)]
+struct Traffic {
+    joins: u32,
+    leaves: u32,
+}
+
+impl Writer {
+    /// The writer that goes on from `state`.
+    pub fn new(state: &State) -> Writer {
+        let mut writer = Writer::default();
+        for entry in state.rooms(|_, _| true) {
+            let live = writer.live.entry(entry.room.project.clone()).or_default();
+            live.set(&entry.room.sid, Some(entry.room.counts.participants));
+        }
+        writer
+    }
+
+    /// Forgets what it knew of rows: a transaction was rolled back, and rows with it.
+    pub fn forget(&mut self) {
+        self.sessions.clear();
+    }
+
+    /// Takes over what an event did that is in the tables already.
+    pub fn pass(&mut self, recorded: &Recorded) {
+        for fact in &recorded.facts {
+            self.count(fact);
+        }
+    }
+
+    pub fn write(&mut self, to: &Connection, recorded: &Recorded) -> rusqlite::Result<()> {
+        if recorded.restricted || recorded.json.len() > 2 {
+            let mut insert = to.prepare_cached("INSERT OR REPLACE INTO changes VALUES (?1, ?2, ?3)")?;
+            insert.execute(params![recorded.seq.0 as i64, recorded.restricted, &recorded.json[..]])?;
+        }
+        if recorded.facts.is_empty() {
+            return Ok(());
+        }
+        let before = self.live.get(&recorded.project).map(Live::totals).unwrap_or_default();
+        let mut traffic = Traffic::default();
+        for fact in &recorded.facts {
+            self.fact(to, recorded, fact, &mut traffic)?;
+        }
+        for fact in &recorded.facts {
+            self.count(fact);
+        }
+        let after = self.live.get(&recorded.project).map(Live::totals).unwrap_or_default();
+        if before == after && traffic.joins + traffic.leaves == 0 {
+            return Ok(());
+        }
+        let mut minute = to.prepare_cached(
+            "INSERT INTO minutes VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO UPDATE SET
+             rooms = max(rooms, ?3), participants = max(participants, ?4), rooms_after = ?5, participants_after = ?6,
+             joins = joins + ?7, leaves = leaves + ?8",
+        )?;
+        let (rooms, participants) = (before.0.max(after.0), before.1.max(after.1));
+        let at = (recorded.received_at / MINUTE_MS) as i64;
+        minute.execute(params![
+            recorded.project,
+            at,
+            rooms,
+            participants,
+            after.0,
+            after.1,
+            traffic.joins,
+            traffic.leaves
+        ])?;
+        Ok(())
+    }
+
+    fn count(&mut self, fact: &Fact) {
+        match fact {
+            Fact::Session(room) => {
+                let live = self.live.entry(room.project.clone()).or_default();
+                live.set(&room.sid, Some(room.counts.participants));
+            }
+            Fact::SessionEnded { room, .. } => {
+                self.live.entry(room.project.clone()).or_default().set(&room.sid, None);
+            }
+            _ => {}
+        }
+    }
+
+    fn fact(
+        &mut self,
+        to: &Connection,
+        recorded: &Recorded,
+        fact: &Fact,
+        traffic: &mut Traffic,
+    ) -> rusqlite::Result<()> {
+        match fact {
+            Fact::Session(room) => {
+                let id = self.session_of(to, room)?;
+                let mut update = to.prepare_cached(
+                    "UPDATE sessions SET started_at = ?2, peak = max(peak, ?3), recorded = max(recorded, ?4),
+                     ended_at = NULL, end_reason = NULL, ended_by = NULL WHERE id = ?1",
+                )?;
+                update.execute(params![
+                    id,
+                    room.began_at() as i64,
+                    room.counts.participants,
+                    room.recording()
+                ])?;
+            }
+            Fact::SessionEnded { room, at, reason, source } => {
+                self.session_ended(to, room, *at, reason.as_ref(), *source)?;
+            }
+            Fact::Participation(participant) => {
+                let session = self.session(to, participant, recorded.received_at)?;
+                let new = put_participation(to, session, participant, recorded.received_at, true)?;
+                traffic.joins += u32::from(new && participant.counted());
+            }
+            Fact::Left { participant, at, inferred, reason, source: _ } => {
+                let session = self.session(to, participant, recorded.received_at)?;
+                let new = put_participation(to, session, participant, *at, false)?;
+                traffic.joins += u32::from(new && participant.counted());
+                let first = put_leave(to, session, participant, *at, *inferred, reason.as_ref())?;
+                traffic.leaves += u32::from(first && participant.counted());
+            }
+            Fact::Track { project, room_sid, participant, track } => {
+                if let Some(session) = self.known_session(to, project, room_sid)? {
+                    put_track(to, session, participant, track)?;
+                }
+            }
+            Fact::Unpublished { project, room_sid, participant, sid, at, inferred } => {
+                if let Some(session) = self.known_session(to, project, room_sid)? {
+                    let mut end = to.prepare_cached(
+                        "UPDATE tracks SET unpublished_at = max(?4, published_at), unpublished_not_before = ?5
+                         WHERE session = ?1 AND participant = ?2 AND sid = ?3
+                         AND (unpublished_at IS NULL OR (unpublished_not_before IS NOT NULL AND ?5 IS NULL))",
+                    )?;
+                    end.execute(params![session, participant, sid, *at as i64, inferred.map(|t| t as i64)])?;
+                }
+            }
+            Fact::Egress { egress, seq } => put_egress(to, egress, *seq, recorded.received_at)?,
+        }
+        Ok(())
+    }
+
+    fn session_ended(
+        &mut self,
+        to: &Connection,
+        room: &Room,
+        at: u64,
+        reason: Option<&Word>,
+        source: Source,
+    ) -> rusqlite::Result<()> {
+        let id = self.session_of(to, room)?;
+        let mut end = to.prepare_cached(
+            "UPDATE sessions SET ended_at = max(?2, started_at), end_reason = ?3, ended_by = ?4 WHERE id = ?1
+             AND (ended_at IS NULL OR (ended_by = 'reconcile' AND ?4 = 'webhook'))",
+        )?;
+        end.execute(params![id, at as i64, reason.map(|reason| &**reason), source.as_str()])?;
+        let mut tracks = to.prepare_cached(
+            "UPDATE tracks SET unpublished_at = max(?2, published_at), unpublished_not_before = published_at
+             WHERE session = ?1 AND unpublished_at IS NULL",
+        )?;
+        tracks.execute(params![id, at as i64])?;
+        self.sessions.remove(&(room.project.clone(), room.sid.clone()));
+        Ok(())
+    }
+
+    fn session_of(&mut self, to: &Connection, room: &Room) -> rusqlite::Result<i64> {
+        if let Some(id) = self.known_session(to, &room.project, &room.sid)? {
+            return Ok(id);
+        }
+        self.insert_session(to, &room.project, &room.sid, &room.name, room.began_at(), room.source)
+    }
+
+    /// The session somebody took part in, which events about it usually made known before.
+    fn session(&mut self, to: &Connection, of: &Participant, at: u64) -> rusqlite::Result<i64> {
+        match self.known_session(to, &of.project, &of.room_sid)? {
+            Some(id) => Ok(id),
+            None => self.insert_session(to, &of.project, &of.room_sid, &of.room, at, of.source),
+        }
+    }
+
+    fn known_session(
+        &mut self,
+        to: &Connection,
+        project: &Arc<str>,
+        sid: &Arc<str>,
+    ) -> rusqlite::Result<Option<i64>> {
+        let key = (project.clone(), sid.clone());
+        if let Some(id) = self.sessions.get(&key) {
+            return Ok(Some(*id));
+        }
+        let mut select = to.prepare_cached("SELECT id FROM sessions WHERE sid = ?1 AND project = ?2")?;
+        let id = select.query_row(params![sid, project], |row| row.get(0)).optional()?;
+        if let Some(id) = id {
+            self.remember(key, id);
+        }
+        Ok(id)
+    }
+
+    fn insert_session(
+        &mut self,
+        to: &Connection,
+        project: &Arc<str>,
+        sid: &Arc<str>,
+        name: &str,
+        at: u64,
+        source: Source,
+    ) -> rusqlite::Result<i64> {
+        let mut insert = to.prepare_cached(
+            "INSERT INTO sessions (project, sid, room, started_at, source) VALUES (?1, ?2, ?3, ?4, ?5)",
+        )?;
+        let id = insert.insert(params![project, sid, name, at as i64, source.as_str()])?;
+        self.remember((project.clone(), sid.clone()), id);
+        Ok(id)
+    }
+
+    fn remember(&mut self, key: (Arc<str>, Arc<str>), id: i64) {
+        if self.sessions.len() >= SESSIONS_MAX {
+            self.sessions.clear();
+        }
+        self.sessions.insert(key, id);
+    }
+}
+
+/// Writes who somebody is; `present` says that they are there. True if the row is new.
+fn put_participation(
+    to: &Connection,
+    session: i64,
+    p: &Participant,
+    at: u64,
+    present: bool,
+) -> rusqlite::Result<bool> {
+    let before = counted(to, session, &p.identity)?;
+    let mut select = to.prepare_cached("SELECT id FROM participations WHERE session = ?1 AND sid = ?2")?;
+    let row: Option<i64> = select.query_row(params![session, p.sid], |row| row.get(0)).optional()?;
+    let joined_at = (p.joined_at > 0).then_some(p.joined_at as i64);
+    match row {
+        Some(row) => {
+            let mut update = to.prepare_cached(
+                "UPDATE participations SET identity = ?2, name = ?3, kind = ?4, hidden = ?5, watcher = ?6, counted = ?7,
+                 restricted = ?8, joined_at = coalesce(?9, joined_at), left_at = iif(?10, NULL, left_at),
+                 left_not_before = iif(?10, NULL, left_not_before), reason = iif(?10, NULL, reason) WHERE id = ?1",
+            )?;
+            update.execute(params![
+                row,
+                p.identity,
+                p.name,
+                p.kind,
+                p.hidden(),
+                p.watcher(),
+                p.counted(),
+                p.restricted(),
+                joined_at,
+                present
+            ])?;
+        }
+        None => {
+            let mut insert = to.prepare_cached(
+                "INSERT INTO participations (session, sid, identity, name, kind, hidden, watcher, counted, restricted,
+                 joined_at, source) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+            )?;
+            insert.execute(params![
+                session,
+                p.sid,
+                p.identity,
+                p.name,
+                p.kind,
+                p.hidden(),
+                p.watcher(),
+                p.counted(),
+                p.restricted(),
+                joined_at.unwrap_or(at as i64),
+                p.source.as_str()
+            ])?;
+        }
+    }
+    recount(to, session, before, counted(to, session, &p.identity)?)?;
+    Ok(row.is_none())
+}
+
+/// Writes a leave. What was inferred yields to what was said, and nothing else does. True for the first one.
+fn put_leave(
+    to: &Connection,
+    session: i64,
+    p: &Participant,
+    at: u64,
+    inferred: Inferred,
+    reason: Option<&Word>,
+) -> rusqlite::Result<bool> {
+    let mut select =
+        to.prepare_cached("SELECT left_at IS NULL FROM participations WHERE session = ?1 AND sid = ?2")?;
+    let first = select.query_row(params![session, p.sid], |row| row.get(0))?;
+    let mut leave = to.prepare_cached(
+        "UPDATE participations SET left_at = max(?3, joined_at), left_not_before = ?4, reason = ?5
+         WHERE session = ?1 AND sid = ?2 AND (left_at IS NULL OR (left_not_before IS NOT NULL AND ?4 IS NULL))",
+    )?;
+    let (at, inferred) = (at as i64, inferred.map(|time| time as i64));
+    leave.execute(params![session, p.sid, at, inferred, reason.map(|reason| &**reason)])?;
+    let mut tracks = to.prepare_cached(
+        "UPDATE tracks SET unpublished_at = max(?3, published_at), unpublished_not_before = ?4
+         WHERE session = ?1 AND participant = ?2 AND unpublished_at IS NULL",
+    )?;
+    tracks.execute(params![session, p.sid, at, inferred])?;
+    Ok(first)
+}
+
+fn put_track(to: &Connection, session: i64, participant: &str, track: &Track) -> rusqlite::Result<()> {
+    let mut put = to.prepare_cached(
+        "INSERT INTO tracks (session, participant, sid, name, type, source, published_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+         ON CONFLICT DO UPDATE SET name = ?4, type = ?5, source = ?6, published_at = ?7, unpublished_at = NULL,
+         unpublished_not_before = NULL",
+    )?;
+    put.execute(params![
+        session,
+        participant,
+        track.sid,
+        track.name,
+        track.kind,
+        track.source,
+        track.published_at as i64
+    ])?;
+    let mut select = to.prepare_cached(
+        "SELECT identity FROM participations WHERE session = ?1 AND sid = ?2 AND NOT published",
+    )?;
+    let identity: Option<String> =
+        select.query_row(params![session, participant], |row| row.get(0)).optional()?;
+    let Some(identity) = identity else { return Ok(()) };
+    let before = counted(to, session, &identity)?;
+    let mut published =
+        to.prepare_cached("UPDATE participations SET published = 1 WHERE session = ?1 AND sid = ?2")?;
+    published.execute(params![session, participant])?;
+    recount(to, session, before, counted(to, session, &identity)?)
+}
+
+fn put_egress(to: &Connection, egress: &Egress, seq: u64, at: u64) -> rusqlite::Result<()> {
+    let id = if egress.egress_id.is_empty() { format!("#{seq}") } else { egress.egress_id.to_string() };
+    let json = serde_json::to_string(&Wire(egress, ALL))
+        .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
+    let mut put = to.prepare_cached(
+        "INSERT INTO egress (project, egress, room_sid, ended, updated_at_ns, at, json) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+         ON CONFLICT DO UPDATE SET ended = ?4, updated_at_ns = ?5, json = ?7, room_sid = coalesce(room_sid, ?3)
+         WHERE (ended, updated_at_ns) <= (?4, ?5)",
+    )?;
+    let ended = egress.ended() || egress.ended_at > 0;
+    put.execute(params![
+        egress.project,
+        id,
+        egress.room_sid,
+        ended,
+        egress.updated_at_ns as i64,
+        at as i64,
+        json
+    ])?;
+    if let Some(sid) = &egress.room_sid {
+        let mut recorded = to.prepare_cached(
+            "UPDATE sessions SET recorded = 1 WHERE sid = ?1 AND project = ?2 AND NOT recorded",
+        )?;
+        // One that never ran has recorded nothing.
+        if egress.status != "failed" && egress.status != "aborted" {
+            recorded.execute(params![sid, egress.project])?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether an identity counts in a session, and whether it published there. The session's numbers are of distinct
+/// identities: somebody who came back three times is one.
+fn counted(to: &Connection, session: i64, identity: &str) -> rusqlite::Result<(i64, i64)> {
+    let mut select = to.prepare_cached(
+        "SELECT coalesce(max(counted), 0), coalesce(max(counted AND published), 0) FROM participations
+         WHERE identity = ?2 AND session = ?1",
+    )?;
+    select.query_row(params![session, identity], |row| Ok((row.get(0)?, row.get(1)?)))
+}
+
+fn recount(to: &Connection, session: i64, before: (i64, i64), after: (i64, i64)) -> rusqlite::Result<()> {
+    if before != after {
+        let mut update = to.prepare_cached(
+            "UPDATE sessions SET participants = participants + ?2, publishers = publishers + ?3 WHERE id = ?1",
+        )?;
+        update.execute(params![session, after.0 - before.0, after.1 - before.1])?;
+    }
+    Ok(())
+}

@@ -1,0 +1,580 @@
+//! What is kept: written behind the loop, found again after restarts, losses and repetitions.
+
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use roomwatch::{
+    event::{Epoch, NewEvent, Seq, Source},
+    feed::{Feed, Filter, Ready, Sight},
+    follow::Follower,
+    history::{
+        FoundKind, History, HistoryError, Options, Recorded, Scope, Session, SessionQuery, SessionStory,
+    },
+    log::{
+        Bounds, EventLog,
+        sqlite::{LogOptions, SqliteLog},
+    },
+    state::State,
+};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::{harness::until, state::said::*};
+
+const ROOM: &str = "RM_1";
+/// The start of the meetings, in milliseconds.
+const T: i64 = START as i64 * 1000;
+
+fn bounds(last: u64) -> Bounds {
+    Bounds { epoch: Epoch(7), first: Seq(1), last: Seq(last) }
+}
+
+/// A history that has taken all of `said`, from seq 1.
+struct Kept {
+    dir: TempDir,
+    history: Arc<History>,
+    state: State,
+}
+
+impl Kept {
+    fn of(said: &[Said]) -> Kept {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (history, state) =
+            History::open(dir.path(), bounds(said.len() as u64), Options::default()).expect("it opens");
+        let mut kept = Kept { dir, history: Arc::new(history), state };
+        kept.take(said);
+        kept
+    }
+
+    /// Opens what another left in its directory, and folds what came after its checkpoint.
+    fn again(dir: TempDir, said: &[Said], options: Options) -> Kept {
+        let (history, state) =
+            History::open(dir.path(), bounds(said.len() as u64), options).expect("it opens");
+        let mut kept = Kept { dir, history: Arc::new(history), state };
+        kept.take(said);
+        kept
+    }
+
+    fn take(&mut self, said: &[Said]) {
+        for (n, said) in said.iter().enumerate().skip(self.state.head().0 as usize) {
+            let event = said.event(n as u64 + 1);
+            let applied = self.state.apply(&event);
+            self.history.record(Recorded::new(&event, applied));
+        }
+        let head = self.state.head();
+        until("the history is written", || self.history.written() >= head);
+    }
+
+    /// Ends well: with a checkpoint.
+    fn closed(self) -> TempDir {
+        self.history.checkpoint(self.state.clone());
+        self.history.close();
+        self.dir
+    }
+
+    async fn sessions(&self, query: SessionQuery) -> Vec<Session> {
+        self.history.sessions(SessionQuery { limit: 100, ..query }).await.expect("sessions")
+    }
+
+    async fn story(&self, sid: &str) -> SessionStory {
+        self.history
+            .session(Scope::default(), sid.into())
+            .await
+            .expect("it reads")
+            .expect("the session is there")
+    }
+
+    /// Everything that the tables say, for comparing.
+    async fn everything(&self) -> Value {
+        let mut all = Vec::new();
+        for session in self.sessions(SessionQuery::default()).await {
+            all.push(serde_json::to_value(self.story(&session.sid).await).expect("JSON"));
+        }
+        let activity =
+            self.history.activity(Scope::default(), T, T + 3_600_000, 60_000).await.expect("activity");
+        json!([all, activity])
+    }
+}
+
+fn json(value: impl serde::Serialize) -> Value {
+    serde_json::to_value(value).expect("JSON")
+}
+
+/// Two hours of one room: Alice stays, Bob comes twice, a recorder watches, somebody is never told to have left.
+fn evening() -> Vec<Said> {
+    let mut recorder = joined(30, ROOM, "PA_eg", "EG_1");
+    recorder.body["participant"]["kind"] = "EGRESS".into();
+    recorder.body["participant"]["permission"] = json!({"hidden": true, "recorder": true});
+    let mic = || track("TR_1", "AUDIO", "MICROPHONE");
+    let mut retro = started(600, "RM_2", "retro");
+    retro.body["room"]["creationTimeMs"] = (T + 600_000).to_string().into();
+    let mut all = vec![
+        started(0, ROOM, "standup"),
+        joined(10, ROOM, "PA_a", "alice"),
+        of_track(12, "track_published", ROOM, "PA_a", "alice", mic()),
+        joined(20, ROOM, "PA_b", "bob"),
+        recorder,
+        of_egress(31, "egress_started", ROOM, "EG_1", ""),
+        left(90, ROOM, "PA_b", "bob"),
+        joined(200, ROOM, "PA_b2", "bob"),
+        of_track(210, "track_unpublished", ROOM, "PA_a", "alice", mic()),
+        joined(220, ROOM, "PA_c", "carol"),
+        of_egress(300, "egress_ended", ROOM, "EG_1", "EGRESS_COMPLETE"),
+        left(400, ROOM, "PA_a", "alice"),
+        left(410, ROOM, "PA_b2", "bob"),
+        finished(500, ROOM, "standup"),
+        retro,
+        joined(610, "RM_2", "PA_d", "dave"),
+    ];
+    // Who leaves says when they had joined.
+    for n in 0..all.len() {
+        let sid = all[n].body["participant"]["sid"].clone();
+        let joined = all[..n].iter().find(|said| said.body["participant"]["sid"] == sid);
+        if let Some(joined_at) = joined.map(|said| said.body["participant"]["joinedAtMs"].clone())
+            && all[n].body["event"] == "participant_left"
+        {
+            all[n].body["participant"]["joinedAtMs"] = joined_at;
+        }
+    }
+    all
+}
+
+#[tokio::test]
+async fn an_evening_is_told_as_it_was() {
+    let kept = Kept::of(&evening());
+    let sessions = kept.sessions(SessionQuery::default()).await;
+    assert_eq!(sessions.iter().map(|s| &*s.sid).collect::<Vec<_>>(), ["RM_2", ROOM]);
+    let story = json(kept.story(ROOM).await);
+    assert_eq!(
+        story["session"],
+        json!({"project": "default", "sid": ROOM, "room": "standup", "startedAt": T + 123, "endedAt": T + 500_000,
+            "endReason": null, "participantCount": 3, "peak": 3, "publisherCount": 1, "recorded": true, "source": "webhook"})
+    );
+    let of = |sid: &str| {
+        let all = story["participations"].as_array().expect("participations");
+        all.iter().find(|p| p["sid"] == sid).cloned().unwrap_or_else(|| panic!("{sid} is not in {story}"))
+    };
+    assert_eq!(
+        of("PA_b"),
+        json!({"sid": "PA_b", "identity": "bob", "name": "BOB", "kind": "standard", "hidden": false, "watcher": false,
+            "joinedAt": T + 20_077, "leftAt": T + 90_000, "leftNotBefore": null, "disconnectReason": "client_initiated", "source": "webhook"})
+    );
+    assert_eq!((&of("PA_eg")["kind"], &of("PA_eg")["hidden"]), (&json!("egress"), &json!(true)));
+    // Carol was there when the room ended: that she left is inferred, and when is a range.
+    assert_eq!(
+        (&of("PA_c")["leftAt"], &of("PA_c")["leftNotBefore"]),
+        (&json!(T + 500_000), &json!(T + 220_077))
+    );
+    assert_eq!(of("PA_c")["disconnectReason"], Value::Null);
+    assert_eq!(
+        story["tracks"],
+        json!([{"sid": "TR_1", "participantSid": "PA_a", "identity": "alice", "name": "", "type": "audio", "source": "microphone",
+            "publishedAt": T + 5_000, "unpublishedAt": T + 210_000}])
+    );
+    assert_eq!(
+        (&story["egress"][0]["egressId"], &story["egress"][0]["status"]),
+        (&json!("EG_1"), &json!("complete"))
+    );
+    let live = json(kept.story("RM_2").await);
+    assert_eq!(
+        (&live["session"]["endedAt"], &live["participations"][0]["leftAt"]),
+        (&Value::Null, &Value::Null)
+    );
+}
+
+#[tokio::test]
+async fn sessions_are_found_by_room_identity_and_time_page_by_page() {
+    let kept = Kept::of(&evening());
+    let sids = async |query| kept.sessions(query).await.iter().map(|s| s.sid.clone()).collect::<Vec<_>>();
+    let scope = |room: &str| Scope { room: Some(room.into()), ..Scope::default() };
+    assert_eq!(sids(SessionQuery { scope: scope("standup"), ..SessionQuery::default() }).await, [ROOM]);
+    assert_eq!(
+        sids(SessionQuery { identity: Some("carol".into()), ..SessionQuery::default() }).await,
+        [ROOM]
+    );
+    assert_eq!(
+        sids(SessionQuery { identity: Some("nobody".into()), ..SessionQuery::default() }).await.len(),
+        0
+    );
+    let at = |from: i64, to: i64| SessionQuery {
+        from: Some((T + from) as u64),
+        to: Some((T + to) as u64),
+        ..SessionQuery::default()
+    };
+    assert_eq!(sids(at(400_000, 499_000)).await, [ROOM], "it was on");
+    assert_eq!(sids(at(550_000, 590_000)).await.len(), 0, "between the two");
+    assert_eq!(sids(at(-20_000, -10_000)).await.len(), 0);
+    assert_eq!(sids(at(501_000, 9_000_000)).await, ["RM_2"], "what is on has no end");
+    let first =
+        kept.history.sessions(SessionQuery { limit: 1, ..SessionQuery::default() }).await.expect("a page");
+    let place = Some(first[0].place());
+    assert_eq!(sids(SessionQuery { before: place, ..SessionQuery::default() }).await, [ROOM]);
+    let other = Scope { projects: Some(vec!["other".into()]), ..Scope::default() };
+    assert_eq!(sids(SessionQuery { scope: other.clone(), ..SessionQuery::default() }).await.len(), 0);
+    assert!(kept.history.session(other, ROOM.into()).await.expect("it reads").is_none());
+}
+
+#[tokio::test]
+async fn who_may_only_join_sees_what_joining_shows() {
+    let kept = Kept::of(&evening());
+    let joined = Scope { joined: Some(ROOM.into()), ..Scope::default() };
+    let story = json(kept.history.session(joined.clone(), ROOM.into()).await.expect("it reads"));
+    assert!(!story.to_string().contains("EG_1"), "{story}");
+    assert_eq!(story["session"]["recorded"], true);
+    let by = |identity: &str| SessionQuery {
+        scope: joined.clone(),
+        identity: Some(identity.into()),
+        ..SessionQuery::default()
+    };
+    assert_eq!(kept.sessions(by("EG_1")).await.len(), 0);
+    assert_eq!(kept.sessions(by("alice")).await.len(), 1);
+    assert!(kept.history.session(joined.clone(), "RM_2".into()).await.expect("it reads").is_none());
+    for text in ["EG_1", "PA_eg", "RM_2", "dave"] {
+        assert_eq!(
+            kept.history.search(joined.clone(), text.into(), 10).await.expect("an answer").len(),
+            0,
+            "{text}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_inferred_leave_yields_to_what_livekit_says_and_to_nothing_else() {
+    let mut inferred = left(60, ROOM, "PA_a", "alice").corrected();
+    inferred.body["roomwatch"] = json!({"notBefore": T + 45_000});
+    inferred.body["participant"].as_object_mut().expect("a participant").remove("disconnectReason");
+    let begun = vec![started(0, ROOM, "standup"), joined(10, ROOM, "PA_a", "alice"), inferred.clone()];
+    let leave = async |all: &[Said]| json(&Kept::of(all).story(ROOM).await.participations[0]);
+    let first = leave(&begun).await;
+    assert_eq!((&first["leftAt"], &first["leftNotBefore"]), (&json!(T + 60_000), &json!(T + 45_000)));
+    // The webhook comes after all: nothing changes now, but what was is known better.
+    let mut told = [&begun[..], &[left(50, ROOM, "PA_a", "alice")]].concat();
+    told[3].at = 70;
+    let known = leave(&told).await;
+    assert_eq!((&known["leftAt"], &known["leftNotBefore"]), (&json!(T + 50_000), &Value::Null));
+    assert_eq!(known["disconnectReason"], "client_initiated");
+    told.push(inferred);
+    told[4].at = 80;
+    assert_eq!(leave(&told).await, known);
+    let mut end = finished(90, ROOM, "standup").corrected();
+    end.body["createdAt"] = (START + 90).to_string().into();
+    told.push(end);
+    told.push(finished(85, ROOM, "standup"));
+    told[6].body["roomEndReason"] = "ROOM_END_IDLE_TIMEOUT".into();
+    told[6].at = 95;
+    let session = json(Kept::of(&told).story(ROOM).await.session);
+    assert_eq!((&session["endedAt"], &session["endReason"]), (&json!(T + 85_000), &json!("idle_timeout")));
+}
+
+#[tokio::test]
+async fn a_leave_without_a_join_and_a_track_without_either() {
+    let kept = Kept::of(&[
+        left(50, ROOM, "PA_a", "alice"),
+        of_track(60, "track_published", ROOM, "PA_b", "bob", track("TR_1", "VIDEO", "CAMERA")),
+        started(0, ROOM, "standup"),
+    ]);
+    let story = kept.story(ROOM).await;
+    assert_eq!(
+        (story.session.started_at, story.session.participant_count, story.session.publisher_count),
+        (T + 123, 2, 1)
+    );
+    assert_eq!(story.participations[0].identity, "alice");
+    assert_eq!(
+        (story.participations[0].joined_at, story.participations[0].left_at),
+        (T + 1_077, Some(T + 50_000))
+    );
+    assert_eq!((&*story.participations[1].identity, &*story.tracks[0].identity), ("bob", "bob"));
+    // Somebody who never got in was not there.
+    let mut aborted = left(50, ROOM, "PA_x", "eve");
+    aborted.body["event"] = "participant_connection_aborted".into();
+    assert_eq!(Kept::of(&[started(0, ROOM, "standup"), aborted]).story(ROOM).await.participations.len(), 0);
+}
+
+#[tokio::test]
+async fn egress_is_kept_with_and_without_an_id() {
+    let mut failed = of_egress(5, "egress_ended", ROOM, "", "EGRESS_FAILED");
+    failed.body["egressInfo"]["error"] = "no response from servers".into();
+    let kept = Kept::of(&[
+        started(0, ROOM, "standup"),
+        failed.clone(),
+        failed,
+        of_egress(9, "egress_started", ROOM, "EG_2", ""),
+    ]);
+    let egress = json(kept.story(ROOM).await.egress);
+    let ids: Vec<_> =
+        egress.as_array().expect("egress").iter().map(|e| (&e["egressId"], &e["status"])).collect();
+    let failed = (&Value::Null, &json!("failed"));
+    assert_eq!(ids, [failed, failed, (&json!("EG_2"), &json!("starting"))]);
+}
+
+#[tokio::test]
+async fn activity_counts_comings_goings_and_the_most_at_once() {
+    let kept = Kept::of(&evening());
+    let all =
+        kept.history.activity(Scope::default(), T - 60_000, T + 720_000, 60_000).await.expect("activity");
+    let room =
+        Scope { projects: Some(vec!["default".into()]), room: Some("standup".into()), ..Scope::default() };
+    let room = kept.history.activity(room, T - 60_000, T + 720_000, 60_000).await.expect("activity");
+    let people = |points: &[roomwatch::history::ActivityPoint]| {
+        points.iter().map(|p| p.participants.unwrap_or(-1)).collect::<Vec<_>>()
+    };
+    assert_eq!(people(&all.points), [-1, 2, 2, 1, 3, 3, 3, 3, 1, 1, 0, 1, 1], "-1: before anybody can know");
+    // The same by its sessions, which know that Carol was still there when the room ended.
+    assert_eq!(people(&room.points), [0, 2, 2, 1, 3, 3, 3, 3, 1, 1, 0, 0, 0]);
+    let sum = |points: &[roomwatch::history::ActivityPoint]| {
+        (points.iter().map(|p| p.joins).sum::<i64>(), points.iter().map(|p| p.leaves).sum::<i64>())
+    };
+    assert_eq!((sum(&all.points), sum(&room.points)), ((5, 4), (4, 4)));
+    let rooms = all.points.iter().map(|p| p.rooms.unwrap_or(-1)).collect::<Vec<_>>();
+    assert_eq!(rooms, [-1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 1, 1]);
+    // Coarser steps, and a range that begins in the middle.
+    let late =
+        kept.history.activity(Scope::default(), T + 300_000, T + 900_000, 300_000).await.expect("activity");
+    assert_eq!(
+        late.points.iter().map(|p| (p.rooms, p.participants, p.leaves)).collect::<Vec<_>>(),
+        [(Some(1), Some(3), 3), (Some(1), Some(1), 0)]
+    );
+}
+
+#[tokio::test]
+async fn search_finds_parts_of_names_and_beginnings_of_sids() {
+    let mut odd = joined(700, "RM_2", "PA_e", "100%_done\\");
+    odd.body["participant"]["name"] = "Zoë".into();
+    let kept = Kept::of(&[evening(), vec![odd]].concat());
+    let found = async |text: &str| {
+        let found = kept.history.search(Scope::default(), text.into(), 10).await.expect("an answer");
+        found.iter().map(|f| (f.kind, f.sid.clone(), f.live)).collect::<Vec<_>>()
+    };
+    assert_eq!(found("stand").await, [(FoundKind::Room, ROOM.into(), false)]);
+    assert_eq!(found("BO").await, [(FoundKind::Identity, "PA_b2".into(), false)]);
+    assert_eq!(found("dave").await, [(FoundKind::Identity, "PA_d".into(), true)]);
+    assert_eq!(found("RM_2").await, [(FoundKind::Session, "RM_2".into(), true)]);
+    assert_eq!(found("PA_b2").await, [(FoundKind::Participant, "PA_b2".into(), false)]);
+    assert_eq!(
+        found("%_").await,
+        [(FoundKind::Identity, "PA_e".into(), true)],
+        "what is typed stands for itself"
+    );
+    assert_eq!(found("e\\").await, [(FoundKind::Identity, "PA_e".into(), true)]);
+    assert_eq!(found("Zo").await.len(), 1);
+    assert_eq!(found("nothing like it").await.len(), 0);
+    assert_eq!(kept.history.search(Scope::default(), "a".into(), 2).await.expect("an answer").len(), 2);
+    let other = Scope { projects: Some(vec!["other".into()]), ..Scope::default() };
+    assert_eq!(kept.history.search(other, "alice".into(), 10).await.expect("an answer").len(), 0);
+}
+
+#[tokio::test]
+async fn a_restart_finds_everything_and_a_second_folding_changes_nothing() {
+    let all = evening();
+    let (first, rest) = all.split_at(9);
+    let whole = Kept::of(&all).everything().await;
+    // Ended well in the middle.
+    let dir = Kept::of(first).closed();
+    let mut kept = Kept::again(dir, first, Options::default());
+    assert_eq!(kept.state.head(), Seq(9), "from the checkpoint");
+    kept.take(&all);
+    assert_eq!(kept.everything().await, whole);
+    // Killed, with a checkpoint that is older than the rows: what is folded again is not written again.
+    kept.history.close();
+    let kept = Kept::again(kept.dir, &all, Options::default());
+    assert_eq!(kept.everything().await, whole);
+    assert_eq!(
+        kept.sessions(SessionQuery { identity: Some("carol".into()), ..SessionQuery::default() }).await.len(),
+        1
+    );
+    // The log was restored as another one: the same events are folded over what is there.
+    let dir = kept.closed();
+    let other = Bounds { epoch: Epoch(8), ..bounds(all.len() as u64) };
+    let (history, state) = History::open(dir.path(), other, Options::default()).expect("it opens");
+    assert_eq!(state.head(), Seq::ZERO);
+    let mut kept = Kept { dir, history: Arc::new(history), state };
+    kept.take(&all);
+    let stories = |everything: Value| everything[0].clone();
+    assert_eq!(stories(kept.everything().await), stories(whole));
+    assert_eq!(rest.len(), 7);
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_used_is_put_aside_and_derived_again() {
+    let all = evening();
+    let whole = Kept::of(&all).everything().await;
+    let spoil: [(&str, fn(&Path)); 3] = [
+        ("lost", |file| std::fs::remove_file(file).expect("removed")),
+        ("broken", |file| std::fs::write(file, vec![0x55; 8192]).expect("written")),
+        ("of another version", |file| {
+            let connection = rusqlite::Connection::open(file).expect("it opens");
+            connection.execute("UPDATE meta SET value = 0 WHERE key = 'schema'", []).expect("updated");
+        }),
+    ];
+    for (what, spoil) in spoil {
+        let dir = Kept::of(&all).closed();
+        spoil(&dir.path().join("derived.db"));
+        let kept = Kept::again(dir, &all, Options::default());
+        assert_eq!(kept.everything().await, whole, "{what}");
+        assert_eq!(kept.dir.path().join("derived.db.old1").exists(), what != "lost", "{what}");
+    }
+}
+
+#[tokio::test]
+async fn changes_are_the_same_from_memory_and_from_the_file() {
+    let all = evening();
+    let dir = tempfile::tempdir().expect("a directory");
+    let (history, mut state) = History::open(dir.path(), bounds(0), Options::default()).expect("it opens");
+    let mut meant = Vec::new();
+    for (n, said) in all.iter().enumerate() {
+        let event = said.event(n as u64 + 1);
+        let applied = state.apply(&event);
+        let recorded = Recorded::new(&event, applied);
+        meant.push((recorded.seq, recorded.restricted, recorded.json.clone()));
+        history.record(recorded);
+        // At once: it is in memory, or on its way to the file, or there.
+        let found = history.changes(Seq(0), event.seq).await.expect("changes");
+        assert_eq!(found.into_iter().map(|c| (c.seq, c.restricted, c.json)).collect::<Vec<_>>(), meant);
+    }
+    until("the history is written", || history.written() == state.head());
+    let found = history.changes(Seq(3), Seq(12)).await.expect("changes");
+    assert_eq!(found.into_iter().map(|c| (c.seq, c.restricted, c.json)).collect::<Vec<_>>(), meant[3..12]);
+    assert!(history.changes(Seq(40), Seq(50)).await.expect("changes").is_empty(), "nobody knows these yet");
+}
+
+#[tokio::test]
+async fn the_log_may_forget_only_what_a_checkpoint_covers() {
+    let all = evening();
+    let covered = Arc::new(AtomicU64::new(0));
+    let hears = covered.clone();
+    let options = || {
+        let hears = hears.clone();
+        Options { retain: None, covered: Box::new(move |seq| hears.store(seq.0, Ordering::SeqCst)) }
+    };
+    let kept = Kept::again(tempfile::tempdir().expect("a directory"), &all, options());
+    assert_eq!(covered.load(Ordering::SeqCst), 0, "rows are no checkpoint");
+    let dir = kept.closed();
+    assert_eq!(covered.load(Ordering::SeqCst), all.len() as u64);
+    covered.store(0, Ordering::SeqCst);
+    let kept = Kept::again(dir, &all, options());
+    assert_eq!(covered.load(Ordering::SeqCst), all.len() as u64, "a start knows it, too");
+    // What the log has forgotten goes here, too, with the next write.
+    kept.history.log_begins(Seq(10));
+    let dir = kept.closed();
+    let connection = rusqlite::Connection::open(dir.path().join("derived.db")).expect("it opens");
+    let oldest: i64 =
+        connection.query_row("SELECT min(seq) FROM changes", [], |row| row.get(0)).expect("a row");
+    assert!(oldest >= 10, "{oldest}");
+}
+
+#[tokio::test]
+async fn old_sessions_go_and_live_ones_stay() {
+    let all = evening();
+    let dir = Kept::of(&all).closed();
+    // The meetings are years before or after any clock that runs this: relative to now, so that it is neither.
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("a clock").as_secs();
+    let connection = rusqlite::Connection::open(dir.path().join("derived.db")).expect("it opens");
+    let ended =
+        |ago: u64| format!("UPDATE sessions SET ended_at = {} WHERE sid = '{ROOM}'", (now - ago) * 1000);
+    let options = || Options { retain: Some(Duration::from_secs(3600)), ..Options::default() };
+    connection.execute(&ended(1800), []).expect("updated");
+    let kept = Kept::again(dir, &[all.clone(), vec![joined(700, "RM_2", "PA_x", "x")]].concat(), options());
+    kept.history.close();
+    let count = || -> i64 {
+        connection.query_row("SELECT count(*) FROM sessions", [], |row| row.get(0)).expect("a row")
+    };
+    assert_eq!(count(), 2);
+    connection.execute(&ended(7200), []).expect("updated");
+    let all = [all, vec![joined(700, "RM_2", "PA_x", "x"), joined(701, "RM_2", "PA_y", "y")]].concat();
+    let kept = Kept::again(kept.dir, &all, options());
+    until("the old session is removed", || count() == 1);
+    for table in ["participations", "tracks"] {
+        let sql = format!("SELECT count(*) FROM {table} WHERE session NOT IN (SELECT id FROM sessions)");
+        assert_eq!(connection.query_row(&sql, [], |row| row.get::<_, i64>(0)).expect("a row"), 0, "{table}");
+    }
+    assert_eq!(kept.sessions(SessionQuery::default()).await[0].sid, "RM_2");
+}
+
+#[tokio::test]
+async fn a_query_that_is_too_much_says_so() {
+    let kept = Kept::of(&evening());
+    kept.history.close();
+    let path = kept.dir.path().join("derived.db");
+    let connection = rusqlite::Connection::open(path).expect("it opens");
+    connection
+        .execute_batch(
+            "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 200001)
+             INSERT INTO participations (session, sid, identity, name, kind, hidden, watcher, counted, restricted, joined_at, source)
+             SELECT (SELECT id FROM sessions WHERE sid = 'RM_1'), 'PA_' || i, i, '', 'standard', 0, 0, 1, 0, 1787486400000 + i, 'webhook' FROM n",
+        )
+        .expect("inserted");
+    let room = Scope { room: Some("standup".into()), ..Scope::default() };
+    let answer = kept.history.activity(room, T, T + 600_000, 60_000).await;
+    assert!(matches!(answer, Err(HistoryError::TooMuch(_))), "{answer:?}");
+}
+
+async fn until_folded(feed: &Feed, seq: Seq) {
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
+    while feed.head().seq < seq {
+        assert!(tokio::time::Instant::now() < deadline, "the loop does not follow");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// The whole loop: what is appended is folded, kept, and read again by who comes later, word for word.
+#[tokio::test]
+async fn a_replayed_message_is_the_live_one() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let all = evening();
+    let mut live = Vec::new();
+    for round in 0..3 {
+        let log = Arc::new(SqliteLog::open(dir.path(), LogOptions::default()).expect("the log opens"));
+        let (history, state) = History::open(dir.path(), log.bounds(), Options::default()).expect("it opens");
+        let history = Arc::new(history);
+        let follower = Follower::new(log.clone(), history.clone(), state);
+        let state = follower.state();
+        let feed = Feed::new(log.clone(), history.clone(), state.read().head());
+        let following = tokio::spawn(follower.follow(feed.clone()));
+        // As the server does: nobody reads before the state has folded what there was.
+        let there = log.bounds().last;
+        until_folded(&feed, there).await;
+        let mut reader = feed.subscribe(Filter::all(Sight::All), feed.head().seq);
+        let append = |n: usize, said: &Said| {
+            let event = said.event(0);
+            let new = NewEvent {
+                id: format!("EV_{n}").into(),
+                project: event.project,
+                source: Source::Webhook,
+                received_at: event.received_at,
+                kind: event.kind,
+                room: event.room,
+                room_sid: event.room_sid,
+                body: event.body,
+            };
+            let log = log.clone();
+            async move { log.append(vec![new]).await.expect("it is stored") }
+        };
+        let part = round * 5..(round * 5 + 5);
+        for n in part.clone() {
+            append(n, &all[n]).await;
+        }
+        let want = Seq(part.end as u64);
+        until_folded(&feed, want).await;
+        while let Ready::Frames(frames) = reader.ready(1 << 20) {
+            live.extend(frames.iter().map(|frame| (frame.seq, frame.restricted, frame.json(true))));
+        }
+        let replayed = feed.replay(&Filter::all(Sight::All), Seq(0), 100, 1 << 20).await.expect("it replays");
+        let replayed: Vec<_> =
+            replayed.frames.iter().map(|frame| (frame.seq, frame.restricted, frame.json(true))).collect();
+        assert_eq!(replayed, live);
+        following.abort();
+        let _ = following.await;
+        // Once in a while it ends without a checkpoint.
+        if round != 1 {
+            history.checkpoint(state.read().clone());
+        }
+        history.close();
+        log.close();
+    }
+}
