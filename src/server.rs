@@ -48,6 +48,7 @@ pub mod error;
 pub mod events;
 pub mod projects;
 pub mod socketio;
+pub mod test_webhook;
 
 use accounts::{Accounts, Session};
 use auth::Caller;
@@ -75,6 +76,7 @@ pub struct App {
     pub feed: Arc<Feed>,
     pub metrics: Arc<Metrics>,
     pub receipts: Arc<Receipts>,
+    pub webhooks: Arc<Webhooks>,
     pub reconcile: Reconcile,
     pub accounts: Accounts,
     pub limiter: Arc<Limiter>,
@@ -104,7 +106,17 @@ impl App {
             metrics.clone(),
             receipts.clone(),
         );
+        let webhooks = Webhooks {
+            keys: config.keys.clone(),
+            redaction: config.redaction.clone(),
+            log: log.clone(),
+            metrics: metrics.clone(),
+            receipts: receipts.clone(),
+            body_bytes_max: config.limits.max_webhook_bytes as usize,
+            body_time_max: Duration::from_secs(config.limits.body_secs.into()),
+        };
         Arc::new(App {
+            webhooks: Arc::new(webhooks),
             accounts,
             limiter: Limiter::new(config.limits),
             front: Front::new(&config),
@@ -264,23 +276,8 @@ pub fn router(app: Arc<App>) -> Router {
     front::before(routes, app)
 }
 
-/// The OpenAPI document: the snapshot in docs/ is made of it.
-pub fn openapi(app: &Arc<App>) -> utoipa::openapi::OpenApi {
-    routes(app).into_openapi()
-}
-
 fn routes(app: &Arc<App>) -> OpenApiRouter<Arc<App>> {
-    let limits = app.config.limits;
-    let webhooks = Arc::new(Webhooks {
-        keys: app.config.keys.clone(),
-        redaction: app.config.redaction.clone(),
-        log: app.log.clone(),
-        metrics: app.metrics.clone(),
-        receipts: app.receipts.clone(),
-        body_bytes_max: limits.max_webhook_bytes as usize,
-        body_time_max: Duration::from_secs(limits.body_secs.into()),
-    });
-    let webhooks = OpenApiRouter::new().routes(routes!(webhook::receive)).with_state(webhooks);
+    let webhooks = OpenApiRouter::new().routes(routes!(webhook::receive)).with_state(app.webhooks.clone());
     let folded = axum::middleware::from_fn_with_state(app.clone(), when_folded);
     // Webhooks are taken from the first moment; who reads waits until there is something true to read.
     let reading = OpenApiRouter::new().routes(routes!(events::events)).layer(folded);
@@ -288,6 +285,7 @@ fn routes(app: &Arc<App>) -> OpenApiRouter<Arc<App>> {
         .merge(webhooks)
         .merge(reading)
         .routes(routes!(projects::projects))
+        .routes(routes!(test_webhook::test_webhook))
         .routes(routes!(login::login))
         .routes(routes!(login::logout))
         .routes(routes!(me::me))
