@@ -5,6 +5,7 @@ pub mod harness;
 mod crash;
 mod history;
 mod log;
+mod openapi;
 mod reconcile;
 mod reconcile_diff;
 mod state;
