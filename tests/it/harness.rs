@@ -274,6 +274,12 @@ pub struct SseEvent {
 }
 
 impl Sse {
+    /// Reads the body of an answer that is a stream.
+    pub fn of(answer: reqwest::Response) -> Sse {
+        assert_eq!(answer.status(), 200);
+        Sse { answer, bytes: Vec::new(), retry: None }
+    }
+
     pub fn headers(&self) -> &reqwest::header::HeaderMap {
         self.answer.headers()
     }

@@ -2,6 +2,7 @@
 
 pub mod harness;
 
+mod auth;
 mod crash;
 mod history;
 mod log;

@@ -1,0 +1,490 @@
+//! Who gets in, as whom, and for how long.
+
+use std::{
+    sync::LazyLock,
+    time::{Duration, Instant},
+};
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use roomwatch::{
+    server::accounts::hash,
+    token::{Claims, Grant, Secret, sign},
+};
+use serde_json::{Value, json};
+
+use crate::harness::*;
+
+pub const PASSWORD: &str = "correct horse battery staple";
+static HASH: LazyLock<Secret> = LazyLock::new(|| hash(&Secret::new(PASSWORD)).expect("a hash"));
+
+/// A `[[users]]` of a configuration; everybody has the same password.
+pub fn user(name: &str, role: &str) -> String {
+    format!("[[users]]\nname = \"{name}\"\nrole = \"{role}\"\npassword_hash = \"{}\"\n", HASH.reveal())
+}
+
+pub fn users() -> String {
+    user("ada", "admin") + &user("otto", "operator") + &user("vera", "viewer")
+}
+
+pub async fn post(
+    server: &Server,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: Value,
+) -> (u16, reqwest::header::HeaderMap, Value) {
+    let mut request = client().post(server.url(path)).json(&body);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let answer = request.send().await.expect("an answer");
+    let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
+    (status, headers, answer.json().await.unwrap_or(Value::Null))
+}
+
+pub async fn get(
+    server: &Server,
+    path: &str,
+    headers: &[(&str, &str)],
+) -> (u16, reqwest::header::HeaderMap, Value) {
+    let mut request = client().get(server.url(path)).header("accept", "application/json");
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let answer = request.send().await.expect("an answer");
+    let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
+    (status, headers, answer.json().await.unwrap_or(Value::Null))
+}
+
+/// Signs in: the cookie as it is sent back.
+pub async fn login(server: &Server, name: &str) -> String {
+    let (status, headers, body) =
+        post(server, "/api/login", &[], json!({ "user": name, "password": PASSWORD })).await;
+    assert_eq!(status, 200, "{body}");
+    cookie(&headers)
+}
+
+fn cookie(headers: &reqwest::header::HeaderMap) -> String {
+    let text = headers["set-cookie"].to_str().expect("text");
+    text.split(';').next().expect("a pair").to_owned()
+}
+
+fn code(body: &Value) -> &str {
+    body["error"]["code"].as_str().unwrap_or("")
+}
+
+async fn stream_with(server: &Server, header: (&str, &str)) -> Sse {
+    let request = client().get(server.url("/api/events")).header(header.0, header.1);
+    Sse::of(request.send().await.expect("an answer"))
+}
+
+#[tokio::test]
+async fn an_operator_signs_in_and_out() {
+    let server = Start::new().env("ROOMWATCH_PASSWORD", PASSWORD).start();
+    let (status, _, body) = get(&server, "/api/me", &[]).await;
+    assert_eq!((status, code(&body)), (401, "unauthorized"));
+    let (status, _, body) = post(&server, "/api/login", &[], json!({ "password": "wrong" })).await;
+    assert_eq!((status, code(&body)), (401, "wrong_credentials"));
+    let (status, headers, body) = post(&server, "/api/login", &[], json!({ "password": PASSWORD })).await;
+    assert_eq!(status, 200);
+    let set = headers["set-cookie"].to_str().expect("text");
+    assert!(
+        set.contains("; HttpOnly") && set.contains("; SameSite=Strict") && set.contains("; Path=/;"),
+        "{set}"
+    );
+    // Without TLS a Secure cookie would never come back.
+    assert!(!set.contains("Secure"), "{set}");
+    assert_eq!(body["user"], "operator");
+    let cookie = cookie(&headers);
+    let (status, _, me) = get(&server, "/api/me", &[("cookie", &cookie)]).await;
+    assert_eq!(status, 200);
+    assert_eq!(
+        (&me["kind"], &me["role"], &me["projects"], &me["grants"], &me["streams"], &me["demo"]),
+        (
+            &json!("session"),
+            &json!("admin"),
+            &json!(["default"]),
+            &Value::Null,
+            &json!({ "open": 0, "max": 5 }),
+            &json!(false)
+        )
+    );
+    assert!(me["expiresAt"].as_u64().expect("a time") > (now() as u64) * 1000);
+    let (status, headers, _) = post(&server, "/api/logout", &[("cookie", &cookie)], json!({})).await;
+    assert_eq!(status, 200);
+    assert!(headers["set-cookie"].to_str().expect("text").contains("Max-Age=0"));
+    let (status, headers, body) = get(&server, "/api/me", &[("cookie", &cookie)]).await;
+    assert_eq!((status, code(&body)), (401, "session_ended"));
+    assert!(
+        headers["set-cookie"].to_str().expect("text").contains("Max-Age=0"),
+        "a dead cookie is taken away"
+    );
+    let (status, _, _) = post(&server, "/api/logout", &[], json!({})).await;
+    assert_eq!(status, 200, "nobody may sign out, too");
+}
+
+#[tokio::test]
+async fn sessions_outlive_a_restart_and_end_with_their_password() {
+    let mut server = Start::new().env("ROOMWATCH_PASSWORD", PASSWORD).start();
+    let (_, headers, _) = post(&server, "/api/login", &[], json!({ "password": PASSWORD })).await;
+    let cookie = cookie(&headers);
+    server.kill();
+    let mut server = server.again().start();
+    assert_eq!(get(&server, "/api/me", &[("cookie", &cookie)]).await.0, 200);
+    server.kill();
+    let mut server = server.again().env("ROOMWATCH_PASSWORD", "another").start();
+    assert_eq!(get(&server, "/api/me", &[("cookie", &cookie)]).await.0, 401);
+    server.kill();
+    // Nor does the old password bring the old session back.
+    let mut server = server.again().env("ROOMWATCH_PASSWORD", PASSWORD).start();
+    assert_eq!(get(&server, "/api/me", &[("cookie", &cookie)]).await.0, 401);
+    server.kill();
+    // A file that is none costs a sign-in and not the start.
+    std::fs::write(server.dir.path().join("data/logins.db"), "junk").expect("written");
+    let server = server.again().start();
+    assert_eq!(post(&server, "/api/login", &[], json!({ "password": PASSWORD })).await.0, 200);
+}
+
+#[tokio::test]
+async fn no_session_of_before_is_gone_on_in() {
+    let server = Start::new().file(&users()).start();
+    // What somebody else has planted is never adopted.
+    let planted = "roomwatch=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+    let (_, headers, _) =
+        post(&server, "/api/login", &[("cookie", planted)], json!({ "user": "ada", "password": PASSWORD }))
+            .await;
+    let first = cookie(&headers);
+    assert_ne!(first, planted);
+    assert_eq!(get(&server, "/api/me", &[("cookie", planted)]).await.0, 401);
+    // Signing in again ends the session the browser had.
+    let (_, headers, _) =
+        post(&server, "/api/login", &[("cookie", &first)], json!({ "user": "vera", "password": PASSWORD }))
+            .await;
+    let second = cookie(&headers);
+    assert_ne!(first, second);
+    assert_eq!(get(&server, "/api/me", &[("cookie", &first)]).await.0, 401);
+    assert_eq!(get(&server, "/api/me", &[("cookie", &second)]).await.2["user"], "vera");
+    // A planted cookie of the same name does not lock anybody out.
+    let both = format!("{planted}; {second}");
+    assert_eq!(get(&server, "/api/me", &[("cookie", &both)]).await.0, 200);
+}
+
+#[tokio::test]
+async fn a_name_that_nobody_has_takes_as_long() {
+    let server = Start::new().file(&users()).env("ROOMWATCH_MAX_LOGINS_PER_MINUTE", "0").start();
+    let mut times = [Vec::new(), Vec::new()];
+    for i in 0..12 {
+        let name = ["ada", "nobody"][i % 2];
+        let began = Instant::now();
+        let (status, _, body) =
+            post(&server, "/api/login", &[], json!({ "user": name, "password": "wrong" })).await;
+        times[i % 2].push(began.elapsed());
+        assert_eq!((status, code(&body)), (401, "wrong_credentials"));
+        assert_eq!(body["error"]["message"], "name or password is wrong");
+    }
+    for times in &mut times {
+        times.sort();
+    }
+    // Without the comparison an unknown name is answered a hundred times as fast.
+    let [known, unknown] = times.map(|times| times[times.len() / 2]);
+    let ratio = known.as_secs_f64() / unknown.as_secs_f64();
+    assert!((0.33..3.0).contains(&ratio), "known {known:?}, unknown {unknown:?}");
+}
+
+#[tokio::test]
+async fn a_thousand_logins_are_held_back() {
+    let server = Start::new().file(&users()).start();
+    let cookie = login(&server, "ada").await;
+    let mut tries = tokio::task::JoinSet::new();
+    let client = client();
+    for _ in 0..1000 {
+        let request =
+            client.post(server.url("/api/login")).json(&json!({ "user": "ada", "password": "wrong" }));
+        tries.spawn(async move {
+            let answer = request.send().await.expect("an answer");
+            let after = answer.headers().get("retry-after").map(|v| v.to_str().expect("text").to_owned());
+            (answer.status().as_u16(), after, answer.json::<Value>().await.expect("JSON"))
+        });
+    }
+    let (mut wrong, mut many) = (0, 0);
+    while let Some(done) = tries.join_next().await {
+        let (status, after, body) = done.expect("done");
+        match (status, code(&body)) {
+            (401, "wrong_credentials") => wrong += 1,
+            (429, "too_many_logins") => {
+                many += 1;
+                assert!((1..=60).contains(&after.expect("a time").parse::<u32>().expect("seconds")));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    // Nine are left of the minute's ten, and a few come back while the thousand are under way.
+    assert!((9..40).contains(&wrong), "{wrong} were tried");
+    assert_eq!(wrong + many, 1000);
+    assert_eq!(get(&server, "/api/me", &[("cookie", &cookie)]).await.0, 200, "who is in stays in");
+}
+
+#[tokio::test]
+async fn login_takes_nothing_but_credentials() {
+    let server = Start::new().file(&users()).start();
+    for (body, kind, expected) in [
+        ("{}", "application/json", (400, "bad_body")),
+        ("CANARY", "application/json", (400, "bad_body")),
+        ("\"CANARY\"", "application/json", (400, "bad_body")),
+        (r#"{"password":770077}"#, "application/json", (400, "bad_body")),
+        (r#"{"password":"a","password":"b"}"#, "application/json", (400, "bad_body")),
+        (r#"{"password":"a","role":"admin"}"#, "application/json", (400, "bad_body")),
+        // What a form of another site can send.
+        (r#"{"password":"a"}"#, "text/plain", (415, "not_json")),
+        ("password=a", "application/x-www-form-urlencoded", (415, "not_json")),
+    ] {
+        let request = client().post(server.url("/api/login")).header("content-type", kind).body(body);
+        let answer = request.send().await.expect("an answer");
+        let status = answer.status().as_u16();
+        let text = answer.text().await.expect("text");
+        assert!(!text.contains("CANARY") && !text.contains("770077"), "{text}");
+        let answer: Value = serde_json::from_str(&text).expect("JSON");
+        assert_eq!((status, code(&answer)), expected, "{body}");
+    }
+    let long = json!({ "user": "ada", "password": "x".repeat(2000) });
+    assert_eq!(post(&server, "/api/login", &[], long).await.0, 401);
+    let huge = json!({ "user": "ada", "password": "x".repeat(3 << 20) });
+    let (status, _, body) = post(&server, "/api/login", &[], huge).await;
+    assert_eq!((status, code(&body)), (413, "body_too_large"));
+    let server = Server::start();
+    let (status, _, body) = post(&server, "/api/login", &[], json!({ "password": "x" })).await;
+    assert_eq!((status, code(&body)), (403, "no_users"));
+}
+
+#[tokio::test]
+async fn a_stream_ends_with_its_session() {
+    let server = Start::new().file(&users()).start();
+    let (ada, vera) = (login(&server, "ada").await, login(&server, "vera").await);
+    let mut signed_out = stream_with(&server, ("cookie", &ada)).await;
+    let mut removed = stream_with(&server, ("cookie", &vera)).await;
+    let _ = (signed_out.connected().await, removed.connected().await);
+    let began = Instant::now();
+    assert_eq!(post(&server, "/api/logout", &[("cookie", &ada)], json!({})).await.0, 200);
+    // Vera is taken out of the file, and the server is told to read it again.
+    let path = server.dir.path().join("roomwatch.toml");
+    std::fs::write(&path, user("ada", "admin")).expect("written");
+    server.signal("HUP");
+    for stream in [&mut signed_out, &mut removed] {
+        let bye = stream.next().await;
+        assert_eq!((bye.event.as_str(), &bye.data), ("bye", &json!({ "reason": "expired" })));
+        assert!(stream.any().await.is_none(), "and the end");
+    }
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    assert_eq!(get(&server, "/api/me", &[("cookie", &vera)]).await.0, 401);
+    assert_eq!(
+        post(&server, "/api/login", &[], json!({ "user": "vera", "password": PASSWORD })).await.0,
+        401
+    );
+    // A file that cannot be read changes nothing.
+    std::fs::write(&path, "[[users]]\nname = 1\n").expect("written");
+    server.signal("HUP");
+    until("the mistake is logged", || server.log().contains("the users stay as they are"));
+    let _ = login(&server, "ada").await;
+}
+
+#[tokio::test]
+async fn a_role_counts_at_once() {
+    let server = Start::new().file(&users()).start();
+    let cookie = login(&server, "ada").await;
+    std::fs::write(server.dir.path().join("roomwatch.toml"), user("ada", "viewer")).expect("written");
+    server.signal("HUP");
+    until("the users are read", || server.log().contains("read again"));
+    assert_eq!(get(&server, "/api/me", &[("cookie", &cookie)]).await.2["role"], "viewer");
+}
+
+/// A token with these claims beside the usual ones; `null` takes one away.
+fn forged(changes: Value) -> String {
+    let mut claims = json!({
+        "iss": KEY, "sub": "alice", "nbf": now(), "exp": now() + 600,
+        "video": { "roomList": true }
+    });
+    for (name, value) in changes.as_object().expect("an object") {
+        if value.is_null() {
+            claims.as_object_mut().expect("an object").remove(name);
+        } else {
+            claims[name] = value.clone();
+        }
+    }
+    raw_token(json!({ "alg": "HS256", "typ": "JWT" }), &claims, SECRET)
+}
+
+fn raw_token(header: Value, claims: &Value, secret: &str) -> String {
+    use hmac::{Hmac, KeyInit, Mac};
+    let signed = format!(
+        "{}.{}",
+        URL_SAFE_NO_PAD.encode(header.to_string()),
+        URL_SAFE_NO_PAD.encode(claims.to_string())
+    );
+    let mut mac = Hmac::<sha2::Sha256>::new_from_slice(secret.as_bytes()).expect("any length");
+    mac.update(signed.as_bytes());
+    format!("{signed}.{}", URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes()))
+}
+
+#[tokio::test]
+async fn forged_tokens_open_nothing() {
+    let server = Server::start();
+    let good = forged(json!({}));
+    let claims = json!({ "iss": KEY, "exp": now() + 600, "video": { "roomList": true } });
+    let mut forgeries = vec![
+        ("", "empty".to_owned()),
+        ("junk", "junk".to_owned()),
+        ("Basic", "x".to_owned()),
+        ("unsigned", raw_token(json!({ "alg": "none" }), &claims, SECRET)),
+        ("another algorithm", raw_token(json!({ "alg": "HS512" }), &claims, SECRET)),
+        ("another secret", raw_token(json!({ "alg": "HS256" }), &claims, "another")),
+        ("another key", forged(json!({ "iss": "APIother" }))),
+        ("no iss", forged(json!({ "iss": null }))),
+        ("no exp", forged(json!({ "exp": null }))),
+        ("expired", forged(json!({ "exp": now() - 65 }))),
+        ("for later", forged(json!({ "nbf": now() + 120 }))),
+        ("no grants", forged(json!({ "video": null }))),
+        ("a webhook's", webhook_token(b"")),
+        (
+            "a webhook's with grants",
+            forged(json!({ "sha256": "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=" })),
+        ),
+    ];
+    // Any changed letter of the payload or the signature.
+    for at in [good.find('.').expect("a dot") + 5, good.len() - 5] {
+        let mut changed = good.clone().into_bytes();
+        changed[at] = if changed[at] == b'A' { b'B' } else { b'A' };
+        forgeries.push(("changed", String::from_utf8(changed).expect("ASCII")));
+    }
+    assert_eq!(get(&server, "/api/me", &[("authorization", &format!("Bearer {good}"))]).await.0, 200);
+    for (what, token) in forgeries {
+        for header in
+            [format!("Bearer {token}"), format!("bearer {token}"), token.clone(), format!("Basic {token}")]
+        {
+            let (status, _, body) = get(&server, "/api/me", &[("authorization", &header)]).await;
+            assert_eq!((status, code(&body)), (401, "unauthorized"), "{what}");
+        }
+        let (status, _, body) = get(&server, &format!("/api/me?access_token={token}"), &[]).await;
+        assert_eq!((status, code(&body)), (401, "unauthorized"), "{what} in the query");
+    }
+    // 60 s of leeway, as everywhere.
+    let late = forged(json!({ "exp": now() - 50 }));
+    assert_eq!(get(&server, "/api/me", &[("authorization", &format!("Bearer {late}"))]).await.0, 200);
+    let twice = format!("/api/me?access_token={good}&access_token={good}");
+    let (status, _, body) = get(&server, &twice, &[]).await;
+    assert_eq!((status, code(&body)), (400, "duplicate_parameter"));
+    let two = format!(
+        "GET /api/me HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {good}\r\nauthorization: Bearer {good}\r\nconnection: close\r\n\r\n"
+    );
+    assert!(raw(server.address, two.as_bytes()).starts_with("HTTP/1.1 401"));
+    // An access token is no webhook token.
+    let body = event("EV_1", "a");
+    assert_eq!(server.webhook_as(&good, body.into_bytes()).await.0, 401);
+}
+
+#[tokio::test]
+async fn what_is_presented_decides() {
+    let server = Start::new().arg("--dev").env("LIVEKIT_API_KEY", "").env("LIVEKIT_API_SECRET", "").start();
+    let host = ("host", "localhost");
+    assert_eq!(get(&server, "/api/me", &[host]).await.2["kind"], "dev");
+    for bad in [
+        ("authorization", "Bearer junk"),
+        ("authorization", "Basic b3R0bzpvdHRv"),
+        ("cookie", "roomwatch=junk"),
+    ] {
+        assert_eq!(get(&server, "/api/me", &[host, bad]).await.0, 401, "{bad:?}");
+    }
+    assert_eq!(get(&server, "/api/me?access_token=", &[host]).await.0, 401);
+    // A token stands before a cookie: it was sent on purpose.
+    let claims = Claims {
+        iss: "devkey".into(),
+        sub: "alice".into(),
+        exp: now() + 600,
+        video: Some(Grant { room_join: true, room: "a".into(), ..Grant::default() }),
+        ..Claims::default()
+    };
+    let token = format!("Bearer {}", sign(&claims, &Secret::new("secret")));
+    let (_, _, me) =
+        get(&server, "/api/me", &[("authorization", &token), ("cookie", "roomwatch=junk")]).await;
+    assert_eq!(
+        (&me["kind"], &me["user"], &me["role"]),
+        (&json!("token"), &json!("devkey/alice"), &Value::Null)
+    );
+    assert_eq!(me["grants"], json!({ "roomJoin": true, "room": "a" }));
+}
+
+#[tokio::test]
+async fn dev_answers_to_this_machine_only() {
+    let started = |listen: &str| {
+        Start::new()
+            .arg("--dev")
+            .arg("--listen")
+            .arg(listen)
+            .env("LIVEKIT_API_KEY", "")
+            .env("LIVEKIT_API_SECRET", "")
+    };
+    assert!(started("0.0.0.0:0").fails().contains("loopback"));
+    assert!(started("[::]:0").fails().contains("loopback"));
+    let server = started("127.0.0.1:0").start();
+    for (host, expected) in [
+        ("localhost:3001", 200),
+        ("127.0.0.1", 200),
+        ("[::1]:3001", 200),
+        ("evil.example", 403),
+        ("localhost.evil.example:3001", 403),
+        ("127.0.0.1.nip.example", 403),
+        ("", 403),
+    ] {
+        for path in ["/api/me", "/metrics", "/"] {
+            let request = format!("GET {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
+            let answer = raw(server.address, request.as_bytes());
+            assert!(answer.starts_with(&format!("HTTP/1.1 {expected}")), "{host} {path}: {answer}");
+        }
+    }
+    let nameless = raw(server.address, b"GET /api/me HTTP/1.0\r\n\r\n");
+    assert!(nameless.starts_with("HTTP/1.0 403") || nameless.starts_with("HTTP/1.1 403"), "{nameless}");
+}
+
+#[tokio::test]
+async fn a_stream_ends_with_its_token_and_says_so_before() {
+    let server = Server::start();
+    // With the leeway of 60 s it is good for another 3 s.
+    let token = forged(json!({ "exp": now() - 57 }));
+    let ends_at = (now() + 3) * 1000;
+    let mut stream = stream_with(&server, ("authorization", &format!("Bearer {token}"))).await;
+    let _ = stream.connected().await;
+    let notice = stream.next().await;
+    assert_eq!(notice.event, "expiring");
+    let at = notice.data["at"].as_i64().expect("a time");
+    assert!((at - ends_at).abs() <= 2000, "{at} is not about {ends_at}");
+    let bye = stream.next().await;
+    assert_eq!((bye.event.as_str(), &bye.data), ("bye", &json!({ "reason": "expired" })));
+    assert!(stream.any().await.is_none(), "and the end");
+    assert!((now() * 1000 - at).abs() < 10_000);
+    // One that is good for longer is told nothing yet.
+    let mut stream = stream_with(&server, ("authorization", &format!("Bearer {}", list_token()))).await;
+    let _ = stream.connected().await;
+    assert_eq!(server.webhook(&event("EV_1", "a")).await, 200);
+    assert_eq!(stream.next().await.event, "");
+}
+
+#[tokio::test]
+async fn user_hash_makes_what_the_configuration_takes() {
+    use std::{
+        io::Write,
+        process::{Command, Stdio},
+    };
+    let mut child = Command::new(env!("CARGO_BIN_EXE_roomwatch"))
+        .args(["user", "hash"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    child.stdin.take().expect("piped").write_all(b"a pass phrase\r\n").expect("written");
+    let output = child.wait_with_output().expect("it ends");
+    let hash = String::from_utf8(output.stdout).expect("text");
+    assert!(output.status.success() && hash.starts_with("$argon2id$"), "{hash}");
+    let file = format!("[[users]]\nname = \"eva\"\nrole = \"viewer\"\npassword_hash = \"{}\"\n", hash.trim());
+    let server = Start::new().file(&file).start();
+    let (status, _, me) =
+        post(&server, "/api/login", &[], json!({ "user": "eva", "password": "a pass phrase" })).await;
+    assert_eq!((status, &me["role"]), (200, &json!("viewer")));
+}
