@@ -3,8 +3,10 @@
 pub mod harness;
 
 mod auth;
+mod browser;
 mod crash;
 mod history;
+mod limits;
 mod log;
 mod openapi;
 mod reconcile;

@@ -1,0 +1,210 @@
+//! The limits, at the sockets.
+
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+    time::{Duration, Instant},
+};
+
+use roomwatch::token::Grant;
+use serde_json::json;
+
+use crate::{
+    auth::{PASSWORD, get, login, post, user, users},
+    harness::*,
+};
+
+async fn open(server: &Server, header: (&str, &str)) -> reqwest::Response {
+    let request = client().get(server.url("/api/events")).header(header.0, header.1);
+    request.send().await.expect("an answer")
+}
+
+fn bearer(identity: &str) -> String {
+    format!("Bearer {}", token(identity, Grant { room_list: true, ..Grant::default() }))
+}
+
+/// Opens streams until one is refused, which must be the one after `max`.
+async fn fill(server: &Server, header: (&str, &str), max: usize) -> Vec<reqwest::Response> {
+    let mut streams = Vec::new();
+    for _ in 0..max {
+        let answer = open(server, header).await;
+        assert_eq!(answer.status(), 200);
+        streams.push(answer);
+    }
+    let refused = open(server, header).await;
+    assert_eq!(refused.status(), 429);
+    let after: u32 = refused.headers()["retry-after"].to_str().expect("text").parse().expect("seconds");
+    assert!((1..=60).contains(&after));
+    let body: serde_json::Value = refused.json().await.expect("JSON");
+    assert_eq!(body["error"]["code"], "too_many_connections");
+    streams
+}
+
+#[tokio::test]
+async fn a_user_has_five_streams_and_a_closed_one_is_free_at_once() {
+    let server = Start::new().file(&users()).start();
+    let cookie = login(&server, "ada").await;
+    let ada = ("cookie", cookie.as_str());
+    let mut streams = fill(&server, ada, 5).await;
+    // The same user in another browser is the same user.
+    let elsewhere = login(&server, "ada").await;
+    assert_eq!(open(&server, ("cookie", &elsewhere)).await.status(), 429);
+    let (_, _, me) = get(&server, "/api/me", &[ada]).await;
+    assert_eq!(me["streams"], json!({ "open": 5, "max": 5 }));
+    // Others have their own, even with the same name.
+    let vera = login(&server, "vera").await;
+    assert_eq!(open(&server, ("cookie", &vera)).await.status(), 200);
+    assert_eq!(open(&server, ("authorization", &bearer("ada"))).await.status(), 200);
+    // A page of the log is no stream.
+    assert_eq!(get(&server, "/api/events", &[ada]).await.0, 200);
+    for _ in 0..3 {
+        drop(streams.pop());
+        let began = Instant::now();
+        let again = loop {
+            let answer = open(&server, ada).await;
+            if answer.status() == 200 {
+                break answer;
+            }
+            assert!(began.elapsed() < Duration::from_secs(5), "the place of a closed stream is not free");
+        };
+        streams.push(again);
+    }
+}
+
+#[tokio::test]
+async fn a_token_counts_by_its_key_and_identity() {
+    let server = Start::new().env("ROOMWATCH_MAX_STREAMS_PER_USER", "2").start();
+    let alice = bearer("alice");
+    let _alice = fill(&server, ("authorization", &alice), 2).await;
+    let bob = bearer("bob");
+    let _bob = fill(&server, ("authorization", &bob), 2).await;
+    // Without an identity the address is who they are.
+    let nobody = bearer("");
+    let _nobody = fill(&server, ("authorization", &nobody), 2).await;
+    let other = token("", Grant { room_admin: true, room: "a".into(), ..Grant::default() });
+    assert_eq!(open(&server, ("authorization", &format!("Bearer {other}"))).await.status(), 429);
+}
+
+#[tokio::test]
+async fn an_address_counts_as_its_proxy_says() {
+    let server = Start::new()
+        .env("ROOMWATCH_MAX_STREAMS_PER_ADDRESS", "2")
+        .env("ROOMWATCH_TRUSTED_PROXIES", "127.0.0.0/8")
+        .env("ROOMWATCH_MAX_LOGINS_PER_MINUTE", "2")
+        .env("ROOMWATCH_PASSWORD", PASSWORD)
+        .start();
+    let mut kept = Vec::new();
+    for (i, forwarded, expected) in [
+        (0, "198.51.100.1", 200),
+        // What the client has written itself changes nothing.
+        (1, "203.0.113.9, 198.51.100.1", 200),
+        (2, "203.0.113.10, 198.51.100.1", 429),
+        (3, "198.51.100.2", 200),
+    ] {
+        let request = client()
+            .get(server.url("/api/events"))
+            .header("authorization", bearer(&format!("user{i}")))
+            .header("x-forwarded-for", forwarded);
+        let answer = request.send().await.expect("an answer");
+        assert_eq!(answer.status(), expected, "{forwarded}");
+        kept.push(answer);
+    }
+    let tried = async |forwarded: &str| {
+        post(&server, "/api/login", &[("x-forwarded-for", forwarded)], json!({ "password": "wrong" })).await.0
+    };
+    assert_eq!(
+        [tried("192.0.2.1").await, tried("1.1.1.1, 192.0.2.1").await, tried("2.2.2.2, 192.0.2.1").await],
+        [401, 401, 429]
+    );
+    assert_eq!(tried("192.0.2.2").await, 401);
+}
+
+#[tokio::test]
+async fn an_untrusted_proxy_is_told_of_and_not_believed() {
+    let server =
+        Start::new().env("ROOMWATCH_MAX_LOGINS_PER_MINUTE", "1").env("ROOMWATCH_PASSWORD", PASSWORD).start();
+    for (forwarded, expected) in [("198.51.100.1", 401), ("198.51.100.2", 429)] {
+        let headers = [("x-forwarded-for", forwarded)];
+        assert_eq!(post(&server, "/api/login", &headers, json!({ "password": "wrong" })).await.0, expected);
+    }
+    assert_eq!(server.log().matches("ROOMWATCH_TRUSTED_PROXIES").count(), 1);
+}
+
+#[tokio::test]
+async fn a_full_server_says_so_in_band() {
+    let server = Start::new().env("ROOMWATCH_MAX_STREAMS", "3").start();
+    let mut streams = Vec::new();
+    for i in 0..3 {
+        let mut stream = Sse::of(open(&server, ("authorization", &bearer(&format!("user{i}")))).await);
+        let _ = stream.connected().await;
+        streams.push(stream);
+    }
+    // An EventSource that got an error status would never come back.
+    let mut full = Sse::of(open(&server, ("authorization", &bearer("late"))).await);
+    let bye = full.any().await.expect("a goodbye");
+    assert_eq!((bye.event.as_str(), &bye.data), ("bye", &json!({ "reason": "capacity" })));
+    assert!(full.retry.is_some_and(|retry| retry >= 5_000));
+    assert!(full.any().await.is_none(), "and the end");
+}
+
+#[tokio::test]
+async fn zero_means_none() {
+    let mut start = Start::new().file(&user("ada", "admin"));
+    for limit in roomwatch::server::limits::Limit::ALL {
+        start = start.env(&format!("ROOMWATCH_{}", limit.option().0.to_uppercase()), "0");
+    }
+    let server = start.start();
+    for _ in 0..15 {
+        let wrong = json!({ "user": "ada", "password": "wrong" });
+        assert_eq!(post(&server, "/api/login", &[], wrong).await.0, 401);
+    }
+    let cookie = login(&server, "ada").await;
+    let mut streams = Vec::new();
+    for _ in 0..20 {
+        streams.push(open(&server, ("cookie", &cookie)).await);
+    }
+    assert!(streams.iter().all(|answer| answer.status() == 200));
+    let (_, _, me) = get(&server, "/api/me", &[("cookie", &cookie)]).await;
+    assert_eq!(me["streams"], json!({ "open": 20, "max": 0 }));
+    let large = event("EV_1", "a").replace("EV_1", &format!("EV_1\",\"x\":\"{}", "x".repeat(9 << 20)));
+    assert_eq!(server.webhook(&large).await, 200);
+}
+
+/// Writes what is given, and waits until the server closes.
+fn until_closed(server: &Server, bytes: &[u8]) -> (String, Duration) {
+    let mut socket = TcpStream::connect(server.address).expect("a connection");
+    socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    let began = Instant::now();
+    let _ = socket.write_all(bytes);
+    let mut answer = Vec::new();
+    let _ = socket.read_to_end(&mut answer);
+    (String::from_utf8_lossy(&answer).into_owned(), began.elapsed())
+}
+
+#[tokio::test]
+async fn heads_and_bodies_have_a_size_and_a_time() {
+    let server = Start::new()
+        .env("ROOMWATCH_HEAD_SECS", "1")
+        .env("ROOMWATCH_BODY_SECS", "1")
+        .env("ROOMWATCH_MAX_HEAD_BYTES", "8192")
+        .env("ROOMWATCH_MAX_BODY_BYTES", "1000")
+        .env("ROOMWATCH_MAX_WEBHOOK_BYTES", "2000")
+        .env("ROOMWATCH_PASSWORD", PASSWORD)
+        .start();
+    let (answer, took) = until_closed(&server, b"GET /api/me HTTP/1.1\r\nhost: localhost\r\nx: ");
+    assert!(took < Duration::from_secs(15), "a head that does not come is not waited for: {took:?} {answer}");
+    let head = format!("GET /api/me HTTP/1.1\r\nhost: localhost\r\nx: {}\r\n\r\n", "x".repeat(10_000));
+    assert!(until_closed(&server, head.as_bytes()).0.starts_with("HTTP/1.1 431"));
+    let (answer, took) = until_closed(
+        &server,
+        b"POST /api/login HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{",
+    );
+    assert!(answer.starts_with("HTTP/1.1 408") && answer.contains("body_timeout"), "{answer}");
+    assert!(took < Duration::from_secs(15), "{took:?}");
+    let body = json!({ "password": "x".repeat(1000) });
+    let (status, _, body) = post(&server, "/api/login", &[], body).await;
+    assert_eq!((status, body["error"]["code"].as_str()), (413, Some("body_too_large")));
+    let large = event("EV_1", "a").replace("EV_1", &format!("EV_1\",\"x\":\"{}", "x".repeat(2000)));
+    assert_eq!(server.webhook(&large).await, 413);
+    assert_eq!(server.webhook(&event("EV_2", "a")).await, 200);
+}
