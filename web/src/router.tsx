@@ -88,7 +88,7 @@ const sessions = createRoute({
 const session = createRoute({
   getParentRoute: () => shell,
   path: '/sessions/$sid',
-  validateSearch: search((raw) => ({ project: text(raw.project) })),
+  validateSearch: search((raw) => ({ project: text(raw.project), view: oneOf(raw.view, ['table'] as const) })),
   component: lazyRouteComponent(() => import('@/pages/session'), 'SessionPage'),
 });
 

@@ -1,14 +1,13 @@
 import { useMe, useRooms } from '@roomwatch/react';
 import { X } from 'lucide-react';
-import { type RefObject, useEffect, useId, useRef, useState } from 'react';
+import { type RefObject, useId, useState } from 'react';
 import { TOPIC_ICONS } from '@/components/event-feed';
+import { TypedInput } from '@/components/typed-input';
 import { type EventSearch, patternsOf, TYPE_GROUPS, toggleGroup, typedPatterns, withTyped } from '@/lib/event-filter';
 import { IconButton } from '@/ui/button';
 import { cx } from '@/ui/cx';
-import { Input, SearchInput, Select } from '@/ui/field';
+import { Select } from '@/ui/field';
 
-/** What is typed goes into the address when the typing pauses. */
-const TYPING_MS = 300;
 /** More names are no help in choosing one. */
 const SUGGESTED_MAX = 200;
 
@@ -55,7 +54,7 @@ export function EventFilters({
           );
         })}
       </fieldset>
-      <Typed
+      <TypedInput
         label="Types, with * for any run"
         placeholder="Type, e.g. *_muted"
         className="w-44 max-sm:w-[calc(50%-0.25rem)]"
@@ -63,7 +62,7 @@ export function EventFilters({
         onType={(value) => onChange({ ...filter, type: withTyped(filter.type, value) })}
       />
       <div className="w-48 max-sm:w-[calc(50%-0.25rem)]">
-        <Typed
+        <TypedInput
           inputRef={roomInput}
           label="Room, by its exact name"
           placeholder="Room"
@@ -101,57 +100,6 @@ export function EventFilters({
           <X size={14} />
         </IconButton>
       )}
-    </div>
-  );
-}
-
-/** A text field that shows at once what is typed, and reports it when the typing pauses. */
-function Typed({
-  value,
-  onType,
-  label,
-  hotkey,
-  inputRef,
-  className,
-  ...props
-}: Omit<React.ComponentProps<'input'>, 'value'> & {
-  value: string;
-  onType: (value: string) => void;
-  label: string;
-  hotkey?: string;
-  inputRef?: RefObject<HTMLInputElement | null>;
-}) {
-  const [typed, setTyped] = useState(value);
-  const timer = useRef<ReturnType<typeof setTimeout>>(undefined);
-  // Only a change from outside, by Back or "clear", rewrites what stands there: not the echo of the typing.
-  const told = useRef(value);
-  useEffect(() => {
-    if (value !== told.current) setTyped(value);
-    told.current = value;
-  }, [value]);
-  useEffect(() => () => clearTimeout(timer.current), []);
-  const change = (event: React.ChangeEvent<HTMLInputElement>) => {
-    const next = event.target.value;
-    setTyped(next);
-    clearTimeout(timer.current);
-    timer.current = setTimeout(() => {
-      told.current = next.trim();
-      onType(next.trim());
-    }, TYPING_MS);
-  };
-  return hotkey ? (
-    <SearchInput
-      {...props}
-      ref={inputRef}
-      className={className}
-      label={label}
-      hotkey={hotkey}
-      value={typed}
-      onChange={change}
-    />
-  ) : (
-    <div className={className}>
-      <Input {...props} aria-label={label} autoComplete="off" spellCheck={false} value={typed} onChange={change} />
     </div>
   );
 }

@@ -1,5 +1,5 @@
 import { useSyncExternalStore } from 'react';
-import { ago, clockTime, duration, fullTime } from '@/lib/format';
+import { ago, clockTime, duration, fullTime, shortDay, shortTime } from '@/lib/format';
 
 /**
  * One clock for the whole page: a second a tick, stopped while nobody looks. A thousand ages on the page cost one timer,
@@ -55,5 +55,12 @@ export function Age({ since, until }: { since: number; until?: number | null }) 
 export const Clock = ({ at }: { at: number }) => (
   <time dateTime={new Date(at).toISOString()} title={fullTime(at)} className="num whitespace-nowrap">
     {clockTime(at)}
+  </time>
+);
+
+/** "23 Nov, 14:03", with the full time as its title: for what may be long ago. */
+export const DayTime = ({ at }: { at: number }) => (
+  <time dateTime={new Date(at).toISOString()} title={fullTime(at)} className="num whitespace-nowrap">
+    {shortDay(at)}, {shortTime(at)}
   </time>
 );

@@ -1,0 +1,138 @@
+import type { Participation, SessionDetail, SessionTrack } from '@roomwatch/react';
+import { expect, test } from 'vitest';
+import { changesOf, momentOf, ticksOf, timelineOf } from '@/lib/timeline';
+
+const stay = (
+  sid: string,
+  identity: string,
+  joinedAt: number | null,
+  leftAt: number | null,
+  more = {},
+): Participation => ({
+  sid,
+  identity,
+  name: '',
+  kind: 'standard',
+  hidden: false,
+  watcher: false,
+  joinedAt,
+  leftAt,
+  leftNotBefore: null,
+  disconnectReason: null,
+  source: 'webhook',
+  ...more,
+});
+const track = (
+  sid: string,
+  participantSid: string,
+  publishedAt: number,
+  unpublishedAt: number | null,
+): SessionTrack => ({
+  sid,
+  participantSid,
+  identity: '',
+  name: '',
+  type: 'audio',
+  source: 'microphone',
+  publishedAt,
+  unpublishedAt,
+});
+const detail = (
+  participations: Participation[],
+  more: Partial<SessionDetail> = {},
+  endedAt: number | null = 90_000,
+): SessionDetail => ({
+  session: {
+    project: 'default',
+    sid: 'RM_1',
+    room: 'standup',
+    startedAt: 10_000,
+    endedAt,
+    endReason: null,
+    participantCount: 1,
+    peak: 1,
+    publisherCount: 0,
+    recorded: false,
+    source: 'webhook',
+  },
+  participations,
+  tracks: [],
+  egress: [],
+  ...more,
+});
+
+test('somebody who comes back has one lane with two stays', () => {
+  const { lanes } = timelineOf(
+    detail([
+      stay('PA_2', 'ada', 50_000, null),
+      stay('PA_b', 'bob', 30_000, 60_000),
+      stay('PA_1', 'ada', 20_000, 40_000),
+    ]),
+    0,
+  );
+  expect(lanes.map((lane) => [lane.identity, lane.stays.map((one) => one.participation.sid)])).toEqual([
+    ['ada', ['PA_1', 'PA_2']],
+    ['bob', ['PA_b']],
+  ]);
+});
+
+test('an inferred leave is a range, and within it nobody says for sure', () => {
+  const timeline = timelineOf(detail([stay('PA_1', 'ada', 20_000, 60_000, { leftNotBefore: 40_000 })]), 0);
+  expect(timeline.lanes[0]?.stays[0]?.uncertainFrom).toBe(40_000);
+  const at = (millis: number) => {
+    const { present, unsure } = momentOf(timeline, millis);
+    return [present.length, unsure.length];
+  };
+  expect([at(19_999), at(20_000), at(39_999), at(40_000), at(60_000)]).toEqual([
+    [0, 0],
+    [1, 0],
+    [1, 0],
+    [0, 1],
+    [0, 0],
+  ]);
+});
+
+test('a leave that was never told ends with the session; while it lasts it has no end', () => {
+  expect(timelineOf(detail([stay('PA_1', 'ada', 20_000, null)]), 0).lanes[0]?.stays[0]?.to).toBe(90_000);
+  const live = timelineOf(detail([stay('PA_1', 'ada', 20_000, null)], {}, null), 70_000);
+  expect(live.lanes[0]?.stays[0]?.to).toBeNull();
+  expect(live.to).toBe(70_000);
+});
+
+test('a join that is not known begins with the session, and says so', () => {
+  const [lane] = timelineOf(detail([stay('PA_1', 'ada', null, 50_000)]), 0).lanes;
+  expect(lane?.stays[0]).toMatchObject({ from: 10_000, joinKnown: false });
+});
+
+test('nothing is drawn outside: a join before the start and a leave after the end widen the whole', () => {
+  const { from, to } = timelineOf(detail([stay('PA_1', 'ada', 9_000, 95_000)]), 0);
+  expect([from, to]).toEqual([9_000, 95_000]);
+});
+
+test('a moment knows its tracks, and every change is a step', () => {
+  const timeline = timelineOf(
+    detail([stay('PA_1', 'ada', 20_000, 60_000)], {
+      tracks: [track('TR_1', 'PA_1', 25_000, 30_000), track('TR_2', 'PA_1', 28_000, null)],
+    }),
+    0,
+  );
+  expect(momentOf(timeline, 29_000).tracks.map(({ sid }) => sid)).toEqual(['TR_1', 'TR_2']);
+  expect(momentOf(timeline, 59_999).tracks.map(({ sid }) => sid)).toEqual(['TR_2']);
+  expect(momentOf(timeline, 60_000).tracks).toEqual([]);
+  expect(changesOf(timeline)).toEqual([10_000, 20_000, 25_000, 28_000, 30_000, 60_000]);
+});
+
+test.each([
+  [4_000, 8],
+  [90_000, 8],
+  [3_600_000, 8],
+  [40 * 86_400_000, 8],
+])('the axis of %i ms has round times, not more than asked for', (span, max) => {
+  const from = Date.UTC(2026, 10, 23, 9, 7, 31);
+  const ticks = ticksOf(from, from + span, max);
+  expect(ticks.length).toBeGreaterThan(1);
+  expect(ticks.length).toBeLessThanOrEqual(max + 1);
+  const steps = new Set(ticks.slice(1).map((at, i) => at - (ticks[i] ?? 0)));
+  expect(steps.size).toBe(1);
+  for (const at of ticks) expect(new Date(at).getMilliseconds()).toBe(0);
+});
