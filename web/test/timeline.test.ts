@@ -92,6 +92,11 @@ test('an inferred leave is a range, and within it nobody says for sure', () => {
   ]);
 });
 
+test('the range of an inferred leave does not begin before the join', () => {
+  const { lanes } = timelineOf(detail([stay('PA_1', 'ada', 50_000, 60_000, { leftNotBefore: 40_000 })]), 0);
+  expect(lanes[0]?.stays[0]?.uncertainFrom).toBe(50_000);
+});
+
 test('a leave that was never told ends with the session; while it lasts it has no end', () => {
   expect(timelineOf(detail([stay('PA_1', 'ada', 20_000, null)]), 0).lanes[0]?.stays[0]?.to).toBe(90_000);
   const live = timelineOf(detail([stay('PA_1', 'ada', 20_000, null)], {}, null), 70_000);

@@ -25,8 +25,9 @@ import { buttonClass, IconButton } from '@/ui/button';
 import { cx } from '@/ui/cx';
 
 const ZOOM_MAX = 64;
-/** A label of the axis needs about this many pixels. */
-const TICKS = 7;
+/** Labels of the axis that have room beside each other, on a desk and on a phone. */
+const TICKS = { wide: 7, narrow: 3 };
+const NARROW = matchMedia('(max-width: 47.99rem)');
 const NAMES_MAX = 12;
 
 /** Reasons that are nobody's wish, or somebody else's: they get a shape of their own. */
@@ -72,7 +73,7 @@ export function SessionTimeline({ detail, now }: { detail: SessionDetail; now: n
   const area = useRef<HTMLDivElement>(null);
   const navigate = useNavigate();
   const part = (at: number) => `${(100 * (at - from)) / (to - from)}%`;
-  const ticks = ticksOf(from, to, TICKS * zoom);
+  const ticks = ticksOf(from, to, (NARROW.matches ? TICKS.narrow : TICKS.wide) * zoom);
   const days = new Date(from).toDateString() !== new Date(to).toDateString();
 
   const timeAt = (event: { clientX: number }) => {

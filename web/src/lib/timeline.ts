@@ -55,7 +55,9 @@ export function timelineOf({ session, participations, tracks, egress }: SessionD
     (a, b) => (a.joinedAt ?? a.leftAt ?? from) - (b.joinedAt ?? b.leftAt ?? from) || (a.sid < b.sid ? -1 : 1),
   );
   for (const participation of sorted) {
-    const { identity, name, kind, hidden, watcher, joinedAt, leftAt, leftNotBefore } = participation;
+    const { identity, name, kind, hidden, watcher, joinedAt, leftAt } = participation;
+    // Nobody leaves before they have come.
+    const leftNotBefore = participation.leftNotBefore && Math.max(participation.leftNotBefore, joinedAt ?? from);
     const lane = lanes.get(identity) ?? { identity, name, kind, hidden, watcher, stays: [] };
     lane.name = name || lane.name;
     lane.stays.push({

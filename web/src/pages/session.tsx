@@ -7,7 +7,7 @@ import { SessionTimeline } from '@/components/session-timeline';
 import { count, duration, words } from '@/lib/format';
 import { LiveMark } from '@/pages/sessions';
 import { Badge } from '@/ui/badge';
-import { Button, buttonClass } from '@/ui/button';
+import { buttonClass } from '@/ui/button';
 import { Sid } from '@/ui/copy';
 import { cx } from '@/ui/cx';
 import { PageHeader, Panel } from '@/ui/panel';
@@ -123,12 +123,15 @@ export function SessionPage() {
         aside={
           <div role="group" aria-label="View" className="flex">
             {(['timeline', 'table'] as const).map((one) => (
-              <Button
+              <button
                 key={one}
+                type="button"
                 aria-pressed={(view ?? 'timeline') === one}
                 className={cx(
-                  'h-7 first:rounded-r-none last:-ml-px last:rounded-l-none',
-                  (view ?? 'timeline') === one && 'z-1 border-accent bg-accent-soft text-accent',
+                  'relative inline-flex h-7 items-center gap-1.5 border px-2.5 font-medium first:rounded-l-md last:-ml-px last:rounded-r-md',
+                  (view ?? 'timeline') === one
+                    ? 'z-1 border-accent bg-accent-soft text-accent'
+                    : 'border-line-strong bg-surface text-ink-2 hover:bg-hover hover:text-ink',
                 )}
                 onClick={() =>
                   navigate({
@@ -140,7 +143,7 @@ export function SessionPage() {
               >
                 {one === 'timeline' ? <ChartGantt size={13} aria-hidden /> : <Table2 size={13} aria-hidden />}
                 {one === 'timeline' ? 'Timeline' : 'Table'}
-              </Button>
+              </button>
             ))}
           </div>
         }

@@ -82,9 +82,9 @@ export function Sessions() {
             </option>
           ))}
         </Select>
-        <span className="flex items-center gap-2 max-sm:w-full">
+        <span className="flex items-center gap-2 max-sm:w-full max-sm:flex-col max-sm:items-stretch">
           <TimeInput label="From" value={from} onChange={(at) => set({ from: at })} />
-          <span aria-hidden className="text-ink-3">
+          <span aria-hidden className="text-ink-3 max-sm:hidden">
             to
           </span>
           <TimeInput label="To" value={to} onChange={(at) => set({ to: at })} />
@@ -283,7 +283,7 @@ function TimeInput({
       ? ''
       : new Date(value - new Date(value).getTimezoneOffset() * 60_000).toISOString().slice(0, 16);
   return (
-    <span className="w-46 max-sm:w-auto max-sm:grow">
+    <span className="w-46 max-sm:w-full">
       <Input
         // Typing a date passes through dates that nobody meant: only what is finished is taken.
         key={local}
