@@ -34,9 +34,11 @@ use health::Checked;
 
 /// A room counts as watched for this long after its page was read.
 const LOOKED_AT: Duration = Duration::from_secs(10);
-/// A command's effect reaches LiveKit's store a little later than its answer reaches us: so its room is
+/// A command's effect may reach LiveKit's store a little later than its answer reaches us: so its room is
 /// asked about at once, and again.
-const AFTER_COMMAND: [Duration; 3] = [Duration::ZERO, Duration::from_millis(700), Duration::from_secs(3)];
+const AFTER_COMMAND: &[Duration] = &[Duration::ZERO, Duration::from_millis(700), Duration::from_secs(3)];
+/// The same where LiveKit sends a webhook: it shall have the time to arrive.
+const AFTER_WEBHOOK: &[Duration] = &[Duration::from_secs(1), Duration::from_secs(4)];
 /// How many rooms can be waiting to be asked about for one project; more are left to the next full run.
 const WAITING_ROOMS_MAX: usize = 1_000;
 
@@ -134,14 +136,16 @@ impl Reconcile {
         }
     }
 
-    /// A command has changed something in this room: it is asked about at once.
-    pub fn changed(&self, project: &str, room: &str) {
+    /// A command has changed something in this room: it is asked about at once, or, if LiveKit sends a
+    /// webhook for what has changed, a little later.
+    pub fn changed(&self, project: &str, room: &str, has_webhook: bool) {
         let Some(project) = self.projects.get(project) else { return };
         let room: Arc<str> = room.into();
         let now = Instant::now();
         let mut asks = project.asks.lock();
         if asks.due.len() < WAITING_ROOMS_MAX {
-            asks.due.extend(AFTER_COMMAND.map(|wait| (now + wait, room.clone())));
+            let waits = if has_webhook { AFTER_WEBHOOK } else { AFTER_COMMAND };
+            asks.due.extend(waits.iter().map(|wait| (now + *wait, room.clone())));
         }
         project.wake.notify_one();
     }

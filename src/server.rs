@@ -37,6 +37,7 @@ use crate::{
 pub mod front;
 
 pub mod accounts;
+pub mod audit;
 pub mod auth;
 pub mod body;
 pub mod limits;
@@ -50,7 +51,11 @@ pub mod projects;
 pub mod socketio;
 pub mod test_webhook;
 
+pub mod command;
+pub mod rooms;
+
 use accounts::{Accounts, Session};
+use audit::Audit;
 use auth::Caller;
 use error::Error;
 use front::Front;
@@ -79,6 +84,7 @@ pub struct App {
     pub webhooks: Arc<Webhooks>,
     pub reconcile: Reconcile,
     pub accounts: Accounts,
+    pub audit: Arc<Audit>,
     pub limiter: Arc<Limiter>,
     pub front: Front,
     /// True once the state has folded what was in the log at the start.
@@ -118,6 +124,7 @@ impl App {
         Arc::new(App {
             webhooks: Arc::new(webhooks),
             accounts,
+            audit: Audit::new(&config.data_dir),
             limiter: Limiter::new(config.limits),
             front: Front::new(&config),
             config,
@@ -284,8 +291,14 @@ fn routes(app: &Arc<App>) -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::with_openapi(Api::openapi())
         .merge(webhooks)
         .merge(reading)
+        .routes(routes!(rooms::create_room))
+        .routes(routes!(rooms::update_room, rooms::delete_room))
+        .routes(routes!(rooms::update_participant, rooms::remove_participant))
+        .routes(routes!(rooms::mute_track))
+        .routes(routes!(rooms::send_data))
         .routes(routes!(projects::projects))
         .routes(routes!(test_webhook::test_webhook))
+        .routes(routes!(audit::audit))
         .routes(routes!(login::login))
         .routes(routes!(login::logout))
         .routes(routes!(me::me))

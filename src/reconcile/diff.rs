@@ -54,6 +54,8 @@ pub struct Compare<'a> {
 pub trait LastSeen {
     fn room(&self, room_sid: &str) -> Option<u64>;
     fn participant(&self, room_sid: &str, sid: &str) -> Option<u64>;
+    /// Was the session asked about a moment before `at`, and the sid not there?
+    fn is_fresh(&self, room_sid: &str, sid: &str, at: u64) -> bool;
 }
 
 impl Compare<'_> {
@@ -128,7 +130,7 @@ impl Compare<'_> {
         active.sort_unstable_by_key(|p| (integer(&p.json, "joinedAtMs"), p.sid.clone()));
         for participant in active {
             let known = entry.and_then(|entry| entry.participant(&participant.sid));
-            self.present(&mut draft, room, participant, known.map(|known| &**known));
+            self.present(&mut draft, room, participant, known.map(|known| &**known), seen);
         }
         draft.done()
     }
@@ -177,6 +179,7 @@ impl Compare<'_> {
         room: &ListedRoom,
         listed: &ListedParticipant,
         known: Option<&Participant>,
+        seen: &dyn LastSeen,
     ) {
         // Until they are ACTIVE nobody sees them, and LiveKit sends no webhook.
         let active = &*listed.state == "ACTIVE";
@@ -203,6 +206,9 @@ impl Compare<'_> {
         for track in &listed.tracks {
             let before = known.and_then(|known| known.track(&track.sid));
             let (kind, why) = match before {
+                // LiveKit lists a track when it is announced and sends its webhook when the first packet
+                // comes: a moment later, or never if it begins muted.
+                None if seen.is_fresh(&room.sid, &track.sid, self.asked.at) => continue,
                 None => (Kind::TrackPublished, LISTED),
                 Some(before) if before.muted == track.muted => continue,
                 Some(_) if track.muted => (Kind::TrackMuted, DIFFERS),

@@ -388,9 +388,10 @@ impl<'a> Engine<'a> {
         };
         let mut corrections = diff(self, &room);
         // Participants are listed by the room's name: they are of this session only if the name still
-        // means it. And the list that named the room may be a minute old.
+        // means it. And the list that named the room may be a minute old. And a webhook that was on its
+        // way has arrived when this is answered.
         let doubtful = |correction: &Correction| {
-            matches!(correction.kind, Kind::RoomStarted | Kind::RoomUpdated | Kind::ParticipantJoined)
+            !matches!(correction.kind, Kind::TrackMuted | Kind::TrackUnmuted | Kind::ParticipantUpdated)
         };
         if corrections.iter().any(doubtful) {
             let now = self.rooms(livekit, std::slice::from_ref(&room.name)).await?;
@@ -402,7 +403,10 @@ impl<'a> Engine<'a> {
             corrections = diff(self, &room);
         }
         self.append(corrections, asked_at).await?;
-        let sids = participants.iter().map(|participant| participant.sid.clone());
+        let sids = participants.iter().flat_map(|participant| {
+            let tracks = participant.tracks.iter().map(|track| track.sid.clone());
+            tracks.chain([participant.sid.clone()])
+        });
         self.project.checked.lock().note(&room.sid, asked_at, sids);
         Ok(())
     }

@@ -95,7 +95,10 @@ impl Health {
     }
 }
 
-/// When each session was last compared, and who was in it then.
+/// A sid that was not there so shortly before is fresh, in milliseconds.
+const FRESH_MS: u64 = 10_000;
+
+/// When each session was last compared, and which participants and tracks were in it then.
 #[derive(Debug, Default)]
 pub struct Checked(HashMap<Arc<str>, Check>);
 
@@ -122,5 +125,10 @@ impl LastSeen for Checked {
 
     fn participant(&self, room_sid: &str, sid: &str) -> Option<u64> {
         self.0.get(room_sid).filter(|check| check.sids.contains(sid)).map(|check| check.at)
+    }
+
+    fn is_fresh(&self, room_sid: &str, sid: &str, at: u64) -> bool {
+        let check = self.0.get(room_sid).filter(|check| at.saturating_sub(check.at) < FRESH_MS);
+        check.is_some_and(|check| !check.sids.contains(sid))
     }
 }
