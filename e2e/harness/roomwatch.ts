@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Child } from './child.js';
-import { API_KEY, API_SECRET, mint } from './livekit.js';
+import { API_KEY, API_SECRET } from './livekit.js';
 import { type Message, Reader } from './reader.js';
 import { freePort, until } from './wait.js';
 
@@ -30,7 +30,6 @@ export type Answer = { status: number; headers: Headers; json: any; text: string
 export class Roomwatch {
   private child: Child | undefined;
   private cookie = '';
-  private fallback = '';
   private readonly readers = new Set<Reader>();
 
   private constructor(
@@ -75,7 +74,6 @@ export class Roomwatch {
 
   /** Starts it (again), waits until it is ready, and signs in once. */
   async up(): Promise<void> {
-    this.fallback = await mint({ roomList: true }, 'e2e');
     const child = new Child(this.name, roomwatchBinary(), ['serve', '--data-dir', this.dataDir], {
       RUST_BACKTRACE: '1',
       ...this.env,
@@ -85,7 +83,7 @@ export class Roomwatch {
       if (child.exited) throw new Error(`roomwatch ended: ${child.output().slice(-3000)}`);
       return (await fetch(`${this.url}/readyz`)).ok;
     });
-    if (!this.cookie) await this.login().catch(() => undefined);
+    if (!this.cookie) await this.login();
   }
 
   /** SIGKILL: what was acknowledged must be there afterwards. */
@@ -106,14 +104,14 @@ export class Roomwatch {
   }
 
   async login(password = PASSWORD): Promise<void> {
-    const answer = await this.request('POST', '/api/login', { password });
+    const answer = await this.request('POST', '/api/login', { password }, {});
     if (answer.status !== 200) throw new Error(`login: ${answer.status} ${answer.text}`);
     this.cookie = (answer.headers.getSetCookie()[0] ?? '').split(';')[0] ?? '';
   }
 
   /** The headers of the signed-in operator. */
   get operator(): Record<string, string> {
-    return this.cookie ? { cookie: this.cookie } : { authorization: `Bearer ${this.fallback}` };
+    return { cookie: this.cookie };
   }
 
   /** One request: as the operator, or with `headers` as somebody else. */

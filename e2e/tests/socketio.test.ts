@@ -1,0 +1,119 @@
+// Issue 5: the same events over Socket.IO, for a Node script with the official client.
+import { io, type Socket } from 'socket.io-client';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Cast } from '../harness/cast.js';
+import { mint } from '../harness/livekit.js';
+import { type Message, seqOf } from '../harness/reader.js';
+import { until } from '../harness/wait.js';
+import { World } from '../harness/world.js';
+
+let world: World;
+let cast: Cast;
+beforeAll(async () => {
+  world = await World.start('socketio');
+  cast = await world.cast();
+});
+afterAll(() => world?.stop());
+
+type Script = { socket: Socket; events: Message[]; connections: any[]; resets: any[] };
+
+/** What an integrator writes: remember the last cursor, say it at each connection. */
+function script(transports: ('polling' | 'websocket')[], auth: Record<string, unknown>): Script {
+  const events: Message[] = [];
+  const connections: any[] = [];
+  const resets: any[] = [];
+  let cursor: string | undefined;
+  const socket = io(world.roomwatch.url, {
+    transports,
+    forceNew: true,
+    reconnectionDelay: 100,
+    reconnectionDelayMax: 1_000,
+    auth: (answer) => answer({ ...auth, ...(cursor === undefined ? {} : { after: cursor }) }),
+  });
+  socket.on('connected', (first) => {
+    connections.push(first);
+    cursor ??= first.cursor;
+  });
+  socket.on('room:event', (message: Message) => {
+    events.push(message);
+    cursor = message.cursor;
+  });
+  socket.on('reset', (reset) => resets.push(reset));
+  // A drain says goodbye, and refuses until it is over; after either Socket.IO waits to be told.
+  const again = () => {
+    if (!socket.active) setTimeout(() => socket.connect(), 200);
+  };
+  socket.on('disconnect', again);
+  socket.on('connect_error', again);
+  return { socket, events, connections, resets };
+}
+
+describe.each([['websocket'], ['polling']] as const)('socket.io-client over %s', (transport) => {
+  it('survives three restarts of Roomwatch without a hole or a twin', async () => {
+    const { roomwatch, livekit } = world;
+    const room = `by-${transport}`;
+    const token = await mint({ roomList: true }, 'integrator');
+    const witness = await roomwatch.read();
+    const { socket, events, connections, resets } = script([transport], { token });
+    try {
+      await until('the first connection', () => connections.length === 1);
+      const person = await cast.join(room, 'alice');
+      await until('the join', () => events.some((m) => m.type === 'participant_joined' && m.room === room));
+      for (let round = 0; round < 3; round++) {
+        if (round === 1) await roomwatch.stop();
+        else await roomwatch.kill();
+        const sid = await person.publish('microphone');
+        await roomwatch.up();
+        await until(
+          'what happened meanwhile',
+          () => events.some((m) => m.type === 'track_published' && m.data.track.sid === sid),
+          {
+            within: 60_000,
+          },
+        );
+        await person.unpublish(sid);
+      }
+      await livekit.deleteRoom(room);
+      await until('the end', () => events.some((m) => m.type === 'room_finished' && m.room === room));
+      expect(connections.length).toBeGreaterThanOrEqual(4);
+      expect(connections.slice(1).every((c) => c.resumed)).toBe(true);
+      expect(resets).toEqual([]);
+      const seqs = events.map((m) => seqOf(m.cursor));
+      expect(seqs).toEqual(Array.from({ length: seqs.length }, (_, i) => (seqs[0] ?? 0) + i));
+      // The very messages of the event stream.
+      await witness.find('the end', (m) => m.type === 'room_finished' && m.room === room);
+      const last = seqs.at(-1) ?? 0;
+      expect(events).toEqual(
+        witness.messages.filter((m) => seqOf(m.cursor) >= (seqs[0] ?? 0) && seqOf(m.cursor) <= last),
+      );
+    } finally {
+      socket.close();
+      witness.close();
+    }
+  });
+});
+
+it('a cursor of another epoch is told, and nothing is passed off as resumed', async () => {
+  const token = await mint({ roomList: true }, 'integrator');
+  const { socket, connections } = script(['websocket'], { token, after: '00000000-7' });
+  await until('the connection', () => connections.length === 1);
+  expect(connections[0]).toMatchObject({ resumed: false, reset: 'unknown_epoch' });
+  socket.close();
+});
+
+it('a token for one room sees that room, and no token sees nothing', async () => {
+  const mine = script(['websocket'], { token: await mint({ roomJoin: true, room: 'mine' }, 'guest') });
+  await until('the connection', () => mine.connections.length === 1);
+  const other = await cast.join('other', 'bob');
+  const person = await cast.join('mine', 'carol');
+  await until('the join', () => mine.events.some((m) => m.data.participant?.sid === person.sid));
+  expect(mine.events.every((m) => m.room === 'mine')).toBe(true);
+  await other.leave();
+  await person.leave();
+  mine.socket.close();
+
+  const nobody = io(world.roomwatch.url, { transports: ['websocket'], forceNew: true, reconnection: false });
+  const refused = await new Promise<any>((resolve) => nobody.on('connect_error', resolve));
+  expect(JSON.stringify(refused.data ?? refused.message)).toContain('unauthorized');
+  nobody.close();
+});
