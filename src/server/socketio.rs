@@ -54,6 +54,8 @@ const PACKET_BYTES_MAX: u64 = 64 << 10;
 const WAITING_PACKETS_MAX: usize = 32;
 /// A client that asks for more than this many changes of its filter in a second is sent away.
 const COMMANDS_PER_SECOND_MAX: u32 = 50;
+/// A client has at least this long to answer Engine.IO's heartbeat.
+const PATIENCE_MIN: Duration = Duration::from_secs(5);
 /// How long to wait for a socket whose packets wait for it.
 const FULL: Duration = Duration::from_millis(5);
 /// A socket that is subscribed to nothing is not woken; it looks at its rights this often.
@@ -130,6 +132,8 @@ pub fn layer(app: Arc<App>) -> SocketIoLayer {
         .ws_read_buffer_size(4 << 10)
         .max_buffer_size(WAITING_PACKETS_MAX)
         .connect_timeout(Duration::from_secs(10))
+        .ping_interval(app.config.heartbeat)
+        .ping_timeout(app.config.heartbeat.max(PATIENCE_MIN))
         .with_state(app)
         .build_layer();
     io.ns("/", begin.with(admit));

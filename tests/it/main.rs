@@ -12,6 +12,7 @@ mod log;
 mod openapi;
 mod reconcile;
 mod reconcile_diff;
+mod socketio;
 mod state;
 mod stream;
 mod twirp;

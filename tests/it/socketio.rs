@@ -1,0 +1,319 @@
+//! Socket.IO, packet by packet: Engine.IO 4 over HTTP polling. The official client, over both
+//! transports and the upgrade between them, is in `e2e/`.
+
+use std::{sync::Arc, time::Duration};
+
+use serde_json::{Value, json};
+
+use crate::harness::*;
+
+/// A client that speaks the packets themselves.
+struct Polling {
+    client: reqwest::Client,
+    url: String,
+    packets: std::collections::VecDeque<String>,
+    pub handshake: Value,
+}
+
+impl Polling {
+    /// Engine.IO's handshake alone.
+    async fn open(server: &Server) -> Polling {
+        let client = client();
+        let url = server.url("/socket.io/?EIO=4&transport=polling");
+        let answer = client.get(&url).send().await.expect("an answer").text().await.expect("text");
+        let handshake: Value =
+            serde_json::from_str(answer.strip_prefix('0').expect("an open packet")).expect("JSON");
+        let url = format!("{url}&sid={}", handshake["sid"].as_str().expect("a sid"));
+        Polling { client, url, packets: Default::default(), handshake }
+    }
+
+    /// And Socket.IO's: the first packet that answers it.
+    async fn connect(server: &Server, auth: Value) -> (Polling, String) {
+        let mut polling = Polling::open(server).await;
+        assert_eq!(polling.send(&format!("40{auth}")).await, 200);
+        let answer = polling.packet().await.expect("an answer");
+        (polling, answer)
+    }
+
+    async fn connected(server: &Server, auth: Value) -> Polling {
+        let (polling, answer) = Polling::connect(server, auth).await;
+        assert!(answer.starts_with("40{"), "{answer}");
+        polling
+    }
+
+    async fn send(&self, packets: &str) -> u16 {
+        let request = self.client.post(&self.url).header("content-type", "text/plain;charset=UTF-8");
+        request.body(packets.to_owned()).send().await.map_or(0, |answer| answer.status().as_u16())
+    }
+
+    /// The next packet that is no heartbeat of Engine.IO; `None` once the session is gone.
+    async fn packet(&mut self) -> Option<String> {
+        loop {
+            while let Some(packet) = self.packets.pop_front() {
+                if packet == "2" {
+                    // The session may end while we answer; the next poll says so.
+                    let _ = self.send("3").await;
+                } else if packet != "6" {
+                    return Some(packet);
+                }
+            }
+            let polled =
+                tokio::time::timeout(PATIENCE, self.client.get(&self.url).send()).await.expect("in time");
+            let answer = polled.ok().filter(|answer| answer.status() == 200)?;
+            let text = answer.text().await.ok()?;
+            self.packets.extend(text.split('\u{1e}').map(str::to_owned));
+        }
+    }
+
+    /// The next event: its name and its value. The heartbeats of the stream are passed over.
+    async fn event(&mut self) -> Option<(String, Value)> {
+        loop {
+            let packet = self.packet().await?;
+            if packet.starts_with("41") || packet == "1" {
+                return None;
+            }
+            let parsed: Value =
+                serde_json::from_str(packet.strip_prefix("42").expect(&packet)).expect("JSON");
+            let name = parsed[0].as_str().expect("a name").to_owned();
+            if name != "ping" {
+                return Some((name, parsed[1].clone()));
+            }
+        }
+    }
+
+    /// Emits and waits for the acknowledgement.
+    async fn ask(&mut self, event: Value) -> Value {
+        assert_eq!(self.send(&format!("427{event}")).await, 200);
+        loop {
+            let packet = self.packet().await.expect("an acknowledgement");
+            if let Some(answer) = packet.strip_prefix("437") {
+                return serde_json::from_str::<Value>(answer).expect("JSON")[0].clone();
+            }
+        }
+    }
+}
+
+fn auth(more: Value) -> Value {
+    let mut auth = json!({ "token": list_token() });
+    auth.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+    auth
+}
+
+async fn post(server: &Server, ids: std::ops::Range<u32>) {
+    for i in ids {
+        let room = if i % 2 == 0 { "a" } else { "b" };
+        assert_eq!(server.webhook(&event(&format!("EV_{i}"), room)).await, 200);
+    }
+}
+
+#[tokio::test]
+async fn a_socket_gets_the_stream_and_resumes_it() {
+    let mut server = Server::start();
+    post(&server, 1..6).await;
+    let mut socket = Polling::connected(&server, auth(json!({ "after": "start" }))).await;
+    assert_eq!(socket.handshake["maxPayload"], 64 << 10);
+    assert_eq!(socket.handshake["upgrades"], json!(["websocket"]));
+    let (name, connected) = socket.event().await.expect("an event");
+    assert_eq!((name.as_str(), &connected["resumed"]), ("connected", &json!(true)));
+    let mut cursor = Value::Null;
+    for i in 1..6 {
+        let (name, message) = socket.event().await.expect("an event");
+        assert_eq!((name.as_str(), &message["data"]["id"]), ("room:event", &json!(format!("EV_{i}"))));
+        // The very message of the other transport.
+        let (_, page) = server.get("/api/events?after=start").await;
+        assert_eq!(message, page["events"][i - 1]);
+        cursor = message["cursor"].clone();
+    }
+    server.kill();
+    let server = server.again().start();
+    let mut socket = Polling::connected(&server, auth(json!({ "after": cursor, "room": "a" }))).await;
+    assert_eq!(socket.event().await.expect("an event").1["resumed"], true);
+    post(&server, 6..9).await;
+    for i in [6, 8] {
+        assert_eq!(socket.event().await.expect("an event").1["data"]["id"], format!("EV_{i}"));
+    }
+}
+
+#[tokio::test]
+async fn a_lost_cursor_is_told() {
+    let server = Server::start();
+    let mut socket = Polling::connected(&server, auth(json!({ "after": "00000000-7" }))).await;
+    let (name, connected) = socket.event().await.expect("an event");
+    assert_eq!((name.as_str(), &connected["reset"]), ("connected", &json!("unknown_epoch")));
+    assert_eq!(connected["resumed"], false);
+    let (name, reset) = socket.event().await.expect("an event");
+    assert_eq!((name.as_str(), &reset["reason"]), ("reset", &json!("unknown_epoch")));
+    assert_eq!(reset["cursor"], connected["cursor"]);
+}
+
+#[tokio::test]
+async fn a_refusal_is_a_connect_error() {
+    let server = Server::start();
+    let expired = {
+        let claims = roomwatch::token::Claims {
+            iss: KEY.into(),
+            exp: now() - 100,
+            video: Some(roomwatch::token::Grant { room_list: true, ..Default::default() }),
+            ..Default::default()
+        };
+        roomwatch::token::sign(&claims, &roomwatch::token::Secret::new(SECRET))
+    };
+    for (auth, code) in [
+        (json!({}), "unauthorized"),
+        (json!({ "token": "junk" }), "unauthorized"),
+        (json!({ "token": "a\nb" }), "unauthorized"),
+        (json!({ "token": expired }), "unauthorized"),
+        (json!({ "token": webhook_token(b"{}") }), "unauthorized"),
+        (json!({ "token": admin_token("a"), "room": "b" }), "forbidden"),
+        (json!({ "token": list_token(), "project": "other" }), "forbidden"),
+        (json!({ "token": list_token(), "rooms": "a" }), "bad_parameter"),
+        (json!({ "token": list_token(), "room": 7 }), "bad_parameter"),
+        (json!({ "token": list_token(), "room": vec!["x"; 101] }), "filter_too_large"),
+    ] {
+        let (_, answer) = Polling::connect(&server, auth.clone()).await;
+        let error: Value = serde_json::from_str(answer.strip_prefix("44").expect(&answer)).expect("JSON");
+        let message = error["message"].as_str().expect("a message");
+        assert!(message.starts_with(&format!("{code}: ")), "{auth}: {message}");
+    }
+    let mut socket = Polling::open(&server).await;
+    assert_eq!(socket.send("40/admin,{}").await, 200);
+    let answer = socket.packet().await.expect("an answer");
+    assert!(answer.starts_with("44/admin,"), "{answer}");
+}
+
+#[tokio::test]
+async fn limits_are_those_of_every_stream() {
+    let server = Start::new().env("ROOMWATCH_MAX_STREAMS_PER_USER", "2").start();
+    let first = Polling::connected(&server, auth(json!({}))).await;
+    let _stream = server.stream("").await;
+    let (_, answer) = Polling::connect(&server, auth(json!({}))).await;
+    assert!(answer.contains("too_many_connections"), "{answer}");
+    // Freed at once when one closes.
+    assert_eq!(first.send("41").await, 200);
+    until_async("the place is free", async || {
+        Polling::connect(&server, auth(json!({}))).await.1.starts_with("40")
+    })
+    .await;
+}
+
+async fn until_async(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    let began = std::time::Instant::now();
+    while !condition().await {
+        assert!(began.elapsed() < PATIENCE, "it never came to this: {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn the_filter_of_a_living_socket_changes() {
+    let server = Server::start();
+    let mut socket = Polling::connected(&server, auth(json!({ "room": ["a"] }))).await;
+    let _ = socket.event().await;
+    post(&server, 1..3).await;
+    assert_eq!(socket.event().await.expect("an event").1["data"]["id"], "EV_2");
+    let (_, page) = server.get("/api/events").await;
+    assert_eq!(socket.ask(json!(["subscribe", { "room": "b" }])).await, json!({ "cursor": page["last"] }));
+    post(&server, 3..5).await;
+    for i in 3..5 {
+        assert_eq!(socket.event().await.expect("an event").1["data"]["id"], format!("EV_{i}"));
+    }
+    assert!(socket.ask(json!(["unsubscribe", { "room": "a" }])).await["cursor"].is_string());
+    post(&server, 5..8).await;
+    for i in [5, 7] {
+        assert_eq!(socket.event().await.expect("an event").1["data"]["id"], format!("EV_{i}"));
+    }
+    // Losing the last room means nothing, not everything.
+    assert!(socket.ask(json!(["unsubscribe", { "room": "b" }])).await["cursor"].is_string());
+    post(&server, 8..10).await;
+    assert!(socket.ask(json!(["subscribe", { "room": "b" }])).await["cursor"].is_string());
+    post(&server, 10..12).await;
+    assert_eq!(socket.event().await.expect("an event").1["data"]["id"], "EV_11");
+    for (event, code) in [
+        (json!(["subscribe", { "project": "other" }]), "forbidden"),
+        (json!(["subscribe", { "rooms": "b" }]), "bad_parameter"),
+        (json!(["subscribe", "b"]), "bad_parameter"),
+        (json!(["subscribe", { "room": "x".repeat(3000) }]), "filter_too_large"),
+        (json!(["shout", 1]), "unknown_event"),
+    ] {
+        assert_eq!(socket.ask(event.clone()).await["error"]["code"], code, "{event}");
+    }
+    // None of it has changed anything.
+    post(&server, 12..14).await;
+    assert_eq!(socket.event().await.expect("an event").1["data"]["id"], "EV_13");
+}
+
+#[tokio::test]
+async fn what_is_no_packet_ends_the_session_and_nothing_else() {
+    let server = Server::start();
+    let bystander = Polling::connected(&server, auth(json!({}))).await;
+    // Binary where text is due.
+    let mut socket = Polling::connected(&server, auth(json!({}))).await;
+    let _ = socket.event().await;
+    let binary = "451-7[\"subscribe\",{\"_placeholder\":true,\"num\":0}]\u{1e}bAAECAw==";
+    let _ = socket.send(binary).await;
+    // Oversized, and junk.
+    let large = Polling::connected(&server, auth(json!({}))).await;
+    let status = large.send(&format!("42[\"subscribe\",\"{}\"]", "x".repeat(70 << 10))).await;
+    assert!(matches!(status, 0 | 400 | 413), "{status}");
+    for junk in ["9", "4", "42", "42[", "42{}", "4\u{1e}\u{1e}", "49[]", "4512345678901[]"] {
+        let socket = Polling::open(&server).await;
+        let _ = socket.send(junk).await;
+    }
+    let unknown = client().get(server.url("/socket.io/?EIO=4&transport=polling&sid=nobody")).send().await;
+    assert_eq!(unknown.expect("an answer").status(), 400);
+    let old = client().get(server.url("/socket.io/?EIO=3&transport=polling")).send().await;
+    assert_eq!(old.expect("an answer").status(), 400);
+    // The others never noticed.
+    let mut bystander = bystander;
+    let _ = bystander.event().await;
+    post(&server, 1..2).await;
+    assert_eq!(bystander.event().await.expect("an event").1["data"]["id"], "EV_1");
+}
+
+#[tokio::test]
+async fn a_thousand_packets_a_second_are_a_goodbye() {
+    let server = Server::start();
+    let mut socket = Polling::connected(&server, auth(json!({}))).await;
+    let _ = socket.event().await;
+    let flood = vec!["42[\"subscribe\",{}]"; 1_000].join("\u{1e}");
+    let _ = socket.send(&flood).await;
+    while let Some((name, value)) = socket.event().await {
+        assert_eq!((name.as_str(), &value["reason"]), ("bye", &json!("too_many_commands")));
+    }
+    assert_eq!(server.webhook(&event("EV_1", "a")).await, 200);
+}
+
+#[tokio::test]
+async fn who_never_polls_is_let_go_and_the_place_is_free() {
+    let server =
+        Start::new().env("ROOMWATCH_HEARTBEAT_SECS", "1").env("ROOMWATCH_MAX_STREAMS_PER_USER", "1").start();
+    let silent = Arc::new(Polling::connected(&server, auth(json!({}))).await);
+    post(&server, 1..200).await;
+    until_async("the place is free", async || {
+        Polling::connect(&server, auth(json!({}))).await.1.starts_with("40")
+    })
+    .await;
+    drop(silent);
+}
+
+#[tokio::test]
+async fn a_heartbeat_carries_the_place_and_the_end_is_told() {
+    let mut server =
+        Start::new().env("ROOMWATCH_HEARTBEAT_SECS", "1").env("ROOMWATCH_DRAIN_SECS", "1").start();
+    let mut socket = Polling::connected(&server, auth(json!({ "room": "nobody" }))).await;
+    let _ = socket.event().await;
+    post(&server, 1..4).await;
+    let (_, page) = server.get("/api/events").await;
+    let expected = format!("\"cursor\":{}", page["last"]);
+    loop {
+        let packet = socket.packet().await.expect("a heartbeat");
+        assert!(packet.starts_with("42[\"ping\","), "{packet}");
+        if packet.contains(&expected) {
+            break;
+        }
+    }
+    server.signal("TERM");
+    let (name, bye) = socket.event().await.expect("a goodbye");
+    assert_eq!((name.as_str(), bye), ("bye", json!({ "reason": "drain" })));
+    assert_eq!(server.ended(), Some(0));
+}
