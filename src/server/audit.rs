@@ -130,7 +130,7 @@ impl Audit {
     }
 
     /// The entries before `before`, the newest first, and whether there are more.
-    async fn page(self: &Arc<Self>, before: i64, limit: usize) -> Result<Page, Error> {
+    async fn page(self: &Arc<Self>, before: i64, limit: usize) -> Result<AuditPage, Error> {
         self.with(move |connection| {
             let mut select = connection.prepare_cached(
                 "SELECT seq, at, user, action, project, room, target, outcome, code, reason FROM audit \
@@ -139,7 +139,7 @@ impl Audit {
             let rows = select.query_map((before, limit as i64 + 1), |row| {
                 Ok((
                     row.get::<_, i64>(0)?,
-                    Entry {
+                    AuditEntry {
                         at: row.get::<_, i64>(1)?.try_into().unwrap_or(0),
                         user: row.get(2)?,
                         action: row.get(3)?,
@@ -152,11 +152,11 @@ impl Audit {
                     },
                 ))
             })?;
-            let mut rows: Vec<(i64, Entry)> = rows.collect::<Result<_, _>>()?;
+            let mut rows: Vec<(i64, AuditEntry)> = rows.collect::<Result<_, _>>()?;
             let more = rows.len() > limit;
             rows.truncate(limit);
             let next = rows.last().filter(|_| more).map(|(seq, _)| seq.to_string());
-            Ok(Page { entries: rows.into_iter().map(|(_, entry)| entry).collect(), next })
+            Ok(AuditPage { entries: rows.into_iter().map(|(_, entry)| entry).collect(), next })
         })
         .await
     }
@@ -228,16 +228,16 @@ fn cut(text: &str) -> String {
 }
 
 #[derive(Serialize, utoipa::ToSchema)]
-pub struct Page {
+pub struct AuditPage {
     /// The newest first.
-    entries: Vec<Entry>,
+    entries: Vec<AuditEntry>,
     /// For `before`, to go on; null at the end.
     next: Option<String>,
 }
 
 /// One command.
 #[derive(Serialize, utoipa::ToSchema)]
-struct Entry {
+struct AuditEntry {
     /// In unix milliseconds.
     at: u64,
     user: String,
@@ -263,7 +263,7 @@ struct Entry {
         ("limit" = Option<u16>, Query, description = "How many entries, at most 1000"),
     ),
     responses(
-        (status = 200, description = "A page of the record", body = Page),
+        (status = 200, description = "A page of the record", body = AuditPage),
         (status = 400, description = "A parameter is unknown or out of its range"),
         (status = 401, description = "Nobody is anonymous"),
         (status = 403, description = "For administrators"),
@@ -273,7 +273,7 @@ pub async fn audit(
     State(app): State<Arc<App>>,
     caller: Caller,
     RawQuery(query): RawQuery,
-) -> Result<Json<Page>, Error> {
+) -> Result<Json<AuditPage>, Error> {
     caller.may(Action::ReadAudit, "", None)?;
     let (mut before, mut limit) = (i64::MAX, PAGE_ENTRIES);
     for (name, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
