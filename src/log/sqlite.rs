@@ -12,9 +12,9 @@
 //!
 //! **Durability.** WAL with `synchronous=FULL`: the commit's fsync comes before any answer. After a
 //! failed commit, fsync or checkpoint the file is closed, because after a failed fsync the kernel
-//! takes pages for clean that never reached the disk. It is opened again from what the disk holds:
-//! SQLite's recovery checks every frame of the WAL, a full checkpoint writes and syncs what that
-//! found, and the tail is read back, before the next event is appended.
+//! takes pages for clean that never reached the disk. Before the next event is appended the WAL is
+//! written over itself and synced, SQLite's recovery checks every frame of it, a full checkpoint
+//! writes and syncs what that found, and the tail is read back. Each start does the same.
 //!
 //! **Ids.** `ids` maps a hash of (project, id) to its seq for 24 hours in which the process runs
 //! (and a little more). It counts running time, not the wall clock: a clock that jumps forwards
@@ -59,6 +59,7 @@ mod queue;
 mod readers;
 mod tail;
 mod upkeep;
+mod wal;
 mod writer;
 
 use checkpoint::Checkpointer;
@@ -166,6 +167,8 @@ struct Shared {
     queue: Queue,
     tail: Tail,
     readers: Readers,
+    /// The WAL has become long: the writer begins it anew.
+    wal_full: AtomicBool,
     /// A checkpoint failed: the writer must not go on before the file was opened afresh.
     suspect: Mutex<Option<LogError>>,
     /// What is in the file no longer is what was acknowledged. See [`writer::Writer`].
@@ -199,6 +202,7 @@ impl SqliteLog {
             queue: Queue::new(options.queue_bytes_max),
             tail: Tail::new(options.tail_bytes_max),
             readers: Readers::new(path.clone(), options.vfs.clone()),
+            wal_full: AtomicBool::new(false),
             suspect: Mutex::new(None),
             lost: AtomicBool::new(false),
             path,
@@ -215,7 +219,9 @@ impl SqliteLog {
     /// Lets retention remove events up to and including `seq`: a durable checkpoint of the state
     /// covers them. Until this is called nothing is removed.
     pub fn trim_through(&self, seq: Seq) {
-        self.shared.trimmable.fetch_max(seq.0, Ordering::AcqRel);
+        if self.shared.trimmable.fetch_max(seq.0, Ordering::AcqRel) < seq.0 {
+            self.shared.queue.poke();
+        }
     }
 
     /// Writes what waits, checkpoints, and lets go of the data directory. Blocks for as long as that

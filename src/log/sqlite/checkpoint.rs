@@ -4,22 +4,25 @@ use std::{
     io,
     sync::{
         Arc,
+        atomic::Ordering,
         mpsc::{Receiver, SyncSender, sync_channel},
     },
     thread::JoinHandle,
     time::Duration,
 };
 
+use rusqlite::{Connection, ErrorCode};
+
 use super::{LogError, Shared, file};
 
 /// A checkpoint is asked for each time about this much was written to the WAL.
 const WAL_BYTES_STEP: usize = 4 << 20;
 
-/// A WAL of more pages than this (of 4 KiB: 32 MiB) is emptied even if writers must wait for it. It
+/// A WAL of more pages than this (of 4 KiB: 32 MiB) is begun anew even if appends must wait. It
 /// bounds the disk space, the cost of a read and the time that opening takes after a crash.
 const WAL_PAGES_MAX: i64 = 8192;
 
-/// How long a checkpoint that makes writers wait may itself wait for a reader.
+/// How long a checkpoint may wait for a reader: the writer's makes appends wait as long.
 const READER_PATIENCE: Duration = Duration::from_millis(20);
 
 pub(super) struct Checkpointer {
@@ -71,23 +74,27 @@ fn checkpoint(shared: &Shared) -> Result<(), LogError> {
     let work = || {
         let connection = file::open_reader(&shared.path, shared.options.vfs.as_deref())?;
         connection.busy_timeout(READER_PATIENCE)?;
-        let wal_pages = file::checkpoint(&connection, "PASSIVE")?.wal_pages;
-        if wal_pages > WAL_PAGES_MAX {
-            // Little is left to copy after the passive one, so the writer waits for little.
-            file::checkpoint(&connection, "RESTART")?;
+        if file::checkpoint(&connection, "PASSIVE")?.wal_pages > WAL_PAGES_MAX {
+            shared.wal_full.store(true, Ordering::Release);
         }
         Ok(())
     };
-    match work() {
-        // A reader or the writer is in the way: the next one will do.
-        Err(rusqlite::Error::SqliteFailure(cause, _))
-            if matches!(
-                cause.code,
-                rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked
-            ) =>
-        {
-            Ok(())
-        }
-        other => other.map_err(file::failure),
+    unless_busy(work()).map_err(file::failure)
+}
+
+/// Begins the WAL anew, from the writer's own connection: nobody else gets the writer's lock in time
+/// while it writes without a pause. Little is left to copy after the passive checkpoint.
+pub(super) fn restart(connection: &Connection) -> rusqlite::Result<()> {
+    connection.busy_timeout(READER_PATIENCE)?;
+    let restarted = unless_busy(file::checkpoint(connection, "RESTART").map(|_| ()));
+    connection.busy_timeout(file::BUSY_PATIENCE)?;
+    restarted
+}
+
+/// Where somebody is in the way, the next checkpoint will do.
+fn unless_busy(result: rusqlite::Result<()>) -> rusqlite::Result<()> {
+    match result.as_ref().err().and_then(rusqlite::Error::sqlite_error_code) {
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Ok(()),
+        _ => result,
     }
 }

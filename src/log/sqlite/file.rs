@@ -11,7 +11,7 @@ use bytes::Bytes;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row, config::DbConfig, params};
 use sha2::{Digest, Sha256};
 
-use super::{LogError, OpenError};
+use super::{LogError, OpenError, wal};
 use crate::event::{Epoch, Event, Kind, NewEvent, Seq, Source};
 
 /// `PRAGMA application_id`: "RmWt", so that no other SQLite file is taken for a log.
@@ -39,7 +39,7 @@ const TABLES: &str = "
 ";
 
 /// How long a statement waits for a checkpoint or a recovery that holds the file.
-const BUSY_PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const BUSY_PATIENCE: Duration = Duration::from_secs(5);
 
 /// How many of the newest events are read back when the file is opened. A torn or lost write is at
 /// the end; reading everything would take minutes for ten million events.
@@ -75,7 +75,9 @@ pub(super) fn open_log(path: &Path, vfs: Option<&str>) -> Result<Opened, OpenErr
     };
     let mut connection = connect(path, vfs, OpenFlags::SQLITE_OPEN_CREATE).map_err(sqlite)?;
     create_or_check(&mut connection, path, &sqlite)?;
-    let tail = match settle(&connection).map_err(sqlite)? {
+    drop(connection);
+    let (mut connection, tail) = settle(path, vfs).map_err(sqlite)?;
+    let tail = match tail {
         Ok(tail) => tail,
         Err(what) => return Err(damaged(what)),
     };
@@ -96,9 +98,8 @@ pub(super) fn open_log(path: &Path, vfs: Option<&str>) -> Result<Opened, OpenErr
 /// Opens the file again after a failure. What it holds then is durable and in order, but may end
 /// before or after what was acknowledged: the caller compares.
 pub(super) fn reopen(path: &Path, vfs: Option<&str>) -> Result<(Connection, Ends), LogError> {
-    let connection = connect(path, vfs, OpenFlags::empty()).map_err(failure)?;
-    let tail = settle(&connection).map_err(failure)?.map_err(|what| LogError::Failed(what.into()))?;
-    Ok((connection, tail))
+    let (connection, tail) = settle(path, vfs).map_err(failure)?;
+    Ok((connection, tail.map_err(|what| LogError::Failed(what.into()))?))
 }
 
 /// A connection that reads, or checkpoints.
@@ -206,14 +207,27 @@ pub(super) fn set_meta(connection: &Connection, key: &str, value: &str) -> rusql
         .map(|_| ())
 }
 
-/// Makes what the file holds durable and reads its tail back; the inner error says what is wrong.
+/// Opens the file that nobody else has open, makes what it holds durable and reads its tail back; the
+/// inner error says what is wrong.
 ///
 /// A process that was killed between write and fsync leaves commits in the WAL that only the
-/// kernel's cache holds. Nobody may be told of them before they are on the disk.
-fn settle(connection: &Connection) -> rusqlite::Result<Result<Ends, String>> {
-    if checkpoint(connection, "TRUNCATE")?.busy {
-        return Ok(Err("its write-ahead log cannot be emptied while another process reads it".into()));
-    }
+/// kernel's cache holds; after an fsync that failed, the cache even says that they are on the disk.
+/// Nobody may be told of them before they are, and no checkpoint may be made from a WAL that differs
+/// from the one on the disk: after a power loss, replaying that one would take pages back in time.
+/// So the WAL is written over itself and synced, and read again by a connection that has not seen it.
+fn settle(path: &Path, vfs: Option<&str>) -> rusqlite::Result<(Connection, Result<Ends, String>)> {
+    let first_look = connect(path, vfs, OpenFlags::empty())?;
+    wal::rewrite(&first_look)?;
+    drop(first_look);
+    let connection = connect(path, vfs, OpenFlags::empty())?;
+    let tail = match checkpoint(&connection, "TRUNCATE")?.busy {
+        true => Err("its write-ahead log cannot be emptied while another process reads it".into()),
+        false => ends(&connection)?,
+    };
+    Ok((connection, tail))
+}
+
+fn ends(connection: &Connection) -> rusqlite::Result<Result<Ends, String>> {
     let first: Option<i64> = connection.query_row("SELECT min(seq) FROM events", [], |row| row.get(0))?;
     let mut newest = connection.prepare("SELECT * FROM events ORDER BY seq DESC LIMIT ?1")?;
     let newest = newest

@@ -28,6 +28,8 @@ pub(super) struct Waiting {
 pub(super) enum Next {
     /// At least one append.
     Batch(Vec<Waiting>),
+    /// Somebody called [`Queue::poke`].
+    Poked,
     /// Nothing came in time.
     Idle,
     /// Closed, and everything that waited has been taken.
@@ -44,6 +46,7 @@ pub(super) struct Queue {
 struct State {
     waiting: VecDeque<Waiting>,
     bytes: usize,
+    poked: bool,
     closed: bool,
 }
 
@@ -72,8 +75,12 @@ impl Queue {
     /// What waits, as much as one transaction takes; waits itself up to `patience` for something.
     pub fn next(&self, patience: Duration) -> Next {
         let mut state = self.state.lock();
-        if state.waiting.is_empty() && !state.closed {
-            self.wake.wait_while_for(&mut state, |state| state.waiting.is_empty() && !state.closed, patience);
+        let idle = |state: &mut State| state.waiting.is_empty() && !state.closed && !state.poked;
+        if idle(&mut state) {
+            self.wake.wait_while_for(&mut state, idle, patience);
+        }
+        if std::mem::take(&mut state.poked) {
+            return Next::Poked;
         }
         let (mut events, mut bytes, mut batch) = (0, 0, Vec::new());
         while let Some(next) = state.waiting.front() {
@@ -91,6 +98,12 @@ impl Queue {
             (true, true) => Next::Closed,
             (true, false) => Next::Idle,
         }
+    }
+
+    /// Lets the writer look after retention now.
+    pub fn poke(&self) {
+        self.state.lock().poked = true;
+        self.wake.notify_one();
     }
 
     pub fn close(&self) {

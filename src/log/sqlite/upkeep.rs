@@ -65,6 +65,11 @@ impl Upkeep {
         self.due.saturating_duration_since(Instant::now())
     }
 
+    /// There may be something to do now.
+    pub fn hurry(&mut self) {
+        self.due = self.due.min(Instant::now() + STEP_PAUSE);
+    }
+
     pub fn postpone(&mut self) {
         self.due = Instant::now() + LOOK_EVERY;
     }

@@ -8,7 +8,7 @@ use std::{
 use rusqlite::{Connection, TransactionBehavior};
 
 use super::{
-    Appended, Checkpointer, LogError, Shared,
+    Appended, Checkpointer, LogError, Shared, checkpoint,
     file::{self, Opened},
     queue::{Next, Waiting},
     upkeep::Upkeep,
@@ -56,10 +56,12 @@ impl Writer {
         loop {
             match self.shared.queue.next(self.upkeep.due_in()) {
                 Next::Batch(batch) => self.append(batch),
+                Next::Poked => self.upkeep.hurry(),
                 Next::Idle => {}
                 Next::Closed => break,
             }
             self.upkeep();
+            self.restart_wal();
         }
         self.checkpointer.stop();
         let finished = self.connection.as_mut().map(|connection| {
@@ -210,6 +212,15 @@ impl Writer {
                 outage.refused = outage.refused,
                 "the log can be written again; what LiveKit sent meanwhile and gave up on is found by reconciliation"
             );
+        }
+    }
+
+    fn restart_wal(&mut self) {
+        if self.shared.wal_full.swap(false, Ordering::AcqRel)
+            && let Some(connection) = &self.connection
+            && let Err(cause) = checkpoint::restart(connection)
+        {
+            self.failed(file::failure(cause), 0);
         }
     }
 

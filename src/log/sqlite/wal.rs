@@ -1,0 +1,59 @@
+//! The WAL as a file, behind SQLite's back.
+
+use std::{
+    ffi::{c_int, c_void},
+    ptr,
+};
+
+use rusqlite::{Connection, ffi};
+
+/// SQLite's own VFS takes no more than 128 KiB at once, and calls a longer write a full disk.
+const CHUNK_BYTES: usize = 64 << 10;
+
+/// Writes the WAL over itself and syncs it: what the kernel's cache shows is on the disk then.
+///
+/// Through SQLite's own handle and VFS, because a second handle of a file that SQLite has open would
+/// drop its locks when it is closed. Only while no other connection is open.
+pub(super) fn rewrite(connection: &Connection) -> rusqlite::Result<()> {
+    // A read opens the WAL, if there is one.
+    connection.query_row("SELECT count(*) FROM meta", [], |_| Ok(()))?;
+    let mut file: *mut ffi::sqlite3_file = ptr::null_mut();
+    // SAFETY: the handle is open for as long as `connection` lives, and SQLite stores the pointer to
+    // its WAL's file in `file`. What it stores stays valid until the connection is closed; all calls
+    // are made with this file's own methods, on this thread, within buffers of the length given.
+    unsafe {
+        let out: *mut c_void = (&raw mut file).cast();
+        done(ffi::sqlite3_file_control(
+            connection.handle(),
+            c"main".as_ptr(),
+            ffi::SQLITE_FCNTL_JOURNAL_POINTER,
+            out,
+        ))?;
+        if file.is_null() || (*file).pMethods.is_null() {
+            return Ok(());
+        }
+        let methods = &*(*file).pMethods;
+        let (Some(read), Some(write), Some(sync), Some(size)) =
+            (methods.xRead, methods.xWrite, methods.xSync, methods.xFileSize)
+        else {
+            return Ok(());
+        };
+        let (mut bytes, mut at) = (0, 0);
+        done(size(file, &mut bytes))?;
+        let mut chunk = vec![0u8; CHUNK_BYTES];
+        while at < bytes {
+            let length = (bytes - at).min(CHUNK_BYTES as i64) as c_int;
+            done(read(file, chunk.as_mut_ptr().cast(), length, at))?;
+            done(write(file, chunk.as_ptr().cast(), length, at))?;
+            at += i64::from(length);
+        }
+        done(sync(file, ffi::SQLITE_SYNC_NORMAL))
+    }
+}
+
+fn done(code: c_int) -> rusqlite::Result<()> {
+    match code {
+        ffi::SQLITE_OK => Ok(()),
+        code => Err(rusqlite::Error::SqliteFailure(ffi::Error::new(code), None)),
+    }
+}
