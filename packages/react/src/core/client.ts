@@ -122,6 +122,8 @@ export interface RoomwatchClient {
   session(sid: string, query?: { project?: string }, signal?: AbortSignal): Promise<wire.SessionDetail>;
   activity(query?: ActivityQuery, signal?: AbortSignal): Promise<wire.Activity>;
   projects(signal?: AbortSignal): Promise<{ projects: wire.Project[] }>;
+  /** Sends a harmless signed event named `roomwatch_test` through the webhook door; operators and admins. */
+  testWebhook(project: string): Promise<{ cursor: wire.Cursor }>;
   search(q: string, signal?: AbortSignal): Promise<{ results: wire.SearchResult[] }>;
   audit(query?: AuditQuery, signal?: AbortSignal): Promise<wire.AuditPage>;
   createRoom(body: CreateRoom): Promise<unknown>;
@@ -217,6 +219,7 @@ export function createClient(options: ClientOptions = {}): RoomwatchClient {
     session: (sid, query, signal) => call('GET', `/api/sessions/${seg(sid)}`, { ...query }, undefined, signal),
     activity: (query, signal) => call('GET', '/api/activity', { ...query }, undefined, signal),
     projects: (signal) => call('GET', '/api/projects', undefined, undefined, signal),
+    testWebhook: (name) => call('POST', `/api/projects/${seg(name)}/test-webhook`),
     search: (q, signal) => call('GET', '/api/search', { q }, undefined, signal),
     audit: (query, signal) => call('GET', '/api/audit', { ...query }, undefined, signal),
     createRoom: ({ project: p, ...body }) => call('POST', '/api/rooms', project({ project: p }), body),

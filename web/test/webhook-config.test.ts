@@ -1,0 +1,35 @@
+import { expect, test } from 'vitest';
+import { explainRejection } from '@/lib/rejections';
+import { addressTrouble, livekitYaml, webhookUrl } from '@/lib/webhook-config';
+
+test('the address stands once, whatever slashes were typed', () => {
+  expect(webhookUrl(' https://watch.example.com/roomwatch// ')).toBe(
+    'https://watch.example.com/roomwatch/api/webhooks/livekit',
+  );
+});
+
+test('the lines are YAML that LiveKit takes', () => {
+  expect(livekitYaml('https://watch.example.com', 'APIabc')).toBe(
+    'webhook:\n  api_key: APIabc\n  urls:\n    - "https://watch.example.com/api/webhooks/livekit"\n',
+  );
+  // Quoted where YAML would read a number, a boolean's neighbour or a comment.
+  expect(livekitYaml('https://x', '1e5')).toContain('api_key: "1e5"');
+  expect(livekitYaml('https://x', 'a: b #')).toContain('api_key: "a: b #"');
+});
+
+test.each(['localhost:3001', 'ftp://x', '', 'watch.example.com'])('%s is no address', (address) => {
+  expect(addressTrouble(address)).toContain('not an http');
+});
+
+test.each(['http://localhost:3001', 'http://127.0.0.1:3001/x', 'http://[::1]:3001'])('%s is only here', (address) => {
+  expect(addressTrouble(address)).toContain('this very machine');
+});
+
+test('an address that others reach is taken', () => {
+  expect(addressTrouble('https://watch.example.com/roomwatch')).toBeNull();
+});
+
+test('every reason says what to do; one from a newer server is told as it is', () => {
+  expect(explainRejection('unknown_key', 'APIold').what).toContain('APIold');
+  expect(explainRejection('quite_new', null).what).toContain('quite new');
+});
