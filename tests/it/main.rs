@@ -8,6 +8,7 @@ mod commands;
 mod crash;
 mod history;
 mod limits;
+mod livekit;
 mod log;
 mod openapi;
 mod reconcile;
