@@ -54,6 +54,8 @@ const FLUSH_EVENTS: usize = 1_000;
 /// More than this does not wait: the loop does, and nobody else notices.
 const WAITING_EVENTS_MAX: usize = 20_000;
 const WAITING_BYTES_MAX: usize = 64 << 20;
+/// So long a query waits for what has just happened to be written.
+const SETTLE_MAX: Duration = Duration::from_secs(1);
 /// After a failed write, so long until the next.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// Connections that are kept for queries.
@@ -120,6 +122,8 @@ struct Waiting {
     written: Seq,
     /// The oldest event whose changes are known.
     changes_from: Seq,
+    /// Somebody waits for what is waiting: it is written at once.
+    hurry: bool,
     closing: bool,
     closed: bool,
 }
@@ -227,6 +231,31 @@ impl History {
         }
     }
 
+    /// Has what waits written now, for who is about to ask about it. Gives up after [`SETTLE_MAX`]: an answer that is
+    /// a moment old is better than none.
+    async fn settle(&self) {
+        let until = {
+            let mut waiting = self.shared.waiting.lock();
+            let Some(last) = waiting.events.back().map(|event| event.seq) else { return };
+            waiting.hurry = true;
+            last
+        };
+        self.shared.work.notify_one();
+        let written = async {
+            loop {
+                let next = self.shared.written.notified();
+                {
+                    let waiting = self.shared.waiting.lock();
+                    if waiting.closed || waiting.written >= until {
+                        return;
+                    }
+                }
+                next.await;
+            }
+        };
+        let _ = tokio::time::timeout(SETTLE_MAX, written).await;
+    }
+
     /// Has a checkpoint written, behind everything that was recorded before.
     pub fn checkpoint(&self, state: State) {
         self.shared.waiting.lock().checkpoint = Some(state);
@@ -277,6 +306,15 @@ impl History {
         {
             tracing::error!("the thread that writes the history has panicked");
         }
+    }
+
+    /// [`History::query`] about what was until now.
+    async fn ask<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&Connection) -> Result<T, HistoryError> + Send + 'static,
+    ) -> Result<T, HistoryError> {
+        self.settle().await;
+        self.query(query).await
     }
 
     /// Runs a query on a thread that may block.
@@ -377,11 +415,16 @@ impl Writing {
             self.shared.work.wait(&mut waiting);
         }
         let deadline = Instant::now() + FLUSH_AFTER;
-        while waiting.events.len() < FLUSH_EVENTS && !waiting.closing && waiting.checkpoint.is_none() {
+        while waiting.events.len() < FLUSH_EVENTS
+            && !waiting.closing
+            && !waiting.hurry
+            && waiting.checkpoint.is_none()
+        {
             if self.shared.work.wait_until(&mut waiting, deadline).timed_out() {
                 break;
             }
         }
+        waiting.hurry = false;
         let batch: Vec<_> = waiting.events.iter().take(4 * FLUSH_EVENTS).cloned().collect();
         let checkpoint = if batch.len() == waiting.events.len() { waiting.checkpoint.take() } else { None };
         (batch, checkpoint, waiting.closing)

@@ -19,6 +19,7 @@ use parking_lot::RwLock;
 use tokio::{net::TcpListener, sync::watch, time::Instant};
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
+use tower_http::{CompressionLevel, compression::CompressionLayer};
 use utoipa::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -41,6 +42,7 @@ pub mod audit;
 pub mod auth;
 pub mod body;
 pub mod limits;
+pub mod live;
 pub mod login;
 pub mod me;
 
@@ -48,6 +50,8 @@ pub mod dashboard;
 pub mod error;
 pub mod events;
 pub mod projects;
+pub mod query;
+pub mod sessions;
 pub mod socketio;
 pub mod test_webhook;
 
@@ -287,7 +291,18 @@ fn routes(app: &Arc<App>) -> OpenApiRouter<Arc<App>> {
     let webhooks = OpenApiRouter::new().routes(routes!(webhook::receive)).with_state(app.webhooks.clone());
     let folded = axum::middleware::from_fn_with_state(app.clone(), when_folded);
     // Webhooks are taken from the first moment; who reads waits until there is something true to read.
-    let reading = OpenApiRouter::new().routes(routes!(events::events)).layer(folded);
+    let reading = OpenApiRouter::new().routes(routes!(events::events)).layer(folded.clone());
+    // Lists are long and alike, so they are compressed; a stream never is.
+    let lists = OpenApiRouter::new()
+        .routes(routes!(live::rooms))
+        .routes(routes!(live::room))
+        .routes(routes!(live::participants))
+        .routes(routes!(sessions::sessions))
+        .routes(routes!(sessions::session))
+        .routes(routes!(sessions::activity))
+        .routes(routes!(sessions::search))
+        .layer(CompressionLayer::new().quality(CompressionLevel::Fastest))
+        .layer(folded);
     OpenApiRouter::with_openapi(Api::openapi())
         .merge(webhooks)
         .merge(reading)
@@ -296,6 +311,7 @@ fn routes(app: &Arc<App>) -> OpenApiRouter<Arc<App>> {
         .routes(routes!(rooms::update_participant, rooms::remove_participant))
         .routes(routes!(rooms::mute_track))
         .routes(routes!(rooms::send_data))
+        .merge(lists)
         .routes(routes!(projects::projects))
         .routes(routes!(test_webhook::test_webhook))
         .routes(routes!(audit::audit))

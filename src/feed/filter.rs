@@ -117,6 +117,11 @@ impl Filter {
         Ok(())
     }
 
+    /// The projects it is limited to, if it is.
+    pub fn projects(&self) -> Option<&BTreeSet<Arc<str>>> {
+        self.projects.as_ref()
+    }
+
     /// The rooms it is limited to, if it is.
     pub fn rooms(&self) -> Option<&BTreeSet<Arc<str>>> {
         self.rooms.as_ref()

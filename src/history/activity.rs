@@ -46,7 +46,7 @@ impl History {
         to: i64,
         step: i64,
     ) -> Result<Activity, HistoryError> {
-        self.query(move |connection| {
+        self.ask(move |connection| {
             let points = if scope.room.is_some() || scope.joined.is_some() {
                 of_sessions(connection, &scope, from, to, step)?
             } else {

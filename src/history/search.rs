@@ -42,7 +42,7 @@ pub struct Found {
 impl History {
     /// What matches `text`, the live and the newest first, at most `limit`.
     pub async fn search(&self, scope: Scope, text: String, limit: usize) -> Result<Vec<Found>, HistoryError> {
-        self.query(move |connection| search(connection, &scope, &text, limit)).await
+        self.ask(move |connection| search(connection, &scope, &text, limit)).await
     }
 }
 

@@ -124,13 +124,13 @@ const COLUMNS: &str =
 impl History {
     /// The sessions that were on, the one that began last first.
     pub async fn sessions(&self, query: SessionQuery) -> Result<Vec<Session>, HistoryError> {
-        self.query(move |connection| sessions(connection, &query)).await
+        self.ask(move |connection| sessions(connection, &query)).await
     }
 
     /// One session and its story; none if there is none in the scope. A sid that two projects have is the one of
     /// the session that began last.
     pub async fn session(&self, scope: Scope, sid: String) -> Result<Option<SessionStory>, HistoryError> {
-        self.query(move |connection| story(connection, &scope, &sid)).await
+        self.ask(move |connection| story(connection, &scope, &sid)).await
     }
 }
 

@@ -365,24 +365,36 @@ struct TrackCounts {
 
 impl Serialize for Wire<'_, Room> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.write(self.1, serializer)?.end()
+    }
+}
+
+impl Room {
+    /// The whole room as a list shows it: with when LiveKit was last asked about it, which no change carries.
+    pub fn listed<S: Serializer>(&self, checked_at: Option<u64>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = self.write(ALL, serializer)?;
+        map.serialize_entry("checkedAt", &checked_at)?;
+        map.end()
+    }
+
+    fn write<S: Serializer>(&self, mask: Mask, serializer: S) -> Result<S::SerializeMap, S::Error> {
         use room::*;
-        let Wire(of, mask) = *self;
-        let Counts { audio, video, screen, .. } = of.counts;
+        let Counts { audio, video, screen, .. } = self.counts;
         let mut to = Fields { map: serializer.serialize_map(None)?, mask };
-        to.put(KEY, "project", &of.project)?;
-        to.put(KEY, "sid", &of.sid)?;
-        to.put(KEY, "name", &of.name)?;
-        to.put(STARTED_AT, "startedAt", known(of.started_at))?;
-        to.put(METADATA, "metadata", &of.metadata)?;
-        to.put(PARTICIPANTS, "participantCount", of.counts.participants)?;
-        to.put(AGENTS, "agentCount", of.counts.agents)?;
-        to.put(PUBLISHERS, "publisherCount", of.counts.publishers)?;
+        to.put(KEY, "project", &self.project)?;
+        to.put(KEY, "sid", &self.sid)?;
+        to.put(KEY, "name", &self.name)?;
+        to.put(STARTED_AT, "startedAt", known(self.started_at))?;
+        to.put(METADATA, "metadata", &self.metadata)?;
+        to.put(PARTICIPANTS, "participantCount", self.counts.participants)?;
+        to.put(AGENTS, "agentCount", self.counts.agents)?;
+        to.put(PUBLISHERS, "publisherCount", self.counts.publishers)?;
         to.put(TRACKS, "trackCounts", TrackCounts { audio, video, screen })?;
-        to.put(RECORDING, "recording", of.recording())?;
-        to.put(STALE, "stale", of.stale)?;
-        to.put(KEY, "source", of.source.as_str())?;
-        to.put(KEY, "lastEventAt", of.last_event_at)?;
-        to.map.end()
+        to.put(RECORDING, "recording", self.recording())?;
+        to.put(STALE, "stale", self.stale)?;
+        to.put(KEY, "source", self.source.as_str())?;
+        to.put(KEY, "lastEventAt", self.last_event_at)?;
+        Ok(to.map)
     }
 }
 
