@@ -16,7 +16,7 @@ use axum::{
 };
 use hyper_util::{rt::TokioIo, rt::TokioTimer, service::TowerToHyperService};
 use parking_lot::RwLock;
-use tokio::{net::TcpListener, sync::watch, time::Instant};
+use tokio::{net::TcpListener, time::Instant};
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 use tower_http::{CompressionLevel, compression::CompressionLayer};
@@ -54,6 +54,7 @@ pub mod query;
 pub mod sessions;
 pub mod socketio;
 pub mod test_webhook;
+pub mod watch;
 
 pub mod command;
 pub mod rooms;
@@ -92,7 +93,7 @@ pub struct App {
     pub limiter: Arc<Limiter>,
     pub front: Front,
     /// True once the state has folded what was in the log at the start.
-    pub folded: watch::Sender<bool>,
+    pub folded: tokio::sync::watch::Sender<bool>,
     /// When the end began.
     draining: OnceLock<Instant>,
 }
@@ -139,7 +140,7 @@ impl App {
             metrics,
             receipts,
             reconcile,
-            folded: watch::Sender::new(false),
+            folded: tokio::sync::watch::Sender::new(false),
             draining: OnceLock::new(),
         })
     }
@@ -311,6 +312,7 @@ fn routes(app: &Arc<App>) -> OpenApiRouter<Arc<App>> {
         .routes(routes!(rooms::update_participant, rooms::remove_participant))
         .routes(routes!(rooms::mute_track))
         .routes(routes!(rooms::send_data))
+        .routes(routes!(watch::watch_room))
         .merge(lists)
         .routes(routes!(projects::projects))
         .routes(routes!(test_webhook::test_webhook))
@@ -352,6 +354,7 @@ pub async fn run(listener: TcpListener, app: Arc<App>, shutdown: impl Future<Out
     let router = router(app.clone());
     // Until this function ends.
     let _reconciling = app.reconcile.start();
+    let _removing = watch::remove_watchers(app.clone());
     let connections = TaskTracker::new();
     let closing = tokio_util::sync::CancellationToken::new();
     let limits = app.config.limits;

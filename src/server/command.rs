@@ -69,6 +69,12 @@ impl Command {
         self
     }
 
+    /// What the user said why.
+    pub fn because(mut self, reason: Option<String>) -> Command {
+        self.deed.reason = reason;
+        self
+    }
+
     /// What it is after all.
     pub fn called(mut self, action: &'static str) -> Command {
         self.deed.action = action;

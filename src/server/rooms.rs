@@ -112,10 +112,10 @@ pub struct TrackAnswer {
     muted: bool,
 }
 
-type Names<T> = Result<Path<T>, PathRejection>;
+pub type Names<T> = Result<Path<T>, PathRejection>;
 
 /// The names in a path, decoded.
-fn names<T>(path: Names<T>) -> Result<T, Error> {
+pub fn names<T>(path: Names<T>) -> Result<T, Error> {
     let bad = |_| Error::bad_request("bad_path", "a name in the path is not UTF-8");
     path.map(|Path(names)| names).map_err(bad)
 }

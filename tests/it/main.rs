@@ -19,4 +19,5 @@ mod state;
 mod state_rest;
 mod stream;
 mod twirp;
+mod watch;
 mod webhook;

@@ -1,0 +1,154 @@
+//! Watching a room unseen: the token, and the end of the watchers.
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde_json::{Value, json};
+
+use crate::{
+    harness::*,
+    twirp::{FakeLiveKit, Mood},
+};
+
+fn server(livekit: &FakeLiveKit) -> Start {
+    Start::new()
+        .env("LIVEKIT_URL", &livekit.url())
+        .env("ROOMWATCH_DEV", "true")
+        .env("ROOMWATCH_RECONCILE_SECS", "600")
+}
+
+async fn ask(server: &Server, token: &str, room: &str, body: Option<Value>) -> (u16, Value) {
+    let mut request = client().post(server.url(&format!("/api/rooms/{room}/token")));
+    if !token.is_empty() {
+        request = request.bearer_auth(token);
+    }
+    if let Some(body) = body {
+        request = request.json(&body);
+    }
+    let answer = request.send().await.expect("an answer");
+    (answer.status().as_u16(), answer.json().await.unwrap_or(Value::Null))
+}
+
+/// A webhook about a participant of room `a`.
+fn person(id: &str, event: &str, identity: &str, more: &str) -> String {
+    format!(
+        r#"{{"event":"{event}","room":{{"sid":"RM_a","name":"a"}},"participant":{{"sid":"PA_{identity}","identity":"{identity}","state":"ACTIVE"{more}}},"id":"{id}"}}"#
+    )
+}
+
+const HIDDEN: &str = r#","permission":{"canSubscribe":true,"hidden":true}"#;
+
+async fn meeting(server: &Server) {
+    assert_eq!(server.webhook(&event("EV_1", "a")).await, 200);
+    assert_eq!(server.webhook(&person("EV_2", "participant_joined", "alice", "")).await, 200);
+    folded(server, 2).await;
+}
+
+/// Waits until the state has the log up to here.
+async fn folded(server: &Server, seq: u64) {
+    let mut stream = server.stream_as("", "?after=start", None).await;
+    let ending = format!("-{seq}");
+    while !stream.next().await.id.ends_with(&ending) {}
+}
+
+#[tokio::test]
+async fn a_watcher_is_hidden_and_may_only_look() {
+    let livekit = FakeLiveKit::start();
+    let server = server(&livekit).start();
+    meeting(&server).await;
+    let (status, first) = ask(&server, "", "a", None).await;
+    assert_eq!(status, 200, "{first}");
+    let (_, second) = ask(&server, &admin_token("a"), "a", Some(json!({ "reason": "a complaint" }))).await;
+    assert_ne!(first["identity"], second["identity"], "two tabs must not push each other out");
+    assert_eq!(first["url"], livekit.url().replace("http", "ws"));
+    let payload = second["token"].as_str().expect("a token").split('.').nth(1).expect("a payload");
+    let claims: Value =
+        serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).expect("base64")).expect("JSON");
+    let identity = second["identity"].as_str().expect("an identity");
+    assert!(identity.starts_with(&format!("roomwatch:{KEY}/admin:")), "{identity}");
+    assert_eq!((&claims["sub"], &claims["iss"]), (&second["identity"], &json!(KEY)));
+    let life = claims["exp"].as_i64().expect("an end") - now();
+    assert!((50..=60).contains(&life), "{life}");
+    assert_eq!(
+        claims["video"],
+        json!({ "roomJoin": true, "room": "a", "hidden": true, "canPublish": false, "canSubscribe": true, "canPublishData": false })
+    );
+    // LiveKit's own verifier takes it.
+    let theirs = livekit_api::access_token::TokenVerifier::with_api_key(KEY, SECRET);
+    assert!(theirs.verify(second["token"].as_str().expect("a token")).is_ok());
+    let (_, record) = server.get_as("", "/api/audit").await;
+    let entry = &record["entries"][0];
+    assert_eq!(
+        (&entry["action"], &entry["reason"], &entry["outcome"]),
+        (&json!("room.watch"), &json!("a complaint"), &json!("done"))
+    );
+}
+
+#[tokio::test]
+async fn who_may_not_watch_is_told_why() {
+    let livekit = FakeLiveKit::start();
+    let running = server(&livekit).env("ROOMWATCH_WATCH_REASON", "true").start();
+    let refused = async |server: &Server, token: &str, room: &str, body: Option<Value>| {
+        let (status, answer) = ask(server, token, room, body).await;
+        (status, answer["error"]["code"].as_str().unwrap_or("").to_owned())
+    };
+    let why = || Some(json!({ "reason": "why" }));
+    assert_eq!(refused(&running, "", "a", why()).await, (404, "room_not_live".into()), "an unknown room");
+    assert_eq!(running.webhook(&event("EV_0", "a")).await, 200);
+    folded(&running, 1).await;
+    assert_eq!(refused(&running, "", "a", why()).await, (409, "room_empty".into()));
+    assert_eq!(running.webhook(&person("EV_2", "participant_joined", "alice", "")).await, 200);
+    folded(&running, 2).await;
+    assert_eq!(refused(&running, "", "a", None).await, (400, "reason_required".into()));
+    assert_eq!(
+        refused(&running, "", "a", Some(json!({ "reason": "  " }))).await,
+        (400, "reason_required".into())
+    );
+    assert_eq!(refused(&running, "", "a", Some(json!({ "reson": "x" }))).await, (400, "bad_body".into()));
+    assert_eq!(refused(&running, &list_token(), "a", why()).await, (403, "forbidden".into()));
+    assert_eq!(refused(&running, &join_token("a"), "a", why()).await, (403, "forbidden".into()));
+    assert_eq!(refused(&running, &admin_token("b"), "a", why()).await, (404, "room_not_live".into()));
+    assert_eq!(refused(&running, "", "a", why()).await, (200, String::new()));
+    let ended = r#"{"event":"room_finished","room":{"sid":"RM_a","name":"a"},"id":"EV_end"}"#;
+    assert_eq!(running.webhook(ended).await, 200);
+    folded(&running, 3).await;
+    assert_eq!(refused(&running, "", "a", why()).await, (404, "room_not_live".into()), "an ended room");
+    // Without an address of LiveKit there is nothing to join; the answer says what to set.
+    let alone = Start::new().env("ROOMWATCH_DEV", "true").file(&format!(
+        "[[projects]]\nname = \"default\"\nkeys = [{{ key = \"{KEY}\", secret = \"{SECRET}\" }}]\n"
+    ));
+    let alone = alone.env("LIVEKIT_API_KEY", "").env("LIVEKIT_API_SECRET", "").start();
+    meeting(&alone).await;
+    let (status, answer) = ask(&alone, "", "a", None).await;
+    assert_eq!(status, 502);
+    assert!(answer["error"]["message"].as_str().expect("words").contains("LIVEKIT_URL"), "{answer}");
+}
+
+#[tokio::test]
+async fn the_last_one_out_takes_the_watchers_along() {
+    let livekit = FakeLiveKit::start();
+    let server = server(&livekit).start();
+    meeting(&server).await;
+    let watcher = "roomwatch:dev:x1";
+    let removed = || -> Vec<Value> {
+        let world = livekit.world();
+        let calls = world.calls.iter().filter(|(method, ..)| method == "RemoveParticipant");
+        calls.map(|(_, body, _)| body.clone()).collect()
+    };
+    assert_eq!(server.webhook(&person("EV_3", "participant_joined", watcher, HIDDEN)).await, 200);
+    assert_eq!(
+        server.webhook(&person("EV_4", "participant_joined", "agent", r#","kind":"AGENT""#)).await,
+        200
+    );
+    folded(&server, 4).await;
+    assert_eq!(removed(), Vec::<Value>::new(), "somebody is there");
+    // LiveKit is away at first; it is asked again.
+    livekit.world().mood = Mood::Says(500, "{}".into());
+    assert_eq!(server.webhook(&person("EV_5", "participant_left", "alice", "")).await, 200);
+    until("it was asked", || !removed().is_empty());
+    livekit.world().mood = Mood::Fine;
+    until("it was asked again", || removed().len() > 1);
+    assert!(
+        removed().iter().all(|body| body["identity"] == watcher && body["room"] == "a"),
+        "{:?}",
+        removed()
+    );
+}
