@@ -63,7 +63,13 @@ pub fn install_tls() {
 }
 
 pub fn start_tracing(format: LogFormat) {
-    let filter = EnvFilter::try_from_env("ROOMWATCH_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let mut filter = EnvFilter::try_from_env("ROOMWATCH_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    // At `debug` these write down the packets they get, and so the tokens of the handshake.
+    for chatty in ["engineioxide=info", "socketioxide=info", "socketioxide_core=info"] {
+        if let Ok(directive) = chatty.parse() {
+            filter = filter.add_directive(directive);
+        }
+    }
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // In tests one process may start many servers: the first one's log serves all.
     let _ = match format {

@@ -314,6 +314,8 @@ fn content_security_policy(config: &Config) -> HeaderValue {
     for url in config.projects.iter().filter_map(|project| project.url.as_deref()) {
         let Ok(uri) = url.parse::<Uri>() else { continue };
         let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else { continue };
+        // A user and a password in it are none of the browser's business.
+        let authority = authority.as_str().rsplit('@').next().unwrap_or_default();
         let socket = if scheme == "https" { "wss" } else { "ws" };
         connect += &format!(" {scheme}://{authority} {socket}://{authority}");
         if uri.host().is_some_and(|host| host.ends_with(".livekit.cloud"))

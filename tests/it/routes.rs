@@ -1,0 +1,498 @@
+//! Every route, asked by every kind of caller.
+//!
+//! The routes are those of the router: of its OpenAPI document, and of the few that are not in it. A
+//! route that is in no row of the table fails, and so does a row whose route is gone.
+
+use std::collections::BTreeSet;
+
+use roomwatch::token::{Claims, Grant, Secret, sign};
+use serde_json::{Value, json};
+
+use crate::{
+    auth::{login, users},
+    harness::*,
+};
+
+/// The kinds of callers, in the order of the table's columns.
+const CALLERS: [&str; 11] = [
+    "nobody",
+    "a forged token",
+    "a webhook's token",
+    "roomList",
+    "roomAdmin of standup",
+    "roomJoin of standup",
+    "roomCreate",
+    "every grant, of another project",
+    "viewer",
+    "operator",
+    "admin",
+];
+
+struct Row {
+    method: &'static str,
+    /// As the document writes it.
+    route: &'static str,
+    /// What is asked.
+    path: &'static str,
+    body: Option<Value>,
+    expected: [u16; 11],
+}
+
+fn row(method: &'static str, route: &'static str, path: &'static str, expected: [u16; 11]) -> Row {
+    let body = match (method, route) {
+        ("POST", "/api/login") => Some(json!({ "user": "ada", "password": "wrong" })),
+        ("POST", "/api/rooms") => Some(json!({ "name": "standup" })),
+        ("PATCH", _) => Some(json!({ "metadata": "x" })),
+        ("POST", route) if route.ends_with("/mute") => Some(json!({ "muted": true })),
+        ("POST", route) if route.ends_with("/data") => Some(json!({ "text": "x" })),
+        ("POST", _) => Some(json!({})),
+        _ => None,
+    };
+    Row { method, route, path, body, expected }
+}
+
+/// What each gets. LiveKit is away, so a command that is allowed is a 502: rights come first.
+fn table() -> Vec<Row> {
+    const ANYBODY: [u16; 11] = [200; 11];
+    const SIGNED_IN: [u16; 11] = [401, 401, 401, 200, 200, 200, 200, 200, 200, 200, 200];
+    // What is about all that a caller may see of a project.
+    const OF_PROJECT: [u16; 11] = [401, 401, 401, 200, 200, 200, 403, 403, 200, 200, 200];
+    const SEE_STANDUP: [u16; 11] = [401, 401, 401, 200, 200, 200, 404, 404, 200, 200, 200];
+    const SEE_PLANNING: [u16; 11] = [401, 401, 401, 200, 404, 404, 404, 404, 200, 200, 200];
+    const MODERATE_STANDUP: [u16; 11] = [401, 401, 401, 403, 502, 403, 404, 404, 403, 502, 502];
+    const MODERATE_PLANNING: [u16; 11] = [401, 401, 401, 403, 404, 404, 404, 404, 403, 502, 502];
+    let mut rows = vec![
+        row("GET", "/healthz", "/healthz", ANYBODY),
+        row("GET", "/readyz", "/readyz", ANYBODY),
+        row("GET", "/metrics", "/metrics", ANYBODY),
+        row("GET", "/api/openapi.json", "/api/openapi.json", ANYBODY),
+        row("POST", "/api/login", "/api/login", [401; 11]),
+        row("POST", "/api/logout", "/api/logout", ANYBODY),
+        // Its own token and its own body: nobody else's credential is one.
+        row("POST", "/api/webhooks/livekit", "/api/webhooks/livekit", [401; 11]),
+        row("GET", "/api/me", "/api/me", SIGNED_IN),
+        row("GET", "/api/events", "/api/events?project=alpha", OF_PROJECT),
+        row("GET", "/api/events", "/api/events?project=alpha&room=standup", OF_PROJECT),
+        row(
+            "GET",
+            "/api/events",
+            "/api/events?project=alpha&room=planning",
+            [401, 401, 401, 200, 403, 403, 403, 403, 200, 200, 200],
+        ),
+        row("GET", "/api/projects", "/api/projects", SIGNED_IN),
+        row(
+            "POST",
+            "/api/projects/{project}/test-webhook",
+            "/api/projects/alpha/test-webhook",
+            [401, 401, 401, 403, 403, 403, 403, 404, 403, 200, 200],
+        ),
+        row("GET", "/api/rooms", "/api/rooms?project=alpha", OF_PROJECT),
+        row("GET", "/api/rooms/{room}", "/api/rooms/standup?project=alpha", SEE_STANDUP),
+        row("GET", "/api/rooms/{room}", "/api/rooms/planning?project=alpha", SEE_PLANNING),
+        row(
+            "GET",
+            "/api/rooms/{room}/participants",
+            "/api/rooms/standup/participants?project=alpha",
+            SEE_STANDUP,
+        ),
+        row(
+            "GET",
+            "/api/rooms/{room}/participants",
+            "/api/rooms/planning/participants?project=alpha",
+            SEE_PLANNING,
+        ),
+        row(
+            "POST",
+            "/api/rooms",
+            "/api/rooms?project=alpha",
+            [401, 401, 401, 403, 403, 403, 502, 404, 403, 502, 502],
+        ),
+        row(
+            "DELETE",
+            "/api/rooms/{room}",
+            "/api/rooms/standup?project=alpha",
+            [401, 401, 401, 403, 403, 403, 502, 404, 403, 502, 502],
+        ),
+        row(
+            "DELETE",
+            "/api/rooms/{room}",
+            "/api/rooms/planning?project=alpha",
+            [401, 401, 401, 403, 404, 404, 502, 404, 403, 502, 502],
+        ),
+        // The token is made here, without LiveKit.
+        row(
+            "POST",
+            "/api/rooms/{room}/token",
+            "/api/rooms/standup/token?project=alpha",
+            [401, 401, 401, 403, 200, 403, 404, 404, 403, 200, 200],
+        ),
+        row(
+            "POST",
+            "/api/rooms/{room}/token",
+            "/api/rooms/planning/token?project=alpha",
+            [401, 401, 401, 403, 404, 404, 404, 404, 403, 200, 200],
+        ),
+        row("GET", "/api/sessions", "/api/sessions?project=alpha", OF_PROJECT),
+        row("GET", "/api/sessions/{sid}", "/api/sessions/RM_standup?project=alpha", SEE_STANDUP),
+        row("GET", "/api/sessions/{sid}", "/api/sessions/RM_planning?project=alpha", SEE_PLANNING),
+        row("GET", "/api/activity", "/api/activity?project=alpha", OF_PROJECT),
+        row("GET", "/api/search", "/api/search?q=planning&project=alpha", OF_PROJECT),
+        row("GET", "/api/audit", "/api/audit", [401, 401, 401, 403, 403, 403, 403, 403, 403, 403, 200]),
+    ];
+    for (method, route, standup, planning) in [
+        ("PATCH", "/api/rooms/{room}", "/api/rooms/standup", "/api/rooms/planning"),
+        (
+            "PATCH",
+            "/api/rooms/{room}/participants/{identity}",
+            "/api/rooms/standup/participants/alice",
+            "/api/rooms/planning/participants/alice",
+        ),
+        (
+            "DELETE",
+            "/api/rooms/{room}/participants/{identity}",
+            "/api/rooms/standup/participants/alice",
+            "/api/rooms/planning/participants/alice",
+        ),
+        (
+            "POST",
+            "/api/rooms/{room}/participants/{identity}/tracks/{sid}/mute",
+            "/api/rooms/standup/participants/alice/tracks/TR_1/mute",
+            "/api/rooms/planning/participants/alice/tracks/TR_1/mute",
+        ),
+        ("POST", "/api/rooms/{room}/data", "/api/rooms/standup/data", "/api/rooms/planning/data"),
+    ] {
+        let in_alpha = |path: &str| -> &'static str { format!("{path}?project=alpha").leak() };
+        rows.push(row(method, route, in_alpha(standup), MODERATE_STANDUP));
+        rows.push(row(method, route, in_alpha(planning), MODERATE_PLANNING));
+    }
+    rows
+}
+
+const BETA: (&str, &str) = ("APIbetakey", "the-secret-of-beta");
+
+/// Two projects; in the first the rooms `standup` and `planning` are live.
+async fn server() -> Server {
+    let file = format!(
+        "reconcile_secs = 0\n\
+         [limits]\nmax_logins_per_minute = 0\nmax_commands_per_minute = 0\n\
+         [[projects]]\nname = \"alpha\"\nurl = \"http://127.0.0.1:9\"\n\
+         keys = [{{ key = \"{KEY}\", secret = \"{SECRET}\" }}]\n\
+         [[projects]]\nname = \"beta\"\nurl = \"http://127.0.0.1:9\"\n\
+         keys = [{{ key = \"{}\", secret = \"{}\" }}]\n{}",
+        BETA.0,
+        BETA.1,
+        users()
+    );
+    let server = Start::new().env("LIVEKIT_API_KEY", "").env("LIVEKIT_API_SECRET", "").file(&file).start();
+    for room in ["standup", "planning"] {
+        assert_eq!(server.webhook(&event(&format!("EV_{room}"), room)).await, 200);
+        let joined = joined(room);
+        assert_eq!(server.webhook(&joined).await, 200);
+    }
+    let page = server.get("/api/events").await.1;
+    let last = page["last"].as_str().expect("a cursor").to_owned();
+    // The head is folded, or the page would end before it.
+    assert!(last.ends_with("-4"), "{last}");
+    server
+}
+
+fn joined(room: &str) -> String {
+    format!(
+        r#"{{"event":"participant_joined","room":{{"sid":"RM_{room}","name":"{room}"}},"participant":{{"sid":"PA_{room}","identity":"alice","name":"NAME-{room}","state":"ACTIVE","joinedAt":"1787486401"}},"id":"EV_{room}_joined","createdAt":"1787486401"}}"#
+    )
+}
+
+fn beta_token() -> String {
+    let grant = Grant {
+        room_list: true,
+        room_admin: true,
+        room_join: true,
+        room_create: true,
+        room: "standup".into(),
+        ..Grant::default()
+    };
+    let claims = Claims {
+        iss: BETA.0.into(),
+        sub: "bea".into(),
+        exp: now() + 600,
+        video: Some(grant),
+        ..Claims::default()
+    };
+    sign(&claims, &Secret::new(BETA.1))
+}
+
+/// The credentials of each kind, in the order of [`CALLERS`].
+async fn credentials(server: &Server) -> Vec<Option<(&'static str, String)>> {
+    let bearer = |token: String| Some(("authorization", format!("Bearer {token}")));
+    vec![
+        None,
+        bearer(list_token().replace('.', ".A")),
+        bearer(webhook_token(b"another body")),
+        bearer(list_token()),
+        bearer(admin_token("standup")),
+        bearer(join_token("standup")),
+        bearer(token("creator", Grant { room_create: true, ..Grant::default() })),
+        bearer(beta_token()),
+        Some(("cookie", login(server, "vera").await)),
+        Some(("cookie", login(server, "otto").await)),
+        Some(("cookie", login(server, "ada").await)),
+    ]
+}
+
+async fn ask(
+    server: &Server,
+    method: &str,
+    path: &str,
+    body: &Option<Value>,
+    credential: &Option<(&'static str, String)>,
+) -> (u16, String) {
+    let method = reqwest::Method::from_bytes(method.as_bytes()).expect("a method");
+    let mut request = client().request(method, server.url(path)).header("accept", "application/json");
+    if let Some(body) = body {
+        request = request.json(body);
+    }
+    if let Some((name, value)) = credential {
+        request = request.header(*name, value);
+    }
+    let answer = request.send().await.expect("an answer");
+    (answer.status().as_u16(), answer.text().await.expect("text"))
+}
+
+/// Every method and path the router has.
+async fn routes(server: &Server) -> BTreeSet<(String, String)> {
+    let (_, document) = server.get("/api/openapi.json").await;
+    let mut routes = BTreeSet::new();
+    for (path, methods) in document["paths"].as_object().expect("paths") {
+        for method in methods.as_object().expect("methods").keys() {
+            routes.insert((method.to_uppercase(), path.clone()));
+        }
+    }
+    // Those that are not in the document are put on the router by name.
+    for after in include_str!("../../src/server.rs").split(".route(\"").skip(1) {
+        let path = after.split('"').next().expect("a path");
+        routes.insert(("GET".into(), path.into()));
+    }
+    routes
+}
+
+#[tokio::test]
+async fn every_route_answers_every_caller_as_the_table_says() {
+    let server = server().await;
+    let table = table();
+    let tabled: BTreeSet<_> = table.iter().map(|row| (row.method.to_owned(), row.route.to_owned())).collect();
+    let routes = routes(&server).await;
+    let without_row: Vec<_> = routes.difference(&tabled).collect();
+    assert!(without_row.is_empty(), "routes that are in no row: {without_row:?}");
+    let mut wrong = Vec::new();
+    let credentials = credentials(&server).await;
+    for row in table.iter().filter(|row| routes.contains(&(row.method.to_owned(), row.route.to_owned()))) {
+        for (i, credential) in credentials.iter().enumerate() {
+            // Signing out ends a session: it is asked without one.
+            if row.route == "/api/logout" && credential.as_ref().is_some_and(|(name, _)| *name == "cookie") {
+                continue;
+            }
+            let (status, body) = ask(&server, row.method, row.path, &row.body, credential).await;
+            if status != row.expected[i] {
+                let short: String = body.chars().take(120).collect();
+                let (method, path, caller, expected) = (row.method, row.path, CALLERS[i], row.expected[i]);
+                wrong.push(format!("{method} {path} by {caller}: {status}, not {expected}: {short}"));
+            }
+            if status >= 400 && !body.is_empty() {
+                let body: Value = serde_json::from_str(&body).expect("an error is JSON");
+                let code = body["error"]["code"].as_str().expect("a code");
+                assert!(body["error"]["docs"].as_str().expect("a link").ends_with(&format!("#{code}")));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// What anybody on the internet reaches. A route that joins these has to be put here by hand.
+#[tokio::test]
+async fn these_routes_are_public_and_no_others() {
+    let server = server().await;
+    let mut public = Vec::new();
+    let routes = routes(&server).await;
+    for row in table() {
+        if !routes.contains(&(row.method.to_owned(), row.route.to_owned())) {
+            continue;
+        }
+        let (status, _) = ask(&server, row.method, row.path, &row.body, &None).await;
+        let by_itself = matches!(row.route, "/api/login" | "/api/webhooks/livekit");
+        if status != 401 || by_itself {
+            public.push(format!("{} {}", row.method, row.route));
+        }
+    }
+    public.sort();
+    assert_eq!(
+        public,
+        [
+            "GET /api/openapi.json",
+            "GET /healthz",
+            "GET /metrics",
+            "GET /readyz",
+            "POST /api/login",
+            "POST /api/logout",
+            "POST /api/webhooks/livekit",
+        ]
+    );
+    // The dashboard is files; what it shows it asks for.
+    assert_eq!(ask(&server, "GET", "/rooms/standup", &None, &None).await.0, 200);
+    // Socket.IO lets nobody in without a credential; its own tests say so.
+}
+
+/// A foreign room answers as one that does not exist, to the letter.
+#[tokio::test]
+async fn a_foreign_room_answers_as_no_room_does() {
+    let server = server().await;
+    let credentials = credentials(&server).await;
+    for row in table().iter().filter(|row| row.path.contains("planning")) {
+        let nowhere = row.path.replace("planning", "nowhere");
+        // roomAdmin, roomJoin, roomCreate, and another project's.
+        for i in 4..8 {
+            if row.method == "DELETE" && row.route == "/api/rooms/{room}" && i == 6 {
+                continue;
+            }
+            let (foreign, none) = (
+                ask(&server, row.method, row.path, &row.body, &credentials[i]).await,
+                ask(&server, row.method, &nowhere, &row.body, &credentials[i]).await,
+            );
+            if foreign.0 == 200 {
+                let (path, caller, body) = (row.path, CALLERS[i], foreign.1);
+                assert!(!body.contains("planning"), "{path} by {caller}: {body}");
+            } else {
+                assert_eq!(foreign, none, "{} {} by {}", row.method, row.path, CALLERS[i]);
+            }
+        }
+    }
+}
+
+/// Nothing of a foreign room is in any answer, whatever is asked for.
+#[tokio::test]
+async fn a_narrow_token_reads_nothing_of_another_room() {
+    let server = server().await;
+    let credentials = credentials(&server).await;
+    let paths = [
+        "/api/events",
+        "/api/events?room=standup&room=planning",
+        "/api/events?type=*",
+        "/api/rooms",
+        "/api/rooms/planning",
+        "/api/rooms/planning/participants",
+        "/api/sessions",
+        "/api/sessions?identity=alice",
+        "/api/sessions?room=planning",
+        "/api/sessions/RM_planning",
+        "/api/activity",
+        "/api/activity?room=planning",
+        "/api/search?q=plan",
+        "/api/search?q=alice",
+        "/api/search?q=PA_",
+        "/api/projects",
+        "/api/audit",
+        // Tricks with the path.
+        "/api/rooms/standup%2f..%2fplanning",
+        "/api/rooms/standup/../planning",
+        "/api/rooms/%2e%2e/rooms/planning",
+        "/api/rooms/..%2fplanning/participants",
+        "/api/rooms/planning%3froom=standup",
+        "/api/rooms/planning%00",
+        "/api//rooms/planning",
+        "/api/rooms/planning/",
+    ];
+    for i in [4, 5, 6, 7] {
+        for path in paths {
+            for project in ["", "project=alpha"] {
+                let separator = if project.is_empty() {
+                    ""
+                } else if path.contains('?') {
+                    "&"
+                } else {
+                    "?"
+                };
+                let (name, value) = credentials[i].as_ref().expect("a token");
+                let request = format!(
+                    "GET {path}{separator}{project} HTTP/1.1\r\nhost: localhost\r\naccept: application/json\r\n\
+                     {name}: {value}\r\nconnection: close\r\n\r\n"
+                );
+                let answer = raw(server.address, request.as_bytes());
+                assert!(answer.starts_with("HTTP/1.1 "), "{path}: {answer}");
+                for secret in ["RM_planning", "PA_planning", "NAME-planning", "EV_planning"] {
+                    assert!(!answer.contains(secret), "{path} by {}: {answer}", CALLERS[i]);
+                }
+            }
+        }
+    }
+}
+
+/// A cursor that somebody with more rights was given shows no more.
+#[tokio::test]
+async fn a_cursor_of_more_rights_opens_nothing() {
+    let server = server().await;
+    let (_, all) = server.get("/api/events").await;
+    let start = all["first"].as_str().expect("a cursor");
+    let before_all = format!("{}0", start.strip_suffix('1').expect("the first"));
+    let mut stream = server.stream_as(&admin_token("standup"), "", Some(&before_all)).await;
+    assert_eq!(stream.connected().await["resumed"], true);
+    let mut seen = Vec::new();
+    for _ in 0..2 {
+        let event = stream.next().await;
+        assert_eq!(event.data["room"], "standup");
+        seen.push(event.data["data"]["id"].clone());
+    }
+    assert_eq!(seen, [json!("EV_standup"), json!("EV_standup_joined")]);
+    // What comes next is its own, too: nothing was left in between.
+    assert_eq!(server.webhook(&event("EV_more", "planning")).await, 200);
+    assert_eq!(server.webhook(&event("EV_own", "standup")).await, 200);
+    assert_eq!(stream.next().await.data["data"]["id"], "EV_own");
+    // Who may only join sees nothing of before this meeting, whatever cursor they have.
+    let mut joiner = server.stream_as(&join_token("planning"), "", Some(&before_all)).await;
+    assert_eq!(joiner.connected().await["reset"], "expired");
+    let mut nobody_there = server.stream_as(&join_token("empty"), "", Some(&before_all)).await;
+    assert_eq!(nobody_there.connected().await["reset"], "expired");
+    let (status, page) = server.get_as(&join_token("empty"), "/api/events").await;
+    assert_eq!((status, &page["events"]), (200, &json!([])));
+}
+
+/// Names of rooms are any text: rights go by the text, and by nothing that looks like it.
+#[tokio::test]
+async fn a_rooms_name_is_not_a_path() {
+    let server = server().await;
+    let long = "x".repeat(500);
+    let names = [
+        "../planning",
+        "a/b",
+        "a%2fb",
+        "%2e%2e",
+        "?room=planning",
+        "🦀 & ü",
+        "planning ",
+        "Planning",
+        ".",
+        long.as_str(),
+    ];
+    for (i, name) in names.iter().enumerate() {
+        let body = json!({
+            "event": "room_started", "id": format!("EV_name{i}"), "createdAt": "1787486400",
+            "room": { "sid": format!("RM_name{i}"), "name": name, "creationTime": "1787486400" }
+        });
+        assert_eq!(server.webhook(&body.to_string()).await, 200);
+    }
+    for (i, name) in names.iter().enumerate() {
+        let encoded: String = name.bytes().map(|byte| format!("%{byte:02x}")).collect();
+        for (j, owner) in names.iter().enumerate() {
+            let (status, page) =
+                server.get_as(&admin_token(owner), &format!("/api/events?room={encoded}")).await;
+            assert_eq!(status, if i == j { 200 } else { 403 }, "{owner:?} asks for {name:?}");
+            if i == j {
+                let ids: Vec<_> = page["events"]
+                    .as_array()
+                    .expect("events")
+                    .iter()
+                    .map(|e| e["data"]["id"].clone())
+                    .collect();
+                assert_eq!(ids, [json!(format!("EV_name{i}"))]);
+            }
+        }
+    }
+}

@@ -1,0 +1,267 @@
+//! Secrets are put everywhere they can be put, and looked for everywhere they could come out.
+
+use std::{
+    io::{Read, Write},
+    net::TcpListener,
+    path::Path,
+};
+
+use roomwatch::{
+    server::accounts::hash,
+    token::{Claims, Grant, Secret, sign},
+};
+use serde_json::json;
+
+use crate::{
+    auth::{get, post},
+    harness::*,
+};
+
+/// A LiveKit that takes every call and says nothing of use.
+fn livekit() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    std::thread::spawn(move || {
+        for socket in listener.incoming() {
+            let Ok(mut socket) = socket else { return };
+            std::thread::spawn(move || {
+                let mut head = [0; 8192];
+                let _ = socket.read(&mut head);
+                let _ = socket.write_all(
+                    b"HTTP/1.1 401 Unauthorized\r\ncontent-type: application/json\r\ncontent-length: 38\r\n\
+                      connection: close\r\n\r\n{\"code\":\"unauthenticated\",\"msg\":\"none\"}",
+                );
+            });
+        }
+    });
+    format!("http://livekit-user:CANARY-url-password@{address}")
+}
+
+fn files(dir: &Path, found: &mut Vec<(String, Vec<u8>)>) {
+    for entry in std::fs::read_dir(dir).expect("a directory") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            files(&path, found);
+        } else {
+            found.push((path.display().to_string(), std::fs::read(&path).expect("a file")));
+        }
+    }
+}
+
+fn holds(bytes: &[u8], secret: &str) -> bool {
+    bytes.windows(secret.len()).any(|window| window == secret.as_bytes())
+}
+
+#[tokio::test]
+async fn no_secret_comes_out_anywhere() {
+    const API_SECRET: &str = "CANARY-api-secret-0123456789";
+    const PASSWORD: &str = "CANARY-password";
+    let password_hash = hash(&Secret::new(PASSWORD)).expect("a hash");
+    let file = format!(
+        "redact = [\"participant.metadata\", \"participant.attributes.*\"]\nreconcile_secs = 1\n\
+         [[projects]]\nname = \"default\"\nurl = \"{}\"\nkeys = [{{ key = \"{KEY}\", secret = \"{API_SECRET}\" }}]\n\
+         [[users]]\nname = \"ada\"\nrole = \"admin\"\npassword_hash = \"{}\"\n",
+        livekit(),
+        password_hash.reveal()
+    );
+    let mut server = Start::new()
+        .env("LIVEKIT_API_KEY", "")
+        .env("LIVEKIT_API_SECRET", "")
+        .env("ROOMWATCH_LOG", "trace")
+        .file(&file)
+        .start();
+
+    let claims = |video: Option<Grant>, sha256: Option<String>| Claims {
+        iss: KEY.into(),
+        sub: "alice".into(),
+        exp: now() + 600,
+        sha256,
+        video,
+        ..Claims::default()
+    };
+    let secret = Secret::new(API_SECRET);
+    let access = sign(&claims(Some(Grant { room_list: true, ..Grant::default() }), None), &secret);
+    let forged =
+        sign(&claims(Some(Grant { room_list: true, ..Grant::default() }), None), &Secret::new("other"));
+    let signature = |token: &str| token.rsplit('.').next().expect("a signature").to_owned();
+
+    // What must come out nowhere: not in an answer, not in the log, not in a file.
+    let mut secrets: Vec<String> = [
+        API_SECRET,
+        PASSWORD,
+        "CANARY-url-password",
+        "CANARY-wrong-password",
+        "CANARY-header",
+        "CANARY-basic",
+        "CANARY-query-token",
+        "CANARY-cookie",
+        "CANARY-turn",
+        "CANARY-stream-key",
+        "CANARY-s3",
+        "CANARY-redacted",
+        "CANARY-attribute",
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    secrets.push(password_hash.reveal().rsplit('$').next().expect("the hash itself").to_owned());
+    secrets.extend([signature(&access), signature(&forged)]);
+    // What is said to those who may see it, and stands in no log and no metric.
+    let private = ["CANARY-metadata", "CANARY-room-metadata", "CANARY-data"];
+
+    let mut answers: Vec<(String, String)> = Vec::new();
+    let mut keep = |what: &str, answer: (u16, reqwest::header::HeaderMap, serde_json::Value)| {
+        answers.push((what.to_owned(), format!("{} {:?} {}", answer.0, answer.1, answer.2)));
+    };
+    let bodies = [
+        json!({
+            "event": "room_started", "id": "EV_1", "createdAt": "1787486400",
+            "room": { "sid": "RM_1", "name": "standup", "turnPassword": "CANARY-turn", "metadata": "CANARY-room-metadata" }
+        }),
+        json!({
+            "event": "participant_joined", "id": "EV_2", "createdAt": "1787486400",
+            "room": { "sid": "RM_1", "name": "standup" },
+            "participant": {
+                "sid": "PA_1", "identity": "alice", "state": "ACTIVE", "metadata": "CANARY-redacted",
+                "attributes": { "a": "CANARY-attribute" }
+            }
+        }),
+        json!({
+            "event": "ingress_started", "id": "EV_3", "createdAt": "1787486400",
+            "ingressInfo": { "ingressId": "IN_1", "roomName": "standup", "streamKey": "CANARY-stream-key" }
+        }),
+        json!({
+            "event": "egress_started", "id": "EV_4", "createdAt": "1787486400",
+            "egressInfo": {
+                "egressId": "EG_1", "roomName": "standup", "roomId": "RM_1",
+                "roomComposite": {
+                    "fileOutputs": [{ "filepath": "x", "s3": { "accessKey": "CANARY-s3", "secret": "CANARY-s3" } }],
+                    "streamOutputs": [{ "urls": ["rtmp://live.example/app/CANARY-stream-key"] }]
+                }
+            }
+        }),
+        json!({ "event": "something_new", "id": "EV_5", "unheardOf": { "x": "CANARY-data" } }),
+        json!({ "no": "event", "x": "CANARY-data" }),
+    ];
+    for body in &bodies {
+        let body = body.to_string();
+        let sha256 = webhook_claims(body.as_bytes()).sha256;
+        let token = sign(&claims(None, sha256), &secret);
+        secrets.push(signature(&token));
+        let (status, answer) = server.webhook_as(&token, body.clone().into_bytes()).await;
+        keep("a webhook", (status, Default::default(), answer));
+        let (status, answer) = server.webhook_as(&forged, body.into_bytes()).await;
+        keep("a forged webhook", (status, Default::default(), answer));
+    }
+    let bearer = format!("Bearer {access}");
+    let sse = client().get(server.url("/api/events?after=start")).header("authorization", &bearer);
+    let mut stream = Sse::of(sse.send().await.expect("an answer"));
+    let _ = stream.connected().await;
+    for _ in 0..5 {
+        keep("the stream", (200, Default::default(), stream.next().await.data));
+    }
+
+    let wrong = json!({ "user": "ada", "password": "CANARY-wrong-password" });
+    keep("a wrong password", post(&server, "/api/login", &[], wrong).await);
+    let odd = json!({ "user": "ada", "password": ["CANARY-wrong-password"] });
+    keep("an odd password", post(&server, "/api/login", &[], odd).await);
+    let (status, headers, me) =
+        post(&server, "/api/login", &[], json!({ "user": "ada", "password": PASSWORD })).await;
+    assert_eq!(status, 200);
+    keep("a login", (status, Default::default(), me));
+    let set = headers["set-cookie"].to_str().expect("text").to_owned();
+    let cookie = set.split(';').next().expect("a pair").to_owned();
+    // The one answer that has it is the one that gives it.
+    secrets.push(cookie.split_once('=').expect("a pair").1.to_owned());
+
+    let paths = [
+        "/api/me",
+        "/api/events",
+        "/api/rooms",
+        "/api/rooms/standup",
+        "/api/rooms/standup/participants",
+        "/api/projects",
+        "/api/sessions",
+        "/api/sessions/RM_1",
+        "/api/activity",
+        "/api/search?q=CAN",
+        "/api/audit",
+        "/api/none",
+        "/metrics",
+        "/readyz",
+        "/",
+    ];
+    for path in paths {
+        let separator = if path.contains('?') { '&' } else { '?' };
+        let with = |token: &str| format!("{path}{separator}access_token={token}");
+        keep(path, get(&server, path, &[]).await);
+        keep(path, get(&server, path, &[("cookie", &cookie)]).await);
+        keep(path, get(&server, path, &[("cookie", "roomwatch=CANARY-cookie; other=CANARY-cookie")]).await);
+        keep(path, get(&server, path, &[("authorization", &bearer)]).await);
+        keep(path, get(&server, path, &[("authorization", &format!("Bearer {forged}"))]).await);
+        keep(path, get(&server, path, &[("authorization", "Basic CANARY-basic")]).await);
+        keep(
+            path,
+            get(&server, path, &[("x-secret", "CANARY-header"), ("origin", "https://evil.example")]).await,
+        );
+        keep(path, get(&server, &with(&access), &[]).await);
+        keep(path, get(&server, &with("CANARY-query-token"), &[]).await);
+        keep(path, get(&server, &with("CANARY-query-token&access%5Ftoken=CANARY-query-token"), &[]).await);
+        keep(path, get(&server, &format!("/api/events?access_token={access}&unknown=1"), &[]).await);
+    }
+    for path in ["/api/rooms/standup/data", "/api/rooms/standup/token", "/api/projects/default/test-webhook"]
+    {
+        let body = json!({ "text": "CANARY-data" });
+        keep(path, post(&server, path, &[("cookie", &cookie)], body).await);
+    }
+    let socket = format!(
+        "GET /socket.io/?EIO=4&transport=polling&access_token={access} HTTP/1.1\r\nhost: localhost\r\ncookie: {cookie}\r\nconnection: close\r\n\r\n"
+    );
+    let opened = raw(server.address, socket.as_bytes());
+    let sid =
+        opened.split("\"sid\":\"").nth(1).and_then(|rest| rest.split('"').next()).expect("a sid").to_owned();
+    for packet in [
+        format!("40{{\"token\":\"{access}\"}}"),
+        "40{\"token\":\"CANARY-query-token\"}".to_owned(),
+        "40{\"unknown\":\"CANARY-query-token\"}".to_owned(),
+        "40{\"token\":\"CANARY-query-token".to_owned(),
+    ] {
+        let request = format!(
+            "POST /socket.io/?EIO=4&transport=polling&sid={sid} HTTP/1.1\r\nhost: localhost\r\n\
+             content-type: text/plain\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{packet}",
+            packet.len()
+        );
+        let answer = raw(server.address, request.as_bytes());
+        keep("Socket.IO", (0, Default::default(), json!(answer)));
+    }
+
+    // Everything is written down once it has ended.
+    let metrics =
+        client().get(server.url("/metrics")).send().await.expect("an answer").text().await.expect("text");
+    server.signal("TERM");
+    assert_eq!(server.ended(), Some(0));
+    let log = server.log();
+    assert!(log.contains("access_token=***"), "the log has lines about requests");
+    let mut kept = Vec::new();
+    files(&server.dir.path().join("data"), &mut kept);
+    assert!(kept.len() >= 2);
+    for secret in &secrets {
+        // The token a room is watched with is signed anew, so no answer needs a secret.
+        for (what, answer) in &answers {
+            assert!(!answer.contains(secret), "{secret} is in the answer to {what}: {answer}");
+        }
+        for line in log.lines() {
+            assert!(!line.contains(secret), "{secret} is in the log: {line}");
+        }
+        assert!(!metrics.contains(secret.as_str()), "{secret} is in the metrics");
+        for (path, bytes) in &kept {
+            let own_hash = path.ends_with("logins.db") || path.ends_with("logins.db-wal");
+            assert!(!holds(bytes, secret) || (own_hash && secret.starts_with('$')), "{secret} is in {path}");
+        }
+    }
+    for text in private {
+        for line in log.lines() {
+            assert!(!line.contains(text), "{text} is in the log: {line}");
+        }
+        assert!(!metrics.contains(text), "{text} is in the metrics");
+    }
+}
