@@ -1,7 +1,7 @@
 import type { Project } from '@roomwatch/react';
 import { Link } from '@tanstack/react-router';
 import { TriangleAlert } from 'lucide-react';
-import type { ReactNode } from 'react';
+import { type ReactNode, useState } from 'react';
 import { ProjectState } from '@/components/project-health';
 import { TestEvent, WebhookHelper, WebhookState } from '@/components/webhook-helper';
 import { plural, words } from '@/lib/format';
@@ -26,6 +26,8 @@ export function ProjectSettings({ project }: { project: Project }) {
   // Older than what came since: it was mended, or it never was LiveKit.
   const past = lastRejected !== null && (project.lastWebhookAt ?? 0) > lastRejected.at;
   const todo = advice[project.state];
+  // As it was at first: the first webhook must not close what somebody is reading.
+  const [unset] = useState(project.lastWebhookAt === null);
   return (
     <Panel title={project.name} aside={<ProjectState state={project.state} />} flush>
       <div className="divide-y divide-line">
@@ -42,8 +44,8 @@ export function ProjectSettings({ project }: { project: Project }) {
                 <span className="text-warn">, switched off</span>
               )}
             </Fact>
-            <Fact name="Egress, ingress">
-              <Available state={project.egress} />, <Available state={project.ingress} />
+            <Fact name="Services">
+              egress <Available state={project.egress} />, ingress <Available state={project.ingress} />
             </Fact>
           </dl>
           {project.error ? <p className="mt-2 break-words text-bad">{project.error}</p> : null}
@@ -67,7 +69,7 @@ export function ProjectSettings({ project }: { project: Project }) {
           <div className="mt-3">
             <TestEvent project={project} />
           </div>
-          <details className="mt-3" open={project.lastWebhookAt === null}>
+          <details className="mt-3" open={unset}>
             <summary className="w-fit font-medium">How to set it up</summary>
             <div className="mt-3">
               <WebhookHelper project={project} />
@@ -132,5 +134,5 @@ const Fact = ({ name, children }: { name: string; children: ReactNode }) => (
 
 function Available({ state }: { state: string }) {
   if (state === 'unknown') return <Unknown why="LiveKit has not been asked yet" />;
-  return <>{state === 'ok' ? 'available' : state === 'unavailable' ? 'not connected to this LiveKit' : words(state)}</>;
+  return <>{state === 'ok' ? 'available' : state === 'unavailable' ? 'not connected' : words(state)}</>;
 }

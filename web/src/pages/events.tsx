@@ -1,5 +1,5 @@
 import { useMe, useRoomwatch } from '@roomwatch/react';
-import { getRouteApi } from '@tanstack/react-router';
+import { getRouteApi, Link } from '@tanstack/react-router';
 import { ArrowUp, Crosshair, Download, Pause, Play } from 'lucide-react';
 import { useCallback, useEffect, useMemo, useRef, useState, useSyncExternalStore } from 'react';
 import { EventFilters } from '@/components/event-filters';
@@ -13,7 +13,7 @@ import { clockTime, count, fullTime } from '@/lib/format';
 import { cursorAt } from '@/lib/seek';
 import { useConnectionStatus } from '@/shell/connection-pill';
 import { useShortcuts } from '@/shell/shortcuts';
-import { Button } from '@/ui/button';
+import { Button, buttonClass } from '@/ui/button';
 import { PageHeader, Panel } from '@/ui/panel';
 import { Empty, ErrorState, Skeleton } from '@/ui/states';
 
@@ -201,10 +201,19 @@ function Tail({ filter, at, onAt }: { filter: EventSearch; at?: string; onAt: (c
         ) : rows === null ? (
           <Skeleton rows={12} />
         ) : rows.length === 0 && older === 'end' ? (
-          <Empty title={filtered ? 'No event matches' : 'Nothing has happened yet'}>
+          <Empty
+            title={filtered ? 'No event matches' : 'Nothing has happened yet'}
+            action={
+              filtered ? undefined : (
+                <Link to="/settings" className={buttonClass('outline')}>
+                  Check the webhook
+                </Link>
+              )
+            }
+          >
             {filtered
               ? 'Nothing in the log is like that. What comes and matches appears here at once.'
-              : 'Events appear here the moment LiveKit reports them. If meetings are going on, check the webhook under Settings.'}
+              : 'Events appear here the moment LiveKit reports them. If people are meeting right now, LiveKit is not telling Roomwatch yet.'}
           </Empty>
         ) : (
           <EventList
