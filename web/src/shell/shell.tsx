@@ -24,6 +24,7 @@ import { Menu, MenuChoice, MenuItem, MenuSeparator } from '@/ui/menu';
 import { ErrorState } from '@/ui/states';
 import { ConnectionPill, StaleBanner } from './connection-pill';
 import { Logo } from './logo';
+import { PaletteHost } from './palette-host';
 import { Shortcuts, showShortcuts, useShortcuts } from './shortcuts';
 import { useTheme } from './theme';
 
@@ -104,7 +105,9 @@ export function Shell() {
           <Link to="/" aria-label="Roomwatch" className="md:hidden">
             <Logo />
           </Link>
-          <div className="min-w-0 grow" id="topbar" />
+          <div className="min-w-0 grow">
+            <PaletteHost />
+          </div>
           {me.data?.demo ? (
             <Badge tone="accent" title="Simulated meetings in a project of their own. No LiveKit server is involved.">
               Demo data

@@ -1,26 +1,15 @@
-import { type Room, useDeleteRoom, useMe } from '@roomwatch/react';
+import type { Room } from '@roomwatch/react';
 import { Link } from '@tanstack/react-router';
 import { Braces, Eye, History, MessageSquare, MoreHorizontal, Octagon, Terminal } from 'lucide-react';
 import { useState } from 'react';
 import { roomCommands } from '@/lib/commands';
-import { plural } from '@/lib/format';
+import { useModeration, useProjectFor } from '@/lib/moderate';
 import { useRefusal } from '@/lib/rights';
 import { Button, buttonClass } from '@/ui/button';
-import { useConfirm } from '@/ui/confirm';
 import { Menu, MenuItem, MenuLink, MenuSeparator } from '@/ui/menu';
-import { toast } from '@/ui/toast';
 import { CommandsDialog } from './commands-dialog';
 import { EditRoom } from './edit-room';
 import { SendData } from './send-data';
-
-/** Ending a room with this many people asks for its name: a slip would be noticed by too many. */
-const TYPE_NAME_FROM = 5;
-
-/** The project for a request: only where several are watched does anybody have to name it. */
-export function useProjectFor(project: string): string | undefined {
-  const projects = useMe().data?.projects;
-  return projects && projects.length > 1 ? project : undefined;
-}
 
 /** What can be done with the room as a whole. */
 export function RoomActions({
@@ -33,33 +22,11 @@ export function RoomActions({
   onWatch: (on: boolean) => void;
 }) {
   const [open, setOpen] = useState<'data' | 'metadata' | 'commands' | null>(null);
-  const confirm = useConfirm();
-  const end = useDeleteRoom();
+  const { endRoom, ending } = useModeration();
   const project = useProjectFor(room.project);
   const mayWatch = useRefusal('watch', room.name);
   const mayModerate = useRefusal('moderate', room.name);
   const mayEnd = useRefusal('end', room.name);
-  const people = room.participantCount;
-
-  const endRoom = async () => {
-    const sure = await confirm({
-      title: `End ${room.name}?`,
-      body:
-        people > 0
-          ? `LiveKit disconnects ${plural(people, 'person', 'people')} at once and closes the room. This cannot be undone; they can start it again by joining.`
-          : 'Nobody is in it. LiveKit closes the room.',
-      action: 'End room',
-      danger: true,
-      type: people >= TYPE_NAME_FROM ? room.name : undefined,
-    });
-    if (!sure) return;
-    try {
-      await end.mutateAsync({ room: room.name, project });
-      toast.good(`${room.name} is being ended`);
-    } catch (error) {
-      toast.bad(error, `${room.name} was not ended`);
-    }
-  };
 
   return (
     <>
@@ -74,7 +41,7 @@ export function RoomActions({
       <Button reason={mayModerate} onClick={() => setOpen('data')}>
         <MessageSquare size={14} /> Send data
       </Button>
-      <Button reason={mayEnd} onClick={endRoom} disabled={end.isPending} className="!text-bad">
+      <Button reason={mayEnd} onClick={() => endRoom(room)} disabled={ending} className="!text-bad">
         <Octagon size={14} /> End room
       </Button>
       <Menu

@@ -2,12 +2,12 @@ import { type Participant, type Room, type UpdateParticipant, useUpdateParticipa
 import { Plus, X } from 'lucide-react';
 import { type FormEvent, useState } from 'react';
 import { messageOf } from '@/lib/errors';
+import { useProjectFor } from '@/lib/moderate';
 import { nameOf } from '@/lib/people';
 import { Button, IconButton } from '@/ui/button';
 import { Dialog } from '@/ui/dialog';
 import { Field, Input, Textarea } from '@/ui/field';
 import { toast } from '@/ui/toast';
-import { useProjectFor } from './actions';
 import { textHint } from './edit-room';
 
 interface Draft {

@@ -1,12 +1,12 @@
 import { type Room, useUpdateRoom } from '@roomwatch/react';
 import { type FormEvent, useState } from 'react';
 import { messageOf } from '@/lib/errors';
+import { useProjectFor } from '@/lib/moderate';
 import { pretty } from '@/lib/people';
 import { Button } from '@/ui/button';
 import { Dialog } from '@/ui/dialog';
 import { Field, Textarea } from '@/ui/field';
 import { toast } from '@/ui/toast';
-import { useProjectFor } from './actions';
 
 /** Says what kind of text it is; metadata may be anything, so this only informs. */
 export function textHint(text: string): string {

@@ -1,4 +1,4 @@
-import { type Participant, type Room, type Track, useMuteTrack, useRemoveParticipant } from '@roomwatch/react';
+import type { Participant, Room, Track } from '@roomwatch/react';
 import {
   Bot,
   ChevronRight,
@@ -24,18 +24,16 @@ import {
 import { memo, type ReactNode, useState } from 'react';
 import { muteCommand, participantCommands } from '@/lib/commands';
 import { words } from '@/lib/format';
+import { useModeration, useProjectFor } from '@/lib/moderate';
 import { nameOf, pretty, resolution, trackName } from '@/lib/people';
 import { useRefusal } from '@/lib/rights';
 import { Badge } from '@/ui/badge';
 import { buttonClass } from '@/ui/button';
-import { useConfirm } from '@/ui/confirm';
 import { Sid } from '@/ui/copy';
 import { cx } from '@/ui/cx';
 import { Menu, MenuItem, MenuSeparator } from '@/ui/menu';
 import { Unknown } from '@/ui/states';
 import { Age } from '@/ui/time';
-import { toast } from '@/ui/toast';
-import { useProjectFor } from './actions';
 import { CommandsDialog } from './commands-dialog';
 import { EditParticipant } from './edit-participant';
 import { type Quality, QualityBars } from './quality';
@@ -153,39 +151,12 @@ function TrackMarks({ tracks }: { tracks: Track[] }) {
 
 function ParticipantMenu({ room, participant }: { room: Room; participant: Participant }) {
   const [open, setOpen] = useState<'data' | 'edit' | 'commands' | null>(null);
-  const mute = useMuteTrack();
-  const remove = useRemoveParticipant();
-  const confirm = useConfirm();
+  const { setMuted, removeParticipant } = useModeration();
   const project = useProjectFor(room.project);
   const refusal = useRefusal('moderate', room.name);
   const name = nameOf(participant);
   // Somebody known by a track only has no identity yet, and every command needs one.
   const reason = refusal ?? (participant.identity ? null : 'Not known yet who this is');
-
-  const setMuted = async (track: Track, muted: boolean) => {
-    try {
-      await mute.mutateAsync({ room: room.name, project, identity: participant.identity, trackSid: track.sid, muted });
-      toast.good(`${name}'s ${trackName(track)} is ${muted ? 'muted' : 'unmuted'}`);
-    } catch (error) {
-      toast.bad(error, `${name}'s ${trackName(track)} was not ${muted ? 'muted' : 'unmuted'}`);
-    }
-  };
-
-  const removeParticipant = async () => {
-    const sure = await confirm({
-      title: `Remove ${name}?`,
-      body: `They are disconnected from ${room.name} at once. They can join again as long as their token is valid.`,
-      action: 'Remove',
-      danger: true,
-    });
-    if (!sure) return;
-    try {
-      await remove.mutateAsync({ room: room.name, project, identity: participant.identity });
-      toast.good(`${name} is being removed`);
-    } catch (error) {
-      toast.bad(error, `${name} was not removed`);
-    }
-  };
 
   return (
     <>
@@ -203,7 +174,7 @@ function ParticipantMenu({ room, participant }: { room: Room; participant: Parti
               key={track.sid}
               icon={<TrackIcon track={{ ...track, muted: !track.muted }} size={14} />}
               reason={reason}
-              onSelect={() => setMuted(track, !track.muted)}
+              onSelect={() => setMuted(participant, track, !track.muted)}
             >
               {track.muted ? 'Unmute' : 'Mute'} {trackName(track)}
             </MenuItem>
@@ -219,7 +190,7 @@ function ParticipantMenu({ room, participant }: { room: Room; participant: Parti
           Copy as command
         </MenuItem>
         <MenuSeparator />
-        <MenuItem icon={<UserMinus size={14} />} danger reason={reason} onSelect={removeParticipant}>
+        <MenuItem icon={<UserMinus size={14} />} danger reason={reason} onSelect={() => removeParticipant(participant)}>
           Remove
         </MenuItem>
       </Menu>

@@ -2,12 +2,12 @@ import { type Participant, type Room, useSendData } from '@roomwatch/react';
 import { type FormEvent, useState } from 'react';
 import { messageOf } from '@/lib/errors';
 import { plural } from '@/lib/format';
+import { useProjectFor } from '@/lib/moderate';
 import { nameOf } from '@/lib/people';
 import { Button } from '@/ui/button';
 import { Dialog } from '@/ui/dialog';
 import { Field, Input, Textarea } from '@/ui/field';
 import { toast } from '@/ui/toast';
-import { useProjectFor } from './actions';
 
 /** A data message to everybody, or to one participant. */
 export function SendData({ room, to, onClose }: { room: Room; to?: Participant; onClose: () => void }) {

@@ -5,13 +5,13 @@ import { EyeOff, LogIn, Volume2, VolumeX } from 'lucide-react';
 import { type FormEvent, useEffect, useState } from 'react';
 import { codeOf } from '@/lib/errors';
 import { plural, words } from '@/lib/format';
+import { useProjectFor } from '@/lib/moderate';
 import { Badge } from '@/ui/badge';
 import { Button, buttonClass } from '@/ui/button';
 import { Field, Input } from '@/ui/field';
 import { Panel } from '@/ui/panel';
 import { Empty, ErrorState } from '@/ui/states';
 import { Age, Clock } from '@/ui/time';
-import { useProjectFor } from './actions';
 import type { Quality } from './quality';
 import { Stage } from './watch-stage';
 
