@@ -17,6 +17,7 @@ mod reconcile;
 mod reconcile_diff;
 mod routes;
 mod secrets;
+mod reconcile_gap;
 mod socketio;
 mod state;
 mod state_rest;
