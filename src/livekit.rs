@@ -116,6 +116,7 @@ pub struct LiveKit {
 impl LiveKit {
     /// None for a project without a URL.
     pub fn new(project: &Project) -> Option<LiveKit> {
+        let url = project.url.clone()?;
         let http = reqwest::Client::builder()
             .connect_timeout(CONNECT_TIME_MAX)
             // A redirect would carry the token to wherever it points.
@@ -124,12 +125,7 @@ impl LiveKit {
             .build()
             .inspect_err(|error| tracing::error!("no client for LiveKit: {error}"))
             .ok()?;
-        Some(LiveKit {
-            http,
-            url: project.url.clone()?,
-            key: project.key.clone(),
-            secret: project.secret.clone(),
-        })
+        Some(LiveKit { http, url, key: project.key.clone(), secret: project.secret.clone() })
     }
 
     /// Where it is: fit to be shown, so without user and password.
