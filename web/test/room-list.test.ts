@@ -23,6 +23,14 @@ const names = (rooms: Room[]) => rooms.map(({ name }) => name);
 it('sorts names as people count: room-2 before room-10', () =>
   expect(names(listRooms([room('room-10'), room('room-2')], {}, 'name', false))).toEqual(['room-2', 'room-10']));
 
+it('sorts names without regard to case and accents', () =>
+  expect(names(listRooms([room('Zoo'), room('échec'), room('apple'), room('eclair')], {}, 'name', false))).toEqual([
+    'apple',
+    'échec',
+    'eclair',
+    'Zoo',
+  ]));
+
 it('orders equal rooms by name in both directions, so that no row wanders', () => {
   const rooms = [room('c'), room('a'), room('b')];
   expect(names(listRooms(rooms, {}, 'people', false))).toEqual(['a', 'b', 'c']);

@@ -1,12 +1,13 @@
 import type { Message } from '@roomwatch/react';
-import { Link } from '@tanstack/react-router';
 import { Bot, Circle, CircleDot, type LucideIcon, MonitorPlay, Podcast, UserRound, Volume2 } from 'lucide-react';
 import { memo } from 'react';
 import { describeEvent, type EventTopic, type EventWords } from '@/lib/event-words';
 import { useFeed } from '@/lib/feed';
 import { plural } from '@/lib/format';
 import { useHold } from '@/lib/hold';
+import { eventsHref, roomHref } from '@/lib/hrefs';
 import { cx } from '@/ui/cx';
+import { PlainLink } from '@/ui/plain-link';
 import { Empty, ErrorState, Skeleton } from '@/ui/states';
 import { Clock } from '@/ui/time';
 
@@ -40,14 +41,13 @@ export const EventRow = memo(function EventRow({ message, inRoom }: { message: M
   const showRoom = !inRoom && message.room && words.topic !== 'room';
   return (
     <li className="flex items-baseline gap-2.5 px-4 py-1.5 hover:bg-hover">
-      <Link
-        to="/events"
-        search={{ at: message.cursor, room: inRoom ? (message.room ?? undefined) : undefined }}
+      <PlainLink
+        href={eventsHref({ at: message.cursor, room: inRoom ? (message.room ?? undefined) : undefined })}
         className="num shrink-0 font-mono text-xs text-ink-3 hover:text-accent hover:underline"
-        aria-label={`Show the events around this one`}
+        aria-label="Show the events around this one"
       >
         <Clock at={message.timestamp} />
-      </Link>
+      </PlainLink>
       <span className="translate-y-0.5 self-start pt-0.5">
         <EventIcon words={words} size={13} />
       </span>
@@ -77,14 +77,12 @@ export const EventRow = memo(function EventRow({ message, inRoom }: { message: M
 });
 
 const RoomLink = ({ message }: { message: Message }) => (
-  <Link
-    to="/rooms/$room"
-    params={{ room: message.room ?? '' }}
-    search={{ project: message.project }}
+  <PlainLink
+    href={roomHref(message.room ?? '', { project: message.project })}
     className="font-medium hover:text-accent hover:underline"
   >
     {message.room}
-  </Link>
+  </PlainLink>
 );
 
 /**

@@ -26,7 +26,7 @@ export function ProjectState({ state }: { state: string }) {
 }
 
 /** One project: does LiveKit answer, do its webhooks come, and what was missed without them. */
-export function ProjectHealth({ project }: { project: Project }) {
+export function ProjectHealth({ project, demo }: { project: Project; demo: boolean }) {
   const { lastRejected, corrections } = project;
   return (
     <li className="px-4 py-3">
@@ -34,7 +34,7 @@ export function ProjectHealth({ project }: { project: Project }) {
         <Link to="/settings" className="truncate font-medium hover:underline">
           {project.name}
         </Link>
-        <ProjectState state={project.state} />
+        {demo ? <span className="text-ink-3">Simulated</span> : <ProjectState state={project.state} />}
       </div>
       {project.error ? <p className="mt-0.5 break-words text-xs text-bad">{project.error}</p> : null}
       <dl className="mt-2 grid grid-cols-[auto_1fr] gap-x-4 gap-y-0.5 text-xs">
@@ -50,7 +50,7 @@ export function ProjectHealth({ project }: { project: Project }) {
         </dd>
         <dt className="text-ink-3">Compared with LiveKit</dt>
         <dd className="text-right text-ink-2">
-          {project.reconciledAt ? <Ago at={project.reconciledAt} /> : 'not yet'}
+          {project.reconciledAt ? <Ago at={project.reconciledAt} /> : demo ? 'there is none' : 'not yet'}
         </dd>
         <dt className="text-ink-3">Missed and corrected</dt>
         <dd className="num text-right text-ink-2">{plural(corrections.total, 'event')}</dd>

@@ -1,16 +1,17 @@
 import type { Room } from '@roomwatch/react';
-import { Link } from '@tanstack/react-router';
 import { defaultRangeExtractor, useWindowVirtualizer } from '@tanstack/react-virtual';
 import { ArrowDown, ArrowUp, Bot, CircleDot, CloudOff, Mic, ScreenShare, Video } from 'lucide-react';
 import { memo, type ReactNode, useEffect, useLayoutEffect, useReducer, useRef, useState } from 'react';
 import { count, plural } from '@/lib/format';
 import { useHold } from '@/lib/hold';
+import { roomHref } from '@/lib/hrefs';
 import { trackCount } from '@/lib/room-list';
 import type { RowOrder } from '@/lib/row-order';
 import { useRowOrder } from '@/lib/use-row-order';
 import type { RoomSort } from '@/router';
 import { useShortcuts } from '@/shell/shortcuts';
 import { cx } from '@/ui/cx';
+import { PlainLink } from '@/ui/plain-link';
 import { Unknown } from '@/ui/states';
 import { Age, Ago } from '@/ui/time';
 
@@ -240,17 +241,14 @@ const Row = memo(function Row({
 }) {
   const tracks = trackCount(room);
   const name = (
-    <Link
-      to="/rooms/$room"
-      params={{ room: room.name }}
-      search={{ project: room.project, sid: ended ? room.sid : undefined }}
+    <PlainLink
+      href={roomHref(room.name, { project: room.project, sid: ended ? room.sid : undefined })}
       data-sid={room.sid}
-      preload={false}
       // The whole row is the link's: a click anywhere opens the room, and Tab stops once a row.
       className="min-w-0 truncate font-medium outline-offset-[-2px] after:absolute after:inset-0 focus-visible:outline-none focus-visible:after:outline-2 focus-visible:after:outline-offset-[-2px] focus-visible:after:outline-accent"
     >
       {room.name}
-    </Link>
+    </PlainLink>
   );
   const marks = (
     <>

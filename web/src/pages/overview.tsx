@@ -1,4 +1,4 @@
-import { type Room, useProjects, useRooms, useRoomwatch } from '@roomwatch/react';
+import { type Room, useMe, useProjects, useRooms, useRoomwatch } from '@roomwatch/react';
 import { keepPreviousData, useQuery } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
 import { CircleDot } from 'lucide-react';
@@ -7,6 +7,7 @@ import { ActivityChart } from '@/components/activity-chart';
 import { EventFeed } from '@/components/event-feed';
 import { ProjectHealth } from '@/components/project-health';
 import { count, plural } from '@/lib/format';
+import { listRooms } from '@/lib/room-list';
 import { useThrottled } from '@/lib/throttle';
 import { useConnectionStatus } from '@/shell/connection-pill';
 import { buttonClass } from '@/ui/button';
@@ -43,6 +44,7 @@ export function Overview() {
   const activity = useLastHour();
   const projects = useProjects();
   const status = useConnectionStatus();
+  const demo = useMe().data?.demo ?? false;
   const silent = projects.data?.length && projects.data.every((project) => project.lastWebhookAt === null);
 
   return (
@@ -84,7 +86,7 @@ export function Overview() {
           {projects.data ? (
             <ul className="max-h-96 divide-y divide-line overflow-y-auto">
               {projects.data.map((project) => (
-                <ProjectHealth key={project.name} project={project} />
+                <ProjectHealth key={project.name} project={project} demo={demo} />
               ))}
             </ul>
           ) : projects.error ? (
@@ -195,9 +197,7 @@ const Busiest = memo(function Busiest({ rooms }: { rooms: Room[] | undefined }) 
     );
   }
   // Equal rooms keep their order by name: a list of leaders must not shuffle for nothing.
-  const busiest = [...rooms]
-    .sort((a, b) => b.participantCount - a.participantCount || a.name.localeCompare(b.name))
-    .slice(0, BUSIEST_MAX);
+  const busiest = listRooms(rooms, {}, 'people', true).slice(0, BUSIEST_MAX);
   const most = busiest[0]?.participantCount || 1;
   return (
     <ol className="py-1">

@@ -1,0 +1,7 @@
+import { defaultStringifySearch } from '@tanstack/react-router';
+
+/** Addresses below the base, made by hand: see {@link PlainLink}. */
+export const roomHref = (name: string, search: { project?: string; sid?: string }) =>
+  `/rooms/${encodeURIComponent(name)}${defaultStringifySearch(search)}`;
+
+export const eventsHref = (search: { at?: string; room?: string }) => `/events${defaultStringifySearch(search)}`;
