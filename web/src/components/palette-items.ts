@@ -155,7 +155,8 @@ function useActions() {
       run: openRoom(room.name, room.project, 'watch'),
     });
     const personItem = (person: Person): Item => ({
-      id: `person-${person.project}-${person.identity}-${person.room}`,
+      // Past stays of one identity are one line: it leads to all of their sessions.
+      id: `person-${person.project}-${person.identity}-${person.live ? person.room : ''}`,
       group: person.live ? 'In a room now' : 'Was in a room',
       icon: UserRound,
       title: person.name || person.identity,

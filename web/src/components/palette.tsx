@@ -1,6 +1,6 @@
 import { useRooms, useRoomwatch } from '@roomwatch/react';
 import { keepPreviousData, useQuery } from '@tanstack/react-query';
-import { ChevronRight, CornerDownLeft, Search } from 'lucide-react';
+import { ChevronRight, CornerDownLeft, MoreHorizontal, Search } from 'lucide-react';
 import { type KeyboardEvent, useDeferredValue, useEffect, useId, useLayoutEffect, useRef, useState } from 'react';
 import { type Frame, type Item, usePaletteItems } from '@/components/palette-items';
 import { messageOf } from '@/lib/errors';
@@ -166,6 +166,7 @@ export function Palette({ onClose }: { onClose: () => void }) {
                   selected={item.id === current?.id}
                   onPoint={() => setActive(item.id)}
                   onChoose={() => choose(item)}
+                  onMore={() => item.more && enter(item.more)}
                 />
               ))}
           </div>
@@ -173,7 +174,13 @@ export function Palette({ onClose }: { onClose: () => void }) {
       </div>
       {items.length === 0 ? (
         <p className="px-4 pt-2 pb-6 text-center text-ink-2">
-          {search.isFetching ? 'Searching…' : search.error ? messageOf(search.error) : 'Nothing is called that.'}
+          {text.length < SEARCH_CHARS_MIN
+            ? 'Type a name: two letters will do.'
+            : search.isFetching || settled !== text
+              ? 'Searching…'
+              : search.error
+                ? messageOf(search.error)
+                : 'Nothing is called that.'}
         </p>
       ) : null}
       <p className="flex flex-wrap items-center gap-x-4 gap-y-1 border-t border-line px-4 py-2 text-xs text-ink-3">
@@ -181,7 +188,7 @@ export function Palette({ onClose }: { onClose: () => void }) {
           <Kbd>↵</Kbd> {current?.enters || current?.types !== undefined ? 'go on' : 'do it'}
         </span>
         {current?.more ? (
-          <span className="flex items-center gap-1.5">
+          <span className="flex items-center gap-1.5 max-md:hidden">
             <Kbd>Tab</Kbd> what else can be done
           </span>
         ) : null}
@@ -202,12 +209,14 @@ function Option({
   selected,
   onPoint,
   onChoose,
+  onMore,
 }: {
   id: string;
   item: Item;
   selected: boolean;
   onPoint: () => void;
   onChoose: () => void;
+  onMore: () => void;
 }) {
   const Icon = item.icon;
   return (
@@ -232,6 +241,20 @@ function Option({
         {item.detail ? <span className="text-xs text-ink-3"> {item.detail}</span> : null}
       </span>
       {item.reason ? <span className="shrink-0 text-xs">{item.reason}</span> : null}
+      {item.more ? (
+        // For fingers and mice; keys have Tab, and an option holds no button.
+        <span
+          aria-hidden
+          title="What else can be done"
+          className="-my-1 flex h-7 w-7 shrink-0 items-center justify-center rounded text-ink-3 hover:bg-active hover:text-ink"
+          onClick={(event) => {
+            event.stopPropagation();
+            onMore();
+          }}
+        >
+          <MoreHorizontal size={14} />
+        </span>
+      ) : null}
       {item.enters || item.types !== undefined ? (
         <ChevronRight size={14} className="text-ink-3" aria-hidden />
       ) : selected && !item.reason ? (

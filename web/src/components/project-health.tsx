@@ -3,6 +3,7 @@ import { Link } from '@tanstack/react-router';
 import { CircleCheck, CircleHelp, CircleSlash, KeyRound, TriangleAlert } from 'lucide-react';
 import type { ReactNode } from 'react';
 import { plural, words } from '@/lib/format';
+import { explainRejection } from '@/lib/rejections';
 import { cx } from '@/ui/cx';
 import { Ago } from '@/ui/time';
 
@@ -57,8 +58,8 @@ export function ProjectHealth({ project, demo }: { project: Project; demo: boole
       </dl>
       {lastRejected ? (
         <p className="mt-2 rounded-md bg-warn-soft px-2 py-1.5 text-xs break-words text-warn">
-          A webhook was refused <Ago at={lastRejected.at} />: {lastRejected.reason}
-          {lastRejected.iss ? <> (key {lastRejected.iss})</> : null}
+          A webhook was refused <Ago at={lastRejected.at} />.{' '}
+          {explainRejection(lastRejected.reason, lastRejected.iss).what}
         </p>
       ) : null}
     </li>
