@@ -16,7 +16,7 @@ export {
   useRealtimeEvents,
 } from './hooks/useRealtimeEvents';
 export { useRemoveParticipant } from './hooks/useRemoveParticipant';
-export { useRoom } from './hooks/useRoom';
+export { useRoom, useRoomEgress, useRoomIngress } from './hooks/useRoom';
 export { useRoomParticipants } from './hooks/useRoomParticipants';
 export { useRooms } from './hooks/useRooms';
 export { useSendData } from './hooks/useSendData';

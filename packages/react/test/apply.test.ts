@@ -102,16 +102,49 @@ describe('a room by its name', () => {
   it('is its newest live session', () => {
     const later = room('standup', { sid: 'RM_later', startedAt: 2000 });
     const earlier = room('standup', { sid: 'RM_earlier', startedAt: 500 });
-    const data = { cursor: null, room: standup };
+    const data = { cursor: null, room: standup, egress: [], ingress: [] };
     expect(applyToRoom(data, [message([set(later)])], scope)).toMatchObject({ room: { sid: 'RM_later' } });
     expect(applyToRoom(data, [message([set(earlier)])], scope)).toMatchObject({ room: { sid: standup.sid } });
     expect(applyToRoom(data, [message([gone(earlier)])], scope)).toBe(data);
   });
 
   it('does not know a session of which it only hears a part', () => {
-    expect(applyToRoom({ cursor: null, room: null }, [message([patch(standup, { metadata: 'x' })])], scope)).toBe(
-      UNKNOWN,
-    );
+    expect(
+      applyToRoom(
+        { cursor: null, room: null, egress: [], ingress: [] },
+        [message([patch(standup, { metadata: 'x' })])],
+        scope,
+      ),
+    ).toBe(UNKNOWN);
+  });
+});
+
+describe('egress and ingress of a room', () => {
+  const value = { egressId: 'EG_1', status: 'starting', roomSid: standup.sid } as Egress;
+  const change: Change = {
+    op: 'set',
+    kind: 'egress',
+    id: 'EG_1',
+    project: 'default',
+    room: 'standup',
+    roomSid: standup.sid,
+    value,
+  };
+  const data = { cursor: null, room: standup, egress: [], ingress: [] };
+
+  it('come, change and go, also with the room', () => {
+    const active: Change = { ...change, op: 'patch', value: { status: 'active' } };
+    expect(applyToRoom(data, [message([change]), message([active])], scope)).toMatchObject({
+      egress: [{ egressId: 'EG_1', status: 'active' }],
+    });
+    expect(applyToRoom(data, [message([change]), message([{ ...change, op: 'delete' }])], scope)).toMatchObject({
+      egress: [],
+    });
+    expect(applyToRoom(data, [message([change]), message([gone(standup)])], scope)).toMatchObject({
+      room: null,
+      egress: [],
+    });
+    expect(applyToRoom(data, [message([active])], scope)).toMatchObject({ egress: [] });
   });
 });
 

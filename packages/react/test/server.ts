@@ -236,7 +236,10 @@ export class TestServer {
       const found = [...this.rooms.values()].find((one) => one.name === decodeURIComponent(name));
       if (!found) return fail(404, 'room_not_live');
       const participants = [...this.people.values()].filter((one) => one.roomSid === found.sid);
-      return { status: 200, body: rest ? { cursor, participants } : { cursor, room: found, participants } };
+      return {
+        status: 200,
+        body: rest ? { cursor, participants } : { cursor, room: found, participants, egress: [], ingress: [] },
+      };
     }
     return { status: 204 };
   }

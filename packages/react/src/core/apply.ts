@@ -1,5 +1,5 @@
 import { isAfter } from './cursor';
-import type { Change, Cursor, Egress, Message, Participant, Room, SessionDetail } from './wire';
+import type { Change, Cursor, Egress, Ingress, Message, Participant, Room, SessionDetail } from './wire';
 
 /** What the cache holds for a list of rooms: the server's answer, moved on by events. */
 export interface RoomsData {
@@ -7,10 +7,12 @@ export interface RoomsData {
   rooms: Room[];
 }
 
-/** For one name: its newest live session, null when there is none. */
+/** For one name: its newest live session with what records and feeds it, null when there is none. */
 export interface RoomData {
   cursor: Cursor | null;
   room: Room | null;
+  egress: Egress[];
+  ingress: Ingress[];
 }
 
 /** For one name: who is in its newest live session. `roomSid` is null when that is not known. */
@@ -97,20 +99,33 @@ export function applyToRooms(data: RoomsData, messages: readonly Message[], proj
 
 export function applyToRoom(data: RoomData, messages: readonly Message[], scope: RoomScope): RoomData | typeof UNKNOWN {
   const todo = fresh(data.cursor, messages);
-  let { room } = data;
+  let { room, egress, ingress } = data;
   for (const message of todo) {
     for (const change of message.changes ?? []) {
-      if (change.kind !== 'room' || !within(scope, change)) continue;
+      if (!within(scope, change)) continue;
+      if (change.kind === 'egress') egress = applyToList(egress, change, ({ egressId }) => egressId);
+      if (change.kind === 'ingress') ingress = applyToList(ingress, change, ({ ingressId }) => ingressId);
+      if (change.kind !== 'room') continue;
       if (change.op === 'set') {
         const value = change.value as Room;
         if (room?.sid === change.id) room = { ...room, ...value };
         else if (room === null || isNewer(value, room)) room = value;
       } else if (room?.sid === change.id) room = change.op === 'delete' ? null : { ...room, ...change.value };
       else if (room === null && change.op === 'patch') return UNKNOWN;
+      if (room === null) [egress, ingress] = [[], []];
     }
     if (room && touched(message) === room.sid) room = see(room, message.timestamp);
   }
-  return room === data.room ? data : { cursor: last(todo), room };
+  if (room === data.room && egress === data.egress && ingress === data.ingress) return data;
+  return { cursor: last(todo), room, egress, ingress };
+}
+
+/** Few of a kind, unlike rooms and participants. A patch of one that is not listed is of another session. */
+function applyToList<T>(list: T[], { op, id, value }: Change, idOf: (one: T) => string | null): T[] {
+  const at = list.findIndex((one) => idOf(one) === id);
+  if (op === 'delete') return at < 0 ? list : list.filter((_, n) => n !== at);
+  if (at >= 0) return list.map((one, n) => (n === at ? { ...one, ...(value as Partial<T>) } : one));
+  return op === 'set' ? [...list, value as T] : list;
 }
 
 export function applyToParticipants(
@@ -153,15 +168,15 @@ export function applyToParticipants(
 
 /** Only egress has live changes there; participations come from the history. */
 export function applyToSession(data: SessionDetail, messages: readonly Message[]): SessionDetail {
-  let egress: Map<string, Egress> | undefined;
+  let { egress } = data;
   for (const message of messages) {
     for (const change of message.changes ?? []) {
+      // What has ended leaves the state, and stays in the history.
       if (change.kind !== 'egress' || change.roomSid !== data.session.sid || change.op === 'delete') continue;
-      egress ??= new Map(data.egress.map((one) => [one.egressId, one]));
-      egress.set(change.id, { ...egress.get(change.id), ...change.value } as Egress);
+      egress = applyToList(egress, change, ({ egressId }) => egressId);
     }
   }
-  return egress ? { ...data, egress: [...egress.values()] } : data;
+  return egress === data.egress ? data : { ...data, egress };
 }
 
 const see = (room: Room, at: number | undefined): Room =>

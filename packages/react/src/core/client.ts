@@ -78,6 +78,7 @@ export interface UpdateParticipant extends ParticipantRef {
   metadata?: string;
   /** Merged by LiveKit; an empty value removes the key. */
   attributes?: Record<string, string>;
+  /** Whole: what it does not name is not allowed. */
   permission?: wire.Permission;
 }
 

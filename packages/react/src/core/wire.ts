@@ -215,6 +215,9 @@ export interface RoomAnswer {
   cursor: Cursor;
   room: Room;
   participants: Participant[];
+  /** What has not ended. */
+  egress: Egress[];
+  ingress: Ingress[];
 }
 
 export interface ParticipantsAnswer {

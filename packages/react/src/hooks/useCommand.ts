@@ -70,7 +70,8 @@ function same<T>(a: readonly T[], b: readonly T[]): boolean {
 
 /** Whether every field that was asked for is there. LiveKit adds fields of its own, and drops empty attributes. */
 export function has(truth: unknown, wanted: unknown): boolean {
-  if (typeof wanted !== 'object' || wanted === null) return truth === wanted || (wanted === '' && truth === undefined);
+  // What is false or empty is left out.
+  if (typeof wanted !== 'object' || wanted === null) return truth === wanted || (!wanted && truth === undefined);
   if (Array.isArray(wanted)) return JSON.stringify(truth) === JSON.stringify(wanted);
   return Object.entries(wanted).every(
     ([key, value]) => value === undefined || has((truth as Record<string, unknown> | null)?.[key], value),

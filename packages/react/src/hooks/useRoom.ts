@@ -1,12 +1,14 @@
 import type { UseQueryResult } from '@tanstack/react-query';
 import type { RoomData } from '../core/apply';
 import { RoomwatchError } from '../core/error';
-import type { Room } from '../core/wire';
+import type { Egress, Ingress, Room } from '../core/wire';
 import { useRoomwatch } from '../RoomwatchProvider';
 import { type RoomOptions, refreshOf } from './options';
 import { useFollowed } from './useFollowed';
 
 const room = (data: RoomData) => data.room;
+const egress = (data: RoomData) => data.egress;
+const ingress = (data: RoomData) => data.ingress;
 
 /**
  * The newest live session of a room; null while there is none, until one begins.
@@ -15,22 +17,38 @@ const room = (data: RoomData) => data.room;
  * const { data: room } = useRoom('standup');
  * return room ? <h1>{room.name}: {room.participantCount}</h1> : <p>Nobody is meeting.</p>;
  */
-export function useRoom(
+export function useRoom(name: string, options: RoomOptions = {}): UseQueryResult<Room | null, RoomwatchError> {
+  return useRoomData(name, options, room);
+}
+
+/** The recordings and streams of a live room, from the same query as {@link useRoom}. */
+export function useRoomEgress(name: string, options: RoomOptions = {}): UseQueryResult<Egress[], RoomwatchError> {
+  return useRoomData(name, options, egress);
+}
+
+/** The media sent into a live room, from the same query as {@link useRoom}. */
+export function useRoomIngress(name: string, options: RoomOptions = {}): UseQueryResult<Ingress[], RoomwatchError> {
+  return useRoomData(name, options, ingress);
+}
+
+function useRoomData<R>(
   name: string,
-  { project, enabled, watch }: RoomOptions = {},
-): UseQueryResult<Room | null, RoomwatchError> {
+  { project, enabled, watch }: RoomOptions,
+  select: (data: RoomData) => R,
+): UseQueryResult<R, RoomwatchError> {
   const roomwatch = useRoomwatch();
   const { client, cache, keyPrefix, scope } = roomwatch;
   const key = project ? ['rooms', name, project] : ['rooms', name];
-  return useFollowed<RoomData, Room | null>({
+  return useFollowed<RoomData, R>({
     key,
     follows: { kind: 'room', name, project },
     fetch: ({ signal }) =>
       cache.load({ scope, kind: 'room', name, project }, [...keyPrefix, ...key], async (): Promise<RoomData> => {
         const answer = await client.room({ room: name, project }, signal).catch(notLive);
-        return { cursor: answer?.cursor ?? null, room: answer?.room ?? null };
+        const { cursor = null, room = null, egress = [], ingress = [] } = answer ?? {};
+        return { cursor, room, egress, ingress };
       }),
-    select: room,
+    select,
     enabled,
     refreshInterval: refreshOf(name, watch, roomwatch),
   });

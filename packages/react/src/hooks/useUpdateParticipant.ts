@@ -1,10 +1,12 @@
 import type { UseMutationResult } from '@tanstack/react-query';
 import type { UpdateParticipant } from '../core/client';
 import type { RoomwatchError } from '../core/error';
+import type { Permission } from '../core/wire';
 import { has, touchParticipant, useCommand } from './useCommand';
 
 /**
  * Changes name, metadata, attributes or permission of a participant. Attributes are merged: an empty value removes one.
+ * The permission is whole: what it does not name is not allowed.
  *
  * @example
  * const { mutate } = useUpdateParticipant();
@@ -24,9 +26,12 @@ export function useUpdateParticipant(): UseMutationResult<unknown, RoomwatchErro
           name: name ?? one.name,
           metadata: metadata ?? one.metadata,
           attributes: Object.fromEntries(merged),
-          permission: permission ? { ...one.permission, ...permission } : one.permission,
+          permission: permission ? whole(permission) : one.permission,
         };
       });
     },
   );
 }
+
+/** As LiveKit tells it: without what is false. */
+const whole = (permission: Permission) => Object.fromEntries(Object.entries(permission).filter(([, value]) => value));
