@@ -51,6 +51,11 @@ it('loads livekit-client and socket.io-client only when a hook needs them, and R
   expect(reach('socket')).toEqual(hooks);
 });
 
+it("has the types of the server's OpenAPI document: else run `npm run generate`", () => {
+  const args = ['openapi-typescript', '../../docs/openapi.json', '--output', 'src/core/schema.ts', '--check'];
+  execFileSync('npx', args, { cwd: root, stdio: 'pipe' });
+});
+
 it('shows in its README examples that compile', () => {
   const readme = readFileSync(join(root, 'README.md'), 'utf8');
   const examples = [...readme.matchAll(/```tsx\n([\s\S]*?)```/g)].map(([, code]) => code ?? '');

@@ -4,6 +4,23 @@
  */
 
 export interface paths {
+    "/api/audit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Every command and its outcome, the newest first. */
+        get: operations["audit"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/events": {
         parameters: {
             query?: never;
@@ -111,6 +128,93 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/rooms": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Creates a room, or finds the one that is there. */
+        post: operations["create_room"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/rooms/{room}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Ends a room: everybody in it is sent away. */
+        delete: operations["delete_room"];
+        options?: never;
+        head?: never;
+        /** Gives a room other metadata. */
+        patch: operations["update_room"];
+        trace?: never;
+    };
+    "/api/rooms/{room}/data": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Sends data to everybody in a room, or to some. LiveKit reports no event for it. */
+        post: operations["send_data"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/rooms/{room}/participants/{identity}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Sends a participant away. */
+        delete: operations["remove_participant"];
+        options?: never;
+        head?: never;
+        /** Gives a participant another name, other metadata, attributes or permissions. */
+        patch: operations["update_participant"];
+        trace?: never;
+    };
+    "/api/rooms/{room}/participants/{identity}/tracks/{sid}/mute": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Mutes a track, or lets it be heard again where LiveKit is configured to allow that. */
+        post: operations["mute_track"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/webhooks/livekit": {
         parameters: {
             query?: never;
@@ -132,6 +236,31 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /** @description One command. */
+        AuditEntry: {
+            action: string;
+            /**
+             * Format: int64
+             * @description In unix milliseconds.
+             */
+            at: number;
+            /** @description The code of the error, if it was one. */
+            code?: string | null;
+            /** @description `started`, `done`, `refused` or `failed`. */
+            outcome: string;
+            project: string;
+            /** @description What the user said why. */
+            reason?: string | null;
+            room?: string | null;
+            target?: string | null;
+            user: string;
+        };
+        AuditPage: {
+            /** @description The newest first. */
+            entries: components["schemas"]["AuditEntry"][];
+            /** @description For `before`, to go on; null at the end. */
+            next?: string | null;
+        };
         /**
          * @description Whether LiveKit has egress, or ingress: both need its Redis.
          * @enum {string}
@@ -151,6 +280,20 @@ export interface components {
              * @description Since the server started.
              */
             total: number;
+        };
+        CreateRoom: {
+            /**
+             * Format: int32
+             * @description Seconds the room waits for its first participant; 0 for LiveKit's default.
+             */
+            emptyTimeout?: number;
+            /**
+             * Format: int32
+             * @description 0 for no limit.
+             */
+            maxParticipants?: number;
+            metadata?: string;
+            name: string;
         };
         /** @description Who signs in. */
         Credentials: {
@@ -186,6 +329,9 @@ export interface components {
             user: string;
             version: string;
         };
+        MuteTrack: {
+            muted: boolean;
+        };
         /** @description One correction, as it is shown. `at` in unix milliseconds. */
         Note: {
             /** Format: int64 */
@@ -211,6 +357,13 @@ export interface components {
             next?: string | null;
             /** @description `before=` for what came before; null at the beginning. */
             prev?: string | null;
+        };
+        /** @description The participant a command was about. */
+        ParticipantAnswer: {
+            identity: string;
+            project: string;
+            room: string;
+            sid: string;
         };
         /** @description One LiveKit deployment. Times in unix milliseconds. */
         Project: {
@@ -252,6 +405,22 @@ export interface components {
          * @enum {string}
          */
         Role: "viewer" | "operator" | "admin";
+        /** @description The room a command was about. */
+        RoomAnswer: {
+            metadata: string;
+            name: string;
+            project: string;
+            sid: string;
+        };
+        /** @description Either `text` or `base64`. */
+        SendData: {
+            base64?: string | null;
+            /** @description To these only; to everybody if there are none. */
+            identities?: string[];
+            reliable?: boolean;
+            text?: string | null;
+            topic?: string | null;
+        };
         /** @description What is left after signing out. */
         SignedOut: Record<string, never>;
         /** @description The streams of this user. */
@@ -267,6 +436,25 @@ export interface components {
              */
             open: number;
         };
+        /** @description The track a command was about. */
+        TrackAnswer: {
+            muted: boolean;
+            sid: string;
+        };
+        /** @description What is left out stays as it is. */
+        UpdateParticipant: {
+            /** @description An empty value removes the attribute. */
+            attributes?: {
+                [key: string]: string;
+            } | null;
+            metadata?: string | null;
+            name?: string | null;
+            /** @description LiveKit's ParticipantPermission, whole: what it does not name is not allowed. */
+            permission?: Record<string, never> | null;
+        };
+        UpdateRoom: {
+            metadata: string;
+        };
     };
     responses: never;
     parameters: never;
@@ -276,6 +464,52 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    audit: {
+        parameters: {
+            query?: {
+                /** @description Go on from here: `next` of the page before */
+                before?: string;
+                /** @description How many entries, at most 1000 */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of the record */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AuditPage"];
+                };
+            };
+            /** @description A parameter is unknown or out of its range */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Nobody is anonymous */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description For administrators */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
     events: {
         parameters: {
             query?: {
@@ -516,6 +750,487 @@ export interface operations {
             };
             /** @description It could not be made durable */
             503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    create_room: {
+        parameters: {
+            query?: {
+                /** @description Needed where there are several */
+                project?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CreateRoom"];
+            };
+        };
+        responses: {
+            /** @description The room is there */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RoomAnswer"];
+                };
+            };
+            /** @description No name, or LiveKit does not take it */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Nobody is anonymous */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Not within the caller's rights */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Too many commands */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description LiveKit does not answer, or not as it should */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description LiveKit does not answer in time */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    delete_room: {
+        parameters: {
+            query?: {
+                /** @description Needed where there are several */
+                project?: string;
+            };
+            header?: never;
+            path: {
+                /** @description The room's name */
+                room: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It has ended */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Nobody is anonymous */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Not within the caller's rights */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description No such room is live */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description LiveKit does not answer, or not as it should */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description LiveKit does not answer in time */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    update_room: {
+        parameters: {
+            query?: {
+                /** @description Needed where there are several */
+                project?: string;
+            };
+            header?: never;
+            path: {
+                /** @description The room's name */
+                room: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["UpdateRoom"];
+            };
+        };
+        responses: {
+            /** @description It has the metadata */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RoomAnswer"];
+                };
+            };
+            /** @description LiveKit does not take it */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Nobody is anonymous */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Not within the caller's rights */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description No such room is live */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description LiveKit does not answer, or not as it should */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description LiveKit does not answer in time */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    send_data: {
+        parameters: {
+            query?: {
+                /** @description Needed where there are several */
+                project?: string;
+            };
+            header?: never;
+            path: {
+                /** @description The room's name */
+                room: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SendData"];
+            };
+        };
+        responses: {
+            /** @description LiveKit has it */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Not one of `text` and `base64`, or too much */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Nobody is anonymous */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Not within the caller's rights */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description No such room is live */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description LiveKit does not answer, or not as it should */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description LiveKit does not answer in time */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    remove_participant: {
+        parameters: {
+            query?: {
+                /** @description Needed where there are several */
+                project?: string;
+            };
+            header?: never;
+            path: {
+                /** @description The room's name */
+                room: string;
+                /** @description The participant's identity */
+                identity: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description They are gone */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Nobody is anonymous */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Not within the caller's rights */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Nobody of that identity is in the room */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description LiveKit does not answer, or not as it should */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description LiveKit does not answer in time */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    update_participant: {
+        parameters: {
+            query?: {
+                /** @description Needed where there are several */
+                project?: string;
+            };
+            header?: never;
+            path: {
+                /** @description The room's name */
+                room: string;
+                /** @description The participant's identity */
+                identity: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["UpdateParticipant"];
+            };
+        };
+        responses: {
+            /** @description They have it */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ParticipantAnswer"];
+                };
+            };
+            /** @description Nothing to change, or LiveKit does not take it */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Nobody is anonymous */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Not within the caller's rights */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Nobody of that identity is in the room */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description LiveKit does not answer, or not as it should */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description LiveKit does not answer in time */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    mute_track: {
+        parameters: {
+            query?: {
+                /** @description Needed where there are several */
+                project?: string;
+            };
+            header?: never;
+            path: {
+                /** @description The room's name */
+                room: string;
+                /** @description The participant's identity */
+                identity: string;
+                /** @description The track's sid */
+                sid: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["MuteTrack"];
+            };
+        };
+        responses: {
+            /** @description It is so */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TrackAnswer"];
+                };
+            };
+            /** @description Nobody is anonymous */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Not within the caller's rights */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description No such participant, or no such track */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description LiveKit does not allow unmuting from afar */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description LiveKit does not answer, or not as it should */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description LiveKit does not answer in time */
+            504: {
                 headers: {
                     [name: string]: unknown;
                 };

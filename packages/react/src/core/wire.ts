@@ -1,7 +1,14 @@
-/**
- * What the server says, as it says it. JSON is camelCase; every `…At` is unix milliseconds.
- * Unions end in `(string & {})` where LiveKit may add a value: an unknown one is shown, never refused.
+import type { components } from './schema';
+
+/*
+ * What the server says, as it says it; what its OpenAPI document describes is taken from there. JSON is camelCase;
+ * every `…At` is unix milliseconds. Unions end in `(string & {})` where LiveKit may add a value: an unknown one is
+ * shown, never refused.
  */
+
+/** The document calls optional what may be null; the server always writes it. */
+type Whole<T> = T extends readonly (infer U)[] ? Whole<U>[] : T extends object ? { [K in keyof T]-?: Whole<T[K]> } : T;
+type Schema<Name extends keyof components['schemas']> = Whole<components['schemas'][Name]>;
 
 /** Position in the log: `<epoch>-<seq>`. The epoch is 8 hex digits, new when a log is created, restored or imported. */
 export type Cursor = string;
@@ -226,30 +233,15 @@ export interface ParticipantsAnswer {
 }
 
 /** A page of the log, ascending. `prev` and `next` say how far was scanned; null at an end. */
-export interface EventsPage {
-  epoch: string;
-  cursor: Cursor;
-  first: Cursor | null;
-  last: Cursor | null;
-  prev: Cursor | null;
-  next: Cursor | null;
-  events: Message[];
-}
+export type EventsPage = Omit<Schema<'Page'>, 'events'> & { events: Message[] };
 
-export type Role = 'viewer' | 'operator' | 'admin';
+export type Role = Schema<'Role'>;
 
-export interface Me {
-  user: string;
-  kind: 'session' | 'token' | 'dev';
-  role: Role | null;
-  projects: string[];
+/** Who asks. */
+export type Me = Omit<Schema<'Me'>, 'grants'> & {
   /** The grants of a LiveKit access token. */
   grants: Record<string, unknown> | null;
-  streams: { open: number; max: number };
-  expiresAt: number | null;
-  demo: boolean;
-  version: string;
-}
+};
 
 /** One life of a room, from start to finish, named by its sid. */
 export interface Session {
@@ -321,31 +313,13 @@ export interface Activity {
   points: ActivityPoint[];
 }
 
-export type Capability = 'ok' | 'unavailable' | 'unknown' | (string & {});
+export type Capability = Schema<'Availability'>;
 
-export interface Correction {
-  at: number;
-  type: EventType;
-  room: string | null;
-  sid: string | null;
-  why: string;
-}
+/** What reconciliation had to mend. */
+export type Correction = Schema<'Note'>;
 
-export interface Project {
-  name: string;
-  url: string | null;
-  state: 'ok' | 'unreachable' | 'unauthorized' | 'unconfigured' | 'unknown' | (string & {});
-  reachable: boolean;
-  error: string | null;
-  lastWebhookAt: number | null;
-  lastWebhookEvent: string | null;
-  lastRejected: { at: number; reason: string; iss: string | null } | null;
-  reconciledAt: number | null;
-  reconcileEverySecs: number | null;
-  corrections: { total: number; last: Correction[] };
-  egress: Capability;
-  ingress: Capability;
-}
+/** One LiveKit deployment and how it is doing. */
+export type Project = Schema<'Project'>;
 
 export interface SearchResult {
   kind: 'room' | 'participant' | 'session' | 'identity' | (string & {});
@@ -358,22 +332,10 @@ export interface SearchResult {
   at: number | null;
 }
 
-export interface AuditEntry {
-  at: number;
-  user: string;
-  action: string;
-  project: string | null;
-  room: string | null;
-  target: string | null;
-  outcome: string;
-  code: string | null;
-  reason: string | null;
-}
+/** One command and what became of it. */
+export type AuditEntry = Schema<'AuditEntry'>;
 
-export interface AuditPage {
-  entries: AuditEntry[];
-  next: string | null;
-}
+export type AuditPage = Schema<'AuditPage'>;
 
 /** What it takes to watch one room with livekit-client. */
 export interface WatchToken {
