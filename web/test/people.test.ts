@@ -58,7 +58,7 @@ it('names tracks and their size, and invents neither', () => {
   expect(trackName({ source: 'screen_share', type: 'video' })).toBe('screen share');
   expect(trackName({ source: 'unknown', type: 'audio' })).toBe('audio track');
   expect(resolution({ width: 720, height: 1280 })).toBe('720p');
-  expect(resolution({ width: null, height: null })).toBeNull();
+  expect(resolution({ width: 0, height: 0 })).toBeNull();
 });
 
 it('reads a call from its attributes, and leaves out what LiveKit did not say', () =>

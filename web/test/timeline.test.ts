@@ -15,7 +15,7 @@ const stay = (
   kind: 'standard',
   hidden: false,
   watcher: false,
-  joinedAt,
+  joinedAt: joinedAt as number,
   leftAt,
   leftNotBefore: null,
   disconnectReason: null,

@@ -4,6 +4,23 @@
  */
 
 export interface paths {
+    "/api/activity": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How many rooms and people there were, and how many came and went, step by step. */
+        get: operations["activity"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/audit": {
         parameters: {
             query?: never;
@@ -135,7 +152,8 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        get?: never;
+        /** Every live room the caller may see. */
+        get: operations["rooms"];
         put?: never;
         /** Creates a room, or finds the one that is there. */
         post: operations["create_room"];
@@ -152,7 +170,8 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        get?: never;
+        /** The newest live session of a room, and everything in it. */
+        get: operations["room"];
         put?: never;
         post?: never;
         /** Ends a room: everybody in it is sent away. */
@@ -174,6 +193,23 @@ export interface paths {
         put?: never;
         /** Sends data to everybody in a room, or to some. LiveKit reports no event for it. */
         post: operations["send_data"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/rooms/{room}/participants": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Who is in the newest live session of a room, with their tracks. */
+        get: operations["participants"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -215,6 +251,57 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/search": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Rooms, sessions and people, now and past, by a part of a name or the beginning of a sid. */
+        get: operations["search"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/sessions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The lives of rooms, past and present. */
+        get: operations["sessions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/sessions/{sid}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One life of a room: who was there, when each came and went and why, what was published and recorded. */
+        get: operations["session"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/webhooks/livekit": {
         parameters: {
             query?: never;
@@ -236,6 +323,40 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /** @description `rooms` and `participants` are the most at once in a step; those that were there at its beginning count too. */
+        Activity: {
+            /** Format: int64 */
+            from: number;
+            points: components["schemas"]["ActivityPoint"][];
+            /**
+             * Format: int64
+             * @description Milliseconds from one point to the next.
+             */
+            step: number;
+            /** Format: int64 */
+            to: number;
+        };
+        ActivityPoint: {
+            /**
+             * Format: int64
+             * @description When the step begins.
+             */
+            at: number;
+            /** Format: int64 */
+            joins: number;
+            /** Format: int64 */
+            leaves: number;
+            /**
+             * Format: int64
+             * @description Like `rooms`: of those that `participantCount` counts, as are joins and leaves.
+             */
+            participants?: number | null;
+            /**
+             * Format: int64
+             * @description Null for times before the history begins: nobody knows.
+             */
+            rooms?: number | null;
+        };
         /** @description One command. */
         AuditEntry: {
             action: string;
@@ -301,6 +422,71 @@ export interface components {
             /** @description Not needed where the password is `ROOMWATCH_PASSWORD`. */
             user?: string | null;
         };
+        /** @description A recording or a stream out of LiveKit. */
+        Egress: {
+            /** @description Null where LiveKit could not even launch it. */
+            egressId: string | null;
+            /** Format: int64 */
+            endedAt: number | null;
+            error: string | null;
+            /** @description `room_composite`, `web`, `participant`, `track_composite`, `track` or `unknown`. */
+            kind: string;
+            outputs: components["schemas"]["Output"][];
+            project: string;
+            room: string | null;
+            roomSid: string | null;
+            /** Format: int64 */
+            startedAt: number | null;
+            /** @description `starting`, `active`, `ending`, `complete`, `failed`, `aborted` or `limit_reached`. */
+            status: string;
+        };
+        /** @description The body of every error. */
+        ErrorBody: {
+            error: components["schemas"]["ErrorDetail"];
+        };
+        ErrorDetail: {
+            /** @description Stable: programs may branch on it. */
+            code: string;
+            /** @description Where the code is explained. */
+            docs: string;
+            /** @description For people; may change. */
+            message: string;
+        };
+        Found: {
+            /**
+             * Format: int64
+             * @description When it began.
+             */
+            at: number;
+            identity?: string | null;
+            kind: components["schemas"]["FoundKind"];
+            /** @description Is it so now? */
+            live: boolean;
+            name?: string | null;
+            project: string;
+            room: string;
+            /** @description The session's sid, or for a participant its own. */
+            sid: string;
+        };
+        /** @enum {string} */
+        FoundKind: "room" | "session" | "identity" | "participant";
+        /** @description Media that is sent into LiveKit. */
+        Ingress: {
+            /** Format: int64 */
+            endedAt: number | null;
+            error: string | null;
+            ingressId: string;
+            /** @description `rtmp`, `whip` or `url`. */
+            kind: string;
+            name: string;
+            participantIdentity: string | null;
+            project: string;
+            room: string | null;
+            /** Format: int64 */
+            startedAt: number | null;
+            /** @description `inactive`, `buffering`, `publishing`, `error` or `complete`. */
+            status: string;
+        };
         /** @description A webhook that was not taken. */
         LastRejected: {
             /** Format: int64 */
@@ -341,6 +527,20 @@ export interface components {
             type: string;
             why: string;
         };
+        /** @description Where an egress wrote to. */
+        Output: {
+            /** Format: int64 */
+            durationMs: number;
+            error: string | null;
+            /** @description `file`, `stream`, `segments` or `images`. */
+            kind: string;
+            location: string;
+            /** @description A file's, a playlist's or a prefix's name, or the masked URL of a stream. */
+            name: string;
+            /** Format: int64 */
+            sizeBytes: number;
+            status: string | null;
+        };
         /** @description A page of the log. */
         Page: {
             /** @description The head when the page was made: a stream `after` it continues the newest page. */
@@ -358,12 +558,66 @@ export interface components {
             /** @description `before=` for what came before; null at the beginning. */
             prev?: string | null;
         };
+        /** @description Somebody who is in a room now. */
+        Participant: {
+            attributes: {
+                [key: string]: string;
+            };
+            /** @description Null while they are there. */
+            disconnectReason: string | null;
+            hidden: boolean;
+            identity: string;
+            /** Format: int64 */
+            joinedAt: number | null;
+            /** @description `standard`, `agent`, `sip`, `ingress`, `egress`, or what LiveKit adds. */
+            kind: string;
+            metadata: string;
+            name: string;
+            /** @description LiveKit's `ParticipantPermission`, without what is false. */
+            permission: Record<string, never> | null;
+            project: string;
+            region: string | null;
+            room: string;
+            roomSid: string;
+            sid: string;
+            /** @description `joining`, `joined`, `active`, `disconnected`, or `unknown` where only a track has told of them. */
+            state: string;
+            tracks: components["schemas"]["Track"][];
+            /** @description Roomwatch's own guest, who watches the room for an operator. */
+            watcher: boolean;
+        };
         /** @description The participant a command was about. */
         ParticipantAnswer: {
             identity: string;
             project: string;
             room: string;
             sid: string;
+        };
+        /** @description Who is in a live room. */
+        Participants: {
+            cursor: string;
+            participants: components["schemas"]["Participant"][];
+        };
+        /** @description Somebody came, and perhaps went. */
+        Participation: {
+            /** @description LiveKit's reason, in lower snake case. */
+            disconnectReason?: string | null;
+            hidden: boolean;
+            identity: string;
+            /** Format: int64 */
+            joinedAt: number;
+            kind: string;
+            /** Format: int64 */
+            leftAt?: number | null;
+            /**
+             * Format: int64
+             * @description Nobody said so: the leave was between this time and `leftAt`.
+             */
+            leftNotBefore?: number | null;
+            name: string;
+            sid: string;
+            source: string;
+            watcher: boolean;
         };
         /** @description One LiveKit deployment. Times in unix milliseconds. */
         Project: {
@@ -400,17 +654,83 @@ export interface components {
          * @enum {string}
          */
         Reach: "ok" | "unreachable" | "unauthorized" | "unconfigured" | "unknown";
+        Results: {
+            /** @description What is live comes first, then what is newest. */
+            results: components["schemas"]["Found"][];
+        };
         /**
          * @description What an operator may do. Each may do what those before it may.
          * @enum {string}
          */
         Role: "viewer" | "operator" | "admin";
+        /** @description One live session of a room. */
+        Room: {
+            /** Format: int32 */
+            agentCount: number;
+            /**
+             * Format: int64
+             * @description When LiveKit was last asked about it; null if it has not been. In lists only, in no change.
+             */
+            checkedAt?: number | null;
+            /**
+             * Format: int64
+             * @description When the last event about it was received. In lists; take it from the messages' `timestamp` after that.
+             */
+            lastEventAt: number;
+            metadata: string;
+            name: string;
+            /**
+             * Format: int32
+             * @description Those that are neither hidden, nor agents, nor egress.
+             */
+            participantCount: number;
+            project: string;
+            /**
+             * Format: int32
+             * @description Those of `participantCount` that publish something.
+             */
+            publisherCount: number;
+            recording: boolean;
+            /** @description LiveKit's id of this life of the room; a name may have several over time. */
+            sid: string;
+            source: ("webhook" | "reconcile") & Record<string, never>;
+            /** @description LiveKit lists it, but it is an entry that a crashed node has left behind. */
+            stale: boolean;
+            /**
+             * Format: int64
+             * @description Unix milliseconds; null while only partial events have told of the room.
+             */
+            startedAt: number | null;
+            trackCounts: {
+                /** Format: int32 */
+                audio: number;
+                /** Format: int32 */
+                screen: number;
+                /** Format: int32 */
+                video: number;
+            };
+        };
         /** @description The room a command was about. */
         RoomAnswer: {
             metadata: string;
             name: string;
             project: string;
             sid: string;
+        };
+        /** @description A live room and everything in it. */
+        RoomNow: {
+            cursor: string;
+            /** @description That has not ended. */
+            egress: components["schemas"]["Egress"][];
+            ingress: components["schemas"]["Ingress"][];
+            participants: components["schemas"]["Participant"][];
+            room: components["schemas"]["Room"];
+        };
+        /** @description The live rooms. */
+        Rooms: {
+            /** @description Go on here: `/api/events?after=`. */
+            cursor: string;
+            rooms: components["schemas"]["Room"][];
         };
         /** @description Either `text` or `base64`. */
         SendData: {
@@ -420,6 +740,54 @@ export interface components {
             reliable?: boolean;
             text?: string | null;
             topic?: string | null;
+        };
+        /** @description One life of a room. */
+        Session: {
+            /** @description `idle_timeout` and the like, from servers that say so. */
+            endReason?: string | null;
+            /**
+             * Format: int64
+             * @description Null while it is on.
+             */
+            endedAt?: number | null;
+            /**
+             * Format: int64
+             * @description Distinct identities of those that are neither hidden, nor agents, nor egress.
+             */
+            participantCount: number;
+            /**
+             * Format: int64
+             * @description The most of them at once.
+             */
+            peak: number;
+            project: string;
+            /**
+             * Format: int64
+             * @description Distinct identities that published something.
+             */
+            publisherCount: number;
+            recorded: boolean;
+            room: string;
+            /** @description LiveKit's id of this life of the room. */
+            sid: string;
+            /** @description `webhook`, or `reconcile` where Roomwatch had to ask for it. */
+            source: string;
+            /** Format: int64 */
+            startedAt: number;
+        };
+        /** @description One session with everything that is known of it. */
+        SessionStory: {
+            /** @description As lists of what is live show it. */
+            egress: components["schemas"]["Egress"][];
+            participations: components["schemas"]["Participation"][];
+            session: components["schemas"]["Session"];
+            tracks: components["schemas"]["TrackStory"][];
+        };
+        /** @description Sessions, the one that began last first. */
+        Sessions: {
+            /** @description `before=` of the next page; null at the end. */
+            next: string | null;
+            sessions: components["schemas"]["Session"][];
         };
         /** @description What is left after signing out. */
         SignedOut: Record<string, never>;
@@ -436,10 +804,41 @@ export interface components {
              */
             open: number;
         };
+        Track: {
+            /** Format: int32 */
+            height: number;
+            mimeType: string;
+            muted: boolean;
+            name: string;
+            /** Format: int64 */
+            publishedAt: number | null;
+            sid: string;
+            simulcast: boolean;
+            /** @description `camera`, `microphone`, `screen_share`, `screen_share_audio` or `unknown`. */
+            source: string;
+            /** @description `audio`, `video` or `data`. */
+            type: string;
+            /** Format: int32 */
+            width: number;
+        };
         /** @description The track a command was about. */
         TrackAnswer: {
             muted: boolean;
             sid: string;
+        };
+        TrackStory: {
+            /** @description Whose it was. */
+            identity: string;
+            /** @description The track's own name. */
+            name: string;
+            participantSid: string;
+            /** Format: int64 */
+            publishedAt: number;
+            sid: string;
+            source: string;
+            type: string;
+            /** Format: int64 */
+            unpublishedAt?: number | null;
         };
         /** @description What is left out stays as it is. */
         UpdateParticipant: {
@@ -464,6 +863,64 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    activity: {
+        parameters: {
+            query?: {
+                /** @description Unix milliseconds; a day before `to` if not given */
+                from?: number;
+                /** @description Unix milliseconds; now if not given, and never later */
+                to?: number;
+                /** @description Milliseconds, rounded up to minutes; at most 1500 steps */
+                step?: number;
+                /** @description Only of the room with this name */
+                room?: string;
+                /** @description Only of these projects; may be repeated */
+                project?: string[];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The activity */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Activity"];
+                };
+            };
+            /** @description A parameter that is unknown or out of bounds; `too_many_points`, `too_much` */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Nobody is signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description None of it is within the caller's rights */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
     audit: {
         parameters: {
             query?: {
@@ -757,6 +1214,58 @@ export interface operations {
             };
         };
     };
+    rooms: {
+        parameters: {
+            query?: {
+                /** @description Only rooms with these names; may be repeated */
+                room?: string[];
+                /** @description Only these projects; may be repeated */
+                project?: string[];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The live rooms */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Rooms"];
+                };
+            };
+            /** @description A parameter that is unknown or out of bounds */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Nobody is signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description None of it is within the caller's rights */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
     create_room: {
         parameters: {
             query?: {
@@ -823,6 +1332,59 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+        };
+    };
+    room: {
+        parameters: {
+            query?: {
+                /** @description Needed where there are several */
+                project?: string;
+            };
+            header?: never;
+            path: {
+                /** @description The room's name */
+                room: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The room as it is now */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RoomNow"];
+                };
+            };
+            /** @description `project_required`, or a parameter that is unknown */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Nobody is signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `room_not_live`; a room out of sight answers alike */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
             };
         };
     };
@@ -1024,6 +1586,59 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+        };
+    };
+    participants: {
+        parameters: {
+            query?: {
+                /** @description Needed where there are several */
+                project?: string;
+            };
+            header?: never;
+            path: {
+                /** @description The room's name */
+                room: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Who is there now */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Participants"];
+                };
+            };
+            /** @description `project_required`, or a parameter that is unknown */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Nobody is signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `room_not_live`; a room out of sight answers alike */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
             };
         };
     };
@@ -1235,6 +1850,166 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+        };
+    };
+    search: {
+        parameters: {
+            query: {
+                /** @description What to look for */
+                q: string;
+                /** @description 1 to 100; 20 if not given */
+                limit?: number;
+                /** @description Only of these projects; may be repeated */
+                project?: string[];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What matches */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Results"];
+                };
+            };
+            /** @description A parameter that is unknown or out of bounds; nothing to look for */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Nobody is signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description None of it is within the caller's rights */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    sessions: {
+        parameters: {
+            query?: {
+                /** @description Only of the room with this name */
+                room?: string;
+                /** @description Only those in which this identity took part */
+                identity?: string;
+                /** @description Only those that were on at this time or later, in unix milliseconds */
+                from?: number;
+                /** @description Only those that were on at this time or earlier */
+                to?: number;
+                /** @description `next` of the page before */
+                before?: string;
+                /** @description 1 to 1000; 50 if not given */
+                limit?: number;
+                /** @description Only of these projects; may be repeated */
+                project?: string[];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The sessions */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Sessions"];
+                };
+            };
+            /** @description A parameter that is unknown or out of bounds */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Nobody is signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description None of it is within the caller's rights */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    session: {
+        parameters: {
+            query?: {
+                /** @description Only of these projects; may be repeated */
+                project?: string[];
+            };
+            header?: never;
+            path: {
+                /** @description LiveKit's sid of the session */
+                sid: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The session */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SessionStory"];
+                };
+            };
+            /** @description Nobody is signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `unknown_session`; one out of sight answers alike */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
             };
         };
     };

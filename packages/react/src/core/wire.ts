@@ -16,37 +16,21 @@ export type Cursor = string;
 /** Who said so: LiveKit's webhook, or reconciliation, which asked LiveKit and appended what was missed. */
 export type Source = 'webhook' | 'reconcile' | (string & {});
 
-export interface TrackCounts {
-  audio: number;
-  video: number;
-  screen: number;
-}
+export type TrackCounts = Room['trackCounts'];
 
 /** One life of a room that is live now. */
-export interface Room {
-  project: string;
-  sid: string;
-  name: string;
-  /** Null when LiveKit has not said. */
-  startedAt: number | null;
-  metadata: string;
-  /** People: hidden participants, agents, egress and Roomwatch's own watchers are not counted. */
-  participantCount: number;
-  agentCount: number;
-  publisherCount: number;
-  trackCounts: TrackCounts;
-  recording: boolean;
-  /** True while LiveKit could not be asked whether this is still so. */
-  stale: boolean;
+export type Room = Omit<Schema<'Room'>, 'checkedAt' | 'lastEventAt' | 'source'> & {
   source: Source;
+  /** Moved on by the `timestamp` of the messages about the room. Null while it is being created. */
   lastEventAt: number | null;
-  /** When LiveKit was last asked about this room; only in lists, never in a change. */
+  /** When LiveKit was last asked; in lists only, in no change. */
   checkedAt?: number | null;
-}
+};
 
 export type ParticipantKind = 'standard' | 'agent' | 'sip' | 'ingress' | 'egress' | (string & {});
 export type ParticipantState = 'joining' | 'joined' | 'active' | 'disconnected' | 'unknown' | (string & {});
 
+/** LiveKit's `ParticipantPermission`, without what is false. */
 export interface Permission {
   canSubscribe?: boolean;
   canPublish?: boolean;
@@ -59,68 +43,24 @@ export interface Permission {
   [more: string]: unknown;
 }
 
-export interface Participant {
-  project: string;
-  room: string;
-  roomSid: string;
-  sid: string;
-  identity: string;
-  name: string;
+/** Somebody who is in a room now. */
+export type Participant = Omit<Schema<'Participant'>, 'kind' | 'state' | 'permission' | 'tracks'> & {
   kind: ParticipantKind;
   state: ParticipantState;
-  hidden: boolean;
-  /** One of Roomwatch's own watchers. */
-  watcher: boolean;
-  joinedAt: number | null;
-  metadata: string;
-  attributes: Record<string, string>;
   permission: Permission | null;
-  region: string | null;
-  disconnectReason: string | null;
   tracks: Track[];
-}
+};
 
 export type TrackType = 'audio' | 'video' | 'data' | (string & {});
 export type TrackSource = 'camera' | 'microphone' | 'screen_share' | 'screen_share_audio' | 'unknown' | (string & {});
 
-export interface Track {
-  sid: string;
-  name: string;
-  type: TrackType;
-  source: TrackSource;
-  muted: boolean;
-  width: number | null;
-  height: number | null;
-  simulcast: boolean;
-  mimeType: string;
-  publishedAt: number | null;
-}
+export type Track = Omit<Schema<'Track'>, 'type' | 'source'> & { type: TrackType; source: TrackSource };
 
-export interface Egress {
-  project: string;
-  room: string;
-  roomSid: string | null;
-  egressId: string;
-  kind: string;
-  status: string;
-  startedAt: number | null;
-  endedAt: number | null;
-  error: string | null;
-  outputs: unknown[];
-}
+/** A recording or a stream out of LiveKit. */
+export type Egress = Schema<'Egress'>;
 
-export interface Ingress {
-  project: string;
-  room: string;
-  ingressId: string;
-  name: string;
-  kind: string;
-  status: string;
-  participantIdentity: string | null;
-  startedAt: number | null;
-  endedAt: number | null;
-  error: string | null;
-}
+/** Media that is sent into LiveKit. */
+export type Ingress = Schema<'Ingress'>;
 
 interface ChangeOf<K extends string, V> {
   kind: K;
@@ -244,74 +184,30 @@ export type Me = Omit<Schema<'Me'>, 'grants'> & {
 };
 
 /** One life of a room, from start to finish, named by its sid. */
-export interface Session {
-  project: string;
-  sid: string;
-  room: string;
-  startedAt: number;
-  endedAt: number | null;
-  endReason: string | null;
-  /** Distinct identities. */
-  participantCount: number;
-  peak: number;
-  publisherCount: number;
-  recorded: boolean;
-  source: Source;
-}
+export type Session = Schema<'Session'>;
 
-export interface SessionsPage {
-  sessions: Session[];
-  next: string | null;
-}
+export type SessionsPage = Schema<'Sessions'>;
 
-export interface Participation {
-  sid: string;
-  identity: string;
-  name: string;
+/** One time somebody was there. */
+export type Participation = Omit<Schema<'Participation'>, 'kind' | 'source'> & {
   kind: ParticipantKind;
-  hidden: boolean;
-  watcher: boolean;
-  joinedAt: number | null;
-  leftAt: number | null;
-  /** For a leave that was only inferred: it happened between this and `leftAt`. */
-  leftNotBefore: number | null;
-  disconnectReason: string | null;
   source: Source;
-}
+};
 
-export interface SessionTrack {
-  sid: string;
-  participantSid: string;
-  identity: string;
-  name: string;
-  type: TrackType;
-  source: TrackSource;
-  publishedAt: number | null;
-  unpublishedAt: number | null;
-}
+export type SessionTrack = Schema<'TrackStory'>;
 
-export interface SessionDetail {
-  session: Session;
+/** One session with everything that is known of it. */
+export type SessionDetail = Omit<Schema<'SessionStory'>, 'participations' | 'tracks' | 'egress'> & {
   participations: Participation[];
   tracks: SessionTrack[];
   egress: Egress[];
-}
+};
 
-export interface ActivityPoint {
-  at: number;
-  rooms: number;
-  participants: number;
-  joins: number;
-  leaves: number;
-}
+/** `rooms` and `participants` are the most at once in the step; null before the history begins: nobody knows. */
+export type ActivityPoint = Schema<'ActivityPoint'>;
 
 /** `step` is in milliseconds. */
-export interface Activity {
-  from: number;
-  to: number;
-  step: number;
-  points: ActivityPoint[];
-}
+export type Activity = Schema<'Activity'>;
 
 export type Capability = Schema<'Availability'>;
 
@@ -321,16 +217,7 @@ export type Correction = Schema<'Note'>;
 /** One LiveKit deployment and how it is doing. */
 export type Project = Schema<'Project'>;
 
-export interface SearchResult {
-  kind: 'room' | 'participant' | 'session' | 'identity' | (string & {});
-  project: string;
-  room: string | null;
-  sid: string | null;
-  identity: string | null;
-  name: string | null;
-  live: boolean;
-  at: number | null;
-}
+export type SearchResult = Schema<'Found'>;
 
 /** One command and what became of it. */
 export type AuditEntry = Schema<'AuditEntry'>;
