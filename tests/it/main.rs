@@ -7,6 +7,7 @@ mod browser;
 mod commands;
 mod crash;
 mod drain;
+mod errors;
 mod history;
 mod history_rest;
 mod limits;
