@@ -53,7 +53,7 @@ pub use fold::RESTART_MARGIN_MS;
 pub use grave::{Grave, TOMBSTONE_MS, TOMBSTONES_MAX};
 
 use crate::event::{Event, Seq};
-use entity::Permission;
+use entity::{Counts, Permission};
 use grave::Graves;
 
 /// Everything that is live. Cloning it is cheap: rooms are shared until one of the two changes.
@@ -194,6 +194,36 @@ impl RoomEntry {
         let mut found: Vec<_> = self.participants.values().filter(|p| &*p.identity == identity).collect();
         found.sort_by_key(|p| std::cmp::Reverse((p.joined_at, p.last_seq)));
         found
+    }
+}
+
+impl RoomEntry {
+    /// Takes somebody out, and out of the counts.
+    fn remove(&mut self, sid: &str) -> Option<Arc<Participant>> {
+        let participant = self.participants.remove(sid)?;
+        Arc::make_mut(&mut self.room).counts.shift(participant.counts(), Counts::default());
+        Some(participant)
+    }
+}
+
+impl Project {
+    /// Makes a session live.
+    fn begin(&mut self, room: Room) {
+        self.sessions.entry(room.name.clone()).or_default().push(room.sid.clone());
+        let entry = RoomEntry { room: Arc::new(room), participants: HashMap::new() };
+        self.rooms.insert(entry.room.sid.clone(), Arc::new(entry));
+    }
+
+    /// Ends a session: who was in it goes with it.
+    fn end(&mut self, sid: &str) -> Option<Arc<RoomEntry>> {
+        let entry = self.rooms.remove(sid)?;
+        if let Some(sids) = self.sessions.get_mut(&entry.room.name) {
+            sids.retain(|other| **other != *sid);
+            if sids.is_empty() {
+                self.sessions.remove(&entry.room.name);
+            }
+        }
+        Some(entry)
     }
 }
 

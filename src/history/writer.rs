@@ -159,7 +159,7 @@ impl Writer {
                 let new = put_participation(to, session, participant, recorded.received_at, true)?;
                 traffic.joins += u32::from(new && participant.counted());
             }
-            Fact::Left { participant, at, inferred, reason, source: _ } => {
+            Fact::Left { participant, at, inferred, reason } => {
                 let session = self.session(to, participant, recorded.received_at)?;
                 let new = put_participation(to, session, participant, *at, false)?;
                 traffic.joins += u32::from(new && participant.counted());

@@ -68,7 +68,6 @@ pub enum Fact {
         at: u64,
         inferred: Inferred,
         reason: Option<Word>,
-        source: Source,
     },
     /// A track of the participant with this sid was published or has changed.
     Track {

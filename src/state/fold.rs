@@ -1,6 +1,6 @@
 //! How one event changes one project: the rules of [`super`], kind by kind.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use super::{
     Project, RoomEntry, Words,
@@ -207,8 +207,8 @@ impl Fold<'_> {
 
     /// Somebody who is there no longer though nobody said that they left.
     fn gone(&mut self, participant: Arc<Participant>, at: u64) {
-        let (source, inferred) = (self.event.source, Some(participant.last_known_at().min(at)));
-        self.applied.facts.push(Fact::Left { participant, at, inferred, reason: None, source });
+        let inferred = Some(participant.last_known_at().min(at));
+        self.applied.facts.push(Fact::Left { participant, at, inferred, reason: None });
     }
 
     /// `participant_joined` and `participant_updated`: somebody is there, and this is all about them.
@@ -243,9 +243,10 @@ impl Fold<'_> {
             Some(participant) => participant,
             None => Arc::new(self.stranger()),
         };
+        let was_restricted = participant.restricted();
         self.update(Arc::make_mut(&mut participant), permission);
-        let restricted =
-            participant.restricted() || self.project.graves.get(&body.sid).is_some_and(|g| g.restricted);
+        let by_grave = self.project.graves.get(&body.sid).is_some_and(|grave| grave.restricted);
+        let restricted = was_restricted || participant.restricted() || by_grave;
         self.applied.restricted |= restricted;
         if was_there {
             self.applied.changes.push(Change::delete(Entity::Participant(participant.clone())));
@@ -257,7 +258,7 @@ impl Fold<'_> {
         if was_there || event.kind != Kind::ParticipantConnectionAborted {
             let reason = &*body.disconnect_reason;
             let reason = (!reason.is_empty()).then(|| word(reason, "", ""));
-            self.applied.facts.push(Fact::Left { participant, at, inferred, reason, source: event.source });
+            self.applied.facts.push(Fact::Left { participant, at, inferred, reason });
         }
     }
 
@@ -571,33 +572,6 @@ impl Fold<'_> {
 
     fn permission(&mut self) -> Option<Arc<Permission>> {
         self.words.permission(self.body.participant.permission.object()?)
-    }
-}
-
-impl RoomEntry {
-    fn remove(&mut self, sid: &str) -> Option<Arc<Participant>> {
-        let participant = self.participants.remove(sid)?;
-        Arc::make_mut(&mut self.room).counts.shift(participant.counts(), Counts::default());
-        Some(participant)
-    }
-}
-
-impl Project {
-    fn begin(&mut self, room: Room) {
-        self.sessions.entry(room.name.clone()).or_default().push(room.sid.clone());
-        let entry = RoomEntry { room: Arc::new(room), participants: HashMap::new() };
-        self.rooms.insert(entry.room.sid.clone(), Arc::new(entry));
-    }
-
-    fn end(&mut self, sid: &str) -> Option<Arc<RoomEntry>> {
-        let entry = self.rooms.remove(sid)?;
-        if let Some(sids) = self.sessions.get_mut(&entry.room.name) {
-            sids.retain(|other| **other != *sid);
-            if sids.is_empty() {
-                self.sessions.remove(&entry.room.name);
-            }
-        }
-        Some(entry)
     }
 }
 
