@@ -174,15 +174,17 @@ impl World {
             return;
         }
         let crowded = room.people.len() >= self.participants * 2;
-        match self.rng.u32(0..100) {
-            0..=1 => self.end(i),
-            2..=24 if !crowded => self.join(i),
-            25..=44 => {
+        // A load wants much of everything; a demonstration wants meetings that last.
+        let (endings, alone) = if self.varied { (4, room.people.len() <= 2) } else { (20, false) };
+        match self.rng.u32(0..1000) {
+            n if n < endings => self.end(i),
+            20..=239 if !crowded => self.join(i),
+            240..=449 if !alone => {
                 let who = self.rng.usize(..self.rooms[i].people.len());
                 self.leave(i, who);
             }
-            45..=47 if self.varied => self.record(i),
-            48..=74 => self.publish(i),
+            450..=474 if self.varied => self.record(i),
+            475..=744 => self.publish(i),
             _ => self.unpublish(i),
         }
     }
