@@ -62,8 +62,7 @@ export const patch = (of: Room | Participant, value: Partial<Room> | Partial<Par
   ({ ...set(of), op: 'patch', value }) as Change;
 
 export const gone = (of: Room | Participant): Change => {
-  const { value: _value, ...change } = set(of);
-  return { ...change, op: 'delete' } as Change;
+  return { ...set(of), op: 'delete', value: null } as Change;
 };
 
 export interface Stream {
@@ -214,7 +213,11 @@ export class TestServer {
   private route(line: string, url: URL): Answer {
     const cursor = this.cursor();
     if (line === 'GET /api/me') return this.me;
-    if (line === 'GET /api/rooms') return { status: 200, body: { cursor, rooms: [...this.rooms.values()] } };
+    if (line === 'GET /api/rooms') {
+      const only = url.searchParams.getAll('room');
+      const rooms = [...this.rooms.values()].filter(({ name }) => only.length === 0 || only.includes(name));
+      return { status: 200, body: { cursor, rooms } };
+    }
     if (line === 'GET /api/events') {
       const limit = Number(url.searchParams.get('limit') ?? 100);
       const events = this.log.slice(-limit);

@@ -51,6 +51,8 @@ export interface ActivityQuery {
   from?: number;
   to?: number;
   step?: number;
+  /** Of one room only. */
+  room?: string;
   project?: string;
 }
 
@@ -115,7 +117,7 @@ export interface RoomwatchClient {
   me(signal?: AbortSignal): Promise<wire.Me>;
   login(credentials: { user?: string; password: string }): Promise<void>;
   logout(): Promise<void>;
-  rooms(query?: { project?: string }, signal?: AbortSignal): Promise<wire.RoomsAnswer>;
+  rooms(query?: { project?: string; room?: string | string[] }, signal?: AbortSignal): Promise<wire.RoomsAnswer>;
   room(ref: RoomRef, signal?: AbortSignal): Promise<wire.RoomAnswer>;
   participants(ref: RoomRef, signal?: AbortSignal): Promise<wire.ParticipantsAnswer>;
   events(query?: EventsQuery, signal?: AbortSignal): Promise<wire.EventsPage>;

@@ -251,6 +251,27 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/rooms/{room}/token": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A token to watch a room unseen.
+         * @description Only for a room with somebody in it: a hidden participant would create a room that is not there,
+         *     and keep an empty one open.
+         */
+        post: operations["watch_room"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/search": {
         parameters: {
             query?: never;
@@ -853,6 +874,27 @@ export interface components {
         };
         UpdateRoom: {
             metadata: string;
+        };
+        /** @description What livekit-client needs to join. */
+        Watch: {
+            /**
+             * Format: int64
+             * @description Unix milliseconds.
+             */
+            expiresAt: number;
+            /** @description Of its own for every watcher, so that two tabs do not push each other out. */
+            identity: string;
+            /** @description Hidden, subscribe-only. */
+            token: string;
+            /** @description LiveKit's address for clients: `ws(s)://…`. */
+            url: string;
+        };
+        WatchRoom: {
+            /**
+             * @description Why; it stands in the audit record. Required where the installation asks for it.
+             * @default null
+             */
+            reason: string | null;
         };
     };
     responses: never;
@@ -1846,6 +1888,78 @@ export interface operations {
             };
             /** @description LiveKit does not answer in time */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    watch_room: {
+        parameters: {
+            query?: {
+                /** @description Needed where there are several */
+                project?: string;
+            };
+            header?: never;
+            path: {
+                /** @description The room's name */
+                room: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["WatchRoom"] | null;
+            };
+        };
+        responses: {
+            /** @description Good for 60 s */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Watch"];
+                };
+            };
+            /** @description A reason is required: `reason_required` */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Nobody is anonymous */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Not within the caller's rights */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The room is not live */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Nobody is in the room: `room_empty` */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The project has no LiveKit URL */
+            502: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -67,11 +67,11 @@ interface ChangeOf<K extends string, V> {
   /** The entity's sid, or its egress or ingress id. */
   id: string;
   project: string;
-  room: string;
+  room: string | null;
   roomSid: string | null;
   op: 'set' | 'patch' | 'delete';
-  /** The whole entity for `set`, the top-level fields that changed for `patch`, nothing for `delete`. */
-  value?: Partial<V>;
+  /** The whole entity for `set`, the top-level fields that changed for `patch`, null for `delete`. */
+  value?: Partial<V> | null;
 }
 
 /** What one event altered in the state. */

@@ -23,11 +23,13 @@ export function useRooms({ project, enabled }: ScopeOptions = {}): UseQueryResul
     key,
     follows: { kind: 'rooms', project },
     fetch: ({ signal }) =>
-      cache.load({ scope, kind: 'rooms', project }, [...keyPrefix, ...key], async (): Promise<RoomsData> => {
-        const answer = await client.rooms({ project }, signal);
-        // What the provider's stream does not tell of would stand there for ever.
-        return only ? { ...answer, rooms: answer.rooms.filter(({ name }) => only.includes(name)) } : answer;
-      }),
+      cache.load(
+        { scope, kind: 'rooms', project },
+        [...keyPrefix, ...key],
+        (): Promise<RoomsData> =>
+          // What the provider's stream does not tell of would stand there for ever.
+          client.rooms({ project, room: only }, signal),
+      ),
     select: rooms,
     enabled,
   });
