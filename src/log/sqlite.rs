@@ -257,7 +257,7 @@ impl EventLog for SqliteLog {
 
     fn read(&self, after: Seq, limit: usize) -> BoxFuture<'_, Result<Vec<Event>, LogError>> {
         let bounds = self.bounds();
-        let after = after.max(Seq(bounds.first.0 - 1));
+        let after = after.max(Seq(bounds.first.0.saturating_sub(1)));
         if limit == 0 || after >= bounds.last {
             return future::ready(Ok(Vec::new())).boxed();
         }

@@ -266,6 +266,51 @@ async fn append_one_again(log: &SqliteLog, id: &str) -> Seq {
     }
 }
 
+/// Not a test: a process of its own, because what it logs is the point, and a process has one log.
+#[tokio::test]
+#[ignore = "run by a_full_disk_is_told_once_and_its_end_is_too, as a process of its own"]
+async fn outage() {
+    if std::env::var_os(OUTAGE).is_none() {
+        return;
+    }
+    tracing_subscriber::fmt().with_ansi(false).without_time().with_writer(std::io::stdout).init();
+    let dir = tempfile::tempdir().expect("a directory");
+    let disk = Disk::new(1);
+    let log = SqliteLog::open(dir.path(), LogOptions { vfs: disk.vfs(), ..LogOptions::default() })
+        .expect("it opens");
+    for outage in 0..2 {
+        disk.fail(no_space(0));
+        for n in 0..5 {
+            let refused = log.append(vec![new_event(&format!("{outage} {n}"))]).await;
+            refused.expect_err("there is no room");
+        }
+        disk.mend();
+        persist(&log, &format!("{outage}")).await;
+        append_one(&log, new_event(&format!("{outage}, and on"))).await;
+    }
+}
+
+const OUTAGE: &str = "ROOMWATCH_TEST_OUTAGE";
+
+#[test]
+fn a_full_disk_is_told_once_and_its_end_is_too() {
+    let output = std::process::Command::new(std::env::current_exe().expect("this binary"))
+        .args(["--exact", "log::power::outage", "--ignored", "--nocapture"])
+        .env(OUTAGE, "1")
+        .output()
+        .expect("it runs");
+    assert!(output.status.success());
+    let text = String::from_utf8(output.stdout).expect("text");
+    let lines: Vec<_> = text.lines().filter(|line| line.contains("roomwatch::")).collect();
+    assert_eq!(lines.len(), 4, "two outages have two begins and two ends: {lines:#?}");
+    for outage in lines.chunks(2) {
+        let [begin, end] = outage else { panic!("{lines:#?}") };
+        assert!(begin.contains("ERROR") && begin.contains("no space left"), "{begin}");
+        assert!(begin.contains("make room on the disk"), "it says what to do: {begin}");
+        assert!(end.contains("can be written again") && !end.contains("outage.refused=0"), "{end}");
+    }
+}
+
 #[tokio::test]
 async fn events_that_a_disk_lost_end_the_epoch() {
     let dir = tempfile::tempdir().expect("a directory");
