@@ -167,10 +167,13 @@ function locate(url = ''): { origin: string; path: string } {
   return { origin: absolute ? origin : location.origin, path: `${pathname.replace(/\/$/, '')}/socket.io/` };
 }
 
+/** Over HTTP these are 401. */
+const SIGNED_OUT = ['unauthorized', 'session_ended'];
+
 /** A refusal comes as `code: words`. Whatever else fails, a transport or a proxy, says what it likes. */
 function toError(cause: unknown): RoomwatchError {
   const { message = '' } = (cause ?? {}) as { message?: string };
   const [, code, words] = /^([a-z_]+): (.*)$/s.exec(message) ?? [];
   if (!code) return new RoomwatchError('network', 0, message || 'Roomwatch could not be reached.');
-  return new RoomwatchError(code, code === 'unauthorized' ? 401 : 0, words ?? '');
+  return new RoomwatchError(code, SIGNED_OUT.includes(code) ? 401 : 0, words ?? '');
 }

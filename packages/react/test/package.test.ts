@@ -63,6 +63,15 @@ it("has the types of the server's OpenAPI document: else run `npm run generate`"
   execFileSync('npx', args, { cwd: root, stdio: 'pipe' });
 });
 
+it('knows every error code that is documented', () => {
+  const documented = [...readFileSync(join(root, '../../docs/errors.md'), 'utf8').matchAll(/^### (\w+)/gm)].map(
+    ([, code]) => code,
+  );
+  const known = readFileSync(join(root, 'src/core/error.ts'), 'utf8');
+  expect(documented.length).toBeGreaterThan(20);
+  expect(documented.filter((code) => !known.includes(`'${code}'`))).toEqual([]);
+});
+
 it('shows in its README examples that compile', () => {
   const readme = readFileSync(join(root, 'README.md'), 'utf8');
   const examples = [...readme.matchAll(/```tsx\n([\s\S]*?)```/g)].map(([, code]) => code ?? '');

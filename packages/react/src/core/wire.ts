@@ -224,9 +224,5 @@ export type AuditEntry = Schema<'AuditEntry'>;
 
 export type AuditPage = Schema<'AuditPage'>;
 
-/** What it takes to watch one room with livekit-client. */
-export interface WatchToken {
-  url: string;
-  token: string;
-  identity: string;
-}
+/** What it takes to watch one room with livekit-client, within a minute. */
+export type WatchToken = Schema<'Watch'>;
