@@ -1,6 +1,6 @@
 import { useMe, useRooms } from '@roomwatch/react';
 import { X } from 'lucide-react';
-import { type RefObject, useId, useState } from 'react';
+import { type RefObject, useId, useRef, useState } from 'react';
 import { TOPIC_ICONS } from '@/components/event-feed';
 import { TypedInput } from '@/components/typed-input';
 import { type EventSearch, patternsOf, TYPE_GROUPS, toggleGroup, typedPatterns, withTyped } from '@/lib/event-filter';
@@ -22,7 +22,6 @@ export function EventFilters({
   onChange: (next: EventSearch) => void;
 }) {
   const projects = useMe().data?.projects ?? [];
-  const { data: rooms } = useRooms();
   const [suggest, setSuggest] = useState(false);
   const listId = useId();
   const chosen = patternsOf(filter.type);
@@ -70,15 +69,10 @@ export function EventFilters({
           list={listId}
           value={filter.room ?? ''}
           onFocus={() => setSuggest(true)}
+          onBlur={() => setSuggest(false)}
           onType={(value) => onChange({ ...filter, room: value || undefined })}
         />
-        <datalist id={listId}>
-          {suggest
-            ? [...new Set(rooms?.map((room) => room.name))]
-                .slice(0, SUGGESTED_MAX)
-                .map((name) => <option key={name} value={name} />)
-            : null}
-        </datalist>
+        {suggest ? <RoomNames id={listId} /> : null}
       </div>
       {projects.length > 1 ? (
         <Select
@@ -101,5 +95,21 @@ export function EventFilters({
         </IconButton>
       )}
     </div>
+  );
+}
+
+/** Names of live rooms, from the moment somebody is about to type one: following them all the time would be work for nothing. */
+function RoomNames({ id }: { id: string }) {
+  const { data: rooms } = useRooms();
+  const first = useRef(rooms);
+  // The list of suggestions stands still while one chooses from it.
+  first.current ??= rooms;
+  const names = [...new Set(first.current?.map((room) => room.name))].slice(0, SUGGESTED_MAX);
+  return (
+    <datalist id={id}>
+      {names.map((name) => (
+        <option key={name} value={name} />
+      ))}
+    </datalist>
   );
 }
