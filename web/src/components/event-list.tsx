@@ -316,7 +316,7 @@ function Opened({ message, filter }: { message: Message; filter: EventSearch }) 
   const text = JSON.stringify(message, null, 2);
   const address = `${serverUrl}/events?at=${encodeURIComponent(message.cursor)}`;
   const sid = (data.room as { sid?: unknown } | undefined)?.sid;
-  const link = buttonClass('ghost', 'h-7 px-1.5 text-xs');
+  const link = buttonClass('ghost', '!h-7 !px-1.5 !text-xs');
   return (
     <div className="border-y border-line bg-sunken px-3 py-2.5 md:px-9">
       <div className="mb-1.5 flex flex-wrap items-center gap-x-1 gap-y-1">

@@ -1,4 +1,4 @@
-import type { Project } from '@roomwatch/react';
+import { type Project, useMe } from '@roomwatch/react';
 import { Link } from '@tanstack/react-router';
 import { TriangleAlert } from 'lucide-react';
 import { type ReactNode, useState } from 'react';
@@ -25,11 +25,18 @@ export function ProjectSettings({ project }: { project: Project }) {
   const rejection = lastRejected ? explainRejection(lastRejected.reason, lastRejected.iss) : null;
   // Older than what came since: it was mended, or it never was LiveKit.
   const past = lastRejected !== null && (project.lastWebhookAt ?? 0) > lastRejected.at;
-  const todo = advice[project.state];
+  const demo = useMe().data?.demo === true;
+  const todo = demo
+    ? 'The meetings are simulated: there is no LiveKit behind this project, so nothing can be compared or commanded.'
+    : advice[project.state];
   // As it was at first: the first webhook must not close what somebody is reading.
   const [unset] = useState(project.lastWebhookAt === null);
   return (
-    <Panel title={project.name} aside={<ProjectState state={project.state} />} flush>
+    <Panel
+      title={project.name}
+      aside={demo ? <span className="text-ink-2">Simulated</span> : <ProjectState state={project.state} />}
+      flush
+    >
       <div className="divide-y divide-line">
         <Section title="LiveKit">
           <dl className="grid grid-cols-[9rem_minmax(0,1fr)] gap-x-4 gap-y-1.5 max-sm:grid-cols-1">

@@ -345,8 +345,8 @@ function RecordingLane({ egress, from, to }: { egress: Egress } & Span) {
   return (
     <>
       <div className={LABEL}>
-        <span className="flex items-center gap-1.5 font-medium text-bad">
-          <CircleDot size={12} aria-hidden /> Recording
+        <span className="flex items-center gap-1.5 font-medium">
+          <CircleDot size={12} className="text-bad" aria-hidden /> Recording
         </span>
         <span className="truncate text-xs text-ink-3" title={egress.error ?? undefined}>
           {words(egress.kind)}
@@ -357,7 +357,11 @@ function RecordingLane({ egress, from, to }: { egress: Egress } & Span) {
         <div className="relative h-5">
           <span
             title={`${words(egress.status)}${egress.error ? `: ${egress.error}` : ''}`}
-            className="@container absolute inset-y-0 flex min-w-1 items-center overflow-hidden rounded bg-bad-soft px-1.5 text-[0.6875rem] text-bad"
+            className={cx(
+              '@container absolute inset-y-0 flex min-w-1 items-center overflow-hidden rounded px-1.5 text-[0.6875rem]',
+              // Red is for a recording that runs, as everywhere, and for one that failed.
+              egress.endedAt === null || egress.error ? 'bg-bad-soft text-bad' : 'bg-active text-ink-2',
+            )}
             style={place({ from, to }, start, egress.endedAt ?? to)}
           >
             <span className="hidden truncate @min-[4rem]:block">{egress.error ?? words(egress.status)}</span>

@@ -28,10 +28,10 @@ export function PaletteHost() {
         onClick={() => setOpen(true)}
         aria-label="Search and commands"
         aria-keyshortcuts="Control+K Meta+K"
-        className="flex h-8 w-full max-w-80 items-center gap-2 rounded-md border border-line bg-surface px-2.5 text-ink-3 hover:border-line-strong hover:text-ink-2"
+        className="flex h-8 w-full max-w-80 items-center max-sm:w-9 max-sm:justify-center max-sm:px-0 gap-2 rounded-md border border-line bg-surface px-2.5 text-ink-3 hover:border-line-strong hover:text-ink-2"
       >
         <Search size={14} aria-hidden />
-        <span className="grow truncate text-left max-sm:sr-only">Search and commands</span>
+        <span className="grow truncate text-left max-sm:hidden">Search and commands</span>
         <span className="flex gap-1 max-md:hidden" aria-hidden>
           <Kbd>{isMac ? '⌘' : 'Ctrl'}</Kbd>
           <Kbd>K</Kbd>
