@@ -322,6 +322,10 @@ impl Serving {
             if let Some(reason) = self.open.ended(now) {
                 return Some(reason);
             }
+            if let Some(at) = self.open.expiring() {
+                // A socket that is full or gone shows it at the next frame or heartbeat.
+                let _ = self.socket.emit("expiring", &json!({ "at": at }));
+            }
             if now >= self.ping_at {
                 self.ping_at = now + ping_in(self.app.config.heartbeat);
                 if self.ping().await.is_err() {

@@ -3,6 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use roomwatch::token::{Claims, Grant, Secret, sign};
 use serde_json::{Value, json};
 
 use crate::harness::*;
@@ -316,4 +317,27 @@ async fn a_heartbeat_carries_the_place_and_the_end_is_told() {
     let (name, bye) = socket.event().await.expect("a goodbye");
     assert_eq!((name.as_str(), bye), ("bye", json!({ "reason": "drain" })));
     assert_eq!(server.ended(), Some(0));
+}
+
+#[tokio::test]
+async fn a_socket_ends_with_its_token_and_is_told_before() {
+    let server = Server::start();
+    // With the leeway of 60 s it is good for another 4 s.
+    let claims = Claims {
+        iss: KEY.into(),
+        sub: "alice".into(),
+        exp: now() - 56,
+        video: Some(Grant { room_list: true, ..Grant::default() }),
+        ..Claims::default()
+    };
+    let token = sign(&claims, &Secret::new(SECRET));
+    let mut socket = Polling::connected(&server, json!({ "token": token })).await;
+    let mut told = Vec::new();
+    while let Some((name, value)) = socket.event().await {
+        told.push((name, value));
+    }
+    let names: Vec<_> = told.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["connected", "expiring", "bye"], "{told:?}");
+    assert_eq!(told[1].1["at"], json!((claims.exp + 60) * 1000));
+    assert_eq!(told[2].1, json!({ "reason": "expired" }));
 }
