@@ -295,8 +295,8 @@ impl LiveKit {
     fn list(&self, mut answer: Value, member: &str) -> Result<Vec<Value>, CallError> {
         match answer.get_mut(member).map(Value::take) {
             Some(Value::Array(list)) => Ok(list),
-            // Twirp writes empty lists; a proxy between may drop what is empty.
-            None | Some(Value::Null) if answer.is_object() => Ok(Vec::new()),
+            // Twirp writes empty lists too. Whoever leaves them out is not LiveKit, and to take that for
+            // an empty list would end every room.
             _ => Err(self.garbage("JSON of another shape")),
         }
     }

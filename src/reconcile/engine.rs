@@ -83,6 +83,8 @@ pub(super) struct Engine<'a> {
     full: VecDeque<ListedRoom>,
     full_due: Instant,
     full_gap: Duration,
+    /// So many of them nobody has told of: they do not wait.
+    full_unknown: usize,
     /// What the full run has corrected; none while there is no run.
     full_corrected: Option<u64>,
     /// Watched rooms that are still to be compared.
@@ -115,6 +117,7 @@ impl<'a> Engine<'a> {
             full: VecDeque::new(),
             full_due: now,
             full_gap: Duration::ZERO,
+            full_unknown: 0,
             full_corrected: None,
             watch: VecDeque::new(),
             full_turn: false,
@@ -183,7 +186,11 @@ impl<'a> Engine<'a> {
         let full_due = !self.full.is_empty() && self.full_due <= now;
         if full_due && (self.full_turn || self.watch.is_empty()) {
             self.full_turn = false;
-            self.full_due = now + self.full_gap;
+            if self.full_unknown > 0 {
+                self.full_unknown -= 1;
+            } else {
+                self.full_due = now + self.full_gap;
+            }
             if let Some(room) = self.full.pop_front() {
                 self.compare(livekit, room).await?;
             }
@@ -297,17 +304,14 @@ impl<'a> Engine<'a> {
         self.append(vanished, asked_at).await?;
         self.sides(livekit).await?;
         // What nobody has told of comes first.
-        let (known, unknown): (Vec<_>, Vec<_>) = {
+        let (unknown, known): (Vec<_>, Vec<_>) = {
             let state = self.shared.state.read();
             self.project.checked.lock().retain(|sid| state.room(&self.project.name, sid).is_some());
-            rooms.into_iter().partition(|room| state.room(&self.project.name, &room.sid).is_some())
+            rooms.into_iter().partition(|room| state.room(&self.project.name, &room.sid).is_none())
         };
-        for room in unknown {
-            self.compare(livekit, room).await?;
-        }
-        let count = u32::try_from(known.len()).unwrap_or(u32::MAX).max(1);
-        self.full = known.into();
-        self.full_gap = spread.mul_f64(SPREAD) / count;
+        self.full_unknown = unknown.len();
+        self.full_gap = spread.mul_f64(SPREAD) / u32::try_from(known.len()).unwrap_or(u32::MAX).max(1);
+        self.full = unknown.into_iter().chain(known).collect();
         self.full_due = Instant::now();
         Ok(())
     }

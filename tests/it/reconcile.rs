@@ -199,6 +199,8 @@ async fn livekit_misbehaves() {
         (Mood::Says(200, "<html>it works!</html>".into()), "unreachable", "not JSON"),
         (Mood::Says(200, huge), "unreachable", "not JSON"),
         (Mood::Says(200, "[1,2]".into()), "unreachable", "another shape"),
+        // Somebody else's JSON is no empty list: it would end every room.
+        (Mood::Says(200, r#"{"status":"ok"}"#.into()), "unreachable", "another shape"),
         (Mood::Says(500, internal), "unreachable", "boom"),
         (Mood::Says(502, "<html>Bad Gateway</html>".into()), "unreachable", "502"),
         (Mood::Says(401, "invalid API key: APIx".into()), "unauthorized", "does not accept the key"),
