@@ -1,4 +1,5 @@
 import { createRootRoute, createRoute, createRouter, Link, lazyRouteComponent } from '@tanstack/react-router';
+import type { ReactNode } from 'react';
 import { basePath } from '@/lib/base';
 import { Shell } from '@/shell/shell';
 import { Empty, ErrorState } from '@/ui/states';
@@ -21,20 +22,34 @@ const search =
 export const ROOM_SORTS = ['name', 'people', 'publishers', 'tracks', 'agents', 'age', 'event'] as const;
 export type RoomSort = (typeof ROOM_SORTS)[number];
 
+/** A page outside the shell still has its landmark and a first heading. */
+const Alone = ({ children }: { children: ReactNode }) => (
+  <main>
+    <h1 className="sr-only">Roomwatch</h1>
+    {children}
+  </main>
+);
+
 const root = createRootRoute({
   notFoundComponent: () => (
-    <Empty
-      title="There is no such page"
-      action={
-        <Link to="/" className="text-accent underline">
-          To the overview
-        </Link>
-      }
-    >
-      The address may be mistyped, or from another version.
-    </Empty>
+    <Alone>
+      <Empty
+        title="There is no such page"
+        action={
+          <Link to="/" className="text-accent underline">
+            To the overview
+          </Link>
+        }
+      >
+        The address may be mistyped, or from another version.
+      </Empty>
+    </Alone>
   ),
-  errorComponent: ({ error, reset }) => <ErrorState error={error} title="This page has failed" onRetry={reset} />,
+  errorComponent: ({ error, reset }) => (
+    <Alone>
+      <ErrorState error={error} title="This page has failed" onRetry={reset} />
+    </Alone>
+  ),
 });
 
 const shell = createRoute({ getParentRoute: () => root, id: 'shell', component: Shell });
