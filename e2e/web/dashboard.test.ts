@@ -199,36 +199,40 @@ describe('watching a room', () => {
 });
 
 describe('axe finds nothing', () => {
-  it.each(['light', 'dark'] as const)('on any page, %s', async (colorScheme) => {
-    const gus = await cast.join('looked-at', 'gus', { name: 'Gus', attributes: { role: 'host' } });
-    await gus.publish('microphone');
-    const { sessions } = await world.roomwatch.get('/api/sessions?limit=1');
-    const paths = [
-      '/',
-      '/rooms',
-      '/rooms/looked-at',
-      '/rooms/not-there',
-      '/sessions',
-      `/sessions/${sessions[0].sid}`,
-      '/events',
-      '/settings',
-      '/nowhere',
-    ];
-    page = await operatorPage(browser, world.roomwatch, { colorScheme });
-    for (const viewport of [
-      { width: 1440, height: 900 },
-      { width: 360, height: 780 },
-    ]) {
-      await page.setViewportSize(viewport);
-      for (const path of paths) {
-        await page.goto(url(path));
-        await page.getByRole('heading').first().waitFor();
-        await page.waitForLoadState('load');
-        expect([path, viewport.width, await axe(page)]).toEqual([path, viewport.width, []]);
-        const overflow = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
-        expect([path, viewport.width, overflow <= 0]).toEqual([path, viewport.width, true]);
+  it.each(['light', 'dark'] as const)(
+    'on any page, %s',
+    async (colorScheme) => {
+      const gus = await cast.join('looked-at', 'gus', { name: 'Gus', attributes: { role: 'host' } });
+      await gus.publish('microphone');
+      const { sessions } = await world.roomwatch.get('/api/sessions?limit=1');
+      const paths = [
+        '/',
+        '/rooms',
+        '/rooms/looked-at',
+        '/rooms/not-there',
+        '/sessions',
+        `/sessions/${sessions[0].sid}`,
+        '/events',
+        '/settings',
+        '/nowhere',
+      ];
+      page = await operatorPage(browser, world.roomwatch, { colorScheme });
+      for (const viewport of [
+        { width: 1440, height: 900 },
+        { width: 360, height: 780 },
+      ]) {
+        await page.setViewportSize(viewport);
+        for (const path of paths) {
+          await page.goto(url(path));
+          await page.getByRole('heading').first().waitFor();
+          await page.waitForLoadState('load');
+          expect([path, viewport.width, await axe(page)]).toEqual([path, viewport.width, []]);
+          const overflow = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
+          expect([path, viewport.width, overflow <= 0]).toEqual([path, viewport.width, true]);
+        }
       }
-    }
-    await gus.leave();
-  });
+      await gus.leave();
+    },
+    240_000,
+  );
 });
