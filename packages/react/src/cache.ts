@@ -6,6 +6,7 @@ import {
   applyToSession,
   type ParticipantsData,
   type RoomData,
+  type RoomScope,
   type RoomsData,
   UNKNOWN,
 } from './core/apply';
@@ -22,6 +23,8 @@ const SOON_MS = 5_000;
 const SETTLE_MS_MAX = 5_000;
 /** Down together, polling apart: thousands of pages shall not ask in the same moment. */
 const POLL_SPREAD_MS = 2_000;
+/** A snapshot that the events do not fit to is fetched again at once, so often. */
+const ATTEMPTS_MAX = 3;
 /** Events kept for a snapshot that is under way. Beyond it the snapshot is fetched once more. */
 const RECENT_MAX = 20_000;
 
@@ -133,14 +136,29 @@ export function createCache(connection: Connection, queryClient: QueryClient, sc
       }
     });
 
+  /** A name can have two live sessions; when the newest ends, the other is the room. The list of rooms knows, if there is one. */
+  const withOthers = (follows: RoomScope): RoomScope => ({
+    ...follows,
+    another(sid) {
+      const lists = ours().flatMap(({ query, follows: { kind } }) => {
+        const data = kind === 'rooms' ? (truthOf(query) as RoomsData | undefined) : undefined;
+        return data ?? [];
+      });
+      return (
+        lists.length === 0 ||
+        lists.some(({ rooms }) => rooms.some((one) => one.name === follows.name && one.sid !== sid))
+      );
+    },
+  });
+
   const apply = (follows: Follows, data: unknown, batch: Batch): unknown => {
     switch (follows.kind) {
       case 'rooms':
         return applyToRooms(data as RoomsData, batch.all, follows.project);
       case 'room':
-        return applyToRoom(data as RoomData, batch.of(follows.name), follows);
+        return applyToRoom(data as RoomData, batch.of(follows.name), withOthers(follows));
       case 'participants':
-        return applyToParticipants(data as ParticipantsData, batch.of(follows.name), follows);
+        return applyToParticipants(data as ParticipantsData, batch.of(follows.name), withOthers(follows));
       case 'session': {
         const detail = data as SessionDetail;
         return applyToSession(detail, batch.of(detail.session.room));
@@ -228,8 +246,14 @@ export function createCache(connection: Connection, queryClient: QueryClient, sc
           const answer = await fetch();
           const hole = from !== null && answer.cursor !== null && !covers(answer.cursor, from);
           const data = hole || recent.length > RECENT_MAX ? UNKNOWN : apply(follows, answer, new Batch(recent));
-          if (data === UNKNOWN && attempt === 1) continue;
-          return draw(hashKey(key), follows, data === UNKNOWN ? answer : data) as typeof answer;
+          if (data === UNKNOWN && attempt < ATTEMPTS_MAX) continue;
+          const hash = hashKey(key);
+          if (data === UNKNOWN) {
+            // What comes now may not fit to it: it is shown, and asked for again.
+            const query = queryClient.getQueryCache().get(hash);
+            if (query) invalidateSoon(query);
+          }
+          return draw(hash, follows, data === UNKNOWN ? answer : data) as typeof answer;
         } finally {
           if (--recording === 0) recent = [];
         }

@@ -108,6 +108,14 @@ describe('a room by its name', () => {
     expect(applyToRoom(data, [message([gone(earlier)])], scope)).toBe(data);
   });
 
+  it('is the other session again when the newest has ended: which is for the server to say', () => {
+    const data = { cursor: null, room: standup, egress: [], ingress: [] };
+    const another = (sid: string) => sid === standup.sid;
+    expect(applyToRoom(data, [message([gone(standup)])], { ...scope, another })).toBe(UNKNOWN);
+    const people = { cursor: null, roomSid: standup.sid, participants: [ada] };
+    expect(applyToParticipants(people, [message([gone(standup)])], { ...scope, another })).toBe(UNKNOWN);
+  });
+
   it('does not know a session of which it only hears a part', () => {
     expect(
       applyToRoom(

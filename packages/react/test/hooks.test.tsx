@@ -137,6 +137,32 @@ describe('queries that stay true', () => {
     expect(result.current.room.data?.sid).toBe('RM_2');
   });
 
+  it('shows the other live session of a name when the newest has ended', async () => {
+    const { server, standup } = await meeting();
+    const later = room('standup', { sid: 'RM_later', startedAt: (standup.startedAt ?? 0) + 1 });
+    const { result } = render(server, () => ({
+      room: useRoom('standup'),
+      people: useRoomParticipants('standup'),
+      connection: useConnection(),
+    }));
+    await until(() => expect(result.current.people.data).toHaveLength(1));
+    await until(() => expect(result.current.connection.status).toBe('live'));
+    const first = server.rooms.get(standup.sid);
+    await act(async () => {
+      // The server answers for the newest: in the test's server, the only one.
+      server.rooms.clear();
+      server.publish('room_started', later, set(later));
+      await until(() => expect(result.current.room.data?.sid).toBe('RM_later'));
+      await until(() => expect(result.current.people.data).toEqual([]));
+      server.publish('participant_joined', later, set(person(later, 'bob')));
+      await until(() => expect(result.current.people.data?.map(({ identity }) => identity)).toEqual(['bob']));
+      if (first) server.rooms.set(first.sid, first);
+      server.publish('room_finished', later, gone(person(later, 'bob')), gone(later));
+      await until(() => expect(result.current.people.data?.map(({ identity }) => identity)).toEqual(['ada']));
+      await until(() => expect(result.current.room.data?.sid).toBe(standup.sid));
+    });
+  });
+
   it('loses no event that comes while the snapshot is under way, and takes none twice', async () => {
     const { server, standup } = await meeting();
     let answer = () => {};

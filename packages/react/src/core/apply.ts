@@ -29,6 +29,8 @@ export const UNKNOWN = Symbol('unknown');
 export interface RoomScope {
   name: string;
   project?: string;
+  /** Whether there may be another live session of the name than this one, which has ended. */
+  another?: (sid: string) => boolean;
 }
 
 /** The messages that the data does not know yet. A null cursor: nobody knows, and applying one twice does no harm. */
@@ -110,8 +112,10 @@ export function applyToRoom(data: RoomData, messages: readonly Message[], scope:
         const value = change.value as Room;
         if (room?.sid === change.id) room = { ...room, ...value };
         else if (room === null || isNewer(value, room)) room = value;
-      } else if (room?.sid === change.id) room = change.op === 'delete' ? null : { ...room, ...change.value };
-      else if (room === null && change.op === 'patch') return UNKNOWN;
+      } else if (room?.sid === change.id) {
+        if (change.op === 'delete' && scope.another?.(change.id)) return UNKNOWN;
+        room = change.op === 'delete' ? null : { ...room, ...change.value };
+      } else if (room === null && change.op === 'patch') return UNKNOWN;
       if (room === null) [egress, ingress] = [[], []];
     }
     if (room && touched(message) === room.sid) room = see(room, message.timestamp);
@@ -146,6 +150,7 @@ export function applyToParticipants(
           roomSid = change.id;
           people = new Map();
         } else if (change.op === 'delete' && change.id === roomSid) {
+          if (scope.another?.(change.id)) return UNKNOWN;
           roomSid = null;
           people = new Map();
         }

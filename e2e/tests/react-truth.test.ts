@@ -1,0 +1,110 @@
+import { join } from 'node:path';
+import type { Page } from 'playwright-core';
+import { build } from 'vite';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { launch } from '../harness/browser.js';
+import { Child } from '../harness/child.js';
+import { API_KEY, API_SECRET } from '../harness/livekit.js';
+import { PASSWORD, Roomwatch, roomwatchBinary } from '../harness/roomwatch.js';
+import { pause, until } from '../harness/wait.js';
+
+// What the hooks of packages/react show after hundreds of events and a killed server is what the server would answer now.
+
+const cleanup: (() => unknown)[] = [];
+let server: Roomwatch;
+let page: Page;
+
+const shown = (): Promise<any> => page.evaluate(() => (window as any).shown);
+
+/** Events at 100 a second until it is killed: rooms and people are left as they are then. */
+function simulate(seed: number): Child {
+  const where = ['--url', server.url, '--api-key', API_KEY, '--api-secret', API_SECRET];
+  const what = ['--rooms', '60', '--participants', '5', '--rate', '100', '--duration', '120', '--seed', String(seed)];
+  const child = new Child('simulate', roomwatchBinary(), ['simulate', ...where, ...what]);
+  cleanup.push(() => child.stop('SIGKILL'));
+  return child;
+}
+
+/** By sid, and without what only the time of the answer decides. */
+function sorted(list: any[]): any[] {
+  return list.map(({ checkedAt: _checkedAt, ...one }) => one).sort((a, b) => (a.sid < b.sid ? -1 : 1));
+}
+
+/** The page has come to the head of a log that stands still, and shows nothing but the truth. */
+async function agree(): Promise<void> {
+  const { cursor, rooms } = await server.get('/api/rooms');
+  await until('the page to be at the head', async () => (await shown()).cursor === cursor);
+  await until('the list to be the truth', async () => {
+    expect(sorted((await shown()).rooms)).toEqual(sorted(rooms));
+    return true;
+  });
+  const { names } = await shown();
+  expect(names.length).toBeGreaterThan(20);
+  for (const name of names) {
+    const answer = await server.request('GET', `/api/rooms/${encodeURIComponent(name)}`);
+    const truth = answer.status === 404 ? { room: null, participants: [] } : answer.json;
+    await until(`${name} to be the truth`, async () => {
+      const { room, participants } = (await shown())[name];
+      expect(sorted(participants)).toEqual(sorted(truth.participants));
+      expect(room && sorted([room])).toEqual(truth.room && sorted([truth.room]));
+      return true;
+    });
+  }
+}
+
+beforeAll(async () => {
+  server = await Roomwatch.start({ env: { ROOMWATCH_RECONCILE_SECS: '0' } });
+  cleanup.push(() => server.close());
+  const built = await build({
+    root: join(import.meta.dirname, '..'),
+    configFile: false,
+    logLevel: 'error',
+    define: { 'process.env.NODE_ENV': '"development"' },
+    resolve: { conditions: ['roomwatch-source', 'browser', 'module', 'import'] },
+    build: {
+      write: false,
+      minify: false,
+      lib: { entry: 'pages/live.tsx', formats: ['iife'], name: 'Live', fileName: 'live' },
+    },
+  });
+  const { output } = (Array.isArray(built) ? built[0] : built) as { output: { code?: string }[] };
+  const body = `<!doctype html><title>live</title><body><script>${output[0]?.code?.replaceAll('</script', '<\\/script') ?? ''}</script>`;
+  const browser = await launch();
+  cleanup.push(() => browser.close());
+  page = await browser.newPage();
+  await page.route('**/live', (route) => route.fulfill({ contentType: 'text/html', body }));
+  await page.context().request.post(`${server.url}/api/login`, { data: { password: PASSWORD } });
+});
+
+afterAll(async () => {
+  for (const end of cleanup.reverse()) await end();
+});
+
+it('shows the truth after a snapshot in the middle of it, and asks for nothing while it is live', async () => {
+  const first = simulate(1);
+  await until('meetings', async () => (await server.get('/api/rooms')).rooms.length > 40);
+  await page.goto(`${server.url}/live`);
+  await until(
+    'the page to be live',
+    async () => (await shown()).status === 'live' && (await shown()).rooms.length > 40,
+  );
+  await until('forty rooms on the page', async () => (await shown()).names.length === 40);
+  await pause(2_000); // Snapshots that were under way have come; from here on it is the stream alone.
+  await page.evaluate(() => ((window as any).asked.length = 0));
+  await pause(4_000);
+  expect(await page.evaluate(() => (window as any).asked)).toEqual([]);
+  await first.stop('SIGKILL');
+  await agree();
+});
+
+it('shows the truth after the server was killed in the middle of it', async () => {
+  const second = simulate(2);
+  await pause(2_000);
+  await server.kill();
+  await until('the page to notice', async () => (await shown()).status !== 'live');
+  await server.up();
+  await until('the page to be live', async () => (await shown()).status === 'live');
+  await pause(2_000);
+  await second.stop('SIGKILL');
+  await agree();
+});
