@@ -83,6 +83,7 @@ async fn a_room_whose_events_were_all_lost_is_found_once() {
     for expected in WHOLE_MEETING {
         let event = stream.next().await;
         assert_eq!(about(&event), pairs(&[*expected])[0]);
+        assert_ne!(event.data["changes"], json!([]), "{event:?}");
         // The shape of a webhook, redacted like one.
         let text = event.data.to_string();
         assert!(
@@ -94,6 +95,14 @@ async fn a_room_whose_events_were_all_lost_is_found_once() {
     assert_eq!(seen[2].data["data"]["track"]["muted"], true);
     assert_eq!(seen[1].data["data"]["participant"]["state"], "ACTIVE");
     assert!(seen[1].data["data"]["participant"].get("tracks").is_none());
+    let (status, answer) = server.get("/api/rooms/standup").await;
+    assert_eq!(status, 200, "{answer}");
+    assert_eq!(answer["room"]["source"], "reconcile");
+    assert_eq!(answer["room"]["participantCount"], 2);
+    until("it says when it was checked", async || {
+        server.get("/api/rooms").await.1["rooms"][0]["checkedAt"].as_u64().is_some()
+    })
+    .await;
     // Nobody is there before they are ACTIVE, and a second and a third run change nothing.
     let last_seq = last(&server).await;
     livekit.full_runs(3).await;
@@ -150,6 +159,11 @@ async fn livekit_restarted_with_nothing() {
     assert!(not_before <= left["timestamp"].as_u64().expect("a time"));
     assert_eq!(left["data"]["participant"]["identity"], "alice");
     until("it is well", async || project(&server).await["state"] == "ok").await;
+    assert_eq!(server.get("/api/rooms").await.1["rooms"], json!([]));
+    let session = server.get("/api/sessions/RM_1").await.1;
+    let participation = &session["participations"][0];
+    assert!(participation["leftNotBefore"].as_u64() <= participation["leftAt"].as_u64(), "{session}");
+    assert!(participation["leftNotBefore"].is_u64(), "{session}");
 }
 
 #[tokio::test]
@@ -286,6 +300,10 @@ async fn what_a_crashed_node_left_behind_is_stale_and_not_live() {
     let last_seq = last(&server).await;
     livekit.full_runs(3).await;
     assert_eq!(last(&server).await, last_seq);
+    let answer = server.get("/api/rooms").await.1;
+    for room in answer["rooms"].as_array().expect("a list") {
+        assert_eq!(room["stale"], room["name"] == "leftover", "{room}");
+    }
     // Somebody is in it after all.
     livekit.world().participants.insert("leftover".into(), vec![participant("eve", "PA_9", vec![])]);
     assert_eq!(
