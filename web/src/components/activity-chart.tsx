@@ -5,7 +5,7 @@ import { plural, shortTime } from '@/lib/format';
 import { IconButton } from '@/ui/button';
 import { cx } from '@/ui/cx';
 import { Panel } from '@/ui/panel';
-import { ErrorState } from '@/ui/states';
+import { ErrorState, Unknown } from '@/ui/states';
 
 /** uPlot, 21 KiB, comes after the first paint. */
 const Plot = lazy(() => import('./activity-plot'));
@@ -108,8 +108,8 @@ function ActivityTable({ activity }: { activity: Activity }) {
           {activity.points.toReversed().map((point) => (
             <tr key={point.at} className="border-t border-line">
               <th className="px-4 py-1 text-left font-normal">{shortTime(point.at)}</th>
-              <td className="px-4 py-1">{point.rooms}</td>
-              <td className="px-4 py-1">{point.participants}</td>
+              <td className="px-4 py-1">{point.rooms ?? <Unknown why="Roomwatch was not there" />}</td>
+              <td className="px-4 py-1">{point.participants ?? <Unknown why="Roomwatch was not there" />}</td>
               <td className="px-4 py-1">{point.joins}</td>
               <td className="px-4 py-1">{point.leaves}</td>
             </tr>

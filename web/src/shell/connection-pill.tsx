@@ -89,6 +89,7 @@ export function ConnectionPill() {
   const location = useLocation();
   const { status, behind, staleSince, streams } = useConnectionSummary();
   const look = looks[status];
+  const [container, setContainer] = useState<HTMLElement>();
   const word =
     status === 'catching_up' && behind > 0
       ? `${look.word} · ${count(behind)}`
@@ -97,7 +98,7 @@ export function ConnectionPill() {
         : look.word;
   return (
     <>
-      <Popover.Root>
+      <Popover.Root onOpenChange={(open) => open && setContainer(portal())}>
         <Popover.Trigger
           className={cx(
             'flex h-7 items-center gap-1.5 rounded-full border px-2.5 text-xs font-medium whitespace-nowrap num hover:bg-hover',
@@ -108,7 +109,7 @@ export function ConnectionPill() {
           <span className="sr-only">Connection: </span>
           {word}
         </Popover.Trigger>
-        <Popover.Portal container={portal()}>
+        <Popover.Portal container={container}>
           <Popover.Content
             align="end"
             sideOffset={6}

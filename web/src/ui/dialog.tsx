@@ -1,7 +1,18 @@
 import { X } from 'lucide-react';
-import { type ReactNode, useEffect, useId, useRef } from 'react';
+import { type ReactNode, useId, useLayoutEffect, useRef } from 'react';
 import { buttonClass } from './button';
 import { cx } from './cx';
+
+const openers = new WeakMap<Element, HTMLElement>();
+
+/**
+ * Says what gets the focus when the dialog that is open now closes. A menu whose entry opened it needs this: its own way of
+ * giving the focus back comes when everything outside the dialog is inert already.
+ */
+export function returnFocusTo(element: HTMLElement | null) {
+  const dialog = document.querySelector('dialog[open]');
+  if (dialog && element) openers.set(dialog, element);
+}
 
 /**
  * A modal dialog: the browser's own, which brings the focus trap, Escape, the inert page behind it and the return of the
@@ -23,7 +34,8 @@ export function Dialog({
   const ref = useRef<HTMLDialogElement>(null);
   const id = useId();
 
-  useEffect(() => {
+  // Not a passive effect: those are cleaned up later, and the focus would be taken from whatever was opened meanwhile.
+  useLayoutEffect(() => {
     const dialog = ref.current;
     if (!dialog) return;
     dialog.showModal();
@@ -31,7 +43,10 @@ export function Dialog({
     const target =
       dialog.querySelector<HTMLElement>('[data-autofocus], input:not([type="checkbox"]), textarea, select') ?? dialog;
     target.focus();
-    return () => dialog.close();
+    return () => {
+      dialog.close();
+      openers.get(dialog)?.focus();
+    };
   }, []);
 
   return (

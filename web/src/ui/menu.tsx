@@ -1,6 +1,7 @@
 import { DropdownMenu } from 'radix-ui';
-import type { ReactElement, ReactNode } from 'react';
+import { type ReactElement, type ReactNode, useRef, useState } from 'react';
 import { cx } from './cx';
+import { returnFocusTo } from './dialog';
 import { portal } from './portal';
 
 /**
@@ -16,14 +17,20 @@ export function Menu({
   children: ReactNode;
   align?: 'start' | 'end';
 }) {
+  const button = useRef<HTMLButtonElement>(null);
+  // Asked for when it opens: a dialog that was open at the last render may be gone by now.
+  const [container, setContainer] = useState<HTMLElement>();
   return (
-    <DropdownMenu.Root modal={false}>
-      <DropdownMenu.Trigger asChild>{trigger}</DropdownMenu.Trigger>
-      <DropdownMenu.Portal container={portal()}>
+    <DropdownMenu.Root modal={false} onOpenChange={(open) => open && setContainer(portal())}>
+      <DropdownMenu.Trigger asChild ref={button}>
+        {trigger}
+      </DropdownMenu.Trigger>
+      <DropdownMenu.Portal container={container}>
         <DropdownMenu.Content
           align={align}
           sideOffset={4}
           collisionPadding={8}
+          onCloseAutoFocus={() => returnFocusTo(button.current)}
           className="pop-in z-50 min-w-44 rounded-lg bg-raised p-1 shadow-pop"
         >
           {children}

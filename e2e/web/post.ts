@@ -1,0 +1,57 @@
+import { createHash } from 'node:crypto';
+import { AccessToken } from 'livekit-server-sdk';
+import { API_KEY, API_SECRET } from '../harness/livekit.js';
+import type { Roomwatch } from '../harness/roomwatch.js';
+
+/** As many at a time as keep a debug build busy without starving the browser. */
+const AT_ONCE = 32;
+
+/** Posts one event as LiveKit would: signed over its bytes, with an id of its own. */
+export async function post(roomwatch: Roomwatch, event: object): Promise<void> {
+  const body = JSON.stringify({
+    id: `EV_${crypto.randomUUID()}`,
+    createdAt: String(Math.floor(Date.now() / 1_000)),
+    ...event,
+  });
+  const token = new AccessToken(API_KEY, API_SECRET, { ttl: '5m' });
+  token.sha256 = createHash('sha256').update(body).digest('base64');
+  const answer = await fetch(roomwatch.webhookUrl, {
+    method: 'POST',
+    headers: { authorization: await token.toJwt(), 'content-type': 'application/webhook+json' },
+    body,
+  });
+  if (answer.status !== 200) throw new Error(`webhook: ${answer.status} ${await answer.text()}`);
+}
+
+/** Posts many, some at a time, in their order of beginning. */
+export async function postAll(roomwatch: Roomwatch, events: object[]): Promise<void> {
+  const left = events.values();
+  await Promise.all(
+    Array.from({ length: AT_ONCE }, async () => {
+      for (const event of left) await post(roomwatch, event);
+    }),
+  );
+}
+
+/** A room with a sid that follows from its name. */
+export const room = (name: string) => ({
+  sid: `RM_${name}`,
+  name,
+  creationTimeMs: String(Date.now()),
+  creationTime: String(Math.floor(Date.now() / 1_000)),
+});
+
+export const started = (name: string) => ({ event: 'room_started', room: room(name) });
+export const finished = (name: string) => ({ event: 'room_finished', room: room(name) });
+export const joined = (name: string, identity: string) => ({
+  event: 'participant_joined',
+  room: room(name),
+  participant: {
+    sid: `PA_${name}_${identity}`,
+    identity,
+    name: identity,
+    state: 'ACTIVE',
+    joinedAtMs: String(Date.now()),
+    permission: { canPublish: true, canSubscribe: true, canPublishData: true },
+  },
+});

@@ -1,0 +1,136 @@
+import type { Browser, Page } from 'playwright-core';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { launch } from '../harness/browser.js';
+import type { Cast, Person } from '../harness/cast.js';
+import { axe, complaints, operatorPage } from '../harness/dashboard.js';
+import { until } from '../harness/wait.js';
+import { World } from '../harness/world.js';
+
+const ROOM = "o'hara / standup?";
+
+let world: World;
+let cast: Cast;
+let browser: Browser;
+let page: Page;
+let found: string[];
+let alice: Person;
+let bob: Person;
+
+beforeAll(async () => {
+  world = await World.start('web-room');
+  cast = await world.cast();
+  browser = await launch();
+  alice = await cast.join(ROOM, 'alice');
+  await alice.publish('microphone');
+  page = await operatorPage(browser, world.roomwatch);
+  found = complaints(page.context());
+  await page.goto(`${world.roomwatch.url}/rooms`);
+  await page.getByRole('link', { name: ROOM }).click();
+  await row('alice').waitFor();
+});
+afterAll(async () => {
+  await browser?.close();
+  await world?.stop();
+});
+
+const row = (identity: string) =>
+  page.getByRole('listitem').filter({ has: page.getByRole('button', { name: `Actions for ${identity}` }) });
+
+/** Opens somebody's menu and chooses. */
+async function choose(identity: string, action: string | RegExp) {
+  await page.getByRole('button', { name: `Actions for ${identity}` }).click();
+  await page.getByRole('menuitem', { name: action }).click();
+}
+
+const inLiveKit = async (identity: string) =>
+  (await world.livekit.listParticipants(ROOM)).find((one) => one.identity === identity);
+
+it('shows somebody who joins, without a reload', async () => {
+  bob = await cast.join(ROOM, 'bob');
+  await row('bob').waitFor();
+  await page.getByText('bob joined').waitFor();
+});
+
+it('mutes a track, draws it at once, and LiveKit agrees', async () => {
+  await row('alice').getByTitle('microphone', { exact: true }).waitFor();
+  await choose('alice', 'Mute microphone');
+  await row('alice').getByTitle('microphone, muted').waitFor();
+  await until('LiveKit to have muted it', async () => (await inLiveKit('alice'))?.tracks[0]?.muted);
+});
+
+it('changes an attribute and the name, and LiveKit agrees', async () => {
+  await choose('bob', 'Edit');
+  const dialog = page.getByRole('dialog');
+  await dialog.getByLabel('Name').fill('Bobby');
+  await dialog.getByRole('button', { name: 'Add an attribute' }).click();
+  await dialog.getByLabel('Attribute', { exact: true }).fill('role');
+  await dialog.getByLabel('Value of role').fill('host');
+  await dialog.getByRole('button', { name: 'Save' }).click();
+  await dialog.waitFor({ state: 'hidden' });
+  await row('Bobby').waitFor();
+  await until('LiveKit to know', async () => {
+    const one = await inLiveKit('bob');
+    return one?.name === 'Bobby' && one?.attributes?.role === 'host';
+  });
+});
+
+it('sends data to everybody', async () => {
+  await page.getByRole('button', { name: 'Send data' }).click();
+  await page.getByRole('dialog').getByLabel('Text').fill('{"hello":"all"}');
+  await page.getByRole('dialog').getByRole('button', { name: 'Send' }).click();
+  await until(
+    'both to have it',
+    async () => (await alice.data()).includes('{"hello":"all"}') && (await bob.data()).includes('{"hello":"all"}'),
+  );
+});
+
+it('changes the metadata of the room', async () => {
+  await page.getByRole('button', { name: 'More actions' }).click();
+  await page.getByRole('menuitem', { name: 'Edit metadata' }).click();
+  await page.getByRole('dialog').getByLabel('Metadata').fill('{"tenant":"acme"}');
+  await page.getByRole('dialog').getByRole('button', { name: 'Save' }).click();
+  await until('LiveKit to know', async () => (await world.livekit.listRooms())[0]?.metadata === '{"tenant":"acme"}');
+  await page.getByText('"tenant": "acme"').waitFor();
+});
+
+it('has no finding of axe while menus and dialogs are open', async () => {
+  await page.getByRole('button', { name: 'Actions for alice' }).click();
+  await page.getByRole('menu').waitFor();
+  expect(await axe(page)).toEqual([]);
+  await page.keyboard.press('Escape');
+  await row('alice').getByRole('button', { expanded: false }).first().click();
+  await page.getByText('may publish').first().waitFor();
+  expect(await axe(page)).toEqual([]);
+  await page.getByRole('button', { name: 'Send data' }).click();
+  await page.getByRole('dialog').waitFor();
+  expect(await axe(page)).toEqual([]);
+  await page.keyboard.press('Escape');
+  await page.getByRole('dialog').waitFor({ state: 'hidden' });
+});
+
+it('removes somebody after asking, and does not without', async () => {
+  await choose('Bobby', 'Remove');
+  await page.getByRole('dialog').getByRole('button', { name: 'Cancel' }).click();
+  expect(await inLiveKit('bob')).toBeTruthy();
+  await choose('Bobby', 'Remove');
+  await page.getByRole('dialog').getByRole('button', { name: 'Remove' }).click();
+  await row('Bobby').waitFor({ state: 'detached' });
+  await until('LiveKit to have removed bob', async () => !(await inLiveKit('bob')));
+});
+
+it('ends the room, and shows the session that has ended', async () => {
+  await page.getByRole('button', { name: 'End room' }).click();
+  await page.getByRole('dialog').getByRole('button', { name: 'End room' }).click();
+  await page.getByText('Not live.').waitFor();
+  await until('LiveKit to have ended it', async () => (await world.livekit.listRooms()).length === 0);
+  await page.getByText(/^Ended/).waitFor();
+  await page.getByRole('link', { name: 'Open its timeline' }).waitFor();
+});
+
+it('wakes up when somebody meets there again', async () => {
+  await cast.join(ROOM, 'carol');
+  await row('carol').waitFor();
+});
+
+it('has had nothing to complain of: no exception, no word of the content security policy', () =>
+  expect(found).toEqual([]));
