@@ -44,13 +44,25 @@ pub fn main(arguments: Arguments) -> anyhow::Result<()> {
 /// One line. A password on the command line would stand in the shell's history.
 fn read_password() -> anyhow::Result<Secret> {
     let stdin = std::io::stdin();
-    if stdin.is_terminal() {
-        write!(std::io::stderr(), "Password (it is shown as you type): ").context("cannot ask")?;
+    let asking = stdin.is_terminal();
+    if asking {
+        write!(std::io::stderr(), "Password: ").context("cannot ask")?;
+        echo("-echo");
     }
     let mut line = String::new();
-    stdin.lock().read_line(&mut line).context("cannot read the password")?;
+    let read = stdin.lock().read_line(&mut line);
+    if asking {
+        echo("echo");
+        writeln!(std::io::stderr()).context("cannot ask")?;
+    }
+    read.context("cannot read the password")?;
     let password = line.trim_end_matches(['\r', '\n']);
     ensure!(!password.is_empty(), "the password is empty");
     ensure!(password.len() <= PASSWORD_BYTES_MAX, "a password may have {PASSWORD_BYTES_MAX} bytes");
     Ok(Secret::new(password))
+}
+
+/// Shows what is typed, or not. Without `stty` it stays shown, which is no reason not to go on.
+fn echo(mode: &str) {
+    let _ = std::process::Command::new("stty").arg(mode).stderr(std::process::Stdio::null()).status();
 }
