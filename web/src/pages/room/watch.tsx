@@ -1,4 +1,4 @@
-import { type Room, useProjects } from '@roomwatch/react';
+import { type Room, useMe, useProjects } from '@roomwatch/react';
 import { type RoomConnection, useRoomConnection } from '@roomwatch/react/livekit';
 import { Link } from '@tanstack/react-router';
 import { EyeOff, LogIn, Volume2, VolumeX } from 'lucide-react';
@@ -36,6 +36,16 @@ export default function Watch({
 
 function Before({ room, onJoin, onClose }: { room: Room; onJoin: (reason: string) => void; onClose: () => void }) {
   const project = useProjects().data?.find(({ name }) => name === room.project);
+  const demo = useMe().data?.demo;
+  if (demo) {
+    return (
+      <Panel className="mb-4">
+        <Empty title="Nobody to watch in the demo" action={<Button onClick={onClose}>Close</Button>}>
+          These meetings are simulated: there are events, but no LiveKit server, no pictures and no sound.
+        </Empty>
+      </Panel>
+    );
+  }
   if (project && (project.url === null || project.state === 'unconfigured')) {
     return (
       <Panel className="mb-4">
