@@ -118,7 +118,7 @@ function SignInForm() {
             className="h-9 pr-9 max-md:text-base"
           />
           <IconButton
-            label={shown ? 'Hide the password' : 'Show the password'}
+            label={shown ? 'Hide what is typed' : 'Show what is typed'}
             className="absolute top-0.5 right-0.5"
             onClick={() => setShown(!shown)}
           >
