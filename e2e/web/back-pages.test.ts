@@ -1,0 +1,228 @@
+// Issue 4: sign-in, Sessions, Events, Settings and the command palette, in a real browser against the real server.
+import { readFileSync } from 'node:fs';
+import type { Browser, BrowserContext, Page } from 'playwright-core';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { launch } from '../harness/browser.js';
+import type { Child } from '../harness/child.js';
+import { axe, complaints, operatorPage } from '../harness/dashboard.js';
+import { PASSWORD, Roomwatch } from '../harness/roomwatch.js';
+import { simulate } from '../harness/simulate.js';
+import { until } from '../harness/wait.js';
+
+let roomwatch: Roomwatch;
+let load: Child;
+let browser: Browser;
+let context: BrowserContext | undefined;
+beforeAll(async () => {
+  // Only webhooks tell of these rooms: there is no LiveKit that could be asked about them.
+  roomwatch = await Roomwatch.start({ name: 'back-pages', env: { ROOMWATCH_RECONCILE_SECS: '0' } });
+  load = simulate(roomwatch, { rooms: 3, participants: 4, rate: 20, seconds: 600 });
+  await until('people to be there', async () =>
+    (await roomwatch.get('/api/rooms')).rooms.some((room: any) => room.participantCount > 1),
+  );
+  await load.stop('SIGTERM');
+  browser = await launch();
+});
+afterEach(async () => {
+  await context?.close();
+  context = undefined;
+});
+afterAll(async () => {
+  await browser?.close();
+  await load?.stop('SIGKILL');
+  await roomwatch?.close();
+});
+
+/** A page of a signed-in operator without motion, since a dot that breathes is never done; whatever the browser complains of while it is open fails the test. */
+async function open(path: string): Promise<{ page: Page; found: string[] }> {
+  const page = await operatorPage(browser, roomwatch, { reducedMotion: 'reduce' });
+  context = page.context();
+  // A step that fails names itself before the test's own time is up.
+  page.setDefaultTimeout(30_000);
+  const found = complaints(context);
+  await page.goto(`${roomwatch.url}${path}`);
+  return { page, found };
+}
+
+const testEvent = () => roomwatch.request('POST', '/api/projects/default/test-webhook');
+
+describe('sign-in', () => {
+  it('says what was wrong, and leads back to where one wanted to go', async () => {
+    context = await browser.newContext();
+    const page = await context.newPage();
+    await page.goto(`${roomwatch.url}/events?type=room_*`);
+    await page.getByLabel('Password', { exact: true }).fill('not it');
+    await page.getByRole('button', { name: 'Sign in' }).click();
+    await page.getByRole('alert').getByText('do not fit together').waitFor();
+    expect(await axe(page)).toEqual([]);
+
+    await page.getByLabel('Password', { exact: true }).fill(PASSWORD);
+    await page.keyboard.press('Enter');
+    await page.getByRole('heading', { name: 'Events', level: 1 }).waitFor();
+    expect(new URL(page.url()).searchParams.get('type')).toBe('room_*');
+
+    await page.goto(`${roomwatch.url}/settings`);
+    await page.getByRole('button', { name: 'Sign out' }).click();
+    await page.getByRole('heading', { name: 'Sign in to Roomwatch' }).waitFor();
+    expect((await context.request.get(`${roomwatch.url}/api/me`)).status()).toBe(401);
+  });
+
+  it('does not follow a link to another site', async () => {
+    context = await browser.newContext();
+    const page = await context.newPage();
+    await page.goto(`${roomwatch.url}/sign-in?to=${encodeURIComponent('//example.com/')}`);
+    await page.getByLabel('Password', { exact: true }).fill(PASSWORD);
+    await page.keyboard.press('Enter');
+    await page.getByRole('heading', { name: 'Overview', level: 1 }).waitFor();
+    expect(page.url()).toBe(`${roomwatch.url}/`);
+  });
+});
+
+describe('events', () => {
+  it('are followed, paused with a count, resumed, filtered by the address, and opened', async () => {
+    const { page, found } = await open('/events?type=roomwatch_test');
+    await page.getByText('Following').waitFor();
+    await testEvent();
+    const rows = page.getByRole('listitem');
+    await rows.filter({ hasText: 'roomwatch_test' }).first().waitFor();
+    const before = await rows.count();
+
+    await page.getByRole('button', { name: 'Pause' }).click();
+    for (let i = 0; i < 3; i++) await testEvent();
+    await page.getByRole('button', { name: '3 new' }).waitFor();
+    expect(await rows.count()).toBe(before);
+    await page.getByRole('button', { name: '3 new' }).click();
+    await until('the rows that waited', async () => (await rows.count()) === before + 3);
+
+    await rows.first().getByRole('button').first().click();
+    await page.getByText('"roomwatch_test"').first().waitFor();
+    await page.getByText('Paused').waitFor();
+    expect(await axe(page)).toEqual([]);
+    expect(found).toEqual([]);
+  });
+
+  it('are gone to by a cursor, whose address can be shared', async () => {
+    const { page } = await open('/events');
+    await page.getByRole('button', { name: 'Go to' }).click();
+    await page.getByLabel('Cursor').fill('2');
+    await page.keyboard.press('Enter');
+    await page.getByText('At event 2').waitFor();
+    expect(new URL(page.url()).searchParams.get('at')).toMatch(/^[0-9a-f]{8}-2$/);
+    const [first, second] = await roomwatch.log();
+    await page.getByText(`"${second?.cursor}"`).waitFor();
+    await page.getByText('This is the oldest event that is kept').waitFor();
+    expect(await page.getByRole('listitem').last().textContent()).toContain(first?.type);
+  });
+
+  it('of another log, and of the future, are explained', async () => {
+    const { page } = await open('/events?at=00000000-1');
+    await page.getByRole('heading', { name: 'This cursor is of another log' }).waitFor();
+    await page.getByRole('button', { name: 'Show the newest events' }).click();
+    await page.getByText('Following').waitFor();
+  });
+
+  it('are exported as JSON lines: the whole log, each event once', async () => {
+    const { page } = await open('/events');
+    await page.getByRole('button', { name: 'Export' }).click();
+    await page.getByRole('combobox', { name: 'Export' }).selectOption({ label: 'everything that is kept' });
+    const [download] = await Promise.all([
+      page.waitForEvent('download'),
+      page.getByRole('button', { name: 'Save' }).click(),
+    ]);
+    const lines = readFileSync(await download.path(), 'utf8')
+      .trimEnd()
+      .split('\n');
+    const log = await roomwatch.log();
+    expect(lines.map((line) => JSON.parse(line).cursor)).toEqual(log.map(({ cursor }) => cursor));
+  });
+});
+
+describe('sessions', () => {
+  it('are found by an identity, and one is a timeline that leads to the events of a moment', async () => {
+    const { sessions } = await until('sessions', async () => {
+      const answer = await roomwatch.get('/api/sessions');
+      return answer.sessions.some((one: any) => one.participantCount > 1) ? answer : null;
+    });
+    const { sid, room } = sessions.find((one: any) => one.participantCount > 1);
+    const { participations } = await roomwatch.get(`/api/sessions/${sid}`);
+    const { identity, name } = participations[0];
+
+    const { page, found } = await open(`/sessions?identity=${encodeURIComponent(identity)}`);
+    expect(await axe(page)).toEqual([]);
+    await page.getByRole('link', { name: room, exact: true }).first().click();
+    await page.getByRole('heading', { name: room, level: 1 }).waitFor();
+    await page
+      .getByRole('region', { name: 'Timeline' })
+      .getByText(name || identity, { exact: true })
+      .first()
+      .waitFor();
+    expect(await axe(page)).toEqual([]);
+
+    await page.getByRole('button', { name: 'Table' }).click();
+    await page.getByRole('table', { name: 'Who was there' }).waitFor();
+    expect(await axe(page)).toEqual([]);
+    await page.getByRole('button', { name: 'Timeline' }).click();
+
+    await page.getByRole('slider', { name: 'Moment' }).focus();
+    await page.keyboard.press('End');
+    await page.getByRole('link', { name: 'Events of this moment' }).click();
+    await page.getByText(/^At event \d+$/).waitFor();
+    expect(new URL(page.url()).searchParams.get('room')).toBe(room);
+    expect(found).toEqual([]);
+  });
+
+  it('that nobody knows are an answer, not an error', async () => {
+    const { page } = await open('/sessions/RM_nothere');
+    await page.getByRole('heading', { name: 'There is no such session' }).waitFor();
+  });
+});
+
+describe('settings', () => {
+  it('have the lines for livekit.yaml, and a test event that is found again', async () => {
+    const { page, found } = await open('/settings');
+    await page.getByText('How to set it up').click();
+    await page.locator('code', { hasText: `- "${roomwatch.webhookUrl}"` }).waitFor();
+    await page.getByRole('button', { name: 'Send a test event' }).click();
+    await page.getByRole('link', { name: 'See it among the events' }).click();
+    await page.getByText(/^At event \d+$/).waitFor();
+    await page.goBack();
+    await page.getByRole('button', { name: 'Send a test event' }).waitFor();
+    expect(await axe(page)).toEqual([]);
+    expect(found).toEqual([]);
+  });
+
+  it('say why a webhook was refused, and what to do', async () => {
+    await fetch(roomwatch.webhookUrl, { method: 'POST', body: '{"event":"room_started"}' });
+    const { page } = await open('/settings');
+    await page.getByText('It carried no token').waitFor();
+    await page.getByText('let it pass the Authorization header on').waitFor();
+  });
+});
+
+describe('the palette', () => {
+  it('goes to pages and rooms, and asks before it ends one', async () => {
+    const { page, found } = await open('/');
+    await page.getByRole('heading', { name: 'Overview', level: 1 }).waitFor();
+    await page.keyboard.press('Control+k');
+    const field = page.getByRole('combobox');
+    await field.fill('settings');
+    await page.getByRole('option', { name: 'Settings' }).waitFor();
+    expect(await axe(page)).toEqual([]);
+    await page.keyboard.press('Enter');
+    await page.getByRole('heading', { name: 'Settings', level: 1 }).waitFor();
+
+    const { name } = (await roomwatch.get('/api/rooms')).rooms[0];
+    await page.keyboard.press('Control+k');
+    await field.fill(`end ${name}`);
+    await page
+      .getByRole('option', { name: `End ${name}` })
+      .first()
+      .waitFor();
+    await page.keyboard.press('Enter');
+    await page.getByRole('heading', { name: `End ${name}?` }).waitFor();
+    await page.keyboard.press('Escape');
+    await page.getByRole('heading', { name: `End ${name}?` }).waitFor({ state: 'detached' });
+    expect((await roomwatch.get('/api/rooms')).rooms.some((room: any) => room.name === name)).toBe(true);
+    expect(found).toEqual([]);
+  });
+});
