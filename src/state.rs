@@ -34,6 +34,7 @@ use std::{
     sync::Arc,
 };
 
+use foldhash::fast::RandomState;
 use serde::{Deserialize, Serialize};
 
 mod body;
@@ -56,25 +57,29 @@ use crate::event::{Event, Seq};
 use entity::{Counts, Permission};
 use grave::Graves;
 
+/// Maps are keyed by sids, which LiveKit draws at random: SipHash's strength would cost a tenth of the fold. The
+/// seed still differs from process to process.
+type Map<K, V> = HashMap<K, V, RandomState>;
+
 /// Everything that is live. Cloning it is cheap: rooms are shared until one of the two changes.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct State {
     head: Seq,
     /// The newest `received_at`: the only clock the fold has.
     now: u64,
-    projects: HashMap<Arc<str>, Project>,
+    projects: Map<Arc<str>, Project>,
     #[serde(skip)]
     words: Words,
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Project {
-    rooms: HashMap<Arc<str>, Arc<RoomEntry>>,
+    rooms: Map<Arc<str>, Arc<RoomEntry>>,
     /// The live sessions of each name. There can be two: the next may begin before the last has ended.
     #[serde(skip)]
-    sessions: HashMap<Arc<str>, Vec<Arc<str>>>,
-    egress: HashMap<Arc<str>, Arc<Egress>>,
-    ingress: HashMap<Arc<str>, Arc<Ingress>>,
+    sessions: Map<Arc<str>, Vec<Arc<str>>>,
+    egress: Map<Arc<str>, Arc<Egress>>,
+    ingress: Map<Arc<str>, Arc<Ingress>>,
     graves: Graves,
 }
 
@@ -82,14 +87,14 @@ struct Project {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RoomEntry {
     pub room: Arc<Room>,
-    participants: HashMap<Arc<str>, Arc<Participant>>,
+    participants: Map<Arc<str>, Arc<Participant>>,
 }
 
 /// Strings that many entities have in common, kept once. What it forgets costs memory only.
 #[derive(Clone, Debug, Default)]
 struct Words {
-    texts: HashSet<Arc<str>>,
-    permissions: HashMap<Box<str>, Option<Arc<Permission>>>,
+    texts: HashSet<Arc<str>, RandomState>,
+    permissions: Map<Box<str>, Option<Arc<Permission>>>,
 }
 
 /// How many shared strings are remembered; then it starts afresh, so that odd input cannot grow it.
@@ -174,7 +179,7 @@ impl State {
             .into_iter()
             .flat_map(|rooms| rooms.values())
             .map(|entry| entry.room.counts.participants as usize);
-        (rooms.map_or(0, HashMap::len), people.sum())
+        (rooms.map_or(0, Map::len), people.sum())
     }
 }
 
@@ -210,7 +215,7 @@ impl Project {
     /// Makes a session live.
     fn begin(&mut self, room: Room) {
         self.sessions.entry(room.name.clone()).or_default().push(room.sid.clone());
-        let entry = RoomEntry { room: Arc::new(room), participants: HashMap::new() };
+        let entry = RoomEntry { room: Arc::new(room), participants: Map::default() };
         self.rooms.insert(entry.room.sid.clone(), Arc::new(entry));
     }
 

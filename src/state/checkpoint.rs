@@ -69,6 +69,7 @@ impl Project {
                 p.region = words.text(&p.region);
                 p.permission =
                     p.permission.take().and_then(|permission| words.permission(permission.json.get()));
+                p.tracks.shrink_to_fit();
                 shared(&mut p.kind);
                 shared(&mut p.state);
                 for track in &mut p.tracks {

@@ -301,6 +301,24 @@ impl Counts {
         step(&mut self.screen, from.screen, to.screen);
         step(&mut self.recorders, from.recorders, to.recorders);
     }
+
+    /// Which fields of a room show the difference.
+    pub(super) fn differs(&self, before: &Counts) -> Mask {
+        let mut mask = 0;
+        let mut differs = |differs: bool, bit: Mask| {
+            if differs {
+                mask |= bit;
+            }
+        };
+        differs(self.participants != before.participants, room::PARTICIPANTS);
+        differs(self.agents != before.agents, room::AGENTS);
+        differs(self.publishers != before.publishers, room::PUBLISHERS);
+        let tracks = |counts: &Counts| (counts.audio, counts.video, counts.screen);
+        differs(tracks(self) != tracks(before), room::TRACKS);
+        let recording = |counts: &Counts| counts.recorders + counts.egress > 0;
+        differs(recording(self) != recording(before), room::RECORDING);
+        mask
+    }
 }
 
 /// Which fields of an entity to write: one bit each.

@@ -22,7 +22,9 @@ const PROMPT_MS: u64 = 2_000;
 
 pub(super) fn fold(project: &mut Project, words: &mut Words, event: &Event, now: u64) -> Applied {
     // A body that cannot be read as a whole still has a room, and is an event.
-    let body: Body = serde_json::from_slice(&event.body).unwrap_or_default();
+    // Looked at as text once, so that it need not be for every string in it.
+    let text = std::str::from_utf8(&event.body).unwrap_or_default();
+    let body: Body = serde_json::from_str(text).unwrap_or_default();
     let mut fold = Fold { project, words, event, body: &body, now, applied: Applied::default() };
     fold.run();
     fold.applied
@@ -49,7 +51,7 @@ impl Fold<'_> {
     fn run(&mut self) {
         match self.event.kind {
             Kind::RoomFinished => return self.room_finished(),
-            Kind::Unknown(_) => return,
+            Kind::Unknown(_) => return self.unknown(),
             _ => {}
         }
         let before = self.enter();
@@ -65,6 +67,15 @@ impl Fold<'_> {
             _ => {}
         }
         self.depart(before);
+    }
+
+    /// An event that nobody knows yet changes nothing, but it may be about somebody who is not for everybody.
+    fn unknown(&mut self) {
+        let sid = &*self.body.participant.sid;
+        let room = self.event.room_sid.as_ref().and_then(|room| self.project.rooms.get(room));
+        let restricted = room.and_then(|room| room.participant(sid)).is_some_and(|p| p.restricted());
+        self.applied.restricted |= restricted || !self.body.egress.egress_id.is_empty();
+        self.seen_too_late(sid);
     }
 
     /// Finds the event's room, makes it live if that is due, and takes from the event what is said of the room.
@@ -340,7 +351,7 @@ impl Fold<'_> {
         }
     }
 
-    /// An event about somebody who has left: it changes nothing, but not everybody may see it.
+    /// An event about somebody who is not there: it changes nothing, but not everybody may see it.
     fn seen_too_late(&mut self, sid: &str) {
         let body = &self.body.participant;
         let by_body = self.permission().is_some_and(|p| p.hidden || p.recorder)
@@ -572,24 +583,5 @@ impl Fold<'_> {
 
     fn permission(&mut self) -> Option<Arc<Permission>> {
         self.words.permission(self.body.participant.permission.object()?)
-    }
-}
-
-impl Counts {
-    fn differs(&self, before: &Counts) -> Mask {
-        let mut mask = 0;
-        let mut differs = |differs: bool, bit: Mask| {
-            if differs {
-                mask |= bit;
-            }
-        };
-        differs(self.participants != before.participants, room::PARTICIPANTS);
-        differs(self.agents != before.agents, room::AGENTS);
-        differs(self.publishers != before.publishers, room::PUBLISHERS);
-        let tracks = |counts: &Counts| (counts.audio, counts.video, counts.screen);
-        differs(tracks(self) != tracks(before), room::TRACKS);
-        let recording = |counts: &Counts| counts.recorders + counts.egress > 0;
-        differs(recording(self) != recording(before), room::RECORDING);
-        mask
     }
 }

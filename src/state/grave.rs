@@ -1,12 +1,10 @@
 //! Tombstones: what has ended, so that a late event cannot bring it back.
 
-use std::{
-    collections::{HashMap, VecDeque},
-    sync::Arc,
-};
+use std::{collections::VecDeque, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
+use super::Map;
 use crate::event::Source;
 
 /// How long a tombstone stands, in milliseconds of event time. LiveKit itself delivers at most some 45 s
@@ -18,9 +16,9 @@ pub const TOMBSTONE_MS: u64 = 30 * 60 * 1000;
 pub const TOMBSTONES_MAX: usize = 200_000;
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(from = "HashMap<Arc<str>, Grave>", into = "HashMap<Arc<str>, Grave>")]
+#[serde(from = "Map<Arc<str>, Grave>", into = "Map<Arc<str>, Grave>")]
 pub(super) struct Graves {
-    by_sid: HashMap<Arc<str>, Grave>,
+    by_sid: Map<Arc<str>, Grave>,
     /// Oldest first. A sid that was buried again stands here twice; only the younger entry counts.
     order: VecDeque<(u64, Arc<str>)>,
 }
@@ -74,15 +72,15 @@ impl Graves {
     }
 }
 
-impl From<HashMap<Arc<str>, Grave>> for Graves {
-    fn from(by_sid: HashMap<Arc<str>, Grave>) -> Graves {
+impl From<Map<Arc<str>, Grave>> for Graves {
+    fn from(by_sid: Map<Arc<str>, Grave>) -> Graves {
         let mut order: Vec<_> = by_sid.iter().map(|(sid, grave)| (grave.expires_at, sid.clone())).collect();
         order.sort_unstable();
         Graves { by_sid, order: order.into() }
     }
 }
 
-impl From<Graves> for HashMap<Arc<str>, Grave> {
+impl From<Graves> for Map<Arc<str>, Grave> {
     fn from(graves: Graves) -> Self {
         graves.by_sid
     }

@@ -313,8 +313,19 @@ fn who_counts_and_who_is_not_for_everybody() {
     assert!(state.apply(&gone.event(21)).restricted, "whatever the last event says of them");
     assert!(state.apply(&camera(8).event(22)).restricted);
     assert!(!state.apply(&left(9, ROOM, "PA_alice", "alice").event(23)).restricted);
+    // Nor is an event that LiveKit has only just invented.
+    let about = |sid: &str| {
+        said(
+            10,
+            "participant_waved",
+            json!({"room": said::room(ROOM, "standup"), "participant": {"sid": sid}}),
+        )
+    };
+    let seen = ["PA_EG_1", "PA_roomwatch:ops", "PA_shadow", "PA_sip_1", ""]
+        .map(|sid| state.apply(&about(sid).event(state.head().0 + 1)).restricted);
+    assert_eq!(seen, [true, true, true, false, false]);
     // The end of the room does not name who is hidden.
-    let changes = changes(&state.apply(&finished(10, ROOM, "standup").event(24)));
+    let changes = changes(&state.apply(&finished(10, ROOM, "standup").event(40)));
     assert!(!changes.to_string().contains("PA_EG_1") && changes.to_string().contains("PA_bot"), "{changes}");
 }
 
