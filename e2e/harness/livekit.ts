@@ -1,9 +1,8 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { AccessToken, type VideoGrant } from 'livekit-server-sdk';
-import { Child } from './child.js';
+import { ARTIFACTS, Child } from './child.js';
 import { freePort, freeUdpPort, until } from './wait.js';
 
 export const API_KEY = 'APIe2eroomwatch';
@@ -47,9 +46,9 @@ export class LiveKit {
 
   static async start(options: LiveKitOptions = {}): Promise<LiveKit> {
     const [port, tcp, udp] = [await freePort(), await freePort(), await freeUdpPort()];
-    const dir = mkdtempSync(join(tmpdir(), 'roomwatch-livekit-'));
-    mkdirSync(dir, { recursive: true });
-    const config = join(dir, 'livekit.yaml');
+    mkdirSync(ARTIFACTS, { recursive: true });
+    const name = options.name ?? 'livekit';
+    const config = join(ARTIFACTS, `${name}-${port}.yaml`);
     const hooks = options.webhooks?.length
       ? `webhook:\n  api_key: ${API_KEY}\n  urls:\n${options.webhooks.map((url) => `    - ${url}\n`).join('')}`
       : '';
@@ -71,7 +70,7 @@ logging:
   level: info
 ${hooks}${options.yaml ?? ''}`,
     );
-    const server = new LiveKit(port, config, options.name ?? 'livekit');
+    const server = new LiveKit(port, config, name);
     await server.up();
     return server;
   }
