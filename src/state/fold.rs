@@ -78,6 +78,16 @@ impl Fold<'_> {
         self.seen_too_late(sid);
     }
 
+    /// When LiveKit said it, not later than when it came: a webhook may have waited for 45 s while we were away, and
+    /// what it says then is older than what LiveKit's lists say. Seconds are all that `createdAt` has, and clocks
+    /// are a little apart: it counts as late as it may have been.
+    fn told_at(&self) -> u64 {
+        match self.body.created_at_secs.0 {
+            0 => self.event.received_at,
+            secs => self.event.received_at.min(secs.saturating_mul(1000).saturating_add(1_999)),
+        }
+    }
+
     /// Finds the event's room, makes it live if that is due, and takes from the event what is said of the room.
     fn enter(&mut self) -> Option<Before> {
         let event = self.event;
@@ -94,6 +104,7 @@ impl Fold<'_> {
             let room = self.new_room(sid);
             self.project.begin(room);
         }
+        let told_at = self.told_at();
         let entry = Arc::make_mut(self.project.rooms.get_mut(sid)?);
         let room = Arc::make_mut(&mut entry.room);
         let mut before = Before { created, counts: room.counts, mask: 0 };
@@ -102,7 +113,7 @@ impl Fold<'_> {
         let mut stale = room.stale;
         match event.source {
             Source::Webhook => {
-                room.webhook_at = event.received_at;
+                room.webhook_at = told_at;
                 stale = false;
             }
             Source::Reconcile => stale = self.body.roomwatch.stale.0.unwrap_or(stale),
@@ -320,12 +331,13 @@ impl Fold<'_> {
         let counted = if created { Counts::default() } else { participant.counts() };
         let was_restricted = !created && participant.restricted();
         let facts = self.applied.facts.len();
+        let told_at = self.told_at();
         let p = Arc::make_mut(&mut participant);
         let mask = alter(self, p);
         p.last_seq = event.seq.0;
         p.last_event_at = p.last_event_at.max(event.received_at);
         if event.source == Source::Webhook {
-            p.webhook_at = event.received_at;
+            p.webhook_at = told_at;
         }
         let counts = p.counts();
         self.applied.restricted |= participant.restricted();
@@ -489,7 +501,7 @@ impl Fold<'_> {
             version: body.version.unix_micros.0,
             last_seq: event.seq.0,
             webhook_at: match event.source {
-                Source::Webhook => event.received_at,
+                Source::Webhook => self.told_at(),
                 Source::Reconcile => known.map_or(0, |known| known.webhook_at),
             },
         };
