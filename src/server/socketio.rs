@@ -58,6 +58,8 @@ const COMMANDS_PER_SECOND_MAX: u32 = 50;
 const PATIENCE_MIN: Duration = Duration::from_secs(5);
 /// How long to wait for a socket whose packets wait for it.
 const FULL: Duration = Duration::from_millis(5);
+/// How long to wait for a log that could not be read.
+const UNREADABLE: Duration = Duration::from_secs(1);
 /// A socket that is subscribed to nothing is not woken; it looks at its rights this often.
 const IDLE: Duration = Duration::from_secs(1);
 
@@ -237,7 +239,11 @@ async fn begin(socket: SocketRef, State(app): State<Arc<App>>) {
         let end = Serving::begin(app, socket.clone(), grant).run(asked, &closed).await;
         if let Some(reason) = end {
             let _ = socket.emit("bye", &json!({ "reason": reason }));
-            let _ = socket.disconnect();
+            // A socket that the server disconnects stays so until the page connects it again. At the end of the
+            // server the connection ends by itself, and then every client comes back by itself.
+            if reason != "drain" {
+                let _ = socket.disconnect();
+            }
         }
     });
 }
@@ -363,9 +369,9 @@ impl Serving {
                         }
                     }
                     Err(error) => {
-                        // The client comes back with its cursor; nothing is lost to it.
+                        // Nothing is lost to it: its cursor has not moved.
                         tracing::warn!("a socket could not catch up: {error}");
-                        return Some("drain");
+                        tokio::time::sleep(UNREADABLE).await;
                     }
                 },
                 () = tokio::time::sleep_until(check) => {}
