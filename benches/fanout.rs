@@ -4,7 +4,7 @@
 //! event.
 //!
 //! ```text
-//! cargo bench --bench fanout           ROOMWATCH_BENCH_READERS=10000 for as many idle readers
+//! cargo bench --bench fanout           BENCH_READERS=10000 for as many idle readers
 //! ```
 
 mod harness;
@@ -162,7 +162,7 @@ fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
 
 /// What an idle reader takes of memory.
 async fn idle() {
-    let count = setting("ROOMWATCH_BENCH_READERS", 4_000);
+    let count = setting("BENCH_READERS", 4_000);
     let dir = tempfile::tempdir().expect("a directory");
     let server = Server::roomwatch(dir.path());
     let request = stream_request("");

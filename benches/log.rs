@@ -4,7 +4,7 @@
 //! no ids, no seqs, nothing that could be read again by position.
 //!
 //! ```text
-//! cargo bench --bench log          ROOMWATCH_BENCH_LOG_MILLIS=5000 for longer runs
+//! cargo bench --bench log          BENCH_LOG_MILLIS=5000 for longer runs
 //! ```
 
 mod harness;
@@ -54,7 +54,7 @@ struct Run {
 
 #[tokio::main]
 async fn main() {
-    let duration = Duration::from_millis(setting("ROOMWATCH_BENCH_LOG_MILLIS", 1_500) as u64);
+    let duration = Duration::from_millis(setting("BENCH_LOG_MILLIS", 1_500) as u64);
     println!("append, {BODY_BYTES} byte bodies, medians of {ROUNDS} alternating runs of {duration:?}");
     println!(
         "  senders   events/s (floor, ratio)       p99 ms (floor, ratio)       CPU µs/event (floor, ratio)"

@@ -1,7 +1,7 @@
 //! How long a restart takes with many events in the log, and what one thing costs beside it.
 //!
 //! ```text
-//! cargo bench --bench restart          ROOMWATCH_BENCH_EVENTS=1000000 for a shorter run
+//! cargo bench --bench restart          BENCH_EVENTS=1000000 for a shorter run
 //! ```
 
 mod harness;
@@ -21,7 +21,7 @@ const BATCH: usize = 1_000;
 
 #[tokio::main]
 async fn main() {
-    let count = setting("ROOMWATCH_BENCH_EVENTS", 10_000_000);
+    let count = setting("BENCH_EVENTS", 10_000_000);
     let dir = tempfile::tempdir().expect("a directory");
     fill(dir.path(), count).await;
     // The first start folds everything; a clean end leaves a checkpoint.

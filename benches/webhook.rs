@@ -4,7 +4,7 @@
 //! fdatasync that covers many of them: no verification, no log that can be read, no state, no feed.
 //!
 //! ```text
-//! cargo bench --bench webhook          ROOMWATCH_BENCH_WEBHOOKS=20000 for a longer run
+//! cargo bench --bench webhook          BENCH_WEBHOOKS=20000 for a longer run
 //! ```
 
 mod harness;
@@ -32,7 +32,7 @@ async fn main() {
     if std::env::var_os(FLOOR).is_some() {
         return floor().await;
     }
-    let count = setting("ROOMWATCH_BENCH_WEBHOOKS", 12_000);
+    let count = setting("BENCH_WEBHOOKS", 12_000);
     let (mut ours, mut floors) = (Vec::new(), Vec::new());
     let (mut our_p99, mut floor_p99) = (Vec::new(), Vec::new());
     for round in 0..ROUNDS {
@@ -89,7 +89,7 @@ async fn saturate(server: &Server, count: usize, round: usize) -> f64 {
 /// The 99th percentile of the time to the answer in milliseconds, at a fixed rate. Each event is due
 /// at its time, whether or not the one before was answered: waiting in line counts.
 async fn at_rate(server: &Server, round: usize) -> f64 {
-    let total = RATE * setting("ROOMWATCH_BENCH_SECS", 5);
+    let total = RATE * setting("BENCH_SECS", 5);
     let requests: Vec<_> =
         (0..total).map(|i| webhook(&format!("r{round}x{i}"), &format!("room-{}", i % SENDERS))).collect();
     let requests = Arc::new(requests);

@@ -24,7 +24,7 @@ use tokio::{
 pub const KEY: &str = "devkey";
 pub const SECRET: &str = "secret";
 /// Which floor a re-executed benchmark should be.
-pub const FLOOR: &str = "ROOMWATCH_BENCH_FLOOR";
+pub const FLOOR: &str = "BENCH_FLOOR";
 
 /// A server in a process of its own.
 pub struct Server {
