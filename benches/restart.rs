@@ -61,7 +61,7 @@ async fn fill(dir: &std::path::Path, count: usize) {
             let (session, step) = (i / 8, i % 8);
             let room = format!("room-{}", session % 1_000);
             let sid = format!("RM_{session}");
-            let who = format!("PA_{session}x{}", (step + 1) / 2 % 4);
+            let who = format!("PA_{session}x{}", step.div_ceil(2) % 4);
             let (kind, person) = match step {
                 0 => ("room_started", String::new()),
                 7 => ("room_finished", String::new()),
