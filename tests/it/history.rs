@@ -404,7 +404,8 @@ async fn a_restart_finds_everything_and_a_second_folding_changes_nothing() {
 async fn a_file_that_cannot_be_used_is_put_aside_and_derived_again() {
     let all = evening();
     let whole = Kept::of(&all).everything().await;
-    let spoil: [(&str, fn(&Path)); 3] = [
+    type Spoil = fn(&Path);
+    let spoil: [(&str, Spoil); 3] = [
         ("lost", |file| std::fs::remove_file(file).expect("removed")),
         ("broken", |file| std::fs::write(file, vec![0x55; 8192]).expect("written")),
         ("of another version", |file| {
