@@ -8,8 +8,7 @@ export default defineConfig({
     fileParallelism: false,
     testTimeout: 120_000,
     hookTimeout: 90_000,
-    // A machine of two cores with a browser, a server and media on it misses a deadline now and then; twice is a fault.
-    retry: process.env.CI ? 1 : 0,
+    bail: 0,
     reporters: process.env.CI ? ['verbose'] : ['default'],
   },
 });
