@@ -16,11 +16,12 @@
 //! written over itself and synced, SQLite's recovery checks every frame of it, a full checkpoint
 //! writes and syncs what that found, and the tail is read back. Each start does the same.
 //!
-//! **Ids.** `ids` maps a hash of (project, id) to its seq for 24 hours in which the process runs
-//! (and a little more). It counts running time, not the wall clock: a clock that jumps forwards
-//! cannot make the log forget an id early, and one that jumps back cannot make it keep ids for
-//! ever. Because seqs have no holes, a seq is a clock too: `marks` says which seq was the newest at
-//! which running time, and no index by time is needed.
+//! **Ids.** A hash of (project, id) leads to its seq for 24 hours in which the process runs (and a
+//! little more): in memory for the newest events, in the table `ids` for the others (see [`ids`]). It
+//! counts running time, not the wall clock: a clock that jumps forwards cannot make the log forget an
+//! id early, and one that jumps back cannot make it keep ids for ever. Because seqs have no holes, a
+//! seq is a clock too: `marks` says which seq was the newest at which running time, and no index by
+//! time is needed.
 //!
 //! **Retention** removes the oldest events by age and by size, in small steps between commits, only
 //! up to what [`SqliteLog::trim_through`] allows, and never the newest event, from which the next
@@ -55,6 +56,7 @@ use crate::event::{Epoch, Event, NewEvent, Seq};
 
 mod checkpoint;
 mod file;
+mod ids;
 mod queue;
 mod readers;
 mod tail;

@@ -9,9 +9,12 @@ use std::{
 
 use bytes::Bytes;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row, config::DbConfig, params};
-use sha2::{Digest, Sha256};
 
-use super::{LogError, OpenError, wal};
+use super::{
+    LogError, OpenError,
+    ids::{Ids, Key},
+    wal,
+};
 use crate::event::{Epoch, Event, Kind, NewEvent, Seq, Source};
 
 /// `PRAGMA application_id`: "RmWt", so that no other SQLite file is taken for a log.
@@ -25,6 +28,7 @@ const FORMAT: i64 = 1;
 const TABLES: &str = "
     CREATE TABLE events (
         seq         INTEGER PRIMARY KEY,
+        id          BLOB NOT NULL,
         project     TEXT NOT NULL,
         source      INTEGER NOT NULL,
         received_at INTEGER NOT NULL,
@@ -52,6 +56,7 @@ pub(super) struct Opened {
     /// The file is not the one that the epoch was made for.
     pub copied: bool,
     pub tail: Ends,
+    pub ids: Ids,
     /// For how long this log has been open, in all its processes: what `marks` counts.
     pub running: Duration,
     /// No expired id up to this one is left in `ids`.
@@ -82,6 +87,7 @@ pub(super) fn open_log(path: &Path, vfs: Option<&str>) -> Result<Opened, OpenErr
         Err(what) => return Err(damaged(what)),
     };
     let (epoch, copied) = epoch(&mut connection, path).map_err(sqlite)?;
+    let ids = Ids::load(&connection).map_err(sqlite)?;
     let running: Option<i64> =
         connection.query_row("SELECT max(running_ms) FROM marks", [], |row| row.get(0)).map_err(sqlite)?;
     let swept = meta(&connection, "swept").map_err(sqlite)?.and_then(|seq| seq.parse().ok());
@@ -90,6 +96,7 @@ pub(super) fn open_log(path: &Path, vfs: Option<&str>) -> Result<Opened, OpenErr
         epoch,
         copied,
         tail,
+        ids,
         running: Duration::from_millis(running.unwrap_or(0) as u64),
         swept: Seq(swept.unwrap_or(0)),
     })
@@ -254,32 +261,13 @@ pub(super) fn checkpoint(connection: &Connection, mode: &str) -> rusqlite::Resul
     })
 }
 
-/// Under what an id is kept: 128 bits of SHA-256, which nobody finds two of, and which keeps the
-/// table small whatever ids are like.
-pub(super) fn id_key(event: &NewEvent) -> [u8; 16] {
-    let hash = Sha256::new()
-        .chain_update((event.project.len() as u64).to_le_bytes())
-        .chain_update(event.project.as_bytes())
-        .chain_update(event.id.as_bytes())
-        .finalize();
-    let mut key = [0; 16];
-    key.copy_from_slice(&hash[..16]);
-    key
-}
-
-/// Inserts `event` at `seq`, or says at which seq its id stands already.
-pub(super) fn insert(connection: &Connection, event: &NewEvent, seq: Seq) -> rusqlite::Result<Option<Seq>> {
-    let key = id_key(event);
-    let claimed = connection
-        .prepare_cached("INSERT INTO ids (key, seq) VALUES (?1, ?2) ON CONFLICT DO NOTHING")?
-        .execute(params![key, seq.0 as i64])?;
-    if claimed == 0 {
-        let mut find = connection.prepare_cached("SELECT seq FROM ids WHERE key = ?1")?;
-        return find.query_row([key], |row| row.get::<_, i64>(0)).map(|seq| Some(Seq(seq as u64)));
-    }
-    connection.prepare_cached("INSERT INTO events VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?.execute(
-        params![
+/// Inserts `event`, whose id is kept as `key`, at `seq`.
+pub(super) fn insert(connection: &Connection, key: &Key, event: &NewEvent, seq: Seq) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached("INSERT INTO events VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)")?
+        .execute(params![
             seq.0 as i64,
+            key,
             &*event.project,
             event.source == Source::Reconcile,
             event.received_at as i64,
@@ -287,9 +275,8 @@ pub(super) fn insert(connection: &Connection, event: &NewEvent, seq: Seq) -> rus
             event.room.as_deref(),
             event.room_sid.as_deref(),
             &event.body[..],
-        ],
-    )?;
-    Ok(None)
+        ])
+        .map(|_| ())
 }
 
 /// Up to `limit` events and about `bytes_max` bytes, but at least one, after `after` and up to
@@ -327,7 +314,7 @@ pub(super) fn read(
 
 /// One row of `events`. `project` is the previous row's: one name is not allocated for each event.
 fn event(row: &Row<'_>, project: &mut Option<Arc<str>>) -> rusqlite::Result<Event> {
-    let name = row.get_ref(1)?.as_str()?;
+    let name = row.get_ref(2)?.as_str()?;
     let project = match project {
         Some(known) if **known == *name => known.clone(),
         _ => project.insert(name.into()).clone(),
@@ -335,16 +322,16 @@ fn event(row: &Row<'_>, project: &mut Option<Arc<str>>) -> rusqlite::Result<Even
     Ok(Event {
         seq: Seq(row.get::<_, i64>(0)? as u64),
         project,
-        source: match row.get::<_, i64>(2)? {
+        source: match row.get::<_, i64>(3)? {
             0 => Source::Webhook,
             1 => Source::Reconcile,
-            other => return Err(damaged(2, &format!("unknown source {other}"))),
+            other => return Err(damaged(3, &format!("unknown source {other}"))),
         },
-        received_at: row.get::<_, i64>(3)? as u64,
-        kind: Kind::from(row.get_ref(4)?.as_str()?),
-        room: row.get_ref(5)?.as_str_or_null()?.map(Arc::from),
-        room_sid: row.get_ref(6)?.as_str_or_null()?.map(Arc::from),
-        body: Bytes::copy_from_slice(row.get_ref(7)?.as_blob()?),
+        received_at: row.get::<_, i64>(4)? as u64,
+        kind: Kind::from(row.get_ref(5)?.as_str()?),
+        room: row.get_ref(6)?.as_str_or_null()?.map(Arc::from),
+        room_sid: row.get_ref(7)?.as_str_or_null()?.map(Arc::from),
+        body: Bytes::copy_from_slice(row.get_ref(8)?.as_blob()?),
     })
 }
 

@@ -1,4 +1,4 @@
-//! What the writer does beside appending: marks, retention, and forgetting old ids.
+//! What the writer does beside appending: marks, retention, and merging and forgetting ids.
 //!
 //! Each in steps of a millisecond or so, in transactions of their own, at most one between two
 //! commits while appends wait.
@@ -10,7 +10,7 @@ use std::{
 
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
-use super::{Shared, file};
+use super::{Shared, file, ids::Ids};
 use crate::event::Seq;
 
 /// For how long an id is kept. Webhook tokens may be accepted for 24 hours and 60 s of leeway; the
@@ -30,6 +30,9 @@ const STEP_PAUSE: Duration = Duration::from_millis(10);
 const TRIM_EVENTS: i64 = 256;
 const TRIM_BYTES: u64 = 1 << 20;
 const SWEEP_IDS: i64 = 1000;
+
+/// About what a merged id writes to the WAL: its share of a page that few others are on.
+const MERGED_BYTES: usize = 1024;
 
 pub(super) struct Upkeep {
     shared: Arc<Shared>,
@@ -75,7 +78,7 @@ impl Upkeep {
     }
 
     /// Does the next step if it is time. Returns about how many bytes it wrote to the WAL.
-    pub fn step(&mut self, connection: &mut Connection, last: Seq) -> rusqlite::Result<usize> {
+    pub fn step(&mut self, connection: &mut Connection, ids: &mut Ids, last: Seq) -> rusqlite::Result<usize> {
         if Instant::now() < self.due {
             return Ok(0);
         }
@@ -83,11 +86,13 @@ impl Upkeep {
         if running >= self.mark.running + MARK_EVERY || last.0 >= self.mark.seq.0 + MARK_EVENTS {
             self.mark_now(connection, last)?;
         }
-        let trimmed = self.trim(connection, last, running)?;
-        let swept = self.sweep(connection, last, running)?;
-        let more = trimmed + swept > 0;
-        self.due = Instant::now() + if more { STEP_PAUSE } else { LOOK_EVERY };
-        Ok(trimmed + swept)
+        let trimmed = self.trim(connection, ids.merged(), last, running)?;
+        let swept = self.sweep(connection, ids.merged(), last, running)?;
+        let held_up = trimmed == Step::HeldUp || swept == Step::HeldUp;
+        let merged = if held_up || ids.merge_is_due() { ids.merge(connection, last)? } else { 0 };
+        let written = trimmed.bytes() + swept.bytes() + merged * MERGED_BYTES;
+        self.due = Instant::now() + if written > 0 { STEP_PAUSE } else { LOOK_EVERY };
+        Ok(written)
     }
 
     /// For how long the log has been open, in all its processes.
@@ -119,18 +124,24 @@ impl Upkeep {
     }
 
     /// Removes some of the oldest events, if retention says so.
-    fn trim(&mut self, connection: &mut Connection, last: Seq, running: Duration) -> rusqlite::Result<usize> {
+    fn trim(
+        &mut self,
+        connection: &mut Connection,
+        merged: Seq,
+        last: Seq,
+        running: Duration,
+    ) -> rusqlite::Result<Step> {
         let first = Seq(self.shared.first.load(Ordering::Acquire));
         // The newest event stays in any case: the next seq is found from it.
         let trimmable = Seq(self.shared.trimmable.load(Ordering::Acquire).min(last.0.saturating_sub(1)));
         if first > trimmable {
-            return Ok(0);
+            return Ok(Step::Wrote(0));
         }
         let retain_bytes = self.shared.options.retain_bytes;
         let too_big = retain_bytes > 0 && used_bytes(connection)? > retain_bytes;
         let old = self.old(connection, running)?;
 
-        let (mut through, mut bytes, mut pages) = (None, 0, 0);
+        let (mut through, mut bytes, mut pages, mut held_up) = (None, 0, 0, false);
         let mut select = connection.prepare_cached(
             "SELECT seq, received_at, length(body) FROM events WHERE seq BETWEEN ?1 AND ?2 ORDER BY seq LIMIT ?3",
         )?;
@@ -140,13 +151,20 @@ impl Upkeep {
             if bytes >= TRIM_BYTES || !(too_big || old.is_old(Seq(seq as u64), received_at as u64)) {
                 break;
             }
+            // A row is where the id is kept until it is merged.
+            if Seq(seq as u64) > merged {
+                held_up = true;
+                break;
+            }
             bytes += length as u64;
             pages += 1;
             through = Some(Seq(seq as u64));
         }
         drop(rows);
         drop(select);
-        let Some(through) = through else { return Ok(0) };
+        let Some(through) = through else {
+            return Ok(if held_up { Step::HeldUp } else { Step::Wrote(0) });
+        };
 
         self.shared.first.store(through.next().0, Ordering::Release);
         let mut delete = || {
@@ -158,7 +176,7 @@ impl Upkeep {
             self.shared.first.store(first.0, Ordering::Release);
             return Err(cause);
         }
-        Ok(pages * 4096)
+        Ok(Step::Wrote(pages * 4096))
     }
 
     /// What retention by age removes now.
@@ -182,18 +200,22 @@ impl Upkeep {
     fn sweep(
         &mut self,
         connection: &mut Connection,
+        merged: Seq,
         last: Seq,
         running: Duration,
-    ) -> rusqlite::Result<usize> {
+    ) -> rusqlite::Result<Step> {
         if self.sweep.is_none() {
             let through = marked(connection, running.checked_sub(IDS_KEPT))?;
             let expired = through.0.saturating_sub(self.swept.0);
             if expired == 0 || expired < last.0.saturating_sub(through.0) / 2 {
-                return Ok(0);
+                return Ok(Step::Wrote(0));
+            }
+            if through > merged {
+                return Ok(Step::HeldUp);
             }
             self.sweep = Some(Sweep { through, after: Vec::new() });
         }
-        let Some(Sweep { through, after }) = &mut self.sweep else { return Ok(0) };
+        let Some(Sweep { through, after }) = &mut self.sweep else { return Ok(Step::Wrote(0)) };
         let upper: Option<Vec<u8>> = connection
             .prepare_cached("SELECT key FROM ids WHERE key > ?1 ORDER BY key LIMIT 1 OFFSET ?2")?
             .query_row(params![*after, SWEEP_IDS - 1], |row| row.get(0))
@@ -214,7 +236,25 @@ impl Upkeep {
             }
         }
         // At least one, which says that there is more to do.
-        Ok(removed * 64 + 1)
+        Ok(Step::Wrote(removed * 64 + 1))
+    }
+}
+
+/// What a step did.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Step {
+    /// About so many bytes were written to the WAL; none: there was nothing to do.
+    Wrote(usize),
+    /// Ids have to be merged before it can go on.
+    HeldUp,
+}
+
+impl Step {
+    fn bytes(self) -> usize {
+        match self {
+            Step::Wrote(bytes) => bytes,
+            Step::HeldUp => 0,
+        }
     }
 }
 

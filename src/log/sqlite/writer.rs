@@ -10,6 +10,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::{
     Appended, Checkpointer, LogError, Shared, checkpoint,
     file::{self, Opened},
+    ids::{self, Ids},
     queue::{Next, Waiting},
     upkeep::Upkeep,
 };
@@ -19,14 +20,15 @@ use crate::event::{Event, NewEvent, Seq};
 /// comes sooner gets the same answer, so that an outage is not made worse by senders that hammer.
 const RETRY_AFTER: Duration = Duration::from_millis(100);
 
-/// What an event writes to the WAL beside its own bytes: about two pages, its own and its id's.
-const WAL_BYTES_EVENT: usize = 8192;
+/// What an event writes to the WAL beside its own bytes: its share of pages that others fill.
+const WAL_BYTES_EVENT: usize = 4096;
 
 pub(super) struct Writer {
     shared: Arc<Shared>,
     /// `None` after a failure, until it has been opened afresh and found in order.
     connection: Option<Connection>,
     last: Seq,
+    ids: Ids,
     upkeep: Upkeep,
     checkpointer: Checkpointer,
     outage: Option<Outage>,
@@ -45,6 +47,7 @@ impl Writer {
         Writer {
             last: opened.tail.last,
             upkeep: Upkeep::new(shared.clone(), opened.running, opened.tail.last, opened.swept),
+            ids: opened.ids,
             connection: Some(opened.connection),
             shared,
             checkpointer,
@@ -102,6 +105,7 @@ impl Writer {
     /// a transaction that fails leaves no hole.
     fn store(&mut self, batch: &[Waiting]) -> Result<(Vec<Vec<Appended>>, Vec<Event>), LogError> {
         let connection = self.connection.as_mut().ok_or(LogError::Closed)?;
+        let ids = &mut self.ids;
         let mut last = self.last;
         let mut events = Vec::new();
         let mut store = || {
@@ -110,9 +114,12 @@ impl Writer {
             for waiting in batch {
                 let mut answer = Vec::with_capacity(waiting.events.len());
                 for event in &waiting.events {
-                    let duplicate_of = file::insert(&tx, event, last.next())?;
+                    let key = ids::key(event);
+                    let duplicate_of = ids.find(&tx, &key)?;
                     if duplicate_of.is_none() {
                         last = last.next();
+                        file::insert(&tx, &key, event, last)?;
+                        ids.add(key, last);
                         events.push(placed(event, last));
                     }
                     answer.push(Appended {
@@ -152,6 +159,7 @@ impl Writer {
             return Err(self.lost(&connection, tail.last));
         }
         drop(gate);
+        self.ids = Ids::load(&connection).map_err(file::failure)?;
         self.connection = Some(connection);
         if tail.last > self.last {
             // An append that was answered with an error was stored all the same. It is durable now,
@@ -226,7 +234,7 @@ impl Writer {
 
     fn upkeep(&mut self) {
         let Some(connection) = &mut self.connection else { return self.upkeep.postpone() };
-        match self.upkeep.step(connection, self.last) {
+        match self.upkeep.step(connection, &mut self.ids, self.last) {
             Ok(bytes) => self.checkpointer.wrote(bytes),
             Err(cause) => self.failed(file::failure(cause), 0),
         }

@@ -264,9 +264,9 @@ async fn an_id_is_kept_a_day_whatever_the_clock_does_and_not_for_ever() {
         SqliteLog::open(dir.path(), LogOptions { retain_age: Duration::ZERO, ..time.options() })
             .expect("it opens")
     };
-    let ids = || {
+    let number = |sql: &str| {
         let file = rusqlite::Connection::open(dir.path().join("log.db")).expect("the file");
-        file.query_row("SELECT count(*) FROM ids", [], |row| row.get::<_, i64>(0)).expect("counted")
+        file.query_row(sql, [], |row| row.get::<_, i64>(0)).expect("a number")
     };
     let log = open();
     log.append((0..2500).map(|n| time.event(&n.to_string())).collect()).await.expect("stored");
@@ -288,7 +288,49 @@ async fn an_id_is_kept_a_day_whatever_the_clock_does_and_not_for_ever() {
     assert!(append_one(&log, time.event("7")).await.duplicate, "23 hours and a restart later");
 
     time.pass(2 * HOUR);
-    until("expired ids are swept", || ids() < 100).await;
+    let swept = "SELECT coalesce(max(CAST(value AS INTEGER)), 0) FROM meta WHERE key = 'swept'";
+    until("expired ids are swept", || number(swept) >= 2501).await;
+    assert!(number("SELECT count(*) FROM ids") < 100, "only what is younger is left");
     assert!(!append_one(&log, time.event("7")).await.duplicate, "25 hours later");
     assert!(append_one(&log, time.event("second mark")).await.duplicate, "what is younger is kept");
+}
+
+/// The newest ids are found in memory, older ones in the table that they are merged into: an id must
+/// be found wherever it is just then, and by the next process too.
+#[tokio::test]
+async fn an_id_is_found_before_while_and_after_it_is_merged() {
+    const EVENTS: usize = 40_000;
+    let dir = tempfile::tempdir().expect("a directory");
+    let open = || SqliteLog::open(dir.path(), LogOptions::default()).expect("it opens");
+    let events = |from: usize| (from..from + 500).map(|n| new_event(&n.to_string())).collect::<Vec<_>>();
+    let merged = || {
+        let file = rusqlite::Connection::open(dir.path().join("log.db")).expect("the file");
+        file.query_row("SELECT count(*) FROM ids", [], |row| row.get::<_, i64>(0)).expect("counted")
+    };
+    let mut log = open();
+    for from in (0..EVENTS).step_by(500) {
+        let stored = log.append(events(from)).await.expect("stored");
+        assert!(stored.iter().all(|one| !one.duplicate), "after {from}");
+        for earlier in [0, from / 2, from] {
+            let again = append_one(&log, new_event(&(earlier + 7).to_string())).await;
+            assert_eq!((again.duplicate, again.seq), (true, Seq(earlier as u64 + 8)), "after {from}");
+        }
+        if from % 10_000 == 5_000 {
+            drop(log);
+            log = open();
+        }
+    }
+    until("most are merged", || merged() > EVENTS as i64 / 2).await;
+    for reopened in [false, true] {
+        if reopened {
+            drop(log);
+            log = open();
+        }
+        for from in (0..EVENTS).step_by(500) {
+            let again = log.append(events(from)).await.expect("known");
+            let expected = (from as u64 + 1..).map(Seq);
+            assert!(again.iter().zip(expected).all(|(one, seq)| one.duplicate && one.seq == seq), "{from}");
+        }
+    }
+    assert_eq!(log.bounds().last, Seq(EVENTS as u64));
 }
