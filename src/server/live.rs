@@ -54,9 +54,11 @@ pub struct RoomNowSchema {
 
 /// Who is in a live room.
 #[derive(utoipa::ToSchema)]
-#[schema(as = Participants)]
+#[schema(as = Participants, rename_all = "camelCase")]
 pub struct ParticipantsSchema {
     pub cursor: String,
+    /// Of the newest live session, whose participants these are: there may be none.
+    pub room_sid: String,
     pub participants: Vec<ParticipantSchema>,
 }
 
@@ -165,12 +167,17 @@ pub async fn participants(
 ) -> Result<Response, Error> {
     let now = Now::find(&app, &caller, &name, query.as_deref())?;
     #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
     struct Participants<'a> {
         cursor: Cursor,
+        room_sid: &'a str,
         participants: All<'a, Participant>,
     }
-    let json =
-        serde_json::to_vec(&Participants { cursor: now.cursor, participants: All(&now.participants()) });
+    let json = serde_json::to_vec(&Participants {
+        cursor: now.cursor,
+        room_sid: &now.entry.room.sid,
+        participants: All(&now.participants()),
+    });
     Ok(answer(json.map_err(Error::internal)?))
 }
 

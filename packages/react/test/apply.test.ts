@@ -181,6 +181,15 @@ describe('participants', () => {
     expect(applyToParticipants(data, [message([patch(person(standup, 'who'), { name: 'x' })])], scope)).toBe(UNKNOWN);
   });
 
+  it('of an older session do not move into one where nobody is yet', () => {
+    const old = person(room('standup', { sid: 'RM_old' }), 'old', { sid: 'PA_old' });
+    const empty = { ...data, participants: [] };
+    expect(applyToParticipants(empty, [message([set(old)])], scope)).toBe(empty);
+    const none = { cursor: null, roomSid: null, participants: [] };
+    expect(applyToParticipants(none, [message([set(old)])], scope)).toBe(UNKNOWN);
+    expect(applyToParticipants(none, [message([gone(old)])], scope)).toBe(none);
+  });
+
   it('are not touched by what happens elsewhere', () => {
     expect(applyToParticipants(data, [message([patch(standup, { metadata: 'x' })])], scope)).toBe(data);
     expect(applyToParticipants(data, [message([set(person(room('retro'), 'bob'))], { room: 'retro' })], scope)).toBe(

@@ -182,7 +182,7 @@ describe('queries that stay true', () => {
     const participants = [...server.people.values()];
     server.answers.set('GET /api/rooms/standup/participants', async () => {
       await held;
-      return { status: 200, body: { cursor, participants } };
+      return { status: 200, body: { cursor, roomSid: standup.sid, participants } };
     });
     await act(async () => {
       const fetching = result.current.people.refetch();

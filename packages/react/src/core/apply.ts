@@ -15,7 +15,7 @@ export interface RoomData {
   ingress: Ingress[];
 }
 
-/** For one name: who is in its newest live session. `roomSid` is null when that is not known. */
+/** For one name: who is in its newest live session. `roomSid` is null while there is none. */
 export interface ParticipantsData {
   cursor: Cursor | null;
   roomSid: string | null;
@@ -157,8 +157,11 @@ export function applyToParticipants(
         continue;
       }
       if (change.kind !== 'participant') continue;
-      roomSid ??= change.roomSid;
-      if (change.roomSid !== roomSid) continue;
+      if (change.roomSid !== roomSid) {
+        // A session that began unnoticed; a late word of one that has ended is none of it.
+        if (roomSid === null && change.op !== 'delete') return UNKNOWN;
+        continue;
+      }
       people ??= new Map(data.participants.map((one) => [one.sid, one]));
       const before = people.get(change.id);
       if (change.op === 'set') people.set(change.id, change.value as Participant);

@@ -618,6 +618,8 @@ export interface components {
         Participants: {
             cursor: string;
             participants: components["schemas"]["Participant"][];
+            /** @description Of the newest live session, whose participants these are: there may be none. */
+            roomSid: string;
         };
         /** @description Somebody came, and perhaps went. */
         Participation: {

@@ -169,6 +169,8 @@ export interface RoomAnswer {
 
 export interface ParticipantsAnswer {
   cursor: Cursor;
+  /** Of the newest live session, whose participants these are: there may be none. */
+  roomSid: string;
   participants: Participant[];
 }
 

@@ -29,8 +29,7 @@ export function useRoomParticipants(
     fetch: ({ signal }) =>
       cache.load({ scope, kind: 'participants', name, project }, [...keyPrefix, ...key], async () => {
         const answer = await client.participants({ room: name, project }, signal).catch(notLive);
-        const list = answer?.participants ?? [];
-        return { cursor: answer?.cursor ?? null, roomSid: list[0]?.roomSid ?? null, participants: list };
+        return answer ?? { cursor: null, roomSid: null, participants: [] };
       }),
     select: participants,
     enabled,
