@@ -30,7 +30,7 @@ pub mod filter;
 pub mod frame;
 
 pub use filter::{Filter, Sight};
-pub use frame::Frame;
+pub use frame::{Frame, View};
 
 /// The ring keeps at most this many bytes of frames. A reader that is further behind reads the log.
 const RING_BYTES_MAX: usize = 32 << 20;
@@ -45,6 +45,9 @@ pub const BATCH_BYTES: usize = 16 << 10;
 const RING_SCAN_MAX: usize = 4_096;
 /// How many events one step of a replay reads from the log.
 const REPLAY_EVENTS: usize = 256;
+
+/// The changes of an event that changed nothing.
+const NOTHING: &[u8] = b"[]";
 
 /// The fan-out of one log.
 pub struct Feed {
@@ -347,12 +350,12 @@ impl Feed {
         for event in matching {
             while changes.next_if(|row| row.seq < event.seq).is_some() {}
             let row = changes.next_if(|row| row.seq == event.seq);
-            let (restricted, json) = match &row {
-                Some(row) => (row.restricted, &row.json[..]),
+            let (json, joined) = match &row {
+                Some(row) => (&row.json[..], row.joined.as_deref()),
                 // Without its row nobody can say whether a narrow reader may see it.
-                None => (true, &b"[]"[..]),
+                None => (NOTHING, Some(NOTHING)),
             };
-            let frame = Frame::encode(self.epoch, event, restricted, json);
+            let frame = Frame::encode(self.epoch, event, json, joined);
             if !filter.matches(&frame) {
                 continue;
             }

@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
 use parking_lot::RwLock;
 
 use crate::{
@@ -72,8 +73,8 @@ impl Follower {
             let mut frames = Vec::with_capacity(events.len());
             for event in &events {
                 // The state has it before a reader gets its frame, and the history before a reader can ask for it.
-                let (restricted, changes) = self.fold(event);
-                frames.push(Arc::new(Frame::encode(feed.epoch(), event, restricted, &changes)));
+                let (changes, joined) = self.fold(event);
+                frames.push(Arc::new(Frame::encode(feed.epoch(), event, &changes, joined.as_deref())));
                 head = event.seq;
             }
             feed.publish(frames);
@@ -81,10 +82,11 @@ impl Follower {
         }
     }
 
-    fn fold(&self, event: &Event) -> (bool, bytes::Bytes) {
+    /// The changes, as all are told of them and as callers with only `roomJoin` are.
+    fn fold(&self, event: &Event) -> (Bytes, Option<Bytes>) {
         let applied = self.state.write().apply(event);
         let recorded = Recorded::new(event, applied);
-        let answer = (recorded.restricted, recorded.json.clone());
+        let answer = (recorded.json.clone(), recorded.joined.clone());
         self.history.record(recorded);
         answer
     }

@@ -43,7 +43,7 @@ pub use sessions::{Participation, Scope, Session, SessionQuery, SessionStory, Tr
 use crate::{
     event::{Event, Seq},
     log::Bounds,
-    state::{Applied, Fact, State},
+    state::{Applied, Change, Fact, State},
 };
 use schema::Opened;
 use writer::Writer;
@@ -132,9 +132,10 @@ struct Waiting {
 #[derive(Clone, Debug)]
 pub struct Changes {
     pub seq: Seq,
-    pub restricted: bool,
     /// A JSON array.
     pub json: Bytes,
+    /// What callers with only `roomJoin` are told instead: a JSON array too, an empty one for nothing at all.
+    pub joined: Option<Bytes>,
 }
 
 /// What the history takes of one event.
@@ -142,14 +143,16 @@ pub struct Recorded {
     pub seq: Seq,
     pub project: Arc<str>,
     pub received_at: u64,
-    pub restricted: bool,
+    /// As in [`Changes`].
     pub json: Bytes,
+    /// As in [`Changes`].
+    pub joined: Option<Bytes>,
     pub facts: Vec<Fact>,
 }
 
 impl Recorded {
     pub fn new(event: &Event, applied: Applied) -> Recorded {
-        let json = match applied.changes.as_slice() {
+        let json = |changes: &[Change]| match changes {
             [] => NOTHING,
             changes => serde_json::to_vec(changes).map_or(NOTHING, Bytes::from),
         };
@@ -157,8 +160,8 @@ impl Recorded {
             seq: event.seq,
             project: event.project.clone(),
             received_at: event.received_at,
-            restricted: applied.restricted,
-            json,
+            json: json(&applied.changes),
+            joined: applied.restricted.then(|| json(&applied.joined)),
             facts: applied.facts,
         }
     }
@@ -282,8 +285,8 @@ impl History {
             let found: Vec<_> = wanted
                 .map(|event| Changes {
                     seq: event.seq,
-                    restricted: event.restricted,
                     json: event.json.clone(),
+                    joined: event.joined.clone(),
                 })
                 .collect();
             (found, waiting.written, waiting.changes_from)
@@ -347,18 +350,17 @@ impl Drop for History {
 }
 
 fn stored_changes(connection: &Connection, after: Seq, through: Seq) -> Result<Vec<Changes>, HistoryError> {
-    let mut select = connection.prepare_cached(
-        "SELECT seq, restricted, json FROM changes WHERE seq > ?1 AND seq <= ?2 ORDER BY seq",
-    )?;
+    let mut select = connection
+        .prepare_cached("SELECT seq, json, joined FROM changes WHERE seq > ?1 AND seq <= ?2 ORDER BY seq")?;
     let mut rows = select.query(params![after.0 as i64, through.0 as i64])?;
     let mut all = Vec::new();
     let mut next = after.next();
-    let nothing = |seq| Changes { seq, restricted: false, json: NOTHING };
+    let nothing = |seq| Changes { seq, json: NOTHING, joined: None };
     while let Some(row) = rows.next()? {
         let seq = Seq(row.get::<_, i64>(0)? as u64);
         all.extend((next.0..seq.0).map(Seq).map(nothing));
-        let json: Vec<u8> = row.get(2)?;
-        all.push(Changes { seq, restricted: row.get(1)?, json: json.into() });
+        let (json, joined): (Vec<u8>, Option<Vec<u8>>) = (row.get(1)?, row.get(2)?);
+        all.push(Changes { seq, json: json.into(), joined: joined.map(Bytes::from) });
         next = seq.next();
     }
     all.extend((next.0..=through.0).map(Seq).map(nothing));

@@ -142,7 +142,7 @@ impl State {
 
     /// The newest live session of a room: the one that started last, then the one that was seen last.
     pub fn newest(&self, project: &str, name: &str) -> Option<&Arc<RoomEntry>> {
-        self.sessions(project, name).max_by_key(|entry| entry.room.age())
+        self.projects.get(project)?.newest(name)
     }
 
     /// The first event of the newest live session of a room.
@@ -152,9 +152,7 @@ impl State {
 
     /// Every live session of a room.
     pub fn sessions(&self, project: &str, name: &str) -> impl Iterator<Item = &Arc<RoomEntry>> {
-        let project = self.projects.get(project);
-        let sids = project.and_then(|project| project.sessions.get(name)).map_or(&[][..], Vec::as_slice);
-        sids.iter().filter_map(move |sid| project.and_then(|project| project.rooms.get(sid)))
+        self.projects.get(project).into_iter().flat_map(move |project| project.sessions(name))
     }
 
     /// The egress of a project that has not ended.
@@ -217,6 +215,15 @@ impl Project {
         self.sessions.entry(room.name.clone()).or_default().push(room.sid.clone());
         let entry = RoomEntry { room: Arc::new(room), participants: Map::default() };
         self.rooms.insert(entry.room.sid.clone(), Arc::new(entry));
+    }
+
+    fn sessions(&self, name: &str) -> impl Iterator<Item = &Arc<RoomEntry>> {
+        let sids = self.sessions.get(name).map_or(&[][..], Vec::as_slice);
+        sids.iter().filter_map(|sid| self.rooms.get(sid))
+    }
+
+    fn newest(&self, name: &str) -> Option<&Arc<RoomEntry>> {
+        self.sessions(name).max_by_key(|entry| entry.room.age())
     }
 
     /// Ends a session: who was in it goes with it.

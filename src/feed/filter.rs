@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use crate::event::Event;
 
-use super::Frame;
+use super::{Frame, View};
 
 /// The most values one parameter of a filter may have. Each costs a comparison an event.
 pub const FILTER_VALUES_MAX: usize = 100;
@@ -127,9 +127,13 @@ impl Filter {
         self.rooms.as_ref()
     }
 
-    /// With a `type` filter the changes are left out: a part of them would be no state.
-    pub fn with_changes(&self) -> bool {
-        self.types.is_none()
+    /// How this reader sees a frame. With a `type` filter the changes are left out: a part of them would be no state.
+    pub fn view(&self) -> View {
+        match (&self.types, self.sight.joined_only()) {
+            (Some(_), _) => View::WithoutChanges,
+            (None, true) => View::Joined,
+            (None, false) => View::Whole,
+        }
     }
 
     pub fn sight(&self) -> &Sight {
@@ -138,8 +142,12 @@ impl Filter {
 
     /// Does this reader get the frame?
     pub fn matches(&self, frame: &Frame) -> bool {
-        !(frame.restricted && self.sight.joined_only())
-            && self.admits(&frame.project, frame.room.as_deref(), &frame.kind)
+        let shown = match self.sight.joined_only() {
+            false => true,
+            // What is left of a restricted event are changes.
+            true => !frame.restricted || (frame.joined() && self.types.is_none()),
+        };
+        shown && self.admits(&frame.project, frame.room.as_deref(), &frame.kind)
     }
 
     /// As [`Filter::matches`], before it is known whether the event is restricted.

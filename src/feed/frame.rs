@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
+use serde_json::json;
 
-use crate::event::{Cursor, Epoch, Event, Seq};
+use crate::event::{Cursor, Epoch, Event, Kind, Seq};
 
 /// One event on its way out.
 ///
@@ -23,17 +24,107 @@ pub struct Frame {
     pub kind: Box<str>,
     /// Not for callers who see only what joining the room would show.
     pub restricted: bool,
+    whole: Message,
+    /// Of a restricted frame: what such callers are told instead.
+    joined: Option<Message>,
+}
+
+/// How much of a frame a reader sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum View {
+    Whole,
+    WithoutChanges,
+    /// Of a restricted frame only what it changed of the room itself: who joined sees that it is recorded, and not
+    /// by whom.
+    Joined,
+}
+
+#[derive(Debug)]
+struct Message {
     sse: Bytes,
     json_at: usize,
     changes_at: usize,
 }
 
 impl Frame {
-    /// Encodes `event` with the JSON array of its changes.
-    pub fn encode(epoch: Epoch, event: &Event, restricted: bool, changes: &[u8]) -> Frame {
+    /// Encodes `event` with the JSON array of its changes. `joined` is what callers with only `roomJoin` are told
+    /// instead, if it is restricted: an empty array is nothing at all.
+    pub fn encode(epoch: Epoch, event: &Event, changes: &[u8], joined: Option<&[u8]>) -> Frame {
+        let joined = joined.map(|changes| {
+            (changes != b"[]").then(|| {
+                // As reconciliation calls news of the room itself.
+                let kind = Kind::RoomUpdated.wire();
+                let room = json!({ "sid": event.room_sid, "name": event.room });
+                let data = json!({ "event": kind, "room": room }).to_string();
+                Message::encode(epoch, event, kind, data.as_bytes(), changes)
+            })
+        });
+        Frame {
+            seq: event.seq,
+            project: event.project.clone(),
+            room: event.room.clone(),
+            kind: event.kind.wire().into(),
+            restricted: joined.is_some(),
+            whole: Message::encode(epoch, event, event.kind.wire(), &event.body, changes),
+            joined: joined.flatten(),
+        }
+    }
+
+    /// Is there something in it for callers with only `roomJoin` though it is restricted?
+    pub fn joined(&self) -> bool {
+        self.joined.is_some()
+    }
+
+    /// The length of the whole frame in bytes.
+    pub fn bytes(&self) -> usize {
+        self.whole.sse.len() + self.joined.as_ref().map_or(0, |joined| joined.sse.len())
+    }
+
+    /// The frame as a server-sent event; shared, not copied, unless `changes` has to be left out.
+    pub fn sse(&self, view: View) -> Bytes {
+        if view != View::WithoutChanges {
+            return self.message(view).sse.clone();
+        }
+        let mut out = BytesMut::with_capacity(self.whole.changes_at + 3);
+        self.put_sse(&mut out, view);
+        out.freeze()
+    }
+
+    /// Appends the frame as a server-sent event.
+    pub fn put_sse(&self, out: &mut BytesMut, view: View) {
+        let Message { sse, changes_at, .. } = self.message(view);
+        if view == View::WithoutChanges {
+            out.put_slice(&sse[..*changes_at]);
+            out.put_slice(b"}\n\n");
+        } else {
+            out.put_slice(sse);
+        }
+    }
+
+    /// The message alone, as JSON.
+    pub fn json(&self, view: View) -> Bytes {
+        let Message { sse, json_at, changes_at } = self.message(view);
+        if view != View::WithoutChanges {
+            return sse.slice(*json_at..sse.len() - 2);
+        }
+        let mut out = BytesMut::with_capacity(changes_at - json_at + 1);
+        out.put_slice(&sse[*json_at..*changes_at]);
+        out.put_slice(b"}");
+        out.freeze()
+    }
+
+    fn message(&self, view: View) -> &Message {
+        match (view, &self.joined) {
+            (View::Joined, Some(joined)) => joined,
+            _ => &self.whole,
+        }
+    }
+}
+
+impl Message {
+    fn encode(epoch: Epoch, event: &Event, kind: &str, data: &[u8], changes: &[u8]) -> Message {
         let cursor = Cursor { epoch, seq: event.seq };
-        let kind = event.kind.wire();
-        let mut out = BytesMut::with_capacity(event.body.len() + changes.len() + 256).writer();
+        let mut out = BytesMut::with_capacity(data.len() + changes.len() + 256).writer();
         // Writing into memory cannot fail, and neither can a string become JSON.
         let text = |out: &mut bytes::buf::Writer<BytesMut>, value: &str| {
             serde_json::to_writer(out, value).expect("a string is JSON");
@@ -45,7 +136,7 @@ impl Frame {
         out.get_mut().put_slice(b"{\"type\":");
         text(&mut out, kind);
         out.get_mut().put_slice(b",\"data\":");
-        out.get_mut().put_slice(&event.body);
+        out.get_mut().put_slice(data);
         out.get_mut().put_slice(b",\"timestamp\":");
         put_display(out.get_mut(), &event.received_at);
         out.get_mut().put_slice(b",\"cursor\":\"");
@@ -64,52 +155,7 @@ impl Frame {
         out.get_mut().put_slice(b",\"changes\":");
         out.get_mut().put_slice(changes);
         out.get_mut().put_slice(b"}\n\n");
-        Frame {
-            seq: event.seq,
-            project: event.project.clone(),
-            room: event.room.clone(),
-            kind: kind.into(),
-            restricted,
-            sse: out.into_inner().freeze(),
-            json_at,
-            changes_at,
-        }
-    }
-
-    /// The length of the whole frame in bytes.
-    pub fn bytes(&self) -> usize {
-        self.sse.len()
-    }
-
-    /// The frame as a server-sent event; shared, not copied, unless `changes` has to be left out.
-    pub fn sse(&self, with_changes: bool) -> Bytes {
-        if with_changes {
-            return self.sse.clone();
-        }
-        let mut out = BytesMut::with_capacity(self.changes_at + 3);
-        self.put_sse(&mut out, false);
-        out.freeze()
-    }
-
-    /// Appends the frame as a server-sent event.
-    pub fn put_sse(&self, out: &mut BytesMut, with_changes: bool) {
-        if with_changes {
-            out.put_slice(&self.sse);
-        } else {
-            out.put_slice(&self.sse[..self.changes_at]);
-            out.put_slice(b"}\n\n");
-        }
-    }
-
-    /// The message alone, as JSON.
-    pub fn json(&self, with_changes: bool) -> Bytes {
-        if with_changes {
-            return self.sse.slice(self.json_at..self.sse.len() - 2);
-        }
-        let mut out = BytesMut::with_capacity(self.changes_at - self.json_at + 1);
-        out.put_slice(&self.sse[self.json_at..self.changes_at]);
-        out.put_slice(b"}");
-        out.freeze()
+        Message { sse: out.into_inner().freeze(), json_at, changes_at }
     }
 }
 
@@ -122,7 +168,7 @@ fn put_display(out: &mut BytesMut, value: &impl std::fmt::Display) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{Kind, Source};
+    use crate::event::Source;
 
     fn event(body: &'static str, room: &str) -> Event {
         Event {
@@ -140,23 +186,24 @@ mod tests {
     #[test]
     fn a_message_is_one_frame_and_one_line() {
         let hostile = "a\r\ndata: x\n\nid: 1\u{2028}\u{0}\"\\";
-        let frame = Frame::encode(Epoch(0x7f3a_9c21), &event("{\"x\":\"\u{2028}\"}", hostile), false, b"[]");
-        let sse = String::from_utf8(frame.sse(true).to_vec()).expect("text");
+        let frame = Frame::encode(Epoch(0x7f3a_9c21), &event("{\"x\":\"\u{2028}\"}", hostile), b"[]", None);
+        let sse = String::from_utf8(frame.sse(View::Whole).to_vec()).expect("text");
         assert_eq!(sse.lines().count(), 3, "{sse}");
         assert!(sse.starts_with("id: 7f3a9c21-7\ndata: {") && sse.ends_with("}\n\n"));
         assert!(!sse.contains('\r') && !sse.contains('\0'));
-        let message: serde_json::Value = serde_json::from_slice(&frame.json(true)).expect("JSON");
+        let message: serde_json::Value = serde_json::from_slice(&frame.json(View::Whole)).expect("JSON");
         assert_eq!(message["room"], hostile);
         assert_eq!(message["changes"], serde_json::json!([]));
     }
 
     #[test]
     fn changes_can_be_left_out() {
-        let frame = Frame::encode(Epoch(1), &event("{}", "a"), false, b"[{\"op\":\"delete\"}]");
-        let without: serde_json::Value = serde_json::from_slice(&frame.json(false)).expect("JSON");
+        let frame = Frame::encode(Epoch(1), &event("{}", "a"), b"[{\"op\":\"delete\"}]", None);
+        let without: serde_json::Value =
+            serde_json::from_slice(&frame.json(View::WithoutChanges)).expect("JSON");
         assert!(without.get("changes").is_none());
         assert_eq!(without["timestamp"], 1_787_486_406_123_u64);
-        let sse = frame.sse(false);
+        let sse = frame.sse(View::WithoutChanges);
         assert!(sse.starts_with(b"id: 00000001-7\ndata: {") && sse.ends_with(b"\"webhook\"}\n\n"));
     }
 }

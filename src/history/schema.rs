@@ -10,7 +10,7 @@ use crate::{event::Seq, log::Bounds};
 pub(super) const FILE: &str = "derived.db";
 
 /// The shape of the tables. A file of another version is put aside, and a new one is folded from the log.
-const SCHEMA_VERSION: i64 = 1;
+const SCHEMA_VERSION: i64 = 2;
 
 /// Sessions, participations and tracks are keyed by small integers of their own: a sid is unique within a
 /// project only, and comparing two integers is most of what these tables do.
@@ -21,7 +21,7 @@ const SCHEMA_VERSION: i64 = 1;
 const TABLES: &str = "
 CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE checkpoint (id INTEGER PRIMARY KEY CHECK (id = 1), seq INTEGER NOT NULL, state BLOB NOT NULL);
-CREATE TABLE changes (seq INTEGER PRIMARY KEY, restricted INTEGER NOT NULL, json BLOB NOT NULL);
+CREATE TABLE changes (seq INTEGER PRIMARY KEY, json BLOB NOT NULL, joined BLOB);
 CREATE TABLE sessions (
     id INTEGER PRIMARY KEY, project TEXT NOT NULL, sid TEXT NOT NULL, room TEXT NOT NULL, started_at INTEGER NOT NULL,
     ended_at INTEGER, end_reason TEXT, ended_by TEXT, source TEXT NOT NULL, participants INTEGER NOT NULL DEFAULT 0,

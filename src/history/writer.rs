@@ -78,9 +78,9 @@ impl Writer {
     }
 
     pub fn write(&mut self, to: &Connection, recorded: &Recorded) -> rusqlite::Result<()> {
-        if recorded.restricted || recorded.json.len() > 2 {
+        if recorded.joined.is_some() || recorded.json.len() > 2 {
             let mut insert = to.prepare_cached("INSERT OR REPLACE INTO changes VALUES (?1, ?2, ?3)")?;
-            insert.execute(params![recorded.seq.0 as i64, recorded.restricted, &recorded.json[..]])?;
+            insert.execute(params![recorded.seq.0 as i64, &recorded.json[..], recorded.joined.as_deref()])?;
         }
         if recorded.facts.is_empty() {
             return Ok(());

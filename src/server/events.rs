@@ -22,7 +22,7 @@ use tokio::time::{Instant, Sleep};
 use crate::{
     event::{Cursor, Seq},
     feed::{
-        BATCH_BYTES, Feed, Filter, Frame, From, ReplayError, Replayed, Reset, Subscription,
+        BATCH_BYTES, Feed, Filter, Frame, From, ReplayError, Replayed, Reset, Subscription, View,
         filter::{FILTER_VALUE_BYTES_MAX, FILTER_VALUES_MAX},
     },
     server::{App, OpenStream, auth::Caller, error::Error},
@@ -210,7 +210,7 @@ struct Stream {
     app: Arc<App>,
     open: OpenStream,
     subscription: Subscription,
-    with_changes: bool,
+    view: View,
     /// Written next.
     pending: Option<Bytes>,
     replaying: Option<BoxFuture<'static, Result<Replayed, ReplayError>>>,
@@ -241,7 +241,7 @@ impl Stream {
         let ping_at = Instant::now() + ping_in(app.config.heartbeat);
         let timer = Box::pin(tokio::time::sleep_until(open.next_check(ping_at)));
         Stream {
-            with_changes: filter.with_changes(),
+            view: filter.view(),
             subscription: app.feed.subscribe(filter, after),
             pending: Some(out.freeze()),
             replaying: None,
@@ -256,11 +256,11 @@ impl Stream {
     fn write(&mut self, frames: &[Arc<Frame>]) {
         self.pending = match frames {
             [] => None,
-            [one] => Some(one.sse(self.with_changes)),
+            [one] => Some(one.sse(self.view)),
             many => {
                 let mut out = BytesMut::with_capacity(many.iter().map(|frame| frame.bytes()).sum());
                 for frame in many {
-                    frame.put_sse(&mut out, self.with_changes);
+                    frame.put_sse(&mut out, self.view);
                 }
                 Some(out.freeze())
             }
@@ -486,7 +486,7 @@ async fn page(app: &App, wanted: &Wanted, filter: &Filter, floor: Option<Seq>) -
         if i > 0 {
             out.put_u8(b',');
         }
-        out.put_slice(&frame.json(filter.with_changes()));
+        out.put_slice(&frame.json(filter.view()));
     }
     out.put_slice(b"]}");
     let headers = [

@@ -38,7 +38,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     event::Seq,
-    feed::{Filter, Frame, From, ReplayError, Reset, Subscription},
+    feed::{Filter, Frame, From, ReplayError, Reset, Subscription, View},
     server::{
         App, OpenStream, Refused,
         auth::Caller,
@@ -278,7 +278,7 @@ struct Serving {
     wanted: Wanted,
     /// None: unsubscribed from everything.
     subscription: Option<Subscription>,
-    with_changes: bool,
+    view: View,
     ping_at: Instant,
 }
 
@@ -306,7 +306,7 @@ impl Serving {
             }
         };
         Serving {
-            with_changes: filter.with_changes(),
+            view: filter.view(),
             subscription: Some(app.feed.subscribe(filter, after)),
             ping_at: Instant::now() + ping_in(app.config.heartbeat),
             app,
@@ -385,7 +385,7 @@ impl Serving {
 
     /// Emits a frame once there is room for it. The reason, if the stream has to end meanwhile.
     async fn deliver(&self, frame: &Frame, closed: &CancellationToken) -> Result<Option<&'static str>, Gone> {
-        let json = frame.json(self.with_changes);
+        let json = frame.json(self.view);
         let Ok(json) = std::str::from_utf8(&json) else { return Ok(None) };
         loop {
             match emit_json(&self.socket, "room:event", json) {
@@ -466,7 +466,7 @@ impl Serving {
         }
         let filter = wanted.filter(&self.caller)?;
         let after = self.subscription.as_ref().map_or(self.app.feed.head(), Subscription::cursor);
-        self.with_changes = filter.with_changes();
+        self.view = filter.view();
         self.subscription = Some(self.app.feed.subscribe(filter, after.seq));
         self.wanted = wanted;
         Ok(())

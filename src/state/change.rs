@@ -16,6 +16,9 @@ pub struct Applied {
     /// The event is about somebody or something that joining the room would not show: a caller who has
     /// only `roomJoin` must not see it.
     pub restricted: bool,
+    /// Of a restricted event: those of its changes that such a caller is told all the same, because they are of the
+    /// room itself.
+    pub joined: Vec<Change>,
     /// The same for the history, which also wants what leaves no trace in the present: a leave without a
     /// join, or the true reason of a leave that had been inferred.
     pub facts: Vec<Fact>,

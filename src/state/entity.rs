@@ -199,14 +199,19 @@ impl Participant {
         self.kind == "egress" || self.permission.as_ref().is_some_and(|p| p.recorder)
     }
 
-    /// Not for somebody who sees only what joining the room would show.
-    pub fn restricted(&self) -> bool {
+    /// In the room, but the others there do not see it.
+    fn unseen(&self) -> bool {
         self.hidden() || self.egress()
+    }
+
+    /// Not for somebody who sees only what joining the room would show. Of whom nothing is known may be hidden.
+    pub fn restricted(&self) -> bool {
+        self.unseen() || self.state == "unknown"
     }
 
     /// Counts as one of the people: what `participantCount` is about.
     pub fn counted(&self) -> bool {
-        !self.restricted() && !self.agent()
+        !self.unseen() && !self.agent()
     }
 
     /// When it was last known to be there; what an inferred leave is not before.
@@ -220,7 +225,7 @@ impl Participant {
 
     pub(super) fn counts(&self) -> Counts {
         let mut counts = Counts { recorders: self.egress().into(), ..Counts::default() };
-        if self.restricted() {
+        if self.unseen() {
             return counts;
         }
         counts.agents = self.agent().into();

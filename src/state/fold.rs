@@ -26,7 +26,11 @@ pub(super) fn fold(project: &mut Project, words: &mut Words, event: &Event, now:
     let text = std::str::from_utf8(&event.body).unwrap_or_default();
     let body: Body = serde_json::from_str(text).unwrap_or_default();
     let mut fold = Fold { project, words, event, body: &body, now, applied: Applied::default() };
+    // What ends the present session is of it, and so is what begins it.
+    let present = fold.is_present();
     fold.run();
+    let present = present || fold.is_present();
+    fold.cut_for_joined(present);
     fold.applied
 }
 
@@ -72,10 +76,32 @@ impl Fold<'_> {
     /// An event that nobody knows yet changes nothing, but it may be about somebody who is not for everybody.
     fn unknown(&mut self) {
         let sid = &*self.body.participant.sid;
+        self.applied.restricted |= !self.body.egress.egress_id.is_empty();
         let room = self.event.room_sid.as_ref().and_then(|room| self.project.rooms.get(room));
-        let restricted = room.and_then(|room| room.participant(sid)).is_some_and(|p| p.restricted());
-        self.applied.restricted |= restricted || !self.body.egress.egress_id.is_empty();
-        self.seen_too_late(sid);
+        match room.and_then(|room| room.participant(sid)) {
+            Some(participant) => self.applied.restricted |= participant.restricted(),
+            None if !sid.is_empty() => self.seen_too_late(sid),
+            None => {}
+        }
+    }
+
+    /// Is the event of the newest live session of its room, or of no session?
+    fn is_present(&self) -> bool {
+        let event = self.event;
+        let (Some(room), Some(sid)) = (&event.room, &event.room_sid) else { return true };
+        sid.is_empty() || self.project.newest(room).is_some_and(|entry| entry.room.sid == *sid)
+    }
+
+    /// Who has only `roomJoin` sees the present session: nothing of an event of another one, and of an event that is
+    /// about somebody unseen only what it changed of the room itself, which a list shows them, too.
+    fn cut_for_joined(&mut self, present: bool) {
+        self.applied.restricted |= !present;
+        if self.applied.restricted && present {
+            let sid = self.event.room_sid.as_ref();
+            let of_room =
+                |change: &&Change| matches!(&change.entity, Entity::Room(room) if Some(&room.sid) == sid);
+            self.applied.joined = self.applied.changes.iter().filter(of_room).cloned().collect();
+        }
     }
 
     /// When LiveKit said it, not later than when it came: a webhook may have waited for 45 s while we were away, and
@@ -261,11 +287,11 @@ impl Fold<'_> {
             self.not_before().unwrap_or(known).min(at)
         });
         let was_there = there.is_some();
+        let was_restricted = there.as_ref().is_some_and(|participant| participant.restricted());
         let mut participant = match there {
             Some(participant) => participant,
             None => Arc::new(self.stranger()),
         };
-        let was_restricted = participant.restricted();
         self.update(Arc::make_mut(&mut participant), permission);
         let by_grave = self.project.graves.get(&body.sid).is_some_and(|grave| grave.restricted);
         let restricted = was_restricted || participant.restricted() || by_grave;
@@ -363,12 +389,13 @@ impl Fold<'_> {
         }
     }
 
-    /// An event about somebody who is not there: it changes nothing, but not everybody may see it.
+    /// An event about somebody who is not there: it changes nothing, but not everybody may see it. Of whom nothing is
+    /// known may be hidden.
     fn seen_too_late(&mut self, sid: &str) {
         let body = &self.body.participant;
         let by_body = self.permission().is_some_and(|p| p.hidden || p.recorder)
             || body.kind.eq_ignore_ascii_case("egress");
-        let by_grave = self.project.graves.get(sid).is_some_and(|grave| grave.restricted);
+        let by_grave = self.project.graves.get(sid).is_none_or(|grave| grave.restricted);
         self.applied.restricted |= by_body || by_grave;
     }
 

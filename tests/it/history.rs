@@ -11,7 +11,7 @@ use std::{
 
 use roomwatch::{
     event::{Epoch, NewEvent, Seq, Source},
-    feed::{Feed, Filter, Ready, Sight},
+    feed::{Feed, Filter, Ready, Sight, View},
     follow::Follower,
     history::{
         FoundKind, History, HistoryError, Options, Recorded, Scope, Session, SessionQuery, SessionStory,
@@ -432,15 +432,15 @@ async fn changes_are_the_same_from_memory_and_from_the_file() {
         let event = said.event(n as u64 + 1);
         let applied = state.apply(&event);
         let recorded = Recorded::new(&event, applied);
-        meant.push((recorded.seq, recorded.restricted, recorded.json.clone()));
+        meant.push((recorded.seq, recorded.json.clone(), recorded.joined.clone()));
         history.record(recorded);
         // At once: it is in memory, or on its way to the file, or there.
         let found = history.changes(Seq(0), event.seq).await.expect("changes");
-        assert_eq!(found.into_iter().map(|c| (c.seq, c.restricted, c.json)).collect::<Vec<_>>(), meant);
+        assert_eq!(found.into_iter().map(|c| (c.seq, c.json, c.joined)).collect::<Vec<_>>(), meant);
     }
     until("the history is written", || history.written() == state.head());
     let found = history.changes(Seq(3), Seq(12)).await.expect("changes");
-    assert_eq!(found.into_iter().map(|c| (c.seq, c.restricted, c.json)).collect::<Vec<_>>(), meant[3..12]);
+    assert_eq!(found.into_iter().map(|c| (c.seq, c.json, c.joined)).collect::<Vec<_>>(), meant[3..12]);
     assert!(history.changes(Seq(40), Seq(50)).await.expect("changes").is_empty(), "nobody knows these yet");
 }
 
@@ -563,11 +563,16 @@ async fn a_replayed_message_is_the_live_one() {
         let want = Seq(part.end as u64);
         until_folded(&feed, want).await;
         while let Ready::Frames(frames) = reader.ready(1 << 20) {
-            live.extend(frames.iter().map(|frame| (frame.seq, frame.restricted, frame.json(true))));
+            live.extend(frames.iter().map(|frame| {
+                (frame.seq, frame.restricted, frame.json(View::Whole), frame.json(View::Joined))
+            }));
         }
         let replayed = feed.replay(&Filter::all(Sight::All), Seq(0), 100, 1 << 20).await.expect("it replays");
-        let replayed: Vec<_> =
-            replayed.frames.iter().map(|frame| (frame.seq, frame.restricted, frame.json(true))).collect();
+        let replayed: Vec<_> = replayed
+            .frames
+            .iter()
+            .map(|frame| (frame.seq, frame.restricted, frame.json(View::Whole), frame.json(View::Joined)))
+            .collect();
         assert_eq!(replayed, live);
         following.abort();
         let _ = following.await;

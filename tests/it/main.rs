@@ -10,6 +10,7 @@ mod drain;
 mod errors;
 mod history;
 mod history_rest;
+mod joined;
 mod limits;
 mod livekit;
 mod log;

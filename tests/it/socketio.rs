@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::harness::*;
 
 /// A client that speaks the packets themselves.
-struct Polling {
+pub struct Polling {
     client: reqwest::Client,
     url: String,
     packets: std::collections::VecDeque<String>,
@@ -36,7 +36,7 @@ impl Polling {
         (polling, answer)
     }
 
-    async fn connected(server: &Server, auth: Value) -> Polling {
+    pub async fn connected(server: &Server, auth: Value) -> Polling {
         let (polling, answer) = Polling::connect(server, auth).await;
         assert!(answer.starts_with("40{"), "{answer}");
         polling
@@ -67,7 +67,7 @@ impl Polling {
     }
 
     /// The next event: its name and its value. The heartbeats of the stream are passed over.
-    async fn event(&mut self) -> Option<(String, Value)> {
+    pub async fn event(&mut self) -> Option<(String, Value)> {
         loop {
             let packet = self.packet().await?;
             if packet.starts_with("41") || packet == "1" {

@@ -236,12 +236,13 @@ proptest! {
     #[test]
     fn counts_are_counts_of_sids(all in anything()) {
         for entry in fold(&all).rooms(|_, _| true) {
+            let seen = |p: &roomwatch::state::Participant| !p.hidden() && !p.egress();
             let shown = |test: &dyn Fn(&roomwatch::state::Participant) -> bool| entry.participants().filter(|p| test(p)).count() as u32;
-            let tracks = |kind: &str, screen: bool| entry.participants().filter(|p| !p.restricted()).flat_map(|p| &p.tracks)
+            let tracks = |kind: &str, screen: bool| entry.participants().filter(|p| seen(p)).flat_map(|p| &p.tracks)
                 .filter(|t| t.kind == kind && (kind == "audio" || (t.source == "screen_share") == screen)).count() as u32;
             let counts = entry.room.counts;
             prop_assert_eq!(counts.participants, shown(&|p| p.counted()));
-            prop_assert_eq!(counts.agents, shown(&|p| p.agent() && !p.restricted()));
+            prop_assert_eq!(counts.agents, shown(&|p| p.agent() && seen(p)));
             prop_assert_eq!(counts.publishers, shown(&|p| p.counted() && !p.tracks.is_empty()));
             prop_assert_eq!((counts.audio, counts.video, counts.screen), (tracks("audio", false), tracks("video", false), tracks("video", true)));
         }

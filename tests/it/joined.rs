@@ -1,0 +1,257 @@
+//! What a caller with only `roomJoin` is told: what joining the room would show, the same on every way out.
+
+use serde_json::{Value, json};
+
+use crate::{
+    harness::*,
+    socketio::Polling,
+    state::said::{Said, finished, joined, left, of_egress, of_track, said, started, track},
+    state_rest::send,
+};
+
+/// One such reader on each transport, and where it began.
+struct Joiner {
+    stream: Sse,
+    socket: Polling,
+    after: String,
+}
+
+impl Joiner {
+    /// `query` of the stream and of the socket; both begin at the head.
+    async fn of(server: &Server, room: &str) -> Joiner {
+        let token = join_token(room);
+        let mut stream = server.stream_as(&token, "", None).await;
+        let after = stream.connected().await["cursor"].as_str().expect("a cursor").to_owned();
+        let mut socket = Polling::connected(server, json!({ "token": token })).await;
+        assert_eq!(socket.event().await.expect("an event").0, "connected");
+        Joiner { stream, socket, after }
+    }
+
+    /// What it is told up to the event `EV_last`, by every transport, live and again: it must be the same.
+    async fn told(mut self, server: &Server, room: &str) -> Vec<Value> {
+        let mut live = Vec::new();
+        while live.last().is_none_or(|message: &Value| message["data"]["id"] != "EV_last") {
+            live.push(self.stream.next().await.data);
+        }
+        let mut over_socket = Vec::new();
+        for _ in &live {
+            over_socket.push(self.socket.event().await.expect("an event").1);
+        }
+        assert_eq!(over_socket, live, "Socket.IO");
+        let token = join_token(room);
+        let mut again = server.stream_as(&token, &format!("?after={}", self.after), None).await;
+        assert_eq!(again.connected().await["resumed"], true);
+        let mut replayed = Vec::new();
+        for _ in &live {
+            replayed.push(again.next().await.data);
+        }
+        assert_eq!(replayed, live, "the replay");
+        let (status, page) = server.get_as(&token, &format!("/api/events?after={}", self.after)).await;
+        assert_eq!((status, &page["events"]), (200, &json!(live)), "the page");
+        live
+    }
+}
+
+async fn say(server: &Server, all: &[Said]) {
+    // Their ids differ from call to call.
+    let first = now_nanos();
+    for (n, said) in all.iter().enumerate() {
+        send(server, &format!("EV_{first}_{n}"), said).await;
+    }
+}
+
+fn now_nanos() -> u128 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_nanos()
+}
+
+async fn say_last(server: &Server, said: &Said) {
+    send(server, "EV_last", said).await;
+}
+
+fn types(told: &[Value]) -> Vec<&str> {
+    told.iter().map(|message| message["type"].as_str().expect("a type")).collect()
+}
+
+/// The start of a later session of the same name.
+fn started_later(at: u64, sid: &str) -> Said {
+    let mut started = started(at, sid, "standup");
+    started.body["room"]["creationTimeMs"] = json!(((crate::state::said::START + at) * 1000).to_string());
+    started
+}
+
+#[tokio::test]
+async fn a_late_event_of_yesterdays_session_is_not_told() {
+    let server = Server::start();
+    // Yesterday's session has no end yet: its webhook is late.
+    say(
+        &server,
+        &[
+            started(0, "RM_old", "standup"),
+            joined(1, "RM_old", "PA_old", "olga"),
+            started_later(60, "RM_new"),
+        ],
+    )
+    .await;
+    until_folded(&server, 3).await;
+    let reader = Joiner::of(&server, "standup").await;
+    let mut waved = said(63, "participant_waved", json!({}));
+    waved.body["room"] = json!({ "sid": "RM_old", "name": "standup" });
+    say(
+        &server,
+        &[
+            of_track(61, "track_published", "RM_old", "PA_old", "olga", track("TR_1", "AUDIO", "MICROPHONE")),
+            joined(62, "RM_old", "PA_older", "otto"),
+            waved,
+            left(64, "RM_old", "PA_old", "olga"),
+            finished(65, "RM_old", "standup"),
+            // And after its end, too.
+            left(66, "RM_old", "PA_older", "otto"),
+        ],
+    )
+    .await;
+    say_last(&server, &joined(67, "RM_new", "PA_new", "nora")).await;
+    let told = reader.told(&server, "standup").await;
+    assert_eq!(types(&told), ["participant_joined"], "{told:?}");
+    assert_eq!(told[0]["data"]["room"]["sid"], "RM_new");
+}
+
+/// The end of the present session, and the beginning of the next, are for those who are in it.
+#[tokio::test]
+async fn the_present_sessions_end_is_told_and_what_comes_after_it_is_not() {
+    let server = Server::start();
+    say(&server, &[started(0, "RM_1", "standup"), joined(1, "RM_1", "PA_1", "ada")]).await;
+    until_folded(&server, 2).await;
+    let reader = Joiner::of(&server, "standup").await;
+    say(
+        &server,
+        &[
+            finished(60, "RM_1", "standup"),
+            left(61, "RM_1", "PA_1", "ada"),
+            finished(62, "RM_1", "standup"),
+            started_later(120, "RM_2"),
+            left(121, "RM_1", "PA_1", "ada"),
+        ],
+    )
+    .await;
+    say_last(&server, &joined(122, "RM_2", "PA_2", "bea")).await;
+    // A cursor of the former session is not honoured any more: what is live is compared alone.
+    let mut stream = reader.stream;
+    let mut told = Vec::new();
+    for _ in 0..3 {
+        told.push(stream.next().await.data);
+    }
+    assert_eq!(types(&told), ["room_finished", "room_started", "participant_joined"]);
+}
+
+#[tokio::test]
+async fn recording_is_told_and_who_records_is_not() {
+    let server = Server::start();
+    say(&server, &[started(0, "RM_1", "standup")]).await;
+    until_folded(&server, 1).await;
+    let reader = Joiner::of(&server, "standup").await;
+    let mut recorder = joined(3, "RM_1", "PA_rec", "EG_CANARY");
+    recorder.body["participant"]["kind"] = "EGRESS".into();
+    recorder.body["participant"]["permission"] = json!({ "hidden": true, "recorder": true });
+    say(
+        &server,
+        &[
+            of_egress(2, "egress_started", "RM_1", "EG_CANARY", ""),
+            recorder,
+            of_egress(4, "egress_updated", "RM_1", "EG_CANARY", "EGRESS_ACTIVE"),
+        ],
+    )
+    .await;
+    say_last(&server, &joined(5, "RM_1", "PA_1", "ada")).await;
+    let (_, list) = server.get_as(&join_token("standup"), "/api/rooms").await;
+    let told = reader.told(&server, "standup").await;
+    assert_eq!(types(&told), ["room_updated", "participant_joined"], "{told:?}");
+    assert!(!json!(told).to_string().contains("CANARY"), "{told:?}");
+    assert_eq!(
+        (&told[0]["data"], &told[0]["changes"]),
+        (
+            &json!({ "event": "room_updated", "room": { "sid": "RM_1", "name": "standup" } }),
+            &json!([{ "op": "patch", "kind": "room", "id": "RM_1", "project": "default", "room": "standup",
+                "roomSid": "RM_1", "value": { "recording": true } }])
+        )
+    );
+    // The list says the same.
+    assert_eq!(list["rooms"][0]["recording"], true);
+    // With a filter by type there are no changes, and nothing is left to tell.
+    let token = join_token("standup");
+    let (_, page) = server.get_as(&token, "/api/events?type=room_updated&type=egress_*").await;
+    assert_eq!(page["events"], json!([]));
+    // Everybody else gets LiveKit's event.
+    let (_, page) = server.get("/api/events?type=egress_started").await;
+    assert_eq!(page["events"][0]["data"]["egressInfo"]["egressId"], "EG_CANARY");
+}
+
+#[tokio::test]
+async fn a_room_that_somebody_unseen_opened_is_told() {
+    let server = Server::start();
+    let reader = Joiner::of(&server, "standup").await;
+    let mut watcher = joined(1, "RM_1", "PA_w", "roomwatch:CANARY");
+    watcher.body["participant"]["permission"] = json!({ "hidden": true });
+    say(&server, &[watcher]).await;
+    say_last(&server, &joined(5, "RM_1", "PA_1", "ada")).await;
+    let mut stream = reader.stream;
+    let opened = stream.next().await.data;
+    assert_eq!((&opened["type"], &opened["changes"][0]["op"]), (&json!("room_updated"), &json!("set")));
+    assert_eq!(opened["changes"].as_array().map(Vec::len), Some(1));
+    assert!(!opened.to_string().contains("CANARY"), "{opened}");
+    assert_eq!(stream.next().await.data["data"]["id"], "EV_last");
+}
+
+#[tokio::test]
+async fn who_may_be_hidden_is_not_told() {
+    let server = Server::start();
+    say(&server, &[started(0, "RM_1", "standup")]).await;
+    until_folded(&server, 1).await;
+    let reader = Joiner::of(&server, "standup").await;
+    // A track may overtake its participant, and says nothing of who that is.
+    let shadow =
+        of_track(1, "track_published", "RM_1", "PA_CANARY", "CANARY", track("TR_1", "AUDIO", "MICROPHONE"));
+    let mut waved = said(1, "participant_waved", json!({ "participant": { "sid": "PA_CANARY2" } }));
+    waved.body["room"] = json!({ "sid": "RM_1", "name": "standup" });
+    say(&server, &[shadow, waved]).await;
+    until_folded(&server, 3).await;
+    let token = join_token("standup");
+    let (_, now) = server.get_as(&token, "/api/rooms/standup").await;
+    assert_eq!(now["participants"], json!([]));
+    let mut came = joined(2, "RM_1", "PA_CANARY", "CANARY");
+    came.body["participant"]["permission"] = json!({ "hidden": true });
+    let alice = of_track(3, "track_published", "RM_1", "PA_a", "alice", track("TR_2", "VIDEO", "CAMERA"));
+    say(&server, &[came, alice]).await;
+    say_last(&server, &joined(4, "RM_1", "PA_a", "alice")).await;
+    let (_, page) = server.get_as(&token, "/api/sessions/RM_1").await;
+    let told = reader.told(&server, "standup").await;
+    assert!(!json!([told, page]).to_string().contains("CANARY"), "{told:?}\n{page}");
+    // Who was only early is told whole, with the track.
+    let last = told.last().expect("a message");
+    assert_eq!((&last["changes"][0]["op"], &last["changes"][0]["id"]), (&json!("set"), &json!("PA_a")));
+    assert_eq!(last["changes"][0]["value"]["tracks"][0]["sid"], "TR_2");
+    // The counts a reader has made of the changes are those of the list.
+    let (_, list) = server.get_as(&token, "/api/rooms").await;
+    let mut room = json!({});
+    for change in told.iter().flat_map(|message| message["changes"].as_array().expect("changes")) {
+        if change["kind"] == "room" {
+            room.as_object_mut()
+                .expect("an object")
+                .extend(change["value"].as_object().expect("fields").clone());
+        }
+    }
+    for (name, value) in room.as_object().expect("an object") {
+        assert_eq!(value, &list["rooms"][0][name], "{name}");
+    }
+    assert_eq!((&room["participantCount"], &room["trackCounts"]["audio"]), (&json!(1), &json!(0)));
+}
+
+/// Waits until the state has the log's first `count` events.
+async fn until_folded(server: &Server, count: u64) {
+    loop {
+        let (_, page) = server.get("/api/events").await;
+        if page["cursor"].as_str().is_some_and(|cursor| cursor.ends_with(&format!("-{count}"))) {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+}
