@@ -148,6 +148,9 @@ pub struct LimitOptions {
     /// Commands one user may give in a minute [default: 120]
     #[arg(long, env = "ROOMWATCH_MAX_COMMANDS_PER_MINUTE", value_name = "N")]
     pub max_commands_per_minute: Option<u32>,
+    /// Events one Socket.IO client may emit in a second; 0 for any number [default: 50]
+    #[arg(long, env = "ROOMWATCH_MAX_SOCKET_EVENTS_PER_SECOND", value_name = "N")]
+    pub max_socket_events_per_second: Option<u32>,
     /// Bytes of a request's head, at least 8192 [default: 16384]
     #[arg(long, env = "ROOMWATCH_MAX_HEAD_BYTES", value_name = "BYTES")]
     pub max_head_bytes: Option<u32>,
@@ -275,6 +278,7 @@ pub struct Limits {
     pub max_streams: u32,
     pub max_logins_per_minute: u32,
     pub max_commands_per_minute: u32,
+    pub max_socket_events_per_second: u32,
     pub max_head_bytes: u32,
     pub max_webhook_bytes: u32,
     pub max_body_bytes: u32,
@@ -290,6 +294,7 @@ impl Default for Limits {
             max_streams: 10_000,
             max_logins_per_minute: 10,
             max_commands_per_minute: 120,
+            max_socket_events_per_second: 50,
             max_head_bytes: 16 << 10,
             max_webhook_bytes: 8 << 20,
             max_body_bytes: 2 << 20,
@@ -346,6 +351,7 @@ impl Options {
                 max_streams,
                 max_logins_per_minute,
                 max_commands_per_minute,
+                max_socket_events_per_second,
                 max_head_bytes,
                 max_webhook_bytes,
                 max_body_bytes,
@@ -393,6 +399,7 @@ impl Options {
             max_streams,
             max_logins_per_minute,
             max_commands_per_minute,
+            max_socket_events_per_second,
             max_head_bytes,
             max_webhook_bytes,
             max_body_bytes,

@@ -37,6 +37,8 @@ pub enum Limit {
     LoginsPerMinute,
     /// Each is a call to LiveKit.
     CommandsPerMinute,
+    /// What a Socket.IO client says costs a look at its filter; one that talks without a pause is broken.
+    SocketEventsPerSecond,
     /// What is read of a request before anybody knows whose it is.
     HeadBytes,
     /// LiveKit allows 512 KiB of metadata for a room and as much for a participant.
@@ -61,12 +63,13 @@ pub enum Answer {
 }
 
 impl Limit {
-    pub const ALL: [Limit; 10] = [
+    pub const ALL: [Limit; 11] = [
         Limit::StreamsPerUser,
         Limit::StreamsPerAddress,
         Limit::Streams,
         Limit::LoginsPerMinute,
         Limit::CommandsPerMinute,
+        Limit::SocketEventsPerSecond,
         Limit::HeadBytes,
         Limit::WebhookBytes,
         Limit::BodyBytes,
@@ -82,6 +85,7 @@ impl Limit {
             Limit::Streams => ("max_streams", 10_000),
             Limit::LoginsPerMinute => ("max_logins_per_minute", 10),
             Limit::CommandsPerMinute => ("max_commands_per_minute", 120),
+            Limit::SocketEventsPerSecond => ("max_socket_events_per_second", 50),
             Limit::HeadBytes => ("max_head_bytes", 16 << 10),
             Limit::WebhookBytes => ("max_webhook_bytes", 8 << 20),
             Limit::BodyBytes => ("max_body_bytes", 2 << 20),
@@ -98,6 +102,7 @@ impl Limit {
             Limit::Streams => limits.max_streams,
             Limit::LoginsPerMinute => limits.max_logins_per_minute,
             Limit::CommandsPerMinute => limits.max_commands_per_minute,
+            Limit::SocketEventsPerSecond => limits.max_socket_events_per_second,
             Limit::HeadBytes => limits.max_head_bytes,
             Limit::WebhookBytes => limits.max_webhook_bytes,
             Limit::BodyBytes => limits.max_body_bytes,
@@ -121,6 +126,7 @@ impl Limit {
             Limit::Streams => Answer::Bye("capacity"),
             Limit::LoginsPerMinute => Answer::Error(StatusCode::TOO_MANY_REQUESTS, "too_many_logins"),
             Limit::CommandsPerMinute => Answer::Error(StatusCode::TOO_MANY_REQUESTS, "too_many_commands"),
+            Limit::SocketEventsPerSecond => Answer::Bye("too_many_commands"),
             // A webhook's body that trickles is 503 instead, in webhook.rs: LiveKit tries that again.
             Limit::WebhookBytes | Limit::BodyBytes => {
                 Answer::Error(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large")

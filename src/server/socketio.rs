@@ -37,6 +37,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    config::Limits,
     event::Seq,
     feed::{Filter, Frame, From, ReplayError, Reset, Subscription, View},
     server::{
@@ -44,6 +45,7 @@ use crate::{
         auth::Caller,
         error::Error,
         events::{Wanted, connected_message, ping_in},
+        limits::{self, Limit},
     },
     webhook::now_ms,
 };
@@ -52,8 +54,6 @@ use crate::{
 const PACKET_BYTES_MAX: u64 = 64 << 10;
 /// Packets that may wait for a socket that does not read; the rest waits in the log.
 const WAITING_PACKETS_MAX: usize = 32;
-/// A client that asks for more than this many changes of its filter in a second is sent away.
-const COMMANDS_PER_SECOND_MAX: u32 = 50;
 /// A client has at least this long to answer Engine.IO's heartbeat.
 const PATIENCE_MIN: Duration = Duration::from_secs(5);
 /// How long to wait for a socket whose packets wait for it.
@@ -202,20 +202,18 @@ async fn begin(socket: SocketRef, State(app): State<Arc<App>>) {
     let closed = CancellationToken::new();
     let close = closed.clone();
     socket.on_disconnect(async move || close.cancel());
-    let rate = Arc::new(Mutex::new((Instant::now(), 0_u32)));
+    let talk = Arc::new(Talk::limited(&app.config.limits));
     for (name, command) in [
         ("subscribe", Command::Subscribe as fn(Parameters) -> Command),
         ("unsubscribe", Command::Unsubscribe),
     ] {
-        let (commands, rate) = (commands.clone(), rate.clone());
+        let (commands, talk) = (commands.clone(), talk.clone());
         socket.on(
             name,
             async move |socket: SocketRef,
                         TryData(parameters): TryData<Option<Parameters>>,
                         ack: AckSender| {
-                if too_many(&rate) {
-                    let _ = socket.emit("bye", &json!({ "reason": "too_many_commands" }));
-                    let _ = socket.disconnect();
+                if talk.too_much(&socket) {
                     return;
                 }
                 let answer = match parameters {
@@ -226,10 +224,8 @@ async fn begin(socket: SocketRef, State(app): State<Arc<App>>) {
             },
         );
     }
-    let fallback = rate;
     socket.on_fallback(async move |socket: SocketRef, Data(_): Data<Value>, ack: AckSender| {
-        if too_many(&fallback) {
-            let _ = socket.disconnect();
+        if talk.too_much(&socket) {
             return;
         }
         let _ =
@@ -256,13 +252,39 @@ async fn ask(commands: &mpsc::Sender<(Command, Answer)>, command: Command) -> Va
     }
 }
 
-fn too_many(rate: &Mutex<(Instant, u32)>) -> bool {
-    let mut rate = rate.lock();
-    if rate.0.elapsed() >= Duration::from_secs(1) {
-        *rate = (Instant::now(), 0);
+/// How much one client says.
+struct Talk {
+    /// None: as much as it likes.
+    max: Option<u32>,
+    /// Since when, and how often it has spoken.
+    second: Mutex<(Instant, u32)>,
+}
+
+impl Talk {
+    fn limited(limits: &Limits) -> Talk {
+        let max = Limit::SocketEventsPerSecond.max(limits);
+        Talk { max, second: Mutex::new((Instant::now(), 0)) }
     }
-    rate.1 += 1;
-    rate.1 > COMMANDS_PER_SECOND_MAX
+
+    /// Counts one more, and sends a client away that says too much.
+    fn too_much(&self, socket: &SocketRef) -> bool {
+        let Some(max) = self.max else { return false };
+        {
+            let mut second = self.second.lock();
+            if second.0.elapsed() >= Duration::from_secs(1) {
+                *second = (Instant::now(), 0);
+            }
+            second.1 += 1;
+            if second.1 <= max {
+                return false;
+            }
+        }
+        if let limits::Answer::Bye(reason) = Limit::SocketEventsPerSecond.answer() {
+            let _ = socket.emit("bye", &json!({ "reason": reason }));
+        }
+        let _ = socket.clone().disconnect();
+        true
+    }
 }
 
 fn refusal(error: &Error) -> Value {

@@ -282,6 +282,19 @@ async fn a_thousand_packets_a_second_are_a_goodbye() {
         assert_eq!((name.as_str(), &value["reason"]), ("bye", &json!("too_many_commands")));
     }
     assert_eq!(server.webhook(&event("EV_1", "a")).await, 200);
+    // As many as the operator allows, whatever their names; and 0 is no limit.
+    for (max, sent, stays) in [("3", 4, false), ("0", 1_000, true)] {
+        let server = Start::new().env("ROOMWATCH_MAX_SOCKET_EVENTS_PER_SECOND", max).start();
+        let mut socket = Polling::connected(&server, auth(json!({}))).await;
+        let _ = socket.event().await;
+        let _ = socket.send(&vec!["42[\"shout\",{}]"; sent].join("\u{1e}")).await;
+        if stays {
+            assert!(socket.ask(json!(["subscribe", {}])).await["cursor"].is_string());
+        } else {
+            assert_eq!(socket.event().await.expect("a goodbye").1["reason"], "too_many_commands");
+            assert_eq!(socket.event().await, None);
+        }
+    }
 }
 
 #[tokio::test]
