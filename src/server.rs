@@ -32,7 +32,7 @@ use crate::{
     metrics::{Metrics, Transport},
     reconcile::Reconcile,
     state::State,
-    webhook::{self, Receipts, Webhooks, now_ms},
+    webhook::{self, Receipts, Rejections, Webhooks, now_ms},
 };
 
 pub mod front;
@@ -123,6 +123,7 @@ impl App {
             log: log.clone(),
             metrics: metrics.clone(),
             receipts: receipts.clone(),
+            rejections: Rejections::default(),
             body_bytes_max: config.limits.max_webhook_bytes as usize,
             body_time_max: Duration::from_secs(config.limits.body_secs.into()),
         };

@@ -46,6 +46,7 @@ pub struct Webhooks {
     pub log: Arc<dyn EventLog>,
     pub metrics: Arc<Metrics>,
     pub receipts: Arc<Receipts>,
+    pub rejections: Rejections,
     /// 0: none.
     pub body_bytes_max: usize,
     /// Zero: none.
@@ -97,6 +98,34 @@ impl Receipts {
 
     fn rejected(&self, project: Option<Arc<str>>, rejected: Rejected) {
         self.0.lock().entry(project).or_default().rejected = Some(rejected);
+    }
+}
+
+/// How often a reason for a rejection is logged: anybody can be rejected, as often as they like.
+const REJECTIONS_LOGGED_EVERY: Duration = Duration::from_secs(10);
+
+/// For each reason, when it was logged last and how often it was not since.
+#[derive(Default)]
+pub struct Rejections(Mutex<HashMap<&'static str, (Instant, u64)>>);
+
+impl Rejections {
+    fn log(&self, reject: Reject) {
+        let (reason, now) = (reject.code(), Instant::now());
+        let suppressed = {
+            let mut logged = self.0.lock();
+            match logged.get_mut(reason) {
+                Some((at, suppressed)) if now - *at < REJECTIONS_LOGGED_EVERY => {
+                    *suppressed += 1;
+                    return;
+                }
+                _ => logged.insert(reason, (now, 0)).map_or(0, |(_, suppressed)| suppressed),
+            }
+        };
+        tracing::warn!(
+            webhook.reject = reason,
+            webhook.suppressed = suppressed,
+            "a webhook was rejected: {reject}"
+        );
     }
 }
 
@@ -228,7 +257,7 @@ impl Webhooks {
     fn refuse(&self, refusal: Refusal) -> Response {
         let (outcome, status, code, message) = match refusal {
             Refusal::Unauthentic(reject) => {
-                tracing::warn!(webhook.reject = reject.code(), "a webhook was rejected: {reject}");
+                self.rejections.log(reject);
                 ("unauthentic", StatusCode::UNAUTHORIZED, reject.code(), reject.to_string())
             }
             Refusal::TooLarge => (

@@ -277,3 +277,41 @@ fn an_unknown_option_is_an_error_that_names_it() {
     assert!(Start::new().env("LIVEKIT_API_SECRET", "").fails().contains("LIVEKIT_API_SECRET"));
     assert!(Start::new().env("ROOMWATCH_DRAIN_SECS", "11").fails().contains("drain_secs"));
 }
+
+/// Anybody can be rejected, as often as they like: the log has a line for each reason now and then, and how many
+/// there were without one.
+#[tokio::test]
+async fn a_stranger_cannot_flood_the_log() {
+    let server = Server::start();
+    let body = event("EV_1", "a");
+    let mut claims = webhook_claims(body.as_bytes());
+    claims.exp = now() - 120;
+    let expired = sign(&claims, &Secret::new(SECRET));
+    let lines = |server: &Server| {
+        let log = server.log();
+        let lines = log.lines().filter(|line| line.contains("a webhook was rejected")).map(str::to_owned);
+        lines.collect::<Vec<_>>()
+    };
+    let mut sent = 0;
+    while sent < 300 {
+        assert_eq!(server.webhook_as("junk", body.clone().into_bytes()).await.0, 401);
+        sent += 1;
+    }
+    assert_eq!(lines(&server).len(), 1, "{:?}", lines(&server));
+    // The flood does not drown what is wrong with somebody else.
+    assert_eq!(server.webhook_as(&expired, body.clone().into_bytes()).await.0, 401);
+    until("the other reason is logged", || lines(&server).len() == 2);
+    // It goes on, and in a while there is another line.
+    let began = Instant::now();
+    while lines(&server).len() == 2 {
+        assert!(began.elapsed() < PATIENCE, "the rest is never logged");
+        assert_eq!(server.webhook_as("junk", body.clone().into_bytes()).await.0, 401);
+        sent += 1;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let line = &lines(&server)[2];
+    let (_, rest) = line.split_once("webhook.suppressed=").expect(line);
+    let suppressed: i32 = rest.split(' ').next().expect("a word").parse().expect(line);
+    // Two had a line of their own; the newest may have come after this one was read.
+    assert!((299..=sent - 2).contains(&suppressed), "{suppressed} of {sent}");
+}
