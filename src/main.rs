@@ -9,6 +9,6 @@ async fn main() -> anyhow::Result<()> {
         Command::Tail(arguments) => tail::main(arguments).await,
         Command::Simulate(arguments) => simulate::main(arguments).await,
         Command::Token(arguments) => token::main(arguments),
-        Command::User(arguments) => user::main(arguments),
+        Command::User(arguments) => user::main(arguments).await,
     }
 }

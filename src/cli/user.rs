@@ -4,6 +4,7 @@ use std::io::{BufRead, IsTerminal, Write};
 
 use anyhow::{Context, ensure};
 use clap::{Args, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
     server::accounts::{PASSWORD_BYTES_MAX, hash},
@@ -32,34 +33,53 @@ Examples:
     Hash,
 }
 
-pub fn main(arguments: Arguments) -> anyhow::Result<()> {
+pub async fn main(arguments: Arguments) -> anyhow::Result<()> {
     match arguments.command {
         Command::Hash => {
-            let hash = hash(&read_password()?)?;
+            let hash = hash(&read_password().await?)?;
             writeln!(std::io::stdout(), "{}", hash.reveal()).context("cannot print the hash")
         }
     }
 }
 
 /// One line. A password on the command line would stand in the shell's history.
-fn read_password() -> anyhow::Result<Secret> {
-    let stdin = std::io::stdin();
-    let asking = stdin.is_terminal();
-    if asking {
-        write!(std::io::stderr(), "Password: ").context("cannot ask")?;
-        echo("-echo");
-    }
-    let mut line = String::new();
-    let read = stdin.lock().read_line(&mut line);
-    if asking {
-        echo("echo");
-        writeln!(std::io::stderr()).context("cannot ask")?;
-    }
-    read.context("cannot read the password")?;
+async fn read_password() -> anyhow::Result<Secret> {
+    let line = if std::io::stdin().is_terminal() { ask().await? } else { read_line()? };
     let password = line.trim_end_matches(['\r', '\n']);
     ensure!(!password.is_empty(), "the password is empty");
     ensure!(password.len() <= PASSWORD_BYTES_MAX, "a password may have {PASSWORD_BYTES_MAX} bytes");
     Ok(Secret::new(password))
+}
+
+fn read_line() -> anyhow::Result<String> {
+    let mut line = String::new();
+    std::io::stdin().lock().read_line(&mut line).context("cannot read the password")?;
+    Ok(line)
+}
+
+/// Asks at the terminal, which shows what is typed again afterwards: also when somebody has ended it instead of
+/// answering, because not every shell sees to that.
+async fn ask() -> anyhow::Result<String> {
+    let on = |kind| signal(kind).context("cannot listen for signals");
+    let (mut interrupt, mut quit) = (on(SignalKind::interrupt())?, on(SignalKind::quit())?);
+    let mut terminate = on(SignalKind::terminate())?;
+    // First, so that what is typed ahead is not shown either.
+    echo("-echo");
+    let asked = write!(std::io::stderr(), "Password: ");
+    let line = tokio::select! {
+        line = tokio::task::spawn_blocking(read_line) => Some(line),
+        _ = interrupt.recv() => None,
+        _ = quit.recv() => None,
+        _ = terminate.recv() => None,
+    };
+    echo("echo");
+    let _ = writeln!(std::io::stderr());
+    asked.context("cannot ask")?;
+    match line {
+        Some(line) => line.context("cannot read the password")?,
+        // Now: the read cannot be taken back.
+        None => std::process::exit(130),
+    }
 }
 
 /// Shows what is typed, or not. Without `stty` it stays shown, which is no reason not to go on.

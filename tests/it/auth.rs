@@ -488,3 +488,51 @@ async fn user_hash_makes_what_the_configuration_takes() {
         post(&server, "/api/login", &[], json!({ "user": "eva", "password": "a pass phrase" })).await;
     assert_eq!((status, &me["role"]), (200, &json!("viewer")));
 }
+
+/// Runs `roomwatch user hash` at a terminal, types `keys` at its prompt, and says what stood on the terminal: at the
+/// end how the terminal was left.
+fn at_a_terminal(keys: &str) -> String {
+    use std::{
+        io::{Read, Write},
+        process::{Command, Stdio},
+    };
+    // The shell outlives the key that ends the command.
+    let line =
+        format!("trap : INT QUIT; {} user hash; echo status=$?; stty -a", env!("CARGO_BIN_EXE_roomwatch"));
+    let mut child = Command::new("script")
+        .args(["-qec", &format!("sh -c '{line}'"), "/dev/null"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("script starts");
+    let mut typing = child.stdin.take().expect("piped");
+    let mut screen = child.stdout.take().expect("piped");
+    let mut shown = String::new();
+    let mut bytes = [0; 1024];
+    loop {
+        match screen.read(&mut bytes) {
+            Ok(0) | Err(_) => break,
+            Ok(n) => shown.push_str(&String::from_utf8_lossy(&bytes[..n])),
+        }
+        if shown.ends_with("Password: ") {
+            typing.write_all(keys.as_bytes()).expect("typed");
+        }
+    }
+    child.wait().expect("it ends");
+    shown
+}
+
+#[test]
+fn a_password_is_not_shown_and_the_terminal_is_left_as_it_was() {
+    let answered = at_a_terminal("a pass phrase\n");
+    assert!(answered.contains("$argon2id$") && answered.contains("status=0"), "{answered}");
+    assert!(!answered.contains("pass phrase"), "{answered}");
+    // Ctrl-C, Ctrl-\.
+    for key in ["\u{3}", "\u{1c}"] {
+        let ended = at_a_terminal(key);
+        assert!(ended.contains("status=130") && !ended.contains("$argon2id$"), "{ended}");
+        for shown in [&ended, &answered] {
+            assert!(shown.contains(" echo ") && !shown.contains("-echo "), "{shown}");
+        }
+    }
+}
