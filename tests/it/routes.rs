@@ -508,8 +508,7 @@ async fn a_cursor_of_more_rights_opens_nothing() {
     assert_eq!((status, &page["events"]), (200, &json!([])));
 }
 
-/// Names of rooms are any text: rights go by the text, and by nothing that looks like it. (A room called
-/// `.` or `..` cannot be asked for by name: every client of the web takes that for a path.)
+/// Names of rooms are any text: rights go by the text, and by nothing that looks like it.
 #[tokio::test]
 async fn a_rooms_name_is_not_a_path() {
     let server = server().await;
@@ -550,5 +549,37 @@ async fn a_rooms_name_is_not_a_path() {
             let (status, room) = server.get_as(&admin_token(owner), &format!("/api/rooms/{encoded}")).await;
             assert_eq!(status, if i == j { 200 } else { 404 }, "{owner:?} opens {name:?}: {room}");
         }
+    }
+}
+
+/// Clients of the web take `.` and `..` for a path, also as `%2e%2e`, and a proxy may. Such a room has no path, as
+/// docs/errors.md says; a query has no such trouble.
+#[tokio::test]
+async fn a_room_called_dot_dot_is_asked_for_in_the_query() {
+    let server = server().await;
+    for (sid, name) in [("RM_dot", "."), ("RM_dots", "..")] {
+        let body = json!({
+            "event": "room_started", "id": format!("EV_{sid}"), "createdAt": "1787486400",
+            "room": { "sid": sid, "name": name, "creationTime": "1787486400" }
+        });
+        assert_eq!(server.webhook(&body.to_string()).await, 200);
+        let token = admin_token(name);
+        let (_, list) = server.get_as(&token, &format!("/api/rooms?room={name}")).await;
+        assert_eq!(list["rooms"][0]["sid"], sid);
+        let (_, page) = server.get_as(&token, &format!("/api/events?room={name}")).await;
+        assert_eq!(page["events"][0]["data"]["room"]["sid"], sid);
+        for path in [format!("/api/rooms/{name}/participants"), "/api/rooms/%2e%2e/participants".to_owned()] {
+            // It never reaches the server as it was written, and what does reach it is no room of the caller's.
+            let sent = client().get(server.url(&path)).build().expect("a request");
+            assert!(["/api/rooms/participants", "/api/participants"].contains(&sent.url().path()), "{path}");
+            assert_eq!(server.get_as(&token, &path).await.0, 404, "{path}");
+        }
+        // Who writes to the socket gets what was written.
+        let request = format!(
+            "GET /api/rooms/{} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {token}\r\nconnection: close\r\n\r\n",
+            name.replace('.', "%2e")
+        );
+        let answer = raw(server.address, request.as_bytes());
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.contains(sid), "{answer}");
     }
 }
