@@ -112,6 +112,26 @@ pub struct TrackAnswer {
     muted: bool,
 }
 
+/// What any command may be answered.
+#[derive(utoipa::IntoResponses)]
+pub enum Refusals {
+    /// Nobody is anonymous
+    #[response(status = 401)]
+    Anonymous,
+    /// Not within the caller's rights
+    #[response(status = 403)]
+    NotAllowed,
+    /// Too many commands
+    #[response(status = 429)]
+    TooMany,
+    /// LiveKit does not answer, or not as it should
+    #[response(status = 502)]
+    NoAnswer,
+    /// LiveKit does not answer in time
+    #[response(status = 504)]
+    NoAnswerInTime,
+}
+
 pub type Names<T> = Result<Path<T>, PathRejection>;
 
 /// The names in a path, decoded.
@@ -145,11 +165,7 @@ fn room_answer(project: &str, room: &Map<String, Value>) -> RoomAnswer {
     responses(
         (status = 201, description = "The room is there", body = RoomAnswer),
         (status = 400, description = "No name, or LiveKit does not take it"),
-        (status = 401, description = "Nobody is anonymous"),
-        (status = 403, description = "Not within the caller's rights"),
-        (status = 429, description = "Too many commands"),
-        (status = 502, description = "LiveKit does not answer, or not as it should"),
-        (status = 504, description = "LiveKit does not answer in time"),
+        Refusals,
     )
 )]
 pub async fn create_room(
@@ -196,11 +212,8 @@ pub async fn create_room(
     ),
     responses(
         (status = 204, description = "It has ended"),
-        (status = 401, description = "Nobody is anonymous"),
-        (status = 403, description = "Not within the caller's rights"),
         (status = 404, description = "No such room is live"),
-        (status = 502, description = "LiveKit does not answer, or not as it should"),
-        (status = 504, description = "LiveKit does not answer in time"),
+        Refusals,
     )
 )]
 pub async fn delete_room(
@@ -237,11 +250,8 @@ pub async fn delete_room(
     responses(
         (status = 200, description = "It has the metadata", body = RoomAnswer),
         (status = 400, description = "LiveKit does not take it"),
-        (status = 401, description = "Nobody is anonymous"),
-        (status = 403, description = "Not within the caller's rights"),
         (status = 404, description = "No such room is live"),
-        (status = 502, description = "LiveKit does not answer, or not as it should"),
-        (status = 504, description = "LiveKit does not answer in time"),
+        Refusals,
     )
 )]
 pub async fn update_room(
@@ -275,11 +285,8 @@ pub async fn update_room(
     ),
     responses(
         (status = 204, description = "They are gone"),
-        (status = 401, description = "Nobody is anonymous"),
-        (status = 403, description = "Not within the caller's rights"),
         (status = 404, description = "Nobody of that identity is in the room"),
-        (status = 502, description = "LiveKit does not answer, or not as it should"),
-        (status = 504, description = "LiveKit does not answer in time"),
+        Refusals,
     )
 )]
 pub async fn remove_participant(
@@ -315,11 +322,8 @@ pub async fn remove_participant(
     responses(
         (status = 200, description = "They have it", body = ParticipantAnswer),
         (status = 400, description = "Nothing to change, or LiveKit does not take it"),
-        (status = 401, description = "Nobody is anonymous"),
-        (status = 403, description = "Not within the caller's rights"),
         (status = 404, description = "Nobody of that identity is in the room"),
-        (status = 502, description = "LiveKit does not answer, or not as it should"),
-        (status = 504, description = "LiveKit does not answer in time"),
+        Refusals,
     )
 )]
 pub async fn update_participant(
@@ -383,12 +387,9 @@ impl UpdateParticipant {
     request_body = MuteTrack,
     responses(
         (status = 200, description = "It is so", body = TrackAnswer),
-        (status = 401, description = "Nobody is anonymous"),
-        (status = 403, description = "Not within the caller's rights"),
         (status = 404, description = "No such participant, or no such track"),
         (status = 409, description = "LiveKit does not allow unmuting from afar"),
-        (status = 502, description = "LiveKit does not answer, or not as it should"),
-        (status = 504, description = "LiveKit does not answer in time"),
+        Refusals,
     )
 )]
 pub async fn mute_track(
@@ -437,11 +438,8 @@ pub async fn mute_track(
     responses(
         (status = 204, description = "LiveKit has it"),
         (status = 400, description = "Not one of `text` and `base64`, or too much"),
-        (status = 401, description = "Nobody is anonymous"),
-        (status = 403, description = "Not within the caller's rights"),
         (status = 404, description = "No such room is live"),
-        (status = 502, description = "LiveKit does not answer, or not as it should"),
-        (status = 504, description = "LiveKit does not answer in time"),
+        Refusals,
     )
 )]
 pub async fn send_data(

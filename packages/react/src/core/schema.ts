@@ -1475,6 +1475,13 @@ export interface operations {
                 };
                 content?: never;
             };
+            /** @description Too many commands */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
             /** @description LiveKit does not answer, or not as it should */
             502: {
                 headers: {
@@ -1547,6 +1554,13 @@ export interface operations {
                 };
                 content?: never;
             };
+            /** @description Too many commands */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
             /** @description LiveKit does not answer, or not as it should */
             502: {
                 headers: {
@@ -1612,6 +1626,13 @@ export interface operations {
             };
             /** @description No such room is live */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Too many commands */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1731,6 +1752,13 @@ export interface operations {
                 };
                 content?: never;
             };
+            /** @description Too many commands */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
             /** @description LiveKit does not answer, or not as it should */
             502: {
                 headers: {
@@ -1800,6 +1828,13 @@ export interface operations {
             };
             /** @description Nobody of that identity is in the room */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Too many commands */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1876,6 +1911,13 @@ export interface operations {
             };
             /** @description LiveKit does not allow unmuting from afar */
             409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Too many commands */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
