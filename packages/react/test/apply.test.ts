@@ -154,6 +154,30 @@ describe('egress and ingress of a room', () => {
     });
     expect(applyToRoom(data, [message([active])], scope)).toMatchObject({ egress: [] });
   });
+
+  it('of a session that has ended, or of another one, are not its own', () => {
+    const again = room('standup', { sid: 'RM_again', startedAt: 2000 });
+    const ended = applyToRoom(data, [message([gone(standup)]), message([change])], scope);
+    expect(ended).toMatchObject({ room: null, egress: [] });
+    if (ended === UNKNOWN) throw new Error('it is known');
+    expect(applyToRoom(ended, [message([change])], scope)).toBe(ended);
+    expect(applyToRoom(ended, [message([set(again)]), message([change])], scope)).toMatchObject({
+      room: { sid: 'RM_again' },
+      egress: [],
+    });
+    // Told of before its room, it waits for it.
+    const early = {
+      ...change,
+      id: 'EG_2',
+      roomSid: 'RM_again',
+      value: { ...value, egressId: 'EG_2', roomSid: 'RM_again' },
+    };
+    expect(applyToRoom(ended, [message([early]), message([set(again)])], scope)).toMatchObject({
+      egress: [{ egressId: 'EG_2' }],
+    });
+    const recorded = { ...data, egress: [value] };
+    expect(applyToRoom(recorded, [message([set(again)])], scope)).toMatchObject({ egress: [] });
+  });
 });
 
 describe('participants', () => {
@@ -174,6 +198,24 @@ describe('participants', () => {
     const again = room('standup', { sid: 'RM_again' });
     const next = applyToParticipants(data, [message([gone(standup)]), message([set(again)])], scope);
     expect(next).toMatchObject({ roomSid: 'RM_again', participants: [] });
+  });
+
+  it('of a session that has ended do not come back', () => {
+    const ended = applyToParticipants(data, [message([gone(standup)]), message([gone(ada)])], scope);
+    expect(ended).toMatchObject({ roomSid: null, participants: [] });
+    if (ended === UNKNOWN) throw new Error('it is known');
+    // A set of nobody knows which session: the server is asked.
+    expect(applyToParticipants(ended, [message([set(ada)])], scope)).toBe(UNKNOWN);
+    expect(applyToParticipants(ended, [message([patch(ada, { name: 'Ada' })])], scope)).toBe(UNKNOWN);
+    const bob = person(room('standup', { sid: 'RM_again' }), 'bob', { sid: 'PA_bob' });
+    const next = [message([set(room('standup', { sid: 'RM_again' }))]), message([set(bob)]), message([set(ada)])];
+    expect(applyToParticipants(ended, next, scope)).toMatchObject({
+      roomSid: 'RM_again',
+      participants: [{ sid: 'PA_bob' }],
+    });
+    // LiveKit may begin the same session again, and says so.
+    const begun = applyToParticipants(ended, [message([set(standup)]), message([set(ada)])], scope);
+    expect(begun).toMatchObject({ roomSid: standup.sid, participants: [{ sid: ada.sid }] });
   });
 
   it('are asked for when there are two sessions, or one that is only half known', () => {

@@ -11,6 +11,8 @@ export interface RoomsData {
 export interface RoomData {
   cursor: Cursor | null;
   room: Room | null;
+  /** The session that ended last: nothing of it comes back, however late it is told. */
+  ended?: string;
   egress: Egress[];
   ingress: Ingress[];
 }
@@ -101,27 +103,35 @@ export function applyToRooms(data: RoomsData, messages: readonly Message[], proj
 
 export function applyToRoom(data: RoomData, messages: readonly Message[], scope: RoomScope): RoomData | typeof UNKNOWN {
   const todo = fresh(data.cursor, messages);
-  let { room, egress, ingress } = data;
+  let { room, ended, egress, ingress } = data;
   for (const message of todo) {
     for (const change of message.changes ?? []) {
       if (!within(scope, change)) continue;
+      if (change.kind !== 'room' && change.op === 'set' && change.roomSid) {
+        // Of another session. What is recorded may be told of before its room is.
+        if (room ? change.roomSid !== room.sid : change.roomSid === ended) continue;
+      }
       if (change.kind === 'egress') egress = applyToList(egress, change, ({ egressId }) => egressId);
       if (change.kind === 'ingress') ingress = applyToList(ingress, change, ({ ingressId }) => ingressId);
       if (change.kind !== 'room') continue;
       if (change.op === 'set') {
         const value = change.value as Room;
         if (room?.sid === change.id) room = { ...room, ...value };
-        else if (room === null || isNewer(value, room)) room = value;
+        else if (room === null || isNewer(value, room)) {
+          room = value;
+          egress = egress.filter(({ roomSid }) => !roomSid || roomSid === value.sid);
+        }
       } else if (room?.sid === change.id) {
         if (change.op === 'delete' && scope.another?.(change.id)) return UNKNOWN;
-        room = change.op === 'delete' ? null : { ...room, ...change.value };
+        if (change.op === 'delete') [room, ended] = [null, change.id];
+        else room = { ...room, ...change.value };
       } else if (room === null && change.op === 'patch') return UNKNOWN;
       if (room === null) [egress, ingress] = [[], []];
     }
     if (room && touched(message) === room.sid) room = see(room, message.timestamp);
   }
   if (room === data.room && egress === data.egress && ingress === data.ingress) return data;
-  return { cursor: last(todo), room, egress, ingress };
+  return { cursor: last(todo), room, ended, egress, ingress };
 }
 
 /** Few of a kind, unlike rooms and participants. A patch of one that is not listed is of another session. */
