@@ -232,14 +232,15 @@ async fn begin(socket: SocketRef, State(app): State<Arc<App>>) {
             ack.send(&refusal(&Error::bad_request("unknown_event", "there are subscribe and unsubscribe")));
     });
     tokio::spawn(async move {
-        let end = Serving::begin(app, socket.clone(), grant).run(asked, &closed).await;
-        if let Some(reason) = end {
-            let _ = socket.emit("bye", &json!({ "reason": reason }));
-            // A socket that the server disconnects stays so until the page connects it again. At the end of the
-            // server the connection ends by itself, and then every client comes back by itself.
-            if reason != "drain" {
-                let _ = socket.disconnect();
-            }
+        let Some(reason) = Serving::begin(app, socket.clone(), grant).run(asked, &closed).await else {
+            return;
+        };
+        let bye = || socket.emit("bye", &json!({ "reason": reason }));
+        // A socket that the server disconnects stays so until the page connects it again. At the end of the
+        // server the connection ends by itself, and then every client comes back by itself.
+        if once_there_is_room(&closed, || None, bye).await.is_ok() && reason != "drain" {
+            let disconnect = || Ok(socket.clone().disconnect()?);
+            let _ = once_there_is_room(&closed, || None, disconnect).await;
         }
     });
 }
@@ -291,6 +292,36 @@ fn refusal(error: &Error) -> Value {
     json!({ "error": { "code": error.code, "message": error.message } })
 }
 
+/// Why a socket ends: the reason to tell it, or none when it has gone.
+type End = Option<&'static str>;
+
+/// Sends as soon as the socket has room. One that stays full is ended by Engine.IO's heartbeat, if not before.
+async fn once_there_is_room(
+    closed: &CancellationToken,
+    ended: impl Fn() -> End,
+    send: impl Fn() -> Result<(), SendError>,
+) -> Result<(), End> {
+    loop {
+        match send() {
+            Ok(()) => return Ok(()),
+            Err(SendError::Socket(SocketError::InternalChannelFull)) => {
+                if let Some(reason) = ended() {
+                    return Err(Some(reason));
+                }
+                tokio::select! {
+                    () = closed.cancelled() => return Err(None),
+                    () = tokio::time::sleep(FULL) => {}
+                }
+            }
+            Err(SendError::Socket(_)) => return Err(None),
+            Err(SendError::Serialize(error)) => {
+                tracing::error!("something could not be sent over Socket.IO: {error}");
+                return Ok(());
+            }
+        }
+    }
+}
+
 /// One socket while it lives.
 struct Serving {
     app: Arc<App>,
@@ -303,9 +334,6 @@ struct Serving {
     view: View,
     ping_at: Instant,
 }
-
-/// The socket has gone.
-struct Gone;
 
 impl Serving {
     fn begin(app: Arc<App>, socket: SocketRef, grant: Grant) -> Serving {
@@ -323,8 +351,11 @@ impl Serving {
                 after
             }
             Err(reset) => {
-                say_reset(&app, &socket, reset);
-                app.feed.head().seq
+                let (head, messages) = reset_messages(&app, reset);
+                for (event, json) in &messages {
+                    let _ = emit_json(&socket, event, json);
+                }
+                head
             }
         };
         Serving {
@@ -339,12 +370,7 @@ impl Serving {
         }
     }
 
-    /// Until the socket has gone, or for the reason that is told.
-    async fn run(
-        mut self,
-        mut asked: mpsc::Receiver<(Command, Answer)>,
-        closed: &CancellationToken,
-    ) -> Option<&'static str> {
+    async fn run(mut self, mut asked: mpsc::Receiver<(Command, Answer)>, closed: &CancellationToken) -> End {
         loop {
             let now = Instant::now();
             if let Some(reason) = self.open.ended(now) {
@@ -356,9 +382,8 @@ impl Serving {
             }
             if now >= self.ping_at {
                 self.ping_at = now + ping_in(self.app.config.heartbeat);
-                if self.ping().await.is_err() {
-                    return None;
-                }
+                // Left out when the socket does not read what it has.
+                let _ = self.socket.emit("ping", &json!({ "cursor": self.cursor(), "at": now_ms() }));
             }
             let mut check = self.open.next_check(self.ping_at);
             if self.subscription.is_none() {
@@ -377,15 +402,20 @@ impl Serving {
                 frames = next(&mut self.subscription) => match frames {
                     Ok(frames) => {
                         for frame in frames {
-                            match self.deliver(&frame, closed).await {
-                                Ok(None) => {}
-                                Ok(Some(reason)) => return Some(reason),
-                                Err(Gone) => return None,
+                            let json = frame.json(self.view);
+                            let Ok(json) = std::str::from_utf8(&json) else { continue };
+                            if let Err(end) = self.emit("room:event", json, closed).await {
+                                return end;
                             }
                         }
                     }
                     Err(ReplayError::Expired) => {
-                        let head = say_reset(&self.app, &self.socket, Reset::Expired);
+                        let (head, messages) = reset_messages(&self.app, Reset::Expired);
+                        for (event, json) in &messages {
+                            if let Err(end) = self.emit(event, json, closed).await {
+                                return end;
+                            }
+                        }
                         if let Some(subscription) = &mut self.subscription {
                             subscription.advance(head);
                         }
@@ -405,40 +435,10 @@ impl Serving {
         self.subscription.as_ref().map_or(self.app.feed.head(), Subscription::cursor).to_string()
     }
 
-    /// Emits a frame once there is room for it. The reason, if the stream has to end meanwhile.
-    async fn deliver(&self, frame: &Frame, closed: &CancellationToken) -> Result<Option<&'static str>, Gone> {
-        let json = frame.json(self.view);
-        let Ok(json) = std::str::from_utf8(&json) else { return Ok(None) };
-        loop {
-            match emit_json(&self.socket, "room:event", json) {
-                Ok(()) => return Ok(None),
-                Err(SendError::Socket(SocketError::InternalChannelFull)) => {
-                    if let Some(reason) = self.open.ended(Instant::now()) {
-                        return Ok(Some(reason));
-                    }
-                    tokio::select! {
-                        () = closed.cancelled() => return Err(Gone),
-                        () = tokio::time::sleep(FULL) => {}
-                    }
-                }
-                Err(SendError::Socket(_)) => return Err(Gone),
-                Err(SendError::Serialize(error)) => {
-                    tracing::error!(
-                        event.seq = frame.seq.0,
-                        "an event could not be sent over Socket.IO: {error}"
-                    );
-                    return Ok(None);
-                }
-            }
-        }
-    }
-
-    /// A heartbeat; left out when the socket does not read what it has.
-    async fn ping(&self) -> Result<(), Gone> {
-        match self.socket.emit("ping", &json!({ "cursor": self.cursor(), "at": now_ms() })) {
-            Err(SendError::Socket(SocketError::Closed)) => Err(Gone),
-            _ => Ok(()),
-        }
+    /// Emits once there is room for it; its rights may end meanwhile.
+    async fn emit(&self, event: &str, json: &str, closed: &CancellationToken) -> Result<(), End> {
+        let ended = || self.open.ended(Instant::now());
+        once_there_is_room(closed, ended, || emit_json(&self.socket, event, json)).await
     }
 
     /// Changes the filter of the living socket, with the rights it has.
@@ -502,13 +502,12 @@ async fn next(subscription: &mut Option<Subscription>) -> Result<Vec<Arc<Frame>>
     }
 }
 
-/// Tells of a cursor that could not be honoured; where the socket goes on.
-fn say_reset(app: &App, socket: &SocketRef, reset: Reset) -> Seq {
+/// What tells of a cursor that could not be honoured, and where the socket goes on.
+fn reset_messages(app: &App, reset: Reset) -> (Seq, [(&'static str, String); 2]) {
     let head = app.feed.head();
     app.metrics.stream("reset");
-    let _ = emit_json(socket, "connected", &connected_message(head, false, Some(reset)));
-    let _ = socket.emit("reset", &json!({ "reason": reset.as_str(), "cursor": head }));
-    head.seq
+    let told = json!({ "reason": reset.as_str(), "cursor": head }).to_string();
+    (head.seq, [("connected", connected_message(head, false, Some(reset))), ("reset", told)])
 }
 
 /// Emits JSON that is encoded already.

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::{
+    engineio::Polling,
     harness::*,
-    socketio::Polling,
     state::said::{Said, finished, joined, left, of_egress, of_track, said, started, track},
     state_rest::send,
 };

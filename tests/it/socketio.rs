@@ -1,103 +1,32 @@
-//! Socket.IO, packet by packet: Engine.IO 4 over HTTP polling. The official client, over both
-//! transports and the upgrade between them, is in `e2e/`.
+//! Socket.IO: the stream over it, its limits, and what slow and wild clients get. The official client, over
+//! both transports and the upgrade between them, is in `e2e/`.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use roomwatch::token::{Claims, Grant, Secret, sign};
 use serde_json::{Value, json};
 
-use crate::harness::*;
+use crate::{engineio::*, harness::*};
 
-/// A client that speaks the packets themselves.
-pub struct Polling {
-    client: reqwest::Client,
-    url: String,
-    packets: std::collections::VecDeque<String>,
-    pub handshake: Value,
+/// An event of this many bytes.
+fn large(i: usize, bytes: usize) -> String {
+    let padding = "x".repeat(bytes);
+    format!(
+        r#"{{"event":"room_started","room":{{"sid":"RM_a","name":"a"}},"id":"EV_{i}","padding":"{padding}"}}"#
+    )
 }
 
-impl Polling {
-    /// Engine.IO's handshake alone.
-    async fn open(server: &Server) -> Polling {
-        let client = client();
-        let url = server.url("/socket.io/?EIO=4&transport=polling");
-        let answer = client.get(&url).send().await.expect("an answer").text().await.expect("text");
-        let handshake: Value =
-            serde_json::from_str(answer.strip_prefix('0').expect("an open packet")).expect("JSON");
-        let url = format!("{url}&sid={}", handshake["sid"].as_str().expect("a sid"));
-        Polling { client, url, packets: Default::default(), handshake }
-    }
-
-    /// And Socket.IO's: the first packet that answers it.
-    async fn connect(server: &Server, auth: Value) -> (Polling, String) {
-        let mut polling = Polling::open(server).await;
-        assert_eq!(polling.send(&format!("40{auth}")).await, 200);
-        let answer = polling.packet().await.expect("an answer");
-        (polling, answer)
-    }
-
-    pub async fn connected(server: &Server, auth: Value) -> Polling {
-        let (polling, answer) = Polling::connect(server, auth).await;
-        assert!(answer.starts_with("40{"), "{answer}");
-        polling
-    }
-
-    async fn send(&self, packets: &str) -> u16 {
-        let request = self.client.post(&self.url).header("content-type", "text/plain;charset=UTF-8");
-        request.body(packets.to_owned()).send().await.map_or(0, |answer| answer.status().as_u16())
-    }
-
-    /// The next packet that is no heartbeat of Engine.IO; `None` once the session is gone.
-    async fn packet(&mut self) -> Option<String> {
-        loop {
-            while let Some(packet) = self.packets.pop_front() {
-                if packet == "2" {
-                    // The session may end while we answer; the next poll says so.
-                    let _ = self.send("3").await;
-                } else if packet != "6" {
-                    return Some(packet);
-                }
-            }
-            let polled =
-                tokio::time::timeout(PATIENCE, self.client.get(&self.url).send()).await.expect("in time");
-            let answer = polled.ok().filter(|answer| answer.status() == 200)?;
-            let text = answer.text().await.ok()?;
-            self.packets.extend(text.split('\u{1e}').map(str::to_owned));
-        }
-    }
-
-    /// The next event: its name and its value. The heartbeats of the stream are passed over.
-    pub async fn event(&mut self) -> Option<(String, Value)> {
-        loop {
-            let packet = self.packet().await?;
-            if packet.starts_with("41") || packet == "1" {
-                return None;
-            }
-            let parsed: Value =
-                serde_json::from_str(packet.strip_prefix("42").expect(&packet)).expect("JSON");
-            let name = parsed[0].as_str().expect("a name").to_owned();
-            if name != "ping" {
-                return Some((name, parsed[1].clone()));
-            }
-        }
-    }
-
-    /// Emits and waits for the acknowledgement.
-    async fn ask(&mut self, event: Value) -> Value {
-        assert_eq!(self.send(&format!("427{event}")).await, 200);
-        loop {
-            let packet = self.packet().await.expect("an acknowledgement");
-            if let Some(answer) = packet.strip_prefix("437") {
-                return serde_json::from_str::<Value>(answer).expect("JSON")[0].clone();
-            }
-        }
+async fn post_large(server: &Server, ids: std::ops::Range<usize>, bytes: usize) {
+    for i in ids {
+        assert_eq!(server.webhook(&large(i, bytes)).await, 200);
     }
 }
 
-fn auth(more: Value) -> Value {
-    let mut auth = json!({ "token": list_token() });
-    auth.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
-    auth
+/// What the server has in memory, in bytes.
+fn resident(server: &Server) -> usize {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid())).expect("a status");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a line");
+    line.trim().trim_end_matches(" kB").parse::<usize>().expect("a number") << 10
 }
 
 async fn post(server: &Server, ids: std::ops::Range<u32>) {
@@ -195,14 +124,6 @@ async fn limits_are_those_of_every_stream() {
         Polling::connect(&server, auth(json!({}))).await.1.starts_with("40")
     })
     .await;
-}
-
-async fn until_async(what: &str, mut condition: impl AsyncFnMut() -> bool) {
-    let began = std::time::Instant::now();
-    while !condition().await {
-        assert!(began.elapsed() < PATIENCE, "it never came to this: {what}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
 }
 
 #[tokio::test]
@@ -353,4 +274,126 @@ async fn a_socket_ends_with_its_token_and_is_told_before() {
     assert_eq!(names, ["connected", "expiring", "bye"], "{told:?}");
     assert_eq!(told[1].1["at"], json!((claims.exp + 60) * 1000));
     assert_eq!(told[2].1, json!({ "reason": "expired" }));
+}
+
+/// How much the ring keeps, which is more than any socket.
+const RING: usize = 32 << 20;
+
+#[tokio::test]
+async fn a_socket_that_never_reads_holds_little_and_nobody_up() {
+    const SIZE: usize = 64 << 10;
+    const STUCK: usize = 8;
+    let server =
+        Start::new().env("ROOMWATCH_MAX_STREAMS_PER_USER", "0").env("ROOMWATCH_HEARTBEAT_SECS", "20").start();
+    let ring = RING / SIZE;
+    post_large(&server, 0..ring, SIZE).await;
+    let mut bystander = server.stream("").await;
+    let _ = bystander.connected().await;
+    let mut silent = (Vec::new(), Vec::new());
+    for _ in 0..STUCK {
+        silent.0.push(WebSocket::connected(&server, auth(json!({}))).await);
+        silent.1.push(Polling::connected(&server, auth(json!({}))).await);
+    }
+    let before = resident(&server);
+    let reading = tokio::spawn(async move {
+        for i in ring..2 * ring {
+            assert_eq!(bystander.next().await.data["data"]["id"], format!("EV_{i}"));
+        }
+    });
+    post_large(&server, ring..2 * ring, SIZE).await;
+    reading.await.expect("who reads has missed nothing");
+    assert_eq!(open_sockets(&server).await, 2 * STUCK, "all of them are still there");
+    // 32 packets each and what a WebSocket gathers for a write, where 512 of each went by.
+    let grown = resident(&server).saturating_sub(before);
+    let allowed = 2 * STUCK * 36 * SIZE + (16 << 20);
+    println!("{} sockets that never read: {} KiB each", 2 * STUCK, grown / (2 * STUCK) / 1024);
+    assert!(grown < allowed, "{grown} bytes for {} sockets", 2 * STUCK);
+}
+
+#[tokio::test]
+async fn a_slow_socket_catches_up_from_the_log() {
+    const SIZE: usize = 1 << 20;
+    let server = Start::new().env("ROOMWATCH_HEARTBEAT_SECS", "20").start();
+    let mut slow = WebSocket::connected(&server, auth(json!({}))).await;
+    // The 32 packets that wait for it and the system's buffers, and then more than the ring keeps.
+    let count = 32 + 16 + 2 * RING / SIZE;
+    post_large(&server, 0..count, SIZE).await;
+    for i in 0..count {
+        assert_eq!(slow.message().await, format!("EV_{i}"));
+    }
+    // And is live again.
+    post_large(&server, count..count + 1, 1).await;
+    assert_eq!(slow.message().await, format!("EV_{count}"));
+}
+
+#[tokio::test]
+async fn a_slow_socket_is_told_of_its_end() {
+    let server = Server::start();
+    // With the leeway of 60 s it is good for another 4 s.
+    let claims = Claims {
+        iss: KEY.into(),
+        sub: "alice".into(),
+        exp: now() - 56,
+        video: Some(Grant { room_list: true, ..Grant::default() }),
+        ..Claims::default()
+    };
+    let token = sign(&claims, &Secret::new(SECRET));
+    let mut slow = Polling::connected(&server, json!({ "token": token })).await;
+    post(&server, 1..200).await;
+    // Full, so there is no room for a goodbye, and its right ends.
+    until_async("its stream has ended", async || open_sockets(&server).await == 0).await;
+    let mut last = None;
+    while let Some(event) = slow.event().await {
+        last = Some(event);
+    }
+    assert_eq!(last, Some(("bye".to_owned(), json!({ "reason": "expired" }))));
+}
+
+#[tokio::test]
+async fn only_configured_origins_may_open_a_socket() {
+    const APP: &str = "https://app.example";
+    const EVIL: &str = "https://evil.example";
+    let server = Start::new().file(&format!("cors_origins = [\"{APP}\"]\n")).start();
+    let url = server.url("/socket.io/?EIO=4&transport=polling");
+    let own = format!("http://{}", server.address);
+    for (origin, readable, writable) in [(&*own, false, true), (APP, true, true), (EVIL, false, false)] {
+        let told = |answer: &reqwest::Response| {
+            let header =
+                |name: &str| answer.headers().get(name).map(|value| value.to_str().expect("text").to_owned());
+            let varies = answer.headers().get_all("vary").iter().any(|vary| vary == "Origin");
+            assert!(varies, "{origin}: {:?}", answer.headers());
+            assert_eq!(header("access-control-allow-origin").as_deref(), readable.then_some(origin));
+            let credentials = header("access-control-allow-credentials");
+            assert_eq!(credentials.as_deref(), readable.then_some("true"));
+        };
+        for method in ["GET", "POST"] {
+            let preflight = client()
+                .request(reqwest::Method::OPTIONS, &url)
+                .header("origin", origin)
+                .header("access-control-request-method", method)
+                .header("access-control-request-headers", "content-type");
+            let answer = preflight.send().await.expect("an answer");
+            told(&answer);
+            let methods = answer.headers().get("access-control-allow-methods");
+            let methods = methods.map_or("", |value| value.to_str().expect("text"));
+            assert_eq!(methods.split(", ").any(|allowed| allowed == method), readable, "{origin}");
+        }
+        let answer = client().get(&url).header("origin", origin).send().await.expect("an answer");
+        told(&answer);
+        // A browser keeps from a page what it may not read; the session that nobody knows ends by itself.
+        assert_eq!(answer.status(), 200);
+        let open = answer.text().await.expect("text");
+        let handshake: Value =
+            serde_json::from_str(open.strip_prefix('0').expect("a handshake")).expect("JSON");
+        let session = format!("{url}&sid={}", handshake["sid"].as_str().expect("a sid"));
+        let packet = client().post(&session).header("origin", origin).body(format!("40{}", auth(json!({}))));
+        let answer = packet.send().await.expect("an answer");
+        told(&answer);
+        assert_eq!(answer.status(), if writable { 200 } else { 403 }, "{origin}");
+        let (head, mut socket) = WebSocket::open(&server, WEBSOCKET, &format!("origin: {origin}\r\n")).await;
+        assert!(head.starts_with(if writable { "HTTP/1.1 101" } else { "HTTP/1.1 403" }), "{origin}: {head}");
+        if writable {
+            assert!(socket.frame().await.expect("a handshake").starts_with('0'));
+        }
+    }
 }

@@ -4,6 +4,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
 use crate::{
+    auth::{get, login, post, users},
     harness::*,
     twirp::{FakeLiveKit, Mood},
 };
@@ -107,6 +108,11 @@ async fn who_may_not_watch_is_told_why() {
     assert_eq!(refused(&running, &join_token("a"), "a", why()).await, (403, "forbidden".into()));
     assert_eq!(refused(&running, &admin_token("b"), "a", why()).await, (404, "room_not_live".into()));
     assert_eq!(refused(&running, "", "a", why()).await, (200, String::new()));
+    assert_eq!(refused(&running, &admin_token("a"), "a", why()).await, (200, String::new()));
+    let (_, record) = running.get_as("", "/api/audit").await;
+    for entry in &record["entries"].as_array().expect("entries")[..2] {
+        assert_eq!((&entry["action"], &entry["reason"]), (&json!("room.watch"), &json!("why")), "{entry}");
+    }
     let ended = r#"{"event":"room_finished","room":{"sid":"RM_a","name":"a"},"id":"EV_end"}"#;
     assert_eq!(running.webhook(ended).await, 200);
     folded(&running, 3).await;
@@ -120,6 +126,31 @@ async fn who_may_not_watch_is_told_why() {
     let (status, answer) = ask(&alone, "", "a", None).await;
     assert_eq!(status, 502);
     assert!(answer["error"]["message"].as_str().expect("words").contains("LIVEKIT_URL"), "{answer}");
+}
+
+#[tokio::test]
+async fn an_operator_may_watch_and_a_viewer_may_not() {
+    let livekit = FakeLiveKit::start();
+    let server = Start::new().file(&users()).env("LIVEKIT_URL", &livekit.url()).start();
+    assert_eq!(server.webhook(&event("EV_1", "a")).await, 200);
+    assert_eq!(server.webhook(&person("EV_2", "participant_joined", "alice", "")).await, 200);
+    let mut stream = server.stream("?after=start").await;
+    while !stream.next().await.id.ends_with("-2") {}
+    for (name, expected, code) in [("vera", 403, json!("forbidden")), ("otto", 200, Value::Null)] {
+        let cookie = login(&server, name).await;
+        let (status, _, answer) =
+            post(&server, "/api/rooms/a/token", &[("cookie", &cookie)], json!({})).await;
+        assert_eq!((status, &answer["error"]["code"]), (expected, &code), "{name}");
+        assert_eq!(answer["token"].is_string(), expected == 200);
+    }
+    let cookie = login(&server, "ada").await;
+    let (_, _, record) = get(&server, "/api/audit", &[("cookie", &cookie)]).await;
+    let told = |n: usize| {
+        let entry = &record["entries"][n];
+        (entry["user"].clone(), entry["action"].clone(), entry["outcome"].clone(), entry["code"].clone())
+    };
+    assert_eq!(told(0), (json!("otto"), json!("room.watch"), json!("done"), Value::Null));
+    assert_eq!(told(1), (json!("vera"), json!("room.watch"), json!("refused"), json!("forbidden")));
 }
 
 #[tokio::test]
