@@ -15,10 +15,11 @@ beforeAll(async () => {
 });
 afterAll(() => world?.stop());
 
+type Transport = 'polling' | 'websocket';
 type Script = { socket: Socket; events: Message[]; connections: any[]; resets: any[] };
 
 /** What an integrator writes: remember the last cursor, say it at each connection. */
-function script(transports: ('polling' | 'websocket')[], auth: Record<string, unknown>): Script {
+function script(transports: Transport[], auth: Record<string, unknown>): Script {
   const events: Message[] = [];
   const connections: any[] = [];
   const resets: any[] = [];
@@ -39,22 +40,21 @@ function script(transports: ('polling' | 'websocket')[], auth: Record<string, un
     cursor = message.cursor;
   });
   socket.on('reset', (reset) => resets.push(reset));
-  // A drain says goodbye, and refuses until it is over; after either Socket.IO waits to be told.
-  const again = () => {
-    if (!socket.active) setTimeout(() => socket.connect(), 200);
-  };
-  socket.on('disconnect', again);
-  socket.on('connect_error', again);
   return { socket, events, connections, resets };
 }
 
-describe.each([['websocket'], ['polling']] as const)('socket.io-client over %s', (transport) => {
+const ways: { way: string; transports: Transport[] }[] = [
+  { way: 'websocket', transports: ['websocket'] },
+  { way: 'polling', transports: ['polling'] },
+  { way: 'polling and the upgrade', transports: ['polling', 'websocket'] },
+];
+describe.each(ways)('socket.io-client over $way', ({ way, transports }) => {
   it('survives three restarts of Roomwatch without a hole or a twin', async () => {
     const { roomwatch, livekit } = world;
-    const room = `by-${transport}`;
+    const room = `by ${way}`;
     const token = await mint({ roomList: true }, 'integrator');
     const witness = await roomwatch.read();
-    const { socket, events, connections, resets } = script([transport], { token });
+    const { socket, events, connections, resets } = script(transports, { token });
     try {
       await until('the first connection', () => connections.length === 1);
       const person = await cast.join(room, 'alice');
@@ -75,7 +75,9 @@ describe.each([['websocket'], ['polling']] as const)('socket.io-client over %s',
       }
       await livekit.deleteRoom(room);
       await until('the end', () => events.some((m) => m.type === 'room_finished' && m.room === room));
+      // It has come back by itself each time, over the transport that was asked for.
       expect(connections.length).toBeGreaterThanOrEqual(4);
+      await until('the transport', () => socket.io.engine.transport.name === transports.at(-1));
       expect(connections.slice(1).every((c) => c.resumed)).toBe(true);
       expect(resets).toEqual([]);
       const seqs = events.map((m) => seqOf(m.cursor));

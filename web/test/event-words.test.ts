@@ -26,6 +26,18 @@ it('says who left and why', () =>
     say({ event: 'participant_left', participant: { identity: 'bob', disconnectReason: 'DUPLICATE_IDENTITY' } }),
   ).toBe('bob left standup · duplicate identity'));
 
+it('marks those who watch through Roomwatch, and nobody who only has such a name', () => {
+  const participant = { identity: 'roomwatch:ada:x1', disconnectReason: 'PARTICIPANT_REMOVED' };
+  const hidden = { ...participant, permission: { hidden: true } };
+  expect(say({ event: 'participant_joined', participant: hidden })).toBe(
+    'roomwatch:ada:x1 joined standup · unseen watcher',
+  );
+  expect(say({ event: 'participant_left', participant: hidden })).toBe(
+    'roomwatch:ada:x1 left standup · unseen watcher',
+  );
+  expect(say({ event: 'participant_joined', participant })).toBe('roomwatch:ada:x1 joined standup');
+});
+
 it('reads a track without a type as audio, because LiveKit leaves out what is zero', () => {
   expect(say({ event: 'track_published', participant: { identity: 'bob' }, track: { sid: 'TR_1' } })).toBe(
     'bob published an audio track in standup',

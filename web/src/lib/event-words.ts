@@ -43,12 +43,20 @@ function trackWords(event: LiveKitEvent): string {
   return type === 'video' ? 'a video track' : type === 'data' ? 'a data track' : 'an audio track';
 }
 
+/** As the server tells them: hidden, and with an identity that Roomwatch has given. */
+function isWatcher(data: LiveKitEvent): boolean {
+  const { permission } = (data.participant ?? {}) as { permission?: { hidden?: unknown } };
+  return permission?.hidden === true && field(data, 'participant', 'identity')?.startsWith('roomwatch:') === true;
+}
+
 /** An event as a short sentence. Never throws, whatever LiveKit sends: unknown names are read as they stand. */
 export function describeEvent({ type, data, room }: Pick<Message, 'type' | 'data' | 'room'>): EventWords {
   const person =
     field(data, 'participant', 'name') ?? field(data, 'participant', 'identity') ?? field(data, 'participant', 'sid');
   const reason = field(data, 'participant', 'disconnectReason');
   const detail = reason ? words(reason) : null;
+  // Nobody in the room has seen them come or go.
+  const watcher = isWatcher(data) ? 'unseen watcher' : null;
   const say = (
     topic: EventTopic,
     turn: EventWords['turn'],
@@ -74,9 +82,9 @@ export function describeEvent({ type, data, room }: Pick<Message, 'type' | 'data
     case 'room_updated':
       return say('room', 'changed', room, 'changed its metadata');
     case 'participant_joined':
-      return say('person', 'came', person, 'joined');
+      return say('person', 'came', person, 'joined', watcher);
     case 'participant_left':
-      return say('person', 'went', person, 'left', detail);
+      return say('person', 'went', person, 'left', watcher ?? detail);
     case 'participant_connection_aborted':
       return say('person', 'failed', person, 'could not connect', detail);
     case 'participant_updated':

@@ -97,7 +97,7 @@ const Tile = memo(function Tile({ participant }: { participant: WatchedParticipa
     <li
       className={cx(
         'relative aspect-video overflow-hidden rounded-lg bg-[#1b1c20] text-white outline-2 outline-offset-1',
-        participant.speaking ? 'outline-good-fill outline-solid' : 'outline-transparent',
+        participant.speaking ? 'outline-good-fill' : 'outline-transparent',
       )}
     >
       {camera && shown ? (

@@ -152,7 +152,7 @@ function Inside({
           </span>
           {since !== null && status === 'connected' ? (
             <span className="font-normal text-ink-2">
-              for <Age since={since} />
+              since <Clock at={since} />, for <Age since={since} />
             </span>
           ) : null}
           {identity ? <span className="truncate font-mono text-xs font-normal text-ink-3">{identity}</span> : null}
