@@ -1,9 +1,12 @@
-// The page of tests/react-room.test.ts: the hook as an app would use it, StrictMode included, with a token of the app's own.
+// The page of tests/react-room.test.ts: the hook as an app would use it, StrictMode included, with a token of the app's own,
+// or, without one in the address, below a provider and with tokens from Roomwatch.
+import { RoomwatchProvider } from '@roomwatch/react';
 import { useRoomConnection, type WatchedTrack } from '@roomwatch/react/livekit';
 import { StrictMode, useEffect, useRef, useState } from 'react';
 import { createRoot } from 'react-dom/client';
 
 const query = new URLSearchParams(location.search);
+const token = query.get('token');
 
 function Media({ track }: { track: WatchedTrack }) {
   const element = useRef<HTMLVideoElement>(null);
@@ -15,7 +18,7 @@ function Media({ track }: { track: WatchedTrack }) {
 function Watch() {
   const [name, setName] = useState<string | null>('studio');
   Object.assign(window, { setName });
-  const options = { url: query.get('url') ?? '', token: query.get('token') ?? '' };
+  const options = token === null ? {} : { url: query.get('url') ?? '', token };
   const { reconnect: _reconnect, ...state } = useRoomConnection(name, options);
   Object.assign(window, { state });
   const tracks = state.participants.flatMap((one) => one.tracks.filter(({ kind }) => kind === 'video'));
@@ -24,6 +27,12 @@ function Watch() {
 
 createRoot(document.body.appendChild(document.createElement('main'))).render(
   <StrictMode>
-    <Watch />
+    {token === null ? (
+      <RoomwatchProvider>
+        <Watch />
+      </RoomwatchProvider>
+    ) : (
+      <Watch />
+    )}
   </StrictMode>,
 );

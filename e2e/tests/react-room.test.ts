@@ -4,14 +4,17 @@ import type { Page } from 'playwright-core';
 import { build } from 'vite';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { launch } from '../harness/browser.js';
-import { Cast } from '../harness/cast.js';
-import { LiveKit, mint } from '../harness/livekit.js';
-import { freePort, until } from '../harness/wait.js';
+import type { Cast } from '../harness/cast.js';
+import { type LiveKit, mint } from '../harness/livekit.js';
+import type { Roomwatch } from '../harness/roomwatch.js';
+import { freePort, pause, until } from '../harness/wait.js';
+import { World } from '../harness/world.js';
 
 // `useRoomConnection` of packages/react with LiveKit's real client and server: the package's own tests have only a double of it.
 
 const cleanup: (() => unknown)[] = [];
 let livekit: LiveKit;
+let roomwatch: Roomwatch;
 let cast: Cast;
 let page: Page;
 let origin: string;
@@ -36,10 +39,10 @@ async function watch(identity: string): Promise<void> {
 }
 
 beforeAll(async () => {
-  livekit = await LiveKit.start();
-  cleanup.push(() => livekit.stop());
-  cast = await Cast.start(livekit);
-  cleanup.push(() => cast.stop());
+  const world = await World.start('react-room');
+  cleanup.push(() => world.stop());
+  ({ livekit, roomwatch } = world);
+  cast = await world.cast();
   const built = await build({
     root: join(import.meta.dirname, '..'),
     configFile: false,
@@ -51,11 +54,16 @@ beforeAll(async () => {
   const { output } = (Array.isArray(built) ? built[0] : built) as { output: { fileName: string; code?: string }[] };
   const server = createServer((request, response) => {
     const file = output.find(({ fileName }) => request.url === `/${fileName}`);
+    // As if Roomwatch itself served the page to a signed-in operator; nobody here needs the stream.
+    if (request.url?.startsWith('/api/'))
+      return roomwatch
+        .request(request.url.startsWith('/api/events') ? 'HEAD' : (request.method ?? 'GET'), request.url)
+        .then(({ status, text }) => response.writeHead(status, { 'content-type': 'application/json' }).end(text));
     if (file) return response.setHeader('content-type', 'text/javascript').end(file.code);
     const entry = output.find(({ fileName }) => fileName.startsWith('watch'))?.fileName;
     response
       .setHeader('content-type', 'text/html')
-      .end(`<!doctype html><script type="module" src="/${entry}"></script>`);
+      .end(`<!doctype html><script type="module" src="${entry}"></script>`);
   });
   const port = await freePort();
   await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
@@ -141,4 +149,59 @@ it('says why it was put out', async () => {
 it('says when it cannot get in', async () => {
   await page.goto(`${origin}/?${new URLSearchParams({ url: livekit.wsUrl, token: 'no-token' })}`);
   await until('the refusal', async () => (await seen())?.status === 'failed');
+});
+
+it('takes its token from Roomwatch, moves on with the name, and leaves nobody behind', async () => {
+  const identities = async (room: string) => (await livekit.listParticipants(room)).map((one) => one.identity).sort();
+  const mine = async () => (await seen()).identity as string;
+  const live = (person: string) => async () => {
+    const { status, participants } = await seen();
+    return status === 'connected' && participants[0]?.identity === person;
+  };
+  const tokens = async () =>
+    (await roomwatch.get('/api/audit')).entries.filter((one: any) => one.action === 'room.watch');
+  const watchers = async (room: string) =>
+    (await roomwatch.get(`/api/rooms/${room}/participants`)).participants.filter((one: any) => one.watcher);
+
+  await cast.join('studio', 'ada');
+  await cast.join('annex', 'bob');
+  await until('both rooms', async () => (await roomwatch.get('/api/rooms')).rooms.length === 2);
+  await until('ada and bob', async () => {
+    const rooms = ['studio', 'annex'].map((room) => roomwatch.get(`/api/rooms/${room}/participants`));
+    return (await Promise.all(rooms)).every(({ participants }) => participants.length === 1);
+  });
+  await page.goto(`${origin}/`);
+  await until('the page to see ada', live('ada'));
+  const first = await mine();
+  expect(first).toMatch(/^roomwatch:operator:/);
+  // StrictMode has mounted twice, and one token was asked for.
+  expect(await identities('studio')).toEqual(['ada', first]);
+  expect(await tokens()).toHaveLength(1);
+  await until('Roomwatch to list its watcher', async () => (await watchers('studio')).length === 1);
+
+  await page.evaluate(() => (window as any).setName('annex'));
+  await until('the page to see bob', live('bob'));
+  const second = await mine();
+  expect(second).not.toBe(first);
+  await until('studio to be left', async () => (await identities('studio')).join() === 'ada');
+  expect(await identities('annex')).toEqual(['bob', second]);
+
+  // To and fro while it is still joining.
+  await page.evaluate(() => (window as any).setName('studio'));
+  await until('it to be joining', async () => (await seen()).status === 'connecting');
+  await page.evaluate(() => (window as any).setName('annex'));
+  await until('the page to see bob', live('bob'));
+  await page.evaluate(() => (window as any).setName(null));
+  await until(
+    'both rooms to be left',
+    async () => (await identities('studio')).join() === 'ada' && (await identities('annex')).join() === 'bob',
+  );
+  await until(
+    'Roomwatch to know',
+    async () => (await watchers('studio')).length + (await watchers('annex')).length === 0,
+  );
+  // Nor does a connection that was given up come after all.
+  await pause(2_000);
+  expect([await identities('studio'), await identities('annex')]).toEqual([['ada'], ['bob']]);
+  expect((await seen()).status).toBe('idle');
 });
