@@ -1,5 +1,5 @@
 # Everything there is to do, one word each. A fresh machine needs Rust (rustup), Node 20 and a C
-# compiler; `make e2e` also needs Go (for livekit-server) and Chromium.
+# compiler; `make e2e` also needs Go (for livekit-server), Chromium, Caddy and nginx.
 
 WEB_SOURCES := $(shell find web packages -path '*/node_modules' -prune -o -path '*/dist' -prune -o -type f -print 2>/dev/null)
 

@@ -149,6 +149,11 @@ async fn a_prefix_is_answered_stripped_or_not() {
     let answer =
         request.header("authorization", webhook_token(body.as_bytes())).send().await.expect("an answer");
     assert_eq!(answer.status(), 200);
+    // It is a whole step of the path, and not the beginning of one.
+    let server = Start::new().file(&users()).env("ROOMWATCH_PUBLIC_URL", "https://h.example/a").start();
+    for path in ["/api/me", "/a/api/me"] {
+        assert_eq!(get(&server, path, &[]).await.0, 401, "{path}");
+    }
 }
 
 #[tokio::test]

@@ -207,6 +207,8 @@ async fn no_secret_comes_out_anywhere() {
         keep(path, get(&server, &with("CANARY-query-token"), &[]).await);
         keep(path, get(&server, &with("CANARY-query-token&access%5Ftoken=CANARY-query-token"), &[]).await);
         keep(path, get(&server, &format!("/api/events?access_token={access}&unknown=1"), &[]).await);
+        // A name that is not ours is a mistake, and the token after it still one.
+        keep(path, get(&server, &format!("/api/events?Access_Token={access}"), &[]).await);
     }
     for path in ["/api/rooms/standup/data", "/api/rooms/standup/token", "/api/projects/default/test-webhook"]
     {

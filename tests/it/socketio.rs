@@ -199,9 +199,12 @@ async fn a_thousand_packets_a_second_are_a_goodbye() {
     let _ = socket.event().await;
     let flood = vec!["42[\"subscribe\",{}]"; 1_000].join("\u{1e}");
     let _ = socket.send(&flood).await;
-    while let Some((name, value)) = socket.event().await {
-        assert_eq!((name.as_str(), &value["reason"]), ("bye", &json!("too_many_commands")));
-    }
+    let sent_away = async {
+        while let Some((name, value)) = socket.event().await {
+            assert_eq!((name.as_str(), &value["reason"]), ("bye", &json!("too_many_commands")));
+        }
+    };
+    tokio::time::timeout(PATIENCE, sent_away).await.expect("it is sent away");
     assert_eq!(server.webhook(&event("EV_1", "a")).await, 200);
     // As many as the operator allows, whatever their names; and 0 is no limit.
     for (max, sent, stays) in [("3", 4, false), ("0", 1_000, true)] {

@@ -5,6 +5,8 @@ use std::{fs, path::Path, process, sync::Arc, time::Duration};
 use parking_lot::Mutex;
 use roomwatch::{
     event::{NewEvent, Seq},
+    feed::{Feed, Filter, ReplayError, Sight},
+    history::History,
     log::{
         EventLog, LogError,
         sqlite::{Clock, LogOptions, Now, OpenError, SqliteLog},
@@ -178,27 +180,33 @@ async fn what_waits_is_bounded_by_bytes() {
 async fn old_events_go_by_age_when_the_state_covers_them() {
     let dir = tempfile::tempdir().expect("a directory");
     let time = TestClock::new();
-    let log = SqliteLog::open(dir.path(), time.options()).expect("it opens");
+    let log = Arc::new(SqliteLog::open(dir.path(), time.options()).expect("it opens"));
     for n in 0..1000 {
-        append_one(&log, time.event(&format!("old {n}"))).await;
+        append_one(&*log, time.event(&format!("old {n}"))).await;
     }
     time.pass(20 * DAY);
-    append_one(&log, time.event("young")).await;
+    append_one(&*log, time.event("young")).await;
     time.pass(11 * DAY);
-    append_one(&log, time.event("younger")).await;
+    append_one(&*log, time.event("younger")).await;
     assert_eq!(log.bounds().first, Seq(1), "nothing goes before a checkpoint covers it");
 
     log.trim_through(Seq(400));
     until("400 events are trimmed", || log.bounds().first == Seq(401)).await;
+    // A reader whom retention has overtaken is told so, and not taken past what it has missed.
+    let (history, _) = History::open(dir.path(), log.bounds(), Default::default()).expect("it opens");
+    let feed = Feed::new(log.clone(), Arc::new(history), log.bounds().last);
+    let replayed = async |after| feed.replay(&Filter::all(Sight::All), Seq(after), 10, 1 << 20).await;
+    assert!(matches!(replayed(399).await, Err(ReplayError::Expired)));
+    assert!(replayed(400).await.is_ok());
     log.trim_through(Seq(1002));
     until("all old events are trimmed", || log.bounds().first == Seq(1001)).await;
     let left: Vec<_> =
-        read_all(&log, Seq::ZERO).await.iter().map(|event| (event.seq.0, id_of(event))).collect();
+        read_all(&*log, Seq::ZERO).await.iter().map(|event| (event.seq.0, id_of(event))).collect();
     assert_eq!(left, [(1001, "young".into()), (1002, "younger".into())]);
 
     time.pass(365 * DAY);
     until("the newest event stays", || log.bounds().first == Seq(1002)).await;
-    drop(log);
+    drop((feed, log));
     let log = SqliteLog::open(dir.path(), time.options()).expect("it opens");
     assert_eq!((log.bounds().first, log.bounds().last), (Seq(1002), Seq(1002)), "so no seq is given twice");
     assert_eq!(append_one(&log, time.event("next")).await.seq, Seq(1003));
