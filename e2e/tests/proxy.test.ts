@@ -89,7 +89,12 @@ describe.each([
       ['ROOMWATCH_PASSWORD=…', `ROOMWATCH_PASSWORD=${PASSWORD}`],
       ['https://rooms.example.com', url],
     );
-    const env = Object.fromEntries(environment.trim().split('\n').map((line) => line.split(/=(.*)/s).slice(0, 2)));
+    const env = Object.fromEntries(
+      environment
+        .trim()
+        .split('\n')
+        .map((line) => line.split(/=(.*)/s).slice(0, 2)),
+    );
     roomwatch = await Roomwatch.start({ env, name: `roomwatch-${name}` });
     proxy = proxies[name]({ dir, port, upstream: roomwatch.port, prefix });
     await until(`${name} to answer`, async () => {
