@@ -241,7 +241,9 @@ export class TestServer {
       const participants = [...this.people.values()].filter((one) => one.roomSid === found.sid);
       return {
         status: 200,
-        body: rest ? { cursor, roomSid: found.sid, participants } : { cursor, room: found, participants, egress: [], ingress: [] },
+        body: rest
+          ? { cursor, roomSid: found.sid, participants }
+          : { cursor, room: found, participants, egress: [], ingress: [] },
       };
     }
     return { status: 204 };
