@@ -190,6 +190,14 @@ impl Keys {
         own.min_by_key(|(name, _)| name.as_str()).map(|(name, key)| (name.as_str(), &key.secret))
     }
 
+    /// The names of a project's keys, in their order.
+    pub fn names_of(&self, project: &str) -> Vec<&str> {
+        let own = self.0.iter().filter(|(_, key)| *key.project == *project);
+        let mut names: Vec<_> = own.map(|(name, _)| name.as_str()).collect();
+        names.sort_unstable();
+        names
+    }
+
     /// Checks signature and times of a token at `now` (unix seconds).
     pub fn verify(&self, token: &str, now: i64) -> Result<Verified, Reject> {
         if token.is_empty() {

@@ -39,6 +39,8 @@ pub struct Me {
     streams: Streams,
     /// When the right ends, in unix milliseconds.
     expires_at: Option<u64>,
+    /// How browsers and LiveKit reach this server, if it was told.
+    public_url: Option<String>,
     /// The meetings are made up.
     demo: bool,
     version: &'static str,
@@ -79,6 +81,7 @@ pub fn me_of(app: &App, caller: &Caller) -> Me {
             max: Limit::StreamsPerUser.max(app.limiter.limits()).unwrap_or(0),
         },
         expires_at: caller.ends_at,
+        public_url: app.config.public_url.clone(),
         demo: app.config.demo,
         version: env!("CARGO_PKG_VERSION"),
     }

@@ -25,6 +25,8 @@ struct Project {
     name: Arc<str>,
     /// Without user and password.
     url: Option<Box<str>>,
+    /// Names of its API keys, of which LiveKit has to sign its webhooks with one; told to operators only.
+    keys: Vec<String>,
     state: Reach,
     reachable: bool,
     /// Why it is not.
@@ -75,12 +77,15 @@ pub async fn projects(State(app): State<Arc<App>>, caller: Caller) -> Json<Proje
     let projects = visible.map(|project| {
         let (receipt, foreign) = app.receipts.of(&project.name);
         // Whose key it was nobody knows, so it is nobody's but the operators'.
-        let foreign = foreign.filter(|_| caller.sight == Sight::All);
+        let operator = caller.sight == Sight::All;
+        let foreign = foreign.filter(|_| operator);
+        let keys = if operator { app.config.keys.names_of(&project.name) } else { Vec::new() };
         let health = app.reconcile.health(&project.name).unwrap_or_default();
         let rejected = [receipt.rejected, foreign].into_iter().flatten().max_by_key(|rejected| rejected.at);
         Project {
             name: project.name.clone(),
             url: app.reconcile.livekit(&project.name).map(|livekit| livekit.address()),
+            keys: keys.into_iter().map(str::to_owned).collect(),
             state: health.reach,
             reachable: health.reach == Reach::Ok,
             error: health.error,

@@ -55,6 +55,32 @@ pub async fn get(
     (status, headers, answer.json().await.unwrap_or(Value::Null))
 }
 
+/// What LiveKit has to be told, an operator is told; a secret nobody is.
+#[tokio::test]
+async fn operators_are_told_the_names_of_the_keys_and_nobody_a_secret() {
+    let keys = "[{ key = \"APIold\", secret = \"CANARY-a\" }, { key = \"APInew\", secret = \"CANARY-b\" }]";
+    let file = format!(
+        "public_url = \"https://rooms.example.com/watch/\"\n{}[[projects]]\nname = \"alpha\"\nkeys = {keys}\n",
+        users()
+    );
+    let alone = Start::new().env("LIVEKIT_API_KEY", "").env("LIVEKIT_API_SECRET", "");
+    let server = alone.file(&file).start();
+    for name in ["vera", "otto", "ada"] {
+        let cookie = login(&server, name).await;
+        let (_, _, projects) = get(&server, "/api/projects", &[("cookie", &cookie)]).await;
+        assert_eq!(projects["projects"][0]["keys"], json!(["APInew", "APIold"]), "{name}");
+        let (_, _, me) = get(&server, "/api/me", &[("cookie", &cookie)]).await;
+        assert_eq!(me["publicUrl"], "https://rooms.example.com/watch", "{name}");
+        assert!(!format!("{projects}{me}").contains("CANARY"), "{name}");
+    }
+    let grant = Grant { room_list: true, ..Grant::default() };
+    let claims = Claims { iss: "APIold".into(), exp: now() + 60, video: Some(grant), ..Claims::default() };
+    let token = sign(&claims, &Secret::new("CANARY-a"));
+    let (_, _, projects) =
+        get(&server, "/api/projects", &[("authorization", &format!("Bearer {token}"))]).await;
+    assert_eq!(projects["projects"][0]["keys"], json!([]));
+}
+
 /// Signs in: the cookie as it is sent back.
 pub async fn login(server: &Server, name: &str) -> String {
     let (status, headers, body) =

@@ -10,6 +10,7 @@ const me = (more: Partial<Me>): Me => ({
   grants: null,
   streams: { open: 1, max: 5 },
   expiresAt: null,
+  publicUrl: null,
   demo: false,
   version: '0.1.0',
   ...more,

@@ -118,6 +118,7 @@ export class TestServer {
       grants: null,
       streams: { open, max },
       expiresAt: null,
+      publicUrl: null,
       demo: false,
       version: '0.1.0',
     };

@@ -1,4 +1,4 @@
-import { type Project, RoomwatchError, useRoomwatch } from '@roomwatch/react';
+import { type Project, RoomwatchError, useMe, useRoomwatch } from '@roomwatch/react';
 import { Link } from '@tanstack/react-router';
 import { CircleCheck, FlaskConical } from 'lucide-react';
 import { useId, useState } from 'react';
@@ -9,7 +9,7 @@ import { useRefusal } from '@/lib/rights';
 import { addressTrouble, livekitYaml, webhookUrl } from '@/lib/webhook-config';
 import { Button } from '@/ui/button';
 import { CopyButton } from '@/ui/copy';
-import { Field, Input } from '@/ui/field';
+import { Field, Input, Select } from '@/ui/field';
 import { Ago } from '@/ui/time';
 
 /** The event that Roomwatch sends to itself: it proves the door, not LiveKit. */
@@ -46,10 +46,14 @@ export function WebhookState({ project }: { project: Project }) {
 
 /** The exact lines for this installation, for LiveKit's file and for LiveKit Cloud. */
 export function WebhookHelper({ project }: { project: Project }) {
-  const [address, setAddress] = useState(serverUrl);
-  const [key, setKey] = useState('');
+  const publicUrl = useMe().data?.publicUrl ?? null;
+  const [typed, setTyped] = useState<string | null>(null);
+  const [chosen, setChosen] = useState<string | null>(null);
+  const address = typed ?? publicUrl ?? serverUrl;
   const trouble = addressTrouble(address);
-  const yaml = livekitYaml(address, key.trim() || 'YOUR_API_KEY');
+  // Who came by a token is not told the names of the keys.
+  const key = chosen ?? project.keys[0] ?? 'YOUR_API_KEY';
+  const yaml = livekitYaml(address, key);
   const hintId = useId();
   return (
     <div className="space-y-4">
@@ -61,23 +65,27 @@ export function WebhookHelper({ project }: { project: Project }) {
               value={address}
               aria-describedby={hintId}
               spellCheck={false}
-              onChange={(event) => setAddress(event.target.value)}
+              onChange={(event) => setTyped(event.target.value)}
             />
           </Field>
           <p id={hintId} className={trouble ? 'mt-1 text-xs text-warn' : 'mt-1 text-xs text-ink-3'}>
-            {trouble ?? 'Taken from the address of this page'}
+            {trouble ??
+              (typed !== null
+                ? 'As typed; nothing but the lines below changes'
+                : publicUrl
+                  ? 'The public URL that Roomwatch was given'
+                  : 'Taken from the address of this page')}
           </p>
         </div>
-        <Field label="API key" hint={`One that Roomwatch was given for ${project.name}; its secret stays where it is`}>
-          <Input
-            value={key}
-            placeholder="APIxxxxxxxxxxxx"
-            spellCheck={false}
-            autoComplete="off"
-            className="font-mono"
-            onChange={(event) => setKey(event.target.value)}
-          />
-        </Field>
+        {project.keys.length > 1 ? (
+          <Field label="API key" hint="Those that Roomwatch was given for this project; LiveKit signs with one">
+            <Select className="w-full font-mono" value={key} onChange={(event) => setChosen(event.target.value)}>
+              {project.keys.map((name) => (
+                <option key={name}>{name}</option>
+              ))}
+            </Select>
+          </Field>
+        ) : null}
       </div>
 
       <div className="grid gap-4 lg:grid-cols-2">
@@ -90,7 +98,8 @@ export function WebhookHelper({ project }: { project: Project }) {
               <Code text={yaml} label="Copy the lines for livekit.yaml" />
             </li>
             <li>
-              The key must also stand below <code className="font-mono text-xs">keys:</code>, or LiveKit does not start.
+              <code className="font-mono text-xs">{key}</code> must also stand below{' '}
+              <code className="font-mono text-xs">keys:</code>, or LiveKit does not start.
             </li>
             <li>Restart LiveKit.</li>
           </ol>
@@ -103,7 +112,9 @@ export function WebhookHelper({ project }: { project: Project }) {
               Create a webhook with this URL. It has to be reachable from the internet, by https.
               <Code text={webhookUrl(address)} label="Copy the URL" />
             </li>
-            <li>Choose as signing key the one that Roomwatch was given.</li>
+            <li>
+              Choose as signing key <code className="font-mono text-xs">{key}</code>.
+            </li>
           </ol>
         </section>
       </div>

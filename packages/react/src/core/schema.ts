@@ -530,6 +530,8 @@ export interface components {
             kind: components["schemas"]["CallerKind"];
             /** @description Those of which the caller may see something or in which they may do something. */
             projects: string[];
+            /** @description How browsers and LiveKit reach this server, if it was told. */
+            publicUrl?: string | null;
             role?: components["schemas"]["Role"] | null;
             streams: components["schemas"]["Streams"];
             /** @description An operator's name; of a token, its key and its identity. */
@@ -649,6 +651,8 @@ export interface components {
             /** @description Why it is not. */
             error?: string | null;
             ingress: components["schemas"]["Availability"];
+            /** @description Names of its API keys, of which LiveKit has to sign its webhooks with one; told to operators only. */
+            keys: string[];
             lastRejected?: components["schemas"]["LastRejected"] | null;
             /** Format: int64 */
             lastWebhookAt?: number | null;

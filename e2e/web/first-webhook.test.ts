@@ -1,0 +1,99 @@
+// Issue 4, Settings: what a new installation goes through. The lines that the page gives are LiveKit's configuration here, as they stand.
+import type { Browser, Page } from 'playwright-core';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { launch } from '../harness/browser.js';
+import { Cast } from '../harness/cast.js';
+import { axe, complaints, operatorPage } from '../harness/dashboard.js';
+import { API_KEY, API_SECRET, LiveKit } from '../harness/livekit.js';
+import { PASSWORD, Roomwatch } from '../harness/roomwatch.js';
+import { freePort } from '../harness/wait.js';
+
+let roomwatch: Roomwatch;
+let livekit: LiveKit | undefined;
+let cast: Cast | undefined;
+let browser: Browser;
+let page: Page;
+let found: string[];
+
+beforeAll(async () => {
+  const port = await freePort();
+  roomwatch = await Roomwatch.start({
+    name: 'first-webhook-roomwatch',
+    port,
+    env: { ROOMWATCH_PUBLIC_URL: `http://127.0.0.1:${port}`, ROOMWATCH_RECONCILE_SECS: '0' },
+  });
+  browser = await launch();
+  page = await operatorPage(browser, roomwatch);
+  found = complaints(page.context());
+  await page.goto(`${roomwatch.url}/`);
+});
+afterAll(async () => {
+  await browser?.close();
+  await cast?.crash();
+  await livekit?.kill();
+  await roomwatch?.close();
+});
+
+const lines = (on = page) => on.locator('code', { hasText: 'webhook:' }).innerText();
+
+it('leads from the overview to lines that need no further question', async () => {
+  await page.getByRole('link', { name: 'Set up the webhook' }).click();
+  await page.getByRole('heading', { name: 'Settings', level: 1 }).waitFor();
+  await page.getByText('Waiting for the first webhook').waitFor();
+  const expected = `webhook:\n  api_key: ${API_KEY}\n  urls:\n    - "${roomwatch.webhookUrl}"`;
+  expect(await lines()).toBe(expected);
+  expect(await page.content()).not.toContain(API_SECRET);
+  expect(await axe(page)).toEqual([]);
+});
+
+it('takes the public URL, and not the address the page happens to be read under', async () => {
+  const context = await browser.newContext();
+  const local = `http://localhost:${roomwatch.port}`;
+  await context.request.post(`${local}/api/login`, { data: { password: PASSWORD } });
+  const other = await context.newPage();
+  await other.goto(`${local}/settings`);
+  await other
+    .getByText('The public URL that Roomwatch was given')
+    .or(other.getByText('Only a LiveKit on this'))
+    .waitFor();
+  expect(await lines(other)).toContain(`- "${roomwatch.webhookUrl}"`);
+  await context.close();
+});
+
+it('copies them as they stand', async () => {
+  await page.context().grantPermissions(['clipboard-read', 'clipboard-write']);
+  await page.getByRole('button', { name: 'Copy the lines for livekit.yaml' }).click();
+  await page.getByRole('button', { name: 'Copied' }).waitFor();
+  expect(await page.evaluate(() => navigator.clipboard.readText())).toBe(`${await lines()}\n`);
+});
+
+it('lets the address be another one, where LiveKit reaches Roomwatch otherwise', async () => {
+  const address = page.getByLabel('Roomwatch, as LiveKit reaches it');
+  const given = await address.inputValue();
+  await address.fill('http://roomwatch:3001');
+  expect(await lines()).toContain('- "http://roomwatch:3001/api/webhooks/livekit"');
+  await address.fill('roomwatch');
+  await page.getByText('This is not an http or https address').waitFor();
+  await address.fill(given);
+});
+
+it('does not take the test event for one of LiveKit’s', async () => {
+  await page.getByRole('button', { name: 'Send a test event' }).click();
+  await page.getByText('Taken and stored.').waitFor();
+  await page.getByText('Waiting for the first webhook from LiveKit itself').waitFor();
+});
+
+it('turns green when a LiveKit with these lines sends its first', async () => {
+  livekit = await LiveKit.start({ name: 'first-webhook-livekit', yaml: `${await lines()}\n` });
+  cast = await Cast.start(livekit, 'first-webhook-cast');
+  await cast.join('first', 'alice');
+  await page.getByText('Webhooks arrive.').waitFor();
+  await page.getByRole('status').getByText('Webhooks of default arrive').waitFor({ state: 'attached' });
+  // What somebody reads stays open.
+  expect(await page.locator('code', { hasText: 'webhook:' }).isVisible()).toBe(true);
+  expect(await axe(page)).toEqual([]);
+  await page.getByRole('link', { name: 'Overview' }).first().click();
+  await page.getByRole('heading', { name: 'Overview', level: 1 }).waitFor();
+  expect(await page.getByRole('link', { name: 'Set up the webhook' }).count()).toBe(0);
+  expect(found).toEqual([]);
+});
