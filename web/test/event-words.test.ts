@@ -68,3 +68,18 @@ it.each([
 ])('never fails, whatever comes: %j', (data) => {
   expect(() => describeEvent({ type: data.event, data: data as unknown as LiveKitEvent, room: null })).not.toThrow();
 });
+
+it.each([
+  [{ source: 'MICROPHONE' }, 'audio'],
+  // LiveKit leaves out what is zero: a track without a type is audio.
+  [{}, 'audio'],
+  [{ source: 'CAMERA', type: 'VIDEO' }, 'video'],
+  [{ type: 'VIDEO' }, 'video'],
+  [{ source: 'SCREEN_SHARE', type: 'VIDEO' }, 'screen'],
+  [{ source: 'SCREEN_SHARE_AUDIO' }, 'screen'],
+  [{ type: 'DATA' }, undefined],
+] as const)('a track has the icon of what it carries: %j', (track, medium) => {
+  expect(describeEvent({ type: 'track_published', data: { event: 'track_published', track }, room: 'a' }).medium).toBe(
+    medium,
+  );
+});

@@ -5,7 +5,7 @@ import { plural, shortTime } from '@/lib/format';
 import { IconButton } from '@/ui/button';
 import { cx } from '@/ui/cx';
 import { Panel } from '@/ui/panel';
-import { ErrorState, Unknown } from '@/ui/states';
+import { ErrorState, Skeleton, Unknown } from '@/ui/states';
 
 /** uPlot, 21 KiB, comes after the first paint. */
 const Plot = lazy(() => import('./activity-plot'));
@@ -35,6 +35,8 @@ export function ActivityChart({
   const [table, setTable] = useState(false);
   const [at, setAt] = useState<number | null>(null);
   const point = at === null ? undefined : activity?.points[at];
+  const quiet = activity?.points.every(({ joins, leaves }) => joins === 0 && leaves === 0);
+  const unknown = activity?.points[0]?.rooms === null;
   return (
     <Panel
       title={
@@ -45,11 +47,14 @@ export function ActivityChart({
       }
       aside={
         <>
+          {unknown && !table && !quiet ? (
+            <Key colour="border border-line-strong bg-sunken" name="Before Roomwatch" className="max-sm:hidden" />
+          ) : null}
           <Key colour="bg-(--chart-1)" name="Joins" value={point?.joins} />
           <Key colour="bg-(--chart-2)" name="Leaves" value={point?.leaves} />
           <IconButton
             label={table ? 'Show as a chart' : 'Show as a table'}
-            className="-mr-2 !h-7 !w-7"
+            className="-my-0.5 -mr-2 !h-7 !w-7"
             onClick={() => setTable(!table)}
           >
             {table ? <ChartColumn size={14} /> : <Table2 size={14} />}
@@ -63,12 +68,16 @@ export function ActivityChart({
         {!activity ? (
           error ? (
             <ErrorState error={error} compact onRetry={onRetry} />
-          ) : null
+          ) : (
+            <Skeleton rows={6} />
+          )
         ) : table ? (
           <ActivityTable activity={activity} />
-        ) : activity.points.every((point) => point.joins === 0 && point.leaves === 0) ? (
-          <p className="absolute inset-0 grid place-items-center text-ink-2">
-            Nobody has joined or left in the last hour.
+        ) : quiet ? (
+          <p className="absolute inset-0 grid place-items-center px-6 text-center text-ink-2">
+            {unknown
+              ? 'Nobody has joined or left since Roomwatch began to listen.'
+              : 'Nobody has joined or left in the last hour.'}
           </p>
         ) : (
           <div role="img" aria-label={describeActivity(activity)} className="absolute inset-0 px-2 pt-2">
@@ -82,9 +91,9 @@ export function ActivityChart({
   );
 }
 
-function Key({ colour, name, value }: { colour: string; name: string; value: number | undefined }) {
+function Key({ colour, name, value, className }: { colour: string; name: string; value?: number; className?: string }) {
   return (
-    <span className="num flex items-center gap-1.5 text-xs text-ink-2">
+    <span className={cx('num flex items-center gap-1.5 text-xs text-ink-2', className)}>
       <span aria-hidden className={cx('size-2 rounded-[2px]', colour)} /> {name} {value}
     </span>
   );

@@ -28,6 +28,18 @@ function bars(name: string, label: string): uPlot.Series {
   };
 }
 
+/** The minutes before Roomwatch was there lie in a shade: that nothing is drawn in them does not mean that nothing happened. */
+function shadeUnknown({ ctx, bbox, valToPos }: uPlot, points: ActivityPoint[]) {
+  const known = points.findIndex((point) => point.rooms !== null);
+  const first = points[known];
+  if (known === 0) return;
+  const edge = first ? valToPos(first.at / 1_000 - STEP_SECS / 2, 'x', true) : bbox.left + bbox.width;
+  ctx.save();
+  ctx.fillStyle = colour('--sunken');
+  ctx.fillRect(bbox.left, bbox.top, Math.max(0, edge - bbox.left), bbox.height);
+  ctx.restore();
+}
+
 /** Joins upwards, leaves downwards, over one scale: what fills rooms and what empties them can be compared at a glance. */
 export default function ActivityPlot({
   points,
@@ -41,6 +53,7 @@ export default function ActivityPlot({
   const told = useRef(onPoint);
   told.current = onPoint;
   const plot = useRef<uPlot | null>(null);
+  const data = useRef(points);
 
   useEffect(() => {
     const element = box.current;
@@ -57,13 +70,18 @@ export default function ActivityPlot({
         height: element.clientHeight,
         legend: { show: false },
         cursor: { y: false, points: { show: false } },
-        hooks: { setCursor: [(u) => told.current(u.cursor.idx ?? null)] },
+        hooks: {
+          setCursor: [(u) => told.current(u.cursor.idx ?? null)],
+          drawClear: [(u) => shadeUnknown(u, data.current)],
+        },
         scales: {
           // Half a step more on each side, so that the outermost bars are whole.
           x: { time: true, range: (_, low, high) => [low - STEP_SECS / 2, high + STEP_SECS / 2] },
           y: {
-            range: (_, low, high) =>
-              low === 0 && high === 0 ? [-1, 1] : [Math.floor(low * 1.15), Math.ceil(high * 1.15)],
+            range: (_, low, high) => [
+              Math.floor(Math.min(0, low ?? 0) * 1.15) || -1,
+              Math.ceil(Math.max(0, high ?? 0) * 1.15) || 1,
+            ],
           },
         },
         axes: [
@@ -107,10 +125,12 @@ export default function ActivityPlot({
   }, []);
 
   useEffect(() => {
+    data.current = points;
     plot.current?.setData([
       points.map((point) => point.at / 1_000),
-      points.map((point) => point.joins),
-      points.map((point) => -point.leaves),
+      // A bar of nothing would still be a dash on the line.
+      points.map((point) => point.joins || null),
+      points.map((point) => -point.leaves || null),
     ]);
   }, [points]);
 

@@ -1,5 +1,17 @@
 import type { Message } from '@roomwatch/react';
-import { Bot, Circle, CircleDot, type LucideIcon, MonitorPlay, Podcast, UserRound, Volume2 } from 'lucide-react';
+import {
+  Bot,
+  Circle,
+  CircleDot,
+  type LucideIcon,
+  Mic,
+  MonitorPlay,
+  Podcast,
+  ScreenShare,
+  UserRound,
+  Video,
+  Volume2,
+} from 'lucide-react';
 import { memo } from 'react';
 import { describeEvent, type EventTopic, type EventWords } from '@/lib/event-words';
 import { useFeed } from '@/lib/feed';
@@ -29,9 +41,16 @@ const colours: Record<EventWords['turn'], string> = {
   failed: 'text-bad',
 };
 
+/** A track has the icon it has among a participant's tracks. */
+const MEDIA_ICONS: Record<NonNullable<EventWords['medium']>, LucideIcon> = {
+  audio: Mic,
+  video: Video,
+  screen: ScreenShare,
+};
+
 /** The icon of an event: its shape says what it is about, its colour whether it came, went or failed. */
 export function EventIcon({ words, size = 14 }: { words: EventWords; size?: number }) {
-  const Icon = TOPIC_ICONS[words.topic];
+  const Icon = words.medium ? MEDIA_ICONS[words.medium] : TOPIC_ICONS[words.topic];
   return <Icon size={size} className={colours[words.turn]} aria-hidden />;
 }
 

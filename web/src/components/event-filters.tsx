@@ -28,7 +28,7 @@ export function EventFilters({
   const empty = filter.room === undefined && filter.type === undefined && filter.project === undefined;
   return (
     <div role="search" aria-label="Filter events" className="mb-3 flex flex-wrap items-center gap-2">
-      <fieldset className="flex flex-wrap">
+      <fieldset className="flex flex-wrap max-sm:order-first">
         <legend className="sr-only">Types of events</legend>
         {TYPE_GROUPS.map(({ pattern, name, topic }) => {
           const Icon = TOPIC_ICONS[topic];
@@ -89,6 +89,8 @@ export function EventFilters({
       {empty ? null : (
         <IconButton
           label="Clear the filters"
+          // Beside the groups, where a phone has room for it.
+          className="max-sm:order-first"
           onClick={() => onChange({ room: undefined, type: undefined, project: undefined })}
         >
           <X size={14} />

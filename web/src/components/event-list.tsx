@@ -190,7 +190,9 @@ export function EventList({
           return (
             <div
               key={item.key}
-              ref={virtual.measureElement}
+              // Only an open row is measured, and seen to close again: a closed one's height is known, and asking each new
+              // row for its own would lay out the page once a row.
+              ref={isOpen ? virtual.measureElement : undefined}
               data-index={item.index}
               data-cursor={message.cursor}
               role="listitem"

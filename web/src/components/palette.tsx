@@ -231,7 +231,7 @@ function Option({
       onClick={onChoose}
       className={cx(
         'flex min-h-9 cursor-pointer items-center gap-2.5 rounded-md px-2.5 py-1.5',
-        selected && 'bg-hover',
+        selected && 'bg-active',
         item.reason ? 'text-ink-3' : item.danger && 'text-bad',
       )}
     >

@@ -5,6 +5,7 @@ import type { ReactNode } from 'react';
 import { plural, words } from '@/lib/format';
 import { explainRejection } from '@/lib/rejections';
 import { cx } from '@/ui/cx';
+import { Unknown } from '@/ui/states';
 import { Ago } from '@/ui/time';
 
 const states: Record<string, { icon: ReactNode; className: string; words: string }> = {
@@ -54,7 +55,13 @@ export function ProjectHealth({ project, demo }: { project: Project; demo: boole
           {project.reconciledAt ? <Ago at={project.reconciledAt} /> : demo ? 'there is none' : 'not yet'}
         </dd>
         <dt className="text-ink-3">Missed and corrected</dt>
-        <dd className="num text-right text-ink-2">{plural(corrections.total, 'event')}</dd>
+        <dd className="num text-right text-ink-2">
+          {project.reconciledAt === null && corrections.total === 0 ? (
+            <Unknown why="Not known before the first comparison" />
+          ) : (
+            plural(corrections.total, 'event')
+          )}
+        </dd>
       </dl>
       {lastRejected ? (
         <p className="mt-2 rounded-md bg-warn-soft px-2 py-1.5 text-xs break-words text-warn">

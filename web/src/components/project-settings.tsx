@@ -39,24 +39,26 @@ export function ProjectSettings({ project }: { project: Project }) {
     >
       <div className="divide-y divide-line">
         <Section title="LiveKit">
-          <dl className="grid grid-cols-[9rem_minmax(0,1fr)] gap-x-4 gap-y-1.5 max-sm:grid-cols-1">
-            <Fact name="URL">
-              {project.url ? <code className="font-mono text-xs break-all">{project.url}</code> : 'none set'}
-            </Fact>
-            <Fact name="Compared with it">
-              {project.reconciledAt ? <Ago at={project.reconciledAt} /> : 'not yet'}
-              {reconcileEverySecs ? (
-                <span className="text-ink-3">, every {reconcileEverySecs} s</span>
-              ) : (
-                <span className="text-warn">, switched off</span>
-              )}
-            </Fact>
-            <Fact name="Services">
-              egress <Available state={project.egress} />, ingress <Available state={project.ingress} />
-            </Fact>
-          </dl>
-          {project.error ? <p className="mt-2 break-words text-bad">{project.error}</p> : null}
-          {todo ? <p className="mt-1 text-ink-2">{todo}</p> : null}
+          {demo ? null : (
+            <dl className="mb-2 grid grid-cols-[9rem_minmax(0,1fr)] gap-x-4 gap-y-1.5 max-sm:grid-cols-1">
+              <Fact name="URL">
+                {project.url ? <code className="font-mono text-xs break-all">{project.url}</code> : 'none set'}
+              </Fact>
+              <Fact name="Compared with it">
+                {project.reconciledAt ? <Ago at={project.reconciledAt} /> : 'not yet'}
+                {reconcileEverySecs ? (
+                  <span className="text-ink-3">, every {reconcileEverySecs} s</span>
+                ) : (
+                  <span className="text-warn">, switched off</span>
+                )}
+              </Fact>
+              <Fact name="Services">
+                egress <Available state={project.egress} />, ingress <Available state={project.ingress} />
+              </Fact>
+            </dl>
+          )}
+          {project.error ? <p className="break-words text-bad">{project.error}</p> : null}
+          {todo ? <p className="text-ink-2">{todo}</p> : null}
         </Section>
 
         <Section title="Webhook">
@@ -89,7 +91,9 @@ export function ProjectSettings({ project }: { project: Project }) {
             <p className="text-ink-2">
               {project.reconciledAt
                 ? 'No webhook was missed so far: what LiveKit says and what its webhooks told is the same.'
-                : 'Not known before the first comparison.'}
+                : demo
+                  ? 'There is no LiveKit to compare with.'
+                  : 'Not known before the first comparison.'}
             </p>
           ) : (
             <>

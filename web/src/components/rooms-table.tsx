@@ -144,7 +144,7 @@ export function RoomsTable({
       aria-rowcount={order.ids.length + 1}
       className="rounded-lg border border-line bg-surface shadow-card"
     >
-      <div role="rowgroup" className="sticky top-13 z-10 rounded-t-lg border-b border-line bg-surface">
+      <div role="rowgroup" className="sticky top-13 z-10 rounded-t-lg border-line bg-surface md:border-b">
         <div role="row" aria-rowindex={1} className={cx(GRID, 'h-9 text-xs text-ink-2 max-md:hidden')}>
           {columns.map((column) => (
             <div
@@ -278,9 +278,10 @@ const Row = memo(function Row({
           {marks}
         </span>
         <span className="num flex items-center gap-1.5 text-xs text-ink-2">
-          <span>{plural(room.participantCount, 'person', 'people')}</span>·
-          <span>{count(room.publisherCount)} publishing</span>
-          {room.agentCount ? <span>· {plural(room.agentCount, 'agent')}</span> : null}
+          <span>
+            {plural(room.participantCount, 'person', 'people')} · {count(room.publisherCount)} publishing
+            {room.agentCount ? ` · ${plural(room.agentCount, 'agent')}` : ''}
+          </span>
           <span className="ml-auto text-ink-3">
             {room.startedAt === null ? <Unknown /> : <Age since={room.startedAt} />}
           </span>

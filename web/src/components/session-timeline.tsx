@@ -97,7 +97,9 @@ export function SessionTimeline({ detail, now }: { detail: SessionDetail; now: n
         <IconButton label="Next change" onClick={() => step(1)}>
           <ChevronRight size={15} />
         </IconButton>
-        <Moment timeline={timeline} egress={egress} at={moment} />
+        <div className="min-w-0 max-md:order-last max-md:w-full md:shrink">
+          <Moment timeline={timeline} egress={egress} at={moment} />
+        </div>
         <span className="ml-auto flex items-center gap-1">
           {moment !== null ? (
             <Link to="/events" search={events(moment)} className={buttonClass('outline', 'h-7')}>

@@ -6,6 +6,8 @@ export type EventTopic = 'room' | 'person' | 'track' | 'recording' | 'ingress' |
 
 export interface EventWords {
   topic: EventTopic;
+  /** Of a track: which icon it has wherever tracks are shown. */
+  medium?: 'audio' | 'video' | 'screen';
   /** Whether something came, went, changed or failed. */
   turn: 'came' | 'went' | 'changed' | 'failed';
   /** Who or what it happened to; null when the event does not say. */
@@ -49,6 +51,14 @@ function isWatcher(data: LiveKitEvent): boolean {
   return permission?.hidden === true && field(data, 'participant', 'identity')?.startsWith('roomwatch:') === true;
 }
 
+function mediumOf(event: LiveKitEvent): EventWords['medium'] {
+  const source = field(event, 'track', 'source')?.toUpperCase();
+  if (source?.startsWith('SCREEN_SHARE')) return 'screen';
+  const type = field(event, 'track', 'type')?.toUpperCase();
+  if (source === 'CAMERA' || type === 'VIDEO') return 'video';
+  return type === 'DATA' ? undefined : 'audio';
+}
+
 /** An event as a short sentence. Never throws, whatever LiveKit sends: unknown names are read as they stand. */
 export function describeEvent({ type, data, room }: Pick<Message, 'type' | 'data' | 'room'>): EventWords {
   const person =
@@ -70,6 +80,7 @@ export function describeEvent({ type, data, room }: Pick<Message, 'type' | 'data
     verb,
     preposition: topic === 'person' && (verb === 'joined' || verb === 'left') ? '' : 'in ',
     detail: more,
+    ...(topic === 'track' ? { medium: mediumOf(data) } : {}),
   });
 
   switch (type) {

@@ -49,7 +49,14 @@ export function Overview() {
 
   return (
     <>
-      <PageHeader title="Overview" />
+      <PageHeader title="Overview">What is happening in your LiveKit rooms, as it happens</PageHeader>
+      {demo ? (
+        <p className="mb-4 rounded-lg border border-accent/40 bg-accent-soft px-4 py-3 text-ink-2">
+          <span className="font-medium text-ink">This is a demo.</span> The meetings are made up and no LiveKit is
+          involved; what becomes of their events is real. To watch your own rooms, start{' '}
+          <code className="font-mono text-xs text-ink">roomwatch serve</code> with your LiveKit’s URL and key.
+        </p>
+      ) : null}
       {silent ? (
         <div className="mb-4 flex flex-wrap items-center gap-x-4 gap-y-2 rounded-lg border border-accent/40 bg-accent-soft px-4 py-3">
           <p className="min-w-0 grow">
@@ -138,7 +145,7 @@ const Totals = memo(function Totals({ rooms, live }: { rooms: Room[] | undefined
       className="grid grid-cols-2 rounded-lg border border-line bg-surface shadow-card lg:grid-cols-4"
     >
       <Total label="Rooms" value={rooms?.length} to={{}}>
-        {stale ? `${count(stale)} not confirmed by LiveKit` : 'live now'}
+        {stale ? `${count(stale)} not confirmed by LiveKit` : live ? 'live now' : 'when last heard of'}
       </Total>
       <Total label="People" value={people} to={{ sort: 'people', desc: true }}>
         {agents ? `and ${plural(agents, 'agent')}` : 'in all rooms'}
@@ -172,12 +179,19 @@ function Total({
     >
       <span className="block text-xs text-ink-2">{label}</span>
       <span className="num mt-1 block text-[1.75rem] leading-8 font-semibold tracking-tight">
-        {value === undefined ? <span className="skeleton mt-1 block h-6 w-14" /> : count(value)}
+        {value === undefined ? <Waiting /> : count(value)}
       </span>
       <span className="num mt-1 block truncate text-xs text-ink-3">{value === undefined ? '\u00a0' : children}</span>
     </Link>
   );
 }
+
+/** As high as the number that will stand there: nothing below may move when it comes. */
+const Waiting = () => (
+  <span className="flex h-8 items-center">
+    <span className="skeleton h-6 w-14" />
+  </span>
+);
 
 const Busiest = memo(function Busiest({ rooms }: { rooms: Room[] | undefined }) {
   if (!rooms) return <Skeleton rows={5} />;

@@ -90,6 +90,23 @@ const RoomList = memo(function RoomList({ rooms }: { rooms: Room[] | undefined }
 
       <div role="search" aria-label="Filter rooms" className="mb-3 flex flex-wrap items-center gap-2">
         <Search inputRef={search} value={q ?? ''} onSearch={(value) => set({ q: value || undefined })} />
+        <Select
+          aria-label="Sort by"
+          className="w-34 md:hidden"
+          value={`${sort} ${desc}`}
+          onChange={(event) => {
+            const [by, down] = event.target.value.split(' ');
+            set({ sort: ROOM_SORTS.find((one) => one === by), desc: down === 'true' });
+          }}
+        >
+          {ROOM_SORTS.flatMap((by) =>
+            [false, true].map((down) => (
+              <option key={`${by} ${down}`} value={`${by} ${down}`}>
+                {sortNames[by]} {down ? '↓' : '↑'}
+              </option>
+            )),
+          )}
+        </Select>
         <Toggle on={!!recording} onChange={(on) => set({ recording: on || undefined })}>
           Recording
         </Toggle>
@@ -111,23 +128,6 @@ const RoomList = memo(function RoomList({ rooms }: { rooms: Room[] | undefined }
             ))}
           </Select>
         ) : null}
-        <Select
-          aria-label="Sort by"
-          className="md:hidden"
-          value={`${sort} ${desc}`}
-          onChange={(event) => {
-            const [by, down] = event.target.value.split(' ');
-            set({ sort: ROOM_SORTS.find((one) => one === by), desc: down === 'true' });
-          }}
-        >
-          {ROOM_SORTS.flatMap((by) =>
-            [false, true].map((down) => (
-              <option key={`${by} ${down}`} value={`${by} ${down}`}>
-                {sortNames[by]} {down ? '↓' : '↑'}
-              </option>
-            )),
-          )}
-        </Select>
       </div>
 
       {!rooms ? (
@@ -198,7 +198,7 @@ function Search({
       label="Search rooms by name or sid"
       placeholder="Name or sid"
       hotkey="/"
-      className="w-64 max-sm:w-full"
+      className="w-64 max-sm:w-[calc(100%-9rem)]"
       value={typed}
       onChange={(event) => {
         const next = event.target.value;

@@ -60,6 +60,16 @@ export function SessionPage() {
   const endedAt = session.endedAt;
   return (
     <>
+      <nav aria-label="Breadcrumb" className="mb-1 text-xs text-ink-3">
+        <Link to="/sessions" className="hover:text-ink hover:underline">
+          Sessions
+        </Link>
+        <span aria-hidden> / </span>
+        <span className="sr-only">, </span>
+        <span aria-current="page" className="break-all">
+          {session.room}
+        </span>
+      </nav>
       <PageHeader
         title={session.room}
         actions={

@@ -1,7 +1,7 @@
 import { type Session, useMe, useSessions } from '@roomwatch/react';
 import { getRouteApi, Link } from '@tanstack/react-router';
 import { CircleDot, X } from 'lucide-react';
-import { memo, type ReactNode, useRef } from 'react';
+import { memo, type ReactNode, useRef, useState } from 'react';
 import { TypedInput } from '@/components/typed-input';
 import { count, duration, plural, words } from '@/lib/format';
 import { useShortcuts } from '@/shell/shortcuts';
@@ -42,6 +42,12 @@ export function Sessions() {
 
   const set = (next: Partial<typeof search>) =>
     navigate({ search: (before) => ({ ...before, ...next }), replace: true, resetScroll: false });
+  const [between, setBetween] = useState(false);
+  const dated = between || from !== undefined || to !== undefined;
+  const clear = () => {
+    setBetween(false);
+    navigate({ search: {}, replace: true });
+  };
   const filtered = Object.values(search).some((value) => value !== undefined);
   const sessions = data?.pages.flatMap((page) => page.sessions);
 
@@ -69,6 +75,7 @@ export function Sessions() {
           aria-label="When"
           value=""
           onChange={(event) => {
+            setBetween(true);
             const span = spans[Number(event.target.value)];
             if (span) set({ from: Date.now() - span.millis, to: undefined });
           }}
@@ -81,14 +88,17 @@ export function Sessions() {
               {name}
             </option>
           ))}
+          <option value="between">Between…</option>
         </Select>
-        <span className="flex items-center gap-2 max-sm:w-full max-sm:flex-col max-sm:items-stretch">
-          <TimeInput label="From" value={from} onChange={(at) => set({ from: at })} />
-          <span aria-hidden className="text-ink-3 max-sm:hidden">
-            to
+        {dated ? (
+          <span className="flex items-center gap-2 max-sm:w-full max-sm:flex-col max-sm:items-stretch">
+            <TimeInput label="From" value={from} onChange={(at) => set({ from: at })} />
+            <span aria-hidden className="text-ink-3 max-sm:hidden">
+              to
+            </span>
+            <TimeInput label="To" value={to} onChange={(at) => set({ to: at })} />
           </span>
-          <TimeInput label="To" value={to} onChange={(at) => set({ to: at })} />
-        </span>
+        ) : null}
         {projects.length > 1 ? (
           <Select
             aria-label="Project"
@@ -101,8 +111,8 @@ export function Sessions() {
             ))}
           </Select>
         ) : null}
-        {filtered ? (
-          <IconButton label="Clear the filters" onClick={() => navigate({ search: {}, replace: true })}>
+        {filtered || between ? (
+          <IconButton label="Clear the filters" onClick={clear}>
             <X size={14} />
           </IconButton>
         ) : null}
@@ -118,9 +128,7 @@ export function Sessions() {
         ) : sessions.length === 0 ? (
           <Empty
             title={filtered ? 'No session matches' : 'No session yet'}
-            action={
-              filtered ? <Button onClick={() => navigate({ search: {}, replace: true })}>Show all</Button> : undefined
-            }
+            action={filtered ? <Button onClick={clear}>Show all</Button> : undefined}
           >
             {filtered
               ? 'Names and identities are matched exactly. A session counts if any part of it lies in the time you chose.'

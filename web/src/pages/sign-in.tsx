@@ -22,10 +22,17 @@ export function SignIn() {
   const me = useMe();
   const path = returnPath(to);
 
+  // Who comes because the session has ended is still remembered as signed in: the server is asked anew.
+  const [asked, setAsked] = useState(!ended);
+  const { refetch } = me;
+  useEffect(() => {
+    if (ended) void refetch().then(() => setAsked(true));
+  }, [ended, refetch]);
+  const signedIn = asked && me.data !== undefined && me.error === null;
   useEffect(() => {
     // Signed in already, in another tab or by --dev: nothing to ask.
-    if (me.data) router.history.replace(`${basePath}${path}`);
-  }, [me.data, router, path]);
+    if (signedIn) router.history.replace(`${basePath}${path}`);
+  }, [signedIn, router, path]);
 
   return (
     <main className="flex min-h-dvh flex-col items-center justify-center px-4 py-10">

@@ -189,7 +189,7 @@ export function StaleBanner() {
   return (
     <section
       aria-label="Connection"
-      className="flex flex-wrap items-center justify-center gap-x-3 gap-y-1 border-b border-line bg-warn-soft px-4 py-1.5 text-warn"
+      className="flex flex-wrap items-center justify-center gap-x-3 gap-y-1 border-b border-line bg-warn-soft px-4 py-1.5 text-center text-warn"
     >
       <span>
         {status === 'signed_out'

@@ -1,4 +1,4 @@
-import { useMe, useRealtimeEvents } from '@roomwatch/react';
+import { useMe } from '@roomwatch/react';
 import { Link, Outlet, useLocation, useNavigate } from '@tanstack/react-router';
 import {
   Activity,
@@ -47,8 +47,6 @@ export function Shell() {
   const location = useLocation();
   const navigate = useNavigate();
 
-  // The one place that listens: it keeps every query of every page true.
-  useRealtimeEvents();
   useShortcuts(
     'Go to',
     pages.map(({ to, name, key }) => ({ keys: `g ${key}`, label: name, run: () => navigate({ to }) })),

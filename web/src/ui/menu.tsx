@@ -41,7 +41,7 @@ export function Menu({
 }
 
 const item =
-  'flex items-center gap-2 rounded-md px-2 py-1.5 text-[0.8125rem] outline-none select-none data-highlighted:bg-hover data-disabled:cursor-not-allowed data-disabled:text-ink-3';
+  'flex items-center gap-2 rounded-md px-2 py-1.5 text-[0.8125rem] outline-none select-none data-highlighted:bg-active data-disabled:cursor-not-allowed data-disabled:text-ink-3';
 
 /** One entry. With `reason` it cannot be chosen, and the reason stands below its name. */
 export function MenuItem({

@@ -48,7 +48,8 @@ export function Participants({
           one.sid.startsWith(q),
     );
   }, [participants, q]);
-  const { order, find } = useRowOrder(list, all, sidOf, q, held);
+  // The first answer is no arrival: nobody in it is tinted.
+  const { order, find } = useRowOrder(list, all, sidOf, `${participants !== undefined} ${q}`, held);
 
   const [offset, setOffset] = useState(0);
   useLayoutEffect(() => {
