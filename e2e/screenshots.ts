@@ -1,149 +1,261 @@
 // Takes the pictures in docs/screenshots: every page, light and dark, wide and narrow, and the states a page can be in.
-// `npm run screenshots --workspace e2e`, after `make web` and `cargo build`.
-import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+// `npm run screenshots --workspace e2e`, after `make release`, with E2E_ROOMWATCH_BIN=target/release/roomwatch.
+import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Browser, chromium, type Page } from 'playwright-core';
-import { roomwatchBinary } from './harness/roomwatch.js';
+import type { Browser, Page } from 'playwright-core';
+import { launch } from './harness/browser.js';
+import { Child } from './harness/child.js';
+import { operatorPage } from './harness/dashboard.js';
+import { Roomwatch, roomwatchBinary, userToml } from './harness/roomwatch.js';
+import { simulate } from './harness/simulate.js';
 import { freePort, until } from './harness/wait.js';
 
-const out = join(import.meta.dirname, '..', 'docs', 'screenshots');
-const FLAGS = '--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking';
-const SIZES = [
-  { width: 1440, height: 900 },
-  { width: 390, height: 844 },
+const OUT = join(import.meta.dirname, '..', 'docs', 'screenshots');
+const WIDE = { width: 1440, height: 900 };
+const NARROW = { width: 390, height: 844 };
+
+interface Look {
+  colorScheme: 'light' | 'dark';
+  viewport: typeof WIDE;
+}
+/** Every page is shown in all four, a state of one in two: both themes and both sizes are seen. */
+const PAGE: Look[] = [
+  { colorScheme: 'light', viewport: WIDE },
+  { colorScheme: 'dark', viewport: WIDE },
+  { colorScheme: 'light', viewport: NARROW },
+  { colorScheme: 'dark', viewport: NARROW },
+];
+const STATE: Look[] = [
+  { colorScheme: 'light', viewport: WIDE },
+  { colorScheme: 'dark', viewport: NARROW },
 ];
 
-/** A server for the time of `use`; it has a directory of its own. */
-async function server(
-  args: string[],
-  env: Record<string, string>,
-  use: (base: string, child: ChildProcess) => Promise<void>,
-) {
-  const dir = mkdtempSync(join(tmpdir(), 'roomwatch-shots-'));
-  const port = await freePort();
-  const base = `http://127.0.0.1:${port}`;
-  const child = spawn(roomwatchBinary(), [...args, '--listen', `127.0.0.1:${port}`], {
-    cwd: dir,
-    env: { PATH: process.env.PATH, ...env },
-    stdio: 'ignore',
-  });
-  try {
-    await until('the server is ready', async () => (await fetch(`${base}/readyz`).catch(() => undefined))?.ok === true);
-    await use(base, child);
-  } finally {
-    child.kill('SIGKILL');
-    rmSync(dir, { recursive: true, force: true });
-  }
-}
+const ROOMS_MANY = 10_000;
 
-/** Opens `path` in every theme and size and keeps what is seen once `ready` says so. */
-async function shoot(
-  browser: Browser,
-  name: string,
-  url: string,
-  ready: (page: Page) => Promise<unknown>,
-  sizes = SIZES,
-) {
-  for (const colorScheme of ['light', 'dark'] as const) {
-    for (const viewport of sizes) {
-      const context = await browser.newContext({ viewport, colorScheme, reducedMotion: 'reduce' });
-      const page = await context.newPage();
-      await page.goto(url);
-      await ready(page);
-      await page.screenshot({ path: join(out, `${name}-${colorScheme}-${viewport.width}.png`) });
-      await context.close();
-    }
-  }
-}
+/** Where a page is, and how one knows that it stands there. */
+type Shown = (page: Page) => Promise<unknown>;
 
-const heading = (page: Page) => page.getByRole('heading', { level: 1 }).first().waitFor();
-const settled = async (page: Page) => {
-  await heading(page);
+/** The page has its data: neither a skeleton nor a chart that is still to come. */
+const loaded: Shown = async (page) => {
+  await page.getByRole('heading', { level: 1 }).first().waitFor();
+  await page.waitForFunction(() => !document.querySelector('.skeleton'));
   await page.waitForLoadState('networkidle', { timeout: 2_000 }).catch(() => undefined);
 };
 
-mkdirSync(out, { recursive: true });
-const browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args: FLAGS.split(' ') });
-try {
-  await server(['demo', '--rate', '40'], {}, async (base, child) => {
-    type Listed = {
-      rooms: { name: string; participantCount: number }[];
-      sessions: { sid: string; endedAt: number | null }[];
-    };
-    const get = async (path: string): Promise<Listed> => (await fetch(base + path)).json() as Promise<Listed>;
-    const over = async () => (await get('/api/sessions')).sessions.some((session) => session.endedAt !== null);
-    await until('a meeting has ended', over, { within: 120_000 });
-    const busiest = (await get('/api/rooms')).rooms.sort((a, b) => b.participantCount - a.participantCount)[0];
-    const ended = (await get('/api/sessions')).sessions.find((session) => session.endedAt !== null);
+/** Keeps what is seen, once nothing moves any more. */
+async function keep(page: Page, name: string) {
+  await page.evaluate(() =>
+    Promise.all(
+      document
+        .getAnimations()
+        .filter((one) => one.effect?.getComputedTiming().endTime !== Number.POSITIVE_INFINITY)
+        .map((one) => one.finished.catch(() => undefined)),
+    ),
+  );
+  await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))));
+  await page.screenshot({ path: join(OUT, `${name}.png`) });
+}
+
+/** Opens a page in each of the looks and keeps what is seen once `shown` says so. */
+async function shoot(name: string, looks: Look[], open: (look: Look) => Promise<Page>, url: string, shown: Shown) {
+  for (const look of looks) {
+    const page = await open(look);
+    page.setDefaultTimeout(60_000);
+    await page.goto(url);
+    await shown(page);
+    await keep(page, `${name}-${look.colorScheme}-${look.viewport.width}`);
+    await page.context().close();
+    console.log(`${name} ${look.colorScheme} ${look.viewport.width}`);
+  }
+}
+
+/** What is seen of a page whose answers never come. */
+const loading: Shown = async (page) => {
+  await page.route('**/api/**', async (route) => {
+    if (route.request().url().endsWith('/api/me')) await route.continue();
+  });
+  await page.reload({ waitUntil: 'domcontentloaded' });
+  await page.locator('.skeleton').first().waitFor();
+};
+
+/** The demonstration, as `make run` shows it, some minutes old. */
+async function busy(browser: Browser) {
+  const port = await freePort();
+  const url = `http://127.0.0.1:${port}`;
+  const demo = new Child('screenshots-demo', roomwatchBinary(), [
+    'demo',
+    '--rate',
+    '8',
+    '--listen',
+    `127.0.0.1:${port}`,
+  ]);
+  const stranger = (look: Look) => browser.newContext({ ...look, reducedMotion: 'reduce' }).then((it) => it.newPage());
+  const get = async (path: string): Promise<any> => (await fetch(url + path)).json();
+  try {
+    await until('the demonstration', async () => (await fetch(`${url}/readyz`)).ok);
+    const ofNow = async () => ({
+      rooms: (await get('/api/rooms')).rooms as any[],
+      sessions: (await get('/api/sessions?limit=200')).sessions as any[],
+    });
+    const { room, session } = await until(
+      'a room that is recorded, and a meeting that is over',
+      async () => {
+        const { rooms, sessions } = await ofNow();
+        const room = rooms.find((one) => one.recording && one.participantCount > 3);
+        const session = sessions.find((one) => one.endedAt !== null && one.participantCount > 2);
+        return room && session && { room, session };
+      },
+      { within: 600_000, every: 500 },
+    );
+    for (const look of STATE) {
+      // The next meeting of the same name begins soon: each picture looks for a room that is quiet now.
+      const { room: name, sid } = await until(
+        'a room in which nobody meets any more',
+        async () => {
+          const { rooms, sessions } = await ofNow();
+          return sessions.find((one) => one.participantCount > 1 && rooms.every((live) => live.name !== one.room));
+        },
+        { within: 600_000, every: 200 },
+      );
+      await shoot('room-ended', [look], stranger, `${url}/rooms/${encodeURIComponent(name)}?sid=${sid}`, loaded);
+    }
     for (const [name, path] of [
       ['overview', '/'],
       ['rooms', '/rooms'],
-      ['room', `/rooms/${busiest?.name}`],
+      ['room', `/rooms/${encodeURIComponent(room.name)}`],
       ['sessions', '/sessions'],
-      ['session', `/sessions/${ended?.sid}`],
+      ['session', `/sessions/${session.sid}`],
       ['events', '/events'],
       ['settings', '/settings'],
-    ] as const) {
-      await shoot(browser, `${name}-busy`, base + path, settled);
+    ] as const)
+      await shoot(name, PAGE, stranger, url + path, loaded);
+
+    await shoot('room-participant', STATE, stranger, `${url}/rooms/${encodeURIComponent(room.name)}`, async (page) => {
+      await loaded(page);
+      await page.getByRole('main').getByRole('listitem').getByRole('button', { expanded: false }).first().click();
+    });
+    await shoot('event-opened', STATE, stranger, `${url}/events?type=participant_*`, async (page) => {
+      await loaded(page);
+      await page.getByRole('listitem').getByRole('button').nth(2).click();
+    });
+    await shoot('palette', STATE, stranger, url, async (page) => {
+      await loaded(page);
+      await page.keyboard.press('Control+k');
+      await page.getByRole('combobox').fill('a');
+      await page.getByRole('option').first().waitFor();
+    });
+    for (const [name, path] of [
+      ['overview', '/'],
+      ['rooms', '/rooms'],
+      ['events', '/events'],
+    ] as const)
+      await shoot(`${name}-loading`, STATE, stranger, url + path, loading);
+
+    // The server goes away under each page that stands there already.
+    const pages = new Map<string, Page>();
+    for (const [name, path] of [
+      ['overview', '/'],
+      ['rooms', '/rooms'],
+      ['events', '/events'],
+    ] as const)
+      for (const look of STATE) {
+        const page = await stranger(look);
+        await page.goto(url + path);
+        await loaded(page);
+        pages.set(`${name}-disconnected-${look.colorScheme}-${look.viewport.width}`, page);
+      }
+    await demo.stop('SIGKILL');
+    for (const [name, page] of pages) {
+      await page.getByRole('button', { name: /^Connection:\s*Stale/ }).waitFor();
+      await keep(page, name);
     }
-    await shoot(browser, 'room-ended', `${base}/rooms/no-such-room`, settled, SIZES.slice(0, 1));
-    await shoot(
-      browser,
-      'overview-loading',
-      base,
-      async (page) => {
-        await page.route('**/api/**', () => undefined);
-        await page.reload({ waitUntil: 'domcontentloaded' });
-        await page.waitForTimeout(500);
-      },
-      SIZES.slice(0, 1),
-    );
-    const context = await browser.newContext({ viewport: SIZES[0], reducedMotion: 'reduce' });
-    const page = await context.newPage();
-    await page.goto(`${base}/rooms`);
-    await settled(page);
-    child.kill('SIGKILL');
-    await page.waitForTimeout(6_000);
-    await page.screenshot({ path: join(out, 'rooms-disconnected-light-1440.png') });
-    await context.close();
-  });
-  await server(['serve', '--dev', '--reconcile-secs', '0'], {}, async (base) => {
+  } finally {
+    await demo.stop('SIGKILL');
+  }
+}
+
+/** A new installation that has heard of nothing yet. */
+async function empty(browser: Browser) {
+  const roomwatch = await Roomwatch.start({ name: 'screenshots-empty', env: { ROOMWATCH_RECONCILE_SECS: '0' } });
+  const operator = (look: Look) => operatorPage(browser, roomwatch, { ...look, reducedMotion: 'reduce' });
+  try {
     for (const [name, path] of [
       ['overview', '/'],
       ['rooms', '/rooms'],
       ['sessions', '/sessions'],
       ['events', '/events'],
-    ] as const) {
-      await shoot(browser, `${name}-empty`, base + path, settled, SIZES.slice(0, 1));
-    }
-    const load = [
-      'simulate',
-      '--url',
-      base,
-      '--rooms',
-      '10000',
-      '--participants',
-      '1',
-      '--rate',
-      '1',
-      '--duration',
-      '1',
-    ];
-    const filling = spawn(roomwatchBinary(), load, { stdio: 'ignore' });
-    const listed = async () => ((await (await fetch(`${base}/api/rooms`)).json()) as { rooms: unknown[] }).rooms.length;
-    try {
-      await until('ten thousand rooms', async () => (await listed()) === 10_000, { within: 400_000 });
-      await shoot(browser, 'rooms-10000', `${base}/rooms`, settled);
-    } finally {
-      filling.kill('SIGKILL');
-    }
-  });
-  const guarded = { LIVEKIT_API_KEY: 'key', LIVEKIT_API_SECRET: 'secret', ROOMWATCH_PASSWORD: 'password' };
-  await server(['serve'], guarded, async (base) => {
-    await shoot(browser, 'sign-in', base, (page) => page.getByLabel('Password', { exact: true }).waitFor());
-  });
+      ['settings', '/settings'],
+    ] as const)
+      await shoot(`${name}-empty`, STATE, operator, roomwatch.url + path, loaded);
+    const stranger = (look: Look) => browser.newContext(look).then((it) => it.newPage());
+    await shoot('sign-in', PAGE, stranger, roomwatch.url, (page) =>
+      page.getByLabel('Password', { exact: true }).waitFor(),
+    );
+  } finally {
+    await roomwatch.close();
+  }
+}
+
+/** As many rooms as the table is made for. */
+async function many(browser: Browser) {
+  const roomwatch = await Roomwatch.start({ name: 'screenshots-many', env: { ROOMWATCH_RECONCILE_SECS: '0' } });
+  const load = simulate(roomwatch, { rooms: ROOMS_MANY, participants: 1, rate: 50, seconds: 1_000 });
+  const operator = (look: Look) => operatorPage(browser, roomwatch, { ...look, reducedMotion: 'reduce' });
+  try {
+    await until('ten thousand rooms', async () => (await roomwatch.get('/api/rooms')).rooms.length >= ROOMS_MANY, {
+      within: 600_000,
+      every: 1_000,
+    });
+    await load.stop('SIGTERM');
+    await shoot('rooms-10000', PAGE, operator, `${roomwatch.url}/rooms?sort=name`, loaded);
+  } finally {
+    await load.stop('SIGKILL');
+    await roomwatch.close();
+  }
+}
+
+/** What somebody sees who may look and do nothing. */
+async function forbidden(browser: Browser) {
+  const config = `${userToml('vera', 'viewer')}
+[[projects]]
+name = "default"
+keys = [{ key = "APIe2eroomwatch", secret = "REDACT-ME-e2e-secret-of-more-than-32-bytes" }]
+`;
+  const roomwatch = await Roomwatch.start({ name: 'screenshots-forbidden', config });
+  const load = simulate(roomwatch, { rooms: 3, participants: 5, rate: 5, seconds: 600 });
+  const viewer = (look: Look) => operatorPage(browser, roomwatch, { ...look, user: 'vera', reducedMotion: 'reduce' });
+  try {
+    await roomwatch.login({ user: 'vera' });
+    const room = await until('people in a room', async () =>
+      (await roomwatch.get('/api/rooms')).rooms.find((one: any) => one.participantCount > 3),
+    );
+    await shoot(
+      'room-forbidden',
+      STATE,
+      viewer,
+      `${roomwatch.url}/rooms/${encodeURIComponent(room.name)}`,
+      async (page) => {
+        await loaded(page);
+        await page
+          .getByRole('button', { name: /^Actions for/ })
+          .first()
+          .click();
+        await page.getByRole('menu').waitFor();
+      },
+    );
+  } finally {
+    await load.stop('SIGKILL');
+    await roomwatch.close();
+  }
+}
+
+const parts = { busy, empty, many, forbidden };
+const asked = process.argv.slice(2);
+if (asked.length === 0) rmSync(OUT, { recursive: true, force: true });
+mkdirSync(OUT, { recursive: true });
+const browser = await launch();
+try {
+  for (const [name, part] of Object.entries(parts)) if (asked.length === 0 || asked.includes(name)) await part(browser);
 } finally {
   await browser.close();
 }

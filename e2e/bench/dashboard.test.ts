@@ -1,6 +1,6 @@
 // Issue 4, "Numbers": what the dashboard costs the browser. Meant for a release build and a machine that does nothing else:
 // `cargo build --release`, then `E2E_ROOMWATCH_BIN=target/release/roomwatch npm run bench -w e2e`.
-import type { Browser, CDPSession, Page } from 'playwright-core';
+import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { launch } from '../harness/browser.js';
 import type { Child } from '../harness/child.js';
@@ -11,6 +11,8 @@ import { pause, until } from '../harness/wait.js';
 
 const [ROOMS, PEOPLE, RATE] = [2_000, 10, 200];
 const MEASURE_MS = 15_000;
+/** A task longer than this is a frame that comes late. */
+const TASK_MS_MAX = 50;
 
 let roomwatch: Roomwatch;
 let load: Child;
@@ -38,55 +40,110 @@ afterAll(async () => {
   await roomwatch?.close();
 });
 
-/** Seconds the main thread has been busy so far. */
-async function busy(cdp: CDPSession): Promise<number> {
-  const { metrics } = await cdp.send('Performance.getMetrics');
-  return metrics.find(({ name }) => name === 'TaskDuration')?.value ?? Number.NaN;
+/** One task of a thread, as Chromium's trace tells it: microseconds, `tdur` of them on a processor. */
+type Task = {
+  name: string;
+  ph: string;
+  pid: number;
+  tid: number;
+  dur?: number;
+  tdur?: number;
+  args: { name?: string };
+};
+
+/**
+ * What the page's main thread does in `MEASURE_MS`: the share of the time it works, and its longest task, which is the longest
+ * a frame can be late. In time on the processor: that others are using the machine is not the page's doing.
+ */
+async function measure(page: Page): Promise<{ share: number; longestMs: number; long: number }> {
+  const cdp = await page.context().newCDPSession(page);
+  const tasks: Task[] = [];
+  cdp.on('Tracing.dataCollected', ({ value }) => tasks.push(...(value as unknown as Task[])));
+  const from = performance.now();
+  // `toplevel` has every task and nothing else: tracing must not cost what it measures.
+  await cdp.send('Tracing.start', {
+    transferMode: 'ReportEvents',
+    traceConfig: { includedCategories: ['toplevel'], excludedCategories: ['*'] },
+  });
+  await pause(MEASURE_MS);
+  const done = new Promise<void>((resolve) => cdp.once('Tracing.tracingComplete', () => resolve()));
+  const elapsedMs = performance.now() - from;
+  await cdp.send('Tracing.end');
+  await done;
+  const threads = tasks.filter(
+    ({ ph, name, args }) => ph === 'M' && name === 'thread_name' && args.name === 'CrRendererMain',
+  );
+  const busiest = threads
+    .map(({ pid, tid }) =>
+      tasks
+        .filter(
+          (task) =>
+            task.pid === pid && task.tid === tid && task.ph === 'X' && task.name === 'ThreadControllerImpl::RunTask',
+        )
+        .map(({ tdur = 0 }) => tdur / 1_000),
+    )
+    .sort((a, b) => sum(b) - sum(a))[0];
+  if (!busiest || sum(busiest) === 0) throw new Error('the trace does not tell what the main thread did');
+  return {
+    share: sum(busiest) / elapsedMs,
+    longestMs: Math.max(...busiest),
+    long: busiest.filter((millis) => millis > TASK_MS_MAX).length,
+  };
 }
 
-/** Share of the time the main thread works, and the longest single task, which is the longest frame. */
-async function measure(page: Page): Promise<{ share: number; longestMs: number; tasks: number[] }> {
-  const cdp = await page.context().newCDPSession(page);
-  await cdp.send('Performance.enable');
-  await page.evaluate(() => {
-    const tasks: number[] = [];
-    (window as any).longTasks = tasks;
-    new PerformanceObserver((list) =>
-      tasks.push(...list.getEntries().map((entry) => Math.round(entry.duration))),
-    ).observe({ entryTypes: ['longtask'] });
-  });
-  const [before, from] = [await busy(cdp), performance.now()];
-  await pause(MEASURE_MS);
-  const share = ((await busy(cdp)) - before) / ((performance.now() - from) / 1_000);
-  const tasks: number[] = await page.evaluate(() => (window as any).longTasks);
-  return { share, longestMs: Math.max(0, ...tasks), tasks };
+const sum = (list: number[]) => list.reduce((total, one) => total + one, 0);
+
+/** The room in which most people are. */
+async function busiestRoom(): Promise<string> {
+  const { rooms } = await roomwatch.get('/api/rooms');
+  rooms.sort((a: any, b: any) => b.participantCount - a.participantCount);
+  return rooms[0].name;
 }
 
 describe(`${ROOMS} rooms, ${ROOMS * PEOPLE} participants, ${RATE} events/s`, () => {
-  it.each(['/', '/rooms', '/events'])('%s keeps the main thread under 30 %% and no frame over 50 ms', async (path) => {
-    const page = await operatorPage(browser, roomwatch);
-    await page.goto(`${roomwatch.url}${path}`);
-    await page.getByRole('button', { name: /^Connection:\s*Live/ }).waitFor();
-    // The first snapshot is not what is measured.
-    await pause(3_000);
-    const { share, longestMs, tasks } = await measure(page);
-    console.log(
-      `${path}: main thread ${(share * 100).toFixed(1)} %, longest task ${longestMs || '< 50'} ms, ${tasks.length} over 50 ms`,
-    );
-    await page.context().close();
-    expect(share).toBeLessThan(0.3);
-    expect(longestMs).toBeLessThanOrEqual(50);
-  });
+  it.each([
+    ['Overview', async () => '/'],
+    ['Rooms', async () => '/rooms'],
+    ['Rooms by last event', async () => '/rooms?sort=event&desc=true'],
+    ['a Room', async () => `/rooms/${encodeURIComponent(await busiestRoom())}`],
+    ['Events', async () => '/events'],
+  ])(
+    '%s: the main thread is busy for less than three tenths of the time, and no task takes over 50 ms',
+    async (name, path) => {
+      const page = await operatorPage(browser, roomwatch);
+      await page.goto(`${roomwatch.url}${await path()}`);
+      await page.getByRole('button', { name: /^Connection:\s*Live/ }).waitFor();
+      // The first snapshot is not what is measured.
+      await pause(3_000);
+      const { share, longestMs, long } = await measure(page);
+      console.log(
+        `${name}: main thread ${(share * 100).toFixed(1)} %, longest task ${longestMs.toFixed(1)} ms, ${long} over ${TASK_MS_MAX} ms`,
+      );
+      await page.context().close();
+      expect(share).toBeLessThan(0.3);
+      expect(longestMs).toBeLessThanOrEqual(TASK_MS_MAX);
+    },
+  );
 
-  it('paints something meaningful within a second from a cold cache', async () => {
+  // What stands there are the numbers, rows or events themselves, and no skeleton of them.
+  it.each([
+    ['/', '[aria-label="Live now"], [aria-label="Last known"]'],
+    ['/rooms', '[aria-label="Live rooms"] [role=row] a'],
+    ['/events', '[aria-label="Events, newest first"] [role=listitem]'],
+  ])('%s paints what matters within a second from a cold cache', async (path, selector) => {
     const page = await operatorPage(browser, roomwatch);
-    await page.goto(`${roomwatch.url}/rooms`);
-    await page.getByRole('table').waitFor();
-    const paint = await page.evaluate(
-      () => performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? Number.NaN,
+    await page.goto(`${roomwatch.url}${path}`, { waitUntil: 'commit' });
+    const shown = await page.waitForFunction(
+      (wanted) => {
+        const element = document.querySelector(wanted);
+        return element && !element.querySelector('.skeleton') && performance.now();
+      },
+      selector,
+      { polling: 'raf' },
     );
-    console.log(`first contentful paint after ${Math.round(paint)} ms`);
+    const millis = Number(await shown.jsonValue());
+    console.log(`${path}: stands there after ${Math.round(millis)} ms`);
     await page.context().close();
-    expect(paint).toBeLessThan(1_000);
+    expect(millis).toBeLessThan(1_000);
   });
 });

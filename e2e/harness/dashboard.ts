@@ -19,10 +19,10 @@ export async function signIn(page: Page, roomwatch: Roomwatch, password = PASSWO
 export async function operatorPage(
   browser: Browser,
   roomwatch: Roomwatch,
-  options: Parameters<Browser['newContext']>[0] = {},
+  { user, ...options }: Parameters<Browser['newContext']>[0] & { user?: string } = {},
 ): Promise<Page> {
   const context = await browser.newContext({ viewport: { width: 1440, height: 900 }, ...options });
-  await context.request.post(`${roomwatch.url}/api/login`, { data: { password: PASSWORD } });
+  await context.request.post(`${roomwatch.url}/api/login`, { data: { user, password: PASSWORD } });
   return context.newPage();
 }
 

@@ -1,4 +1,5 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Child } from './child.js';
@@ -6,7 +7,7 @@ import { API_KEY, API_SECRET } from './livekit.js';
 import { type Message, Reader } from './reader.js';
 import { freePort, until } from './wait.js';
 
-/** The password of the operator (an admin) that every server of the tests has. */
+/** The password of everybody who may sign in to a server of the tests: of its one operator (an admin), or of its users. */
 export const PASSWORD = 'REDACT-ME-e2e-password';
 
 /** The program under test: built by `setup.ts`, or another one by `E2E_ROOMWATCH_BIN`. */
@@ -14,11 +15,19 @@ export function roomwatchBinary(): string {
   return process.env.E2E_ROOMWATCH_BIN ?? join(import.meta.dirname, '..', '..', 'target', 'debug', 'roomwatch');
 }
 
+/** A `[[users]]` of a configuration file. */
+export function userToml(name: string, role: 'viewer' | 'operator' | 'admin'): string {
+  const hash = execFileSync(roomwatchBinary(), ['user', 'hash'], { input: PASSWORD, encoding: 'utf8' }).trim();
+  return `[[users]]\nname = "${name}"\nrole = "${role}"\npassword_hash = "${hash}"\n`;
+}
+
 export type RoomwatchOptions = {
   livekitUrl?: string;
   port?: number;
   /** Further `ROOMWATCH_*` variables. */
   env?: Record<string, string>;
+  /** A configuration file: users or several projects, instead of the one operator and the one project. */
+  config?: string;
   /** Its log's name under `.artifacts`. */
   name?: string;
 };
@@ -41,15 +50,23 @@ export class Roomwatch {
 
   static async start(options: RoomwatchOptions = {}): Promise<Roomwatch> {
     const port = options.port ?? (await freePort());
+    const dir = mkdtempSync(join(tmpdir(), 'roomwatch-data-'));
+    const { config } = options;
+    const file = join(dir, 'roomwatch.toml');
+    if (config !== undefined) writeFileSync(file, config);
     const server = new Roomwatch(
       port,
-      mkdtempSync(join(tmpdir(), 'roomwatch-data-')),
+      dir,
       {
         ROOMWATCH_LISTEN: `127.0.0.1:${port}`,
-        ROOMWATCH_PASSWORD: PASSWORD,
-        LIVEKIT_URL: options.livekitUrl ?? 'http://127.0.0.1:1',
-        LIVEKIT_API_KEY: API_KEY,
-        LIVEKIT_API_SECRET: API_SECRET,
+        ...(config === undefined
+          ? {
+              ROOMWATCH_PASSWORD: PASSWORD,
+              LIVEKIT_URL: options.livekitUrl ?? 'http://127.0.0.1:1',
+              LIVEKIT_API_KEY: API_KEY,
+              LIVEKIT_API_SECRET: API_SECRET,
+            }
+          : { ROOMWATCH_CONFIG: file }),
         ...options.env,
       },
       options.name ?? 'roomwatch',
@@ -83,7 +100,8 @@ export class Roomwatch {
       if (child.exited) throw new Error(`roomwatch ended: ${child.output().slice(-3000)}`);
       return (await fetch(`${this.url}/readyz`)).ok;
     });
-    if (!this.cookie) await this.login();
+    // With users of a configuration file a test signs in as one of them.
+    if (!this.cookie && this.env.ROOMWATCH_PASSWORD) await this.login();
   }
 
   /** SIGKILL: what was acknowledged must be there afterwards. */
@@ -103,8 +121,8 @@ export class Roomwatch {
     rmSync(this.dataDir, { recursive: true, force: true });
   }
 
-  async login(password = PASSWORD): Promise<void> {
-    const answer = await this.request('POST', '/api/login', { password }, {});
+  async login({ user, password = PASSWORD }: { user?: string; password?: string } = {}): Promise<void> {
+    const answer = await this.request('POST', '/api/login', { user, password }, {});
     if (answer.status !== 200) throw new Error(`login: ${answer.status} ${answer.text}`);
     this.cookie = (answer.headers.getSetCookie()[0] ?? '').split(';')[0] ?? '';
   }

@@ -98,6 +98,18 @@ describe('events', () => {
     await page.getByText('"roomwatch_test"').first().waitFor();
     await page.getByText('Paused').waitFor();
     expect(await axe(page)).toEqual([]);
+    // What is opened takes its room, and gives it back.
+    const gap = () =>
+      page.evaluate(() => {
+        const [first, second] = [...document.querySelectorAll('[data-cursor]')].map((row) =>
+          row.getBoundingClientRect(),
+        );
+        return first && second ? [Math.round(second.top - first.bottom), Math.round(first.height)] : [];
+      });
+    await until('the rows to stand below each other', async () => (await gap())[0] === 0);
+    expect((await gap())[1]).toBeGreaterThan(200);
+    await rows.first().getByRole('button').first().click();
+    await until('the row to be closed', async () => (await gap()).join() === '0,32');
     expect(found).toEqual([]);
   });
 

@@ -163,6 +163,30 @@ describe('actions', () => {
   });
 });
 
+describe('creating a room', () => {
+  it('sets what was asked for, in LiveKit, and goes there', async () => {
+    const found = await open('/rooms');
+    await page.getByRole('button', { name: 'Create room' }).click();
+    const dialog = page.getByRole('dialog', { name: 'Create a room' });
+    await dialog.getByLabel('Name').fill('prepared');
+    await dialog.getByLabel('Close when empty for (s)').fill('120');
+    await dialog.getByLabel('People at most').fill('3');
+    await dialog.getByLabel('Metadata').fill('{"tenant":"acme"}');
+    expect(await axe(page)).toEqual([]);
+    await dialog.getByRole('button', { name: 'Create', exact: true }).click();
+    await page.getByRole('heading', { name: 'prepared', level: 1 }).waitFor();
+    await page.getByText('Nobody is here').waitFor();
+    await page.getByText('"tenant": "acme"').waitFor();
+    const made = await until('LiveKit to have it', async () =>
+      (await world.livekit.listRooms()).find((room) => room.name === 'prepared'),
+    );
+    expect(made).toMatchObject({ empty_timeout: 120, max_participants: 3, metadata: '{"tenant":"acme"}' });
+    await world.livekit.deleteRoom('prepared');
+    await page.getByText('Not live.').waitFor();
+    expect(found).toEqual([]);
+  });
+});
+
 describe('watching a room', () => {
   it('shows a published camera, is seen by nobody, and lets the room end', async () => {
     const events = await world.roomwatch.read('?room=watched');

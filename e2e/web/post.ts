@@ -6,14 +6,18 @@ import type { Roomwatch } from '../harness/roomwatch.js';
 /** As many at a time as keep a debug build busy without starving the browser. */
 const AT_ONCE = 32;
 
-/** Posts one event as LiveKit would: signed over its bytes, with an id of its own. */
-export async function post(roomwatch: Pick<Roomwatch, 'webhookUrl'>, event: object): Promise<void> {
+/** Posts one event as LiveKit would: signed over its bytes, with an id of its own. The key says whose it is. */
+export async function post(
+  roomwatch: Pick<Roomwatch, 'webhookUrl'>,
+  event: object,
+  { key, secret } = { key: API_KEY, secret: API_SECRET },
+): Promise<void> {
   const body = JSON.stringify({
     id: `EV_${crypto.randomUUID()}`,
     createdAt: String(Math.floor(Date.now() / 1_000)),
     ...event,
   });
-  const token = new AccessToken(API_KEY, API_SECRET, { ttl: '5m' });
+  const token = new AccessToken(key, secret, { ttl: '5m' });
   token.sha256 = createHash('sha256').update(body).digest('base64');
   const answer = await fetch(roomwatch.webhookUrl, {
     method: 'POST',

@@ -1,8 +1,11 @@
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { launch } from '../harness/browser.js';
 import type { Cast, Person } from '../harness/cast.js';
 import { axe, complaints, operatorPage } from '../harness/dashboard.js';
+import { mint } from '../harness/livekit.js';
 import { until } from '../harness/wait.js';
 import { World } from '../harness/world.js';
 
@@ -45,6 +48,22 @@ async function choose(identity: string, action: string | RegExp) {
 const inLiveKit = async (identity: string) =>
   (await world.livekit.listParticipants(ROOM)).find((one) => one.identity === identity);
 
+it('tints nobody who was there already', async () => {
+  await page.evaluate(() => {
+    (window as any).tinted = 0;
+    new MutationObserver(() => {
+      (window as any).tinted += document.querySelectorAll('main .row-enter').length;
+    }).observe(document.body, { subtree: true, childList: true, attributes: true });
+  });
+  // By a link, so that the page is built anew while we look.
+  await page.getByRole('link', { name: 'Rooms', exact: true }).first().click();
+  await page.getByRole('link', { name: ROOM }).click();
+  // The list stands still while somebody points at it.
+  await page.mouse.move(0, 0);
+  await row('alice').waitFor();
+  expect(await page.evaluate(() => (window as any).tinted)).toBe(0);
+});
+
 it('shows somebody who joins, without a reload', async () => {
   bob = await cast.join(ROOM, 'bob');
   await row('bob').waitFor();
@@ -72,6 +91,81 @@ it('changes an attribute and the name, and LiveKit agrees', async () => {
     const one = await inLiveKit('bob');
     return one?.name === 'Bobby' && one?.attributes?.role === 'host';
   });
+});
+
+it('takes an attribute and a permission away, and leaves the others', async () => {
+  await choose('Bobby', 'Edit');
+  const dialog = page.getByRole('dialog');
+  await dialog.getByRole('button', { name: 'Remove role' }).click();
+  await dialog.getByRole('checkbox', { name: 'publish tracks' }).uncheck();
+  await dialog.getByRole('button', { name: 'Save' }).click();
+  await dialog.waitFor({ state: 'hidden' });
+  await until('LiveKit to know', async () => {
+    const one = await inLiveKit('bob');
+    return (
+      one?.permission?.can_publish === false &&
+      one?.permission?.can_subscribe === true &&
+      one?.attributes?.role === undefined
+    );
+  });
+  await row('Bobby').getByRole('button', { expanded: false }).first().click();
+  await page.getByText('may not publish').waitFor();
+  await row('Bobby').getByRole('button', { expanded: true }).first().click();
+});
+
+it('unmutes what was muted', async () => {
+  await choose('alice', 'Unmute microphone');
+  await row('alice').getByTitle('microphone', { exact: true }).waitFor();
+  await until('LiveKit to have unmuted it', async () => !(await inLiveKit('alice'))?.tracks[0]?.muted);
+});
+
+it('sends data to one, and to nobody else', async () => {
+  await choose('alice', 'Send data');
+  const dialog = page.getByRole('dialog', { name: 'Send data to alice' });
+  await dialog.getByLabel('Text').fill('only for alice');
+  await dialog.getByLabel('Topic').fill('chat');
+  await dialog.getByRole('button', { name: 'Send', exact: true }).click();
+  await dialog.waitFor({ state: 'hidden' });
+  await until('her to have it', async () => (await alice.data()).includes('only for alice'));
+  expect(await bob.data()).not.toContain('only for alice');
+});
+
+it('gives commands for a terminal that do what they say', async () => {
+  const token = await mint({ roomAdmin: true, room: ROOM }, 'terminal');
+  /** What stands in the dialog, done in a shell. */
+  const run = async (label: string) => {
+    const dialog = page.getByRole('dialog');
+    await dialog.getByRole('button', { name: 'curl', exact: true }).click();
+    await dialog.getByRole('button', { name: `Copy: ${label}` }).click();
+    await dialog.getByRole('button', { name: 'Copied' }).waitFor();
+    const command = await page.evaluate(() => navigator.clipboard.readText());
+    const { stdout } = await promisify(execFile)('sh', ['-c', `${command} -sS --fail-with-body`], {
+      env: { ...process.env, ROOMWATCH_TOKEN: token },
+    });
+    await page.keyboard.press('Escape');
+    await dialog.waitFor({ state: 'hidden' });
+    return stdout;
+  };
+  await page.context().grantPermissions(['clipboard-read', 'clipboard-write']);
+  const ofRoom = async () => {
+    await page.getByRole('button', { name: 'More actions' }).click();
+    await page.getByRole('menuitem', { name: 'Copy as command' }).click();
+  };
+  await ofRoom();
+  await page.getByText(`lk room participants list`).waitFor();
+  expect(JSON.parse(await run('List participants')).participants.length).toBe(2);
+  await ofRoom();
+  await run('Send data');
+  await until('both to have it', async () => (await bob.data()).includes('{"hello":"world"}'));
+  await ofRoom();
+  await run('Set metadata');
+  await until('LiveKit to know', async () => (await world.livekit.listRooms())[0]?.metadata === '{}');
+  await choose('alice', 'Copy as command');
+  await run('Mute microphone');
+  await until('LiveKit to have muted it', async () => (await inLiveKit('alice'))?.tracks[0]?.muted);
+  await choose('alice', 'Copy as command');
+  await run('Set metadata');
+  await until('LiveKit to know', async () => (await inLiveKit('alice'))?.metadata === '{}');
 });
 
 it('sends data to everybody', async () => {
