@@ -1,7 +1,9 @@
 //! What a durable webhook costs, and how soon it is answered.
 //!
-//! The floor is a minimal HTTP server that appends the same bodies to a file and answers after an
-//! fdatasync that covers many of them: no verification, no log that can be read, no state, no feed.
+//! The floor is a minimal HTTP server, one route of axum, that appends the same bodies to a file and
+//! answers after an fdatasync that covers many of them: no verification, no log that can be read, no
+//! state, no feed. Below it stands, to show what HTTP itself costs, a server that does the same and
+//! knows no more of HTTP than where these requests end.
 //!
 //! ```text
 //! cargo bench --bench webhook          BENCH_WEBHOOKS=20000 for a longer run
@@ -15,6 +17,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use axum::{Router, routing::post, serve::ListenerExt};
+use bytes::Bytes;
 use harness::*;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -27,42 +31,45 @@ const ROUNDS: usize = 3;
 /// The rate at which LiveKit's own limits begin to matter: 1,000 events/s.
 const RATE: usize = 1_000;
 
+/// What is measured, and what beside.
+const SERVERS: [Option<&str>; 3] = [None, Some("axum"), Some("bare")];
+
 #[tokio::main]
 async fn main() {
-    if std::env::var_os(FLOOR).is_some() {
-        return floor().await;
+    match std::env::var(FLOOR).as_deref() {
+        Ok("axum") => return axum_floor().await,
+        Ok(_) => return bare_floor().await,
+        Err(_) => {}
     }
     let count = setting("BENCH_WEBHOOKS", 12_000);
-    let (mut ours, mut floors) = (Vec::new(), Vec::new());
-    let (mut our_p99, mut floor_p99) = (Vec::new(), Vec::new());
+    let mut costs = [const { Vec::new() }; 3];
+    let mut p99s = [const { Vec::new() }; 3];
     for round in 0..ROUNDS {
-        for floor in [true, false] {
+        for (n, floor) in SERVERS.into_iter().enumerate() {
             let dir = tempfile::tempdir().expect("a directory");
-            let server =
-                if floor { Server::floor("webhook", dir.path()) } else { Server::roomwatch(dir.path()) };
-            let cost = saturate(&server, count, round).await;
-            let p99 = at_rate(&server, round).await;
+            let server = match floor {
+                Some(floor) => Server::floor(floor, dir.path()),
+                None => Server::roomwatch(dir.path()),
+            };
+            costs[n].push(saturate(&server, count, round).await * 1e6);
+            p99s[n].push(at_rate(&server, round).await);
             server.stop();
-            let (costs, p99s) = if floor { (&mut floors, &mut floor_p99) } else { (&mut ours, &mut our_p99) };
-            costs.push(cost);
-            p99s.push(p99);
         }
     }
-    let (ours, floors) = (median(ours), median(floors));
+    let [ours, floor, bare] = costs.map(median);
     println!(
         "durable webhook, {SENDERS} senders, {count} events a run, medians of {ROUNDS} alternating runs"
     );
     println!(
-        "  CPU a webhook      {:7.1} µs   floor {:7.1} µs   ratio {:.2}   aim 2.00",
-        ours * 1e6,
-        floors * 1e6,
-        ours / floors
+        "  CPU a webhook      {ours:7.1} µs   floor {floor:7.1} µs   ratio {:.2}   aim 2.00   (bare sockets {bare:.1} µs, {:.2})",
+        ours / floor,
+        ours / bare
     );
-    let (ours, floors) = (median(our_p99), median(floor_p99));
+    let [ours, floor, bare] = p99s.map(median);
     println!("answer at {RATE} events/s");
     println!(
-        "  p99                {ours:7.2} ms   floor {floors:7.2} ms   ratio {:.2}   aim < 20 ms",
-        ours / floors
+        "  p99                {ours:7.2} ms   floor {floor:7.2} ms   ratio {:.2}   aim < 20 ms   (bare sockets {bare:.2} ms)",
+        ours / floor
     );
 }
 
@@ -113,10 +120,10 @@ async fn at_rate(server: &Server, round: usize) -> f64 {
     millis(percentile(&mut times, 0.99))
 }
 
-type Waiting = (Vec<u8>, oneshot::Sender<()>);
+type Waiting = (Bytes, oneshot::Sender<()>);
 
-/// The floor: just enough HTTP, one file, one fdatasync for all that waits.
-async fn floor() {
+/// One file, and one fdatasync for all that waits.
+fn group_commit() -> mpsc::Sender<Waiting> {
     let (queue, waiting) = mpsc::channel::<Waiting>();
     std::thread::spawn(move || {
         let mut file = std::fs::File::create("floor.log").expect("a file");
@@ -130,6 +137,29 @@ async fn floor() {
             }
         }
     });
+    queue
+}
+
+/// The floor: one route.
+async fn axum_floor() {
+    let queue = group_commit();
+    let append = move |body: Bytes| async move {
+        let (answer, answered) = oneshot::channel();
+        queue.send((body, answer)).expect("the thread");
+        answered.await.expect("the thread");
+        "{}"
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    eprintln!("listening on http://{}", listener.local_addr().expect("an address"));
+    let listener = listener.tap_io(|socket| socket.set_nodelay(true).expect("an option"));
+    axum::serve(listener, Router::new().route("/api/webhooks/livekit", post(append)))
+        .await
+        .expect("it serves");
+}
+
+/// Just enough HTTP for these requests.
+async fn bare_floor() {
+    let queue = group_commit();
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     eprintln!("listening on http://{}", listener.local_addr().expect("an address"));
     loop {
@@ -149,7 +179,9 @@ async fn floor() {
                     continue;
                 }
                 let (answer, durable) = oneshot::channel();
-                queue.send((bytes[head + 4..end].to_vec(), answer)).expect("the writer lives");
+                queue
+                    .send((Bytes::copy_from_slice(&bytes[head + 4..end]), answer))
+                    .expect("the writer lives");
                 bytes.drain(..end);
                 if durable.await.is_err() {
                     return;

@@ -441,6 +441,7 @@ impl Writing {
                 self.writer.write(&transaction, recorded)?;
             }
         }
+        self.writer.finish(&transaction)?;
         if let Some(last) = batch.last().filter(|last| last.seq > self.folded) {
             schema::put(&transaction, "folded", last.seq.0 as i64)?;
             let changes_from = self.shared.waiting.lock().changes_from;

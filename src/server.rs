@@ -1,6 +1,7 @@
 //! HTTP: the handles that requests share, the routes, and a server that ends cleanly.
 
 use std::{
+    convert::Infallible,
     future::Future,
     sync::{Arc, OnceLock},
     time::Duration,
@@ -8,17 +9,18 @@ use std::{
 
 use axum::{
     Router,
+    body::Body,
     extract::{Request, State as Shared},
     http::StatusCode,
     middleware::Next,
     response::{IntoResponse, Response},
     routing::get,
 };
-use hyper_util::{rt::TokioIo, rt::TokioTimer, service::TowerToHyperService};
+use futures_util::FutureExt;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use parking_lot::RwLock;
 use tokio::{net::TcpListener, time::Instant};
 use tokio_util::task::TaskTracker;
-use tower::ServiceExt;
 use tower_http::{CompressionLevel, compression::CompressionLayer};
 use utoipa::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -278,15 +280,14 @@ pub fn router(app: Arc<App>) -> Router {
     let (router, api) = routes(&app).split_for_parts();
     let api = Arc::new(api);
     let document = get(move || std::future::ready(axum::Json(api.clone())));
-    let routes = router
+    router
         .route("/api/openapi.json", document)
         .route("/healthz", get(|| std::future::ready("ok\n")))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
         .fallback(dashboard::dashboard)
         .layer(socketio::layer(app.clone()))
-        .with_state(app.clone());
-    front::before(routes, app)
+        .with_state(app)
 }
 
 fn routes(app: &Arc<App>) -> OpenApiRouter<Arc<App>> {
@@ -382,12 +383,11 @@ pub async fn run(listener: TcpListener, app: Arc<App>, shutdown: impl Future<Out
             } else {
                 http.header_read_timeout(None);
             }
-            let service = TowerToHyperService::new(router.clone().map_request(
-                move |mut request: axum::http::Request<hyper::body::Incoming>| {
-                    request.extensions_mut().insert(front::Peer(peer));
-                    request
-                },
-            ));
+            let (app, router) = (app.clone(), router.clone());
+            let service = hyper::service::service_fn(move |request: Request<hyper::body::Incoming>| {
+                front::pass(app.clone(), router.clone(), peer.ip(), request.map(Body::new))
+                    .map(Ok::<_, Infallible>)
+            });
             let connection = http.serve_connection(TokioIo::new(stream), service).with_upgrades();
             let closing = closing.clone();
             connections.spawn(async move {

@@ -5,6 +5,8 @@
 //! text finds the few fields Roomwatch needs and cuts out the members that hold secrets; everything
 //! else stays byte for byte.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
@@ -68,7 +70,7 @@ impl Redaction {
         Ok(Redaction { paths: paths.iter().map(path).collect::<Result<_, _>>()? })
     }
 
-    fn covers(&self, path: &[String]) -> bool {
+    fn covers(&self, path: &[Cow<'_, str>]) -> bool {
         self.paths.iter().any(|rule| {
             rule.len() == path.len()
                 && rule.iter().zip(path).all(|(want, key)| &**want == "*" || **want == **key)
@@ -108,10 +110,10 @@ impl Body {
         let id = found.id.filter(|id| !id.is_empty());
         Ok(Body {
             json: out.into(),
-            event,
-            id: id.unwrap_or_else(|| hex(&Sha256::digest(raw))),
-            room: found.room.into_iter().flatten().find(|name| !name.is_empty()),
-            room_sid: found.room_sid.into_iter().flatten().find(|sid| !sid.is_empty()),
+            event: event.into_owned(),
+            id: id.map_or_else(|| hex(&Sha256::digest(raw)), Cow::into_owned),
+            room: found.room.into_iter().flatten().find(|name| !name.is_empty()).map(Cow::into_owned),
+            room_sid: found.room_sid.into_iter().flatten().find(|sid| !sid.is_empty()).map(Cow::into_owned),
         })
     }
 }
@@ -125,12 +127,12 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 #[derive(Default)]
-struct Found {
-    event: Option<String>,
-    id: Option<String>,
+struct Found<'a> {
+    event: Option<Cow<'a, str>>,
+    id: Option<Cow<'a, str>>,
     /// In the order of preference.
-    room: [Option<String>; 4],
-    room_sid: [Option<String>; 4],
+    room: [Option<Cow<'a, str>>; 4],
+    room_sid: [Option<Cow<'a, str>>; 4],
 }
 
 /// One pass over valid JSON. Recursion is bounded by [`DEPTH_MAX`].
@@ -140,12 +142,12 @@ struct Walk<'a> {
     /// Everything before is in `out`, or cut.
     copied: usize,
     out: Vec<u8>,
-    path: Vec<String>,
+    path: Vec<Cow<'a, str>>,
     redaction: &'a Redaction,
-    found: Found,
+    found: Found<'a>,
 }
 
-impl Walk<'_> {
+impl<'a> Walk<'a> {
     fn byte(&self) -> u8 {
         self.text.as_bytes().get(self.at).copied().unwrap_or(0)
     }
@@ -253,7 +255,7 @@ impl Walk<'_> {
 
     /// Does the member whose path this is hold a secret?
     fn cuts(&self) -> bool {
-        let Some(key) = self.path.last().map(String::as_str) else { return false };
+        let Some(key) = self.path.last().map(|key| &**key) else { return false };
         // The keys of `attributes` are the application's own words.
         if self.path.len() > 1 && self.path[self.path.len() - 2] == "attributes" {
             return self.redaction.covers(&self.path);
@@ -266,10 +268,10 @@ impl Walk<'_> {
     /// LiveKit sends whole upload configurations when an automatic egress fails to start
     /// (livekit pkg/rtc/egress.go).
     fn storage_secret(&self, key: &str) -> bool {
-        if self.path.first().map(String::as_str) != Some("egressInfo") {
+        if self.path.first().map(|key| &**key) != Some("egressInfo") {
             return false;
         }
-        let storage = |key: &String| matches!(key.as_str(), "s3" | "gcp" | "azure" | "aliOSS" | "ali_oss");
+        let storage = |key: &Cow<'_, str>| matches!(&**key, "s3" | "gcp" | "azure" | "aliOSS" | "ali_oss");
         self.path[..self.path.len() - 1].iter().any(storage)
             && (matches!(
                 key,
@@ -294,12 +296,12 @@ impl Walk<'_> {
         let raw = &self.text[start..self.at];
         let path = &self.path;
         let place = match path.len() {
-            1 => match path[0].as_str() {
+            1 => match &*path[0] {
                 "event" => Some(&mut self.found.event),
                 "id" => Some(&mut self.found.id),
                 _ => None,
             },
-            2 => match (path[0].as_str(), path[1].as_str()) {
+            2 => match (&*path[0], &*path[1]) {
                 ("room", "name") => Some(&mut self.found.room[0]),
                 ("egressInfo", "roomName") => Some(&mut self.found.room[1]),
                 ("ingressInfo", "roomName") => Some(&mut self.found.room[2]),
@@ -307,7 +309,7 @@ impl Walk<'_> {
                 ("egressInfo", "roomId") => Some(&mut self.found.room_sid[1]),
                 _ => None,
             },
-            3 => match (path[0].as_str(), path[1].as_str(), path[2].as_str()) {
+            3 => match (&*path[0], &*path[1], &*path[2]) {
                 ("job", "room", "name") => Some(&mut self.found.room[3]),
                 ("ingressInfo", "state", "roomId") => Some(&mut self.found.room_sid[2]),
                 ("job", "room", "sid") => Some(&mut self.found.room_sid[3]),
@@ -318,7 +320,7 @@ impl Walk<'_> {
         if let Some(place) = place {
             *place = Some(decode(raw));
         }
-        let key = path.last().map(String::as_str);
+        let key = path.last().map(|key| &**key);
         let egress_url = path.first().is_some_and(|first| first == "egressInfo")
             && key.is_some_and(|key| key.to_ascii_lowercase().contains("url"));
         if egress_url {
@@ -336,11 +338,11 @@ impl Walk<'_> {
 
 /// The text of a JSON string. A lone surrogate, which JSON allows and Rust's strings do not, leaves
 /// the text as it is written.
-fn decode(raw: &str) -> String {
+fn decode(raw: &str) -> Cow<'_, str> {
     if raw.contains('\\') {
-        serde_json::from_str(raw).unwrap_or_else(|_| raw[1..raw.len() - 1].to_owned())
+        serde_json::from_str(raw).map_or(Cow::Borrowed(&raw[1..raw.len() - 1]), Cow::Owned)
     } else {
-        raw[1..raw.len() - 1].to_owned()
+        Cow::Borrowed(&raw[1..raw.len() - 1])
     }
 }
 

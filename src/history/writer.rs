@@ -23,6 +23,25 @@ pub(super) struct Writer {
     /// Row numbers of sessions by project and sid.
     sessions: HashMap<(Arc<str>, Arc<str>), i64>,
     live: HashMap<Arc<str>, Live>,
+    /// What the transaction has still to write, for each session's row: many events change the same.
+    seen: HashMap<i64, Seen>,
+    /// The same for each minute of a project.
+    minutes: HashMap<(Arc<str>, u64), Minute>,
+}
+
+/// What became of a live session.
+struct Seen {
+    started_at: u64,
+    peak: u32,
+    recorded: bool,
+}
+
+/// What happened within a minute: the most at once, how many there were at last, and who came and went.
+#[derive(Default)]
+struct Minute {
+    most: (u32, u32),
+    after: (u32, u32),
+    traffic: Traffic,
 }
 
 /// How many there are now in one project: what a minute begins with.
@@ -68,6 +87,8 @@ impl Writer {
     /// Forgets what it knew of rows: a transaction was rolled back, and rows with it.
     pub fn forget(&mut self) {
         self.sessions.clear();
+        self.seen.clear();
+        self.minutes.clear();
     }
 
     /// Takes over what an event did that is in the tables already.
@@ -97,23 +118,31 @@ impl Writer {
         if before == after && traffic.joins + traffic.leaves == 0 {
             return Ok(());
         }
-        let mut minute = to.prepare_cached(
+        let at = recorded.received_at / MINUTE_MS;
+        let minute = self.minutes.entry((recorded.project.clone(), at)).or_default();
+        for totals in [before, after] {
+            minute.most = (minute.most.0.max(totals.0), minute.most.1.max(totals.1));
+        }
+        minute.after = after;
+        minute.traffic.joins += traffic.joins;
+        minute.traffic.leaves += traffic.leaves;
+        Ok(())
+    }
+
+    /// Writes what was kept for the end of the transaction.
+    pub fn finish(&mut self, to: &Connection) -> rusqlite::Result<()> {
+        for (id, seen) in self.seen.drain() {
+            put_seen(to, id, &seen)?;
+        }
+        let mut put = to.prepare_cached(
             "INSERT INTO minutes VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO UPDATE SET
              rooms = max(rooms, ?3), participants = max(participants, ?4), rooms_after = ?5, participants_after = ?6,
              joins = joins + ?7, leaves = leaves + ?8",
         )?;
-        let (rooms, participants) = (before.0.max(after.0), before.1.max(after.1));
-        let at = (recorded.received_at / MINUTE_MS) as i64;
-        minute.execute(params![
-            recorded.project,
-            at,
-            rooms,
-            participants,
-            after.0,
-            after.1,
-            traffic.joins,
-            traffic.leaves
-        ])?;
+        for ((project, at), Minute { most, after, traffic }) in self.minutes.drain() {
+            let Traffic { joins, leaves } = traffic;
+            put.execute(params![project, at as i64, most.0, most.1, after.0, after.1, joins, leaves])?;
+        }
         Ok(())
     }
 
@@ -140,16 +169,10 @@ impl Writer {
         match fact {
             Fact::Session(room) => {
                 let id = self.session_of(to, room)?;
-                let mut update = to.prepare_cached(
-                    "UPDATE sessions SET started_at = ?2, peak = max(peak, ?3), recorded = max(recorded, ?4),
-                     ended_at = NULL, end_reason = NULL, ended_by = NULL WHERE id = ?1",
-                )?;
-                update.execute(params![
-                    id,
-                    room.began_at() as i64,
-                    room.counts.participants,
-                    room.recording()
-                ])?;
+                let seen = self.seen.entry(id).or_insert(Seen { started_at: 0, peak: 0, recorded: false });
+                seen.started_at = room.began_at();
+                seen.peak = seen.peak.max(room.counts.participants);
+                seen.recorded |= room.recording();
             }
             Fact::SessionEnded { room, at, reason, source } => {
                 self.session_ended(to, room, *at, reason.as_ref(), *source)?;
@@ -195,6 +218,9 @@ impl Writer {
         source: Source,
     ) -> rusqlite::Result<()> {
         let id = self.session_of(to, room)?;
+        if let Some(seen) = self.seen.remove(&id) {
+            put_seen(to, id, &seen)?;
+        }
         let mut end = to.prepare_cached(
             "UPDATE sessions SET ended_at = max(?2, started_at), end_reason = ?3, ended_by = ?4 WHERE id = ?1
              AND (ended_at IS NULL OR (ended_by = 'reconcile' AND ?4 = 'webhook'))",
@@ -267,6 +293,15 @@ impl Writer {
     }
 }
 
+/// Writes what became of a session that is live.
+fn put_seen(to: &Connection, id: i64, seen: &Seen) -> rusqlite::Result<()> {
+    let mut update = to.prepare_cached(
+        "UPDATE sessions SET started_at = ?2, peak = max(peak, ?3), recorded = max(recorded, ?4),
+         ended_at = NULL, end_reason = NULL, ended_by = NULL WHERE id = ?1",
+    )?;
+    update.execute(params![id, seen.started_at as i64, seen.peak, seen.recorded]).map(|_| ())
+}
+
 /// Writes who somebody is; `present` says that they are there. True if the row is new.
 fn put_participation(
     to: &Connection,
@@ -276,51 +311,50 @@ fn put_participation(
     present: bool,
 ) -> rusqlite::Result<bool> {
     let before = counted(to, session, &p.identity)?;
-    let mut select = to.prepare_cached("SELECT id FROM participations WHERE session = ?1 AND sid = ?2")?;
-    let row: Option<i64> = select.query_row(params![session, p.sid], |row| row.get(0)).optional()?;
     let joined_at = (p.joined_at > 0).then_some(p.joined_at as i64);
-    match row {
-        Some(row) => {
-            let mut update = to.prepare_cached(
-                "UPDATE participations SET identity = ?2, name = ?3, kind = ?4, hidden = ?5, watcher = ?6, counted = ?7,
-                 restricted = ?8, joined_at = coalesce(?9, joined_at), left_at = iif(?10, NULL, left_at),
-                 left_not_before = iif(?10, NULL, left_not_before), reason = iif(?10, NULL, reason) WHERE id = ?1",
-            )?;
-            update.execute(params![
-                row,
-                p.identity,
-                p.name,
-                p.kind,
-                p.hidden(),
-                p.watcher(),
-                p.counted(),
-                p.restricted(),
-                joined_at,
-                present
-            ])?;
-        }
-        None => {
-            let mut insert = to.prepare_cached(
-                "INSERT INTO participations (session, sid, identity, name, kind, hidden, watcher, counted, restricted,
-                 joined_at, source) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
-            )?;
-            insert.execute(params![
-                session,
-                p.sid,
-                p.identity,
-                p.name,
-                p.kind,
-                p.hidden(),
-                p.watcher(),
-                p.counted(),
-                p.restricted(),
-                joined_at.unwrap_or(at as i64),
-                p.source.as_str()
-            ])?;
-        }
-    }
-    recount(to, session, before, counted(to, session, &p.identity)?)?;
-    Ok(row.is_none())
+    let mut insert = to.prepare_cached(
+        "INSERT INTO participations (session, sid, identity, name, kind, hidden, watcher, counted, restricted,
+         joined_at, source) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT DO NOTHING",
+    )?;
+    let new = insert.execute(params![
+        session,
+        p.sid,
+        p.identity,
+        p.name,
+        p.kind,
+        p.hidden(),
+        p.watcher(),
+        p.counted(),
+        p.restricted(),
+        joined_at.unwrap_or(at as i64),
+        p.source.as_str()
+    ])? > 0;
+    let after = if new {
+        (before.0.max(p.counted().into()), before.1)
+    } else {
+        let mut update = to.prepare_cached(
+            "UPDATE participations SET identity = ?3, name = ?4, kind = ?5, hidden = ?6, watcher = ?7, counted = ?8,
+             restricted = ?9, joined_at = coalesce(?10, joined_at), left_at = iif(?11, NULL, left_at),
+             left_not_before = iif(?11, NULL, left_not_before), reason = iif(?11, NULL, reason)
+             WHERE session = ?1 AND sid = ?2",
+        )?;
+        update.execute(params![
+            session,
+            p.sid,
+            p.identity,
+            p.name,
+            p.kind,
+            p.hidden(),
+            p.watcher(),
+            p.counted(),
+            p.restricted(),
+            joined_at,
+            present
+        ])?;
+        counted(to, session, &p.identity)?
+    };
+    recount(to, session, before, after)?;
+    Ok(new)
 }
 
 /// Writes a leave. What was inferred yields to what was said, and nothing else does. True for the first one.

@@ -18,21 +18,17 @@ use std::{
 use axum::{
     Router,
     body::Body,
-    extract::{Request, State},
+    extract::Request,
     http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header, uri::PathAndQuery},
-    middleware::{self, Next},
     response::{IntoResponse, Response},
 };
 use ipnet::IpNet;
+use tower::ServiceExt;
 
 use crate::{
     config::Config,
     server::{App, error::Error},
 };
-
-/// The other end of the connection, put into a request by the server that accepted it.
-#[derive(Clone, Copy, Debug)]
-pub struct Peer(pub SocketAddr);
 
 /// Where a request comes from, proxies seen through.
 #[derive(Clone, Copy, Debug)]
@@ -191,15 +187,11 @@ impl Front {
     }
 }
 
-/// Puts the front before `routes`. It stands outside of the router, because it changes the path.
-pub fn before(routes: Router, app: Arc<App>) -> Router {
-    Router::new().fallback_service(routes).layer(middleware::from_fn_with_state(app, pass))
-}
-
-async fn pass(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
+/// Answers a request that came from `peer`. The front stands outside of the router, because it changes
+/// the path.
+pub async fn pass(app: Arc<App>, routes: Router, peer: IpAddr, mut request: Request) -> Response {
     let began = Instant::now();
     let front = &app.front;
-    let peer = request.extensions().get::<Peer>().map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.0.ip());
     let arrival = front.arrival(peer, request.headers());
     let method = request.method().clone();
     let shown = tracing::enabled!(tracing::Level::DEBUG).then(|| shown(request.uri()));
@@ -218,7 +210,7 @@ async fn pass(State(app): State<Arc<App>>, mut request: Request, next: Next) -> 
                     *request.uri_mut() = uri;
                 }
                 request.extensions_mut().insert(arrival);
-                answer = next.run(request).await;
+                answer = routes.oneshot(request).await.unwrap_or_else(|never| match never {});
             }
         }
     }
