@@ -17,7 +17,7 @@
 //! | `subscribe` `{room?, type?, project?}` | adds to the parameters that have values, sets those that have none |
 //! | `unsubscribe` `{room?, type?, project?}` | removes values; a parameter that loses its last one lets nothing through, and so does `unsubscribe` of nothing, until the next `subscribe` |
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, future::ready, sync::Arc, time::Duration};
 
 use axum::extract::FromRequestParts;
 use http::{HeaderValue, header};
@@ -31,7 +31,7 @@ use socketioxide::{
     layer::SocketIoLayer,
 };
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::mpsc::{self, error::TrySendError},
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
@@ -56,6 +56,8 @@ const PACKET_BYTES_MAX: u64 = 64 << 10;
 const WAITING_PACKETS_MAX: usize = 32;
 /// A client has at least this long to answer Engine.IO's heartbeat.
 const PATIENCE_MIN: Duration = Duration::from_secs(5);
+/// Changes of its filter that may wait for a socket that is being sent something.
+const COMMANDS_WAITING_MAX: usize = 64;
 /// How long to wait for a socket whose packets wait for it.
 const FULL: Duration = Duration::from_millis(5);
 /// How long to wait for a log that could not be read.
@@ -189,7 +191,8 @@ enum Command {
     Unsubscribe(Parameters),
 }
 
-type Answer = oneshot::Sender<Value>;
+/// What a client asks for, and how it hears what came of it.
+type Asked = (Command, AckSender);
 
 async fn begin(socket: SocketRef, State(app): State<Arc<App>>) {
     let admitted = socket.extensions.remove::<Admitted>().and_then(|admitted| admitted.0.lock().take());
@@ -198,7 +201,7 @@ async fn begin(socket: SocketRef, State(app): State<Arc<App>>) {
         let _ = socket.disconnect();
         return;
     };
-    let (commands, asked) = mpsc::channel::<(Command, Answer)>(4);
+    let (commands, asked) = mpsc::channel::<Asked>(COMMANDS_WAITING_MAX);
     let closed = CancellationToken::new();
     let close = closed.clone();
     socket.on_disconnect(async move || close.cancel());
@@ -208,19 +211,26 @@ async fn begin(socket: SocketRef, State(app): State<Arc<App>>) {
         ("unsubscribe", Command::Unsubscribe),
     ] {
         let (commands, talk) = (commands.clone(), talk.clone());
+        let hear = move |socket: SocketRef, parameters: Result<Option<Parameters>, _>, ack: AckSender| {
+            if talk.too_much(&socket) {
+                return;
+            }
+            let (ack, error) = match parameters {
+                Ok(parameters) => match commands.try_send((command(parameters.unwrap_or_default()), ack)) {
+                    // Or the socket has just ended.
+                    Ok(()) | Err(TrySendError::Closed(_)) => return,
+                    Err(TrySendError::Full((_, ack))) => (ack, too_many_commands()),
+                },
+                Err(error) => (ack, bad_parameter(&error)),
+            };
+            let _ = ack.send(&refusal(&error));
+        };
+        // Heard before there is a task, which would leave open what of two commands comes first.
         socket.on(
             name,
-            async move |socket: SocketRef,
-                        TryData(parameters): TryData<Option<Parameters>>,
-                        ack: AckSender| {
-                if talk.too_much(&socket) {
-                    return;
-                }
-                let answer = match parameters {
-                    Ok(parameters) => ask(&commands, command(parameters.unwrap_or_default())).await,
-                    Err(error) => refusal(&Error::bad_request("bad_parameter", error.to_string())),
-                };
-                let _ = ack.send(&answer);
+            move |socket: SocketRef, TryData(parameters): TryData<Option<Parameters>>, ack: AckSender| {
+                hear(socket, parameters, ack);
+                ready(())
             },
         );
     }
@@ -245,12 +255,13 @@ async fn begin(socket: SocketRef, State(app): State<Arc<App>>) {
     });
 }
 
-async fn ask(commands: &mpsc::Sender<(Command, Answer)>, command: Command) -> Value {
-    let (answer, answered) = oneshot::channel();
-    match commands.send((command, answer)).await {
-        Ok(()) => answered.await.unwrap_or_default(),
-        Err(_) => Value::Null,
-    }
+fn bad_parameter(error: &impl fmt::Display) -> Error {
+    Error::bad_request("bad_parameter", error.to_string())
+}
+
+fn too_many_commands() -> Error {
+    let message = "too much waits to be done; wait for the answers";
+    Error::new(http::StatusCode::TOO_MANY_REQUESTS, "too_many_commands", message)
 }
 
 /// How much one client says.
@@ -370,7 +381,7 @@ impl Serving {
         }
     }
 
-    async fn run(mut self, mut asked: mpsc::Receiver<(Command, Answer)>, closed: &CancellationToken) -> End {
+    async fn run(mut self, mut asked: mpsc::Receiver<Asked>, closed: &CancellationToken) -> End {
         loop {
             let now = Instant::now();
             if let Some(reason) = self.open.ended(now) {
@@ -391,13 +402,13 @@ impl Serving {
             }
             tokio::select! {
                 () = closed.cancelled() => return None,
-                Some((command, answer)) = asked.recv() => {
+                Some((command, ack)) = asked.recv() => {
                     let told = match self.change(command) {
                         Ok(()) => json!({ "cursor": self.cursor() }),
                         Err(error) => refusal(&error),
                     };
                     // The client may have asked without wanting an answer.
-                    let _ = answer.send(told);
+                    let _ = ack.send(&told);
                 }
                 frames = next(&mut self.subscription) => match frames {
                     Ok(frames) => {
