@@ -31,6 +31,8 @@ const STATE: Look[] = [
 ];
 
 const ROOMS_MANY = 10_000;
+/** The demonstration's rooms begin again some seconds after they ended: a picture of one has to be quick. */
+const QUIET_MS = 1_500;
 
 /** Where a page is, and how one knows that it stands there. */
 type Shown = (page: Page) => Promise<unknown>;
@@ -113,9 +115,14 @@ async function busy(browser: Browser) {
         'a room in which nobody meets any more',
         async () => {
           const { rooms, sessions } = await ofNow();
-          return sessions.find((one) => one.participantCount > 1 && rooms.every((live) => live.name !== one.room));
+          return sessions.find(
+            (one) =>
+              one.endedAt > Date.now() - QUIET_MS &&
+              one.participantCount > 1 &&
+              rooms.every((live) => live.name !== one.room),
+          );
         },
-        { within: 600_000, every: 200 },
+        { within: 600_000, every: 100 },
       );
       await shoot('room-ended', [look], stranger, `${url}/rooms/${encodeURIComponent(name)}?sid=${sid}`, loaded);
     }

@@ -1,5 +1,5 @@
 import { type Room, useMe, useRooms } from '@roomwatch/react';
-import { getRouteApi } from '@tanstack/react-router';
+import { getRouteApi, Link } from '@tanstack/react-router';
 import { Plus } from 'lucide-react';
 import { memo, useEffect, useMemo, useRef, useState } from 'react';
 import { CreateRoom } from '@/components/create-room';
@@ -10,7 +10,7 @@ import { listRooms } from '@/lib/room-list';
 import { useThrottled } from '@/lib/throttle';
 import { ROOM_SORTS, type RoomSort } from '@/router';
 import { useShortcuts } from '@/shell/shortcuts';
-import { Button } from '@/ui/button';
+import { Button, buttonClass } from '@/ui/button';
 import { cx } from '@/ui/cx';
 import { SearchInput, Select } from '@/ui/field';
 import { PageHeader, Panel } from '@/ui/panel';
@@ -136,8 +136,16 @@ const RoomList = memo(function RoomList({ rooms }: { rooms: Room[] | undefined }
         </Panel>
       ) : rooms.length === 0 ? (
         <Panel>
-          <Empty title="No room is live">
-            A room appears here the moment somebody joins it. Past ones are under Sessions.
+          <Empty
+            title="No room is live"
+            action={
+              <Link to="/settings" className={buttonClass('outline')}>
+                Check the webhook
+              </Link>
+            }
+          >
+            A room appears here the moment somebody joins it; past ones are under Sessions. If people are meeting right
+            now, LiveKit is not telling Roomwatch yet.
           </Empty>
         </Panel>
       ) : list.length === 0 ? (
