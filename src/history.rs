@@ -48,9 +48,9 @@ use crate::{
 use schema::Opened;
 use writer::Writer;
 
-/// What waits is written after so long, or when so much of it waits.
-const FLUSH_AFTER: Duration = Duration::from_millis(250);
-const FLUSH_EVENTS: usize = 1_000;
+/// What waits is written after so long, or when so much of it waits: a page that many events change is written once.
+const FLUSH_AFTER: Duration = Duration::from_secs(1);
+const FLUSH_EVENTS: usize = 4_000;
 /// More than this does not wait: the loop does, and nobody else notices.
 const WAITING_EVENTS_MAX: usize = 20_000;
 const WAITING_BYTES_MAX: usize = 64 << 20;
@@ -427,7 +427,7 @@ impl Writing {
             }
         }
         waiting.hurry = false;
-        let batch: Vec<_> = waiting.events.iter().take(4 * FLUSH_EVENTS).cloned().collect();
+        let batch: Vec<_> = waiting.events.iter().take(2 * FLUSH_EVENTS).cloned().collect();
         let checkpoint = if batch.len() == waiting.events.len() { waiting.checkpoint.take() } else { None };
         (batch, checkpoint, waiting.closing)
     }
