@@ -226,6 +226,14 @@ impl Project {
         self.sessions(name).max_by_key(|entry| entry.room.age())
     }
 
+    fn is_newest(&self, name: &str, sid: &str) -> bool {
+        match self.sessions.get(name).map(Vec::as_slice) {
+            // As good as always: no need to look at the room.
+            Some([only]) => **only == *sid,
+            _ => self.newest(name).is_some_and(|entry| *entry.room.sid == *sid),
+        }
+    }
+
     /// Ends a session: who was in it goes with it.
     fn end(&mut self, sid: &str) -> Option<Arc<RoomEntry>> {
         let entry = self.rooms.remove(sid)?;

@@ -89,7 +89,7 @@ impl Fold<'_> {
     fn is_present(&self) -> bool {
         let event = self.event;
         let (Some(room), Some(sid)) = (&event.room, &event.room_sid) else { return true };
-        sid.is_empty() || self.project.newest(room).is_some_and(|entry| entry.room.sid == *sid)
+        sid.is_empty() || self.project.is_newest(room, sid)
     }
 
     /// Who has only `roomJoin` sees the present session: nothing of an event of another one, and of an event that is
