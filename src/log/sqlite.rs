@@ -43,7 +43,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    thread::JoinHandle,
+    thread::{self, JoinHandle},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -73,6 +73,10 @@ use writer::Writer;
 /// The most bytes of bodies that one read returns, whatever its limit: a page of a thousand 8 MiB
 /// bodies must not be held in memory at once.
 const READ_BYTES_MAX: usize = 16 << 20;
+
+/// How long to wait for a process that is just ending to let go of the data directory.
+const LOCK_PATIENCE: Duration = Duration::from_millis(500);
+const LOCK_RETRY: Duration = Duration::from_millis(10);
 
 /// What an operator may set, and what a test has to.
 #[derive(Clone)]
@@ -212,7 +216,7 @@ impl SqliteLog {
         });
         let spawned = Checkpointer::spawn(shared.clone()).and_then(|checkpointer| {
             let writer = Writer::new(shared.clone(), opened, checkpointer);
-            std::thread::Builder::new().name("log-writer".into()).spawn(move || writer.run())
+            thread::Builder::new().name("log-writer".into()).spawn(move || writer.run())
         });
         let threads = Threads { writer: spawned.map_err(io)?, _lock: lock };
         Ok(SqliteLog { shared, threads: Mutex::new(Some(threads)) })
@@ -302,7 +306,14 @@ fn lock(dir: &Path) -> Result<File, OpenError> {
     let io = |cause: std::io::Error| OpenError::Io { path: path.clone(), cause: cause.to_string() };
     let mut file =
         File::options().read(true).write(true).create(true).truncate(false).open(&path).map_err(io)?;
-    match file.try_lock() {
+    let deadline = Instant::now() + LOCK_PATIENCE;
+    let locked = loop {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => thread::sleep(LOCK_RETRY),
+            done => break done,
+        }
+    };
+    match locked {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
             let mut holder = String::new();
