@@ -18,8 +18,10 @@ use crate::event::{NewEvent, Seq};
 /// pages of a usual day, and few enough to be read back within a blink at a start.
 const MERGE_AT: usize = 16_384;
 
-/// How many ids one step merges: a page of the table each at most, a millisecond or a few.
+/// How many ids one step merges at least: a page of the table each at most, a millisecond or a few. Where so many
+/// come that they would pile up, a step takes this part of them.
 const MERGE_STEP: usize = 1000;
+const MERGE_PART: usize = 64;
 
 /// 128 bits of SHA-256 over project and id, which nobody finds two of, and which keep the table small
 /// whatever ids are like.
@@ -89,12 +91,13 @@ impl Ids {
 
     /// Merges the next ids; begins a pass if none runs. Returns how many it merged.
     pub fn merge(&mut self, connection: &mut Connection, last: Seq) -> rusqlite::Result<usize> {
+        let size = MERGE_STEP.max(self.fresh.len() / MERGE_PART);
         let pass = self.pass.get_or_insert_with(|| {
             let mut keys: Vec<_> = self.fresh.iter().map(|(key, seq)| (*key, *seq)).collect();
             keys.sort_unstable();
             Pass { through: last, left: keys.into_iter() }
         });
-        let step: Vec<_> = pass.left.by_ref().take(MERGE_STEP).collect();
+        let step: Vec<_> = pass.left.by_ref().take(size).collect();
         let finished = pass.left.len() == 0;
         let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         {
