@@ -171,7 +171,13 @@ function Tail({ filter, at, onAt }: { filter: EventSearch; at?: string; onAt: (c
           {following ? 'Pause' : 'Follow'}
         </Button>
         <span className="flex min-w-0 items-center gap-2 text-ink-2">
-          <State following={following} live={live} at={at} newest={newest?.timestamp} />
+          <State
+            following={following}
+            live={live}
+            connecting={status === 'connecting'}
+            at={at}
+            newest={newest?.timestamp}
+          />
         </span>
         {waiting > 0 && !following ? (
           <button
@@ -241,11 +247,13 @@ function Tail({ filter, at, onAt }: { filter: EventSearch; at?: string; onAt: (c
 function State({
   following,
   live,
+  connecting,
   at,
   newest,
 }: {
   following: boolean;
   live: boolean;
+  connecting: boolean;
   at: string | undefined;
   newest: number | undefined;
 }) {
@@ -261,11 +269,13 @@ function State({
       <span role="status" className="truncate">
         {at !== undefined
           ? `At event ${at.slice(at.indexOf('-') + 1)}`
-          : !live
-            ? 'The stream is down'
-            : following
-              ? 'Following'
-              : 'Paused'}
+          : connecting
+            ? 'Connecting'
+            : !live
+              ? 'The stream is down'
+              : following
+                ? 'Following'
+                : 'Paused'}
       </span>
       {!live && newest !== undefined ? <span className="num text-ink-3">· last event {clockTime(newest)}</span> : null}
     </>
