@@ -17,7 +17,7 @@
 //! writes and syncs what that found, and the tail is read back. Each start does the same.
 //!
 //! **Ids.** A hash of (project, id) leads to its seq for 24 hours in which the process runs (and a
-//! little more): in memory for the newest events, in the table `ids` for the others (see [`ids`]). It
+//! little more): in memory for the newest events, in the table `ids` for the others (`ids.rs` says how). It
 //! counts running time, not the wall clock: a clock that jumps forwards cannot make the log forget an
 //! id early, and one that jumps back cannot make it keep ids for ever. Because seqs have no holes, a
 //! seq is a clock too: `marks` says which seq was the newest at which running time, and no index by

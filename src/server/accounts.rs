@@ -5,7 +5,7 @@
 //! SQLite file of their own beside the log: a deployment must not sign everybody out. Each
 //! remembers a digest of the password hash it was opened with, and ends when that changes.
 //!
-//! OpenID Connect will be another way to prove a name: its callback calls [`Accounts::begin`], as
+//! OpenID Connect will be another way to prove a name: its callback calls `Accounts::begin`, as
 //! [`Accounts::login`] does.
 
 use std::{
