@@ -4,6 +4,7 @@ use std::io::{BufRead, IsTerminal, Write};
 
 use anyhow::{Context, ensure};
 use clap::{Args, Subcommand};
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
@@ -57,14 +58,14 @@ fn read_line() -> anyhow::Result<String> {
     Ok(line)
 }
 
-/// Asks at the terminal, which shows what is typed again afterwards: also when somebody has ended it instead of
-/// answering, because not every shell sees to that.
+/// Asks at the terminal, which is left as it was: also when somebody has ended it instead of answering, because
+/// not every shell sees to that.
 async fn ask() -> anyhow::Result<String> {
     let on = |kind| signal(kind).context("cannot listen for signals");
     let (mut interrupt, mut quit) = (on(SignalKind::interrupt())?, on(SignalKind::quit())?);
     let mut terminate = on(SignalKind::terminate())?;
-    // First, so that what is typed ahead is not shown either.
-    echo("-echo");
+    // Before it asks, so that what is typed at once is not shown either.
+    let unseen = Unseen::begin().context("the terminal would show the password")?;
     let asked = write!(std::io::stderr(), "Password: ");
     let line = tokio::select! {
         line = tokio::task::spawn_blocking(read_line) => Some(line),
@@ -72,7 +73,7 @@ async fn ask() -> anyhow::Result<String> {
         _ = quit.recv() => None,
         _ = terminate.recv() => None,
     };
-    echo("echo");
+    drop(unseen);
     let _ = writeln!(std::io::stderr());
     asked.context("cannot ask")?;
     match line {
@@ -82,7 +83,24 @@ async fn ask() -> anyhow::Result<String> {
     }
 }
 
-/// Shows what is typed, or not. Without `stty` it stays shown, which is no reason not to go on.
-fn echo(mode: &str) {
-    let _ = std::process::Command::new("stty").arg(mode).stderr(std::process::Stdio::null()).status();
+/// The terminal of the standard input does not show what is typed, until this is dropped.
+struct Unseen {
+    before: Termios,
+}
+
+impl Unseen {
+    fn begin() -> rustix::io::Result<Unseen> {
+        let before = tcgetattr(std::io::stdin())?;
+        let mut without_echo = before.clone();
+        without_echo.local_modes.remove(LocalModes::ECHO);
+        tcsetattr(std::io::stdin(), OptionalActions::Now, &without_echo)?;
+        Ok(Unseen { before })
+    }
+}
+
+impl Drop for Unseen {
+    fn drop(&mut self) {
+        // A terminal that has gone has nothing to show.
+        let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, &self.before);
+    }
 }

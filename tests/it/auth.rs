@@ -515,50 +515,87 @@ async fn user_hash_makes_what_the_configuration_takes() {
     assert_eq!((status, &me["role"]), (200, &json!("viewer")));
 }
 
-/// Runs `roomwatch user hash` at a terminal, types `keys` at its prompt, and says what stood on the terminal: at the
-/// end how the terminal was left.
-fn at_a_terminal(keys: &str) -> String {
+/// What came of `roomwatch user hash` at a terminal.
+struct AtTerminal {
+    status: Option<i32>,
+    /// What stood on the terminal.
+    shown: String,
+    printed: String,
+    /// How the terminal was before and after.
+    modes: [String; 2],
+}
+
+/// Runs `roomwatch user hash` at a terminal of its own, which shows what is typed or not, and types `keys` at its
+/// prompt; without keys it is told to end.
+fn at_a_terminal(shows: bool, keys: Option<&str>) -> AtTerminal {
     use std::{
+        fs::{File, OpenOptions},
         io::{Read, Write},
         process::{Command, Stdio},
     };
-    // The shell outlives the key that ends the command.
-    let line =
-        format!("trap : INT QUIT; {} user hash; echo status=$?; stty -a", env!("CARGO_BIN_EXE_roomwatch"));
-    let mut child = Command::new("script")
-        .args(["-qec", &format!("sh -c '{line}'"), "/dev/null"])
-        .stdin(Stdio::piped())
+
+    use rustix::{
+        pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
+        termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr},
+    };
+    let person = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).expect("a terminal");
+    grantpt(&person).and_then(|()| unlockpt(&person)).expect("it opens");
+    let path = ptsname(&person, Vec::new()).expect("it has a name").into_string().expect("text");
+    let terminal = OpenOptions::new().read(true).write(true).open(path).expect("it opens");
+    let mut modes = tcgetattr(&terminal).expect("its modes");
+    modes.local_modes.set(LocalModes::ECHO, shows);
+    tcsetattr(&terminal, OptionalActions::Now, &modes).expect("set");
+    let modes = || format!("{:?}", tcgetattr(&terminal).expect("its modes"));
+    let before = modes();
+
+    let end = || Stdio::from(terminal.try_clone().expect("another"));
+    // `--ctty`: Ctrl-C is for whom the terminal belongs to.
+    let mut child = Command::new("setsid")
+        .args(["--ctty", env!("CARGO_BIN_EXE_roomwatch"), "user", "hash"])
+        .stdin(end())
         .stdout(Stdio::piped())
+        .stderr(end())
         .spawn()
-        .expect("script starts");
-    let mut typing = child.stdin.take().expect("piped");
-    let mut screen = child.stdout.take().expect("piped");
-    let mut shown = String::new();
+        .expect("it starts");
+    let mut person = File::from(person);
+    let mut shown = Vec::new();
     let mut bytes = [0; 1024];
-    loop {
-        match screen.read(&mut bytes) {
-            Ok(0) | Err(_) => break,
-            Ok(n) => shown.push_str(&String::from_utf8_lossy(&bytes[..n])),
-        }
-        if shown.ends_with("Password: ") {
-            typing.write_all(keys.as_bytes()).expect("typed");
+    while !shown.ends_with(b"Password: ") {
+        let n = person.read(&mut bytes).expect("it asks");
+        shown.extend_from_slice(&bytes[..n]);
+    }
+    match keys {
+        Some(keys) => person.write_all(keys.as_bytes()).expect("typed"),
+        None => {
+            let pid = child.id().to_string();
+            assert!(Command::new("kill").args(["-TERM", &pid]).status().expect("told").success());
         }
     }
-    child.wait().expect("it ends");
-    shown
+    let mut printed = String::new();
+    child.stdout.take().expect("piped").read_to_string(&mut printed).expect("text");
+    let status = child.wait().expect("it ends").code();
+    let modes = [before, modes()];
+    // What is left to read ends when nobody has the terminal open.
+    drop(terminal);
+    while let Ok(n @ 1..) = person.read(&mut bytes) {
+        shown.extend_from_slice(&bytes[..n]);
+    }
+    AtTerminal { status, shown: String::from_utf8_lossy(&shown).into_owned(), printed, modes }
 }
 
 #[test]
 fn a_password_is_not_shown_and_the_terminal_is_left_as_it_was() {
-    let answered = at_a_terminal("a pass phrase\n");
-    assert!(answered.contains("$argon2id$") && answered.contains("status=0"), "{answered}");
-    assert!(!answered.contains("pass phrase"), "{answered}");
-    // Ctrl-C, Ctrl-\.
-    for key in ["\u{3}", "\u{1c}"] {
-        let ended = at_a_terminal(key);
-        assert!(ended.contains("status=130") && !ended.contains("$argon2id$"), "{ended}");
-        for shown in [&ended, &answered] {
-            assert!(shown.contains(" echo ") && !shown.contains("-echo "), "{shown}");
+    for shows in [true, false] {
+        let answered = at_a_terminal(shows, Some("a pass phrase\n"));
+        assert_eq!(answered.status, Some(0), "{}", answered.shown);
+        assert!(answered.printed.starts_with("$argon2id$"), "{}", answered.printed);
+        assert_eq!(answered.shown, "Password: \r\n");
+        assert_eq!(answered.modes[0], answered.modes[1]);
+        // Ctrl-C, Ctrl-\, SIGTERM.
+        for key in [Some("\u{3}"), Some("\u{1c}"), None] {
+            let ended = at_a_terminal(shows, key);
+            assert_eq!((ended.status, &*ended.printed), (Some(130), ""), "{key:?}: {}", ended.shown);
+            assert_eq!(ended.modes[0], ended.modes[1], "{key:?}");
         }
     }
 }
