@@ -217,11 +217,11 @@ async fn still_due(app: &App, due: BTreeSet<Place>) -> BTreeSet<Place> {
         let Some(livekit) = app.reconcile.livekit(&project) else { continue };
         for identity in identities {
             match livekit.remove_participant(&room, &identity).await {
-                Ok(()) => tracing::info!(room.name = %room, "a watcher was alone and has been removed"),
+                Ok(()) => tracing::info!(room.name = ?room, "a watcher was alone and has been removed"),
                 // Gone already; its leave is on its way.
                 Err(error) if error.is("not_found") => {}
                 Err(error) => {
-                    tracing::warn!(room.name = %room, "a watcher keeps its room open: {error}");
+                    tracing::warn!(room.name = ?room, "a watcher keeps its room open: {error}");
                     again.insert((project.clone(), room.clone()));
                 }
             }

@@ -57,8 +57,9 @@ async fn a_watcher_is_hidden_and_may_only_look() {
     meeting(&server).await;
     let (status, first) = ask(&server, "", "a", None).await;
     assert_eq!(status, 200, "{first}");
+    let (_, tab) = ask(&server, "", "a", None).await;
+    assert_ne!(first["identity"], tab["identity"], "two tabs must not push each other out");
     let (_, second) = ask(&server, &admin_token("a"), "a", Some(json!({ "reason": "a complaint" }))).await;
-    assert_ne!(first["identity"], second["identity"], "two tabs must not push each other out");
     assert_eq!(first["url"], livekit.url().replace("http", "ws"));
     let payload = second["token"].as_str().expect("a token").split('.').nth(1).expect("a payload");
     let claims: Value =
@@ -184,4 +185,37 @@ async fn the_last_one_out_takes_the_watchers_along() {
         "{:?}",
         removed()
     );
+}
+
+/// Strangers name the room, and LiveKit's words are none of ours; the log is read by people and programs.
+#[tokio::test]
+async fn what_others_say_is_no_line_of_the_log() {
+    let livekit = FakeLiveKit::start();
+    let server = server(&livekit).start();
+    let forged = "x\n2026-11-28T00:00:00.000000Z ERROR forged\r";
+    let name = format!("{forged}\u{1b}[31m");
+    let body = |id: &str, kind: &str, identity: &str, hidden: bool| {
+        json!({
+            "event": kind, "id": id, "room": { "sid": "RM_x", "name": name },
+            "participant": {
+                "sid": format!("PA_{identity}"), "identity": identity, "state": "ACTIVE",
+                "permission": { "hidden": hidden }
+            }
+        })
+        .to_string()
+    };
+    livekit.world().mood = Mood::Says(500, json!({ "code": "internal", "msg": forged }).to_string());
+    assert_eq!(server.webhook(&body("EV_1", "participant_joined", "alice", false)).await, 200);
+    assert_eq!(server.webhook(&body("EV_2", "participant_joined", "roomwatch:dev:x1", true)).await, 200);
+    assert_eq!(server.webhook(&body("EV_3", "participant_left", "alice", false)).await, 200);
+    until("it is tried", || server.log().contains("a watcher keeps its room open"));
+    livekit.world().mood = Mood::Fine;
+    until("the watcher is removed", || server.log().contains("a watcher was alone"));
+    let log = server.log();
+    for what in ["a watcher keeps its room open", "a watcher was alone"] {
+        let line = log.lines().find(|line| line.contains(what)).expect("a line");
+        assert!(line.contains("forged"), "{line}");
+    }
+    assert!(!log.contains(['\u{1b}', '\r']), "{log:?}");
+    assert!(log.lines().all(|line| !line.starts_with("2026-11-28T00:00:00.000000Z")), "{log}");
 }
