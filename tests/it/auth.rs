@@ -571,9 +571,18 @@ fn at_a_terminal(shows: bool, keys: Option<&str>) -> AtTerminal {
             assert!(Command::new("kill").args(["-TERM", &pid]).status().expect("told").success());
         }
     }
+    let began = Instant::now();
+    let status = loop {
+        if let Some(status) = child.try_wait().expect("a child") {
+            break status.code();
+        }
+        if began.elapsed() > PATIENCE {
+            let _ = child.kill();
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    };
     let mut printed = String::new();
     child.stdout.take().expect("piped").read_to_string(&mut printed).expect("text");
-    let status = child.wait().expect("it ends").code();
     let modes = [before, modes()];
     // What is left to read ends when nobody has the terminal open.
     drop(terminal);

@@ -75,6 +75,10 @@ impl Polling {
 
     /// The next event: its name and its value. The heartbeats of the stream are passed over.
     pub async fn event(&mut self) -> Option<(String, Value)> {
+        tokio::time::timeout(PATIENCE, self.next_event()).await.expect("in time")
+    }
+
+    async fn next_event(&mut self) -> Option<(String, Value)> {
         loop {
             let packet = self.packet().await?;
             if packet.starts_with("41") || packet == "1" {
@@ -148,6 +152,12 @@ impl WebSocket {
         frame.extend([0; 4]);
         frame.extend(text.as_bytes());
         self.stream.write_all(&frame).await.expect("written");
+    }
+
+    /// How many bytes wait to be read, as far as that is asked.
+    pub async fn waiting(&self) -> usize {
+        let mut bytes = vec![0; 128 << 10];
+        self.stream.peek(&mut bytes).await.expect("the connection stays")
     }
 
     /// The text of the next frame; `None` at the end.

@@ -132,9 +132,27 @@ impl Start {
     /// Starts it where it has to fail: what it said.
     pub fn fails(self) -> String {
         let dir = self.dir.clone().unwrap_or_else(|| Arc::new(tempfile::tempdir().expect("a directory")));
-        let output = self.command(dir.path()).output().expect("it runs");
-        assert!(!output.status.success(), "it should have failed");
-        String::from_utf8_lossy(&output.stderr).into_owned()
+        let mut child = self.command(dir.path()).spawn().expect("it runs");
+        let mut stderr = child.stderr.take().expect("piped");
+        let saying = std::thread::spawn(move || {
+            let mut said = Vec::new();
+            let _ = stderr.read_to_end(&mut said);
+            String::from_utf8_lossy(&said).into_owned()
+        });
+        let began = Instant::now();
+        let status = loop {
+            match child.try_wait().expect("a child") {
+                Some(status) => break status,
+                None if began.elapsed() < PATIENCE => std::thread::sleep(Duration::from_millis(10)),
+                None => {
+                    let _ = child.kill();
+                    break child.wait().expect("a child");
+                }
+            }
+        };
+        let said = saying.join().expect("no panic");
+        assert!(status.code().is_some_and(|code| code > 0), "it should have failed:\n{said}");
+        said
     }
 }
 
@@ -313,12 +331,15 @@ impl Sse {
 
     /// The next message: heartbeats are passed over.
     pub async fn next(&mut self) -> SseEvent {
-        loop {
-            let event = self.any().await.expect("the stream goes on");
-            if event.event != "ping" {
-                return event;
+        let next = async {
+            loop {
+                let event = self.any().await.expect("the stream goes on");
+                if event.event != "ping" {
+                    return event;
+                }
             }
-        }
+        };
+        tokio::time::timeout(PATIENCE, next).await.expect("the stream says something")
     }
 
     /// The first message: `connected`.
