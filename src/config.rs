@@ -139,6 +139,9 @@ pub struct LimitOptions {
     /// Streams in all [default: 10000]
     #[arg(long, env = "ROOMWATCH_MAX_STREAMS", value_name = "N")]
     pub max_streams: Option<u32>,
+    /// Connections in all, an eighth of them for what is no stream [default: 12000]
+    #[arg(long, env = "ROOMWATCH_MAX_CONNECTIONS", value_name = "N")]
+    pub max_connections: Option<u32>,
     /// Sign-ins one address may try in a minute [default: 10]
     #[arg(long, env = "ROOMWATCH_MAX_LOGINS_PER_MINUTE", value_name = "N")]
     pub max_logins_per_minute: Option<u32>,
@@ -245,6 +248,7 @@ pub struct Limits {
     pub max_streams_per_user: u32,
     pub max_streams_per_address: u32,
     pub max_streams: u32,
+    pub max_connections: u32,
     pub max_logins_per_minute: u32,
     pub max_commands_per_minute: u32,
     pub max_socket_events_per_second: u32,
@@ -261,6 +265,7 @@ impl Default for Limits {
             max_streams_per_user: 5,
             max_streams_per_address: 200,
             max_streams: 10_000,
+            max_connections: 12_000,
             max_logins_per_minute: 10,
             max_commands_per_minute: 120,
             max_socket_events_per_second: 50,
@@ -318,6 +323,7 @@ impl Options {
                 max_streams_per_user,
                 max_streams_per_address,
                 max_streams,
+                max_connections,
                 max_logins_per_minute,
                 max_commands_per_minute,
                 max_socket_events_per_second,
@@ -366,6 +372,7 @@ impl Options {
             max_streams_per_user,
             max_streams_per_address,
             max_streams,
+            max_connections,
             max_logins_per_minute,
             max_commands_per_minute,
             max_socket_events_per_second,

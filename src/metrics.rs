@@ -31,6 +31,10 @@ pub struct Metrics {
     pub streams_open: Family<Transport, Gauge>,
     /// Streams by how they began: started, resumed, reset, or why not: limited, drained.
     pub streams: Family<Outcome, Counter>,
+    /// Connections that are open now, streams and all others.
+    pub connections_open: Gauge,
+    /// Connections that were closed to make room for others.
+    pub connections_sent_away: Counter,
     /// Calls of LiveKit's API by reconciliation, by outcome: ok, unreachable, timeout, unauthorized,
     /// refused, garbage.
     pub reconcile_calls: Family<Outcome, Counter>,
@@ -65,6 +69,14 @@ impl Default for Metrics {
         registry.register("streams_open", "Streams that are open now", streams_open.clone());
         let streams = Family::default();
         registry.register("streams", "Streams by how they began, or why not", streams.clone());
+        let connections_open = Gauge::default();
+        registry.register("connections_open", "Connections that are open now", connections_open.clone());
+        let connections_sent_away = Counter::default();
+        registry.register(
+            "connections_sent_away",
+            "Connections that were closed to make room for others",
+            connections_sent_away.clone(),
+        );
         let reconcile_calls = Family::default();
         registry.register(
             "reconcile_calls",
@@ -97,6 +109,8 @@ impl Default for Metrics {
             webhook_seconds,
             streams_open,
             streams,
+            connections_open,
+            connections_sent_away,
             reconcile_calls,
             reconcile_runs,
             reconcile_corrections,

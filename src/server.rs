@@ -43,6 +43,7 @@ pub mod accounts;
 pub mod audit;
 pub mod auth;
 pub mod body;
+pub mod connections;
 pub mod limits;
 pub mod live;
 pub mod login;
@@ -64,6 +65,7 @@ pub mod rooms;
 use accounts::{Accounts, Session};
 use audit::Audit;
 use auth::Caller;
+use connections::{Connections, Streaming};
 use error::Error;
 use front::Front;
 use limits::{Answer, Limiter, Place};
@@ -187,6 +189,7 @@ impl App {
             noticed: false,
             share,
             _place: place,
+            _streaming: caller.connection.as_ref().map(connections::Connection::streams),
         })
     }
 
@@ -226,6 +229,7 @@ pub struct OpenStream {
     /// Where in the drain's window this stream ends, 0 to 1.
     share: f64,
     _place: Place,
+    _streaming: Option<Streaming>,
 }
 
 impl OpenStream {
@@ -286,8 +290,8 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
         .fallback(dashboard::dashboard)
-        .layer(socketio::layer(app.clone()))
-        .with_state(app)
+        .with_state(app.clone())
+        .merge(socketio::routes(&app))
 }
 
 fn routes(app: &Arc<App>) -> OpenApiRouter<Arc<App>> {
@@ -360,6 +364,7 @@ pub async fn run(listener: TcpListener, app: Arc<App>, shutdown: impl Future<Out
     let connections = TaskTracker::new();
     let closing = tokio_util::sync::CancellationToken::new();
     let limits = app.config.limits;
+    let open = Connections::new(&limits, app.metrics.clone());
     let accept = async {
         loop {
             let (stream, peer) = match listener.accept().await {
@@ -383,10 +388,21 @@ pub async fn run(listener: TcpListener, app: Arc<App>, shutdown: impl Future<Out
             } else {
                 http.header_read_timeout(None);
             }
+            let Some(stream) = open.take(stream) else { continue };
+            let connection = stream.connection();
             let (app, router) = (app.clone(), router.clone());
-            let service = hyper::service::service_fn(move |request: Request<hyper::body::Incoming>| {
-                front::pass(app.clone(), router.clone(), peer.ip(), request.map(Body::new))
-                    .map(Ok::<_, Infallible>)
+            let service = hyper::service::service_fn(move |mut request: Request<hyper::body::Incoming>| {
+                let connection = connection.clone();
+                connection.asks();
+                request.extensions_mut().insert(connection.clone());
+                front::pass(app.clone(), router.clone(), peer.ip(), request.map(Body::new)).map(
+                    move |answer| {
+                        if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
+                            connection.upgrades();
+                        }
+                        Ok::<_, Infallible>(answer)
+                    },
+                )
             });
             let connection = http.serve_connection(TokioIo::new(stream), service).with_upgrades();
             let closing = closing.clone();

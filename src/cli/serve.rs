@@ -9,6 +9,7 @@ use std::{
 
 use anyhow::Context;
 use clap::Args;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::{
     net::TcpListener,
     signal::unix::{Signal, SignalKind, signal},
@@ -26,7 +27,7 @@ use crate::{
         sqlite::{LogOptions, SqliteLog},
     },
     metrics::Metrics,
-    server::{self, App, accounts::Accounts},
+    server::{self, App, accounts::Accounts, limits},
 };
 
 #[derive(Args)]
@@ -101,8 +102,9 @@ impl<W: Write> Write for OneLine<W> {
 
 /// Opens the log, folds it, serves, and ends when a signal says so. Returns once everything that was
 /// taken is on disk.
-pub async fn run(config: Config, listener: TcpListener) -> anyhow::Result<()> {
+pub async fn run(mut config: Config, listener: TcpListener) -> anyhow::Result<()> {
     let began = Instant::now();
+    config.limits = limits::within(config.limits, descriptors());
     let log = Arc::new(SqliteLog::open(
         &config.data_dir,
         LogOptions {
@@ -152,6 +154,15 @@ pub async fn run(config: Config, listener: TcpListener) -> anyhow::Result<()> {
     tokio::task::spawn_blocking(write_and_close).await?;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// How many file descriptors this process may have: all that the system lets it. Shells give 1,024 for the sake of
+/// programs that use select(2).
+fn descriptors() -> u32 {
+    let most = getrlimit(Resource::Nofile).maximum;
+    // Without it there are as many as there were.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: most, maximum: most });
+    getrlimit(Resource::Nofile).current.map_or(u32::MAX, |most| u32::try_from(most).unwrap_or(u32::MAX))
 }
 
 /// Reads the users of the file again at each SIGHUP: who is gone is signed out, and nobody's stream

@@ -14,7 +14,7 @@ use axum::{
 use crate::{
     config::Role,
     feed::Sight,
-    server::{App, accounts::Session, error::Error, front::Arrival, login},
+    server::{App, accounts::Session, connections::Connection, error::Error, front::Arrival, login},
     token::{Grant, LEEWAY_SECS, Verified},
     webhook::now_ms,
 };
@@ -62,6 +62,8 @@ pub struct Caller {
     /// shown: it only keeps apart what has the same name.
     pub counted_as: Arc<str>,
     pub address: IpAddr,
+    /// By which the request came.
+    pub connection: Option<Connection>,
     /// The session may end before its time.
     pub session: Option<Arc<Session>>,
     /// Of a token: the project of its key.
@@ -79,6 +81,7 @@ impl Caller {
             ends_at: None,
             counted_as: format!("address {address}").into(),
             address,
+            connection: None,
             session: None,
             project: None,
         }
@@ -119,6 +122,7 @@ impl Caller {
             ends_at: Some(ends_at),
             counted_as: counted_as.into(),
             address,
+            connection: None,
             session: None,
             project: Some(project),
         })
@@ -136,6 +140,7 @@ impl Caller {
             ends_at: Some(session.ends_at),
             counted_as: format!("session {}", session.user).into(),
             address,
+            connection: None,
             session: Some(session),
             project: None,
         })
@@ -240,7 +245,9 @@ impl FromRequestParts<Arc<App>> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Caller, Error> {
         let arrival = Arrival::from_request_parts(parts, app).await?;
-        Caller::of(app, &parts.uri, &parts.headers, arrival)
+        let mut caller = Caller::of(app, &parts.uri, &parts.headers, arrival)?;
+        caller.connection = parts.extensions.get().cloned();
+        Ok(caller)
     }
 }
 

@@ -15,7 +15,7 @@ use std::{
 
 use axum::http::StatusCode;
 use governor::{
-    DefaultKeyedRateLimiter, Quota, RateLimiter,
+    DefaultDirectRateLimiter, DefaultKeyedRateLimiter, Quota, RateLimiter,
     clock::{Clock, DefaultClock},
 };
 use parking_lot::Mutex;
@@ -33,6 +33,9 @@ pub enum Limit {
     StreamsPerAddress,
     /// Each takes a file descriptor.
     Streams,
+    /// So does each connection, and anybody can open one: when no other is left for a webhook, those that have been
+    /// waited for the longest are closed.
+    Connections,
     /// Each costs an argon2 hash: some 50 ms of a core and 19 MiB.
     LoginsPerMinute,
     /// Each is a call to LiveKit.
@@ -63,10 +66,11 @@ pub enum Answer {
 }
 
 impl Limit {
-    pub const ALL: [Limit; 11] = [
+    pub const ALL: [Limit; 12] = [
         Limit::StreamsPerUser,
         Limit::StreamsPerAddress,
         Limit::Streams,
+        Limit::Connections,
         Limit::LoginsPerMinute,
         Limit::CommandsPerMinute,
         Limit::SocketEventsPerSecond,
@@ -83,6 +87,7 @@ impl Limit {
             Limit::StreamsPerUser => ("max_streams_per_user", 5),
             Limit::StreamsPerAddress => ("max_streams_per_address", 200),
             Limit::Streams => ("max_streams", 10_000),
+            Limit::Connections => ("max_connections", 12_000),
             Limit::LoginsPerMinute => ("max_logins_per_minute", 10),
             Limit::CommandsPerMinute => ("max_commands_per_minute", 120),
             Limit::SocketEventsPerSecond => ("max_socket_events_per_second", 50),
@@ -100,6 +105,7 @@ impl Limit {
             Limit::StreamsPerUser => limits.max_streams_per_user,
             Limit::StreamsPerAddress => limits.max_streams_per_address,
             Limit::Streams => limits.max_streams,
+            Limit::Connections => limits.max_connections,
             Limit::LoginsPerMinute => limits.max_logins_per_minute,
             Limit::CommandsPerMinute => limits.max_commands_per_minute,
             Limit::SocketEventsPerSecond => limits.max_socket_events_per_second,
@@ -132,14 +138,14 @@ impl Limit {
                 Answer::Error(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large")
             }
             Limit::BodyTime => Answer::Error(StatusCode::REQUEST_TIMEOUT, "body_timeout"),
-            Limit::HeadBytes | Limit::HeadTime => Answer::Http,
+            Limit::Connections | Limit::HeadBytes | Limit::HeadTime => Answer::Http,
         }
     }
 
     /// The error, for limits whose answer is one; `after` is when it is worth another try.
     pub fn error(self, limits: &Limits, after: Option<Duration>) -> Error {
         let Answer::Error(status, code) = self.answer() else {
-            // Not reached by HTTP; other transports have no in-band answer before they begin.
+            // Other transports have no in-band answer before they begin.
             return Error::new(StatusCode::SERVICE_UNAVAILABLE, "capacity", "the server is full")
                 .retry_after(10);
         };
@@ -164,9 +170,32 @@ impl Limit {
 /// When a stream that was one too many is worth another try: when another has been closed, which
 /// nobody knows.
 const STREAMS_RETRY: Duration = Duration::from_secs(5);
+/// How long a session of Socket.IO is kept for whoever has not said yet who they are.
+pub const ANONYMOUS_TIME: Duration = Duration::from_secs(10);
 /// A rate that counts this many callers forgets those whose minute is over, and again at twice as
 /// many as are left.
 const RATE_KEYS: usize = 10_000;
+
+/// Descriptors that are for files, for calls to LiveKit and for a moment's more connections than may be.
+const DESCRIPTORS_KEPT: u32 = 256;
+/// One in so many connections is for what is no stream: webhooks first of all.
+const CONNECTIONS_KEPT_ONE_IN: u32 = 8;
+
+/// Limits that a process with so many file descriptors can hold: it has room for a webhook at any time. What could
+/// not be had is logged.
+pub fn within(limits: Limits, descriptors: u32) -> Limits {
+    let possible = descriptors.saturating_sub(DESCRIPTORS_KEPT).max(descriptors / 2);
+    let least = |wanted: u32, possible: u32| if wanted == 0 { possible } else { wanted.min(possible) };
+    let max_connections = least(limits.max_connections, possible);
+    let max_streams = least(limits.max_streams, max_connections - max_connections / CONNECTIONS_KEPT_ONE_IN);
+    if max_connections < limits.max_connections || max_streams < limits.max_streams {
+        tracing::warn!(
+            "{max_connections} connections may be open, {max_streams} of them streams: the system gives this \
+             process {descriptors} file descriptors"
+        );
+    }
+    Limits { max_connections, max_streams, ..limits }
+}
 
 /// Counts what the limits are about.
 pub struct Limiter {
@@ -174,6 +203,7 @@ pub struct Limiter {
     streams: Mutex<Streams>,
     logins: Option<Rate<IpAddr>>,
     commands: Option<Rate<Arc<str>>>,
+    handshakes: Option<DefaultDirectRateLimiter>,
 }
 
 #[derive(Default)]
@@ -190,6 +220,9 @@ impl Limiter {
             streams: Mutex::default(),
             logins: Rate::of(Limit::LoginsPerMinute, &limits),
             commands: Rate::of(Limit::CommandsPerMinute, &limits),
+            handshakes: Limit::Streams.max(&limits).and_then(NonZeroU32::new).and_then(|max| {
+                Some(RateLimiter::direct(Quota::with_period(ANONYMOUS_TIME / max.get())?.allow_burst(max)))
+            }),
         })
     }
 
@@ -226,6 +259,14 @@ impl Limiter {
     /// One more sign-in is tried from this address.
     pub fn login(&self, address: IpAddr) -> Result<(), Error> {
         self.logins.as_ref().map_or(Ok(()), |rate| rate.one_more(&network(address), &self.limits))
+    }
+
+    /// One more session of Socket.IO begins, for nobody knows whom: they hold memory, and no connection. In the time
+    /// such a session is kept as many may begin as there may be streams: all who were there before a restart come
+    /// back at once.
+    pub fn handshake(&self) -> Result<(), Error> {
+        let full = || Limit::Streams.error(&self.limits, None);
+        self.handshakes.as_ref().map_or(Ok(()), |rate| rate.check().map_err(|_| full()))
     }
 
     /// One more command is given by this user.
@@ -355,6 +396,20 @@ mod tests {
         assert_eq!(open(&bob, here).err(), Some(Limit::StreamsPerAddress));
         let _fifth = open(&bob, there).expect("a place");
         assert_eq!(open(&eve, far).err(), Some(Limit::Streams));
+    }
+
+    #[test]
+    fn streams_leave_room_for_webhooks() {
+        let fit = |max_connections, max_streams, descriptors| {
+            let limits = within(Limits { max_connections, max_streams, ..Limits::default() }, descriptors);
+            (limits.max_connections, limits.max_streams)
+        };
+        assert_eq!(fit(12_000, 10_000, u32::MAX), (12_000, 10_000));
+        assert_eq!(fit(0, 0, 1 << 20), (1_048_320, 917_280));
+        assert_eq!(fit(12_000, 10_000, 1024), (768, 672));
+        assert_eq!(fit(12_000, 100, 1024), (768, 100));
+        assert_eq!(fit(800, 10_000, 65_536), (800, 700));
+        assert_eq!(fit(12_000, 10_000, 256), (128, 112));
     }
 
     #[test]

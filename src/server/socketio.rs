@@ -19,8 +19,13 @@
 
 use std::{fmt, future::ready, sync::Arc, time::Duration};
 
-use axum::extract::FromRequestParts;
-use http::{HeaderValue, header};
+use axum::{
+    Router,
+    extract::{FromRequestParts, Request, State as Context},
+    middleware::{Next, from_fn_with_state},
+    response::{IntoResponse, Response},
+};
+use http::{HeaderValue, Method, header};
 use parking_lot::Mutex;
 use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
@@ -28,7 +33,6 @@ use socketioxide::{
     SendError, SocketError, SocketIo,
     extract::{AckSender, Data, SocketRef, State, TryData},
     handler::ConnectHandler,
-    layer::SocketIoLayer,
 };
 use tokio::{
     sync::mpsc::{self, error::TrySendError},
@@ -127,21 +131,43 @@ struct Grant {
 }
 
 /// Answers `/socket.io/`.
-pub fn layer(app: Arc<App>) -> SocketIoLayer {
-    let (layer, io) = SocketIo::builder()
+pub fn routes(app: &Arc<App>) -> Router {
+    let (service, io) = SocketIo::builder()
         .req_path("/socket.io")
         .max_payload(PACKET_BYTES_MAX)
         .ws_max_message_size(PACKET_BYTES_MAX as usize)
         .ws_max_frame_size(PACKET_BYTES_MAX as usize)
         .ws_read_buffer_size(4 << 10)
         .max_buffer_size(WAITING_PACKETS_MAX)
-        .connect_timeout(Duration::from_secs(10))
+        .connect_timeout(limits::ANONYMOUS_TIME)
         .ping_interval(app.config.heartbeat)
         .ping_timeout(app.config.heartbeat.max(PATIENCE_MIN))
-        .with_state(app)
-        .build_layer();
+        .with_state(app.clone())
+        .build_svc();
     io.ns("/", begin.with(admit));
-    layer
+    Router::new()
+        .route_service("/socket.io/", service.clone())
+        .route_service("/socket.io", service)
+        .layer(from_fn_with_state(app.clone(), held_to_limits))
+}
+
+/// Engine.IO begins a session for anybody, and takes a body for as long as it comes.
+async fn held_to_limits(Context(app): Context<Arc<App>>, request: Request, next: Next) -> Response {
+    let query = request.uri().query().unwrap_or("").as_bytes();
+    if !form_urlencoded::parse(query).any(|(name, _)| name == "sid")
+        && let Err(error) = app.limiter.handshake()
+    {
+        return error.into_response();
+    }
+    let limits = app.limiter.limits();
+    match Limit::BodyTime.time(limits).filter(|_| request.method() == Method::POST) {
+        // What is posted is handed on and answered at once.
+        Some(time) => {
+            let answer = tokio::time::timeout(time, next.run(request)).await;
+            answer.unwrap_or_else(|_| Limit::BodyTime.error(limits, None).into_response())
+        }
+        None => next.run(request).await,
+    }
 }
 
 /// Who is it, may they, limits: as for `GET /api/events`.

@@ -34,6 +34,8 @@ pub struct Start {
     arguments: Vec<String>,
     dir: Option<Arc<tempfile::TempDir>>,
     listen: SocketAddr,
+    /// How many file descriptors it has, and how many it may take, if not as many as this process.
+    descriptors: Option<(u32, u32)>,
 }
 
 impl Default for Start {
@@ -51,6 +53,7 @@ impl Start {
             arguments: Vec::new(),
             dir: None,
             listen: ([127, 0, 0, 1], 0).into(),
+            descriptors: None,
         }
     }
 
@@ -83,8 +86,21 @@ impl Start {
         self
     }
 
+    pub fn descriptors(mut self, soft: u32, hard: u32) -> Start {
+        self.descriptors = Some((soft, hard));
+        self
+    }
+
     fn command(&self, dir: &Path) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_roomwatch"));
+        let program = env!("CARGO_BIN_EXE_roomwatch");
+        let mut command = match self.descriptors {
+            Some((soft, hard)) => {
+                let mut limited = Command::new("prlimit");
+                limited.args([&format!("--nofile={soft}:{hard}"), program]);
+                limited
+            }
+            None => Command::new(program),
+        };
         command.arg("serve").args(&self.arguments).current_dir(dir).env_clear();
         command.env("ROOMWATCH_LISTEN", self.listen.to_string()).env("ROOMWATCH_DATA_DIR", dir.join("data"));
         command.envs(self.environment.iter().map(|(k, v)| (k, v)));
@@ -168,6 +184,7 @@ impl Server {
             arguments: Vec::new(),
             dir: Some(self.dir.clone()),
             listen: self.address,
+            descriptors: None,
         }
     }
 

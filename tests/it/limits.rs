@@ -11,7 +11,9 @@ use serde_json::json;
 
 use crate::{
     auth::{PASSWORD, get, login, post, user, users},
+    engineio::*,
     harness::*,
+    socketio_protocol::upgraded,
 };
 
 async fn open(server: &Server, header: (&str, &str)) -> reqwest::Response {
@@ -73,7 +75,10 @@ async fn a_user_has_five_streams_and_a_closed_one_is_free_at_once() {
 
 #[tokio::test]
 async fn a_token_counts_by_its_key_and_identity() {
-    let server = Start::new().env("ROOMWATCH_MAX_STREAMS_PER_USER", "2").start();
+    let server = Start::new()
+        .env("ROOMWATCH_MAX_STREAMS_PER_USER", "2")
+        .env("ROOMWATCH_TRUSTED_PROXIES", "127.0.0.0/8")
+        .start();
     let alice = bearer("alice");
     let _alice = fill(&server, ("authorization", &alice), 2).await;
     let bob = bearer("bob");
@@ -83,6 +88,9 @@ async fn a_token_counts_by_its_key_and_identity() {
     let _nobody = fill(&server, ("authorization", &nobody), 2).await;
     let other = token("", Grant { room_admin: true, room: "a".into(), ..Grant::default() });
     assert_eq!(open(&server, ("authorization", &format!("Bearer {other}"))).await.status(), 429);
+    let elsewhere = client().get(server.url("/api/events")).header("authorization", &nobody);
+    let elsewhere = elsewhere.header("x-forwarded-for", "198.51.100.1").send().await.expect("an answer");
+    assert_eq!(elsewhere.status(), 200);
 }
 
 #[tokio::test]
@@ -207,4 +215,149 @@ async fn heads_and_bodies_have_a_size_and_a_time() {
     let large = event("EV_1", "a").replace("EV_1", &format!("EV_1\",\"x\":\"{}", "x".repeat(2000)));
     assert_eq!(server.webhook(&large).await, 413);
     assert_eq!(server.webhook(&event("EV_2", "a")).await, 200);
+}
+
+fn metric(text: &str, name: &str) -> usize {
+    text.lines().find_map(|line| line.strip_prefix(name)).expect("a line").trim().parse().expect("a number")
+}
+
+async fn metrics(server: &Server) -> String {
+    let answer = client().get(server.url("/metrics")).send().await.expect("an answer");
+    answer.text().await.expect("text")
+}
+
+/// Opens a connection and says something, or nothing, and then no more.
+fn connection(server: &Server, bytes: &[u8]) -> TcpStream {
+    let mut socket = TcpStream::connect(server.address).expect("a connection");
+    // It may be closed already.
+    let _ = socket.write_all(bytes);
+    socket
+}
+
+/// Strangers hold every connection there is, in each way they can, and neither a webhook nor a stream notices.
+#[tokio::test]
+async fn strangers_cannot_take_the_last_connection() {
+    const MAX: usize = 64;
+    let server = Start::new()
+        .env("ROOMWATCH_MAX_CONNECTIONS", &MAX.to_string())
+        .env("ROOMWATCH_MAX_STREAMS_PER_USER", "0")
+        // Nobody has to go because time is up.
+        .env("ROOMWATCH_HEAD_SECS", "0")
+        .env("ROOMWATCH_BODY_SECS", "0")
+        .env("ROOMWATCH_PASSWORD", PASSWORD)
+        .start();
+    // Who has gone leaves a place.
+    for _ in 0..2 * MAX {
+        assert!(raw(server.address, b"GET /healthz HTTP/1.0\r\n\r\n").contains("200 OK"));
+    }
+    assert_eq!(metric(&metrics(&server).await, "roomwatch_connections_sent_away_total "), 0);
+    let mut streams = Vec::new();
+    for _ in 0..8 {
+        let mut stream = server.stream("").await;
+        let _ = stream.connected().await;
+        streams.push(stream);
+    }
+    let mut socket = WebSocket::connected(&server, auth(json!({}))).await;
+    // It has said who it is by polling, and then become a WebSocket.
+    let (_, mut upgraded) = upgraded(&server).await;
+    upgraded.send(&format!("40{}", auth(json!({})))).await;
+    assert!(upgraded.packet().await.expect("a packet").starts_with("40{"));
+    let websocket = format!(
+        "GET /socket.io/?{WEBSOCKET} HTTP/1.1\r\nhost: localhost\r\nupgrade: websocket\r\nconnection: upgrade\r\n\
+         sec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+    );
+    let ways: [&[u8]; 6] = [
+        b"",
+        b"GET /api/me HTTP/1.1\r\nhost: loc",
+        b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n",
+        b"POST /api/login HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 99\r\n\r\n{",
+        b"GET /socket.io/?EIO=4&transport=polling HTTP/1.1\r\nhost: localhost\r\n\r\n",
+        websocket.as_bytes(),
+    ];
+    let mut strangers = Vec::new();
+    for (i, way) in ways.iter().cycle().take(3 * ways.len()).enumerate() {
+        strangers.extend((0..MAX).map(|_| connection(&server, way)));
+        let id = format!("EV_{i}");
+        assert_eq!(server.webhook(&event(&id, "a")).await, 200);
+        for stream in &mut streams {
+            assert_eq!(stream.next().await.data["data"]["id"], *id);
+        }
+        for socket in [&mut socket, &mut upgraded] {
+            assert_eq!(socket.message().await, id);
+        }
+        // Who is sent away has gone a moment later.
+        until_async("no more are open than may be", async || {
+            metric(&metrics(&server).await, "roomwatch_connections_open ") <= MAX
+        })
+        .await;
+    }
+    let sent_away = metric(&metrics(&server).await, "roomwatch_connections_sent_away_total ");
+    assert!((strangers.len() - MAX..=strangers.len() + 4 * ways.len()).contains(&sent_away), "{sent_away}");
+    assert_eq!(server.log().matches("max_connections").count(), 1, "{}", server.log());
+    // Those who come to work find a place too.
+    assert_eq!(post(&server, "/api/login", &[], json!({ "password": PASSWORD })).await.0, 200);
+}
+
+/// The system's limit is one too: it is raised as far as may be, and what is left is shared out.
+#[tokio::test]
+async fn file_descriptors_are_enough_for_a_webhook() {
+    let server = Start::new()
+        .descriptors(64, 600)
+        .env("ROOMWATCH_MAX_STREAMS_PER_USER", "0")
+        .env("ROOMWATCH_MAX_STREAMS_PER_ADDRESS", "0")
+        .env("ROOMWATCH_HEAD_SECS", "0")
+        .start();
+    // 600 less 256 are 344, and an eighth of them is for others.
+    assert!(server.log().contains("344 connections may be open, 301 of them streams"), "{}", server.log());
+    let bearer = format!("Bearer {}", list_token());
+    let mut streams = Vec::new();
+    for _ in 0..301 {
+        let mut stream = Sse::of(open(&server, ("authorization", &bearer)).await);
+        let _ = stream.connected().await;
+        streams.push(stream);
+    }
+    let mut full = Sse::of(open(&server, ("authorization", &bearer)).await);
+    assert_eq!(full.any().await.expect("a goodbye").data, json!({ "reason": "capacity" }));
+    let _strangers: Vec<_> = (0..600).map(|_| connection(&server, b"")).collect();
+    assert_eq!(server.webhook(&event("EV_1", "a")).await, 200);
+    for stream in &mut streams {
+        assert_eq!(stream.next().await.data["data"]["id"], "EV_1");
+    }
+    assert!(!server.log().contains("cannot accept"), "{}", server.log());
+}
+
+/// Engine.IO begins a session before anybody has said who they are.
+#[tokio::test]
+async fn strangers_cannot_hold_sessions_of_socket_io() {
+    let server = Start::new().env("ROOMWATCH_MAX_STREAMS", "20").env("ROOMWATCH_BODY_SECS", "1").start();
+    let session = Polling::open(&server).await;
+    let slow = format!(
+        "POST /socket.io/?EIO=4&transport=polling&sid={} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 99\r\n\r\n4",
+        session.sid()
+    );
+    let (answer, took) = until_closed(&server, slow.as_bytes());
+    assert!(answer.starts_with("HTTP/1.1 408") && answer.contains("body_timeout"), "{answer}");
+    assert!(took < Duration::from_secs(15), "{took:?}");
+    let open = async || {
+        let url = server.url("/socket.io/?EIO=4&transport=polling");
+        client().get(url).send().await.expect("an answer")
+    };
+    let mut begun = 1;
+    let refused = loop {
+        let answer = open().await;
+        if answer.status() != 200 {
+            break answer;
+        }
+        begun += 1;
+        assert!(begun < 100, "as many as they like");
+    };
+    // A few more come while it is tried.
+    assert!((20..40).contains(&begun), "{begun}");
+    assert_eq!(
+        (refused.status().as_u16(), &refused.headers()["retry-after"]),
+        (503, &"10".parse().expect("a value"))
+    );
+    assert!(refused.text().await.expect("text").contains("\"capacity\""));
+    // In a while there is room again.
+    until_async("another may begin", async || open().await.status() == 200).await;
 }

@@ -51,7 +51,7 @@ async fn ends(socket: &mut WebSocket) -> Vec<String> {
 }
 
 /// A session that has begun with polling and goes on with a WebSocket.
-async fn upgraded(server: &Server) -> (Polling, WebSocket) {
+pub async fn upgraded(server: &Server) -> (Polling, WebSocket) {
     let session = Polling::open(server).await;
     let query = format!("{WEBSOCKET}&sid={}", session.sid());
     let (head, mut socket) = WebSocket::open(server, &query, "").await;

@@ -1,0 +1,232 @@
+//! The connections that are open, and who has to go when there are as many as there may be.
+//!
+//! Anybody can open one and say nothing, or ask and not read the answer. Each takes a file descriptor, and without
+//! one LiveKit's next webhook is not even heard. So when the last place is taken room is made: those go that have
+//! been waited for the longest. A webhook or a page is done in milliseconds and is never among them; a stream is
+//! never sent away, because streams have limits of their own, which leave room for others.
+
+use std::{
+    collections::HashMap,
+    io,
+    pin::Pin,
+    sync::{
+        Arc, LazyLock,
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
+    },
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+
+use futures_util::task::AtomicWaker;
+use parking_lot::Mutex;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+};
+
+use crate::{config::Limits, metrics::Metrics, server::limits::Limit};
+
+/// One in so many goes when room has to be made: looking for those who go costs as much for one as for many.
+const SENT_AWAY_ONE_IN: usize = 64;
+/// How often it is logged that there is no room.
+const LOGGED_EVERY: Duration = Duration::from_secs(10);
+
+static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+/// Milliseconds since some time in the life of this process.
+fn now() -> u64 {
+    u64::try_from(BEGAN.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Those that are open.
+pub struct Connections {
+    max: usize,
+    open: Mutex<Open>,
+    metrics: Arc<Metrics>,
+}
+
+#[derive(Default)]
+struct Open {
+    connections: HashMap<u64, Connection>,
+    next: u64,
+    logged_at: Option<Instant>,
+}
+
+/// One of them, for those who answer what comes by it.
+#[derive(Clone, Debug)]
+pub struct Connection(Arc<State>);
+
+#[derive(Debug)]
+struct State {
+    /// Since when it is waited for: since it was opened, or since its last request. Milliseconds.
+    since: AtomicU64,
+    /// How many streams go by it.
+    streams: AtomicU32,
+    /// It is a WebSocket now.
+    upgraded: AtomicBool,
+    sent_away: AtomicBool,
+    task: AtomicWaker,
+}
+
+impl Connections {
+    pub fn new(limits: &Limits, metrics: Arc<Metrics>) -> Arc<Connections> {
+        let max = Limit::Connections.max(limits).map_or(usize::MAX, |max| max as usize);
+        Arc::new(Connections { max, open: Mutex::default(), metrics })
+    }
+
+    /// Takes a connection in; `None` if all others are streams.
+    pub fn take(self: &Arc<Self>, stream: TcpStream) -> Option<Connected> {
+        let connection = Connection(Arc::new(State {
+            since: AtomicU64::new(now()),
+            streams: AtomicU32::new(0),
+            upgraded: AtomicBool::new(false),
+            sent_away: AtomicBool::new(false),
+            task: AtomicWaker::new(),
+        }));
+        let mut open = self.open.lock();
+        if open.connections.len() >= self.max {
+            self.make_room(&mut open);
+            if open.connections.len() >= self.max {
+                return None;
+            }
+        }
+        let id = open.next;
+        open.next += 1;
+        open.connections.insert(id, connection.clone());
+        self.metrics.connections_open.inc();
+        Some(Connected { stream, connection, id, among: self.clone() })
+    }
+
+    fn make_room(&self, open: &mut Open) {
+        let mut strangers: Vec<(u64, u64)> = open
+            .connections
+            .iter()
+            .filter(|(_, connection)| connection.0.streams.load(Ordering::Relaxed) == 0)
+            .map(|(id, connection)| (connection.patience(), *id))
+            .collect();
+        strangers.sort_unstable();
+        strangers.truncate((self.max / SENT_AWAY_ONE_IN).max(1));
+        for (_, id) in &strangers {
+            if let Some(connection) = open.connections.remove(id) {
+                connection.send_away();
+            }
+        }
+        self.metrics.connections_sent_away.inc_by(strangers.len() as u64);
+        if open.logged_at.is_none_or(|at| at.elapsed() >= LOGGED_EVERY) {
+            open.logged_at = Some(Instant::now());
+            tracing::warn!(
+                "{} connections are open, which is as many as may be (max_connections); \
+                 those that have been waited for the longest are closed to make room",
+                self.max
+            );
+        }
+    }
+}
+
+impl Connection {
+    /// A request has come by it.
+    pub fn asks(&self) {
+        self.0.since.store(now(), Ordering::Relaxed);
+    }
+
+    /// It has become a WebSocket.
+    pub fn upgrades(&self) {
+        self.0.upgraded.store(true, Ordering::Relaxed);
+    }
+
+    /// Whoever has the smallest goes first. WebSockets go last, and of them the youngest first: Socket.IO lets who
+    /// does not say who it is go after seconds, so the old ones are streams. (One that has begun with polling is
+    /// not known to be one.)
+    fn patience(&self) -> u64 {
+        let since = self.0.since.load(Ordering::Relaxed);
+        if self.0.upgraded.load(Ordering::Relaxed) { u64::MAX - since } else { since }
+    }
+
+    fn send_away(&self) {
+        self.0.sent_away.store(true, Ordering::Release);
+        self.0.task.wake();
+    }
+
+    /// A stream goes by it, until what is returned is dropped.
+    pub fn streams(&self) -> Streaming {
+        self.0.streams.fetch_add(1, Ordering::Relaxed);
+        Streaming(self.clone())
+    }
+}
+
+/// Keeps a connection from being sent away.
+pub struct Streaming(Connection);
+
+impl Drop for Streaming {
+    fn drop(&mut self) {
+        self.0.0.streams.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A connection's bytes. Sent away means that they end.
+pub struct Connected {
+    stream: TcpStream,
+    connection: Connection,
+    id: u64,
+    among: Arc<Connections>,
+}
+
+impl Connected {
+    pub fn connection(&self) -> Connection {
+        self.connection.clone()
+    }
+
+    fn open(&mut self) -> io::Result<Pin<&mut TcpStream>> {
+        if self.connection.0.sent_away.load(Ordering::Acquire) {
+            return Err(io::ErrorKind::ConnectionAborted.into());
+        }
+        Ok(Pin::new(&mut self.stream))
+    }
+}
+
+impl Drop for Connected {
+    fn drop(&mut self) {
+        self.among.open.lock().connections.remove(&self.id);
+        self.among.metrics.connections_open.dec();
+    }
+}
+
+impl AsyncRead for Connected {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        // Before it is looked at, or the wake-up may come between. All who use a connection read from it, if only
+        // to see its end.
+        this.connection.0.task.register(cx.waker());
+        this.open()?.poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Connected {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.get_mut().open()?.poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.get_mut().open()?.poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+    }
+}
