@@ -290,6 +290,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
         .fallback(dashboard::dashboard)
+        .method_not_allowed_fallback(|| std::future::ready(Error::method_not_allowed()))
         .with_state(app.clone())
         .merge(socketio::routes(&app))
 }

@@ -42,7 +42,7 @@ pub async fn dashboard(
             .into_response();
     }
     if method != Method::GET && method != Method::HEAD {
-        return Error::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "only GET").into_response();
+        return Error::method_not_allowed().into_response();
     }
     match file(path, &headers) {
         Some(answer) => answer,

@@ -69,6 +69,11 @@ impl Error {
         Error::new(StatusCode::NOT_FOUND, code, message)
     }
 
+    /// `Allow` says which it takes.
+    pub fn method_not_allowed() -> Error {
+        Error::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "the route takes another method")
+    }
+
     /// No such room is live; or it is none of the caller's business, which is answered alike.
     pub fn room_not_live() -> Error {
         Error::not_found("room_not_live", "no such room is live")

@@ -141,6 +141,10 @@ impl Front {
     /// Why a request goes no further, if it does not; and the foreign origin that may read the answer.
     fn check(&self, request: &Request, peer: IpAddr) -> Result<Option<HeaderValue>, Error> {
         let headers = request.headers();
+        // RFC 9112, 3.2: whoever stands before us may have read the other one.
+        if headers.get_all(header::HOST).iter().nth(1).is_some() {
+            return Err(Error::bad_request("bad_host", "Host stands twice"));
+        }
         if self.dev && !headers.get(header::HOST).is_some_and(this_machine) {
             return Err(Error::new(
                 StatusCode::FORBIDDEN,

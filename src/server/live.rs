@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use axum::{
-    extract::{Path, RawQuery, State as Shared},
+    extract::{RawQuery, State as Shared},
     http::{HeaderValue, header},
     response::{IntoResponse, Response},
 };
@@ -20,6 +20,7 @@ use crate::{
         auth::Caller,
         error::{Error, ErrorBody},
         query::Query,
+        rooms::{Names, names},
     },
     state::{
         Egress, Ingress, Participant, RoomEntry, Wire,
@@ -121,9 +122,10 @@ pub async fn rooms(
 pub async fn room(
     Shared(app): Shared<Arc<App>>,
     caller: Caller,
-    Path(name): Path<String>,
+    path: Names<String>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Error> {
+    let name = names(path)?;
     let now = Now::find(&app, &caller, &name, query.as_deref())?;
     #[derive(Serialize)]
     struct RoomNow<'a> {
@@ -162,9 +164,10 @@ pub async fn room(
 pub async fn participants(
     Shared(app): Shared<Arc<App>>,
     caller: Caller,
-    Path(name): Path<String>,
+    path: Names<String>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Error> {
+    let name = names(path)?;
     let now = Now::find(&app, &caller, &name, query.as_deref())?;
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]

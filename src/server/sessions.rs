@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{
     Json,
-    extract::{Path, RawQuery, State as Shared},
+    extract::{RawQuery, State as Shared},
     http::header,
     response::{IntoResponse, Response},
 };
@@ -18,6 +18,7 @@ use crate::{
         auth::Caller,
         error::{Error, ErrorBody},
         query::Query,
+        rooms::{Names, names},
     },
     webhook::now_ms,
 };
@@ -113,9 +114,10 @@ pub async fn sessions(
 pub async fn session(
     Shared(app): Shared<Arc<App>>,
     caller: Caller,
-    Path(sid): Path<String>,
+    path: Names<String>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Error> {
+    let sid = names(path)?;
     let unknown = || Error::not_found("unknown_session", "no session with this sid is known");
     let query = Query::parse(query.as_deref(), &["project"])?;
     let scope = match scope(&app, &caller, &query) {

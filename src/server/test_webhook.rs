@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{
     body::Body,
-    extract::{Path, State},
+    extract::State,
     http::{HeaderMap, HeaderValue, header},
     response::Response,
 };
@@ -16,6 +16,7 @@ use crate::{
         App,
         auth::{Action, Caller},
         error::Error,
+        rooms::{Names, names},
     },
     token::{Claims, sign},
     webhook::{now_ms, receive},
@@ -42,9 +43,9 @@ use crate::{
 pub async fn test_webhook(
     State(app): State<Arc<App>>,
     caller: Caller,
-    Path(project): Path<String>,
+    path: Names<String>,
 ) -> Result<Response, Error> {
-    let project = caller.project(&app, Some(&project))?;
+    let project = caller.project(&app, Some(&names(path)?))?;
     caller.may(Action::TestWebhook, &project, None)?;
     app.limiter.command(&caller.counted_as)?;
     let (key, secret) = app

@@ -586,3 +586,121 @@ async fn a_room_called_dot_dot_is_asked_for_in_the_query() {
         assert!(answer.starts_with("HTTP/1.1 200") && answer.contains(sid), "{answer}");
     }
 }
+
+/// What is no request of ours is an error of ours all the same: with a code, and a page that explains it.
+#[tokio::test]
+async fn what_no_route_takes_is_told_in_our_words() {
+    let server = server().await;
+    let told = |method: &str, path: &str| {
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {}\r\nconnection: close\r\n\r\n",
+            list_token()
+        );
+        let answer = raw(server.address, request.as_bytes());
+        let (head, body) = answer.split_once("\r\n\r\n").expect("an answer");
+        let body: Value = serde_json::from_str(body).unwrap_or_else(|_| panic!("{method} {path}: {answer}"));
+        let code = body["error"]["code"].as_str().expect("a code").to_owned();
+        (head.split(' ').nth(1).expect("a status").to_owned(), code, head.to_ascii_lowercase())
+    };
+    let routes = routes(&server).await;
+    let all = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "FROB"];
+    for (_, route) in &routes {
+        let path = route.replace(['{', '}'], "");
+        for method in all.iter().filter(|method| !routes.contains(&((**method).to_owned(), route.clone()))) {
+            let (status, code, head) = told(method, &path);
+            assert_eq!((&*status, &*code), ("405", "method_not_allowed"), "{method} {path}");
+            assert!(head.contains("\r\nallow: "), "{method} {path}: {head}");
+        }
+    }
+    // A name that is no text.
+    for (method, route) in &routes {
+        let (Some(from), Some(to)) = (route.find('{'), route.rfind('}')) else { continue };
+        let names = route[from..=to].split('/');
+        let names: Vec<_> = names.map(|name| if name.starts_with('{') { "%ff" } else { name }).collect();
+        let path = format!("{}{}{}?project=alpha", &route[..from], names.join("/"), &route[to + 1..]);
+        let (status, code, _) = told(method, &path);
+        assert_eq!((&*status, &*code), ("400", "bad_path"), "{method} {path}");
+    }
+    // A proxy before us may have gone by the other one.
+    let two =
+        raw(server.address, b"GET /healthz HTTP/1.1\r\nhost: a\r\nhost: b\r\nconnection: close\r\n\r\n");
+    assert!(two.starts_with("HTTP/1.1 400") && two.contains("bad_host"), "{two}");
+}
+
+/// Rooms of two projects may have the same name, and the same people in them.
+#[tokio::test]
+async fn a_room_of_the_same_name_in_another_project_is_another_room() {
+    let server = server().await;
+    let of_beta = |body: String| {
+        let body = body.replace("RM_standup", "RM_beta").replace("PA_standup", "PA_beta");
+        let body = body.replace("NAME-standup", "NAME-beta").replace("EV_standup", "EV_beta");
+        let claims = Claims { iss: BETA.0.into(), ..webhook_claims(body.as_bytes()) };
+        (sign(&claims, &Secret::new(BETA.1)), body.into_bytes())
+    };
+    for body in [event("EV_standup", "standup"), joined("standup")] {
+        let (token, body) = of_beta(body);
+        assert_eq!(server.webhook_as(&token, body).await.0, 200);
+    }
+    let cookie = login(&server, "ada").await;
+    until_async("both are folded", async || {
+        let (_, body) =
+            ask(&server, "GET", "/api/rooms?room=standup", &None, &Some(("cookie", cookie.clone()))).await;
+        body.contains("RM_standup") && body.contains("PA_beta") || body.contains("RM_beta")
+    })
+    .await;
+    for own in [admin_token("standup"), join_token("standup"), list_token()] {
+        for path in [
+            "/api/events",
+            "/api/events?room=standup",
+            "/api/rooms",
+            "/api/rooms/standup",
+            "/api/rooms/standup/participants",
+            "/api/sessions",
+            "/api/sessions?identity=alice",
+            "/api/activity",
+            "/api/search?q=standup",
+            "/api/search?q=alice",
+            "/api/search?q=RM_",
+            "/api/projects",
+            "/api/me",
+        ] {
+            let (status, body) = server.get_as(&own, path).await;
+            let body = body.to_string();
+            assert_eq!(status, 200, "{path}: {body}");
+            assert!(!body.contains("beta"), "{path}: {body}");
+        }
+        for (path, expected) in [
+            ("/api/events?project=beta", 403),
+            ("/api/events?project=beta&room=standup", 403),
+            ("/api/rooms?project=beta", 403),
+            ("/api/rooms/standup?project=beta", 404),
+            ("/api/rooms/standup/participants?project=beta", 404),
+            ("/api/sessions?project=beta", 403),
+            ("/api/sessions/RM_beta", 404),
+            ("/api/sessions/RM_beta?project=beta", 404),
+        ] {
+            let (status, body) = server.get_as(&own, path).await;
+            assert_eq!(status, expected, "{path}: {body}");
+            assert!(!body.to_string().contains("RM_beta"), "{path}: {body}");
+        }
+        for (method, path, body) in [
+            ("PATCH", "/api/rooms/standup?project=beta", Some(json!({ "metadata": "x" }))),
+            ("DELETE", "/api/rooms/standup?project=beta", None),
+            ("POST", "/api/rooms/standup/token?project=beta", Some(json!({}))),
+        ] {
+            let credential = Some(("authorization", format!("Bearer {own}")));
+            assert_eq!(ask(&server, method, path, &body, &credential).await.0, 404, "{method} {path}");
+        }
+        let mut stream = server.stream_as(&own, "?after=start", None).await;
+        let _ = stream.connected().await;
+        // Its own meeting, of two events (and whoever sees the whole project two more), and then what comes.
+        assert_eq!(server.webhook(&event(&format!("EV_{own:.40}"), "standup")).await, 200);
+        loop {
+            let event = stream.next().await;
+            assert_eq!(event.data["project"], "alpha");
+            if event.data["data"]["id"] == format!("EV_{own:.40}") {
+                break;
+            }
+        }
+    }
+}
