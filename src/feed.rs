@@ -423,14 +423,17 @@ impl Subscription {
         self.position = self.position.max(to);
     }
 
-    /// The next frames from memory, about `bytes_max` of them. Never waits.
-    pub fn ready(&mut self, bytes_max: usize) -> Ready {
+    /// The next frames from memory for a reader who has seen everything up to `cursor`, about `bytes_max` of
+    /// them, and the cursor moved behind what was looked at. Never waits.
+    ///
+    /// Readers with equal filters may share one subscription and differ in nothing but their cursors.
+    pub fn ready(&self, cursor: &mut Seq, bytes_max: usize) -> Ready {
         let inner = self.feed.inner.read();
-        if self.position >= inner.head {
+        if *cursor >= inner.head {
             return Ready::CaughtUp;
         }
         let first = inner.first();
-        if self.position.next() < first {
+        if cursor.next() < first {
             return Ready::Behind;
         }
         let mut frames = Vec::new();
@@ -438,41 +441,42 @@ impl Subscription {
         let at = |seq: Seq| usize::try_from(seq.0 - first.0).ok().and_then(|i| inner.ring.get(i));
 
         let matched = self.group.matched.read();
-        if self.position >= matched.since {
-            let from = matched.seqs.partition_point(|seq| *seq <= self.position);
+        if *cursor >= matched.since {
+            let from = matched.seqs.partition_point(|seq| *seq <= *cursor);
             for seq in matched.seqs.range(from..) {
                 let Some(frame) = at(*seq) else { break };
                 bytes += frame.bytes();
                 frames.push(frame.clone());
                 if bytes >= bytes_max {
-                    self.position = *seq;
+                    *cursor = *seq;
                     return Ready::Frames(frames);
                 }
             }
-            self.position = inner.head;
+            *cursor = inner.head;
         } else {
             // Frames from before the group was there, or more than it remembers.
             let mut scanned = 0;
-            let mut seq = self.position;
-            while seq < inner.head && scanned < RING_SCAN_MAX && bytes < bytes_max {
-                seq = seq.next();
+            while *cursor < inner.head && scanned < RING_SCAN_MAX && bytes < bytes_max {
+                *cursor = cursor.next();
                 scanned += 1;
-                if let Some(frame) = at(seq)
+                if let Some(frame) = at(*cursor)
                     && self.group.filter.matches(frame)
                 {
                     bytes += frame.bytes();
                     frames.push(frame.clone());
                 }
             }
-            self.position = seq;
         }
-        if frames.is_empty() && self.position >= inner.head { Ready::CaughtUp } else { Ready::Frames(frames) }
+        if frames.is_empty() && *cursor >= inner.head { Ready::CaughtUp } else { Ready::Frames(frames) }
     }
 
-    /// One step of catching up from the log; owned, so that a body can keep it between polls.
-    pub fn replay(&self) -> impl Future<Output = Result<Replayed, ReplayError>> + Send + 'static {
-        let (feed, group, after) = (self.feed.clone(), self.group.clone(), self.position);
-        async move { feed.replay(&group.filter, after, REPLAY_EVENTS, BATCH_BYTES).await }
+    /// One step of catching up from the log.
+    pub fn replay(
+        &self,
+        cursor: Seq,
+    ) -> impl Future<Output = Result<Replayed, ReplayError>> + Send + 'static {
+        let (feed, group) = (self.feed.clone(), self.group.clone());
+        async move { feed.replay(&group.filter, cursor, REPLAY_EVENTS, BATCH_BYTES).await }
     }
 
     /// The next frames, waited for. Empty when it was woken for something else than an event.
@@ -480,11 +484,14 @@ impl Subscription {
     /// May be dropped at any time: what was not returned is returned by the next call.
     pub async fn next(&mut self) -> Result<Vec<Arc<Frame>>, ReplayError> {
         loop {
-            match self.ready(BATCH_BYTES) {
+            let mut cursor = self.position;
+            let ready = self.ready(&mut cursor, BATCH_BYTES);
+            self.position = cursor;
+            match ready {
                 Ready::Frames(frames) if frames.is_empty() => {}
                 Ready::Frames(frames) => return Ok(frames),
                 Ready::Behind => {
-                    let Replayed { frames, scanned } = self.replay().await?;
+                    let Replayed { frames, scanned } = self.replay(self.position).await?;
                     self.advance(scanned);
                     if !frames.is_empty() {
                         return Ok(frames);

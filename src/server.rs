@@ -2,8 +2,12 @@
 
 use std::{
     convert::Infallible,
-    future::Future,
+    future::{Future, poll_fn},
+    io,
+    net::IpAddr,
+    pin::Pin,
     sync::{Arc, OnceLock},
+    task::Poll,
     time::Duration,
 };
 
@@ -17,10 +21,11 @@ use axum::{
     routing::get,
 };
 use futures_util::FutureExt;
+use hyper::{body::Incoming, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use parking_lot::RwLock;
 use tokio::{net::TcpListener, time::Instant};
-use tokio_util::task::TaskTracker;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower_http::{CompressionLevel, compression::CompressionLayer};
 use utoipa::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -55,6 +60,7 @@ pub mod events;
 pub mod projects;
 pub mod query;
 pub mod sessions;
+pub mod shard;
 pub mod socketio;
 pub mod test_webhook;
 pub mod watch;
@@ -65,10 +71,12 @@ pub mod rooms;
 use accounts::{Accounts, Session};
 use audit::Audit;
 use auth::Caller;
-use connections::{Connections, Streaming};
+use connections::{Connected, Connections, Streaming};
 use error::Error;
+use events::Handover;
 use front::Front;
 use limits::{Answer, Limiter, Place};
+use shard::{Begun, Shards};
 
 /// After this long a shutdown is over, whoever is still there.
 const SHUTDOWN_MAX: Duration = Duration::from_secs(11);
@@ -357,15 +365,15 @@ async fn metrics(Shared(app): Shared<Arc<App>>) -> impl IntoResponse {
 /// Serves until `shutdown` is done, then sends everybody away and returns once they have gone.
 ///
 /// Webhooks are answered until the very last: LiveKit counts on it.
-pub async fn run(listener: TcpListener, app: Arc<App>, shutdown: impl Future<Output = ()>) {
+pub async fn run(listener: TcpListener, app: Arc<App>, shutdown: impl Future<Output = ()>) -> io::Result<()> {
     let router = router(app.clone());
     // Until this function ends.
     let _reconciling = app.reconcile.start();
     let _removing = watch::remove_watchers(app.clone());
+    let shards = Arc::new(Shards::start(&app)?);
     let connections = TaskTracker::new();
-    let closing = tokio_util::sync::CancellationToken::new();
-    let limits = app.config.limits;
-    let open = Connections::new(&limits, app.metrics.clone());
+    let closing = CancellationToken::new();
+    let open = Connections::new(&app.config.limits, app.metrics.clone());
     let accept = async {
         loop {
             let (stream, peer) = match listener.accept().await {
@@ -379,45 +387,12 @@ pub async fn run(listener: TcpListener, app: Arc<App>, shutdown: impl Future<Out
             };
             let _ = stream.set_nodelay(true);
             let _ = socket2::SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT_BYTES_MAX);
-            let mut http = hyper::server::conn::http1::Builder::new();
-            http.timer(TokioTimer::new()).half_close(false);
-            if limits.max_head_bytes > 0 {
-                http.max_buf_size(limits.max_head_bytes as usize);
-            }
-            if limits.head_secs > 0 {
-                http.header_read_timeout(Duration::from_secs(limits.head_secs.into()));
-            } else {
-                http.header_read_timeout(None);
-            }
             let Some(stream) = open.take(stream) else { continue };
-            let connection = stream.connection();
             let (app, router) = (app.clone(), router.clone());
-            let service = hyper::service::service_fn(move |mut request: Request<hyper::body::Incoming>| {
-                let connection = connection.clone();
-                connection.asks();
-                request.extensions_mut().insert(connection.clone());
-                front::pass(app.clone(), router.clone(), peer.ip(), request.map(Body::new)).map(
-                    move |answer| {
-                        if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
-                            connection.upgrades();
-                        }
-                        Ok::<_, Infallible>(answer)
-                    },
-                )
-            });
-            let connection = http.serve_connection(TokioIo::new(stream), service).with_upgrades();
-            let closing = closing.clone();
+            let (shards, connection, closing) = (shards.clone(), connections.token(), closing.clone());
             connections.spawn(async move {
-                tokio::pin!(connection);
-                let result = tokio::select! {
-                    result = connection.as_mut() => result,
-                    () = closing.cancelled() => {
-                        connection.as_mut().graceful_shutdown();
-                        connection.await
-                    }
-                };
-                if let Err(error) = result {
-                    tracing::debug!("a connection ended: {error}");
+                if let Some((socket, begun)) = serve(stream, peer.ip(), app, router, &closing).await {
+                    shards.take(socket, begun, connection);
                 }
             });
         }
@@ -428,6 +403,7 @@ pub async fn run(listener: TcpListener, app: Arc<App>, shutdown: impl Future<Out
         () = shutdown => {}
     }
     app.drain();
+    shards.look();
     // New streams are told to come back, webhooks are taken, until everybody had time to leave.
     let _ = tokio::time::timeout(app.config.drain, &mut accept).await;
     closing.cancel();
@@ -442,4 +418,63 @@ pub async fn run(listener: TcpListener, app: Arc<App>, shutdown: impl Future<Out
     {
         tracing::info!("{} connections did not end by themselves", connections.len());
     }
+    Ok(())
+}
+
+/// Answers the requests of one connection, until it ends or is a stream: then how the stream goes on.
+async fn serve(
+    stream: Connected,
+    peer: IpAddr,
+    app: Arc<App>,
+    router: Router,
+    closing: &CancellationToken,
+) -> Option<(Connected, Begun)> {
+    let limits = app.config.limits;
+    let mut http = hyper::server::conn::http1::Builder::new();
+    http.timer(TokioTimer::new()).half_close(false);
+    if limits.max_head_bytes > 0 {
+        http.max_buf_size(limits.max_head_bytes as usize);
+    }
+    if limits.head_secs > 0 {
+        http.header_read_timeout(Duration::from_secs(limits.head_secs.into()));
+    } else {
+        http.header_read_timeout(None);
+    }
+    let (connection, handover) = (stream.connection(), Handover::default());
+    let (arrived_by, left) = (connection.clone(), handover.clone());
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        let connection = arrived_by.clone();
+        connection.asks();
+        request.extensions_mut().insert(connection.clone());
+        request.extensions_mut().insert(left.clone());
+        front::pass(app.clone(), router.clone(), peer, request.map(Body::new)).map(move |answer| {
+            if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
+                connection.upgrades();
+            }
+            Ok::<_, Infallible>(answer)
+        })
+    });
+    let mut serving = http.serve_connection(TokioIo::new(stream), service).with_upgrades();
+    let mut told = false;
+    let ended = loop {
+        let until_it_ends = poll_fn(|cx| match Pin::new(&mut serving).poll(cx) {
+            Poll::Ready(result) => Poll::Ready(Err(result)),
+            // What hyper still holds would be lost.
+            Poll::Pending if connection.is_full() => Poll::Pending,
+            Poll::Pending => handover.take().map_or(Poll::Pending, |begun| Poll::Ready(Ok(begun))),
+        });
+        tokio::select! {
+            ended = until_it_ends => break ended,
+            () = closing.cancelled(), if !told => {
+                told = true;
+                Pin::new(&mut serving).graceful_shutdown();
+            }
+        }
+    };
+    match ended {
+        Ok(begun) => return Some((serving.into_parts()?.io.into_inner(), begun)),
+        Err(Ok(())) => {}
+        Err(Err(error)) => tracing::debug!("a connection ended: {error}"),
+    }
+    None
 }

@@ -141,7 +141,7 @@ pub async fn run(mut config: Config, listener: TcpListener) -> anyhow::Result<()
         tracing::info!(event.seq = caught_up.0, "ready after {} ms", began.elapsed().as_millis());
     });
     let reading_users = tokio::spawn(read_users_when_told(app.clone(), signal(SignalKind::hangup())?));
-    server::run(listener, app, told_to_stop()?).await;
+    server::run(listener, app, told_to_stop()?).await.context("cannot write to streams")?;
     reading_users.abort();
     following.abort();
     // An error is how an aborted task ends.

@@ -10,11 +10,13 @@ use crate::event::{Cursor, Epoch, Event, Kind, Seq};
 /// One event on its way out.
 ///
 /// ```text
-/// id: 7f3a9c21-1043\ndata: {"type":…,"data":…,"timestamp":…,"cursor":…,"project":…,"room":…,"source":…,"changes":[…]}\n\n
+/// 000001f3\r\nid: 7f3a9c21-1043\ndata: {"type":…,"data":…,"timestamp":…,"cursor":…,"project":…,"room":…,"source":…,"changes":[…]}\n\n\r\n
 /// ```
 ///
 /// The JSON is one line: its strings are escaped by `serde_json`, and LiveKit's object was stored
 /// without CR and LF. `changes` stands last, so that the message without it is a prefix and a brace.
+/// Around it stands the framing of a chunk of HTTP/1.1 (RFC 9112, 7.1): what is the same for a thousand
+/// sockets is written down once.
 #[derive(Debug)]
 pub struct Frame {
     pub seq: Seq,
@@ -41,10 +43,17 @@ pub enum View {
 
 #[derive(Debug)]
 struct Message {
-    sse: Bytes,
+    /// `<size>\r\n<event>\r\n`, and the size line of the event without its changes.
+    bytes: Bytes,
     json_at: usize,
     changes_at: usize,
 }
+
+/// The size of a chunk in eight hex digits, and the end of the line.
+const SIZE_BYTES: usize = 10;
+/// How an event ends whose changes are left out.
+const CUT: Bytes = Bytes::from_static(b"}\n\n");
+const CUT_CHUNK: Bytes = Bytes::from_static(b"}\n\n\r\n");
 
 impl Frame {
     /// Encodes `event` with the JSON array of its changes. `joined` is what callers with only `roomJoin` are told
@@ -75,40 +84,34 @@ impl Frame {
         self.joined.is_some()
     }
 
-    /// The length of the whole frame in bytes.
+    /// What the frame takes of memory, in bytes.
     pub fn bytes(&self) -> usize {
-        self.whole.sse.len() + self.joined.as_ref().map_or(0, |joined| joined.sse.len())
+        self.whole.bytes.len() + self.joined.as_ref().map_or(0, |joined| joined.bytes.len())
     }
 
-    /// The frame as a server-sent event; shared, not copied, unless `changes` has to be left out.
-    pub fn sse(&self, view: View) -> Bytes {
-        if view != View::WithoutChanges {
-            return self.message(view).sse.clone();
-        }
-        let mut out = BytesMut::with_capacity(self.whole.changes_at + 3);
-        self.put_sse(&mut out, view);
-        out.freeze()
-    }
-
-    /// Appends the frame as a server-sent event.
-    pub fn put_sse(&self, out: &mut BytesMut, view: View) {
-        let Message { sse, changes_at, .. } = self.message(view);
-        if view == View::WithoutChanges {
-            out.put_slice(&sse[..*changes_at]);
-            out.put_slice(b"}\n\n");
-        } else {
-            out.put_slice(sse);
+    /// Appends the pieces of the server-sent event, shared and not copied: in a chunk of HTTP/1.1, or bare.
+    pub fn put_sse(&self, out: &mut Vec<Bytes>, view: View, chunked: bool) {
+        let message = self.message(view);
+        let (bytes, end) = (&message.bytes, message.sse_end());
+        match (view == View::WithoutChanges, chunked) {
+            (false, true) => out.push(bytes.slice(..end + 2)),
+            (false, false) => out.push(bytes.slice(SIZE_BYTES..end)),
+            (true, true) => {
+                out.extend([bytes.slice(end + 2..), bytes.slice(SIZE_BYTES..message.changes_at), CUT_CHUNK]);
+            }
+            (true, false) => out.extend([bytes.slice(SIZE_BYTES..message.changes_at), CUT]),
         }
     }
 
     /// The message alone, as JSON.
     pub fn json(&self, view: View) -> Bytes {
-        let Message { sse, json_at, changes_at } = self.message(view);
+        let message = self.message(view);
+        let Message { bytes, json_at, changes_at } = message;
         if view != View::WithoutChanges {
-            return sse.slice(*json_at..sse.len() - 2);
+            return bytes.slice(*json_at..message.sse_end() - 2);
         }
         let mut out = BytesMut::with_capacity(changes_at - json_at + 1);
-        out.put_slice(&sse[*json_at..*changes_at]);
+        out.put_slice(&bytes[*json_at..*changes_at]);
         out.put_slice(b"}");
         out.freeze()
     }
@@ -125,6 +128,7 @@ impl Message {
     fn encode(epoch: Epoch, event: &Event, kind: &str, data: &[u8], changes: &[u8]) -> Message {
         let cursor = Cursor { epoch, seq: event.seq };
         let mut out = BytesMut::with_capacity(data.len() + changes.len() + 256).writer();
+        out.get_mut().put_bytes(b'0', SIZE_BYTES);
         // Writing into memory cannot fail, and neither can a string become JSON.
         let text = |out: &mut bytes::buf::Writer<BytesMut>, value: &str| {
             serde_json::to_writer(out, value).expect("a string is JSON");
@@ -155,8 +159,27 @@ impl Message {
         out.get_mut().put_slice(b",\"changes\":");
         out.get_mut().put_slice(changes);
         out.get_mut().put_slice(b"}\n\n");
-        Message { sse: out.into_inner().freeze(), json_at, changes_at }
+        let mut bytes = out.into_inner();
+        let size = size_line(bytes.len() - SIZE_BYTES);
+        bytes[..SIZE_BYTES].copy_from_slice(&size);
+        bytes.put_slice(b"\r\n");
+        bytes.put_slice(&size_line(changes_at - SIZE_BYTES + CUT.len()));
+        Message { bytes: bytes.freeze(), json_at, changes_at }
     }
+
+    /// Where the event ends.
+    fn sse_end(&self) -> usize {
+        self.bytes.len() - SIZE_BYTES - 2
+    }
+}
+
+/// A chunk's first line.
+pub fn size_line(bytes: usize) -> [u8; SIZE_BYTES] {
+    let mut line = *b"00000000\r\n";
+    for (i, digit) in line[..8].iter_mut().rev().enumerate() {
+        *digit = b"0123456789abcdef"[bytes >> (4 * i) & 0xf];
+    }
+    line
 }
 
 fn put_display(out: &mut BytesMut, value: &impl std::fmt::Display) {
@@ -183,11 +206,17 @@ mod tests {
         }
     }
 
+    fn sse(frame: &Frame, view: View, chunked: bool) -> String {
+        let mut out = Vec::new();
+        frame.put_sse(&mut out, view, chunked);
+        String::from_utf8(out.concat()).expect("text")
+    }
+
     #[test]
     fn a_message_is_one_frame_and_one_line() {
         let hostile = "a\r\ndata: x\n\nid: 1\u{2028}\u{0}\"\\";
         let frame = Frame::encode(Epoch(0x7f3a_9c21), &event("{\"x\":\"\u{2028}\"}", hostile), b"[]", None);
-        let sse = String::from_utf8(frame.sse(View::Whole).to_vec()).expect("text");
+        let sse = sse(&frame, View::Whole, false);
         assert_eq!(sse.lines().count(), 3, "{sse}");
         assert!(sse.starts_with("id: 7f3a9c21-7\ndata: {") && sse.ends_with("}\n\n"));
         assert!(!sse.contains('\r') && !sse.contains('\0'));
@@ -203,7 +232,16 @@ mod tests {
             serde_json::from_slice(&frame.json(View::WithoutChanges)).expect("JSON");
         assert!(without.get("changes").is_none());
         assert_eq!(without["timestamp"], 1_787_486_406_123_u64);
-        let sse = frame.sse(View::WithoutChanges);
-        assert!(sse.starts_with(b"id: 00000001-7\ndata: {") && sse.ends_with(b"\"webhook\"}\n\n"));
+        let sse = sse(&frame, View::WithoutChanges, false);
+        assert!(sse.starts_with("id: 00000001-7\ndata: {") && sse.ends_with("\"webhook\"}\n\n"));
+    }
+
+    #[test]
+    fn a_chunk_has_the_size_it_says() {
+        let frame = Frame::encode(Epoch(1), &event("{}", "a"), b"[{\"op\":\"delete\"}]", None);
+        for view in [View::Whole, View::WithoutChanges] {
+            let (chunk, bare) = (sse(&frame, view, true), sse(&frame, view, false));
+            assert_eq!(chunk, format!("{:08x}\r\n{bare}\r\n", bare.len()));
+        }
     }
 }

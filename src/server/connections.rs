@@ -65,6 +65,8 @@ struct State {
     /// It is a WebSocket now.
     upgraded: AtomicBool,
     sent_away: AtomicBool,
+    /// The socket did not take all it was given last.
+    full: AtomicBool,
     task: AtomicWaker,
 }
 
@@ -81,6 +83,7 @@ impl Connections {
             streams: AtomicU32::new(0),
             upgraded: AtomicBool::new(false),
             sent_away: AtomicBool::new(false),
+            full: AtomicBool::new(false),
             task: AtomicWaker::new(),
         }));
         let mut open = self.open.lock();
@@ -94,7 +97,7 @@ impl Connections {
         open.next += 1;
         open.connections.insert(id, connection.clone());
         self.metrics.connections_open.inc();
-        Some(Connected { stream, connection, id, among: self.clone() })
+        Some(Connected { stream, held: Held { connection, id, among: self.clone() } })
     }
 
     fn make_room(&self, open: &mut Open) {
@@ -142,6 +145,11 @@ impl Connection {
         if self.0.upgraded.load(Ordering::Relaxed) { u64::MAX - since } else { since }
     }
 
+    /// Something it was given has not gone out yet.
+    pub fn is_full(&self) -> bool {
+        self.0.full.load(Ordering::Relaxed)
+    }
+
     fn send_away(&self) {
         self.0.sent_away.store(true, Ordering::Release);
         self.0.task.wake();
@@ -166,6 +174,11 @@ impl Drop for Streaming {
 /// A connection's bytes. Sent away means that they end.
 pub struct Connected {
     stream: TcpStream,
+    held: Held,
+}
+
+/// A connection's place among the others, free again when dropped.
+pub struct Held {
     connection: Connection,
     id: u64,
     among: Arc<Connections>,
@@ -173,18 +186,28 @@ pub struct Connected {
 
 impl Connected {
     pub fn connection(&self) -> Connection {
-        self.connection.clone()
+        self.held.connection.clone()
+    }
+
+    /// The socket for somebody else to use, and the place it takes meanwhile.
+    pub fn into_parts(self) -> (TcpStream, Held) {
+        (self.stream, self.held)
     }
 
     fn open(&mut self) -> io::Result<Pin<&mut TcpStream>> {
-        if self.connection.0.sent_away.load(Ordering::Acquire) {
+        if self.held.connection.0.sent_away.load(Ordering::Acquire) {
             return Err(io::ErrorKind::ConnectionAborted.into());
         }
         Ok(Pin::new(&mut self.stream))
     }
+
+    fn noting_if_full<T>(&self, written: Poll<T>) -> Poll<T> {
+        self.held.connection.0.full.store(written.is_pending(), Ordering::Relaxed);
+        written
+    }
 }
 
-impl Drop for Connected {
+impl Drop for Held {
     fn drop(&mut self) {
         self.among.open.lock().connections.remove(&self.id);
         self.among.metrics.connections_open.dec();
@@ -200,14 +223,16 @@ impl AsyncRead for Connected {
         let this = self.get_mut();
         // Before it is looked at, or the wake-up may come between. All who use a connection read from it, if only
         // to see its end.
-        this.connection.0.task.register(cx.waker());
+        this.held.connection.0.task.register(cx.waker());
         this.open()?.poll_read(cx, buffer)
     }
 }
 
 impl AsyncWrite for Connected {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.get_mut().open()?.poll_write(cx, bytes)
+        let this = self.get_mut();
+        let written = this.open()?.poll_write(cx, bytes);
+        this.noting_if_full(written)
     }
 
     fn poll_write_vectored(
@@ -215,7 +240,9 @@ impl AsyncWrite for Connected {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.get_mut().open()?.poll_write_vectored(cx, slices)
+        let this = self.get_mut();
+        let written = this.open()?.poll_write_vectored(cx, slices);
+        this.noting_if_full(written)
     }
 
     fn is_write_vectored(&self) -> bool {

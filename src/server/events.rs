@@ -2,30 +2,32 @@
 
 use std::{
     collections::VecDeque,
+    convert::Infallible,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
     time::Duration,
 };
 
 use axum::{
+    Extension,
     body::Body,
     extract::{RawQuery, State},
-    http::{HeaderMap, StatusCode, header},
+    http::{HeaderMap, StatusCode, Version, header},
     response::{IntoResponse, Response},
 };
 use bytes::{BufMut, Bytes, BytesMut};
-use futures_util::future::BoxFuture;
 use http_body::Frame as BodyFrame;
-use tokio::time::{Instant, Sleep};
+use parking_lot::Mutex;
 
 use crate::{
     event::{Cursor, Seq},
     feed::{
-        BATCH_BYTES, Feed, Filter, Frame, From, ReplayError, Replayed, Reset, Subscription, View,
+        Feed, Filter, Frame, From, ReplayError, Replayed, Reset,
         filter::{FILTER_VALUE_BYTES_MAX, FILTER_VALUES_MAX},
+        frame::size_line,
     },
-    server::{App, OpenStream, auth::Caller, error::Error},
+    server::{App, OpenStream, auth::Caller, error::Error, shard::Begun},
     webhook::now_ms,
 };
 
@@ -146,6 +148,8 @@ pub async fn events(
     caller: Caller,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
+    version: Version,
+    Extension(handover): Extension<Handover>,
 ) -> Result<Response, Error> {
     let wanted = Wanted::parse(query.as_deref().unwrap_or(""))?;
     let filter = wanted.filter(&caller)?;
@@ -168,7 +172,8 @@ pub async fn events(
         // An EventSource that gets 503 is closed for good; this one comes back later.
         Err(refused) => return refused.map(goodbye),
     };
-    Ok(answer(Body::new(Stream::begin(&app, open, filter, floor, &from))))
+    let framing = if version == Version::HTTP_11 { Framing::Chunked } else { Framing::Bare };
+    Ok(answer(Body::new(Opening::begin(&app, open, filter, floor, &from, framing, handover))))
 }
 
 fn wants_page(headers: &HeaderMap) -> bool {
@@ -192,10 +197,7 @@ fn answer(body: Body) -> Response {
 /// A stream that only says why it does not begin.
 fn goodbye(reason: &'static str) -> Response {
     let retry = if reason == "capacity" { RETRY_FULL_MS } else { RETRY_MS };
-    answer(Body::from(format!(
-        "retry: {}\n\nevent: bye\ndata: {{\"reason\":\"{reason}\"}}\n\n",
-        jitter(retry)
-    )))
+    answer(Body::from(format!("retry: {}\n\n{}", jitter(retry), farewell(reason))))
 }
 
 /// A number that differs from call to call. Not a secret: it only spreads reconnects.
@@ -205,188 +207,88 @@ pub fn jitter(range: std::ops::Range<u64>) -> u64 {
     range.start + random % (range.end - range.start).max(1)
 }
 
-/// One reader's answer: what is due is asked for when the socket has room, and never before.
-struct Stream {
-    app: Arc<App>,
-    open: OpenStream,
-    subscription: Subscription,
-    view: View,
-    /// Written next.
-    pending: Option<Bytes>,
-    replaying: Option<BoxFuture<'static, Result<Replayed, ReplayError>>>,
-    /// When to look at the time: a heartbeat, the end of a right, the end of the server.
-    timer: Pin<Box<Sleep>>,
-    ping_at: Instant,
-    done: bool,
+/// How bytes stand in the answer of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// HTTP/1.1: each write is a chunk (RFC 9112, 7.1).
+    Chunked,
+    /// HTTP/1.0: the answer ends with the connection.
+    Bare,
 }
 
-impl Stream {
-    fn begin(app: &Arc<App>, open: OpenStream, filter: Filter, floor: Option<Seq>, from: &From) -> Stream {
-        let mut out = BytesMut::new();
-        put(&mut out, format_args!("retry: {}\n", jitter(RETRY_MS)));
-        let after = match app.feed.locate(from, floor) {
+impl Framing {
+    /// One server-sent event as it is written.
+    pub fn frame(self, text: &str) -> Bytes {
+        match self {
+            Framing::Chunked => Bytes::from([&size_line(text.len()), text.as_bytes(), b"\r\n"].concat()),
+            Framing::Bare => Bytes::copy_from_slice(text.as_bytes()),
+        }
+    }
+}
+
+/// Where a stream leaves what its connection is handed over with, once its answer has begun.
+#[derive(Clone, Default)]
+pub struct Handover(Arc<Mutex<Option<Begun>>>);
+
+impl Handover {
+    pub fn take(&self) -> Option<Begun> {
+        self.0.lock().take()
+    }
+}
+
+/// The beginning of a stream's answer: all of it that goes through hyper.
+struct Opening {
+    first: Option<Bytes>,
+    begun: Option<Begun>,
+    handover: Handover,
+}
+
+impl Opening {
+    fn begin(
+        app: &Arc<App>,
+        open: OpenStream,
+        filter: Filter,
+        floor: Option<Seq>,
+        from: &From,
+        framing: Framing,
+        handover: Handover,
+    ) -> Opening {
+        let (cursor, connected) = match app.feed.locate(from, floor) {
             Ok(after) => {
                 let resumed = !matches!(from, From::Head);
-                put_connected(&mut out, app.feed.cursor(after), resumed, None);
                 app.metrics.stream(if resumed { "resumed" } else { "started" });
-                after
+                (after, connected(app.feed.cursor(after), resumed, None))
             }
             Err(reset) => {
                 let head = app.feed.head();
-                put_connected(&mut out, head, false, Some(reset));
                 app.metrics.stream("reset");
-                head.seq
+                (head.seq, connected(head, false, Some(reset)))
             }
         };
-        let ping_at = Instant::now() + ping_in(app.config.heartbeat);
-        let timer = Box::pin(tokio::time::sleep_until(open.next_check(ping_at)));
-        Stream {
-            view: filter.view(),
-            subscription: app.feed.subscribe(filter, after),
-            pending: Some(out.freeze()),
-            replaying: None,
-            app: app.clone(),
-            open,
-            timer,
-            ping_at,
-            done: false,
+        Opening {
+            first: Some(format!("retry: {}\n{connected}", jitter(RETRY_MS)).into()),
+            begun: Some(Begun { open, filter, cursor, framing }),
+            handover,
         }
-    }
-
-    fn write(&mut self, frames: &[Arc<Frame>]) {
-        self.pending = match frames {
-            [] => None,
-            [one] => Some(one.sse(self.view)),
-            many => {
-                let mut out = BytesMut::with_capacity(many.iter().map(|frame| frame.bytes()).sum());
-                for frame in many {
-                    frame.put_sse(&mut out, self.view);
-                }
-                Some(out.freeze())
-            }
-        };
-    }
-
-    /// Sends the reader to the head, because what it wanted next is gone.
-    fn reset(&mut self, reset: Reset) {
-        let head = self.app.feed.head();
-        self.subscription.advance(head.seq);
-        let mut out = BytesMut::new();
-        put_connected(&mut out, head, false, Some(reset));
-        self.app.metrics.stream("reset");
-        self.pending = Some(out.freeze());
-    }
-
-    fn bye(&mut self, reason: &str) {
-        let mut out = BytesMut::new();
-        put(
-            &mut out,
-            format_args!("retry: {}\nevent: bye\ndata: {{\"reason\":\"{reason}\"}}\n\n", jitter(RETRY_MS)),
-        );
-        self.pending = Some(out.freeze());
-        self.done = true;
-    }
-
-    fn ping(&mut self) {
-        let cursor = self.subscription.cursor();
-        let mut out = BytesMut::new();
-        put(
-            &mut out,
-            format_args!(
-                "event: ping\nid: {cursor}\ndata: {{\"cursor\":\"{cursor}\",\"at\":{}}}\n\n",
-                now_ms()
-            ),
-        );
-        self.pending = Some(out.freeze());
-    }
-
-    /// Tells the reader to renew its right, in unix milliseconds.
-    fn expiring(&mut self, ends_at: u64) {
-        let mut out = BytesMut::new();
-        put(&mut out, format_args!("event: expiring\ndata: {{\"at\":{ends_at}}}\n\n"));
-        self.pending = Some(out.freeze());
-    }
-
-    /// Looks at the time. True if there is something to write now.
-    fn poll_time(&mut self, cx: &mut Context<'_>) -> bool {
-        while self.timer.as_mut().poll(cx).is_ready() {
-            let now = Instant::now();
-            if let Some(reason) = self.open.ended(now) {
-                self.bye(reason);
-                return true;
-            }
-            if let Some(ends_at) = self.open.expiring() {
-                self.expiring(ends_at);
-                let next = self.open.next_check(self.ping_at);
-                self.timer.as_mut().reset(next);
-                return true;
-            }
-            let due = now >= self.ping_at;
-            if due {
-                self.ping_at = now + ping_in(self.app.config.heartbeat);
-            }
-            let next = self.open.next_check(self.ping_at);
-            self.timer.as_mut().reset(next);
-            if due {
-                self.ping();
-                return true;
-            }
-        }
-        false
     }
 }
 
-impl http_body::Body for Stream {
+impl http_body::Body for Opening {
     type Data = Bytes;
-    type Error = std::io::Error;
+    type Error = Infallible;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<BodyFrame<Bytes>, std::io::Error>>> {
-        let this = &mut *self;
-        loop {
-            if let Some(bytes) = this.pending.take() {
-                return Poll::Ready(Some(Ok(BodyFrame::data(bytes))));
-            }
-            if this.done {
-                return Poll::Ready(None);
-            }
-            if this.poll_time(cx) {
-                continue;
-            }
-            if let Some(replay) = &mut this.replaying {
-                let result = ready!(replay.as_mut().poll(cx));
-                this.replaying = None;
-                match result {
-                    Ok(Replayed { frames, scanned }) => {
-                        this.subscription.advance(scanned);
-                        this.write(&frames);
-                    }
-                    Err(ReplayError::Expired) => this.reset(Reset::Expired),
-                    Err(error) => {
-                        // The reader comes back with its cursor; nothing is lost to it.
-                        tracing::warn!("a reader could not catch up: {error}");
-                        this.done = true;
-                    }
-                }
-                continue;
-            }
-            match this.subscription.ready(BATCH_BYTES) {
-                crate::feed::Ready::Frames(frames) => this.write(&frames),
-                crate::feed::Ready::Behind => this.replaying = Some(Box::pin(this.subscription.replay())),
-                crate::feed::Ready::CaughtUp => {
-                    if this.subscription.poll_wake(cx).is_pending() {
-                        return Poll::Pending;
-                    }
-                    // Listening again before looking again: nothing slips in between.
-                    this.subscription.listen();
-                    // What woke it may have been the end of the server or of a right.
-                    let next = this.open.next_check(this.ping_at);
-                    this.timer.as_mut().reset(next);
-                }
-            }
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<BodyFrame<Bytes>, Infallible>>> {
+        if let Some(first) = self.first.take() {
+            return Poll::Ready(Some(Ok(BodyFrame::data(first))));
         }
+        if let Some(begun) = self.begun.take() {
+            *self.handover.0.lock() = Some(begun);
+        }
+        // What comes next does not come through here.
+        Poll::Pending
     }
 }
 
@@ -396,20 +298,34 @@ pub fn ping_in(heartbeat: Duration) -> Duration {
     Duration::from_millis(jitter(millis * 3 / 4..millis))
 }
 
-fn put(out: &mut BytesMut, text: std::fmt::Arguments<'_>) {
-    use std::io::Write;
-    // Memory grows: it refuses nothing.
-    out.writer().write_fmt(text).expect("memory takes it");
-}
-
-fn put_connected(out: &mut BytesMut, cursor: Cursor, resumed: bool, reset: Option<Reset>) {
-    put(out, format_args!("id: {cursor}\ndata: {}\n\n", connected_message(cursor, resumed, reset)));
+/// `connected` as a server-sent event.
+pub fn connected(cursor: Cursor, resumed: bool, reset: Option<Reset>) -> String {
+    format!("id: {cursor}\ndata: {}\n\n", connected_message(cursor, resumed, reset))
 }
 
 /// The first message of every stream, on every transport.
 pub fn connected_message(cursor: Cursor, resumed: bool, reset: Option<Reset>) -> String {
     let reset = reset.map_or(String::new(), |reset| format!("\"reset\":\"{}\",", reset.as_str()));
     format!("{{\"type\":\"connected\",\"resumed\":{resumed},{reset}\"cursor\":\"{cursor}\"}}")
+}
+
+/// The heartbeat, with the place scanned so far.
+pub fn ping(cursor: Cursor) -> String {
+    format!("event: ping\nid: {cursor}\ndata: {{\"cursor\":\"{cursor}\",\"at\":{}}}\n\n", now_ms())
+}
+
+/// Tells a reader to renew its right, which ends at this time in unix milliseconds.
+pub fn expiring(ends_at: u64) -> String {
+    format!("event: expiring\ndata: {{\"at\":{ends_at}}}\n\n")
+}
+
+/// Why a stream ends, and when to come back.
+pub fn bye(reason: &str) -> String {
+    format!("retry: {}\n{}", jitter(RETRY_MS), farewell(reason))
+}
+
+fn farewell(reason: &str) -> String {
+    format!("event: bye\ndata: {{\"reason\":\"{reason}\"}}\n\n")
 }
 
 /// A page of the log.
@@ -468,6 +384,11 @@ async fn page(app: &App, wanted: &Wanted, filter: &Filter, floor: Option<Seq>) -
         }
     };
     let mut out = BytesMut::new();
+    let put = |out: &mut BytesMut, text: std::fmt::Arguments<'_>| {
+        use std::io::Write;
+        // Memory grows: it refuses nothing.
+        out.writer().write_fmt(text).expect("memory takes it");
+    };
     let text = |seq: Seq| feed.cursor(seq);
     let quoted = |seq: Option<Seq>| seq.map_or("null".to_owned(), |seq| format!("\"{}\"", text(seq)));
     let prev = page.scanned_from.filter(|from| *from > oldest);

@@ -540,7 +540,8 @@ async fn a_replayed_message_is_the_live_one() {
         // As the server does: nobody reads before the state has folded what there was.
         let there = log.bounds().last;
         until_folded(&feed, there).await;
-        let mut reader = feed.subscribe(Filter::all(Sight::All), feed.head().seq);
+        let reader = feed.subscribe(Filter::all(Sight::All), feed.head().seq);
+        let mut cursor = reader.cursor().seq;
         let append = |n: usize, said: &Said| {
             let event = said.event(0);
             let new = NewEvent {
@@ -562,7 +563,7 @@ async fn a_replayed_message_is_the_live_one() {
         }
         let want = Seq(part.end as u64);
         until_folded(&feed, want).await;
-        while let Ready::Frames(frames) = reader.ready(1 << 20) {
+        while let Ready::Frames(frames) = reader.ready(&mut cursor, 1 << 20) {
             live.extend(frames.iter().map(|frame| {
                 (frame.seq, frame.restricted, frame.json(View::Whole), frame.json(View::Joined))
             }));
