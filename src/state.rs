@@ -45,6 +45,7 @@ pub mod entity;
 mod fold;
 mod grave;
 mod part;
+mod scan;
 pub mod schema;
 
 pub use change::{Applied, Change, Entity, Fact, Inferred, Op};

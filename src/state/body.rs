@@ -3,15 +3,16 @@
 //! An authentic event is never refused, so nothing here can fail because of one field: a field that is
 //! absent, null or of a surprising type is its zero value, 64-bit numbers may be strings or numbers,
 //! enums stay text, a key that comes twice counts once (the last). Text is borrowed from the body, and
-//! what the fold does not need is skipped without being built: that is most of the bytes.
+//! what the fold does not need is passed by without being read: that is most of the bytes.
 
-use std::{borrow::Cow, fmt, marker::PhantomData};
+use std::{borrow::Cow, marker::PhantomData};
 
-use serde::{
-    Deserialize, Deserializer,
-    de::{IgnoredAny, MapAccess, SeqAccess, Visitor},
-};
-use serde_json::value::RawValue;
+use super::scan::Scan;
+
+/// What can be read wherever a JSON value stands, whatever the value is: nothing is left of what it was before.
+pub(super) trait Read<'a>: Default {
+    fn read(&mut self, from: &mut Scan<'a>);
+}
 
 /// A string, or the digits of a number (an enum value which the sender did not know is one).
 #[derive(Default)]
@@ -34,7 +35,28 @@ pub(super) struct List<T>(pub Vec<T>);
 
 /// JSON kept as it is written.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Raw<'a>(Option<&'a RawValue>);
+pub(super) struct Raw<'a>(&'a str);
+
+/// What only few events have: it is read when it is asked for, and costs the others nothing.
+pub(super) struct Later<'a, T>(&'a str, PhantomData<T>);
+
+/// `stale`, where "not said" differs from `false`.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Stale(pub Option<bool>);
+
+impl<T> Default for Later<'_, T> {
+    fn default() -> Self {
+        Later("", PhantomData)
+    }
+}
+
+impl<'a, T: Read<'a>> Later<'a, T> {
+    pub fn get(&self) -> T {
+        let mut value = T::default();
+        value.read(&mut Scan::new(self.0));
+        value
+    }
+}
 
 impl<T> Default for List<T> {
     fn default() -> Self {
@@ -52,181 +74,133 @@ impl std::ops::Deref for Text<'_> {
 impl Raw<'_> {
     /// The text of a JSON object with something in it.
     pub fn object(&self) -> Option<&str> {
-        let text = self.0?.get();
-        (text.len() > 2 && text.starts_with('{')).then_some(text)
+        (self.0.len() > 2 && self.0.starts_with('{')).then_some(self.0)
     }
 }
 
-impl Int {
-    fn parse(text: &str) -> Int {
-        Int(text.parse().unwrap_or(0))
+impl<'a> Read<'a> for Text<'a> {
+    fn read(&mut self, from: &mut Scan<'a>) {
+        self.0 = match from.peek() {
+            b'"' => from.string(),
+            b'-' | b'0'..=b'9' => {
+                let number = from.token();
+                let whole = number.parse::<u64>().is_ok() || number.parse::<i64>().is_ok();
+                Cow::Borrowed(if whole { number } else { "" })
+            }
+            _ => {
+                from.skip();
+                Cow::default()
+            }
+        };
     }
 }
 
-/// The visits that a field has no use for: they leave its zero value behind.
-macro_rules! otherwise {
-    ($($visit:ident)*) => {
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("any JSON")
-        }
-        $(otherwise!(@ $visit);)*
-    };
-    (@ bool) => { fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> { Ok(Default::default()) } };
-    (@ number) => {
-        fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> { Ok(Default::default()) }
-        fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> { Ok(Default::default()) }
-        fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> { Ok(Default::default()) }
-    };
-    (@ str) => { fn visit_str<E>(self, _: &str) -> Result<Self::Value, E> { Ok(Default::default()) } };
-    (@ null) => { fn visit_unit<E>(self) -> Result<Self::Value, E> { Ok(Default::default()) } };
-    (@ array) => {
-        fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<Self::Value, A::Error> {
-            while array.next_element::<IgnoredAny>()?.is_some() {}
-            Ok(Default::default())
-        }
-    };
-    (@ object) => {
-        fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Self::Value, A::Error> {
-            while object.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-            Ok(Default::default())
-        }
-    };
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct V;
-        impl<'de> Visitor<'de> for V {
-            type Value = Text<'de>;
-            otherwise!(bool null array object);
-            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Text<'de>, E> {
-                Ok(Text(Cow::Borrowed(text)))
-            }
-            fn visit_str<E>(self, text: &str) -> Result<Text<'de>, E> {
-                Ok(Text(Cow::Owned(text.to_owned())))
-            }
-            fn visit_u64<E>(self, number: u64) -> Result<Text<'de>, E> {
-                Ok(Text(Cow::Owned(number.to_string())))
-            }
-            fn visit_i64<E>(self, number: i64) -> Result<Text<'de>, E> {
-                Ok(Text(Cow::Owned(number.to_string())))
-            }
-            fn visit_f64<E>(self, _: f64) -> Result<Text<'de>, E> {
-                Ok(Text::default())
-            }
-        }
-        deserializer.deserialize_any(V)
-    }
-}
-
-impl<'de> Deserialize<'de> for Int {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct V;
-        impl<'de> Visitor<'de> for V {
-            type Value = Int;
-            otherwise!(bool null array object);
-            fn visit_u64<E>(self, number: u64) -> Result<Int, E> {
-                Ok(Int(number))
-            }
-            fn visit_i64<E>(self, _: i64) -> Result<Int, E> {
-                Ok(Int(0))
-            }
-            fn visit_f64<E>(self, number: f64) -> Result<Int, E> {
+impl<'a> Read<'a> for Int {
+    fn read(&mut self, from: &mut Scan<'a>) {
+        self.0 = match from.peek() {
+            b'"' => from.quoted_digits().unwrap_or_else(|| from.string().parse().unwrap_or(0)),
+            b'-' | b'0'..=b'9' => {
+                let number = from.token();
                 // The cast saturates, and makes a NaN 0.
-                Ok(Int(number as u64))
+                number.parse().unwrap_or_else(|_| number.parse::<f64>().unwrap_or(0.0) as u64)
             }
-            fn visit_str<E>(self, text: &str) -> Result<Int, E> {
-                Ok(Int::parse(text))
+            _ => {
+                from.skip();
+                0
+            }
+        };
+    }
+}
+
+impl<'a> Read<'a> for Raw<'a> {
+    fn read(&mut self, from: &mut Scan<'a>) {
+        self.0 = from.raw();
+    }
+}
+
+impl<'a, T> Read<'a> for Later<'a, T> {
+    fn read(&mut self, from: &mut Scan<'a>) {
+        self.0 = from.raw();
+    }
+}
+
+impl<'a> Read<'a> for Flag {
+    fn read(&mut self, from: &mut Scan<'a>) {
+        self.0 = from.raw() == "true";
+    }
+}
+
+impl<'a> Read<'a> for Present {
+    fn read(&mut self, from: &mut Scan<'a>) {
+        self.0 = from.raw() != "null";
+    }
+}
+
+impl<'a> Read<'a> for Stale {
+    fn read(&mut self, from: &mut Scan<'a>) {
+        self.0 = match from.raw() {
+            "true" => Some(true),
+            "false" => Some(false),
+            _ => None,
+        };
+    }
+}
+
+impl<'a, T: Read<'a>> Read<'a> for List<T> {
+    fn read(&mut self, from: &mut Scan<'a>) {
+        self.0.clear();
+        if from.enters(b'[') {
+            while from.element() {
+                let mut element = T::default();
+                element.read(from);
+                self.0.push(element);
             }
         }
-        deserializer.deserialize_any(V)
-    }
-}
-
-impl<'de> Deserialize<'de> for Flag {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct V;
-        impl<'de> Visitor<'de> for V {
-            type Value = Flag;
-            otherwise!(number str null array object);
-            fn visit_bool<E>(self, flag: bool) -> Result<Flag, E> {
-                Ok(Flag(flag))
-            }
-        }
-        deserializer.deserialize_any(V)
-    }
-}
-
-impl<'de> Deserialize<'de> for Present {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Ok(Present(Option::<IgnoredAny>::deserialize(deserializer)?.is_some()))
-    }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Raw<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Ok(Raw(Some(<&RawValue>::deserialize(deserializer)?)))
-    }
-}
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for List<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct V<T>(PhantomData<T>);
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for V<T> {
-            type Value = List<T>;
-            otherwise!(bool number str null object);
-            fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<List<T>, A::Error> {
-                let mut list = List::default();
-                while let Some(element) = array.next_element()? {
-                    list.0.push(element);
-                }
-                Ok(list)
-            }
-        }
-        deserializer.deserialize_any(V(PhantomData))
     }
 }
 
 macro_rules! object {
-    ($(#[$doc:meta])* $name:ident { $($field:ident: $type:ty = $key:literal),* $(,)? }) => {
+    ($(#[$doc:meta])* $name:ident$(<$life:lifetime>)? { $($field:ident: $type:ty = $key:literal),* $(,)? }) => {
         $(#[$doc])*
         #[derive(Default)]
-        pub(super) struct $name<'a> { $(pub $field: $type,)* borrowed: PhantomData<&'a ()> }
+        pub(super) struct $name$(<$life>)? { $(pub $field: $type,)* }
 
-        impl<'de: 'a, 'a> Deserialize<'de> for $name<'a> {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                struct V<'a>(PhantomData<&'a ()>);
-                impl<'de: 'a, 'a> Visitor<'de> for V<'a> {
-                    type Value = $name<'a>;
-                    otherwise!(bool number str null array);
-                    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<$name<'a>, A::Error> {
-                        let mut object = $name::default();
-                        while let Some(key) = map.next_key::<Text<'de>>()? {
-                            match &*key {
-                                $($key => object.$field = map.next_value()?,)*
-                                _ => { map.next_value::<IgnoredAny>()?; }
-                            }
+        impl<'a> Read<'a> for $name$(<$life>)? {
+            fn read(&mut self, from: &mut Scan<'a>) {
+                *self = Self::default();
+                if from.enters(b'{') {
+                    while let Some(key) = from.key() {
+                        match key {
+                            $($key => self.$field.read(from),)*
+                            _ => from.skip(),
                         }
-                        Ok(object)
                     }
                 }
-                deserializer.deserialize_any(V(PhantomData))
             }
         }
     };
 }
 
+impl<'a> Body<'a> {
+    /// Reads the whole of it. Of what is no JSON after all, nothing is known.
+    pub fn parse(text: &'a str) -> Body<'a> {
+        let (mut body, mut from) = (Body::default(), Scan::new(text));
+        body.read(&mut from);
+        if from.is_cut() { Body::default() } else { body }
+    }
+}
+
 object!(
     /// LiveKit's `WebhookEvent`, and ours of the same shape.
-    Body {
+    Body<'a> {
         created_at_secs: Int = "createdAt",
         room: RoomBody<'a> = "room",
         participant: ParticipantBody<'a> = "participant",
         track: TrackBody<'a> = "track",
-        egress: EgressBody<'a> = "egressInfo",
-        ingress: IngressBody<'a> = "ingressInfo",
+        egress: Later<'a, EgressBody<'a>> = "egressInfo",
+        ingress: Later<'a, IngressBody<'a>> = "ingressInfo",
         room_end_reason: Text<'a> = "roomEndReason",
-        roomwatch: Extra<'a> = "roomwatch",
+        roomwatch: Extra = "roomwatch",
     }
 );
 
@@ -238,15 +212,13 @@ object!(
     }
 );
 
-object!(RoomBody {
-    sid: Text<'a> = "sid",
-    name: Text<'a> = "name",
+object!(RoomBody<'a> {
     created_at_secs: Int = "creationTime",
     created_at_ms: Int = "creationTimeMs",
     metadata: Text<'a> = "metadata",
 });
 
-object!(ParticipantBody {
+object!(ParticipantBody<'a> {
     sid: Text<'a> = "sid",
     identity: Text<'a> = "identity",
     name: Text<'a> = "name",
@@ -263,7 +235,7 @@ object!(ParticipantBody {
     tracks: List<TrackBody<'a>> = "tracks",
 });
 
-object!(TrackBody {
+object!(TrackBody<'a> {
     sid: Text<'a> = "sid",
     kind: Text<'a> = "type",
     name: Text<'a> = "name",
@@ -273,12 +245,12 @@ object!(TrackBody {
     simulcast: Flag = "simulcast",
     source: Text<'a> = "source",
     mime_type: Text<'a> = "mimeType",
-    version: VersionBody<'a> = "version",
+    version: VersionBody = "version",
 });
 
 object!(VersionBody { unix_micros: Int = "unixMicro" });
 
-object!(EgressBody {
+object!(EgressBody<'a> {
     egress_id: Text<'a> = "egressId",
     status: Text<'a> = "status",
     started_at_ns: Int = "startedAt",
@@ -298,7 +270,7 @@ object!(EgressBody {
 
 object!(
     /// One result of an egress. LiveKit has four types of them whose names hardly overlap.
-    OutputBody {
+    OutputBody<'a> {
         filename: Text<'a> = "filename",
         playlist_name: Text<'a> = "playlistName",
         filename_prefix: Text<'a> = "filenamePrefix",
@@ -312,7 +284,7 @@ object!(
     }
 );
 
-object!(IngressBody {
+object!(IngressBody<'a> {
     ingress_id: Text<'a> = "ingressId",
     name: Text<'a> = "name",
     input_type: Text<'a> = "inputType",
@@ -320,31 +292,13 @@ object!(IngressBody {
     state: IngressStateBody<'a> = "state",
 });
 
-object!(IngressStateBody {
+object!(IngressStateBody<'a> {
     status: Text<'a> = "status",
     error: Text<'a> = "error",
     started_at_ns: Int = "startedAt",
     ended_at_ns: Int = "endedAt",
     updated_at_ns: Int = "updatedAt",
 });
-
-/// `stale`, where "not said" differs from `false`.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Stale(pub Option<bool>);
-
-impl<'de> Deserialize<'de> for Stale {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct V;
-        impl<'de> Visitor<'de> for V {
-            type Value = Stale;
-            otherwise!(number str null array object);
-            fn visit_bool<E>(self, stale: bool) -> Result<Stale, E> {
-                Ok(Stale(Some(stale)))
-            }
-        }
-        deserializer.deserialize_any(V)
-    }
-}
 
 impl RoomBody<'_> {
     /// Track events carry a room's sid and name only: what they leave out is unknown, not empty.

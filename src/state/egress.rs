@@ -86,7 +86,7 @@ impl Fold<'_> {
     }
 
     fn told_egress(&self) -> Egress {
-        let (event, body) = (self.event, &self.body.egress);
+        let (event, body) = (self.event, self.body.egress.get());
         Egress {
             project: event.project.clone(),
             room: event.room.clone(),
@@ -141,7 +141,7 @@ impl Fold<'_> {
     }
 
     fn told_ingress(&self) -> Ingress {
-        let (event, body) = (self.event, &self.body.ingress);
+        let (event, body) = (self.event, self.body.ingress.get());
         Ingress {
             project: event.project.clone(),
             room: event.room.clone().filter(|room| !room.is_empty()),

@@ -24,7 +24,7 @@ pub(super) fn fold(project: &mut Project, words: &mut Words, event: &Event, now:
     // A body that cannot be read as a whole still has a room, and is an event.
     // Looked at as text once, so that it need not be for every string in it.
     let text = std::str::from_utf8(&event.body).unwrap_or_default();
-    let body: Body = serde_json::from_str(text).unwrap_or_default();
+    let body = Body::parse(text);
     let mut fold = Fold { project, words, event, body: &body, now, applied: Applied::default() };
     // What ends the present session is of it, and so is what begins it.
     let present = fold.is_present();
@@ -76,7 +76,7 @@ impl Fold<'_> {
     /// An event that nobody knows yet changes nothing, but it may be about somebody who is not for everybody.
     fn unknown(&mut self) {
         let sid = &*self.body.participant.sid;
-        self.applied.restricted |= !self.body.egress.egress_id.is_empty();
+        self.applied.restricted |= !self.body.egress.get().egress_id.is_empty();
         let room = self.event.room_sid.as_ref().and_then(|room| self.project.rooms.get(room));
         match room.and_then(|room| room.participant(sid)) {
             Some(participant) => self.applied.restricted |= participant.restricted(),
@@ -171,7 +171,7 @@ impl Fold<'_> {
             // A room may have no name: LiveKit leaves an empty one out.
             name: self.event.room.clone().unwrap_or_default(),
             started_at: 0,
-            metadata: "".into(),
+            metadata: Arc::default(),
             counts: Counts { egress: self.project.egress_in(sid), ..Counts::default() },
             stale: false,
             source: self.event.source,

@@ -468,6 +468,31 @@ fn garbage_in_a_field_never_costs_the_event() {
 }
 
 #[test]
+fn attributes_are_the_same_however_they_are_written() {
+    let attributes = |written: &str| {
+        let raw = format!(
+            r#"{{"event":"participant_joined","room":{{"sid":"{ROOM}","name":"standup"}},"participant":{{"sid":"PA_1","attributes":{written}}}}}"#
+        );
+        let mut state = State::default();
+        state.apply(&event(1, "default", Source::Webhook, START * 1000, raw.as_bytes()));
+        people(&state)[0]["attributes"].to_string()
+    };
+    for written in [
+        r#"{"a":"1","b":"2"}"#,
+        r#"{ "a" : "1" ,"b":"2" }"#,
+        r#"{"b":"2","a":"1"}"#,
+        r#"{"a":"\u0031","b":"2"}"#,
+        r#"{"\u0061":"1","b":"2"}"#,
+        r#"{"a":"0","a":"1","b":"2"}"#,
+    ] {
+        assert_eq!(attributes(written), r#"{"a":"1","b":"2"}"#, "{written}");
+    }
+    assert_eq!(attributes(r#"{"a": {"c": 1, "b": [ 2 ]}}"#), r#"{"a":{"b":[2],"c":1}}"#);
+    assert_eq!(attributes(r#"{ }"#), "{}");
+    assert_eq!(attributes(r#"{"a":"\"{\\"}"#), r#"{"a":"\"{\\"}"#);
+}
+
+#[test]
 fn every_recorded_body_is_read_as_it_was_meant() {
     let mut state = State::default();
     let seen = |state: &mut State, seq: u64, name: &str| {
