@@ -12,7 +12,7 @@ use crate::{
     },
 };
 
-/// How many sessions' row numbers are remembered.
+/// How many sessions' row numbers are remembered of one project.
 const SESSIONS_MAX: usize = 20_000;
 
 const MINUTE_MS: u64 = 60_000;
@@ -21,7 +21,7 @@ const MINUTE_MS: u64 = 60_000;
 #[derive(Default)]
 pub(super) struct Writer {
     /// Row numbers of sessions by project and sid.
-    sessions: HashMap<(Arc<str>, Arc<str>), i64>,
+    sessions: HashMap<Arc<str>, HashMap<Arc<str>, i64>>,
     live: HashMap<Arc<str>, Live>,
     /// What the transaction has still to write, for each session's row: many events change the same.
     seen: HashMap<i64, Seen>,
@@ -29,8 +29,17 @@ pub(super) struct Writer {
     minutes: HashMap<(Arc<str>, u64), Minute>,
 }
 
-/// What became of a live session.
+/// What became of a session.
+#[derive(Default)]
 struct Seen {
+    /// That it is live, with what a list of sessions shows of it.
+    live: Option<SeenLive>,
+    /// How many more identities took part, and published something.
+    participants: i64,
+    publishers: i64,
+}
+
+struct SeenLive {
     started_at: u64,
     peak: u32,
     recorded: bool,
@@ -169,29 +178,42 @@ impl Writer {
         match fact {
             Fact::Session(room) => {
                 let id = self.session_of(to, room)?;
-                let seen = self.seen.entry(id).or_insert(Seen { started_at: 0, peak: 0, recorded: false });
-                seen.started_at = room.began_at();
-                seen.peak = seen.peak.max(room.counts.participants);
-                seen.recorded |= room.recording();
+                let seen = &mut self.seen.entry(id).or_default().live;
+                let before = seen.take().unwrap_or(SeenLive { started_at: 0, peak: 0, recorded: false });
+                *seen = Some(SeenLive {
+                    started_at: room.began_at(),
+                    peak: before.peak.max(room.counts.participants),
+                    recorded: before.recorded || room.recording(),
+                });
             }
             Fact::SessionEnded { room, at, reason, source } => {
                 self.session_ended(to, room, *at, reason.as_ref(), *source)?;
             }
             Fact::Participation(participant) => {
                 let session = self.session(to, participant, recorded.received_at)?;
-                let new = put_participation(to, session, participant, recorded.received_at, true)?;
+                let new = self.put_participation(to, session, participant, recorded.received_at, true)?;
                 traffic.joins += u32::from(new && participant.counted());
             }
-            Fact::Left { participant, at, inferred, reason } => {
+            Fact::Left { participant, at, inferred, reason, publishing } => {
                 let session = self.session(to, participant, recorded.received_at)?;
-                let new = put_participation(to, session, participant, *at, false)?;
-                traffic.joins += u32::from(new && participant.counted());
-                let first = put_leave(to, session, participant, *at, *inferred, reason.as_ref())?;
+                let leave =
+                    Leave { session, of: participant, at: *at, inferred: *inferred, reason: reason.as_ref() };
+                let mut first = leave.put_first(to)?;
+                let mut written = first;
+                if !first {
+                    // They were not known to be there, or as somebody else, or had left before.
+                    let new = self.put_participation(to, session, participant, *at, false)?;
+                    traffic.joins += u32::from(new && participant.counted());
+                    (first, written) = leave.put(to)?;
+                }
+                if written && (*publishing || !first) {
+                    leave.put_tracks(to)?;
+                }
                 traffic.leaves += u32::from(first && participant.counted());
             }
             Fact::Track { project, room_sid, participant, track } => {
                 if let Some(session) = self.known_session(to, project, room_sid)? {
-                    put_track(to, session, participant, track)?;
+                    self.put_track(to, session, participant, track)?;
                 }
             }
             Fact::Unpublished { project, room_sid, participant, sid, at, inferred } => {
@@ -231,7 +253,118 @@ impl Writer {
              WHERE session = ?1 AND unpublished_at IS NULL",
         )?;
         tracks.execute(params![id, at as i64])?;
-        self.sessions.remove(&(room.project.clone(), room.sid.clone()));
+        if let Some(sessions) = self.sessions.get_mut(&room.project) {
+            sessions.remove(&room.sid);
+        }
+        Ok(())
+    }
+
+    /// Writes who somebody is; `present` says that they are there. True if the row is new.
+    fn put_participation(
+        &mut self,
+        to: &Connection,
+        session: i64,
+        p: &Participant,
+        at: u64,
+        present: bool,
+    ) -> rusqlite::Result<bool> {
+        let joined_at = (p.joined_at > 0).then_some(p.joined_at as i64);
+        let mut insert = to.prepare_cached(
+            "INSERT INTO participations (session, sid, identity, name, kind, hidden, watcher, counted, restricted,
+             joined_at, source) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT DO NOTHING",
+        )?;
+        let new = insert.execute(params![
+            session,
+            p.sid,
+            p.identity,
+            p.name,
+            p.kind,
+            p.hidden(),
+            p.watcher(),
+            p.counted(),
+            p.restricted(),
+            joined_at.unwrap_or(at as i64),
+            p.source.as_str()
+        ])? > 0;
+        if new {
+            if p.counted() && !counted(to, session, &p.identity, &p.sid)?.0 {
+                self.seen.entry(session).or_default().participants += 1;
+            }
+            return Ok(true);
+        }
+        let mut same = to.prepare_cached(
+            "UPDATE participations SET name = ?5, kind = ?6, hidden = ?7, watcher = ?8, restricted = ?9,
+             joined_at = coalesce(?10, joined_at), left_at = iif(?11, NULL, left_at),
+             left_not_before = iif(?11, NULL, left_not_before), reason = iif(?11, NULL, reason)
+             WHERE session = ?1 AND sid = ?2 AND identity = ?3 AND counted = ?4",
+        )?;
+        let update = params![
+            session,
+            p.sid,
+            p.identity,
+            p.counted(),
+            p.name,
+            p.kind,
+            p.hidden(),
+            p.watcher(),
+            p.restricted(),
+            joined_at,
+            present
+        ];
+        if same.execute(update)? > 0 {
+            return Ok(false);
+        }
+        // They turn out to be somebody else, or to count after all, or not: the session's numbers are counted again.
+        let mut other = to.prepare_cached(
+            "UPDATE participations SET identity = ?3, counted = ?4 WHERE session = ?1 AND sid = ?2",
+        )?;
+        other.execute(params![session, p.sid, p.identity, p.counted()])?;
+        same.execute(update)?;
+        if let Some(seen) = self.seen.get_mut(&session) {
+            (seen.participants, seen.publishers) = (0, 0);
+        }
+        let mut recount = to.prepare_cached(
+            "UPDATE sessions SET (participants, publishers) =
+             (SELECT count(DISTINCT identity), count(DISTINCT iif(published, identity, NULL)) FROM participations
+             WHERE session = ?1 AND counted) WHERE id = ?1",
+        )?;
+        recount.execute([session])?;
+        Ok(false)
+    }
+
+    fn put_track(
+        &mut self,
+        to: &Connection,
+        session: i64,
+        participant: &str,
+        track: &Track,
+    ) -> rusqlite::Result<()> {
+        let mut put = to.prepare_cached(
+            "INSERT INTO tracks (session, participant, sid, name, type, source, published_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+             ON CONFLICT DO UPDATE SET name = ?4, type = ?5, source = ?6, published_at = ?7, unpublished_at = NULL,
+             unpublished_not_before = NULL",
+        )?;
+        put.execute(params![
+            session,
+            participant,
+            track.sid,
+            track.name,
+            track.kind,
+            track.source,
+            track.published_at as i64
+        ])?;
+        let mut published = to.prepare_cached(
+            "UPDATE participations SET published = 1 WHERE session = ?1 AND sid = ?2 AND NOT published
+             RETURNING identity, counted",
+        )?;
+        let first: Option<(String, bool)> = published
+            .query_row(params![session, participant], |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()?;
+        if let Some((identity, true)) = first
+            && !counted(to, session, &identity, participant)?.1
+        {
+            self.seen.entry(session).or_default().publishers += 1;
+        }
         Ok(())
     }
 
@@ -256,14 +389,13 @@ impl Writer {
         project: &Arc<str>,
         sid: &Arc<str>,
     ) -> rusqlite::Result<Option<i64>> {
-        let key = (project.clone(), sid.clone());
-        if let Some(id) = self.sessions.get(&key) {
+        if let Some(id) = self.sessions.get(project).and_then(|sessions| sessions.get(sid)) {
             return Ok(Some(*id));
         }
         let mut select = to.prepare_cached("SELECT id FROM sessions WHERE sid = ?1 AND project = ?2")?;
         let id = select.query_row(params![sid, project], |row| row.get(0)).optional()?;
         if let Some(id) = id {
-            self.remember(key, id);
+            self.remember(project, sid, id);
         }
         Ok(id)
     }
@@ -281,134 +413,99 @@ impl Writer {
             "INSERT INTO sessions (project, sid, room, started_at, source) VALUES (?1, ?2, ?3, ?4, ?5)",
         )?;
         let id = insert.insert(params![project, sid, name, at as i64, source.as_str()])?;
-        self.remember((project.clone(), sid.clone()), id);
+        self.remember(project, sid, id);
         Ok(id)
     }
 
-    fn remember(&mut self, key: (Arc<str>, Arc<str>), id: i64) {
-        if self.sessions.len() >= SESSIONS_MAX {
-            self.sessions.clear();
+    fn remember(&mut self, project: &Arc<str>, sid: &Arc<str>, id: i64) {
+        let sessions = self.sessions.entry(project.clone()).or_default();
+        if sessions.len() >= SESSIONS_MAX {
+            sessions.clear();
         }
-        self.sessions.insert(key, id);
+        sessions.insert(sid.clone(), id);
     }
 }
 
-/// Writes what became of a session that is live.
+/// Writes what became of a session.
 fn put_seen(to: &Connection, id: i64, seen: &Seen) -> rusqlite::Result<()> {
-    let mut update = to.prepare_cached(
-        "UPDATE sessions SET started_at = ?2, peak = max(peak, ?3), recorded = max(recorded, ?4),
-         ended_at = NULL, end_reason = NULL, ended_by = NULL WHERE id = ?1",
-    )?;
-    update.execute(params![id, seen.started_at as i64, seen.peak, seen.recorded]).map(|_| ())
+    if let Some(SeenLive { started_at, peak, recorded }) = seen.live {
+        let mut update = to.prepare_cached(
+            "UPDATE sessions SET started_at = ?2, peak = max(peak, ?3), recorded = max(recorded, ?4),
+             participants = participants + ?5, publishers = publishers + ?6,
+             ended_at = NULL, end_reason = NULL, ended_by = NULL WHERE id = ?1",
+        )?;
+        update.execute(params![id, started_at as i64, peak, recorded, seen.participants, seen.publishers])?;
+    } else if (seen.participants, seen.publishers) != (0, 0) {
+        let mut update = to.prepare_cached(
+            "UPDATE sessions SET participants = participants + ?2, publishers = publishers + ?3 WHERE id = ?1",
+        )?;
+        update.execute(params![id, seen.participants, seen.publishers])?;
+    }
+    Ok(())
 }
 
-/// Writes who somebody is; `present` says that they are there. True if the row is new.
-fn put_participation(
-    to: &Connection,
+/// Somebody's leave of a session.
+struct Leave<'a> {
     session: i64,
-    p: &Participant,
+    of: &'a Participant,
     at: u64,
-    present: bool,
-) -> rusqlite::Result<bool> {
-    let before = counted(to, session, &p.identity)?;
-    let joined_at = (p.joined_at > 0).then_some(p.joined_at as i64);
-    let mut insert = to.prepare_cached(
-        "INSERT INTO participations (session, sid, identity, name, kind, hidden, watcher, counted, restricted,
-         joined_at, source) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT DO NOTHING",
-    )?;
-    let new = insert.execute(params![
-        session,
-        p.sid,
-        p.identity,
-        p.name,
-        p.kind,
-        p.hidden(),
-        p.watcher(),
-        p.counted(),
-        p.restricted(),
-        joined_at.unwrap_or(at as i64),
-        p.source.as_str()
-    ])? > 0;
-    let after = if new {
-        (before.0.max(p.counted().into()), before.1)
-    } else {
-        let mut update = to.prepare_cached(
-            "UPDATE participations SET identity = ?3, name = ?4, kind = ?5, hidden = ?6, watcher = ?7, counted = ?8,
-             restricted = ?9, joined_at = coalesce(?10, joined_at), left_at = iif(?11, NULL, left_at),
-             left_not_before = iif(?11, NULL, left_not_before), reason = iif(?11, NULL, reason)
-             WHERE session = ?1 AND sid = ?2",
+    inferred: Inferred,
+    reason: Option<&'a Word>,
+}
+
+impl Leave<'_> {
+    /// Writes it and who they were, if they are there as who they were; false if there is more to it.
+    fn put_first(&self, to: &Connection) -> rusqlite::Result<bool> {
+        let p = self.of;
+        let mut leave = to.prepare_cached(
+            "UPDATE participations SET name = ?5, kind = ?6, hidden = ?7, watcher = ?8, restricted = ?9,
+             joined_at = coalesce(?10, joined_at), left_at = max(?11, coalesce(?10, joined_at)), left_not_before = ?12,
+             reason = ?13 WHERE session = ?1 AND sid = ?2 AND identity = ?3 AND counted = ?4 AND left_at IS NULL",
         )?;
-        update.execute(params![
-            session,
+        let left = leave.execute(params![
+            self.session,
             p.sid,
             p.identity,
+            p.counted(),
             p.name,
             p.kind,
             p.hidden(),
             p.watcher(),
-            p.counted(),
             p.restricted(),
-            joined_at,
-            present
+            (p.joined_at > 0).then_some(p.joined_at as i64),
+            self.at as i64,
+            self.inferred.map(|time| time as i64),
+            self.reason.map(|reason| &**reason)
         ])?;
-        counted(to, session, &p.identity)?
-    };
-    recount(to, session, before, after)?;
-    Ok(new)
-}
+        Ok(left > 0)
+    }
 
-/// Writes a leave. What was inferred yields to what was said, and nothing else does. True for the first one.
-fn put_leave(
-    to: &Connection,
-    session: i64,
-    p: &Participant,
-    at: u64,
-    inferred: Inferred,
-    reason: Option<&Word>,
-) -> rusqlite::Result<bool> {
-    let mut select =
-        to.prepare_cached("SELECT left_at IS NULL FROM participations WHERE session = ?1 AND sid = ?2")?;
-    let first = select.query_row(params![session, p.sid], |row| row.get(0))?;
-    let mut leave = to.prepare_cached(
-        "UPDATE participations SET left_at = max(?3, joined_at), left_not_before = ?4, reason = ?5
-         WHERE session = ?1 AND sid = ?2 AND (left_at IS NULL OR (left_not_before IS NOT NULL AND ?4 IS NULL))",
-    )?;
-    let (at, inferred) = (at as i64, inferred.map(|time| time as i64));
-    leave.execute(params![session, p.sid, at, inferred, reason.map(|reason| &**reason)])?;
-    let mut tracks = to.prepare_cached(
-        "UPDATE tracks SET unpublished_at = max(?3, published_at), unpublished_not_before = ?4
-         WHERE session = ?1 AND participant = ?2 AND unpublished_at IS NULL",
-    )?;
-    tracks.execute(params![session, p.sid, at, inferred])?;
-    Ok(first)
-}
+    /// Writes it. What was inferred yields to what was said, and nothing else does. Whether it was the first, and
+    /// whether it was written.
+    fn put(&self, to: &Connection) -> rusqlite::Result<(bool, bool)> {
+        let mut select =
+            to.prepare_cached("SELECT left_at IS NULL FROM participations WHERE session = ?1 AND sid = ?2")?;
+        let first = select.query_row(params![self.session, self.of.sid], |row| row.get(0))?;
+        let mut leave = to.prepare_cached(
+            "UPDATE participations SET left_at = max(?3, joined_at), left_not_before = ?4, reason = ?5
+             WHERE session = ?1 AND sid = ?2 AND (left_at IS NULL OR (left_not_before IS NOT NULL AND ?4 IS NULL))",
+        )?;
+        let (at, inferred) = (self.at as i64, self.inferred.map(|time| time as i64));
+        let reason = self.reason.map(|reason| &**reason);
+        let written = leave.execute(params![self.session, self.of.sid, at, inferred, reason])?;
+        Ok((first, written > 0))
+    }
 
-fn put_track(to: &Connection, session: i64, participant: &str, track: &Track) -> rusqlite::Result<()> {
-    let mut put = to.prepare_cached(
-        "INSERT INTO tracks (session, participant, sid, name, type, source, published_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
-         ON CONFLICT DO UPDATE SET name = ?4, type = ?5, source = ?6, published_at = ?7, unpublished_at = NULL,
-         unpublished_not_before = NULL",
-    )?;
-    put.execute(params![
-        session,
-        participant,
-        track.sid,
-        track.name,
-        track.kind,
-        track.source,
-        track.published_at as i64
-    ])?;
-    let mut select = to.prepare_cached(
-        "SELECT identity FROM participations WHERE session = ?1 AND sid = ?2 AND NOT published",
-    )?;
-    let identity: Option<String> =
-        select.query_row(params![session, participant], |row| row.get(0)).optional()?;
-    let Some(identity) = identity else { return Ok(()) };
-    let before = counted(to, session, &identity)?;
-    let mut published =
-        to.prepare_cached("UPDATE participations SET published = 1 WHERE session = ?1 AND sid = ?2")?;
-    published.execute(params![session, participant])?;
-    recount(to, session, before, counted(to, session, &identity)?)
+    /// Ends their tracks with them: those that have no end, and those that seemed to end later.
+    fn put_tracks(&self, to: &Connection) -> rusqlite::Result<()> {
+        let mut tracks = to.prepare_cached(
+            "UPDATE tracks SET unpublished_at = max(?3, published_at),
+             unpublished_not_before = iif(unpublished_at IS NULL, ?4, min(unpublished_not_before, ?3))
+             WHERE session = ?1 AND participant = ?2 AND (unpublished_at IS NULL OR unpublished_at > ?3)",
+        )?;
+        let inferred = self.inferred.map(|time| time as i64);
+        tracks.execute(params![self.session, self.of.sid, self.at as i64, inferred]).map(|_| ())
+    }
 }
 
 fn put_egress(to: &Connection, egress: &Egress, seq: u64, at: u64) -> rusqlite::Result<()> {
@@ -442,22 +539,12 @@ fn put_egress(to: &Connection, egress: &Egress, seq: u64, at: u64) -> rusqlite::
     Ok(())
 }
 
-/// Whether an identity counts in a session, and whether it published there. The session's numbers are of distinct
-/// identities: somebody who came back three times is one.
-fn counted(to: &Connection, session: i64, identity: &str) -> rusqlite::Result<(i64, i64)> {
+/// Whether an identity counts in a session by another sid than this one, and whether it published something there by
+/// that. The session's numbers are of distinct identities: somebody who came back three times is one.
+fn counted(to: &Connection, session: i64, identity: &str, sid: &str) -> rusqlite::Result<(bool, bool)> {
     let mut select = to.prepare_cached(
         "SELECT coalesce(max(counted), 0), coalesce(max(counted AND published), 0) FROM participations
-         WHERE identity = ?2 AND session = ?1",
+         WHERE identity = ?2 AND session = ?1 AND sid <> ?3",
     )?;
-    select.query_row(params![session, identity], |row| Ok((row.get(0)?, row.get(1)?)))
-}
-
-fn recount(to: &Connection, session: i64, before: (i64, i64), after: (i64, i64)) -> rusqlite::Result<()> {
-    if before != after {
-        let mut update = to.prepare_cached(
-            "UPDATE sessions SET participants = participants + ?2, publishers = publishers + ?3 WHERE id = ?1",
-        )?;
-        update.execute(params![session, after.0 - before.0, after.1 - before.1])?;
-    }
-    Ok(())
+    select.query_row(params![session, identity, sid], |row| Ok((row.get(0)?, row.get(1)?)))
 }

@@ -71,6 +71,8 @@ pub enum Fact {
         at: u64,
         inferred: Inferred,
         reason: Option<Word>,
+        /// Tracks of theirs may be on still, or seem to have ended later.
+        publishing: bool,
     },
     /// A track of the participant with this sid was published or has changed.
     Track {

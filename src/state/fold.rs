@@ -16,10 +16,6 @@ use crate::event::{Event, Kind, Source};
 /// the first join; a node that died takes longer than this to be missed.
 pub const RESTART_MARGIN_MS: u64 = 10_000;
 
-/// LiveKit sends `createdAt` in whole seconds. An event that arrives within so many milliseconds happened when it
-/// arrived, as nearly as anybody knows.
-const PROMPT_MS: u64 = 2_000;
-
 pub(super) fn fold(project: &mut Project, words: &mut Words, event: &Event, now: u64) -> Applied {
     // A body that cannot be read as a whole still has a room, and is an event.
     // Looked at as text once, so that it need not be for every string in it.
@@ -256,7 +252,8 @@ impl Fold<'_> {
     /// Somebody who is there no longer though nobody said that they left.
     fn gone(&mut self, participant: Arc<Participant>, at: u64) {
         let inferred = Some(participant.last_known_at().min(at));
-        self.applied.facts.push(Fact::Left { participant, at, inferred, reason: None });
+        let publishing = !participant.tracks.is_empty();
+        self.applied.facts.push(Fact::Left { participant, at, inferred, reason: None, publishing });
     }
 
     /// `participant_joined` and `participant_updated`: somebody is there, and this is all about them.
@@ -306,7 +303,10 @@ impl Fold<'_> {
         if was_there || event.kind != Kind::ParticipantConnectionAborted {
             let reason = &*body.disconnect_reason;
             let reason = (!reason.is_empty()).then(|| word(reason, "", ""));
-            self.applied.facts.push(Fact::Left { participant, at, inferred, reason });
+            // Its end may have been found out later than LiveKit says that they left.
+            let late = at < participant.last_event_at;
+            let publishing = !was_there || late || !participant.tracks.is_empty();
+            self.applied.facts.push(Fact::Left { participant, at, inferred, reason, publishing });
         }
     }
 
@@ -608,12 +608,14 @@ impl Fold<'_> {
         self.project.graves.bury(sid, grave);
     }
 
-    /// When it happened, as nearly as can be known: when it came, if it came promptly.
+    /// When it happened, as nearly as can be known: when it came, but within the second that LiveKit gives. So of two
+    /// events that come in their order neither happened before the other, however late they are.
     pub(super) fn happened_at(&self) -> u64 {
-        let (received_at, created_at) =
-            (self.event.received_at, self.body.created_at_secs.0.saturating_mul(1000));
-        let prompt = received_at >= created_at && received_at - created_at < PROMPT_MS;
-        if created_at == 0 || prompt { received_at } else { created_at }
+        let received_at = self.event.received_at;
+        match self.body.created_at_secs.0.saturating_mul(1000) {
+            0 => received_at,
+            second => received_at.clamp(second, second.saturating_add(999)),
+        }
     }
 
     pub(super) fn not_before(&self) -> Option<u64> {

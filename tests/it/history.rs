@@ -257,7 +257,8 @@ async fn an_inferred_leave_yields_to_what_livekit_says_and_to_nothing_else() {
     let mut told = [&begun[..], &[left(50, ROOM, "PA_a", "alice")]].concat();
     told[3].at = 70;
     let known = leave(&told).await;
-    assert_eq!((&known["leftAt"], &known["leftNotBefore"]), (&json!(T + 50_000), &Value::Null));
+    // It is late, so all that is known is the second that it was in.
+    assert_eq!((&known["leftAt"], &known["leftNotBefore"]), (&json!(T + 50_999), &Value::Null));
     assert_eq!(known["disconnectReason"], "client_initiated");
     told.push(inferred);
     told[4].at = 80;
@@ -269,7 +270,81 @@ async fn an_inferred_leave_yields_to_what_livekit_says_and_to_nothing_else() {
     told[6].body["roomEndReason"] = "ROOM_END_IDLE_TIMEOUT".into();
     told[6].at = 95;
     let session = json(Kept::of(&told).story(ROOM).await.session);
-    assert_eq!((&session["endedAt"], &session["endReason"]), (&json!(T + 85_000), &json!("idle_timeout")));
+    assert_eq!((&session["endedAt"], &session["endReason"]), (&json!(T + 85_999), &json!("idle_timeout")));
+}
+
+/// A queue that has fallen behind: of events that LiveKit stamped with one second, some come soon and some late.
+#[tokio::test]
+async fn no_track_outlives_whose_it_is() {
+    let mic = || track("TR_1", "AUDIO", "MICROPHONE");
+    let begun = vec![
+        started(0, ROOM, "standup"),
+        joined(10, ROOM, "PA_a", "alice"),
+        of_track(12, "track_published", ROOM, "PA_a", "alice", mic()),
+    ];
+    let at = |created: u64, received: u64, mut said: Said| {
+        said.body["createdAt"] = (START + created).to_string().into();
+        said.at = received;
+        said
+    };
+    let unpublished = || of_track(0, "track_unpublished", ROOM, "PA_a", "alice", mic());
+    let left = || left(0, ROOM, "PA_a", "alice");
+    let ends = async |more: &[Said]| {
+        let story = json(Kept::of(&[&begun[..], more].concat()).story(ROOM).await);
+        let end = |of: &Value, name: &str| of[0][name].as_i64().expect("it has ended") - T;
+        (end(&story["tracks"], "unpublishedAt"), end(&story["participations"], "leftAt"))
+    };
+    // LiveKit told both in the second 60, and the second of the two was late.
+    assert_eq!(ends(&[at(60, 61, unpublished()), at(60, 64, left())]).await, (60_999, 60_999));
+    // We found the track gone at 70, and LiveKit's word that they left at 60 came after all.
+    let found = at(70, 70, unpublished().corrected());
+    assert_eq!(ends(&[found.clone(), at(60, 72, left())]).await, (60_999, 60_999));
+    // The same after we had found them gone, too.
+    let gone = at(70, 70, left().corrected());
+    assert_eq!(ends(&[found.clone(), gone, at(60, 72, left())]).await, (60_999, 60_999));
+    // They left without it, and nobody has told of its end.
+    assert_eq!(ends(&[at(60, 60, left())]).await, (60_000, 60_000));
+}
+
+/// The numbers of a session are of distinct identities, whatever becomes known of them when.
+#[tokio::test]
+async fn a_session_counts_who_took_part_once() {
+    let with = |mut said: Said, field: &str, value: Value| {
+        said.body["participant"][field] = value;
+        said
+    };
+    let mic = |sid: &str, identity: &str| {
+        of_track(
+            15,
+            "track_published",
+            ROOM,
+            sid,
+            identity,
+            track(&format!("TR_{sid}"), "AUDIO", "MICROPHONE"),
+        )
+    };
+    let numbers = async |said: &[Said]| {
+        let session = Kept::of(said).story(ROOM).await.session;
+        (session.participant_count, session.publisher_count)
+    };
+    let twice = [
+        joined(10, ROOM, "PA_1", "alice"),
+        mic("PA_1", "alice"),
+        left(20, ROOM, "PA_1", "alice"),
+        joined(30, ROOM, "PA_2", "alice"),
+        mic("PA_2", "alice"),
+        joined(31, ROOM, "PA_3", "bob"),
+    ];
+    assert_eq!(numbers(&twice).await, (2, 1));
+    // A track told of somebody, and then they turn out to be an agent.
+    let agent = with(joined(16, ROOM, "PA_1", "bot"), "kind", "AGENT".into());
+    assert_eq!(numbers(&[mic("PA_1", "bot"), joined(17, ROOM, "PA_2", "bob"), agent.clone()]).await, (1, 0));
+    // An agent that becomes one of the people.
+    let updated = with(with(agent.clone(), "kind", "STANDARD".into()), "version", 9.into());
+    assert_eq!(numbers(&[agent, mic("PA_1", "bot"), updated]).await, (1, 1));
+    // Somebody who gets a name that is there already.
+    let renamed = with(joined(40, ROOM, "PA_3", "alice"), "version", 9.into());
+    assert_eq!(numbers(&[&twice[..], &[renamed]].concat()).await, (1, 1));
 }
 
 #[tokio::test]

@@ -21,7 +21,7 @@ struct Room {
     live: bool,
     recording: Option<Recording>,
     people: Vec<Person>,
-    /// Decided, and not told yet.
+    /// Decided, and not told yet: bodies without their last member, which says when they were told.
     pending: VecDeque<String>,
 }
 
@@ -134,7 +134,7 @@ impl World {
             self.act(i);
         }
         let body = self.rooms[i].pending.pop_front().expect("something is pending");
-        (i as u32, body)
+        (i as u32, stamped(body))
     }
 
     /// Ends every meeting.
@@ -153,7 +153,7 @@ impl World {
         while std::mem::take(&mut left) {
             for (i, room) in self.rooms.iter_mut().enumerate() {
                 if let Some(body) = room.pending.pop_front() {
-                    events.push((i as u32, body));
+                    events.push((i as u32, stamped(body)));
                     left = true;
                 }
             }
@@ -325,7 +325,6 @@ impl World {
     /// and name in the others, as from LiveKit.
     fn tell(&mut self, i: usize, event: &str, members: &str) {
         let id = self.id("EV_");
-        let now = now_ms();
         let room = &self.rooms[i];
         let name = quoted(&room.name);
         let whole = event.starts_with("room_") || event.starts_with("participant_");
@@ -342,12 +341,17 @@ impl World {
             String::new()
         };
         let body = format!(
-            "{{\"event\":\"{event}\",\"room\":{{\"sid\":\"{}\",\"name\":{name}{rest}}}{members},\"id\":\"{id}\",\"createdAt\":\"{}\"}}",
+            "{{\"event\":\"{event}\",\"room\":{{\"sid\":\"{}\",\"name\":{name}{rest}}}{members},\"id\":\"{id}\"",
             room.sid,
-            now / 1000,
         );
         self.rooms[i].pending.push_back(body);
     }
+}
+
+/// LiveKit stamps an event when its queue gets to it.
+fn stamped(mut body: String) -> String {
+    body.push_str(&format!(",\"createdAt\":\"{}\"}}", now_ms() / 1000));
+    body
 }
 
 fn quoted(text: &str) -> String {
