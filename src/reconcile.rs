@@ -14,7 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Mutex, MutexGuard, RwLock};
 use tokio::{sync::Notify, task::JoinSet};
 
 use crate::{
@@ -160,8 +160,17 @@ impl Reconcile {
         self.shared.every.map_or(0, |every| every.as_secs())
     }
 
-    /// When a session was last compared with LiveKit, in unix milliseconds.
-    pub fn checked_at(&self, project: &str, room_sid: &str) -> Option<u64> {
-        self.projects.get(project)?.checked.lock().room(room_sid)
+    /// When sessions were last compared with LiveKit, in unix milliseconds, by project and sid.
+    pub fn checked_at<'a>(&self, sessions: impl IntoIterator<Item = (&'a str, &'a str)>) -> Vec<Option<u64>> {
+        let mut of: Option<(&str, MutexGuard<'_, Checked>)> = None;
+        let checked_at = |(project, sid): (&'a str, &str)| {
+            // Those of one project stand together in a list: they cost one lock.
+            if of.as_ref().is_none_or(|(locked, _)| *locked != project) {
+                of = None;
+                of = self.projects.get(project).map(|handle| (project, handle.checked.lock()));
+            }
+            of.as_ref()?.1.room(sid)
+        };
+        sessions.into_iter().map(checked_at).collect()
     }
 }
