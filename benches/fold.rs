@@ -1,4 +1,4 @@
-//! What folding costs in time and memory, and what it costs to list what is live.
+//! What folding costs in time and memory, what it costs to keep what came of it, and to list what is live.
 //!
 //! ```text
 //! cargo bench --bench fold
@@ -14,9 +14,10 @@ use std::{
 
 use harness::*;
 use roomwatch::{
-    event::{Event, Kind, NewEvent, Seq, Source},
+    event::{Epoch, Event, Kind, NewEvent, Seq, Source},
+    history::{History, Options, Recorded},
     log::{
-        EventLog,
+        Bounds, EventLog,
         sqlite::{LogOptions, SqliteLog},
     },
     state::State,
@@ -57,6 +58,7 @@ const AT_ONCE: usize = 300;
 #[tokio::main]
 async fn main() {
     fold();
+    kept().await;
     memory();
     list().await;
 }
@@ -180,6 +182,35 @@ fn fold() {
     println!("fold: {} events of {} bytes, {changes} changes, one core", events.len(), bytes / events.len());
     println!("  events/s           {:9.0}      aim 500000   (best {best:.0})", median(rates));
     println!("  JSON skipped only  {:9.0}", median(floors));
+}
+
+/// The same events folded, told and kept: everything that a follower does with them but reading and sending.
+async fn kept() {
+    let events = meetings();
+    let dir = tempfile::tempdir().expect("a directory");
+    let log = Bounds { epoch: Epoch(1), first: Seq(1), last: Seq(events.len() as u64) };
+    let (history, mut state) = History::open(dir.path(), log, Options::default()).expect("it opens");
+    let began = of_process();
+    for event in &events {
+        let applied = state.apply(event);
+        history.record(Recorded::new(event, applied));
+        history.room().await;
+    }
+    history.close();
+    let each = (of_process() - began).as_secs_f64() * 1e6 / events.len() as f64;
+    let bytes = std::fs::metadata(dir.path().join("derived.db")).expect("a file").len();
+    println!("kept: the same events, folded, told as JSON and written to derived.db");
+    println!("  CPU an event       {each:9.1} µs");
+    println!("  in the file        {:9} bytes an event", bytes / events.len() as u64);
+}
+
+/// How long all threads of this process have run, those that have ended too.
+fn of_process() -> Duration {
+    let mut usage = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the call writes to the struct that it is given and nowhere else.
+    let result = unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &mut usage) };
+    assert_eq!(result, 0);
+    Duration::new(usage.tv_sec as u64, usage.tv_nsec as u32)
 }
 
 fn populated(rooms: usize, guests: usize) -> impl Iterator<Item = Event> {
