@@ -269,6 +269,21 @@ fn mutes_and_updates_that_only_a_list_shows() {
 }
 
 #[test]
+fn older_news_of_a_track_does_not_overwrite_newer() {
+    let says = |at: u64, version: u64, width: u64| {
+        let mut track = track("TR_1", "VIDEO", "CAMERA");
+        track["width"] = width.into();
+        track["version"] = json!({"unixMicro": ((START + version) * 1_000_000).to_string()});
+        of_track(at, "track_published", ROOM, "PA_1", "alice", track)
+    };
+    let joined = joined(1, ROOM, "PA_1", "alice");
+    let (state, applied) = last(&[joined.clone(), says(5, 9, 1280), says(6, 3, 320)]);
+    assert_eq!((&people(&state)[0]["tracks"][0]["width"], applied.changes.len()), (&json!(1280), 0));
+    let state = fold(&[joined, says(5, 3, 320), says(6, 9, 1280)]);
+    assert_eq!(people(&state)[0]["tracks"][0]["width"], 1280);
+}
+
+#[test]
 fn who_counts_and_who_is_not_for_everybody() {
     let with = |identity: &str, extra: Value| {
         let mut joined = joined(5, ROOM, &format!("PA_{identity}"), identity);
