@@ -113,6 +113,30 @@ describe('events', () => {
     expect(found).toEqual([]);
   });
 
+  it('that happen while the stream is still being opened are not missing', async () => {
+    const { page } = await open('/');
+    let opened = () => {};
+    const held = new Promise<void>((resolve) => {
+      opened = resolve;
+    });
+    await page.route(/\/api\/events/, async (route) => {
+      if (route.request().resourceType() === 'eventsource') await held;
+      await route.continue();
+    });
+    await page.goto(`${roomwatch.url}/events`);
+    const rows = page.getByRole('listitem');
+    await rows.first().waitFor();
+    await testEvent();
+    opened();
+    await page.getByText('Following').waitFor();
+    await testEvent();
+    const newest = (await roomwatch.log()).slice(-5).map(({ cursor }) => cursor.split('-')[1]);
+    await until('the newest five', async () => {
+      const shown = (await rows.allTextContents()).slice(0, 5).map((text) => /\d+$/.exec(text)?.[0]);
+      return shown.reverse().join() === newest.join();
+    });
+  });
+
   it('are gone to by a cursor, whose address can be shared', async () => {
     const { page } = await open('/events');
     await page.getByRole('button', { name: 'Go to' }).click();

@@ -173,6 +173,115 @@ test('a reset fetches the page again', async () => {
   expect(tail.getState().rows?.map((row) => row.room)).toEqual(['restored', 'restored']);
 });
 
+test('what happened between the first page and the beginning of the stream is not missing', async () => {
+  const log = new FakeLog();
+  log.append(10);
+  log.streaming = false;
+  const tail = await tailOf(log);
+  // The page stands, the stream is still being opened.
+  log.append(3);
+  log.open();
+  log.append(2);
+  await settle();
+  expect(seqs(tail.getState().rows)[0]).toBe(15);
+  expectUnbroken(tail.getState().rows);
+});
+
+test('the stream begins while the first page is under way: what lies between is asked for again', async () => {
+  const log = new FakeLog();
+  log.append(10);
+  log.streaming = false;
+  const answer = log.hold();
+  const tail = new EventTail({ client: log.client, connection: log.connection, filter: {} });
+  tail.start();
+  await settle();
+  // The answer was made from ten events; it is on its way while two more happen and the stream begins.
+  log.append(2);
+  log.open();
+  answer();
+  await settle();
+  expect(seqs(tail.getState().rows)[0]).toBe(12);
+  expectUnbroken(tail.getState().rows);
+});
+
+test('an event that comes while a page is under way and is not in it needs no other one to be shown', async () => {
+  const log = new FakeLog();
+  log.append(10);
+  const answer = log.hold();
+  const tail = new EventTail({ client: log.client, connection: log.connection, filter: {} });
+  tail.start();
+  log.append(1);
+  await settle();
+  answer();
+  await settle();
+  expect(seqs(tail.getState().rows)[0]).toBe(11);
+  expectUnbroken(tail.getState().rows);
+});
+
+test('a stream that goes on where it was makes no page be asked for', async () => {
+  const log = new FakeLog();
+  log.append(10);
+  await tailOf(log);
+  const before = log.requests;
+  log.say({ type: 'connected', cursor: log.cursor(10), resumed: true });
+  log.say({ type: 'connected', cursor: log.cursor(10), resumed: false });
+  await settle();
+  expect(log.requests).toBe(before);
+});
+
+test('paused, nobody is disturbed by a hole: it is said that more waits than was counted, and following fills it', async () => {
+  const log = new FakeLog();
+  log.append(10);
+  const tail = await tailOf(log);
+  tail.pause();
+  const before = tail.getState().rows;
+  log.streaming = false;
+  log.append(5);
+  log.open('missed');
+  log.append(2);
+  await settle();
+  expect(tail.getState()).toMatchObject({ waiting: 2, uncounted: true });
+  expect(tail.getState().rows).toBe(before);
+  tail.follow();
+  await settle();
+  expect(tail.getState()).toMatchObject({ waiting: 0, uncounted: false });
+  expect(seqs(tail.getState().rows)[0]).toBe(17);
+  expectUnbroken(tail.getState().rows);
+});
+
+test('standing at a cursor, what came before the stream began can be read too', async () => {
+  const log = new FakeLog();
+  log.append(10);
+  log.streaming = false;
+  const tail = await tailOf(log, { at: log.cursor(5) });
+  expect(tail.getState().newer).toBe('end');
+  log.append(3);
+  log.open();
+  await settle();
+  expect(tail.getState().newer).toBe('more');
+  await tail.loadNewer();
+  expect(seqs(tail.getState().rows)[0]).toBe(13);
+  expectUnbroken(tail.getState().rows);
+});
+
+test('an older page that comes after the list was made anew is not put below it', async () => {
+  const log = new FakeLog();
+  log.append(1_000);
+  const tail = await tailOf(log);
+  const answer = log.hold();
+  const older = tail.loadOlder();
+  log.streaming = false;
+  log.append(3_000);
+  log.open('missed');
+  await settle();
+  answer();
+  await older;
+  expectUnbroken(tail.getState().rows);
+  await tail.loadOlder();
+  expectUnbroken(tail.getState().rows);
+  expect(tail.getState().rows).toHaveLength(400);
+});
+
 test('a failure is told, and trying again helps', async () => {
   const log = new FakeLog();
   log.append(300);

@@ -1,4 +1,4 @@
-import type { ConnectionEvent, EventsPage, EventsQuery, Message } from '@roomwatch/react';
+import type { ConnectionEvent, EventsPage, EventsQuery, Message, ResetReason } from '@roomwatch/react';
 import { matches } from '@roomwatch/react';
 
 /** A log in memory that answers pages as DESIGN §5 says, and a stream over it. */
@@ -9,6 +9,9 @@ export class FakeLog {
   scanMax = 50_000;
   first = 1;
   fail: Error | null = null;
+  /** False while the stream is being opened, or is down: what is appended then, nobody hears. */
+  streaming = true;
+  private held: Promise<void> | null = null;
   private readonly listeners = new Set<(event: ConnectionEvent) => void>();
 
   constructor(readonly epoch = '7f3a9c21') {}
@@ -29,8 +32,23 @@ export class FakeLog {
         ...make(seq),
       };
       this.events.push(message);
-      for (const listener of this.listeners) listener(message);
+      if (this.streaming) this.say(message);
     }
+  }
+
+  /** The stream begins at the head: after a reset, or as the first one. */
+  open(reset?: ResetReason) {
+    this.streaming = true;
+    this.say({ type: 'connected', cursor: this.cursor(this.events.length), resumed: false, reset });
+  }
+
+  /** The next page is made at once, and on its way until the returned function is called. */
+  hold(): () => void {
+    let release = () => {};
+    this.held = new Promise((resolve) => {
+      release = resolve;
+    });
+    return release;
   }
 
   say(event: ConnectionEvent) {
@@ -72,7 +90,7 @@ export class FakeLog {
           if (event && matches(filter, event)) events.unshift(event);
         }
       }
-      return {
+      const page: EventsPage = {
         epoch: this.epoch,
         cursor: this.cursor(head),
         first: this.cursor(this.first),
@@ -81,6 +99,10 @@ export class FakeLog {
         next: to < head ? this.cursor(to) : null,
         events,
       };
+      const { held } = this;
+      this.held = null;
+      await held;
+      return page;
     },
   };
 }

@@ -2,7 +2,10 @@ import {
   type Connection,
   type ConnectionEvent,
   type Cursor,
+  covers,
   type EventsPage,
+  isAfter,
+  isConnected,
   type Message,
   matches,
   type RoomwatchClient,
@@ -33,6 +36,8 @@ export interface TailState {
   following: boolean;
   /** Events that match and are not shown, because the tail is paused or stands at a cursor. */
   waiting: number;
+  /** More wait than were counted: while the tail was paused the stream has skipped some. */
+  uncounted: boolean;
   older: End;
   newer: End;
   /** Events looked at in vain since the last match, while a rare filter is searched for. */
@@ -61,6 +66,12 @@ export class EventTail {
   /** Where the next older page begins, and the next newer one. */
   private before: Cursor | null = null;
   private after: Cursor | null = null;
+  /** Everything up to here is shown or waits: where the last page ended, moved on by the stream. */
+  private known: Cursor | null = null;
+  /** Where the stream began without going on from anywhere: what came before, only a page can tell. */
+  private begins: Cursor | null = null;
+  /** A page that replaces the list is under way: until it is there nothing is put above the old one. */
+  private loading = false;
   private timer: ReturnType<typeof setTimeout> | undefined;
   private abort = new AbortController();
 
@@ -69,6 +80,7 @@ export class EventTail {
       rows: null,
       following: options.at === undefined,
       waiting: 0,
+      uncounted: false,
       older: 'loading',
       newer: 'end',
       scanned: 0,
@@ -107,36 +119,48 @@ export class EventTail {
   readonly follow = () => {
     if (this.options.at !== undefined || this.state.following) return;
     this.set({ following: true });
-    this.draw();
+    if (this.state.uncounted) void this.load();
+    else this.draw();
   };
 
   /** Starts over, after a failure or when the log is another one. */
   readonly load = async () => {
     const { client, filter, at } = this.options;
-    const { signal } = this.abort;
+    const signal = this.restart();
+    this.loading = true;
     this.set({ error: null, older: 'loading' });
     try {
       const newer =
         at === undefined ? null : await client.events({ ...filter, after: before(at), limit: ABOVE + 1 }, signal);
-      const page = await client.events({ ...filter, before: at, limit: PAGE }, signal);
+      let page = await client.events({ ...filter, before: at, limit: PAGE }, signal);
+      // The page was made, something happened, and only then the stream began: neither would bring what lies between.
+      if (at === undefined && this.begins !== null && isAfter(this.begins, page.cursor))
+        page = await client.events({ ...filter, limit: PAGE }, signal);
+      if (signal.aborted) return;
       const rows = [...page.events, ...(newer?.events ?? [])].reverse();
       this.before = page.prev;
       this.after = newer && (newer.next ?? newer.cursor);
+      this.known = page.cursor;
       // What the page knows already came by the stream too.
-      const known = seqOf(page.cursor);
-      if (at === undefined)
-        this.waiting = this.waiting.filter(({ cursor }) => !sameLog(cursor, page) || seqOf(cursor) > known);
+      if (at === undefined) this.waiting = this.waiting.filter(({ cursor }) => !covers(page.cursor, cursor));
       this.waitingCount = this.waiting.length;
       this.set({
         rows,
         waiting: this.waitingCount,
+        uncounted: false,
         older: page.prev ? 'more' : 'end',
         newer: newer?.next ? 'more' : 'end',
         scanned: 0,
       });
+      this.loading = false;
+      if (newer && this.begins !== null) this.missed(this.begins);
+      // What has come after the page would otherwise wait for the next event.
+      if (this.state.following && this.waiting.length > 0) this.draw();
       if (rows.length === 0 && page.prev) await this.loadOlder();
     } catch (error) {
-      if (!signal.aborted) this.set({ error, older: { error } });
+      if (signal.aborted) return;
+      this.loading = false;
+      this.set({ error, older: { error } });
     }
   };
 
@@ -152,6 +176,8 @@ export class EventTail {
       for (let pages = 0; pages < EMPTY_PAGES_MAX && this.before !== null; pages++) {
         const from: Cursor = this.before;
         const page: EventsPage = await client.events({ ...filter, before: from, limit: PAGE }, signal);
+        // The list has been made anew meanwhile: this page is no longer its continuation.
+        if (signal.aborted) return;
         this.before = page.prev;
         if (page.events.length > 0) {
           const all = [...(this.state.rows ?? []), ...page.events.reverse()];
@@ -175,9 +201,10 @@ export class EventTail {
     try {
       for (let pages = 0; pages < EMPTY_PAGES_MAX; pages++) {
         const page: EventsPage = await client.events({ ...filter, after: this.after, limit: PAGE }, signal);
-        this.after = page.next ?? page.cursor;
-        const known = seqOf(this.after);
-        this.waiting = this.waiting.filter(({ cursor }) => seqOf(cursor) > known);
+        if (signal.aborted) return;
+        const known = page.next ?? page.cursor;
+        this.after = known;
+        this.waiting = this.waiting.filter(({ cursor }) => !covers(known, cursor));
         if (page.next === null) this.waitingCount = this.waiting.length;
         if (page.events.length > 0 || page.next === null) {
           this.set({
@@ -185,6 +212,7 @@ export class EventTail {
             newer: page.next ? 'more' : 'end',
             waiting: this.waitingCount,
           });
+          if (page.next === null && this.begins !== null) this.missed(this.begins);
           return;
         }
       }
@@ -195,14 +223,14 @@ export class EventTail {
   };
 
   private hear(event: ConnectionEvent) {
-    if (event.type === 'connected') {
-      // Events were missed, or the log is another one: what stands here has a hole.
-      if ('reset' in event && event.reset && this.options.at === undefined) void this.load();
+    if (isConnected(event)) {
+      // One that goes on after our cursor leaves no hole.
+      if (!event.resumed) this.missed(event.cursor, event.reset !== undefined);
       return;
     }
-    const message = event as Message;
-    if (!matches(this.options.filter, message)) return;
-    this.waiting.push(message);
+    this.known = event.cursor;
+    if (!matches(this.options.filter, event)) return;
+    this.waiting.push(event);
     this.waitingCount++;
     if (this.waiting.length > WAITING_MAX * 2) this.waiting = this.waiting.slice(-WAITING_MAX);
     this.timer ??= setTimeout(() => {
@@ -211,10 +239,31 @@ export class EventTail {
     }, DRAW_EVERY_MS);
   }
 
+  /** The stream begins at `cursor`: unless the rows reach that far, there is a hole before it. */
+  private missed(cursor: Cursor, reset = false) {
+    this.begins = cursor;
+    if (this.options.at !== undefined) {
+      if (this.after !== null && !covers(this.after, cursor) && this.state.newer === 'end') this.set({ newer: 'more' });
+      return;
+    }
+    // Without rows the first page is still under way: it looks for itself where the stream began.
+    if (!reset && (this.state.rows === null || (this.known !== null && covers(this.known, cursor)))) return;
+    // Whoever reads goes on reading, unless the log is another one: then these positions mean nothing any more.
+    if (this.state.following || this.known === null || !sameEpoch(this.known, cursor)) void this.load();
+    else this.set({ uncounted: true });
+  }
+
+  /** Forgets every page that is still under way. */
+  private restart(): AbortSignal {
+    this.abort.abort();
+    this.abort = new AbortController();
+    return this.abort.signal;
+  }
+
   private draw() {
     const { following, rows } = this.state;
-    // Without rows the first page is still under way: it will say which of these it knows.
-    if (!following || rows === null) return this.set({ waiting: this.waitingCount });
+    // A page that is under way will say which of these it knows.
+    if (!following || rows === null || this.loading) return this.set({ waiting: this.waitingCount });
     const newest = rows[0];
     const fresh = newest
       ? this.waiting.filter(({ cursor }) => !sameEpoch(cursor, newest.cursor) || seqOf(cursor) > seqOf(newest.cursor))
@@ -223,6 +272,8 @@ export class EventTail {
     let next = lost ? fresh.reverse() : [...fresh.reverse(), ...rows];
     let older = this.state.older;
     if (lost || next.length > FOLLOWED_MAX) {
+      // An older page that is under way would no longer follow on the last row.
+      this.restart();
       next = next.slice(0, FOLLOWED_MAX);
       this.before = next.at(-1)?.cursor ?? null;
       older = this.before ? 'more' : 'end';
@@ -240,7 +291,6 @@ export class EventTail {
 
 const epochOf = (cursor: Cursor) => cursor.slice(0, cursor.indexOf('-'));
 const sameEpoch = (a: Cursor, b: Cursor) => epochOf(a) === epochOf(b);
-const sameLog = (cursor: Cursor, page: EventsPage) => epochOf(cursor) === page.epoch;
 
 /** The position just before: `after` it comes the event itself. */
 const before = (cursor: Cursor): Cursor => `${epochOf(cursor)}-${Math.max(0, seqOf(cursor) - 1)}`;

@@ -1,4 +1,4 @@
-import { type Message, useRoomwatch } from '@roomwatch/react';
+import { type Cursor, covers, isAfter, isConnected, type Message, useRoomwatch } from '@roomwatch/react';
 import { useQuery } from '@tanstack/react-query';
 import { useEffect, useReducer, useRef } from 'react';
 
@@ -42,6 +42,10 @@ export function useFeed({ room, project, limit, held }: FeedScope) {
   const [, redraw] = useReducer((n: number) => n + 1, 0);
   const list = useRef<Message[]>([]);
   const waiting = useRef<Message[]>([]);
+  /** Everything up to here is in the list or waits; null until the first page. */
+  const known = useRef<Cursor | null>(null);
+  /** Where the stream began without going on from anywhere: what came before, only a page can tell. */
+  const begins = useRef<Cursor | null>(null);
   const isHeld = useRef(held);
   isHeld.current = held;
 
@@ -52,10 +56,12 @@ export function useFeed({ room, project, limit, held }: FeedScope) {
     staleTime: Number.POSITIVE_INFINITY,
     gcTime: 0,
   });
+  const { refetch } = page;
 
   useEffect(() => {
     list.current = [];
     waiting.current = [];
+    known.current = null;
     let timer: ReturnType<typeof setTimeout> | undefined;
     const draw = () => {
       timer = undefined;
@@ -66,11 +72,16 @@ export function useFeed({ room, project, limit, held }: FeedScope) {
       redraw();
     };
     const stop = connection.onEvent((event) => {
-      if (event.type === 'connected') return;
-      const message = event as Message;
-      if ((room !== undefined && message.room !== room) || (project !== undefined && message.project !== project))
+      if (isConnected(event)) {
+        if (event.resumed) return;
+        begins.current = event.cursor;
+        // Before a page is there its own effect looks at this.
+        if (known.current !== null && (event.reset || !covers(known.current, event.cursor))) void refetch();
         return;
-      waiting.current.push(message);
+      }
+      known.current &&= event.cursor;
+      if ((room !== undefined && event.room !== room) || (project !== undefined && event.project !== project)) return;
+      waiting.current.push(event);
       // Held for long, only the newest can ever be shown.
       if (waiting.current.length > limit * 2) waiting.current = waiting.current.slice(-limit);
       timer ??= setTimeout(draw, DRAW_EVERY_MS);
@@ -79,13 +90,19 @@ export function useFeed({ room, project, limit, held }: FeedScope) {
       stop();
       clearTimeout(timer);
     };
-  }, [connection, room, project, limit]);
+  }, [connection, refetch, room, project, limit]);
 
   useEffect(() => {
     if (!page.data) return;
-    list.current = mergeFeed(list.current, page.data.events, limit);
+    const { cursor, events } = page.data;
+    known.current = cursor;
+    // The page was made, something happened, and only then the stream began: neither would bring what lies between.
+    if (begins.current !== null && isAfter(begins.current, cursor)) void refetch();
+    // What stands here from before the page may have a hole behind it; the page has none.
+    const later = list.current.filter((message) => isAfter(message.cursor, cursor));
+    list.current = mergeFeed(later, events, limit);
     redraw();
-  }, [page.data, limit]);
+  }, [page.data, refetch, limit]);
 
   useEffect(() => {
     if (held) return;
@@ -99,6 +116,6 @@ export function useFeed({ room, project, limit, held }: FeedScope) {
     waiting: held ? waiting.current.length : 0,
     isLoading: page.isPending,
     error: page.error,
-    refetch: page.refetch,
+    refetch,
   };
 }

@@ -129,7 +129,7 @@ function Tail({ filter, at, onAt }: { filter: EventSearch; at?: string; onAt: (c
     [client, connection],
   );
   useEffect(() => tail.start(), [tail]);
-  const { rows, following, waiting, older, newer, scanned, error } = useSyncExternalStore(
+  const { rows, following, waiting, uncounted, older, newer, scanned, error } = useSyncExternalStore(
     tail.subscribe,
     tail.getState,
   );
@@ -179,13 +179,14 @@ function Tail({ filter, at, onAt }: { filter: EventSearch; at?: string; onAt: (c
             newest={newest?.timestamp}
           />
         </span>
-        {waiting > 0 && !following ? (
+        {(waiting > 0 || uncounted) && !following ? (
           <button
             type="button"
             onClick={follow}
             className="num ml-auto inline-flex h-7 items-center gap-1.5 rounded-full bg-accent-soft px-3 text-xs font-medium text-accent hover:underline"
           >
-            <ArrowUp size={13} aria-hidden /> {count(waiting)} new
+            <ArrowUp size={13} aria-hidden />{' '}
+            {uncounted ? (waiting > 0 ? `More than ${count(waiting)} new` : 'New events') : `${count(waiting)} new`}
           </button>
         ) : null}
       </div>
