@@ -3,10 +3,11 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { LiveKitEvent } from '@roomwatch/react';
 import { describe, expect, it } from 'vitest';
+import { noteNames } from '@/lib/called';
 import { describeEvent } from '@/lib/event-words';
 
 const say = (data: LiveKitEvent, room: string | null = 'standup') => {
-  const { subject, verb, preposition, detail } = describeEvent({ type: data.event, data, room });
+  const { subject, verb, preposition, detail } = describeEvent({ type: data.event, data, room, project: 'default' });
   return `${subject} ${verb} ${preposition}${room}${detail ? ` · ${detail}` : ''}`;
 };
 
@@ -14,7 +15,7 @@ describe('what LiveKit really sends', () => {
   const folder = fileURLToPath(new URL('../../fixtures/webhooks/', import.meta.url));
   it.each(readdirSync(folder).filter((name) => name.endsWith('.json')))('%s becomes a sentence', (name) => {
     const data = JSON.parse(readFileSync(`${folder}${name}`, 'utf8')) as LiveKitEvent;
-    const words = describeEvent({ type: data.event, data, room: 'standup' });
+    const words = describeEvent({ type: data.event, data, room: 'standup', project: 'default' });
     expect(words.verb).not.toBe('');
     expect(words.topic).not.toBe('other');
     expect(JSON.stringify(words)).not.toContain('undefined');
@@ -53,7 +54,7 @@ it('reads a track without a type as audio, because LiveKit leaves out what is ze
 
 it('tells a recording that failed from one that ended', () => {
   const failed = { event: 'egress_ended', egressInfo: { status: 'EGRESS_FAILED', error: 'no disk' } };
-  expect(describeEvent({ type: 'egress_ended', data: failed, room: 'r' })).toMatchObject({
+  expect(describeEvent({ type: 'egress_ended', data: failed, room: 'r', project: 'default' })).toMatchObject({
     turn: 'failed',
     detail: 'no disk',
   });
@@ -66,7 +67,9 @@ it.each([
   { event: 'egress_updated', egressInfo: [] },
   { event: 'constructor' },
 ])('never fails, whatever comes: %j', (data) => {
-  expect(() => describeEvent({ type: data.event, data: data as unknown as LiveKitEvent, room: null })).not.toThrow();
+  expect(() =>
+    describeEvent({ type: data.event, data: data as unknown as LiveKitEvent, room: null, project: 'default' }),
+  ).not.toThrow();
 });
 
 it.each([
@@ -79,7 +82,35 @@ it.each([
   [{ source: 'SCREEN_SHARE_AUDIO' }, 'screen'],
   [{ type: 'DATA' }, undefined],
 ] as const)('a track has the icon of what it carries: %j', (track, medium) => {
-  expect(describeEvent({ type: 'track_published', data: { event: 'track_published', track }, room: 'a' }).medium).toBe(
-    medium,
-  );
+  expect(
+    describeEvent({ type: 'track_published', data: { event: 'track_published', track }, room: 'a', project: 'default' })
+      .medium,
+  ).toBe(medium);
+});
+
+describe('a track, of which LiveKit tells whose it is by sid and identity only', () => {
+  const heard = (event: string, participant: Record<string, unknown>, project = 'default', past = false) =>
+    noteNames([{ type: event, data: { event, participant }, project }], past);
+  const published = (sid: string) => say({ event: 'track_published', participant: { sid, identity: 'farid-567' } });
+
+  it('is called as its participant is, and the identity stands behind', () => {
+    expect(published('PA_f')).toBe('farid-567 published an audio track in standup');
+    heard('participant_joined', { sid: 'PA_f', identity: 'farid-567', name: 'Farid' });
+    expect(published('PA_f')).toBe('Farid published an audio track in standup');
+    const data = { event: 'track_published', participant: { sid: 'PA_f', identity: 'farid-567' } };
+    expect(describeEvent({ type: data.event, data, room: 'standup', project: 'default' }).identity).toBe('farid-567');
+  });
+
+  it('follows a change of the name, which no older event undoes', () => {
+    heard('participant_updated', { sid: 'PA_g', name: 'Grace H.' });
+    heard('participant_joined', { sid: 'PA_g', name: 'Grace' }, 'default', true);
+    expect(published('PA_g')).toBe('Grace H. published an audio track in standup');
+    heard('participant_updated', { sid: 'PA_g', name: '' });
+    expect(published('PA_g')).toBe('farid-567 published an audio track in standup');
+  });
+
+  it('has nothing to do with the same sid of another project', () => {
+    heard('participant_joined', { sid: 'PA_h', name: 'Hiro' }, 'staging');
+    expect(published('PA_h')).toBe('farid-567 published an audio track in standup');
+  });
 });

@@ -74,7 +74,9 @@ export const EventRow = memo(function EventRow({ message, inRoom }: { message: M
         {words.topic === 'room' && message.room && !inRoom ? (
           <RoomLink message={message} />
         ) : (
-          <span className="font-medium">{words.subject ?? 'Somebody'}</span>
+          <span className="font-medium" title={words.identity ?? undefined}>
+            {words.subject ?? 'Somebody'}
+          </span>
         )}{' '}
         <span className="text-ink-2">{words.verb}</span>
         {showRoom ? (

@@ -247,7 +247,9 @@ const Row = memo(function Row({
   );
   const sentence = (
     <span className="truncate">
-      <span className={words.topic === 'other' ? 'text-ink-2' : 'text-ink'}>{words.subject ?? 'Somebody'}</span>{' '}
+      <span className={words.topic === 'other' ? 'text-ink-2' : 'text-ink'} title={words.identity ?? undefined}>
+        {words.subject ?? 'Somebody'}
+      </span>{' '}
       <span className="text-ink-2">{words.verb}</span>
       {words.detail ? <span className="text-ink-3"> · {words.detail}</span> : null}
     </span>

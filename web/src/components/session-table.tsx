@@ -10,6 +10,7 @@ import { Unknown } from '@/ui/states';
 export function SessionTable({ detail, now }: { detail: SessionDetail; now: number }) {
   const { session, egress } = detail;
   const { lanes } = timelineOf(detail, now);
+  const called = new Map(detail.participations.map(({ sid, name }) => [sid, name]));
   const Time = ({ at }: { at: number | null }) =>
     at === null ? (
       <Unknown />
@@ -68,7 +69,10 @@ export function SessionTable({ detail, now }: { detail: SessionDetail; now: numb
         <Table caption="What was published" head={['Participant', 'Track', 'Published', 'Unpublished']}>
           {detail.tracks.map((track) => (
             <tr key={track.sid}>
-              <Cell>{track.identity}</Cell>
+              <Cell>
+                {called.get(track.participantSid) || track.identity}{' '}
+                {called.get(track.participantSid) ? <span className="text-xs text-ink-3">{track.identity}</span> : null}
+              </Cell>
               <Cell>
                 {words(track.source)} <span className="text-ink-3">{track.type}</span> {track.name}
               </Cell>

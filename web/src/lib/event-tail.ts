@@ -10,6 +10,7 @@ import {
   matches,
   type RoomwatchClient,
 } from '@roomwatch/react';
+import { noteNames } from '@/lib/called';
 import { seqOf } from '@/lib/feed';
 
 /** Events of one page of the log. */
@@ -137,7 +138,9 @@ export class EventTail {
       if (at === undefined && this.begins !== null && isAfter(this.begins, page.cursor))
         page = await client.events({ ...filter, limit: PAGE }, signal);
       if (signal.aborted) return;
-      const rows = [...page.events, ...(newer?.events ?? [])].reverse();
+      const found = [...page.events, ...(newer?.events ?? [])];
+      noteNames(found);
+      const rows = found.reverse();
       this.before = page.prev;
       this.after = newer && (newer.next ?? newer.cursor);
       this.known = page.cursor;
@@ -180,6 +183,7 @@ export class EventTail {
         if (signal.aborted) return;
         this.before = page.prev;
         if (page.events.length > 0) {
+          noteNames(page.events, true);
           const all = [...(this.state.rows ?? []), ...page.events.reverse()];
           this.set({ rows: all, scanned: 0, older: !page.prev ? 'end' : all.length >= READ_MAX ? 'full' : 'more' });
           return;
@@ -207,6 +211,7 @@ export class EventTail {
         this.waiting = this.waiting.filter(({ cursor }) => !covers(known, cursor));
         if (page.next === null) this.waitingCount = this.waiting.length;
         if (page.events.length > 0 || page.next === null) {
+          noteNames(page.events);
           this.set({
             rows: [...page.events.reverse(), ...(this.state.rows ?? [])],
             newer: page.next ? 'more' : 'end',
@@ -229,6 +234,7 @@ export class EventTail {
       return;
     }
     this.known = event.cursor;
+    noteNames([event]);
     if (!matches(this.options.filter, event)) return;
     this.waiting.push(event);
     this.waitingCount++;

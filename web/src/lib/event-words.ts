@@ -1,4 +1,5 @@
 import type { LiveKitEvent, Message } from '@roomwatch/react';
+import { calledIn } from '@/lib/called';
 import { words } from '@/lib/format';
 
 /** What an event is about, for its icon. `other` is what we have never heard of: it is shown all the same. */
@@ -12,6 +13,8 @@ export interface EventWords {
   turn: 'came' | 'went' | 'changed' | 'failed';
   /** Who or what it happened to; null when the event does not say. */
   subject: string | null;
+  /** Of a person: their identity, where they are called otherwise. */
+  identity: string | null;
   /** What happened: "joined", "published a camera". */
   verb: string;
   /** Between the verb and the room's name: "published a camera *in* standup", but "joined standup". */
@@ -60,9 +63,15 @@ function mediumOf(event: LiveKitEvent): EventWords['medium'] {
 }
 
 /** An event as a short sentence. Never throws, whatever LiveKit sends: unknown names are read as they stand. */
-export function describeEvent({ type, data, room }: Pick<Message, 'type' | 'data' | 'room'>): EventWords {
+export function describeEvent({
+  type,
+  data,
+  room,
+  project,
+}: Pick<Message, 'type' | 'data' | 'room' | 'project'>): EventWords {
+  const identity = field(data, 'participant', 'identity');
   const person =
-    field(data, 'participant', 'name') ?? field(data, 'participant', 'identity') ?? field(data, 'participant', 'sid');
+    field(data, 'participant', 'name') ?? calledIn({ data, project }) ?? identity ?? field(data, 'participant', 'sid');
   const reason = field(data, 'participant', 'disconnectReason');
   const detail = reason ? words(reason) : null;
   // Nobody in the room has seen them come or go.
@@ -77,6 +86,7 @@ export function describeEvent({ type, data, room }: Pick<Message, 'type' | 'data
     topic,
     turn,
     subject,
+    identity: subject === person && identity !== person ? identity : null,
     verb,
     preposition: topic === 'person' && (verb === 'joined' || verb === 'left') ? '' : 'in ',
     detail: more,

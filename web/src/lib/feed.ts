@@ -1,6 +1,7 @@
 import { type Cursor, covers, isAfter, isConnected, type Message, useRoomwatch } from '@roomwatch/react';
 import { useQuery } from '@tanstack/react-query';
 import { useEffect, useReducer, useRef } from 'react';
+import { noteNames } from '@/lib/called';
 
 export interface FeedScope {
   room?: string;
@@ -81,6 +82,7 @@ export function useFeed({ room, project, limit, held }: FeedScope) {
       }
       known.current &&= event.cursor;
       if ((room !== undefined && event.room !== room) || (project !== undefined && event.project !== project)) return;
+      noteNames([event]);
       waiting.current.push(event);
       // Held for long, only the newest can ever be shown.
       if (waiting.current.length > limit * 2) waiting.current = waiting.current.slice(-limit);
@@ -95,6 +97,7 @@ export function useFeed({ room, project, limit, held }: FeedScope) {
   useEffect(() => {
     if (!page.data) return;
     const { cursor, events } = page.data;
+    noteNames(events);
     known.current = cursor;
     // The page was made, something happened, and only then the stream began: neither would bring what lies between.
     if (begins.current !== null && isAfter(begins.current, cursor)) void refetch();
