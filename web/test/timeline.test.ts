@@ -141,3 +141,25 @@ test.each([
   expect(steps.size).toBe(1);
   for (const at of ticks) expect(new Date(at).getMilliseconds()).toBe(0);
 });
+
+test('a track that was told late lies within the stay of its participant all the same', () => {
+  const { lanes } = timelineOf(
+    detail([stay('PA_1', 'ada', 20_000, 40_000), stay('PA_2', 'bob', 20_000, null)], {
+      tracks: [
+        track('TR_1', 'PA_1', 19_000, 41_700),
+        track('TR_2', 'PA_1', 25_000, 30_000),
+        track('TR_3', 'PA_2', 25_000, null),
+      ],
+    }),
+    0,
+  );
+  expect(
+    lanes.map(({ stays }) => stays.flatMap(({ tracks }) => tracks.map((one) => [one.publishedAt, one.unpublishedAt]))),
+  ).toEqual([
+    [
+      [20_000, 40_000],
+      [25_000, 30_000],
+    ],
+    [[25_000, null]],
+  ]);
+});

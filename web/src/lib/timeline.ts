@@ -67,11 +67,27 @@ export function timelineOf({ session, participations, tracks, egress }: SessionD
       // A session that has ended has nobody in it, whether their leave was told or not.
       to: leftAt ?? session.endedAt,
       uncertainFrom: leftNotBefore !== null && leftAt !== null && leftNotBefore < leftAt ? leftNotBefore : null,
-      tracks: (byParticipant.get(participation.sid) ?? []).sort((a, b) => (a.publishedAt ?? 0) - (b.publishedAt ?? 0)),
+      tracks: (byParticipant.get(participation.sid) ?? [])
+        .map((track) => within(track, joinedAt, leftAt))
+        .sort((a, b) => (a.publishedAt ?? 0) - (b.publishedAt ?? 0)),
     });
     lanes.set(identity, lane);
   }
   return { from, to, lanes: [...lanes.values()] };
+}
+
+/**
+ * LiveKit tells times in whole seconds, and what it tells late is placed by them: a track can seem to begin a moment
+ * before its participant came, or to end a moment after they left. Nobody publishes who is not there.
+ */
+function within(track: SessionTrack, joinedAt: number | null, leftAt: number | null): SessionTrack {
+  const { publishedAt, unpublishedAt } = track;
+  const clamp = (at: number) => Math.min(Math.max(at, joinedAt ?? at), leftAt ?? Number.POSITIVE_INFINITY);
+  return {
+    ...track,
+    publishedAt: clamp(publishedAt),
+    unpublishedAt: unpublishedAt === null ? null : clamp(unpublishedAt),
+  };
 }
 
 /** Who and what was there at a moment. Somebody whose leave is uncertain counts as `unsure` in between. */
