@@ -12,7 +12,8 @@ export default function setup(): void {
   livekitBinary();
   if (process.env.E2E_ROOMWATCH_BIN) return;
   const root = join(import.meta.dirname, '..');
-  execFileSync('make', ['web'], { cwd: root, stdio: 'inherit' });
+  // Vitest says `test`, and React built for tests is another one: slower, larger, and not what is delivered.
+  execFileSync('make', ['web'], { cwd: root, stdio: 'inherit', env: { ...process.env, NODE_ENV: 'production' } });
   execFileSync('cargo', ['build', '--bin', 'roomwatch'], { cwd: root, stdio: 'inherit' });
   if (!existsSync(roomwatchBinary())) throw new Error(`${roomwatchBinary()} was not built`);
 }
