@@ -137,6 +137,34 @@ describe('events', () => {
     });
   });
 
+  it('never stand on each other while new ones come in, without motion too', async () => {
+    const { page } = await open('/events?type=roomwatch_test');
+    await page.getByText('Following').waitFor();
+    await testEvent();
+    await page.getByRole('listitem').first().waitFor();
+    await page.evaluate(() => {
+      const seen = { frames: 0, bad: [] as string[] };
+      Object.assign(window, { seen });
+      const look = () => {
+        seen.frames++;
+        const tops = [...document.querySelectorAll('[data-cursor]')].map((row) => row.getBoundingClientRect().top);
+        if (new Set(tops).size < tops.length) seen.bad.push(tops.join());
+        requestAnimationFrame(look);
+      };
+      requestAnimationFrame(look);
+    });
+    for (let i = 0; i < 5; i++) {
+      const before = await page.getByRole('listitem').count();
+      await testEvent();
+      await until('one more row', async () => (await page.getByRole('listitem').count()) > before);
+    }
+    const { frames, bad } = await page.evaluate(
+      () => (window as unknown as { seen: { frames: number; bad: string[] } }).seen,
+    );
+    expect(frames).toBeGreaterThan(5);
+    expect(bad).toEqual([]);
+  });
+
   it('are gone to by a cursor, whose address can be shared', async () => {
     const { page } = await open('/events');
     await page.getByRole('button', { name: 'Go to' }).click();
