@@ -9,8 +9,9 @@ export function useHold() {
   const [pointer, setPointer] = useState(false);
   const [focus, setFocus] = useState(false);
   useEffect(() => {
-    // An element that is taken out of the page while it has the focus loses it without a word.
-    if (focus && !ref.current?.contains(document.activeElement)) setFocus(false);
+    // An element that is taken out of the page while it has the focus loses it without a word, to the page itself. Anywhere
+    // else it is still ours: a menu that was opened in here stands elsewhere in the page, and hangs on its row all the same.
+    if (focus && (document.activeElement === null || document.activeElement === document.body)) setFocus(false);
   });
   return {
     held: pointer || focus,
