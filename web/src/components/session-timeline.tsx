@@ -97,7 +97,7 @@ export function SessionTimeline({ detail, now }: { detail: SessionDetail; now: n
         <IconButton label="Next change" onClick={() => step(1)}>
           <ChevronRight size={15} />
         </IconButton>
-        <div className="min-w-0 max-md:order-last max-md:w-full md:shrink">
+        <div className="min-w-0 max-md:order-last max-md:w-full md:flex-1">
           <Moment timeline={timeline} egress={egress} at={moment} />
         </div>
         <span className="ml-auto flex items-center gap-1">

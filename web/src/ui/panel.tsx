@@ -48,7 +48,7 @@ export function PageHeader({
         <h1 className="truncate text-lg leading-7 font-semibold tracking-tight">{title}</h1>
         {children ? <div className="mt-0.5 text-ink-2">{children}</div> : null}
       </div>
-      {actions ? <div className="flex flex-wrap items-center gap-2">{actions}</div> : null}
+      {actions ? <div className="flex flex-wrap items-center gap-2 max-[24rem]:gap-1">{actions}</div> : null}
     </div>
   );
 }

@@ -11,6 +11,9 @@ import { CommandsDialog } from './commands-dialog';
 import { EditRoom } from './edit-room';
 import { SendData } from './send-data';
 
+/** All of them fit beside each other on the smallest phone. */
+const NARROW = 'max-[24rem]:px-2';
+
 /** What can be done with the room as a whole. */
 export function RoomActions({
   room,
@@ -32,16 +35,17 @@ export function RoomActions({
     <>
       <Button
         variant={watching ? 'outline' : 'solid'}
+        className={NARROW}
         reason={mayWatch}
         aria-pressed={watching}
         onClick={() => onWatch(!watching)}
       >
         <Eye size={14} /> {watching ? 'Stop watching' : 'Watch'}
       </Button>
-      <Button reason={mayModerate} onClick={() => setOpen('data')}>
+      <Button className={NARROW} reason={mayModerate} onClick={() => setOpen('data')}>
         <MessageSquare size={14} /> Send data
       </Button>
-      <Button reason={mayEnd} onClick={() => endRoom(room)} disabled={ending} className="!text-bad">
+      <Button reason={mayEnd} onClick={() => endRoom(room)} disabled={ending} className={`!text-bad ${NARROW}`}>
         <Octagon size={14} /> End room
       </Button>
       <Menu

@@ -1,9 +1,18 @@
-import { type Participant, type Room, useRoom, useRoomParticipants, useRooms, useRoomwatch } from '@roomwatch/react';
+import {
+  type Participant,
+  type Room,
+  useRoom,
+  useRoomParticipants,
+  useRooms,
+  useRoomwatch,
+  useSession,
+} from '@roomwatch/react';
 import { useQuery } from '@tanstack/react-query';
 import { getRouteApi, Link } from '@tanstack/react-router';
 import { CircleDot, CloudOff } from 'lucide-react';
 import { lazy, Suspense, useMemo, useRef, useState } from 'react';
 import { EventFeed } from '@/components/event-feed';
+import { noteParticipants } from '@/lib/called';
 import { codeOf } from '@/lib/errors';
 import { plural } from '@/lib/format';
 import { pretty } from '@/lib/people';
@@ -12,7 +21,7 @@ import { Badge } from '@/ui/badge';
 import { CopyButton, Sid } from '@/ui/copy';
 import { PageHeader, Panel } from '@/ui/panel';
 import { Empty, ErrorState, Skeleton, Unknown } from '@/ui/states';
-import { Age, Ago } from '@/ui/time';
+import { Age, Ago, useNow } from '@/ui/time';
 import { RoomActions } from './actions';
 import { Ended } from './ended';
 import { Participants } from './participants';
@@ -20,6 +29,9 @@ import type { Quality } from './quality';
 import { Calls, Recordings } from './side';
 
 const Watch = lazy(() => import('./watch'));
+const SessionTimeline = lazy(() =>
+  import('@/components/session-timeline').then((module) => ({ default: module.SessionTimeline })),
+);
 
 const route = getRouteApi('/shell/rooms/$room');
 
@@ -27,6 +39,10 @@ const route = getRouteApi('/shell/rooms/$room');
 const ATTENTION_EVERY_MS = 8_000;
 const DRAW_EVERY_MS = 250;
 const FEED_MAX = 60;
+/** Participations that are drawn below those who are here. */
+const LANES_MAX = 40;
+/** The right end of the timeline moves this often. */
+const MOVE_MS = 5_000;
 
 /** One room: who is in it, what happens in it, and what can be done about it. */
 export function RoomPage() {
@@ -42,6 +58,8 @@ function LiveRoom({ name, project }: { name: string; project: string | undefined
   const room = useRoom(name, { project });
   const participants = useRoomParticipants(name, { project });
   const people = useThrottled(participants.data, DRAW_EVERY_MS);
+  // Before the events below are drawn: they name people by sid only.
+  useMemo(() => noteParticipants(people ?? []), [people]);
   const [quality, setQuality] = useState<ReadonlyMap<string, Quality>>(new Map());
   const last = useRef<Room | null>(null);
   if (room.data) last.current = room.data;
@@ -136,7 +154,7 @@ function LiveRoom({ name, project }: { name: string; project: string | undefined
       ) : null}
 
       <div className="grid items-start gap-4 xl:grid-cols-[minmax(0,1fr)_24rem]">
-        <div className="grid gap-4">
+        <div className="grid min-w-0 gap-4 max-xl:contents">
           <Participants
             room={live}
             participants={people}
@@ -144,8 +162,9 @@ function LiveRoom({ name, project }: { name: string; project: string | undefined
             error={participants.error}
             onRetry={() => participants.refetch()}
           />
+          <SoFar room={live} />
         </div>
-        <div className="grid gap-4">
+        <div className="grid gap-4 max-xl:contents">
           <Side room={live} participants={people ?? []} />
           <Panel
             title="Events"
@@ -160,7 +179,12 @@ function LiveRoom({ name, project }: { name: string; project: string | undefined
               </Link>
             }
           >
-            <EventFeed room={live.name} project={live.project} limit={FEED_MAX} className="max-h-112 overflow-y-auto" />
+            <EventFeed
+              room={live.name}
+              project={live.project}
+              limit={FEED_MAX}
+              className="max-h-112 overflow-y-auto xl:max-h-[max(28rem,calc(100dvh-15rem))]"
+            />
           </Panel>
         </div>
       </div>
@@ -182,6 +206,34 @@ function Side({ room, participants }: { room: Room; participants: Participant[] 
         </Panel>
       ) : null}
     </>
+  );
+}
+
+/** How the session went until now: who was here before, and when. A crowd is better looked at on a page of its own. */
+function SoFar({ room }: { room: Room }) {
+  const { data } = useSession(room.sid, { project: room.project });
+  const now = Math.floor(useNow() / MOVE_MS) * MOVE_MS;
+  if (!data || data.participations.length === 0 || data.participations.length > LANES_MAX) return null;
+  return (
+    <Panel
+      title="This session so far"
+      flush
+      className="overflow-hidden max-xl:order-last"
+      aside={
+        <Link
+          to="/sessions/$sid"
+          params={{ sid: room.sid }}
+          search={{ project: room.project }}
+          className="text-xs text-ink-2 hover:underline"
+        >
+          Open the session
+        </Link>
+      }
+    >
+      <Suspense fallback={<Skeleton rows={Math.min(8, data.participations.length + 1)} />}>
+        <SessionTimeline detail={data} now={now} />
+      </Suspense>
+    </Panel>
   );
 }
 

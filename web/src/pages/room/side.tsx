@@ -28,8 +28,8 @@ export function Calls({ callers }: { callers: Participant[] }) {
               <dl className="mt-1 grid grid-cols-[auto_minmax(0,1fr)] gap-x-4 gap-y-0.5 text-xs">
                 <Fact name="Our number" value={call.trunkNumber} />
                 <Fact name="Trunk" value={call.trunkId} mono />
-                <Fact name="Dispatch rule" value={call.ruleId} mono />
-                <Fact name="Call" value={call.callId} mono />
+                {call.ruleId ? <Fact name="Dispatch rule" value={call.ruleId} mono /> : null}
+                {call.callId ? <Fact name="Call" value={call.callId} mono /> : null}
               </dl>
             </li>
           );
@@ -39,13 +39,12 @@ export function Calls({ callers }: { callers: Participant[] }) {
   );
 }
 
-const Fact = ({ name, value, mono }: { name: string; value: string | null; mono?: boolean }) =>
-  value === null ? null : (
-    <>
-      <dt className="text-ink-3">{name}</dt>
-      <dd className={mono ? 'truncate font-mono text-ink-2' : 'num truncate text-ink-2'}>{value}</dd>
-    </>
-  );
+const Fact = ({ name, value, mono }: { name: string; value: string | null; mono?: boolean }) => (
+  <>
+    <dt className="text-ink-3">{name}</dt>
+    <dd className={mono ? 'truncate font-mono text-ink-2' : 'num truncate text-ink-2'}>{value ?? <Unknown />}</dd>
+  </>
+);
 
 const statusTones: Record<string, Tone> = {
   active: 'bad',
