@@ -28,7 +28,7 @@ export function EventFilters({
   const empty = filter.room === undefined && filter.type === undefined && filter.project === undefined;
   return (
     <div role="search" aria-label="Filter events" className="mb-3 flex flex-wrap items-center gap-2">
-      <fieldset className="flex flex-wrap max-sm:order-first">
+      <fieldset className="flex flex-wrap gap-y-1 max-sm:order-first max-sm:grid max-sm:w-full max-sm:grid-cols-3">
         <legend className="sr-only">Types of events</legend>
         {TYPE_GROUPS.map(({ pattern, name, topic }) => {
           const Icon = TOPIC_ICONS[topic];
@@ -41,14 +41,14 @@ export function EventFilters({
               title={pattern}
               onClick={() => onChange({ ...filter, type: toggleGroup(filter.type, pattern) })}
               className={cx(
-                'relative -ml-px inline-flex h-8 items-center gap-1.5 border px-2.5 font-medium first-of-type:ml-0 first-of-type:rounded-l-md last:rounded-r-md max-sm:px-2',
+                'relative -ml-px inline-flex h-8 items-center gap-1.5 border px-2.5 font-medium first-of-type:ml-0 first-of-type:rounded-l-md last:rounded-r-md max-lg:px-1.5 max-sm:justify-center',
                 on
                   ? 'z-1 border-accent bg-accent-soft text-accent'
                   : 'border-line-strong bg-surface text-ink-2 hover:bg-hover hover:text-ink',
               )}
             >
               <Icon size={13} aria-hidden />
-              <span className="max-lg:sr-only">{name}</span>
+              {name}
             </button>
           );
         })}

@@ -33,9 +33,9 @@ const columns: { sort: RoomSort; title: string; number?: boolean }[] = [
 const sidOf = (room: Room) => room.sid;
 
 const GRID =
-  'grid grid-cols-[minmax(0,1fr)_4.5rem_5.5rem_10.5rem_4rem_6rem_6.5rem] items-center gap-x-3 px-4 max-lg:grid-cols-[minmax(0,1fr)_4.5rem_5.5rem_6rem_6.5rem]';
+  'grid grid-cols-[minmax(0,1fr)_4.5rem_5.5rem_10.5rem_4rem_6rem_6.5rem] items-center gap-x-3 px-4 max-lg:grid-cols-[minmax(0,1fr)_4.5rem_5rem_5.5rem]';
 /** Columns that a tablet has no room for. */
-const WIDE: RoomSort[] = ['tracks', 'agents'];
+const WIDE: RoomSort[] = ['tracks', 'agents', 'event'];
 
 function useNarrow() {
   const [narrow, setNarrow] = useState(NARROW.matches);
@@ -320,7 +320,7 @@ const Row = memo(function Row({
       <Cell className="text-right text-ink-2">
         {room.startedAt === null ? <Unknown /> : <Age since={room.startedAt} />}
       </Cell>
-      <Cell className="text-right text-ink-3">
+      <Cell className="text-right text-ink-3 max-lg:hidden">
         {room.lastEventAt === null ? <Unknown /> : <Ago at={room.lastEventAt} />}
       </Cell>
     </div>

@@ -22,8 +22,7 @@ const spans = [
   { name: 'Last 30 days', millis: 720 * HOUR_MS },
 ];
 
-const GRID =
-  'grid grid-cols-[minmax(0,1fr)_10rem_7rem_5rem_5rem_6rem_10rem] items-center gap-x-3 px-4 max-lg:grid-cols-[minmax(0,1fr)_9rem_7rem_5rem]';
+const GRID = 'grid grid-cols-[minmax(0,1fr)_10rem_7rem_5rem_5rem_6rem_10rem] items-center gap-x-3 px-4';
 
 const route = getRouteApi('/shell/sessions');
 
@@ -164,7 +163,7 @@ const SessionTable = memo(function SessionTable({
 }) {
   return (
     <div role="table" aria-label="Sessions">
-      <div role="rowgroup" className="border-b border-line max-md:hidden">
+      <div role="rowgroup" className="border-b border-line max-lg:hidden">
         <div role="row" className={cx(GRID, 'h-9 text-xs text-ink-2')}>
           <Head>Room</Head>
           <Head>Started</Head>
@@ -215,10 +214,10 @@ const Row = memo(function Row({ session, showProject }: { session: Session; show
       role="row"
       className={cx(
         GRID,
-        'relative h-10 hover:bg-hover max-md:flex max-md:h-14 max-md:flex-wrap max-md:content-center max-md:gap-y-0.5',
+        'relative h-10 hover:bg-hover max-lg:flex max-lg:h-14 max-lg:flex-wrap max-lg:content-center max-lg:gap-y-0.5',
       )}
     >
-      <div role="cell" className="flex min-w-0 items-center gap-2 max-md:w-full">
+      <div role="cell" className="flex min-w-0 items-center gap-2 max-lg:w-full">
         <Link
           to="/sessions/$sid"
           params={{ sid: session.sid }}
@@ -231,7 +230,7 @@ const Row = memo(function Row({ session, showProject }: { session: Session; show
         </Link>
         {live ? <LiveMark /> : null}
         {session.recorded ? (
-          <span className="inline-flex shrink-0 items-center gap-1 text-xs text-bad">
+          <span className="inline-flex shrink-0 items-center gap-1 text-xs text-ink-2">
             <CircleDot size={12} aria-hidden /> <span className="max-md:sr-only">recorded</span>
           </span>
         ) : null}
@@ -240,15 +239,15 @@ const Row = memo(function Row({ session, showProject }: { session: Session; show
         ) : null}
         {showProject ? <span className="truncate text-xs text-ink-3">{session.project}</span> : null}
       </div>
-      <div role="cell" className="num text-ink-2 max-md:text-xs">
+      <div role="cell" className="num text-ink-2 max-lg:text-xs">
         <DayTime at={session.startedAt} />
       </div>
-      <div role="cell" className="num text-right text-ink-2 max-md:text-xs">
+      <div role="cell" className="num text-right text-ink-2 max-lg:text-xs">
         {lasted}
       </div>
-      <div role="cell" className="num text-right max-md:ml-auto max-md:text-xs">
+      <div role="cell" className="num text-right max-lg:ml-auto max-lg:text-xs">
         {count(session.participantCount)}
-        <span className="md:sr-only"> {session.participantCount === 1 ? 'person' : 'people'}</span>
+        <span className="lg:sr-only"> {session.participantCount === 1 ? 'person' : 'people'}</span>
       </div>
       <div role="cell" className="num text-right text-ink-2 max-lg:hidden">
         {count(session.peak)}
