@@ -17,6 +17,8 @@ const queryClient = new QueryClient({
       // An answer such as 401 or 404 is an answer; only silence is worth a second question.
       retry: (failures, error) => failures < 2 && !isSignedOut(error) && (error as { status?: number }).status === 0,
       staleTime: 5_000,
+      // Whether this machine has the internet says nothing about Roomwatch, which may be on loopback.
+      networkMode: 'always',
     },
   },
 });

@@ -1,6 +1,6 @@
 import { type Cursor, covers, isAfter, isConnected, type Message, useRoomwatch } from '@roomwatch/react';
 import { useQuery } from '@tanstack/react-query';
-import { useEffect, useReducer, useRef } from 'react';
+import { useEffect, useReducer, useRef, useSyncExternalStore } from 'react';
 import { noteNames } from '@/lib/called';
 
 export interface FeedScope {
@@ -39,7 +39,7 @@ export function mergeFeed(list: Message[], newer: Message[], limit: number): Mes
 
 /** What happened last, newest first: a page of the log, then the stream. */
 export function useFeed({ room, project, limit, held }: FeedScope) {
-  const { client, connection } = useRoomwatch();
+  const { client, connection, pollInterval } = useRoomwatch();
   const [, redraw] = useReducer((n: number) => n + 1, 0);
   const list = useRef<Message[]>([]);
   const waiting = useRef<Message[]>([]);
@@ -50,12 +50,17 @@ export function useFeed({ room, project, limit, held }: FeedScope) {
   const isHeld = useRef(held);
   isHeld.current = held;
 
+  // As the queries of the package do: while the stream gives nothing, the page is asked for now and then.
+  const isDown = () => ['polling', 'stale', 'too_many'].includes(connection.getState().status);
+  const down = useSyncExternalStore(connection.onState, isDown);
+
   const page = useQuery({
     queryKey: ['feed', room ?? null, project ?? null, limit],
     queryFn: ({ signal }) => client.events({ room, project, limit }, signal),
     // The stream goes on from here; a fresh page is only needed when the component comes again.
     staleTime: Number.POSITIVE_INFINITY,
     gcTime: 0,
+    refetchInterval: down ? pollInterval : false,
   });
   const { refetch } = page;
 

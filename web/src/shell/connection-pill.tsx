@@ -47,7 +47,7 @@ const looks: Record<ConnectionStatus, { icon: ReactNode; className: string; word
     icon: <span className="mx-0.5 block size-2 rounded-full bg-good-fill" />,
     className: 'border-line text-ink',
     word: 'Live',
-    explain: 'Every event appears here within moments of LiveKit sending it. Nothing is polled.',
+    explain: 'Every event appears here within moments of LiveKit sending it.',
   },
   catching_up: {
     icon: <ChevronsRight size={13} />,
