@@ -1,10 +1,8 @@
 import { Search } from 'lucide-react';
 import { lazy, Suspense, useEffect, useState } from 'react';
-import { Kbd } from '@/ui/kbd';
+import { isMac, Kbd } from '@/ui/kbd';
 
 const Palette = lazy(() => import('@/components/palette').then((module) => ({ default: module.Palette })));
-
-const isMac = /Mac|iPhone|iPad/.test(navigator.userAgent);
 
 /** The button in the top bar, the keys, and the palette itself, which is loaded when it is first asked for. */
 export function PaletteHost() {

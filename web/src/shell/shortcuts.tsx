@@ -1,7 +1,7 @@
 import { useEffect, useRef, useState, useSyncExternalStore } from 'react';
 import { recall, remember } from '@/lib/storage';
 import { Dialog } from '@/ui/dialog';
-import { Kbd } from '@/ui/kbd';
+import { isMac, Kbd } from '@/ui/kbd';
 
 export interface Shortcut {
   /** One key as `KeyboardEvent.key`, or two with a space between, pressed one after the other: "g r". */
@@ -10,6 +10,8 @@ export interface Shortcut {
   run: () => void;
 }
 
+/** The group of what works on every page; the last one in the help. */
+const EVERYWHERE = 'Everywhere';
 /** The second key of a pair must follow within this time. */
 const PAIR_MS = 1_000;
 
@@ -81,7 +83,7 @@ function onKeyDown(event: KeyboardEvent) {
 /** Listens for every shortcut of the page, and shows them all on `?`. */
 export function Shortcuts() {
   const [open, setOpen] = useState(false);
-  useShortcuts('Everywhere', [{ keys: '?', label: 'Show this help', run: () => setOpen(true) }]);
+  useShortcuts(EVERYWHERE, [{ keys: '?', label: 'Show this help', run: () => setOpen(true) }]);
   useEffect(() => {
     window.addEventListener('keydown', onKeyDown);
     return () => window.removeEventListener('keydown', onKeyDown);
@@ -95,7 +97,7 @@ function Help({ onClose }: { onClose: () => void }) {
   const list = useSyncExternalStore(subscribe, () => snapshot);
   const [on, setOn] = useState(enabled);
   const titles = [...new Set(list.map((group) => group.title))].sort(
-    (a, b) => Number(a === 'Everywhere') - Number(b === 'Everywhere'),
+    (a, b) => Number(a === EVERYWHERE) - Number(b === EVERYWHERE),
   );
   return (
     <Dialog title="Keyboard" onClose={onClose}>
@@ -117,6 +119,15 @@ function Help({ onClose }: { onClose: () => void }) {
                     </dd>
                   </div>
                 ))}
+              {title === EVERYWHERE ? (
+                <div className="flex items-center justify-between gap-4 py-1.5">
+                  <dt>Search and commands</dt>
+                  <dd className="flex gap-1">
+                    <Kbd>{isMac ? '⌘' : 'Ctrl'}</Kbd>
+                    <Kbd>K</Kbd>
+                  </dd>
+                </div>
+              ) : null}
             </dl>
           </section>
         ))}
