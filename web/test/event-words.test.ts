@@ -3,11 +3,12 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { LiveKitEvent } from '@roomwatch/react';
 import { describe, expect, it } from 'vitest';
-import { noteNames } from '@/lib/called';
+import { calledIn, noteNames } from '@/lib/called';
 import { describeEvent } from '@/lib/event-words';
 
 const say = (data: LiveKitEvent, room: string | null = 'standup') => {
-  const { subject, verb, preposition, detail } = describeEvent({ type: data.event, data, room, project: 'default' });
+  const called = calledIn({ data, project: 'default' });
+  const { subject, verb, preposition, detail } = describeEvent({ type: data.event, data, room }, called);
   return `${subject} ${verb} ${preposition}${room}${detail ? ` · ${detail}` : ''}`;
 };
 
@@ -15,7 +16,7 @@ describe('what LiveKit really sends', () => {
   const folder = fileURLToPath(new URL('../../fixtures/webhooks/', import.meta.url));
   it.each(readdirSync(folder).filter((name) => name.endsWith('.json')))('%s becomes a sentence', (name) => {
     const data = JSON.parse(readFileSync(`${folder}${name}`, 'utf8')) as LiveKitEvent;
-    const words = describeEvent({ type: data.event, data, room: 'standup', project: 'default' });
+    const words = describeEvent({ type: data.event, data, room: 'standup' });
     expect(words.verb).not.toBe('');
     expect(words.topic).not.toBe('other');
     expect(JSON.stringify(words)).not.toContain('undefined');
@@ -54,7 +55,7 @@ it('reads a track without a type as audio, because LiveKit leaves out what is ze
 
 it('tells a recording that failed from one that ended', () => {
   const failed = { event: 'egress_ended', egressInfo: { status: 'EGRESS_FAILED', error: 'no disk' } };
-  expect(describeEvent({ type: 'egress_ended', data: failed, room: 'r', project: 'default' })).toMatchObject({
+  expect(describeEvent({ type: 'egress_ended', data: failed, room: 'r' })).toMatchObject({
     turn: 'failed',
     detail: 'no disk',
   });
@@ -67,9 +68,7 @@ it.each([
   { event: 'egress_updated', egressInfo: [] },
   { event: 'constructor' },
 ])('never fails, whatever comes: %j', (data) => {
-  expect(() =>
-    describeEvent({ type: data.event, data: data as unknown as LiveKitEvent, room: null, project: 'default' }),
-  ).not.toThrow();
+  expect(() => describeEvent({ type: data.event, data: data as unknown as LiveKitEvent, room: null })).not.toThrow();
 });
 
 it.each([
@@ -82,10 +81,9 @@ it.each([
   [{ source: 'SCREEN_SHARE_AUDIO' }, 'screen'],
   [{ type: 'DATA' }, undefined],
 ] as const)('a track has the icon of what it carries: %j', (track, medium) => {
-  expect(
-    describeEvent({ type: 'track_published', data: { event: 'track_published', track }, room: 'a', project: 'default' })
-      .medium,
-  ).toBe(medium);
+  expect(describeEvent({ type: 'track_published', data: { event: 'track_published', track }, room: 'a' }).medium).toBe(
+    medium,
+  );
 });
 
 describe('a track, of which LiveKit tells whose it is by sid and identity only', () => {
@@ -98,7 +96,7 @@ describe('a track, of which LiveKit tells whose it is by sid and identity only',
     heard('participant_joined', { sid: 'PA_f', identity: 'farid-567', name: 'Farid' });
     expect(published('PA_f')).toBe('Farid published an audio track in standup');
     const data = { event: 'track_published', participant: { sid: 'PA_f', identity: 'farid-567' } };
-    expect(describeEvent({ type: data.event, data, room: 'standup', project: 'default' }).identity).toBe('farid-567');
+    expect(describeEvent({ type: data.event, data, room: 'standup' }, 'Farid').identity).toBe('farid-567');
   });
 
   it('follows a change of the name, which no older event undoes', () => {

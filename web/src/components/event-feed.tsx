@@ -13,6 +13,7 @@ import {
   Volume2,
 } from 'lucide-react';
 import { memo } from 'react';
+import { calledIn } from '@/lib/called';
 import { describeEvent, type EventTopic, type EventWords } from '@/lib/event-words';
 import { useFeed } from '@/lib/feed';
 import { plural } from '@/lib/format';
@@ -55,8 +56,16 @@ export function EventIcon({ words, size = 14 }: { words: EventWords; size?: numb
 }
 
 /** One event as a sentence; `inRoom` leaves out the room's name where the page is that room. */
-export const EventRow = memo(function EventRow({ message, inRoom }: { message: Message; inRoom?: boolean }) {
-  const words = describeEvent(message);
+export const EventRow = memo(function EventRow({
+  message,
+  called,
+  inRoom,
+}: {
+  message: Message;
+  called: string | null;
+  inRoom?: boolean;
+}) {
+  const words = describeEvent(message, called);
   const showRoom = !inRoom && message.room && words.topic !== 'room';
   return (
     <li className="flex items-baseline gap-2.5 px-4 py-1.5 hover:bg-hover">
@@ -145,7 +154,7 @@ export function EventFeed({
       ) : null}
       <ul className={cx('py-1', className)}>
         {messages.map((message) => (
-          <EventRow key={message.cursor} message={message} inRoom={room !== undefined} />
+          <EventRow key={message.cursor} message={message} called={calledIn(message)} inRoom={room !== undefined} />
         ))}
       </ul>
     </div>

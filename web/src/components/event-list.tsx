@@ -6,6 +6,7 @@ import { memo, type ReactNode, type RefObject, useCallback, useEffect, useLayout
 import { EventIcon } from '@/components/event-feed';
 import { JsonTree } from '@/components/json-tree';
 import { serverUrl } from '@/lib/base';
+import { calledIn } from '@/lib/called';
 import { copyText } from '@/lib/clipboard';
 import { messageOf } from '@/lib/errors';
 import type { EventSearch } from '@/lib/event-filter';
@@ -201,6 +202,7 @@ export function EventList({
             >
               <Row
                 message={message}
+                called={calledIn(message)}
                 narrow={!!narrow}
                 isOpen={isOpen}
                 marked={message.cursor === at}
@@ -219,6 +221,7 @@ export function EventList({
 
 const Row = memo(function Row({
   message,
+  called,
   narrow,
   isOpen,
   marked,
@@ -226,13 +229,14 @@ const Row = memo(function Row({
   onToggle,
 }: {
   message: Message;
+  called: string | null;
   narrow: boolean;
   isOpen: boolean;
   marked: boolean;
   showProject: boolean;
   onToggle: (cursor: string) => void;
 }) {
-  const words = describeEvent(message);
+  const words = describeEvent(message, called);
   const today = new Date(message.timestamp).toDateString() === new Date().toDateString();
   const time = (
     <time

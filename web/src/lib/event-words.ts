@@ -1,5 +1,4 @@
 import type { LiveKitEvent, Message } from '@roomwatch/react';
-import { calledIn } from '@/lib/called';
 import { words } from '@/lib/format';
 
 /** What an event is about, for its icon. `other` is what we have never heard of: it is shown all the same. */
@@ -62,16 +61,16 @@ function mediumOf(event: LiveKitEvent): EventWords['medium'] {
   return type === 'DATA' ? undefined : 'audio';
 }
 
-/** An event as a short sentence. Never throws, whatever LiveKit sends: unknown names are read as they stand. */
-export function describeEvent({
-  type,
-  data,
-  room,
-  project,
-}: Pick<Message, 'type' | 'data' | 'room' | 'project'>): EventWords {
+/**
+ * An event as a short sentence. Never throws, whatever LiveKit sends: unknown names are read as they stand. `called` is what
+ * its participant is called elsewhere, for an event that has no name.
+ */
+export function describeEvent(
+  { type, data, room }: Pick<Message, 'type' | 'data' | 'room'>,
+  called: string | null = null,
+): EventWords {
   const identity = field(data, 'participant', 'identity');
-  const person =
-    field(data, 'participant', 'name') ?? calledIn({ data, project }) ?? identity ?? field(data, 'participant', 'sid');
+  const person = field(data, 'participant', 'name') ?? called ?? identity ?? field(data, 'participant', 'sid');
   const reason = field(data, 'participant', 'disconnectReason');
   const detail = reason ? words(reason) : null;
   // Nobody in the room has seen them come or go.
