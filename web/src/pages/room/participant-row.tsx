@@ -253,7 +253,7 @@ function Details({ participant }: { participant: Participant }) {
               <span aria-hidden className={track.muted ? 'text-ink-3' : 'text-good'}>
                 <TrackIcon track={track} size={14} />
               </span>
-              <span className="font-medium">
+              <span className="font-medium first-letter:uppercase">
                 {trackName(track)}
                 {track.name ? <span className="font-normal text-ink-3"> “{track.name}”</span> : null}
               </span>

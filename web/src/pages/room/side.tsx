@@ -98,7 +98,7 @@ function Recording({ egress }: { egress: Egress }) {
   return (
     <li className="px-4 py-3">
       <div className="flex items-center justify-between gap-3">
-        <span className="truncate font-medium">{words(egress.kind)}</span>
+        <span className="truncate font-medium first-letter:uppercase">{words(egress.kind)}</span>
         <Badge tone={statusTones[egress.status] ?? 'plain'}>
           {egress.status === 'active' ? 'recording' : words(egress.status)}
         </Badge>
