@@ -9,6 +9,7 @@ import { operatorPage } from './harness/dashboard.js';
 import { Roomwatch, roomwatchBinary, userToml } from './harness/roomwatch.js';
 import { simulate } from './harness/simulate.js';
 import { freePort, until } from './harness/wait.js';
+import { joined, post, started } from './web/post.js';
 
 const OUT = join(import.meta.dirname, '..', 'docs', 'screenshots');
 const WIDE = { width: 1440, height: 900 };
@@ -31,8 +32,6 @@ const STATE: Look[] = [
 ];
 
 const ROOMS_MANY = 10_000;
-/** The demonstration's rooms begin again some seconds after they ended: a picture of one has to be quick. */
-const QUIET_MS = 1_500;
 
 /** Where a page is, and how one knows that it stands there. */
 type Shown = (page: Page) => Promise<unknown>;
@@ -95,37 +94,17 @@ async function busy(browser: Browser) {
   const get = async (path: string): Promise<any> => (await fetch(url + path)).json();
   try {
     await until('the demonstration', async () => (await fetch(`${url}/readyz`)).ok);
-    const ofNow = async () => ({
-      rooms: (await get('/api/rooms')).rooms as any[],
-      sessions: (await get('/api/sessions?limit=200')).sessions as any[],
-    });
     const { room, session } = await until(
       'a room that is recorded, and a meeting that is over',
       async () => {
-        const { rooms, sessions } = await ofNow();
+        const { rooms } = (await get('/api/rooms')) as { rooms: any[] };
+        const { sessions } = (await get('/api/sessions?limit=200')) as { sessions: any[] };
         const room = rooms.find((one) => one.recording && one.participantCount > 3);
         const session = sessions.find((one) => one.endedAt !== null && one.participantCount > 2);
         return room && session && { room, session };
       },
       { within: 600_000, every: 500 },
     );
-    for (const look of STATE) {
-      // The next meeting of the same name begins soon: each picture looks for a room that is quiet now.
-      const { room: name, sid } = await until(
-        'a room in which nobody meets any more',
-        async () => {
-          const { rooms, sessions } = await ofNow();
-          return sessions.find(
-            (one) =>
-              one.endedAt > Date.now() - QUIET_MS &&
-              one.participantCount > 1 &&
-              rooms.every((live) => live.name !== one.room),
-          );
-        },
-        { within: 600_000, every: 100 },
-      );
-      await shoot('room-ended', [look], stranger, `${url}/rooms/${encodeURIComponent(name)}?sid=${sid}`, loaded);
-    }
     for (const [name, path] of [
       ['overview', '/'],
       ['rooms', '/rooms'],
@@ -148,8 +127,8 @@ async function busy(browser: Browser) {
     await shoot('palette', STATE, stranger, url, async (page) => {
       await loaded(page);
       await page.keyboard.press('Control+k');
-      await page.getByRole('combobox').fill('a');
-      await page.getByRole('option').first().waitFor();
+      await page.getByRole('combobox').fill('an');
+      await page.getByRole('group', { name: 'In a room now' }).waitFor();
     });
     for (const [name, path] of [
       ['overview', '/'],
@@ -178,6 +157,57 @@ async function busy(browser: Browser) {
     }
   } finally {
     await demo.stop('SIGKILL');
+  }
+}
+
+/** A room that is a phone call with an agent, and one that is over: the demonstration's begin again too soon. */
+async function told(browser: Browser) {
+  const roomwatch = await Roomwatch.start({ name: 'screenshots-told', env: { ROOMWATCH_RECONCILE_SECS: '0' } });
+  const load = simulate(roomwatch, { rooms: 1, participants: 4, rate: 3, seconds: 600 });
+  const operator = (look: Look) => operatorPage(browser, roomwatch, { ...look, reducedMotion: 'reduce' });
+  const came = (identity: string, more: object) => {
+    const event = joined('support-4821', identity);
+    return post(roomwatch, { ...event, participant: { ...event.participant, ...more } });
+  };
+  try {
+    const { sid, name } = await until(
+      'a meeting with a story',
+      async () => {
+        const { sessions } = (await roomwatch.get('/api/sessions')) as { sessions: any[] };
+        return sessions.find((one) => one.participantCount > 4);
+      },
+      { within: 120_000, every: 500 },
+    ).then((one) => ({ sid: one.sid as string, name: one.room as string }));
+    await load.stop('SIGKILL');
+    await post(roomwatch, { event: 'room_finished', room: { sid, name } });
+    await until('the end', async () => (await roomwatch.get(`/api/sessions/${sid}`)).session.endedAt !== null);
+    await shoot('room-ended', STATE, operator, `${roomwatch.url}/rooms/${encodeURIComponent(name)}?sid=${sid}`, loaded);
+
+    await post(roomwatch, started('support-4821'));
+    await came('priya', { name: 'Priya' });
+    await came('sip_+49301234567', {
+      name: 'Phone +49301234567',
+      kind: 'SIP',
+      attributes: {
+        'sip.phoneNumber': '+49301234567',
+        'sip.trunkPhoneNumber': '+49305550100',
+        'sip.trunkID': 'ST_nVqf2QWcM4qT',
+        'sip.callID': 'SCL_yD7bPq9wXh2k',
+        'sip.callStatus': 'active',
+      },
+    });
+    await came('agent-AJ_3MhzBe9mjP78', { name: 'Assistant', kind: 'AGENT' });
+    for (const identity of ['priya', 'sip_+49301234567', 'agent-AJ_3MhzBe9mjP78'])
+      await post(roomwatch, {
+        event: 'track_published',
+        room: { sid: 'RM_support-4821', name: 'support-4821' },
+        participant: { sid: `PA_support-4821_${identity}`, identity },
+        track: { sid: `TR_${identity}`, source: 'MICROPHONE', mimeType: 'audio/opus' },
+      });
+    await shoot('room-call', STATE, operator, `${roomwatch.url}/rooms/support-4821`, loaded);
+  } finally {
+    await load.stop('SIGKILL');
+    await roomwatch.close();
   }
 }
 
@@ -256,7 +286,7 @@ keys = [{ key = "APIe2eroomwatch", secret = "REDACT-ME-e2e-secret-of-more-than-3
   }
 }
 
-const parts = { busy, empty, many, forbidden };
+const parts = { busy, told, empty, many, forbidden };
 const asked = process.argv.slice(2);
 if (asked.length === 0) rmSync(OUT, { recursive: true, force: true });
 mkdirSync(OUT, { recursive: true });

@@ -235,6 +235,25 @@ describe('sessions', () => {
     expect(found).toEqual([]);
   });
 
+  it('are searched by room and by time, and the address says both', async () => {
+    const { room } = (await roomwatch.get('/api/sessions')).sessions[0];
+    const { page } = await open('/sessions');
+    const rows = page.getByRole('table', { name: 'Sessions' }).getByRole('link');
+    await until('all three', async () => (await rows.count()) === 3);
+    await page.getByLabel('Room, by its exact name').fill(room);
+    await until('the one', async () => (await rows.allTextContents()).join() === room);
+    await page.getByRole('combobox', { name: 'When' }).selectOption({ label: 'Last hour' });
+    await page.waitForURL((url) => url.searchParams.has('from') && url.searchParams.get('room') === room);
+    await until('the one still', async () => (await rows.allTextContents()).join() === room);
+    await page.getByLabel('From', { exact: true }).fill('2020-01-01T00:00');
+    await page.keyboard.press('Enter');
+    await page.getByLabel('To', { exact: true }).fill('2020-01-02T00:00');
+    await page.keyboard.press('Enter');
+    await page.getByRole('heading', { name: 'No session matches' }).waitFor();
+    await page.getByRole('button', { name: 'Show all' }).click();
+    await until('all three again', async () => (await rows.count()) === 3);
+  });
+
   it('that nobody knows are an answer, not an error', async () => {
     const { page } = await open('/sessions/RM_nothere');
     await page.getByRole('heading', { name: 'There is no such session' }).waitFor();
