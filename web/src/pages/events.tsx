@@ -192,7 +192,7 @@ function Tail({ filter, at, onAt }: { filter: EventSearch; at?: string; onAt: (c
       </div>
       <div
         ref={scroller}
-        className="relative h-[calc(100dvh-15.5rem)] min-h-72 overflow-y-auto overscroll-contain [overflow-anchor:none] max-lg:h-[calc(100dvh-18rem)] max-md:h-[calc(100dvh-20.75rem)]"
+        className="relative h-[calc(100dvh-15.5rem)] min-h-72 overflow-y-auto overscroll-contain [overflow-anchor:none] max-lg:h-[calc(100dvh-18rem)] max-md:h-[calc(100dvh-20.75rem)] max-sm:h-[calc(100dvh-23rem)]"
         onScroll={(event) => {
           const { scrollTop } = event.currentTarget;
           if (scrollTop > READING_PX) read();
