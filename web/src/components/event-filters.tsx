@@ -56,11 +56,11 @@ export function EventFilters({
       <TypedInput
         label="Types, with * for any run"
         placeholder="Type, e.g. *_muted"
-        className="w-44 max-sm:w-[calc(50%-0.25rem)]"
+        className="w-44 max-sm:min-w-0 max-sm:flex-1"
         value={typedPatterns(filter.type)}
         onType={(value) => onChange({ ...filter, type: withTyped(filter.type, value) })}
       />
-      <div className="w-48 max-sm:w-[calc(50%-0.25rem)]">
+      <div className="w-48 max-sm:min-w-0 max-sm:flex-1">
         <TypedInput
           inputRef={roomInput}
           label="Room, by its exact name"
@@ -89,8 +89,6 @@ export function EventFilters({
       {empty ? null : (
         <IconButton
           label="Clear the filters"
-          // Beside the groups, where a phone has room for it.
-          className="max-sm:order-first"
           onClick={() => onChange({ room: undefined, type: undefined, project: undefined })}
         >
           <X size={14} />

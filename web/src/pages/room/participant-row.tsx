@@ -81,7 +81,7 @@ export const ParticipantRow = memo(function ParticipantRow({
           </span>
           <span className="truncate font-medium">{name}</span>
           {participant.identity && participant.identity !== name ? (
-            <span className="min-w-0 shrink-[9] truncate font-mono text-xs text-ink-3">{participant.identity}</span>
+            <span className="min-w-0 shrink-[999] truncate font-mono text-xs text-ink-3">{participant.identity}</span>
           ) : null}
           {participant.watcher ? (
             <Badge title="Roomwatch's own watcher: hidden from the room, and not counted">Watcher</Badge>
