@@ -9,6 +9,7 @@ import { useRefusal } from '@/lib/rights';
 import { listRooms } from '@/lib/room-list';
 import { useThrottled } from '@/lib/throttle';
 import { ROOM_SORTS, type RoomSort } from '@/router';
+import { useConnectionStatus } from '@/shell/connection-pill';
 import { useShortcuts } from '@/shell/shortcuts';
 import { Button, buttonClass } from '@/ui/button';
 import { cx } from '@/ui/cx';
@@ -68,6 +69,8 @@ const RoomList = memo(function RoomList({ rooms }: { rooms: Room[] | undefined }
   const set = (next: Partial<ReturnType<typeof route.useSearch>>) =>
     navigate({ search: (before) => ({ ...before, ...next }), replace: true, resetScroll: false });
   const people = list.reduce((sum, room) => sum + room.participantCount, 0);
+  const status = useConnectionStatus();
+  const old = status === 'stale' || status === 'signed_out';
 
   return (
     <>
@@ -85,6 +88,7 @@ const RoomList = memo(function RoomList({ rooms }: { rooms: Room[] | undefined }
               ? `${count(list.length)} of ${plural(rooms.length, 'live room')} · ${plural(people, 'person', 'people')}`
               : `${plural(rooms.length, 'live room')} · ${plural(people, 'person', 'people')}`
             : '\u00a0'}
+          {rooms && old ? ', when last heard of' : ''}
         </span>
       </PageHeader>
 
