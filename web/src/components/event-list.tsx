@@ -79,7 +79,8 @@ export function EventList({
     getScrollElement: () => scroller.current,
     estimateSize: () => (narrow ? ROW_PX_NARROW : ROW_PX),
     getItemKey: (index) => rows[index]?.cursor ?? index,
-    overscan: 10,
+    // Followed, every row in view is a new one four times a second: each more is layout for nothing.
+    overscan: 4,
     scrollMargin: list.current?.offsetTop ?? 0,
   });
   useEffect(() => {

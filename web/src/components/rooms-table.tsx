@@ -89,7 +89,7 @@ export function RoomsTable({
   const rows = useWindowVirtualizer({
     count: order.ids.length,
     estimateSize: () => (narrow ? ROW_PX_NARROW : ROW_PX),
-    overscan: 8,
+    overscan: 4,
     scrollMargin: offset,
     // The row with the focus stays in the page however far one scrolls: the focus must not vanish with it.
     rangeExtractor: (range) => {
