@@ -1,7 +1,7 @@
 //! `roomwatch serve`: everything, until it is told to stop.
 
 use std::{
-    io::{IsTerminal, Write},
+    io::IsTerminal,
     path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
@@ -71,33 +71,12 @@ pub fn start_tracing(format: LogFormat) {
             filter = filter.add_directive(directive);
         }
     }
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| OneLine(std::io::stderr()));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // In tests one process may start many servers: the first one's log serves all.
     let _ = match format {
         LogFormat::Text => log.with_ansi(std::io::stderr().is_terminal()).with_target(false).try_init(),
         LogFormat::Json => log.json().flatten_event(true).try_init(),
     };
-}
-
-/// Writes each event as one line: a room's name, or what LiveKit says, must not look like an event of its own.
-struct OneLine<W>(W);
-
-impl<W: Write> Write for OneLine<W> {
-    /// Takes one event whole, as the formatter gives it.
-    fn write(&mut self, event: &[u8]) -> std::io::Result<usize> {
-        let line = event.strip_suffix(b"\n").unwrap_or(event);
-        if memchr::memchr2(b'\n', b'\r', line).is_none() {
-            self.0.write_all(event)?;
-        } else {
-            let text = String::from_utf8_lossy(line).replace('\n', "\\n").replace('\r', "\\r");
-            self.0.write_all(format!("{text}\n").as_bytes())?;
-        }
-        Ok(event.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        self.0.flush()
-    }
 }
 
 /// Opens the log, folds it, serves, and ends when a signal says so. Returns once everything that was
