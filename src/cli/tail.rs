@@ -5,8 +5,9 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use clap::Args;
+use rustix::event::{PollFd, PollFlags};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -19,7 +20,8 @@ one line of JSON. A lost connection is opened again by itself and continues wher
 
 Examples:
   roomwatch tail --room standup --type 'track_*'
-  roomwatch tail --after start | jq -r .type | sort | uniq -c")]
+  roomwatch tail --after start --type 'participant_*' | jq -r '[.room, .type, .data.participant.identity] | @tsv'
+  roomwatch tail --token \"$(roomwatch token --room-list)\" | head -100 >events.jsonl")]
 pub struct Arguments {
     /// The Roomwatch to read from
     #[arg(long, env = "ROOMWATCH_URL", default_value = "http://127.0.0.1:3001", value_name = "URL")]
@@ -53,6 +55,38 @@ const LINE_BYTES_MAX: usize = 64 << 20;
 
 /// Follows until it is interrupted, the pipe is closed, or the server refuses.
 pub async fn main(arguments: Arguments) -> anyhow::Result<()> {
+    ensure!(
+        ["http://", "https://"].iter().any(|scheme| arguments.url.starts_with(scheme)),
+        "the URL {:?} must begin with http:// or https://",
+        arguments.url
+    );
+    tokio::select! {
+        result = follow(arguments) => result,
+        () = pipe_closed() => Ok(()),
+    }
+}
+
+/// Done when whoever reads the standard output has gone, even if there is nothing to write: `tail | head` ends with
+/// `head`. What is no pipe is never closed.
+async fn pipe_closed() {
+    let (closed, gone) = tokio::sync::oneshot::channel();
+    // A thread of its own, which the end of the process ends: a runtime waits for its own.
+    std::thread::spawn(move || {
+        let out = std::io::stdout();
+        // Nothing is asked for; that it is closed is told all the same.
+        let mut pipe = [PollFd::new(&out, PollFlags::empty())];
+        while rustix::event::poll(&mut pipe, None) == Err(rustix::io::Errno::INTR) {}
+        if pipe[0].revents().intersects(PollFlags::ERR | PollFlags::HUP) {
+            // Nobody listens at the end.
+            let _ = closed.send(());
+        }
+    });
+    if gone.await.is_err() {
+        std::future::pending().await
+    }
+}
+
+async fn follow(arguments: Arguments) -> anyhow::Result<()> {
     crate::cli::serve::install_tls();
     let people = !arguments.json && std::io::stdout().is_terminal();
     let client = reqwest::Client::builder().connect_timeout(Duration::from_secs(10)).build()?;
@@ -112,11 +146,25 @@ impl Follow<'_> {
             Err(error) => return Ok(End::Disconnected(format!("no connection ({})", root(&error)))),
         };
         let status = answer.status();
-        if status.is_server_error() || status.as_u16() == 429 {
-            return Ok(End::Disconnected(format!("the server answers {status}")));
-        }
         if !status.is_success() {
-            bail!("{} answers {status}: {}", arguments.url, answer.text().await.unwrap_or_default());
+            let after =
+                answer.headers().get("retry-after").and_then(|value| value.to_str().ok()?.parse().ok());
+            let why = refusal(&answer.text().await.unwrap_or_default());
+            if status.is_server_error() || status.as_u16() == 429 {
+                if let Some(secs) = after {
+                    // Half of it is waited for at the least.
+                    *self.retry_ms = u64::saturating_mul(secs, 2_000).min(2 * BACKOFF_MS_MAX);
+                }
+                return Ok(End::Disconnected(format!("the server answers {status}: {why}")));
+            }
+            let hint = match (status.as_u16(), &arguments.token) {
+                (401, None) => {
+                    "\nTry --token \"$(roomwatch token --room-list)\", with the project's LIVEKIT_API_KEY and LIVEKIT_API_SECRET set"
+                }
+                (401, Some(_)) => "\nIs the token expired, or of a key that this server does not have?",
+                _ => "",
+            };
+            bail!("{} answers {status}: {why}{hint}", arguments.url);
         }
         let mut lines = Vec::new();
         let mut message = Message::default();
@@ -211,6 +259,25 @@ impl Follow<'_> {
             head.cursor,
         )?;
         out.flush()
+    }
+}
+
+/// What an error's body says, in words; as it is if it is none of Roomwatch's.
+fn refusal(body: &str) -> String {
+    #[derive(Deserialize)]
+    struct Body {
+        error: Words,
+    }
+    #[derive(Deserialize)]
+    struct Words {
+        code: String,
+        message: String,
+    }
+    match serde_json::from_str(body) {
+        Ok(Body { error: Words { code, message } }) => {
+            format!("{} ({})", printable(&message), printable(&code))
+        }
+        Err(_) => printable(&body.chars().take(200).collect::<String>()),
     }
 }
 

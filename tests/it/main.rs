@@ -26,6 +26,7 @@ mod socketio_protocol;
 mod state;
 mod state_rest;
 mod stream;
+mod tail;
 mod twirp;
 mod watch;
 mod webhook;
