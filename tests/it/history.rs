@@ -277,7 +277,7 @@ async fn an_inferred_leave_yields_to_what_livekit_says_and_to_nothing_else() {
 #[tokio::test]
 async fn no_track_outlives_whose_it_is() {
     let mic = || track("TR_1", "AUDIO", "MICROPHONE");
-    let begun = vec![
+    let begun = [
         started(0, ROOM, "standup"),
         joined(10, ROOM, "PA_a", "alice"),
         of_track(12, "track_published", ROOM, "PA_a", "alice", mic()),

@@ -338,11 +338,13 @@ fn stream_head(version: &str, query: &str) -> String {
     )
 }
 
-/// Reads from a raw socket until `enough` says so.
+/// Reads from a raw socket until `enough` says so. Heartbeats do not keep it waiting for ever.
 fn read_until(socket: &mut TcpStream, bytes: &mut Vec<u8>, enough: impl Fn(&[u8]) -> bool) {
     socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    let began = Instant::now();
     let mut chunk = [0; 64 << 10];
     while !enough(bytes) {
+        assert!(began.elapsed() < PATIENCE, "it never comes:\n{}", String::from_utf8_lossy(bytes));
         let read = socket.read(&mut chunk).expect("the stream goes on");
         assert!(read > 0, "the stream ended:\n{}", String::from_utf8_lossy(bytes));
         bytes.extend_from_slice(&chunk[..read]);
