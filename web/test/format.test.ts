@@ -10,6 +10,7 @@ describe('duration', () => {
     [999, '0 s'],
     [59_999, '59 s'],
     [MINUTE + 7_000, '1 m 07 s'],
+    [HOUR, '1 h 00 m'],
     [HOUR + 4 * MINUTE, '1 h 04 m'],
     [50 * HOUR, '2 d 02 h'],
   ])('%d ms is %s', (millis, text) => expect(duration(millis)).toBe(text));

@@ -189,6 +189,11 @@ describe('participants', () => {
     expect(next).toMatchObject({ participants: [{ sid: 'PA_again' }] });
   });
 
+  it('keep what a patch does not name', () => {
+    const next = applyToParticipants(data, [message([patch(ada, { metadata: '{"hand":true}' })])], scope);
+    expect(next).toMatchObject({ participants: [{ ...ada, metadata: '{"hand":true}' }] });
+  });
+
   it('of another session of the name are not these', () => {
     const other = person(room('standup', { sid: 'RM_old' }), 'old', { sid: 'PA_old' });
     expect(applyToParticipants(data, [message([set(other)])], scope)).toBe(data);

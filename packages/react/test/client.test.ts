@@ -104,6 +104,17 @@ describe('the client', () => {
     expect(server.requests.map(({ headers }) => headers.authorization)).toEqual(['Bearer token-1', 'Bearer token-2']);
   });
 
+  it('sends the cookie where no token speaks, and never both', async () => {
+    const asked: (string | undefined)[] = [];
+    const answer = async (_: unknown, init?: RequestInit) => {
+      asked.push(init?.credentials);
+      return new Response('{}');
+    };
+    await createClient({ fetch: answer }).me();
+    await createClient({ fetch: answer, token: 'token' }).me();
+    expect(asked).toEqual(['include', 'omit']);
+  });
+
   it('names the project it is narrowed to, unless another is asked for', async () => {
     const { client } = await setUp({ project: 'one' });
     const seen: string[] = [];
