@@ -146,6 +146,7 @@ async function busy(browser: Browser) {
     ] as const)
       for (const look of STATE) {
         const page = await stranger(look);
+        page.setDefaultTimeout(120_000);
         await page.goto(url + path);
         await loaded(page);
         pages.set(`${name}-disconnected-${look.colorScheme}-${look.viewport.width}`, page);
