@@ -390,7 +390,7 @@ pub async fn run(listener: TcpListener, app: Arc<App>, shutdown: impl Future<Out
             let Some(stream) = open.take(stream) else { continue };
             let (app, router) = (app.clone(), router.clone());
             let (shards, connection, closing) = (shards.clone(), connections.token(), closing.clone());
-            connections.spawn(async move {
+            tokio::spawn(async move {
                 if let Some((socket, begun)) = serve(stream, peer.ip(), app, router, &closing).await {
                     shards.take(socket, begun, connection);
                 }

@@ -19,6 +19,8 @@ use std::{
     collections::{BinaryHeap, HashMap},
     io::{self, ErrorKind, IoSlice, Read, Write},
     net::Shutdown,
+    panic::{AssertUnwindSafe, catch_unwind},
+    process,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -94,7 +96,13 @@ impl Shards {
                 taken: 0,
             };
             shards.inboxes.push(inbox);
-            shards.threads.push(thread::Builder::new().name(format!("shard-{n}")).spawn(|| shard.run())?);
+            let run = move || {
+                // Its readers would be left in silence, and so would those to come: rather begin afresh.
+                if catch_unwind(AssertUnwindSafe(|| shard.run())).is_err() {
+                    process::abort();
+                }
+            };
+            shards.threads.push(thread::Builder::new().name(format!("shard-{n}")).spawn(run)?);
         }
         Ok(shards)
     }
@@ -121,7 +129,7 @@ impl Drop for Shards {
     fn drop(&mut self) {
         self.inboxes.iter().for_each(|inbox| inbox.push(Job::Stop));
         for thread in self.threads.drain(..) {
-            // A panic has been printed by its hook.
+            // A panic has ended the process.
             let _ = thread.join();
         }
     }
