@@ -114,6 +114,14 @@ describe('a room by its name', () => {
     expect(applyToRoom(data, [message([gone(standup)])], { ...scope, another })).toBe(UNKNOWN);
     const people = { cursor: null, roomSid: standup.sid, participants: [ada] };
     expect(applyToParticipants(people, [message([gone(standup)])], { ...scope, another })).toBe(UNKNOWN);
+    // The list has been told already of the next one, which these messages tell of too: nothing has to be asked.
+    const again = room('standup', { sid: 'RM_again', startedAt: 2000 });
+    const both = [message([gone(standup)]), message([set(again)])];
+    expect(applyToRoom(data, both, { ...scope, another })).toMatchObject({ room: { sid: 'RM_again' } });
+    expect(applyToParticipants(people, both, { ...scope, another })).toMatchObject({
+      roomSid: 'RM_again',
+      participants: [],
+    });
   });
 
   it('does not know a session of which it only hears a part', () => {

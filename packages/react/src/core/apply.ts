@@ -104,6 +104,7 @@ export function applyToRooms(data: RoomsData, messages: readonly Message[], proj
 export function applyToRoom(data: RoomData, messages: readonly Message[], scope: RoomScope): RoomData | typeof UNKNOWN {
   const todo = fresh(data.cursor, messages);
   let { room, ended, egress, ingress } = data;
+  let unsure = false;
   for (const message of todo) {
     for (const change of message.changes ?? []) {
       if (!within(scope, change)) continue;
@@ -119,17 +120,21 @@ export function applyToRoom(data: RoomData, messages: readonly Message[], scope:
         if (room?.sid === change.id) room = { ...room, ...value };
         else if (room === null || isNewer(value, room)) {
           room = value;
+          unsure = false;
           egress = egress.filter(({ roomSid }) => !roomSid || roomSid === value.sid);
         }
       } else if (room?.sid === change.id) {
-        if (change.op === 'delete' && scope.another?.(change.id)) return UNKNOWN;
-        if (change.op === 'delete') [room, ended] = [null, change.id];
-        else room = { ...room, ...change.value };
+        if (change.op === 'delete') {
+          // The other one may be the next, which is told of in these same messages.
+          unsure = scope.another?.(change.id) ?? false;
+          [room, ended] = [null, change.id];
+        } else room = { ...room, ...change.value };
       } else if (room === null && change.op === 'patch') return UNKNOWN;
       if (room === null) [egress, ingress] = [[], []];
     }
     if (room && touched(message) === room.sid) room = see(room, message.timestamp);
   }
+  if (unsure) return UNKNOWN;
   if (room === data.room && egress === data.egress && ingress === data.ingress) return data;
   return { cursor: last(todo), room, ended, egress, ingress };
 }
@@ -150,6 +155,7 @@ export function applyToParticipants(
   const todo = fresh(data.cursor, messages);
   let { roomSid } = data;
   let people: Map<string, Participant> | undefined;
+  let unsure = false;
   for (const message of todo) {
     for (const change of message.changes ?? []) {
       if (!within(scope, change)) continue;
@@ -158,9 +164,10 @@ export function applyToParticipants(
         if (change.op === 'set' && change.id !== roomSid) {
           if (roomSid !== null) return UNKNOWN; // Two live sessions of one name: which is the newest, the server knows.
           roomSid = change.id;
+          unsure = false;
           people = new Map();
         } else if (change.op === 'delete' && change.id === roomSid) {
-          if (scope.another?.(change.id)) return UNKNOWN;
+          unsure = scope.another?.(change.id) ?? false;
           roomSid = null;
           people = new Map();
         }
@@ -180,6 +187,7 @@ export function applyToParticipants(
       else return UNKNOWN;
     }
   }
+  if (unsure) return UNKNOWN;
   if (!people && roomSid === data.roomSid) return data;
   return { cursor: last(todo), roomSid, participants: people ? [...people.values()] : data.participants };
 }

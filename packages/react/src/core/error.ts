@@ -20,6 +20,7 @@ export type ErrorCode =
   | 'unknown_parameter'
   | 'duplicate_parameter'
   | 'bad_parameter'
+  | 'bad_host'
   | 'bad_limit'
   | 'bad_time'
   | 'bad_place'
