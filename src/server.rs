@@ -387,7 +387,7 @@ pub async fn run(listener: TcpListener, app: Arc<App>, shutdown: impl Future<Out
             };
             let _ = stream.set_nodelay(true);
             let _ = socket2::SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT_BYTES_MAX);
-            let Some(stream) = open.take(stream) else { continue };
+            let stream = open.take(stream).await;
             let (app, router) = (app.clone(), router.clone());
             let (shards, connection, closing) = (shards.clone(), connections.token(), closing.clone());
             tokio::spawn(async move {

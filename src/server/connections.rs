@@ -22,26 +22,31 @@ use parking_lot::Mutex;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
+    sync::Notify,
 };
 
 use crate::{config::Limits, metrics::Metrics, server::limits::Limit};
 
 /// One in so many goes when room has to be made: looking for those who go costs as much for one as for many.
 const SENT_AWAY_ONE_IN: usize = 64;
+/// Who was sent away and has not gone after this long may take longer still.
+const GONE_AFTER: Duration = Duration::from_millis(100);
 /// How often it is logged that there is no room.
 const LOGGED_EVERY: Duration = Duration::from_secs(10);
 
 static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
 
-/// Milliseconds since some time in the life of this process.
+/// Nanoseconds since some time in the life of this process.
 fn now() -> u64 {
-    u64::try_from(BEGAN.elapsed().as_millis()).unwrap_or(u64::MAX)
+    u64::try_from(BEGAN.elapsed().as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// Those that are open.
 pub struct Connections {
     max: usize,
     open: Mutex<Open>,
+    /// Somebody has gone.
+    left: Notify,
     metrics: Arc<Metrics>,
 }
 
@@ -58,7 +63,7 @@ pub struct Connection(Arc<State>);
 
 #[derive(Debug)]
 struct State {
-    /// Since when it is waited for: since it was opened, or since its last request. Milliseconds.
+    /// Since when it is waited for: since it was opened, or since its last request. Nanoseconds.
     since: AtomicU64,
     /// How many streams go by it.
     streams: AtomicU32,
@@ -73,11 +78,12 @@ struct State {
 impl Connections {
     pub fn new(limits: &Limits, metrics: Arc<Metrics>) -> Arc<Connections> {
         let max = Limit::Connections.max(limits).map_or(usize::MAX, |max| max as usize);
-        Arc::new(Connections { max, open: Mutex::default(), metrics })
+        Arc::new(Connections { max, open: Mutex::default(), left: Notify::new(), metrics })
     }
 
-    /// Takes a connection in; `None` if all others are streams.
-    pub fn take(self: &Arc<Self>, stream: TcpStream) -> Option<Connected> {
+    /// Takes a connection in, once there is a place for it: those that had to go have been closed by then, so that no
+    /// more descriptors are in use than there are places, and one.
+    pub async fn take(self: &Arc<Self>, stream: TcpStream) -> Connected {
         let connection = Connection(Arc::new(State {
             since: AtomicU64::new(now()),
             streams: AtomicU32::new(0),
@@ -86,33 +92,41 @@ impl Connections {
             full: AtomicBool::new(false),
             task: AtomicWaker::new(),
         }));
+        let id = loop {
+            if let Some(id) = self.place(&connection) {
+                break id;
+            }
+            // Who is sent away goes at once, unless something keeps it: then others have to.
+            let _ = tokio::time::timeout(GONE_AFTER, self.left.notified()).await;
+        };
+        self.metrics.connections_open.inc();
+        Connected { stream, held: Held { connection, id, among: self.clone() } }
+    }
+
+    /// Takes a place, or makes room.
+    fn place(&self, connection: &Connection) -> Option<u64> {
         let mut open = self.open.lock();
         if open.connections.len() >= self.max {
             self.make_room(&mut open);
-            if open.connections.len() >= self.max {
-                return None;
-            }
+            return None;
         }
         let id = open.next;
         open.next += 1;
         open.connections.insert(id, connection.clone());
-        self.metrics.connections_open.inc();
-        Some(Connected { stream, held: Held { connection, id, among: self.clone() } })
+        Some(id)
     }
 
     fn make_room(&self, open: &mut Open) {
-        let mut strangers: Vec<(u64, u64)> = open
+        let mut strangers: Vec<(u64, u64, &Connection)> = open
             .connections
             .iter()
-            .filter(|(_, connection)| connection.0.streams.load(Ordering::Relaxed) == 0)
-            .map(|(id, connection)| (connection.patience(), *id))
+            .filter(|(_, connection)| connection.may_be_sent_away())
+            .map(|(id, connection)| (connection.patience(), *id, connection))
             .collect();
-        strangers.sort_unstable();
+        strangers.sort_unstable_by_key(|(patience, id, _)| (*patience, *id));
         strangers.truncate((self.max / SENT_AWAY_ONE_IN).max(1));
-        for (_, id) in &strangers {
-            if let Some(connection) = open.connections.remove(id) {
-                connection.send_away();
-            }
+        for (_, _, connection) in &strangers {
+            connection.send_away();
         }
         self.metrics.connections_sent_away.inc_by(strangers.len() as u64);
         if open.logged_at.is_none_or(|at| at.elapsed() >= LOGGED_EVERY) {
@@ -148,6 +162,10 @@ impl Connection {
     /// Something it was given has not gone out yet.
     pub fn is_full(&self) -> bool {
         self.0.full.load(Ordering::Relaxed)
+    }
+
+    fn may_be_sent_away(&self) -> bool {
+        self.0.streams.load(Ordering::Relaxed) == 0 && !self.0.sent_away.load(Ordering::Relaxed)
     }
 
     fn send_away(&self) {
@@ -211,6 +229,7 @@ impl Drop for Held {
     fn drop(&mut self) {
         self.among.open.lock().connections.remove(&self.id);
         self.among.metrics.connections_open.dec();
+        self.among.left.notify_one();
     }
 }
 

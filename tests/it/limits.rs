@@ -285,17 +285,71 @@ async fn strangers_cannot_take_the_last_connection() {
         for socket in [&mut socket, &mut upgraded] {
             assert_eq!(socket.message().await, id);
         }
-        // Who is sent away has gone a moment later.
-        until_async("no more are open than may be", async || {
-            metric(&metrics(&server).await, "roomwatch_connections_open ") <= MAX
-        })
-        .await;
+        // Who is sent away has gone before the next one is let in.
+        assert!(metric(&metrics(&server).await, "roomwatch_connections_open ") <= MAX);
     }
     let sent_away = metric(&metrics(&server).await, "roomwatch_connections_sent_away_total ");
     assert!((strangers.len() - MAX..=strangers.len() + 4 * ways.len()).contains(&sent_away), "{sent_away}");
     assert_eq!(server.log().matches("max_connections").count(), 1, "{}", server.log());
     // Those who come to work find a place too.
     assert_eq!(post(&server, "/api/login", &[], json!({ "password": PASSWORD })).await.0, 200);
+}
+
+/// Few enough places that strangers fill them in no time; nobody has to go because time is up.
+fn few_connections(max: usize) -> Server {
+    Start::new()
+        .env("ROOMWATCH_MAX_CONNECTIONS", &max.to_string())
+        .env("ROOMWATCH_MAX_STREAMS_PER_USER", "0")
+        .env("ROOMWATCH_HEAD_SECS", "0")
+        .start()
+}
+
+#[tokio::test]
+async fn whoever_goes_on_asking_is_not_sent_away() {
+    const MAX: usize = 64;
+    let server = few_connections(MAX);
+    let ask = |socket: &mut TcpStream| {
+        socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        socket.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").expect("written");
+        socket.read(&mut [0; 4096]).is_ok_and(|n| n > 0)
+    };
+    let mut asking = connection(&server, b"");
+    let mut strangers = Vec::new();
+    for i in 0..12 {
+        assert!(ask(&mut asking), "sent away after {i}");
+        strangers.extend((0..MAX / 4).map(|_| connection(&server, b"")));
+        // All of them have been let in once the last one is answered.
+        assert!(strangers.last_mut().is_some_and(ask));
+    }
+    assert!(metric(&metrics(&server).await, "roomwatch_connections_sent_away_total ") > 2 * MAX);
+}
+
+/// Nobody has said who they are by a WebSocket that has begun with polling, so its age is what speaks for it.
+#[tokio::test]
+async fn of_web_sockets_the_youngest_goes_first() {
+    const MAX: usize = 64;
+    let server = few_connections(MAX);
+    let mut streams = Vec::new();
+    for _ in 0..MAX / 8 {
+        let mut stream = server.stream("").await;
+        let _ = stream.connected().await;
+        streams.push(stream);
+    }
+    let (_, mut socket) = upgraded(&server).await;
+    socket.send(&format!("40{}", auth(json!({})))).await;
+    assert!(socket.packet().await.expect("a packet").starts_with("40{"));
+    let mut strangers = Vec::new();
+    for _ in streams.len() + 1..MAX {
+        // It is one before the next one comes.
+        strangers.push(WebSocket::open(&server, WEBSOCKET, "").await);
+    }
+    // There is nobody left who is no WebSocket, but the one who comes with this.
+    assert_eq!(server.webhook(&event("EV_1", "a")).await, 200);
+    assert_eq!(socket.message().await, "EV_1");
+    for stream in &mut streams {
+        assert_eq!(stream.next().await.data["data"]["id"], "EV_1");
+    }
+    assert!(metric(&metrics(&server).await, "roomwatch_connections_sent_away_total ") > 0);
 }
 
 /// The system's limit is one too: it is raised as far as may be, and what is left is shared out.
@@ -318,8 +372,8 @@ async fn file_descriptors_are_enough_for_a_webhook() {
     }
     let mut full = Sse::of(open(&server, ("authorization", &bearer)).await);
     assert_eq!(full.any().await.expect("a goodbye").data, json!({ "reason": "capacity" }));
-    // Several times as many as there is room for, and fewer than the 256 that may be on their way out at once.
-    let _strangers: Vec<_> = (0..200).map(|_| connection(&server, b"")).collect();
+    // Many times as many as there is room for, and more at once than there are descriptors.
+    let _strangers: Vec<_> = (0..600).map(|_| connection(&server, b"")).collect();
     assert_eq!(server.webhook(&event("EV_1", "a")).await, 200);
     for stream in &mut streams {
         assert_eq!(stream.next().await.data["data"]["id"], "EV_1");
