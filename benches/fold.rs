@@ -7,7 +7,7 @@
 mod harness;
 
 use std::{
-    alloc::{GlobalAlloc, Layout, System},
+    alloc::{GlobalAlloc, Layout},
     sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     time::{Duration, Instant},
 };
@@ -22,28 +22,29 @@ use roomwatch::{
     },
     state::State,
 };
+use tikv_jemallocator::Jemalloc;
 
-/// Counts what is allocated, as `malloc` is asked for it.
+/// Counts what is allocated, as the program's allocator is asked for it.
 struct Counting;
 
 static HELD: AtomicUsize = AtomicUsize::new(0);
 /// Only while memory is measured: counting costs time.
 static COUNTS: AtomicBool = AtomicBool::new(false);
 
-// SAFETY: every call goes to the system's allocator as it came.
+// SAFETY: every call goes to the program's allocator as it came.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         if COUNTS.load(Ordering::Relaxed) {
             HELD.fetch_add(layout.size(), Ordering::Relaxed);
         }
-        unsafe { System.alloc(layout) }
+        unsafe { Jemalloc.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
         if COUNTS.load(Ordering::Relaxed) {
             HELD.fetch_sub(layout.size(), Ordering::Relaxed);
         }
-        unsafe { System.dealloc(at, layout) }
+        unsafe { Jemalloc.dealloc(at, layout) }
     }
 }
 

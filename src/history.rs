@@ -54,6 +54,8 @@ const FLUSH_EVENTS: usize = 4_000;
 /// More than this does not wait: the loop does, and nobody else notices.
 const WAITING_EVENTS_MAX: usize = 20_000;
 const WAITING_BYTES_MAX: usize = 64 << 20;
+/// What the changes of an event take as JSON, most often less.
+const CHANGES_BYTES: usize = 1024;
 /// So long a query waits for what has just happened to be written.
 const SETTLE_MAX: Duration = Duration::from_secs(1);
 /// After a failed write, so long until the next.
@@ -154,7 +156,10 @@ impl Recorded {
     pub fn new(event: &Event, applied: Applied) -> Recorded {
         let json = |changes: &[Change]| match changes {
             [] => NOTHING,
-            changes => serde_json::to_vec(changes).map_or(NOTHING, Bytes::from),
+            changes => {
+                let mut json = Vec::with_capacity(CHANGES_BYTES);
+                serde_json::to_writer(&mut json, changes).map_or(NOTHING, |()| json.into())
+            }
         };
         Recorded {
             seq: event.seq,

@@ -1,13 +1,13 @@
 use clap::Parser;
 use roomwatch::cli::{Cli, Command, demo, serve, simulate, tail, token, user};
 
-fn main() -> anyhow::Result<()> {
-    keep_freed_memory();
-    run()
-}
+/// A webhook's bytes are taken on one thread and freed on another, and most of them live for a moment: the C library's
+/// allocator took a sixth of all that a webhook costs (`cargo bench --bench webhook`). SQLite uses this one too.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 #[tokio::main]
-async fn run() -> anyhow::Result<()> {
+async fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::Serve(arguments) => serve::main(*arguments).await,
         Command::Demo(arguments) => demo::main(arguments).await,
@@ -15,16 +15,5 @@ async fn run() -> anyhow::Result<()> {
         Command::Simulate(arguments) => simulate::main(arguments).await,
         Command::Token(arguments) => token::main(arguments),
         Command::User(arguments) => user::main(arguments).await,
-    }
-}
-
-/// Lets glibc keep some memory that was freed. By itself it gives back what is over 128 KiB, in each thread's
-/// heap, and takes it again for the next burst: a fifth of what a webhook cost (`cargo bench --bench webhook`).
-fn keep_freed_memory() {
-    #[cfg(target_env = "gnu")]
-    // SAFETY: options that glibc knows, set before there is a second thread.
-    unsafe {
-        libc::mallopt(libc::M_TRIM_THRESHOLD, 8 << 20);
-        libc::mallopt(libc::M_TOP_PAD, 1 << 20);
     }
 }

@@ -9,6 +9,8 @@
 
 use std::borrow::Cow;
 
+use wide::u8x16;
+
 /// How far a text has been read.
 pub(super) struct Scan<'a> {
     text: &'a str,
@@ -236,9 +238,10 @@ impl Block {
     fn mark(&mut self, bytes: &[u8; 64]) {
         self.end += 64;
         let mut escaped = std::mem::take(&mut self.escaped);
-        self.slashes = 0;
-        if bytes.iter().fold(false, |any, byte| any | (*byte == b'\\')) {
-            self.slashes = marks(bytes, |byte| byte == b'\\');
+        let (sixteens, _) = bytes.as_chunks();
+        let vectors = [0, 1, 2, 3].map(|n| u8x16::new(sixteens[n]));
+        self.slashes = marks(&vectors, |bytes| bytes.simd_eq(u8x16::splat(b'\\')));
+        if self.slashes != 0 {
             self.slashed = self.end;
             let mut slashes = self.slashes;
             while slashes != 0 {
@@ -250,7 +253,7 @@ impl Block {
                 }
             }
         }
-        self.quotes = marks(bytes, |byte| byte == b'"') & !escaped;
+        self.quotes = marks(&vectors, |bytes| bytes.simd_eq(u8x16::splat(b'"'))) & !escaped;
         // Every bit from one quote up to the next: the sum, without carry, of all quotes up to there.
         let mut inside = self.quotes;
         for distance in [1, 2, 4, 8, 16, 32] {
@@ -259,7 +262,12 @@ impl Block {
         inside ^= self.in_string;
         self.in_string = if inside >> 63 == 1 { u64::MAX } else { 0 };
         // One bit is all that `[` and `{` differ by, and `]` and `}`.
-        self.brackets = marks(bytes, |byte| matches!(byte | b' ', b'{' | b'}')) & !inside;
+        let (opening, closing) = (u8x16::splat(b'{'), u8x16::splat(b'}'));
+        let brackets = |bytes: u8x16| {
+            let bytes = bytes | u8x16::splat(b' ');
+            bytes.simd_eq(opening) | bytes.simd_eq(closing)
+        };
+        self.brackets = marks(&vectors, brackets) & !inside;
     }
 
     /// Is there a backslash between these two places, the second of which is in this block? Perhaps, if the first is not.
@@ -272,18 +280,9 @@ impl Block {
     }
 }
 
-/// A bit for each byte that is one of those looked for. Compilers make vector instructions of it.
-fn marks(bytes: &[u8; 64], is_one: impl Fn(u8) -> bool) -> u64 {
-    let mut found = [0_u8; 64];
-    for (found, byte) in found.iter_mut().zip(bytes) {
-        *found = if is_one(*byte) { 0xff } else { 0 };
-    }
-    let (eights, _) = found.as_chunks::<8>();
-    eights.iter().rev().fold(0, |marks, eight| {
-        // The product has the high bits of all eight bytes side by side at its top.
-        let high = u64::from_le_bytes(*eight) & 0x8080_8080_8080_8080;
-        marks << 8 | high.wrapping_mul(0x0002_0408_1020_4081) >> 56
-    })
+/// A bit for each byte of which `found` makes ones.
+fn marks(vectors: &[u8x16; 4], found: impl Fn(u8x16) -> u8x16) -> u64 {
+    vectors.iter().rev().fold(0, |marks, bytes| marks << 16 | u64::from(found(*bytes).to_bitmask()))
 }
 
 /// What is written between two quotes.
