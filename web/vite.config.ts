@@ -61,6 +61,20 @@ export default defineConfig({
     assetsInlineLimit: 0,
     chunkSizeWarningLimit: 700,
     manifest: 'manifest.json',
+    rolldownOptions: {
+      output: {
+        // What two pages share is one file: twenty small ones keep a first visit waiting for its page.
+        advancedChunks: {
+          groups: [
+            {
+              name: 'shared',
+              test: /[\\/](?:web[\\/]src[\\/](?!pages[\\/])|packages[\\/]|lucide-react[\\/])/,
+              minShareCount: 2,
+            },
+          ],
+        },
+      },
+    },
   },
   test: { environment: 'happy-dom', include: ['test/**/*.test.{ts,tsx}'] },
   server: {

@@ -153,6 +153,24 @@ fn two_lives_of_one_name_overlap() {
 }
 
 #[test]
+fn a_rooms_metadata_is_what_was_said_last_not_what_arrived_last() {
+    let with = |mut said: Said, metadata: &str| {
+        said.body["room"]["metadata"] = metadata.into();
+        said
+    };
+    let alice = with(joined(5, ROOM, "PA_1", "alice"), "second");
+    let late = with(started(0, ROOM, "standup"), "first");
+    let (state, applied) = last(&[alice.clone(), late.clone()]);
+    assert_eq!(rooms(&state)[0]["metadata"], "second");
+    assert!(!changes(&applied).to_string().contains("metadata"), "{}", changes(&applied));
+    // Within one second, which is all that LiveKit says, the last to arrive is the best guess.
+    for at in [5, 6] {
+        let bob = with(joined(at, ROOM, "PA_2", "bob"), "third");
+        assert_eq!(rooms(&fold(&[alice.clone(), late.clone(), bob]))[0]["metadata"], "third");
+    }
+}
+
+#[test]
 fn a_room_whose_events_were_all_lost_is_found_and_its_late_webhooks_change_nothing() {
     let found = [
         started(40, ROOM, "standup").corrected(),
