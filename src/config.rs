@@ -585,6 +585,11 @@ mod tests {
                 "{refused}"
             );
         }
+        // Without the secret neither a webhook can be verified nor a token be signed.
+        assert!(refused(&PROJECT.replace(", secret = \"CANARY\"", "")).contains("missing field `secret`"));
+        assert!(refused(&PROJECT.replace("CANARY", "")).contains("secret of key \"k\" is empty"));
+        let half = Options { livekit_api_key: Some("k".to_owned()), ..Options::default() };
+        assert!(half.check().expect_err("must be refused").to_string().contains("LIVEKIT_API_SECRET"));
         let user = format!("{PROJECT}[[users]]\nname = \"ada\"\nrole = \"admin\"\npassword_hash = ");
         assert!(file(&format!("{user}\"{HASH}\"")).is_ok());
         for hash in ["CANARY", "$argon2id$…", &HASH.replace("2id", "2d"), &HASH.replace("m=19456", "m=1")] {

@@ -19,6 +19,8 @@ import { Empty, ErrorState, Skeleton } from '@/ui/states';
 
 /** The table follows the stream this often at most: faster, nobody could read it. */
 const DRAW_EVERY_MS = 250;
+/** By last event every row is another one each time. */
+const DRAW_MOVING_EVERY_MS = 500;
 /** A typed word goes into the address when the typing pauses. */
 const TYPING_MS = 200;
 
@@ -37,7 +39,8 @@ const sortNames: Record<RoomSort, string> = {
 /** Every room that is live, as it changes. */
 export function Rooms() {
   const rooms = useRooms();
-  const shown = useThrottled(rooms.data, DRAW_EVERY_MS);
+  const { sort } = route.useSearch();
+  const shown = useThrottled(rooms.data, sort === 'event' ? DRAW_MOVING_EVERY_MS : DRAW_EVERY_MS);
   if (rooms.error && !shown) {
     return (
       <>
