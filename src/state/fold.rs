@@ -19,7 +19,7 @@ pub const RESTART_MARGIN_MS: u64 = 10_000;
 pub(super) fn fold(project: &mut Project, words: &mut Words, event: &Event, now: u64) -> Applied {
     // A body that cannot be read as a whole still has a room, and is an event.
     // Looked at as text once, so that it need not be for every string in it.
-    let text = std::str::from_utf8(&event.body).unwrap_or_default();
+    let text = simdutf8::basic::from_utf8(&event.body).unwrap_or_default();
     let body = Body::parse(text);
     let mut fold = Fold { project, words, event, body: &body, now, applied: Applied::default() };
     // What ends the present session is of it, and so is what begins it.

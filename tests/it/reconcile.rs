@@ -206,6 +206,7 @@ async fn livekit_misbehaves() {
     let server = server(&livekit).start();
     until("the meeting is there", async || project(&server).await["corrections"]["total"] == 5).await;
     let last_seq = last(&server).await;
+    let thief = FakeLiveKit::start();
     let huge = format!("{{\"rooms\":[{}]}}", "0,".repeat(1000));
     let denied = json!({"code": "unauthenticated", "msg": "permissions denied"}).to_string();
     let internal = json!({"code": "internal", "msg": "boom"}).to_string();
@@ -220,6 +221,8 @@ async fn livekit_misbehaves() {
         (Mood::Says(401, "invalid API key: APIx".into()), "unauthorized", "does not accept the key"),
         (Mood::Says(401, denied), "unauthorized", "permissions denied"),
         (Mood::Says(301, String::new()), "unreachable", "301"),
+        (Mood::SendsTo(format!("{}/twirp/livekit.RoomService/ListRooms", thief.url())), "unreachable", "307"),
+        (Mood::Rambles, "unreachable", "more than 67108864 bytes"),
         (Mood::Hangs, "unreachable", "did not answer within 5 s"),
     ] {
         livekit.world().mood = mood.clone();
@@ -233,6 +236,7 @@ async fn livekit_misbehaves() {
         // Nobody has left because LiveKit could not be understood.
         assert_eq!(last(&server).await, last_seq, "{mood:?}");
     }
+    assert_eq!(thief.world().calls.len(), 0, "somebody else was shown the token");
 }
 
 #[tokio::test]

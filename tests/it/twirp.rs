@@ -28,6 +28,10 @@ pub enum Mood {
     Says(u16, String),
     /// It takes requests and never answers.
     Hangs,
+    /// It answers and never comes to an end.
+    Rambles,
+    /// It sends whoever asks to this address.
+    SendsTo(String),
 }
 
 /// What LiveKit knows.
@@ -172,6 +176,15 @@ async fn answer(
             return (StatusCode::from_u16(status).expect("a status"), text).into_response();
         }
         Mood::Hangs => std::future::pending().await,
+        Mood::Rambles => {
+            let spaces = axum::body::Bytes::from(vec![b' '; 1 << 20]);
+            let endless = futures_util::stream::repeat_with(move || Ok::<_, std::io::Error>(spaces.clone()));
+            return axum::body::Body::from_stream(endless).into_response();
+        }
+        Mood::SendsTo(address) => {
+            // 307: whoever follows it posts the same again, with what it has in its hands.
+            return (StatusCode::TEMPORARY_REDIRECT, [("location", address)]).into_response();
+        }
     }
     let token = headers["authorization"].to_str().ok().and_then(|value| value.strip_prefix("Bearer "));
     let mut keys = Keys::default();
