@@ -33,28 +33,39 @@ export function pause(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
-/** A TCP port of the loopback that was free a moment ago. */
-export function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.on('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address();
-      server.close(() =>
-        address && typeof address === 'object' ? resolve(address.port) : reject(new Error('no port')),
-      );
-    });
-  });
+/**
+ * Below the ports that Linux gives to whoever opens a connection, from 32768 on: one of those can be taken between the moment
+ * it was found free and the moment a server listens on it.
+ */
+const [PORT_MIN, PORT_MAX] = [18_000, 32_000];
+
+async function free(isFree: (port: number) => Promise<boolean>): Promise<number> {
+  for (;;) {
+    const port = PORT_MIN + Math.floor(Math.random() * (PORT_MAX - PORT_MIN));
+    if (await isFree(port)) return port;
+  }
 }
 
-/** A UDP port that was free a moment ago. */
+/** A TCP port on which nobody listens, on any address. */
+export function freePort(): Promise<number> {
+  return free(
+    (port) =>
+      new Promise((resolve) => {
+        const server = createServer();
+        server.on('error', () => resolve(false));
+        server.listen(port, () => server.close(() => resolve(true)));
+      }),
+  );
+}
+
+/** The same of UDP. */
 export function freeUdpPort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const socket = createSocket('udp4');
-    socket.on('error', reject);
-    socket.bind(0, '127.0.0.1', () => {
-      const { port } = socket.address();
-      socket.close(() => resolve(port));
-    });
-  });
+  return free(
+    (port) =>
+      new Promise((resolve) => {
+        const socket = createSocket('udp4');
+        socket.on('error', () => resolve(false));
+        socket.bind(port, () => socket.close(() => resolve(true)));
+      }),
+  );
 }
