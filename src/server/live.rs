@@ -263,6 +263,19 @@ where
 }
 
 fn rooms_json(app: &App, cursor: Cursor, rooms: Vec<Arc<RoomEntry>>) -> Result<Vec<u8>, serde_json::Error> {
+    struct Rooms<'a>(&'a [(&'a str, u128, &'a RoomEntry)], Vec<Option<u64>>);
+    impl Serialize for Rooms<'_> {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            let each = self.0.iter().zip(&self.1);
+            let listed = each.map(|((_, _, entry), checked_at)| Listed { entry, checked_at: *checked_at });
+            serializer.collect_seq(listed)
+        }
+    }
+    #[derive(Serialize)]
+    struct Answer<'a> {
+        cursor: Cursor,
+        rooms: Rooms<'a>,
+    }
     // By project, name and sid. Most rooms differ in how their names begin, and are not fetched to be compared.
     let mut rooms: Vec<(&str, u128, &RoomEntry)> =
         rooms.iter().map(|entry| (&*entry.room.project, beginning(&entry.room.name), &**entry)).collect();
@@ -273,16 +286,7 @@ fn rooms_json(app: &App, cursor: Cursor, rooms: Vec<Arc<RoomEntry>>) -> Result<V
     let checked_at =
         app.reconcile.checked_at(rooms.iter().map(|(project, _, entry)| (*project, &*entry.room.sid)));
     let mut json = Vec::with_capacity(64 + rooms.len() * ROOM_BYTES);
-    json.extend_from_slice(b"{\"cursor\":");
-    serde_json::to_writer(&mut json, &cursor)?;
-    json.extend_from_slice(b",\"rooms\":[");
-    for ((_, _, entry), checked_at) in rooms.iter().zip(checked_at) {
-        if json.last() != Some(&b'[') {
-            json.push(b',');
-        }
-        entry.room.list(checked_at, &mut json)?;
-    }
-    json.extend_from_slice(b"]}");
+    serde_json::to_writer(&mut json, &Answer { cursor, rooms: Rooms(&rooms, checked_at) })?;
     Ok(json)
 }
 
