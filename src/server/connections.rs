@@ -93,11 +93,13 @@ impl Connections {
             task: AtomicWaker::new(),
         }));
         let id = loop {
+            // From before it is looked, or somebody goes in between.
+            let left = self.left.notified();
             if let Some(id) = self.place(&connection) {
                 break id;
             }
             // Who is sent away goes at once, unless something keeps it: then others have to.
-            let _ = tokio::time::timeout(GONE_AFTER, self.left.notified()).await;
+            let _ = tokio::time::timeout(GONE_AFTER, left).await;
         };
         self.metrics.connections_open.inc();
         Connected { stream, held: Held { connection, id, among: self.clone() } }
@@ -229,7 +231,7 @@ impl Drop for Held {
     fn drop(&mut self) {
         self.among.open.lock().connections.remove(&self.id);
         self.among.metrics.connections_open.dec();
-        self.among.left.notify_one();
+        self.among.left.notify_waiters();
     }
 }
 
