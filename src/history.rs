@@ -5,7 +5,7 @@
 //! - `checkpoint`: the [`State`] at a seq. Start-up folds only what came after it, and the log forgets only what it
 //!   covers: [`Options::covered`] hears of a checkpoint once it is on the disk.
 //! - `changes`: what each event changed, as readers got it, so that a replayed message is the live one. Trimmed with
-//!   the log. An event without a row changed nothing that anybody may not see.
+//!   the log. An event that is not in it changed nothing that anybody may not see.
 //! - sessions, participations, tracks and egress, and how many there were in each minute: what is asked for by
 //!   [`History::sessions`] and its like. Kept for [`Options::retain`].
 //!
@@ -31,9 +31,12 @@ use rusqlite::{Connection, params};
 use tokio::sync::Notify;
 
 mod activity;
+mod changes;
+#[macro_use]
 mod schema;
 mod search;
 mod sessions;
+mod statements;
 mod writer;
 
 pub use activity::{Activity, ActivityPoint};
@@ -46,6 +49,7 @@ use crate::{
     state::{Applied, Change, Fact, State},
 };
 use schema::Opened;
+use statements::Statements;
 use writer::Writer;
 
 /// What waits is written after so long, or when so much of it waits: a page that many events change is written once.
@@ -63,7 +67,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// Connections that are kept for queries.
 const READERS_KEPT: usize = 4;
 /// What one step of trimming removes at most, so that writing is not held up.
-const TRIM_CHANGES: i64 = 5_000;
+const TRIM_CHANGES: i64 = 100;
 const TRIM_SESSIONS: i64 = 100;
 /// How often it is looked for sessions that are too old.
 const RETENTION_EVERY: Duration = Duration::from_secs(60);
@@ -300,7 +304,7 @@ impl History {
         if after >= last_written {
             return Ok(from_memory);
         }
-        let mut all = self.query(move |connection| stored_changes(connection, after, last_written)).await?;
+        let mut all = self.query(move |connection| changes::stored(connection, after, last_written)).await?;
         all.extend(from_memory);
         Ok(all)
     }
@@ -352,24 +356,6 @@ impl Drop for History {
     fn drop(&mut self) {
         self.close();
     }
-}
-
-fn stored_changes(connection: &Connection, after: Seq, through: Seq) -> Result<Vec<Changes>, HistoryError> {
-    let mut select = connection
-        .prepare_cached("SELECT seq, json, joined FROM changes WHERE seq > ?1 AND seq <= ?2 ORDER BY seq")?;
-    let mut rows = select.query(params![after.0 as i64, through.0 as i64])?;
-    let mut all = Vec::new();
-    let mut next = after.next();
-    let nothing = |seq| Changes { seq, json: NOTHING, joined: None };
-    while let Some(row) = rows.next()? {
-        let seq = Seq(row.get::<_, i64>(0)? as u64);
-        all.extend((next.0..seq.0).map(Seq).map(nothing));
-        let (json, joined): (Vec<u8>, Option<Vec<u8>>) = (row.get(1)?, row.get(2)?);
-        all.push(Changes { seq, json: json.into(), joined: joined.map(Bytes::from) });
-        next = seq.next();
-    }
-    all.extend((next.0..=through.0).map(Seq).map(nothing));
-    Ok(all)
 }
 
 /// The thread that writes.
@@ -439,14 +425,16 @@ impl Writing {
 
     fn write(&mut self, batch: &[Arc<Recorded>], checkpoint: Option<&State>) -> Result<(), HistoryError> {
         let transaction = self.connection.transaction()?;
+        let mut statements = Statements::of(&transaction)?;
         for recorded in batch {
             if recorded.seq <= self.folded {
                 self.writer.pass(recorded);
             } else {
-                self.writer.write(&transaction, recorded)?;
+                self.writer.write(&mut statements, recorded)?;
             }
         }
-        self.writer.finish(&transaction)?;
+        self.writer.finish(&mut statements)?;
+        drop(statements);
         if let Some(last) = batch.last().filter(|last| last.seq > self.folded) {
             schema::put(&transaction, "folded", last.seq.0 as i64)?;
             let changes_from = self.shared.waiting.lock().changes_from;
@@ -459,7 +447,7 @@ impl Writing {
         }
         let log_first = self.shared.log_first.load(Ordering::Relaxed) as i64;
         let mut trim = transaction.prepare_cached(
-            "DELETE FROM changes WHERE seq IN (SELECT seq FROM changes WHERE seq < ?1 ORDER BY seq LIMIT ?2)",
+            "DELETE FROM changes WHERE last IN (SELECT last FROM changes WHERE last < ?1 ORDER BY last LIMIT ?2)",
         )?;
         trim.execute(params![log_first, TRIM_CHANGES])?;
         drop(trim);

@@ -181,10 +181,14 @@ impl<'a> Walk<'a> {
     /// Moves past the string that begins here.
     fn string(&mut self) {
         self.at += 1;
-        while self.byte() != b'"' {
-            self.at += if self.byte() == b'\\' { 2 } else { 1 };
+        let bytes = self.text.as_bytes();
+        while let Some(length) = memchr::memchr2(b'"', b'\\', &bytes[self.at..]) {
+            self.at += length + 1;
+            if bytes[self.at - 1] == b'"' {
+                return;
+            }
+            self.at += 1;
         }
-        self.at += 1;
     }
 
     fn array(&mut self, depth: usize) -> Result<(), BadBody> {

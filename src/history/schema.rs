@@ -10,18 +10,18 @@ use crate::{event::Seq, log::Bounds};
 pub(super) const FILE: &str = "derived.db";
 
 /// The shape of the tables. A file of another version is put aside, and a new one is folded from the log.
-const SCHEMA_VERSION: i64 = 2;
+const SCHEMA_VERSION: i64 = 3;
 
-/// Sessions, participations and tracks are keyed by small integers of their own: a sid is unique within a
-/// project only, and comparing two integers is most of what these tables do.
+/// Sessions are keyed by small integers of their own, for a sid is unique within a project only. Who took part and
+/// what they published stands together with the rest of the session, as it is read.
 ///
-/// `counted` is 1 for those that `participantCount` counts, `restricted` for those that joining the room would
-/// not show. `left_not_before` is set where a leave was only inferred. `minutes` has a row for a minute in which
+/// `participants` and `publishers` are of sessions that have ended. `counted` is 1 for those that `participantCount`
+/// counts, `restricted` for those that joining the room would not show. `left_not_before` is set where a leave was only inferred. `minutes` has a row for a minute in which
 /// something happened: the most at once in it, what was left at its end, and how many came and went.
 const TABLES: &str = "
 CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE checkpoint (id INTEGER PRIMARY KEY CHECK (id = 1), seq INTEGER NOT NULL, state BLOB NOT NULL);
-CREATE TABLE changes (seq INTEGER PRIMARY KEY, json BLOB NOT NULL, joined BLOB);
+CREATE TABLE changes (last INTEGER PRIMARY KEY, first INTEGER NOT NULL, lines BLOB NOT NULL);
 CREATE TABLE sessions (
     id INTEGER PRIMARY KEY, project TEXT NOT NULL, sid TEXT NOT NULL, room TEXT NOT NULL, started_at INTEGER NOT NULL,
     ended_at INTEGER, end_reason TEXT, ended_by TEXT, source TEXT NOT NULL, participants INTEGER NOT NULL DEFAULT 0,
@@ -31,18 +31,16 @@ CREATE INDEX sessions_started ON sessions (started_at, id, ended_at);
 CREATE INDEX sessions_room ON sessions (project, room, started_at, id, ended_at);
 CREATE INDEX sessions_ended ON sessions (ended_at);
 CREATE TABLE participations (
-    id INTEGER PRIMARY KEY, session INTEGER NOT NULL, sid TEXT NOT NULL, identity TEXT NOT NULL, name TEXT NOT NULL,
-    kind TEXT NOT NULL, hidden INTEGER NOT NULL, watcher INTEGER NOT NULL, counted INTEGER NOT NULL,
-    restricted INTEGER NOT NULL, published INTEGER NOT NULL DEFAULT 0, joined_at INTEGER NOT NULL, left_at INTEGER,
-    left_not_before INTEGER, reason TEXT, source TEXT NOT NULL);
-CREATE UNIQUE INDEX participations_session ON participations (session, sid);
+    session INTEGER NOT NULL, sid TEXT NOT NULL, identity TEXT NOT NULL, name TEXT NOT NULL, kind TEXT NOT NULL,
+    hidden INTEGER NOT NULL, watcher INTEGER NOT NULL, counted INTEGER NOT NULL, restricted INTEGER NOT NULL,
+    joined_at INTEGER NOT NULL, left_at INTEGER, left_not_before INTEGER, reason TEXT, source TEXT NOT NULL,
+    PRIMARY KEY (session, sid)) WITHOUT ROWID;
 CREATE INDEX participations_sid ON participations (sid);
-CREATE INDEX participations_identity ON participations (identity, session);
+CREATE INDEX participations_identity ON participations (identity);
 CREATE TABLE tracks (
-    id INTEGER PRIMARY KEY, session INTEGER NOT NULL, participant TEXT NOT NULL, sid TEXT NOT NULL, name TEXT NOT NULL,
-    type TEXT NOT NULL, source TEXT NOT NULL, published_at INTEGER NOT NULL, unpublished_at INTEGER,
-    unpublished_not_before INTEGER);
-CREATE UNIQUE INDEX tracks_session ON tracks (session, participant, sid);
+    session INTEGER NOT NULL, participant TEXT NOT NULL, sid TEXT NOT NULL, name TEXT NOT NULL, type TEXT NOT NULL,
+    source TEXT NOT NULL, published_at INTEGER NOT NULL, unpublished_at INTEGER, unpublished_not_before INTEGER,
+    PRIMARY KEY (session, participant, sid)) WITHOUT ROWID;
 CREATE TABLE egress (
     id INTEGER PRIMARY KEY, project TEXT NOT NULL, egress TEXT NOT NULL, room_sid TEXT, ended INTEGER NOT NULL,
     updated_at_ns INTEGER NOT NULL, at INTEGER NOT NULL, json TEXT NOT NULL);
@@ -54,6 +52,21 @@ CREATE TABLE minutes (
     rooms_after INTEGER NOT NULL, participants_after INTEGER NOT NULL, joins INTEGER NOT NULL, leaves INTEGER NOT NULL,
     PRIMARY KEY (project, minute)) WITHOUT ROWID;
 ";
+
+/// How many took part in session `s`: distinct identities, for somebody who came back three times is one.
+macro_rules! participants {
+    () => {
+        "(SELECT count(DISTINCT identity) FROM participations WHERE session = s.id AND counted)"
+    };
+}
+
+/// How many of them published something.
+macro_rules! publishers {
+    () => {
+        "(SELECT count(DISTINCT p.identity) FROM participations p WHERE p.session = s.id AND p.counted AND EXISTS
+         (SELECT 1 FROM tracks t WHERE t.session = p.session AND t.participant = p.sid))"
+    };
+}
 
 /// What a file says about itself.
 pub(super) struct Opened {

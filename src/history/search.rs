@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 
 use super::{History, HistoryError, Scope, sessions::Conditions};
 
-/// A part of a name is looked for in so many of the newest sessions and participations. A whole identity and the
+/// A part of a name is looked for in so many of the newest sessions, and among so many who took part in the newest. A whole identity and the
 /// beginning of a sid are found however old they are.
 const NEWEST: i64 = 100_000;
 
@@ -92,7 +92,7 @@ fn search(
     );
     look(FoundKind::Identity, &people, &[("p.identity = ?", text)], &grouped)?;
     let newest = format!(
-        "p.id > (SELECT coalesce(max(id), 0) - {NEWEST} FROM participations)
+        "p.session >= coalesce((SELECT session FROM participations ORDER BY session DESC LIMIT 1 OFFSET {NEWEST}), 0)
          AND (p.identity || char(10) || p.name) LIKE ? ESCAPE '\\'"
     );
     look(FoundKind::Identity, &people, &[(&newest, &part), ("p.identity <> ?", text)], &grouped)?;

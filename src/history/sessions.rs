@@ -117,9 +117,13 @@ pub struct TrackStory {
     pub unpublished_at: Option<i64>,
 }
 
-const COLUMNS: &str =
-    "s.id, s.project, s.sid, s.room, s.started_at, s.ended_at, s.end_reason, s.participants, s.peak,
-    s.publishers, s.recorded, s.source";
+const COLUMNS: &str = concat!(
+    "s.id, s.project, s.sid, s.room, s.started_at, s.ended_at, s.end_reason, iif(s.ended_at IS NULL, ",
+    participants!(),
+    ", s.participants), s.peak, iif(s.ended_at IS NULL, ",
+    publishers!(),
+    ", s.publishers), s.recorded, s.source"
+);
 
 impl History {
     /// The sessions that were on, the one that began last first.
@@ -237,7 +241,7 @@ fn story(connection: &Connection, scope: &Scope, sid: &str) -> Result<Option<Ses
     let participations = connection
         .prepare_cached(
             "SELECT sid, identity, name, kind, hidden, watcher, joined_at, left_at, left_not_before, reason, source
-             FROM participations WHERE session = ?1 AND (?2 OR NOT restricted) ORDER BY joined_at, id LIMIT ?3",
+             FROM participations WHERE session = ?1 AND (?2 OR NOT restricted) ORDER BY joined_at, sid LIMIT ?3",
         )?
         .query_map(params![session.id, restricted, rows_max], |row| {
             Ok(Participation {
@@ -259,7 +263,7 @@ fn story(connection: &Connection, scope: &Scope, sid: &str) -> Result<Option<Ses
         .prepare_cached(
             "SELECT t.sid, t.participant, p.identity, t.name, t.type, t.source, t.published_at, t.unpublished_at
              FROM tracks t JOIN participations p ON p.session = t.session AND p.sid = t.participant
-             WHERE t.session = ?1 AND (?2 OR NOT p.restricted) ORDER BY t.published_at, t.id LIMIT ?3",
+             WHERE t.session = ?1 AND (?2 OR NOT p.restricted) ORDER BY t.published_at, t.sid LIMIT ?3",
         )?
         .query_map(params![session.id, restricted, rows_max], |row| {
             Ok(TrackStory {

@@ -8,7 +8,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row, config::DbConfig, params};
+use rusqlite::{
+    CachedStatement, Connection, ErrorCode, OpenFlags, OptionalExtension, Row, Statement, config::DbConfig,
+    params,
+};
 
 use super::{
     LogError, OpenError,
@@ -261,22 +264,25 @@ pub(super) fn checkpoint(connection: &Connection, mode: &str) -> rusqlite::Resul
     })
 }
 
+/// The statement that [`insert`] runs, for as many events as a transaction has.
+pub(super) fn prepare_insert(connection: &Connection) -> rusqlite::Result<CachedStatement<'_>> {
+    connection.prepare_cached("INSERT INTO events VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)")
+}
+
 /// Inserts `event`, whose id is kept as `key`, at `seq`.
-pub(super) fn insert(connection: &Connection, key: &Key, event: &NewEvent, seq: Seq) -> rusqlite::Result<()> {
-    connection
-        .prepare_cached("INSERT INTO events VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)")?
-        .execute(params![
-            seq.0 as i64,
-            key,
-            &*event.project,
-            event.source == Source::Reconcile,
-            event.received_at as i64,
-            event.kind.as_str(),
-            event.room.as_deref(),
-            event.room_sid.as_deref(),
-            &event.body[..],
-        ])
-        .map(|_| ())
+pub(super) fn insert(to: &mut Statement, key: &Key, event: &NewEvent, seq: Seq) -> rusqlite::Result<()> {
+    to.execute(params![
+        seq.0 as i64,
+        key,
+        &*event.project,
+        event.source == Source::Reconcile,
+        event.received_at as i64,
+        event.kind.as_str(),
+        event.room.as_deref(),
+        event.room_sid.as_deref(),
+        &event.body[..],
+    ])
+    .map(|_| ())
 }
 
 /// Up to `limit` events and about `bytes_max` bytes, but at least one, after `after` and up to

@@ -8,7 +8,7 @@
 use std::{collections::HashMap, vec};
 
 use foldhash::fast::RandomState;
-use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
+use rusqlite::{CachedStatement, Connection, OptionalExtension, Statement, TransactionBehavior, params};
 use sha2::{Digest, Sha256};
 
 use super::file;
@@ -69,15 +69,17 @@ impl Ids {
         self.merged
     }
 
+    /// The statement that [`Ids::find`] runs, for as many events as a transaction has.
+    pub fn prepare_find(connection: &Connection) -> rusqlite::Result<CachedStatement<'_>> {
+        connection.prepare_cached("SELECT seq FROM ids WHERE key = ?1")
+    }
+
     /// Where the id stands, if it has been appended before.
-    pub fn find(&self, connection: &Connection, key: &Key) -> rusqlite::Result<Option<Seq>> {
+    pub fn find(&self, from: &mut Statement, key: &Key) -> rusqlite::Result<Option<Seq>> {
         if let Some(seq) = self.fresh.get(key) {
             return Ok(Some(*seq));
         }
-        connection
-            .prepare_cached("SELECT seq FROM ids WHERE key = ?1")?
-            .query_row([key], |row| row.get::<_, i64>(0).map(|seq| Seq(seq as u64)))
-            .optional()
+        from.query_row([key], |row| row.get::<_, i64>(0).map(|seq| Seq(seq as u64))).optional()
     }
 
     /// The event at `seq` has this id. If its transaction fails, everything must be loaded again.

@@ -111,14 +111,15 @@ impl Writer {
         let mut store = || {
             let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let mut answers = Vec::with_capacity(batch.len());
+            let (mut find, mut insert) = (Ids::prepare_find(&tx)?, file::prepare_insert(&tx)?);
             for waiting in batch {
                 let mut answer = Vec::with_capacity(waiting.events.len());
                 for event in &waiting.events {
                     let key = ids::key(event);
-                    let duplicate_of = ids.find(&tx, &key)?;
+                    let duplicate_of = ids.find(&mut find, &key)?;
                     if duplicate_of.is_none() {
                         last = last.next();
-                        file::insert(&tx, &key, event, last)?;
+                        file::insert(&mut insert, &key, event, last)?;
                         ids.add(key, last);
                         events.push(placed(event, last));
                     }
@@ -129,6 +130,7 @@ impl Writer {
                 }
                 answers.push(answer);
             }
+            drop((find, insert));
             tx.commit()?;
             Ok(answers)
         };

@@ -1,0 +1,82 @@
+//! The statements that write. Each is prepared once for a transaction: an event has some, and looking one up by its
+//! text costs as much as running it.
+
+use rusqlite::{CachedStatement, Connection};
+
+macro_rules! statements {
+    ($($(#[$doc:meta])* $name:ident: $sql:expr;)*) => {
+        pub(super) struct Statements<'c> { $($(#[$doc])* pub $name: CachedStatement<'c>,)* }
+
+        impl Statements<'_> {
+            pub fn of(connection: &Connection) -> rusqlite::Result<Statements<'_>> {
+                Ok(Statements { $($name: connection.prepare_cached($sql)?,)* })
+            }
+        }
+    };
+}
+
+statements! {
+    put_changes: "INSERT INTO changes VALUES (?1, ?2, ?3)";
+
+    session: "SELECT id FROM sessions WHERE sid = ?1 AND project = ?2";
+    new_session: "INSERT INTO sessions (project, sid, room, started_at, source) VALUES (?1, ?2, ?3, ?4, ?5)";
+    session_is_live:
+        "UPDATE sessions SET started_at = ?2, peak = max(peak, ?3), recorded = max(recorded, ?4),
+         ended_at = NULL, end_reason = NULL, ended_by = NULL WHERE id = ?1";
+    session_is_recorded: "UPDATE sessions SET recorded = 1 WHERE sid = ?1 AND project = ?2 AND NOT recorded";
+    end_session:
+        "UPDATE sessions SET ended_at = max(?2, started_at), end_reason = ?3, ended_by = ?4 WHERE id = ?1
+         AND (ended_at IS NULL OR (ended_by = 'reconcile' AND ?4 = 'webhook'))";
+    /// Once, when it is over and again after late news of it: a live session's people are counted when they are
+    /// asked for.
+    count_ended_session: concat!(
+        "UPDATE sessions AS s SET participants = ", participants!(), ", publishers = ", publishers!(),
+        " WHERE id = ?1 AND ended_at IS NOT NULL"
+    );
+
+    /// Somebody's statements begin with who they are: session, sid, identity, name, kind, hidden, watcher, counted,
+    /// restricted, and when they joined, if that is known.
+    new_participation:
+        "INSERT INTO participations (session, sid, identity, name, kind, hidden, watcher, counted, restricted,
+         joined_at, source) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, coalesce(?10, ?11), ?12)
+         ON CONFLICT DO NOTHING";
+    participation_is:
+        "UPDATE participations SET identity = ?3, name = ?4, kind = ?5, hidden = ?6, watcher = ?7, counted = ?8,
+         restricted = ?9, joined_at = coalesce(?10, joined_at), left_at = iif(?11, NULL, left_at),
+         left_not_before = iif(?11, NULL, left_not_before), reason = iif(?11, NULL, reason)
+         WHERE session = ?1 AND sid = ?2";
+    leave:
+        "UPDATE participations SET identity = ?3, name = ?4, kind = ?5, hidden = ?6, watcher = ?7, counted = ?8,
+         restricted = ?9, joined_at = coalesce(?10, joined_at), left_at = max(?11, coalesce(?10, joined_at)),
+         left_not_before = ?12, reason = ?13 WHERE session = ?1 AND sid = ?2 AND left_at IS NULL";
+    /// What was inferred yields to what was said, and nothing else does.
+    correct_leave:
+        "UPDATE participations SET left_at = max(?3, joined_at), left_not_before = ?4, reason = ?5
+         WHERE session = ?1 AND sid = ?2 AND left_not_before IS NOT NULL AND ?4 IS NULL";
+
+    put_track:
+        "INSERT INTO tracks (session, participant, sid, name, type, source, published_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+         ON CONFLICT DO UPDATE SET name = ?4, type = ?5, source = ?6, published_at = ?7, unpublished_at = NULL,
+         unpublished_not_before = NULL";
+    end_track:
+        "UPDATE tracks SET unpublished_at = max(?4, published_at), unpublished_not_before = ?5
+         WHERE session = ?1 AND participant = ?2 AND sid = ?3
+         AND (unpublished_at IS NULL OR (unpublished_not_before IS NOT NULL AND ?5 IS NULL))";
+    /// Somebody's tracks end with them: those that have no end, and those that seemed to end later.
+    end_tracks_of:
+        "UPDATE tracks SET unpublished_at = max(?3, published_at),
+         unpublished_not_before = iif(unpublished_at IS NULL, ?4, min(unpublished_not_before, ?3))
+         WHERE session = ?1 AND participant = ?2 AND (unpublished_at IS NULL OR unpublished_at > ?3)";
+    end_tracks_in:
+        "UPDATE tracks SET unpublished_at = max(?2, published_at), unpublished_not_before = published_at
+         WHERE session = ?1 AND unpublished_at IS NULL";
+
+    put_egress:
+        "INSERT INTO egress (project, egress, room_sid, ended, updated_at_ns, at, json) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+         ON CONFLICT DO UPDATE SET ended = ?4, updated_at_ns = ?5, json = ?7, room_sid = coalesce(room_sid, ?3)
+         WHERE (ended, updated_at_ns) <= (?4, ?5)";
+    put_minute:
+        "INSERT INTO minutes VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO UPDATE SET
+         rooms = max(rooms, ?3), participants = max(participants, ?4), rooms_after = ?5, participants_after = ?6,
+         joins = joins + ?7, leaves = leaves + ?8";
+}
