@@ -110,7 +110,7 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
     // What the log may forget depends on this file: a commit is on the disk when it returns.
     connection.execute_batch(
         "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA temp_store = MEMORY;
-         PRAGMA journal_size_limit = 67108864; PRAGMA cache_size = -16384;",
+         PRAGMA journal_size_limit = 67108864; PRAGMA wal_autocheckpoint = 8192; PRAGMA cache_size = -16384;",
     )?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(connection)
