@@ -442,12 +442,11 @@ async fn serve(
     }
     let (connection, handover) = (stream.connection(), Handover::default());
     let (arrived_by, left) = (connection.clone(), handover.clone());
-    let service = service_fn(move |mut request: Request<Incoming>| {
+    let service = service_fn(move |request: Request<Incoming>| {
         let connection = arrived_by.clone();
         connection.asks();
-        request.extensions_mut().insert(connection.clone());
-        request.extensions_mut().insert(left.clone());
-        front::pass(app.clone(), router.clone(), peer, request.map(Body::new)).map(move |answer| {
+        let (by, left) = (connection.clone(), left.clone());
+        front::pass(app.clone(), router.clone(), peer, by, left, request.map(Body::new)).map(move |answer| {
             if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
                 connection.upgrades();
             }

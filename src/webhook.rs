@@ -18,6 +18,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
+use foldhash::fast::RandomState;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
@@ -55,7 +56,7 @@ pub struct Webhooks {
 
 /// What came last, for each project: the first thing to look at when nothing comes.
 #[derive(Default)]
-pub struct Receipts(Mutex<HashMap<Option<Arc<str>>, Receipt>>);
+pub struct Receipts(Mutex<HashMap<Option<Arc<str>>, Receipt, RandomState>>);
 
 /// What came last for one project; times in unix milliseconds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -89,7 +90,9 @@ impl Receipts {
         let mut receipts = self.0.lock();
         let receipt = receipts.entry(Some(project.clone())).or_default();
         receipt.last_at = Some(at);
-        receipt.last_event = Some(event.into());
+        if receipt.last_event.as_deref() != Some(event) {
+            receipt.last_event = Some(event.into());
+        }
     }
 
     fn lost(&self, project: &Arc<str>, at: u64) {
@@ -147,10 +150,13 @@ enum Refusal {
     Unavailable,
 }
 
+/// Where LiveKit posts to.
+pub const PATH: &str = "/api/webhooks/livekit";
+
 /// Receives one webhook.
 #[utoipa::path(
     post,
-    path = "/api/webhooks/livekit",
+    path = PATH,
     tag = "webhooks",
     request_body(content = serde_json::Value, content_type = "application/webhook+json"),
     responses(

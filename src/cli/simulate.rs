@@ -274,7 +274,7 @@ impl Sender {
         let mut url = reqwest::Url::parse(url).with_context(|| format!("the URL {url:?}"))?;
         if !url.path().contains("webhook") {
             let prefix = url.path().trim_end_matches('/').to_owned();
-            url.set_path(&format!("{prefix}/api/webhooks/livekit"));
+            url.set_path(&format!("{prefix}{}", crate::webhook::PATH));
         }
         let client = reqwest::Client::builder().connect_timeout(Duration::from_secs(10)).build()?;
         Ok(Sender { client, url, key: key.into(), secret })

@@ -101,10 +101,10 @@ impl Body {
         let Walk { mut out, copied, found, .. } = walk;
         out.extend_from_slice(&text.as_bytes()[copied..]);
         // Raw CR and LF stand only between tokens: inside a string JSON demands an escape.
-        for byte in &mut out {
-            if matches!(byte, b'\r' | b'\n') {
-                *byte = b' ';
-            }
+        let mut from = 0;
+        while let Some(at) = memchr::memchr2(b'\r', b'\n', &out[from..]) {
+            out[from + at] = b' ';
+            from += at + 1;
         }
         let event = found.event.filter(|event| !event.is_empty()).ok_or(BadBody::NoEvent)?;
         let id = found.id.filter(|id| !id.is_empty());

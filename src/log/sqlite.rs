@@ -89,6 +89,9 @@ pub struct LogOptions {
     pub queue_bytes_max: usize,
     /// How many bytes of the newest events are kept in memory for those who follow the log.
     pub tail_bytes_max: usize,
+    /// How many ids are kept in memory before they are merged into their table, where finding one costs several times as
+    /// much. A start reads as many of the newest events.
+    pub ids_max: usize,
     /// Another SQLite VFS than the default: how tests cut the power.
     pub vfs: Option<String>,
     /// What time it is: how tests let a day pass.
@@ -102,6 +105,7 @@ impl Default for LogOptions {
             retain_bytes: 0,
             queue_bytes_max: 64 << 20,
             tail_bytes_max: 8 << 20,
+            ids_max: 65_536,
             vfs: None,
             clock: system_clock(),
         }

@@ -18,7 +18,7 @@ use std::{
 use axum::{
     Router,
     body::Body,
-    extract::Request,
+    extract::{Request, State},
     http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header, uri::PathAndQuery},
     response::{IntoResponse, Response},
 };
@@ -27,7 +27,8 @@ use tower::ServiceExt;
 
 use crate::{
     config::Config,
-    server::{App, error::Error},
+    server::{App, connections::Connection, error::Error, events::Handover},
+    webhook,
 };
 
 /// Where a request comes from, proxies seen through.
@@ -191,9 +192,16 @@ impl Front {
     }
 }
 
-/// Answers a request that came from `peer`. The front stands outside of the router, because it changes
+/// Answers a request that came from `peer` by `connection`, which may be handed over for a stream. The front stands outside of the router, because it changes
 /// the path.
-pub async fn pass(app: Arc<App>, routes: Router, peer: IpAddr, mut request: Request) -> Response {
+pub async fn pass(
+    app: Arc<App>,
+    routes: Router,
+    peer: IpAddr,
+    connection: Connection,
+    handover: Handover,
+    mut request: Request,
+) -> Response {
     let began = Instant::now();
     let front = &app.front;
     let arrival = front.arrival(peer, request.headers());
@@ -213,8 +221,17 @@ pub async fn pass(app: Arc<App>, routes: Router, peer: IpAddr, mut request: Requ
                 if let Some(uri) = front.strip_prefix(request.uri()) {
                     *request.uri_mut() = uri;
                 }
-                request.extensions_mut().insert(arrival);
-                answer = routes.oneshot(request).await.unwrap_or_else(|never| match never {});
+                answer = if method == Method::POST && request.uri().path() == webhook::PATH {
+                    // Nothing else comes as often, and to find its route costs as much as to verify it.
+                    let (head, body) = request.into_parts();
+                    webhook::receive(State(app.webhooks.clone()), head.headers, body).await
+                } else {
+                    let extensions = request.extensions_mut();
+                    extensions.insert(arrival);
+                    extensions.insert(connection);
+                    extensions.insert(handover);
+                    routes.oneshot(request).await.unwrap_or_else(|never| match never {})
+                };
             }
         }
     }

@@ -14,10 +14,6 @@ use sha2::{Digest, Sha256};
 use super::file;
 use crate::event::{NewEvent, Seq};
 
-/// A merge begins at this many ids: as many as the table's leaves hold together on the few thousand
-/// pages of a usual day, and few enough to be read back within a blink at a start.
-const MERGE_AT: usize = 16_384;
-
 /// How many ids one step merges at least: a page of the table each at most, a millisecond or a few. Where so many
 /// come that they would pile up, a step takes this part of them.
 const MERGE_STEP: usize = 1000;
@@ -79,6 +75,10 @@ impl Ids {
         if let Some(seq) = self.fresh.get(key) {
             return Ok(Some(*seq));
         }
+        // Nothing has been taken out of `fresh` yet.
+        if self.merged == Seq::ZERO && self.pass.is_none() {
+            return Ok(None);
+        }
         from.query_row([key], |row| row.get::<_, i64>(0).map(|seq| Seq(seq as u64))).optional()
     }
 
@@ -87,8 +87,9 @@ impl Ids {
         self.fresh.insert(key, seq);
     }
 
-    pub fn merge_is_due(&self) -> bool {
-        self.pass.is_some() || self.fresh.len() >= MERGE_AT
+    /// Are there as many as `max`?
+    pub fn merge_is_due(&self, max: usize) -> bool {
+        self.pass.is_some() || self.fresh.len() >= max
     }
 
     /// Merges the next ids; begins a pass if none runs. Returns how many it merged.

@@ -89,7 +89,11 @@ impl Upkeep {
         let trimmed = self.trim(connection, ids.merged(), last, running)?;
         let swept = self.sweep(connection, ids.merged(), last, running)?;
         let held_up = trimmed == Step::HeldUp || swept == Step::HeldUp;
-        let merged = if held_up || ids.merge_is_due() { ids.merge(connection, last)? } else { 0 };
+        let merged = if held_up || ids.merge_is_due(self.shared.options.ids_max) {
+            ids.merge(connection, last)?
+        } else {
+            0
+        };
         let written = trimmed.bytes() + swept.bytes() + merged * MERGED_BYTES;
         self.due = Instant::now() + if written > 0 { STEP_PAUSE } else { LOOK_EVERY };
         Ok(written)

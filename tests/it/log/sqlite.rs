@@ -309,7 +309,8 @@ async fn an_id_is_kept_a_day_whatever_the_clock_does_and_not_for_ever() {
 async fn an_id_is_found_before_while_and_after_it_is_merged() {
     const EVENTS: usize = 40_000;
     let dir = tempfile::tempdir().expect("a directory");
-    let open = || SqliteLog::open(dir.path(), LogOptions::default()).expect("it opens");
+    let options = || LogOptions { ids_max: 10_000, ..LogOptions::default() };
+    let open = || SqliteLog::open(dir.path(), options()).expect("it opens");
     let events = |from: usize| (from..from + 500).map(|n| new_event(&n.to_string())).collect::<Vec<_>>();
     let merged = || {
         let file = rusqlite::Connection::open(dir.path().join("log.db")).expect("the file");
