@@ -47,12 +47,14 @@ mod grave;
 mod part;
 mod scan;
 pub mod schema;
+pub mod wire;
 
 pub use change::{Applied, Change, Entity, Fact, Inferred, Op};
 pub use checkpoint::{CHECKPOINT_VERSION, CheckpointError};
-pub use entity::{Egress, Ingress, Participant, Room, Track, Wire};
+pub use entity::{Egress, Ingress, Participant, Room, Track};
 pub use fold::RESTART_MARGIN_MS;
 pub use grave::{Grave, TOMBSTONE_MS, TOMBSTONES_MAX};
+pub use wire::Wire;
 
 use crate::event::{Event, Seq};
 use entity::{Counts, Permission};

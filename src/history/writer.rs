@@ -11,7 +11,7 @@ use rusqlite::{OptionalExtension, params};
 use super::{Recorded, changes::Chunk, statements::Statements};
 use crate::{
     event::Source,
-    state::{Egress, Fact, Participant, Room, State, Wire, entity::ALL, entity::Track, entity::Word},
+    state::{Egress, Fact, Participant, Room, State, Track, Wire, entity::Word, wire::ALL},
 };
 
 /// Keyed by sids and numbers of our own, as the state's are.

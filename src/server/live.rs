@@ -24,8 +24,8 @@ use crate::{
     },
     state::{
         Egress, Ingress, Participant, RoomEntry, Wire,
-        entity::ALL,
         schema::{EgressSchema, IngressSchema, ParticipantSchema, RoomSchema},
+        wire::ALL,
     },
 };
 

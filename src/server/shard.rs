@@ -17,7 +17,7 @@
 use std::{
     cmp::Reverse,
     collections::{BinaryHeap, HashMap},
-    io::{self, ErrorKind, IoSlice, Read, Write},
+    io::{self, ErrorKind, Read},
     net::Shutdown,
     panic::{AssertUnwindSafe, catch_unwind},
     process,
@@ -37,6 +37,8 @@ use slab::Slab;
 use tokio::{runtime::Handle, time::Instant};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
+mod socket;
+
 use crate::{
     event::Seq,
     feed::{BATCH_BYTES, Filter, Frame, Ready, ReplayError, Replayed, Reset, Subscription, View},
@@ -46,9 +48,8 @@ use crate::{
         events::{self, Framing},
     },
 };
+use socket::{PIECES_MAX, Written, write, write_rest};
 
-/// Pieces one `writev(2)` takes. A frame is one piece, or three without its changes.
-const PIECES_MAX: usize = 64;
 /// A client has nothing to say once its request is sent; one that says more than this is let go.
 const HEARD_BYTES_MAX: usize = 16 << 10;
 /// How long a socket that is full has to take the goodbye.
@@ -569,59 +570,4 @@ impl Reader {
             self.cursor = *seq;
         }
     }
-}
-
-enum Written {
-    All,
-    /// So many bytes; the socket takes no more for now.
-    Part(usize),
-}
-
-/// Writes pieces with one system call.
-fn write<'a>(socket: &mut TcpStream, pieces: impl Iterator<Item = &'a Bytes>) -> io::Result<Written> {
-    let mut slices = [IoSlice::new(&[]); PIECES_MAX];
-    let (mut count, mut bytes) = (0, 0);
-    for (slice, piece) in slices.iter_mut().zip(pieces) {
-        *slice = IoSlice::new(piece);
-        count += 1;
-        bytes += piece.len();
-    }
-    loop {
-        let written = match &slices[..count] {
-            [] => return Ok(Written::All),
-            [one] => socket.write(one),
-            many => socket.write_vectored(many),
-        };
-        return match written {
-            Ok(written) if written == bytes => Ok(Written::All),
-            Ok(written) => Ok(Written::Part(written)),
-            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(Written::Part(0)),
-            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-            Err(error) => Err(error),
-        };
-    }
-}
-
-/// Writes what a reader has left over; what its socket does not take stays.
-fn write_rest(socket: &mut TcpStream, rest: &mut Vec<Bytes>) -> io::Result<()> {
-    while !rest.is_empty() {
-        let count = rest.len().min(PIECES_MAX);
-        match write(socket, rest[..count].iter())? {
-            Written::All => drop(rest.drain(..count)),
-            Written::Part(mut written) => {
-                let whole = rest.iter().take_while(|piece| {
-                    let whole = written >= piece.len();
-                    written -= if whole { piece.len() } else { 0 };
-                    whole
-                });
-                let whole = whole.count();
-                rest.drain(..whole);
-                // Something is left, or it would have been all.
-                let _ = rest[0].split_to(written);
-                return Ok(());
-            }
-        }
-    }
-    rest.shrink_to_fit();
-    Ok(())
 }

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use serde::{Serialize, Serializer, ser::SerializeStruct};
 
-use super::entity::{ALL, Egress, Ingress, Mask, Participant, Room, Track, Wire, Word};
+use super::{
+    entity::{Egress, Ingress, Participant, Room, Track, Word},
+    wire::{ALL, Mask, Wire},
+};
 use crate::event::Source;
 
 /// What [`super::State::apply`] made of one event.

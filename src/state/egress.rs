@@ -7,8 +7,9 @@ use super::{
     Project,
     body::{EgressBody, OutputBody},
     change::{Change, Entity, Fact},
-    entity::{Egress, Ingress, Mask, Output, Word, egress, ingress, word},
+    entity::{Egress, Ingress, Output, Word, word},
     fold::Fold,
+    wire::{Mask, egress, ingress},
 };
 use crate::event::Kind;
 
@@ -81,7 +82,7 @@ impl Fold<'_> {
         room.counts.egress = count;
         if self.event.room_sid.as_deref() != Some(sid) && was_recording != room.recording() {
             let room = entry.room.clone();
-            self.applied.changes.push(Change::patch(Entity::Room(room), super::entity::room::RECORDING));
+            self.applied.changes.push(Change::patch(Entity::Room(room), super::wire::room::RECORDING));
         }
     }
 

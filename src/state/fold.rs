@@ -6,8 +6,9 @@ use super::{
     Project, RoomEntry, Words,
     body::{Body, TrackBody},
     change::{Applied, Change, Entity, Fact, Inferred},
-    entity::{Counts, Mask, Participant, Permission, Room, Track, participant, room, word},
+    entity::{Counts, Participant, Permission, Room, Track, word},
     grave::{Grave, TOMBSTONE_MS},
+    wire::{Mask, participant, room},
 };
 use crate::event::{Event, Kind, Source};
 

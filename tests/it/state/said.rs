@@ -7,7 +7,7 @@ use roomwatch::{
         Event, Kind, Seq, Source,
         body::{Body, Redaction},
     },
-    state::{Applied, State, Wire, entity::ALL},
+    state::{Applied, State, Wire, wire::ALL},
 };
 use serde_json::{Map, Value, json};
 
