@@ -64,7 +64,7 @@ export default defineConfig({
     rolldownOptions: {
       output: {
         // What two pages share is one file: twenty small ones keep a first visit waiting for its page.
-        advancedChunks: {
+        codeSplitting: {
           groups: [
             {
               name: 'shared',
