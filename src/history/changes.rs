@@ -58,14 +58,17 @@ pub(super) fn stored(
     after: Seq,
     through: Seq,
 ) -> Result<Vec<Changes>, HistoryError> {
-    let mut select = connection
-        .prepare_cached("SELECT lines FROM changes WHERE last > ?1 AND first <= ?2 ORDER BY last")?;
-    let mut rows = select.query(params![after.0 as i64, through.0 as i64])?;
+    let mut select =
+        connection.prepare_cached("SELECT first, lines FROM changes WHERE last > ?1 ORDER BY last")?;
+    let mut rows = select.query([after.0 as i64])?;
     let mut all = Vec::new();
     let mut next = after.next();
     let nothing = |seq| Changes { seq, json: NOTHING, joined: None };
     while let Some(row) = rows.next()? {
-        let chunk = Bytes::copy_from_slice(row.get_ref(0)?.as_blob().map_err(rusqlite::Error::from)?);
+        if row.get::<_, i64>(0)? as u64 > through.0 {
+            break;
+        }
+        let chunk = Bytes::copy_from_slice(row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?);
         for line in chunk.split(|byte| *byte == b'\n') {
             let mut fields = line.split(|byte| *byte == b'\t');
             let seq = fields.next().and_then(|seq| std::str::from_utf8(seq).ok()?.parse().ok().map(Seq));

@@ -30,7 +30,7 @@ pub(super) struct Writer {
     live: Map<Arc<str>, Live>,
     /// What the transaction has still to write: of each session's row, which many events change,
     seen: Map<i64, Seen>,
-    /// whose people are not those any more that were counted when it ended,
+    /// of which sessions people are to be counted, if they have ended,
     uncounted: HashSet<i64, RandomState>,
     /// of each minute of a project,
     minutes: Map<(Arc<str>, u64), Minute>,
@@ -202,7 +202,8 @@ impl Writer {
                 let mut first = put_leave(to, session, participant, at, inferred, reason)?;
                 let mut written = first;
                 if !first {
-                    // They were not known to be there, or had left before.
+                    // They were not known to be there, or had left before: perhaps with the session.
+                    self.uncounted.insert(session);
                     let new = put_participation(to, session, participant, at as u64, false)?;
                     traffic.joins += u32::from(new && participant.counted());
                     first = new && put_leave(to, session, participant, at, inferred, reason)?;
@@ -223,7 +224,6 @@ impl Writer {
             Fact::Track { project, room_sid, participant, track } => {
                 if let Some(session) = self.known_session(to, project, room_sid)? {
                     put_track(to, session, participant, track)?;
-                    self.uncounted.insert(session);
                 }
             }
             Fact::Unpublished { project, room_sid, participant, sid, at, inferred } => {
@@ -267,12 +267,10 @@ impl Writer {
 
     /// The session somebody took part in, which events about it usually made known before.
     fn session(&mut self, to: &mut Statements, of: &Participant, at: u64) -> rusqlite::Result<i64> {
-        let id = match self.known_session(to, &of.project, &of.room_sid)? {
-            Some(id) => id,
-            None => self.insert_session(to, &of.project, &of.room_sid, &of.room, at, of.source)?,
-        };
-        self.uncounted.insert(id);
-        Ok(id)
+        match self.known_session(to, &of.project, &of.room_sid)? {
+            Some(id) => Ok(id),
+            None => self.insert_session(to, &of.project, &of.room_sid, &of.room, at, of.source),
+        }
     }
 
     fn known_session(

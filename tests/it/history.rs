@@ -520,6 +520,30 @@ async fn changes_are_the_same_from_memory_and_from_the_file() {
 }
 
 #[tokio::test]
+async fn people_are_counted_while_it_is_on_when_it_is_over_and_after_late_news() {
+    let mut all = vec![
+        started(0, ROOM, "standup"),
+        joined(10, ROOM, "PA_a", "alice"),
+        of_track(12, "track_published", ROOM, "PA_a", "alice", track("TR_1", "AUDIO", "MICROPHONE")),
+        joined(20, ROOM, "PA_b", "bob"),
+        left(30, ROOM, "PA_b", "bob"),
+        joined(40, ROOM, "PA_b2", "bob"),
+    ];
+    let mut kept = Kept::of(&all);
+    // Each in a transaction of its own, for all that is taken is written then.
+    for (news, people) in [
+        (None, (2, 1)),
+        (Some(finished(100, ROOM, "standup")), (2, 1)),
+        (Some(left(90, ROOM, "PA_c", "carol")), (3, 1)),
+    ] {
+        all.extend(news);
+        kept.take(&all);
+        let Session { participant_count, publisher_count, ended_at, .. } = kept.story(ROOM).await.session;
+        assert_eq!((participant_count, publisher_count), people, "ended at {ended_at:?}");
+    }
+}
+
+#[tokio::test]
 async fn the_log_may_forget_only_what_a_checkpoint_covers() {
     let all = evening();
     let covered = Arc::new(AtomicU64::new(0));
