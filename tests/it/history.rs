@@ -499,10 +499,19 @@ async fn a_file_that_cannot_be_used_is_put_aside_and_derived_again() {
 
 #[tokio::test]
 async fn changes_are_the_same_from_memory_and_from_the_file() {
-    let all = evening();
+    let mut all = evening();
+    for n in 0..100 {
+        let somebody = joined(700 + n, "RM_3", &format!("PA_{n}"), &format!("guest-{n}"));
+        // Twice: the second changes nothing, and is an event all the same.
+        all.extend([somebody.clone(), somebody]);
+    }
     let dir = tempfile::tempdir().expect("a directory");
     let (history, mut state) = History::open(dir.path(), bounds(0), Options::default()).expect("it opens");
     let mut meant = Vec::new();
+    let told = async |after: usize, through: usize| -> Vec<_> {
+        let found = history.changes(Seq(after as u64), Seq(through as u64)).await.expect("changes");
+        found.into_iter().map(|c| (c.seq, c.json, c.joined)).collect()
+    };
     for (n, said) in all.iter().enumerate() {
         let event = said.event(n as u64 + 1);
         let applied = state.apply(&event);
@@ -510,13 +519,21 @@ async fn changes_are_the_same_from_memory_and_from_the_file() {
         meant.push((recorded.seq, recorded.json.clone(), recorded.joined.clone()));
         history.record(recorded);
         // At once: it is in memory, or on its way to the file, or there.
-        let found = history.changes(Seq(0), event.seq).await.expect("changes");
-        assert_eq!(found.into_iter().map(|c| (c.seq, c.json, c.joined)).collect::<Vec<_>>(), meant);
+        assert_eq!(told(0, n + 1).await, meant);
     }
     until("the history is written", || history.written() == state.head());
-    let found = history.changes(Seq(3), Seq(12)).await.expect("changes");
-    assert_eq!(found.into_iter().map(|c| (c.seq, c.json, c.joined)).collect::<Vec<_>>(), meant[3..12]);
-    assert!(history.changes(Seq(40), Seq(50)).await.expect("changes").is_empty(), "nobody knows these yet");
+    for after in 0..all.len() {
+        let through = (after + 9).min(all.len());
+        assert_eq!(told(after, through).await, meant[after..through], "after {after}");
+    }
+    assert!(told(400, 500).await.is_empty(), "nobody knows these yet");
+    let connection = rusqlite::Connection::open(dir.path().join("derived.db")).expect("it opens");
+    let (chunks, longest): (i64, i64) = connection
+        .query_row("SELECT count(*), max(length(lines)) FROM changes", [], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })
+        .expect("a row");
+    assert!(chunks > 1 && longest < 64 << 10, "{chunks} chunks of up to {longest} bytes");
 }
 
 #[tokio::test]
