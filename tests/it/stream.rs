@@ -409,7 +409,7 @@ async fn a_reader_that_reads_late_gets_everything_once() {
 
 #[tokio::test]
 async fn a_client_of_http_1_0_gets_the_bare_stream() {
-    let server = Server::start();
+    let server = Start::new().env("ROOMWATCH_HEARTBEAT_SECS", "1").start();
     let mut socket = TcpStream::connect(server.address).expect("a connection");
     socket.write_all(stream_head("HTTP/1.0", "").as_bytes()).expect("written");
     let mut answer = Vec::new();
@@ -417,6 +417,11 @@ async fn a_client_of_http_1_0_gets_the_bare_stream() {
     post(&server, 1..3).await;
     read_until(&mut socket, &mut answer, |bytes| {
         bytes.windows(6).any(|at| at == b"\"EV_2\"") && bytes.ends_with(b"\n\n")
+    });
+    // What is said to this reader alone is framed elsewhere than what is said to all.
+    let told = answer.len();
+    read_until(&mut socket, &mut answer, |bytes| {
+        bytes[told..].windows(11).any(|at| at == b"event: ping") && bytes.ends_with(b"\n\n")
     });
     let answer = String::from_utf8(answer).expect("text").to_lowercase();
     let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
