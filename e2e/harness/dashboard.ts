@@ -22,7 +22,8 @@ export async function operatorPage(
   { user, ...options }: Parameters<Browser['newContext']>[0] & { user?: string } = {},
 ): Promise<Page> {
   const context = await browser.newContext({ viewport: { width: 1440, height: 900 }, ...options });
-  await context.request.post(`${roomwatch.url}/api/login`, { data: { user, password: PASSWORD } });
+  const answer = await context.request.post(`${roomwatch.url}/api/login`, { data: { user, password: PASSWORD } });
+  if (!answer.ok()) throw new Error(`nobody is signed in: ${answer.status()} ${await answer.text()}`);
   return context.newPage();
 }
 

@@ -15,7 +15,7 @@ beforeAll(async () => {
   // Only webhooks tell of these rooms: there is no LiveKit that could be asked about them.
   roomwatch = await Roomwatch.start({
     name: 'connection',
-    env: { ROOMWATCH_RECONCILE_SECS: '0', ROOMWATCH_MAX_STREAMS_PER_USER: '1', ROOMWATCH_MAX_LOGINS_PER_MINUTE: '0' },
+    env: { ROOMWATCH_RECONCILE_SECS: '0', ROOMWATCH_MAX_STREAMS_PER_USER: '1' },
   });
   for (const event of [started('standup'), joined('standup', 'ann')]) await post(roomwatch, event);
   browser = await launch();

@@ -15,7 +15,7 @@ let found: string[];
 let alice: Person;
 
 beforeAll(async () => {
-  world = await World.start('palette', { env: { ROOMWATCH_MAX_LOGINS_PER_MINUTE: '0' } });
+  world = await World.start('palette');
   cast = await world.cast();
   browser = await launch();
   alice = await cast.join('standup', 'alice', { name: 'Alice' });
