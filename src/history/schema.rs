@@ -16,8 +16,9 @@ const SCHEMA_VERSION: i64 = 3;
 /// what they published stands together with the rest of the session, as it is read.
 ///
 /// `participants` and `publishers` are of sessions that have ended. `counted` is 1 for those that `participantCount`
-/// counts, `restricted` for those that joining the room would not show. `left_not_before` is set where a leave was only inferred. `minutes` has a row for a minute in which
-/// something happened: the most at once in it, what was left at its end, and how many came and went.
+/// counts, `restricted` for those that joining the room would not show. `left_not_before` is set where a leave was
+/// only inferred. `minutes` has a row for a minute in which something happened: the most at once in it, what was left
+/// at its end, and how many came and went.
 const TABLES: &str = "
 CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE checkpoint (id INTEGER PRIMARY KEY CHECK (id = 1), seq INTEGER NOT NULL, state BLOB NOT NULL);

@@ -6,8 +6,8 @@ use utoipa::ToSchema;
 
 use super::{History, HistoryError, Scope, sessions::Conditions};
 
-/// A part of a name is looked for in so many of the newest sessions, and among so many who took part in the newest. A whole identity and the
-/// beginning of a sid are found however old they are.
+/// A part of a name is looked for in so many of the newest sessions, and among so many who took part in the newest. A
+/// whole identity and the beginning of a sid are found however old they are.
 const NEWEST: i64 = 100_000;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]

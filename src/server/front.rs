@@ -192,8 +192,8 @@ impl Front {
     }
 }
 
-/// Answers a request that came from `peer` by `connection`, which may be handed over for a stream. The front stands outside of the router, because it changes
-/// the path.
+/// Answers a request that came from `peer` by `connection`, which may be handed over for a stream. The front stands
+/// outside of the router, because it changes the path.
 pub async fn pass(
     app: Arc<App>,
     routes: Router,
