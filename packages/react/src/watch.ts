@@ -86,7 +86,8 @@ export interface Watch {
   onState(listener: () => void): () => void;
   /** After `failed` or `disconnected`: tries again. */
   reconnect(): void;
-  close(): void;
+  /** Joins. Returns how to leave. */
+  open(): () => void;
 }
 
 export const idleState: RoomConnectionState = {
@@ -103,8 +104,8 @@ export const idleState: RoomConnectionState = {
 const nothing = () => {};
 
 /**
- * Joins one room with livekit-client, which is loaded only now: 134 KiB. Nothing is published, and with a token from
- * Roomwatch nobody in the room is told.
+ * One room from inside, with livekit-client, which is loaded when it is opened: 134 KiB. Nothing is published, and with a
+ * token from Roomwatch nobody in the room is told.
  */
 export function watchRoom(client: RoomwatchClient | null, name: string, options: RoomConnectionOptions): Watch {
   const listeners = new Set<() => void>();
@@ -236,9 +237,6 @@ export function watchRoom(client: RoomwatchClient | null, name: string, options:
     return client.watchToken({ room: name, project, reason });
   };
 
-  // React mounts twice in development: what is closed at once has never asked for a token.
-  const starting = setTimeout(() => void connect());
-
   return {
     getState: () => state,
     onState(listener) {
@@ -248,13 +246,18 @@ export function watchRoom(client: RoomwatchClient | null, name: string, options:
     reconnect() {
       if (state.status === 'failed' || state.status === 'disconnected') void connect();
     },
-    close() {
-      run++;
-      clearTimeout(starting);
-      clearTimeout(redraw);
-      listeners.clear();
-      void room?.disconnect();
-      room = null;
+    open() {
+      // React mounts twice in development: what is closed at once has never asked for a token.
+      const starting = setTimeout(() => void connect());
+      return () => {
+        run++;
+        clearTimeout(starting);
+        clearTimeout(redraw);
+        redraw = undefined;
+        void room?.disconnect();
+        room = null;
+        set(idleState);
+      };
     },
   };
 }

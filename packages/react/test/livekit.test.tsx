@@ -75,13 +75,15 @@ async function setUp(initial: { name: string | null; options?: RoomConnectionOpt
       {children}
     </RoomwatchProvider>
   );
-  const rendered = renderHook((props: typeof initial) => useRoomConnection(props.name, props.options), {
-    initialProps: initial,
-    wrapper,
-    reactStrictMode: true,
-  });
+  const drawn: [name: string | null, status: string][] = [];
+  const draw = (props: typeof initial) => {
+    const connection = useRoomConnection(props.name, props.options);
+    drawn.push([props.name, connection.status]);
+    return connection;
+  };
+  const rendered = renderHook(draw, { initialProps: initial, wrapper, reactStrictMode: true });
   after(cleanup);
-  return { server, ...rendered };
+  return { server, drawn, ...rendered };
 }
 
 const media = { attach: vi.fn(), detach: vi.fn() };
@@ -185,6 +187,17 @@ describe('useRoomConnection', () => {
     rerender({ name: null });
     await until(() => expect(result.current.status).toBe('idle'));
     expect(fake.Room.all[1]?.disconnects).toBe(1);
+  });
+
+  it('shows nothing of one room under the name of another, not for one frame', async () => {
+    const { result, drawn, rerender } = await setUp();
+    await until(() => expect(result.current.status).toBe('connected'));
+    rerender({ name: 'retro' });
+    await until(() => expect(result.current.status).toBe('connected'));
+    rerender({ name: null });
+    const statuses = (name: string | null) => new Set(drawn.flatMap(([of, status]) => (of === name ? status : [])));
+    expect([...statuses('retro')]).toEqual(['idle', 'connecting', 'connected']);
+    expect([...statuses(null)]).toEqual(['idle']);
   });
 
   it("says why a token was refused, in the server's code, and can try again", async () => {

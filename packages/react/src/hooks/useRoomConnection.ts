@@ -1,6 +1,6 @@
-import { useCallback, useEffect, useState, useSyncExternalStore } from 'react';
+import { useCallback, useEffect, useMemo, useSyncExternalStore } from 'react';
 import { useOptionalRoomwatch } from '../RoomwatchProvider';
-import { idleState, type RoomConnectionOptions, type RoomConnectionState, type Watch, watchRoom } from '../watch';
+import { idleState, type RoomConnectionOptions, type RoomConnectionState, watchRoom } from '../watch';
 
 export type {
   Quality,
@@ -33,17 +33,12 @@ const never = () => () => {};
 export function useRoomConnection(name: string | null, options: RoomConnectionOptions = {}): RoomConnection {
   const client = useOptionalRoomwatch()?.client ?? null;
   const { url, token, project, reason, enabled = true } = options;
-  const [watch, setWatch] = useState<Watch | null>(null);
-
-  useEffect(() => {
-    if (!enabled || name === null) return;
-    const next = watchRoom(client, name, { url, token, project, reason });
-    setWatch(next);
-    return () => {
-      next.close();
-      setWatch(null);
-    };
-  }, [client, name, url, token, project, reason, enabled]);
+  // Made while rendering, joined in the effect: with another name nothing of the room before is shown, not for one frame.
+  const watch = useMemo(
+    () => (enabled && name !== null ? watchRoom(client, name, { url, token, project, reason }) : null),
+    [client, name, url, token, project, reason, enabled],
+  );
+  useEffect(() => watch?.open(), [watch]);
 
   const state = useSyncExternalStore(watch?.onState ?? never, watch?.getState ?? idle, idle);
   const reconnect = useCallback(() => watch?.reconnect(), [watch]);
