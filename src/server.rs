@@ -80,6 +80,9 @@ use shard::{Begun, Shards};
 
 /// After this long a shutdown is over, whoever is still there.
 const SHUTDOWN_MAX: Duration = Duration::from_secs(11);
+/// How long a connection may be idle between two requests. Proxies send the next one by a connection that they have: nginx
+/// and load balancers for 60 s, Go's client for 90 s, Caddy for two minutes. Closed by us while it comes, it would be lost.
+const IDLE_MAX: Duration = Duration::from_secs(300);
 /// What the kernel may hold of a stream that nobody reads: without it a stuck reader has megabytes.
 const UNSENT_BYTES_MAX: u32 = 16 << 10;
 
@@ -435,11 +438,9 @@ async fn serve(
     if limits.max_head_bytes > 0 {
         http.max_buf_size(limits.max_head_bytes as usize);
     }
-    if limits.head_secs > 0 {
-        http.header_read_timeout(Duration::from_secs(limits.head_secs.into()));
-    } else {
-        http.header_read_timeout(None);
-    }
+    // To hyper a pause between two requests is time that the second one's head takes. How long a head may take from its
+    // first byte, `Connected` knows.
+    http.header_read_timeout((limits.head_secs > 0).then_some(IDLE_MAX));
     let (connection, handover) = (stream.connection(), Handover::default());
     let (arrived_by, left) = (connection.clone(), handover.clone());
     let service = service_fn(move |request: Request<Incoming>| {
@@ -450,6 +451,7 @@ async fn serve(
             if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
                 connection.upgrades();
             }
+            connection.answers();
             Ok::<_, Infallible>(answer)
         })
     });

@@ -7,6 +7,7 @@
 
 use std::{
     collections::HashMap,
+    future::Future,
     io,
     pin::Pin,
     sync::{
@@ -23,6 +24,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
     sync::Notify,
+    time::{Sleep, sleep_until},
 };
 
 use crate::{config::Limits, metrics::Metrics, server::limits::Limit};
@@ -41,9 +43,15 @@ fn now() -> u64 {
     u64::try_from(BEGAN.elapsed().as_nanos()).unwrap_or(u64::MAX)
 }
 
+/// Instead of when a request's head has begun: it has come whole and is being answered, or none has begun.
+const ANSWERING: u64 = 0;
+const IDLE: u64 = u64::MAX;
+
 /// Those that are open.
 pub struct Connections {
     max: usize,
+    /// A head takes no longer than this from its first byte, and the first one from the beginning.
+    head_time_max: Option<Duration>,
     open: Mutex<Open>,
     /// Somebody has gone.
     left: Notify,
@@ -72,13 +80,16 @@ struct State {
     sent_away: AtomicBool,
     /// The socket did not take all it was given last.
     full: AtomicBool,
+    /// When the head of a request has begun that has not come whole, in nanoseconds; or one of the above.
+    head: AtomicU64,
     task: AtomicWaker,
 }
 
 impl Connections {
     pub fn new(limits: &Limits, metrics: Arc<Metrics>) -> Arc<Connections> {
         let max = Limit::Connections.max(limits).map_or(usize::MAX, |max| max as usize);
-        Arc::new(Connections { max, open: Mutex::default(), left: Notify::new(), metrics })
+        let head_time_max = Limit::HeadTime.time(limits);
+        Arc::new(Connections { max, head_time_max, open: Mutex::default(), left: Notify::new(), metrics })
     }
 
     /// Takes a connection in, once there is a place for it: those that had to go have been closed by then, so that no
@@ -90,6 +101,7 @@ impl Connections {
             upgraded: AtomicBool::new(false),
             sent_away: AtomicBool::new(false),
             full: AtomicBool::new(false),
+            head: AtomicU64::new(now()),
             task: AtomicWaker::new(),
         }));
         let id = loop {
@@ -102,7 +114,7 @@ impl Connections {
             let _ = tokio::time::timeout(GONE_AFTER, left).await;
         };
         self.metrics.connections_open.inc();
-        Connected { stream, held: Held { connection, id, among: self.clone() } }
+        Connected { stream, held: Held { connection, id, among: self.clone() }, head_late: None }
     }
 
     /// Takes a place, or makes room.
@@ -146,6 +158,12 @@ impl Connection {
     /// A request has come by it.
     pub fn asks(&self) {
         self.0.since.store(now(), Ordering::Relaxed);
+        self.0.head.store(ANSWERING, Ordering::Relaxed);
+    }
+
+    /// The request has its answer, or the beginning of it: what comes now is the next.
+    pub fn answers(&self) {
+        self.0.head.store(IDLE, Ordering::Relaxed);
     }
 
     /// It has become a WebSocket.
@@ -195,6 +213,8 @@ impl Drop for Streaming {
 pub struct Connected {
     stream: TcpStream,
     held: Held,
+    /// Ends when a head that has begun is late.
+    head_late: Option<Pin<Box<Sleep>>>,
 }
 
 /// A connection's place among the others, free again when dropped.
@@ -221,6 +241,23 @@ impl Connected {
         Ok(Pin::new(&mut self.stream))
     }
 
+    /// Ready when the head of a request has been waited for too long.
+    fn poll_head_late(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let state = &self.held.connection.0;
+        let began = state.head.load(Ordering::Relaxed);
+        let Some(time_max) = self.held.among.head_time_max else { return Poll::Pending };
+        if matches!(began, ANSWERING | IDLE) || state.upgraded.load(Ordering::Relaxed) {
+            self.head_late = None;
+            return Poll::Pending;
+        }
+        let late = (*BEGAN + Duration::from_nanos(began) + time_max).into();
+        let sleep = self.head_late.get_or_insert_with(|| Box::pin(sleep_until(late)));
+        if sleep.deadline() != late {
+            sleep.as_mut().reset(late);
+        }
+        sleep.as_mut().poll(cx)
+    }
+
     fn noting_if_full<T>(&self, written: Poll<T>) -> Poll<T> {
         self.held.connection.0.full.store(written.is_pending(), Ordering::Relaxed);
         written
@@ -245,7 +282,16 @@ impl AsyncRead for Connected {
         // Before it is looked at, or the wake-up may come between. All who use a connection read from it, if only
         // to see its end.
         this.held.connection.0.task.register(cx.waker());
-        this.open()?.poll_read(cx, buffer)
+        let before = buffer.filled().len();
+        let read = this.open()?.poll_read(cx, buffer);
+        if buffer.filled().len() > before {
+            // Of no account if they are of a body.
+            let head = &this.held.connection.0.head;
+            let _ = head.compare_exchange(IDLE, now(), Ordering::Relaxed, Ordering::Relaxed);
+        } else if read.is_pending() && this.poll_head_late(cx).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        read
     }
 }
 

@@ -217,6 +217,35 @@ async fn heads_and_bodies_have_a_size_and_a_time() {
     assert_eq!(server.webhook(&event("EV_2", "a")).await, 200);
 }
 
+/// What lies between two requests is neither's time: a proxy sends the next by a connection that it has.
+#[tokio::test]
+async fn a_pause_between_two_requests_is_no_slowness() {
+    const ASKS: &[u8] = b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    let server = Start::new().env("ROOMWATCH_HEAD_SECS", "1").start();
+    let answered = |socket: &mut TcpStream| {
+        socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        socket.read(&mut [0; 4096]).is_ok_and(|n| n > 0)
+    };
+    let mut kept = connection(&server, ASKS);
+    let mut slow = connection(&server, ASKS);
+    assert!(answered(&mut kept) && answered(&mut slow));
+    slow.write_all(&ASKS[..10]).expect("written");
+    // What a WebSocket says is no head of anything.
+    let (_, mut socket) = upgraded(&server).await;
+    socket.send(&format!("40{}", auth(json!({})))).await;
+    assert!(socket.packet().await.expect("a packet").starts_with("40{"));
+    // Two that say nothing, one after the other: more than twice the time has passed then.
+    for _ in 0..2 {
+        let (answer, took) = until_closed(&server, b"");
+        assert!(answer.is_empty() && took > Duration::from_millis(500), "{took:?} {answer}");
+    }
+    kept.write_all(ASKS).expect("written");
+    assert!(answered(&mut kept), "who was idle is answered");
+    assert!(!answered(&mut slow), "a second head takes no longer than a first");
+    assert_eq!(server.webhook(&event("EV_1", "a")).await, 200);
+    while !socket.packet().await.expect("it goes on").contains("EV_1") {}
+}
+
 fn metric(text: &str, name: &str) -> usize {
     text.lines().find_map(|line| line.strip_prefix(name)).expect("a line").trim().parse().expect("a number")
 }
