@@ -57,6 +57,8 @@ pub struct Feed {
     inner: RwLock<Inner>,
     /// The last event folded into `State`; a copy of `Inner::head` that needs no lock.
     head: AtomicU64,
+    /// Told whenever `head` has moved.
+    moved: Notify,
 }
 
 struct Inner {
@@ -155,6 +157,7 @@ impl Feed {
             log,
             history,
             head: AtomicU64::new(head.0),
+            moved: Notify::new(),
             inner: RwLock::new(Inner {
                 ring: VecDeque::new(),
                 bytes: 0,
@@ -173,6 +176,20 @@ impl Feed {
     /// The last event folded into `State`, as a cursor.
     pub fn head(&self) -> Cursor {
         self.cursor(Seq(self.head.load(Ordering::Acquire)))
+    }
+
+    /// Waits until `State` has folded the event at `seq`.
+    pub async fn reached(&self, seq: Seq) {
+        loop {
+            let moved = self.moved.notified();
+            tokio::pin!(moved);
+            // Before the head is looked at, or it may move between.
+            moved.as_mut().enable();
+            if self.head().seq >= seq {
+                return;
+            }
+            moved.await;
+        }
     }
 
     pub fn cursor(&self, seq: Seq) -> Cursor {
@@ -211,6 +228,7 @@ impl Feed {
             self.head.store(inner.head.0, Ordering::Release);
         }
         // Outside the lock: those who wake want to read at once.
+        self.moved.notify_waiters();
         for group in woken {
             group.wake.notify_waiters();
         }

@@ -80,6 +80,8 @@ use shard::{Begun, Shards};
 
 /// After this long a shutdown is over, whoever is still there.
 const SHUTDOWN_MAX: Duration = Duration::from_secs(11);
+/// Who reads waits for the state no longer than this.
+const BEHIND_MAX: Duration = Duration::from_secs(1);
 /// How long a connection may be idle between two requests. Proxies send the next one by a connection that they have: nginx
 /// and load balancers for 60 s, Go's client for 90 s, Caddy for two minutes. Closed by us while it comes, it would be lost.
 const IDLE_MAX: Duration = Duration::from_secs(300);
@@ -107,8 +109,8 @@ pub struct App {
     pub audit: Arc<Audit>,
     pub limiter: Arc<Limiter>,
     pub front: Front,
-    /// True once the state has folded what was in the log at the start.
-    pub folded: tokio::sync::watch::Sender<bool>,
+    /// The end of the log when this process began.
+    began_at: Seq,
     /// When the end began.
     draining: OnceLock<Instant>,
 }
@@ -149,6 +151,7 @@ impl App {
             limiter: Limiter::new(config.limits),
             front: Front::new(&config),
             config,
+            began_at: log.bounds().last,
             log,
             state,
             history,
@@ -156,9 +159,21 @@ impl App {
             metrics,
             receipts,
             reconcile,
-            folded: tokio::sync::watch::Sender::new(false),
             draining: OnceLock::new(),
         })
+    }
+
+    /// Waits for the state to be as new as the log was at the start: a cursor that is honoured a moment later must
+    /// not be refused now, and rooms that are live must not be missing from a list.
+    pub async fn folded(&self) {
+        self.feed.reached(self.began_at).await;
+    }
+
+    /// Waits for the state to be as new as the log is now: who was told that an event is durable finds it in whatever
+    /// is asked for next. That is a millisecond; a state that falls behind is shown as it is, with its cursor.
+    pub async fn current(&self) {
+        self.folded().await;
+        let _ = tokio::time::timeout(BEHIND_MAX, self.feed.reached(self.log.bounds().last)).await;
     }
 
     /// The oldest event a caller may see, if rights set one: who may only join a room sees its
@@ -308,9 +323,9 @@ pub fn router(app: Arc<App>) -> Router {
 
 fn routes(app: &Arc<App>) -> OpenApiRouter<Arc<App>> {
     let webhooks = OpenApiRouter::new().routes(routes!(webhook::receive)).with_state(app.webhooks.clone());
-    let folded = axum::middleware::from_fn_with_state(app.clone(), when_folded);
+    let current = axum::middleware::from_fn_with_state(app.clone(), when_current);
     // Webhooks are taken from the first moment; who reads waits until there is something true to read.
-    let reading = OpenApiRouter::new().routes(routes!(events::events)).layer(folded.clone());
+    let reading = OpenApiRouter::new().routes(routes!(events::events)).layer(current.clone());
     // Lists are long and alike, so they are compressed; a stream never is.
     let lists = OpenApiRouter::new()
         .routes(routes!(live::rooms))
@@ -321,7 +336,7 @@ fn routes(app: &Arc<App>) -> OpenApiRouter<Arc<App>> {
         .routes(routes!(sessions::activity))
         .routes(routes!(sessions::search))
         .layer(CompressionLayer::new().quality(CompressionLevel::Fastest))
-        .layer(folded);
+        .layer(current);
     OpenApiRouter::with_openapi(Api::openapi())
         .merge(webhooks)
         .merge(reading)
@@ -340,16 +355,13 @@ fn routes(app: &Arc<App>) -> OpenApiRouter<Arc<App>> {
         .routes(routes!(me::me))
 }
 
-/// Lets requests wait for the fold at the start: a cursor that is honoured a moment later must not
-/// be refused now, and rooms that are live must not be missing from a list.
-async fn when_folded(Shared(app): Shared<Arc<App>>, request: Request, next: Next) -> Response {
-    // An error means that the sender is gone; `app` holds it.
-    let _ = app.folded.subscribe().wait_for(|folded| *folded).await;
+async fn when_current(Shared(app): Shared<Arc<App>>, request: Request, next: Next) -> Response {
+    app.current().await;
     next.run(request).await
 }
 
 async fn readyz(Shared(app): Shared<Arc<App>>) -> impl IntoResponse {
-    if *app.folded.borrow() && app.draining.get().is_none() {
+    if app.feed.head().seq >= app.began_at && app.draining.get().is_none() {
         (StatusCode::OK, "ready\n")
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, "not ready: folding the log, or shutting down\n")

@@ -1,11 +1,6 @@
 //! `roomwatch serve`: everything, until it is told to stop.
 
-use std::{
-    io::IsTerminal,
-    path::PathBuf,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{io::IsTerminal, path::PathBuf, sync::Arc, time::Instant};
 
 use anyhow::Context;
 use clap::Args;
@@ -110,14 +105,14 @@ pub async fn run(mut config: Config, listener: TcpListener) -> anyhow::Result<()
 
     let address = listener.local_addr()?;
     tracing::info!(epoch = %log.bounds().epoch, "listening on http://{address}");
-    let caught_up = log.bounds().last;
     let waiting = app.clone();
     tokio::spawn(async move {
-        while waiting.feed.head().seq < caught_up {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        waiting.folded.send_replace(true);
-        tracing::info!(event.seq = caught_up.0, "ready after {} ms", began.elapsed().as_millis());
+        waiting.folded().await;
+        tracing::info!(
+            event.seq = waiting.feed.head().seq.0,
+            "ready after {} ms",
+            began.elapsed().as_millis()
+        );
     });
     let reading_users = tokio::spawn(read_users_when_told(app.clone(), signal(SignalKind::hangup())?));
     server::run(listener, app, told_to_stop()?).await.context("cannot write to streams")?;

@@ -486,12 +486,7 @@ impl<'a> Engine<'a> {
     /// Waits until the state has folded what is in the log: what is compared has to be up to date.
     async fn settle(&self) -> Result<(), Stop> {
         let last = self.shared.log.bounds().last;
-        let settled = async {
-            while self.shared.state.read().head() < last {
-                tokio::time::sleep(Duration::from_millis(2)).await;
-            }
-        };
-        tokio::time::timeout(SETTLE_MAX, settled).await.map_err(|_| Stop::Behind)
+        tokio::time::timeout(SETTLE_MAX, self.shared.feed.reached(last)).await.map_err(|_| Stop::Behind)
     }
 
     /// Appends corrections in order.

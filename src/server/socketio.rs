@@ -185,7 +185,7 @@ async fn admit(
         let value = HeaderValue::try_from(format!("Bearer {token}"));
         parts.headers.insert(header::AUTHORIZATION, value.map_err(|_| Refusal(Error::unauthorized()))?);
     }
-    let _ = app.folded.subscribe().wait_for(|folded| *folded).await;
+    app.current().await;
     let caller = Caller::from_request_parts(&mut parts, &app).await.map_err(Refusal)?;
     let wanted = Wanted {
         rooms: auth.room.into_vec(),

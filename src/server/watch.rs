@@ -174,7 +174,7 @@ type Place = (Arc<str>, Arc<str>);
 pub fn remove_watchers(app: Arc<App>) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     tasks.spawn(async move {
-        let _ = app.folded.subscribe().wait_for(|folded| *folded).await;
+        app.folded().await;
         let left = ["participant_*".to_owned()];
         // Nothing is asked for that `Sight::All` does not see.
         let Ok(filter) = Filter::cut(Sight::All, &[], &[], &left) else { return };

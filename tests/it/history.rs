@@ -634,14 +634,6 @@ async fn a_query_that_is_too_much_says_so() {
     assert!(matches!(answer, Err(HistoryError::TooMuch(_))), "{answer:?}");
 }
 
-async fn until_folded(feed: &Feed, seq: Seq) {
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
-    while feed.head().seq < seq {
-        assert!(tokio::time::Instant::now() < deadline, "the loop does not follow");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-}
-
 /// The whole loop: what is appended is folded, kept, and read again by who comes later, word for word.
 #[tokio::test]
 async fn a_replayed_message_is_the_live_one() {
@@ -658,7 +650,7 @@ async fn a_replayed_message_is_the_live_one() {
         let following = tokio::spawn(follower.follow(feed.clone()));
         // As the server does: nobody reads before the state has folded what there was.
         let there = log.bounds().last;
-        until_folded(&feed, there).await;
+        feed.reached(there).await;
         let reader = feed.subscribe(Filter::all(Sight::All), feed.head().seq);
         let mut cursor = reader.cursor().seq;
         let append = |n: usize, said: &Said| {
@@ -681,7 +673,7 @@ async fn a_replayed_message_is_the_live_one() {
             append(n, &all[n]).await;
         }
         let want = Seq(part.end as u64);
-        until_folded(&feed, want).await;
+        feed.reached(want).await;
         while let Ready::Frames(frames) = reader.ready(&mut cursor, 1 << 20) {
             live.extend(frames.iter().map(|frame| {
                 (frame.seq, frame.restricted, frame.json(View::Whole), frame.json(View::Joined))

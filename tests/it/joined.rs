@@ -92,7 +92,6 @@ async fn a_late_event_of_yesterdays_session_is_not_told() {
         ],
     )
     .await;
-    until_folded(&server, 3).await;
     let reader = Joiner::of(&server, "standup").await;
     let mut waved = said(63, "participant_waved", json!({}));
     waved.body["room"] = json!({ "sid": "RM_old", "name": "standup" });
@@ -120,7 +119,6 @@ async fn a_late_event_of_yesterdays_session_is_not_told() {
 async fn the_present_sessions_end_is_told_and_what_comes_after_it_is_not() {
     let server = Server::start();
     say(&server, &[started(0, "RM_1", "standup"), joined(1, "RM_1", "PA_1", "ada")]).await;
-    until_folded(&server, 2).await;
     let reader = Joiner::of(&server, "standup").await;
     say(
         &server,
@@ -147,7 +145,6 @@ async fn the_present_sessions_end_is_told_and_what_comes_after_it_is_not() {
 async fn recording_is_told_and_who_records_is_not() {
     let server = Server::start();
     say(&server, &[started(0, "RM_1", "standup")]).await;
-    until_folded(&server, 1).await;
     let reader = Joiner::of(&server, "standup").await;
     let mut recorder = joined(3, "RM_1", "PA_rec", "EG_CANARY");
     recorder.body["participant"]["kind"] = "EGRESS".into();
@@ -205,7 +202,6 @@ async fn a_room_that_somebody_unseen_opened_is_told() {
 async fn who_may_be_hidden_is_not_told() {
     let server = Server::start();
     say(&server, &[started(0, "RM_1", "standup")]).await;
-    until_folded(&server, 1).await;
     let reader = Joiner::of(&server, "standup").await;
     // A track may overtake its participant, and says nothing of who that is.
     let shadow =
@@ -213,7 +209,6 @@ async fn who_may_be_hidden_is_not_told() {
     let mut waved = said(1, "participant_waved", json!({ "participant": { "sid": "PA_CANARY2" } }));
     waved.body["room"] = json!({ "sid": "RM_1", "name": "standup" });
     say(&server, &[shadow, waved]).await;
-    until_folded(&server, 3).await;
     let token = join_token("standup");
     let (_, now) = server.get_as(&token, "/api/rooms/standup").await;
     assert_eq!(now["participants"], json!([]));
@@ -243,15 +238,4 @@ async fn who_may_be_hidden_is_not_told() {
         assert_eq!(value, &list["rooms"][0][name], "{name}");
     }
     assert_eq!((&room["participantCount"], &room["trackCounts"]["audio"]), (&json!(1), &json!(0)));
-}
-
-/// Waits until the state has the log's first `count` events.
-async fn until_folded(server: &Server, count: u64) {
-    loop {
-        let (_, page) = server.get("/api/events").await;
-        if page["cursor"].as_str().is_some_and(|cursor| cursor.ends_with(&format!("-{count}"))) {
-            return;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-    }
 }

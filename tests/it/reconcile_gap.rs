@@ -79,7 +79,6 @@ async fn the_first_webhook_after_an_outage_of_ours_has_livekit_asked() {
     let accounts = Accounts::open(&config.data_dir, &[], None).expect("accounts");
     let metrics = Arc::new(Metrics::default());
     let app = App::new(config, log.clone(), state, history, feed.clone(), metrics.clone(), accounts);
-    app.folded.send_replace(true);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let url = format!("http://{}/api/webhooks/livekit", listener.local_addr().expect("an address"));
     let following = tokio::spawn(follower.follow(feed));

@@ -127,6 +127,28 @@ async fn a_cursor_that_cannot_be_honoured_is_reset_and_never_resumed() {
     assert_eq!(ids(&mut stream, 3).await, expected(1..4));
 }
 
+/// Who was told that an event is durable finds it in whatever is asked for next, though folding it takes a while.
+#[tokio::test]
+async fn what_was_acknowledged_is_in_every_later_answer() {
+    let server = Server::start();
+    let long = "x".repeat(4 << 20);
+    for n in 1..=8 {
+        let body = format!(
+            r#"{{"event":"room_started","id":"EV_{n}","room":{{"name":"r{n}","sid":"RM_{n}","metadata":"{long}"}}}}"#
+        );
+        assert_eq!(server.webhook(&body).await, 200);
+        if n % 2 == 0 {
+            let (_, page) = server.get("/api/events?limit=1").await;
+            assert_eq!(page["events"][0]["data"]["id"], format!("EV_{n}"));
+            let cursor = page["cursor"].as_str().expect("a cursor").rsplit_once('-').expect("a seq");
+            assert_eq!(cursor.1, n.to_string());
+        } else {
+            let (status, _) = server.get(&format!("/api/rooms/r{n}")).await;
+            assert_eq!(status, 200);
+        }
+    }
+}
+
 #[tokio::test]
 async fn filters_are_alternatives_within_and_conditions_between() {
     let server = Server::start();
