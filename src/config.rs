@@ -166,6 +166,9 @@ pub struct LimitOptions {
     /// Seconds a request's body may take [default: 10]
     #[arg(long, env = "ROOMWATCH_BODY_SECS", value_name = "SECS")]
     pub body_secs: Option<u32>,
+    /// Seconds a connection may be idle between two requests [default: 300]
+    #[arg(long, env = "ROOMWATCH_IDLE_SECS", value_name = "SECS")]
+    pub idle_secs: Option<u32>,
 }
 
 /// How the program's own log is written.
@@ -257,6 +260,7 @@ pub struct Limits {
     pub max_body_bytes: u32,
     pub head_secs: u32,
     pub body_secs: u32,
+    pub idle_secs: u32,
 }
 
 impl Default for Limits {
@@ -274,6 +278,7 @@ impl Default for Limits {
             max_body_bytes: 2 << 20,
             head_secs: 10,
             body_secs: 10,
+            idle_secs: 300,
         }
     }
 }
@@ -331,7 +336,8 @@ impl Options {
                 max_webhook_bytes,
                 max_body_bytes,
                 head_secs,
-                body_secs
+                body_secs,
+                idle_secs
             }
         );
         over!(self, below, Options {
@@ -380,7 +386,8 @@ impl Options {
             max_webhook_bytes,
             max_body_bytes,
             head_secs,
-            body_secs
+            body_secs,
+            idle_secs
         );
         ensure!(
             limits.max_head_bytes == 0 || limits.max_head_bytes >= 8192,

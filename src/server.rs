@@ -22,7 +22,7 @@ use axum::{
 };
 use futures_util::FutureExt;
 use hyper::{body::Incoming, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use parking_lot::RwLock;
 use tokio::{net::TcpListener, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -82,9 +82,6 @@ use shard::{Begun, Shards};
 const SHUTDOWN_MAX: Duration = Duration::from_secs(11);
 /// Who reads waits for the state no longer than this.
 const BEHIND_MAX: Duration = Duration::from_secs(1);
-/// How long a connection may be idle between two requests. Proxies send the next one by a connection that they have: nginx
-/// and load balancers for 60 s, Go's client for 90 s, Caddy for two minutes. Closed by us while it comes, it would be lost.
-const IDLE_MAX: Duration = Duration::from_secs(300);
 /// What the kernel may hold of a stream that nobody reads: without it a stuck reader has megabytes.
 const UNSENT_BYTES_MAX: u32 = 16 << 10;
 
@@ -446,13 +443,11 @@ async fn serve(
 ) -> Option<(Connected, Begun)> {
     let limits = app.config.limits;
     let mut http = hyper::server::conn::http1::Builder::new();
-    http.timer(TokioTimer::new()).half_close(false);
+    // `Connected` knows how long a head may take: hyper would count the pause before it too.
+    http.half_close(false).header_read_timeout(None);
     if limits.max_head_bytes > 0 {
         http.max_buf_size(limits.max_head_bytes as usize);
     }
-    // To hyper a pause between two requests is time that the second one's head takes. How long a head may take from its
-    // first byte, `Connected` knows.
-    http.header_read_timeout((limits.head_secs > 0).then_some(IDLE_MAX));
     let (connection, handover) = (stream.connection(), Handover::default());
     let (arrived_by, left) = (connection.clone(), handover.clone());
     let service = service_fn(move |request: Request<Incoming>| {

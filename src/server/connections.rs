@@ -52,6 +52,8 @@ pub struct Connections {
     max: usize,
     /// A head takes no longer than this from its first byte, and the first one from the beginning.
     head_time_max: Option<Duration>,
+    /// A connection is idle no longer than this.
+    idle_time_max: Option<Duration>,
     open: Mutex<Open>,
     /// Somebody has gone.
     left: Notify,
@@ -88,8 +90,14 @@ struct State {
 impl Connections {
     pub fn new(limits: &Limits, metrics: Arc<Metrics>) -> Arc<Connections> {
         let max = Limit::Connections.max(limits).map_or(usize::MAX, |max| max as usize);
-        let head_time_max = Limit::HeadTime.time(limits);
-        Arc::new(Connections { max, head_time_max, open: Mutex::default(), left: Notify::new(), metrics })
+        Arc::new(Connections {
+            max,
+            head_time_max: Limit::HeadTime.time(limits),
+            idle_time_max: Limit::IdleTime.time(limits),
+            open: Mutex::default(),
+            left: Notify::new(),
+            metrics,
+        })
     }
 
     /// Takes a connection in, once there is a place for it: those that had to go have been closed by then, so that no
@@ -114,7 +122,7 @@ impl Connections {
             let _ = tokio::time::timeout(GONE_AFTER, left).await;
         };
         self.metrics.connections_open.inc();
-        Connected { stream, held: Held { connection, id, among: self.clone() }, head_late: None }
+        Connected { stream, held: Held { connection, id, among: self.clone() }, alarm: None }
     }
 
     /// Takes a place, or makes room.
@@ -213,8 +221,8 @@ impl Drop for Streaming {
 pub struct Connected {
     stream: TcpStream,
     held: Held,
-    /// Ends when a head that has begun is late.
-    head_late: Option<Pin<Box<Sleep>>>,
+    /// Ends when a head, or the next request, is late, or before.
+    alarm: Option<Pin<Box<Sleep>>>,
 }
 
 /// A connection's place among the others, free again when dropped.
@@ -241,21 +249,33 @@ impl Connected {
         Ok(Pin::new(&mut self.stream))
     }
 
-    /// Ready when the head of a request has been waited for too long.
-    fn poll_head_late(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let state = &self.held.connection.0;
-        let began = state.head.load(Ordering::Relaxed);
-        let Some(time_max) = self.held.among.head_time_max else { return Poll::Pending };
-        if matches!(began, ANSWERING | IDLE) || state.upgraded.load(Ordering::Relaxed) {
-            self.head_late = None;
+    /// Ready when what is waited for has been waited for too long: the rest of a head, or the next request.
+    fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Held { connection, among, .. } = &self.held;
+        let state = &connection.0;
+        let (from, time_max) = match state.head.load(Ordering::Relaxed) {
+            ANSWERING => return Poll::Pending,
+            IDLE => (state.since.load(Ordering::Relaxed), among.idle_time_max),
+            began => (began, among.head_time_max),
+        };
+        let Some(time_max) = time_max else { return Poll::Pending };
+        let stays = state.streams.load(Ordering::Relaxed) > 0 || state.upgraded.load(Ordering::Relaxed);
+        if stays || state.full.load(Ordering::Relaxed) {
             return Poll::Pending;
         }
-        let late = (*BEGAN + Duration::from_nanos(began) + time_max).into();
-        let sleep = self.head_late.get_or_insert_with(|| Box::pin(sleep_until(late)));
-        if sleep.deadline() != late {
-            sleep.as_mut().reset(late);
+        let late = (*BEGAN + Duration::from_nanos(from) + time_max).into();
+        let alarm = self.alarm.get_or_insert_with(|| Box::pin(sleep_until(late)));
+        if alarm.deadline() > late {
+            alarm.as_mut().reset(late);
         }
-        sleep.as_mut().poll(cx)
+        // One that ends too soon was set for an earlier request: moving it with each would cost more.
+        while alarm.as_mut().poll(cx).is_ready() {
+            if alarm.deadline() >= late {
+                return Poll::Ready(());
+            }
+            alarm.as_mut().reset(late);
+        }
+        Poll::Pending
     }
 
     fn noting_if_full<T>(&self, written: Poll<T>) -> Poll<T> {
@@ -288,7 +308,7 @@ impl AsyncRead for Connected {
             // Of no account if they are of a body.
             let head = &this.held.connection.0.head;
             let _ = head.compare_exchange(IDLE, now(), Ordering::Relaxed, Ordering::Relaxed);
-        } else if read.is_pending() && this.poll_head_late(cx).is_ready() {
+        } else if read.is_pending() && this.poll_late(cx).is_ready() {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
         read
@@ -317,7 +337,12 @@ impl AsyncWrite for Connected {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+        let this = self.get_mut();
+        // hyper does not read after an answer if it has seen before that there is nothing to read.
+        if this.poll_late(cx).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        Pin::new(&mut this.stream).poll_flush(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

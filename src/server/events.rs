@@ -190,6 +190,8 @@ fn answer(body: Body) -> Response {
         (header::CACHE_CONTROL, "no-cache, no-store, no-transform"),
         (header::VARY, "Accept"),
         (header::HeaderName::from_static("x-accel-buffering"), "no"),
+        // It ends with the stream: a client that sent its next request by it would lose that.
+        (header::CONNECTION, "close"),
     ];
     (headers, body).into_response()
 }

@@ -52,6 +52,9 @@ pub enum Limit {
     HeadTime,
     /// The same for a body.
     BodyTime,
+    /// Proxies send the next request by a connection that they have: nginx and load balancers for 60 s, Go's client for
+    /// 90 s, Caddy for two minutes. Closed by us while it comes, it would be lost.
+    IdleTime,
 }
 
 /// What who meets a limit is told.
@@ -66,7 +69,7 @@ pub enum Answer {
 }
 
 impl Limit {
-    pub const ALL: [Limit; 12] = [
+    pub const ALL: [Limit; 13] = [
         Limit::StreamsPerUser,
         Limit::StreamsPerAddress,
         Limit::Streams,
@@ -79,6 +82,7 @@ impl Limit {
         Limit::BodyBytes,
         Limit::HeadTime,
         Limit::BodyTime,
+        Limit::IdleTime,
     ];
 
     /// The option in `[limits]`, and what it is if nobody says.
@@ -96,6 +100,7 @@ impl Limit {
             Limit::BodyBytes => ("max_body_bytes", 2 << 20),
             Limit::HeadTime => ("head_secs", 10),
             Limit::BodyTime => ("body_secs", 10),
+            Limit::IdleTime => ("idle_secs", 300),
         }
     }
 
@@ -114,6 +119,7 @@ impl Limit {
             Limit::BodyBytes => limits.max_body_bytes,
             Limit::HeadTime => limits.head_secs,
             Limit::BodyTime => limits.body_secs,
+            Limit::IdleTime => limits.idle_secs,
         };
         (value > 0).then_some(value)
     }
@@ -138,7 +144,7 @@ impl Limit {
                 Answer::Error(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large")
             }
             Limit::BodyTime => Answer::Error(StatusCode::REQUEST_TIMEOUT, "body_timeout"),
-            Limit::Connections | Limit::HeadBytes | Limit::HeadTime => Answer::Http,
+            Limit::Connections | Limit::HeadBytes | Limit::HeadTime | Limit::IdleTime => Answer::Http,
         }
     }
 

@@ -246,6 +246,28 @@ async fn a_pause_between_two_requests_is_no_slowness() {
     while !socket.packet().await.expect("it goes on").contains("EV_1") {}
 }
 
+/// Whoever goes on asking is not idle, and neither is whoever has a stream.
+#[tokio::test]
+async fn a_connection_that_is_idle_is_closed_in_the_end() {
+    const ASKS: &[u8] = b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    let server = Start::new().env("ROOMWATCH_IDLE_SECS", "2").start();
+    let mut stream = server.stream("").await;
+    stream.connected().await;
+    let mut asking = connection(&server, ASKS);
+    asking.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_secs(4) {
+        assert!(asking.read(&mut [0; 4096]).is_ok_and(|n| n > 0), "{:?}", began.elapsed());
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        asking.write_all(ASKS).expect("written");
+    }
+    let (answer, took) = until_closed(&server, ASKS);
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert!((Duration::from_secs(1)..Duration::from_secs(15)).contains(&took), "{took:?}");
+    assert_eq!(server.webhook(&event("EV_1", "a")).await, 200);
+    stream.next().await;
+}
+
 fn metric(text: &str, name: &str) -> usize {
     text.lines().find_map(|line| line.strip_prefix(name)).expect("a line").trim().parse().expect("a number")
 }

@@ -43,6 +43,7 @@ async fn a_stream_is_what_every_proxy_and_browser_expects() {
     assert_eq!(header("content-type"), "text/event-stream; charset=utf-8");
     assert_eq!(header("cache-control"), "no-cache, no-store, no-transform");
     assert_eq!(header("x-accel-buffering"), "no");
+    assert_eq!(header("connection"), "close");
     assert!(!stream.headers().contains_key("content-encoding"));
     let connected = stream.connected().await;
     assert_eq!(connected["resumed"], false);
