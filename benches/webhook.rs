@@ -1,4 +1,5 @@
-//! What a durable webhook costs, and how soon it is answered.
+//! What a durable webhook costs, and how soon it is answered: 64 meetings at once, each told by a sender of its own in the
+//! words of a real LiveKit, as people come, publish, and go.
 //!
 //! The floor is a minimal HTTP server, one route of axum, that appends the same bodies to a file and
 //! answers after an fdatasync that covers many of them: no verification, no log that can be read, no
@@ -13,7 +14,7 @@ mod harness;
 
 use std::{
     io::Write,
-    sync::{Arc, mpsc},
+    sync::mpsc,
     time::{Duration, Instant},
 };
 
@@ -76,9 +77,7 @@ async fn main() {
 /// CPU seconds of the server for each webhook, when every sender sends as fast as it is answered.
 async fn saturate(server: &Server, count: usize, round: usize) -> f64 {
     let each = count / SENDERS;
-    let requests: Vec<Vec<Vec<u8>>> = (0..SENDERS)
-        .map(|s| (0..each).map(|i| webhook(&format!("s{round}x{s}x{i}"), &format!("room-{s}"))).collect())
-        .collect();
+    let requests: Vec<_> = (0..SENDERS).map(|s| meeting(&format!("saturate{round}x{s}"), each)).collect();
     let before = server.cpu_secs();
     let mut senders = tokio::task::JoinSet::new();
     for requests in requests {
@@ -98,19 +97,18 @@ async fn saturate(server: &Server, count: usize, round: usize) -> f64 {
 async fn at_rate(server: &Server, round: usize) -> f64 {
     let total = RATE * setting("BENCH_SECS", 5);
     let requests: Vec<_> =
-        (0..total).map(|i| webhook(&format!("r{round}x{i}"), &format!("room-{}", i % SENDERS))).collect();
-    let requests = Arc::new(requests);
+        (0..SENDERS).map(|s| meeting(&format!("rate{round}x{s}"), total / SENDERS)).collect();
     let began = Instant::now() + Duration::from_millis(50);
     let mut senders = tokio::task::JoinSet::new();
-    for s in 0..SENDERS {
-        let requests = requests.clone();
+    for (s, requests) in requests.into_iter().enumerate() {
         let mut poster = Poster::connect(server.address).await;
         senders.spawn(async move {
             let mut times = Vec::new();
-            for i in (s..requests.len()).step_by(SENDERS) {
-                let due = began + Duration::from_micros(i as u64 * 1_000_000 / RATE as u64);
+            for (i, request) in requests.iter().enumerate() {
+                let nth = (i * SENDERS + s) as u64;
+                let due = began + Duration::from_micros(nth * 1_000_000 / RATE as u64);
                 tokio::time::sleep_until(due.into()).await;
-                poster.post(&requests[i]).await;
+                poster.post(request).await;
                 times.push(due.elapsed());
             }
             times

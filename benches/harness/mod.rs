@@ -99,30 +99,88 @@ impl Drop for Server {
     }
 }
 
-/// A webhook as bytes on the wire, signed, of about 850 bytes of body.
+/// A join as bytes on the wire, signed, of about 850 bytes of body.
 pub fn webhook(id: &str, room: &str) -> Vec<u8> {
     let now = roomwatch::webhook::now_ms() / 1000;
     let metadata = "m".repeat(360);
-    let body = format!(
+    signed(&format!(
         "{{\"event\":\"participant_joined\",\"room\":{{\"sid\":\"RM_{room}\",\"name\":\"{room}\",\"emptyTimeout\":300,\"creationTime\":\"{now}\",\
          \"turnPassword\":\"REDACT-ME\",\"enabledCodecs\":[{{\"mime\":\"audio/opus\"}},{{\"mime\":\"video/VP8\"}}],\"metadata\":\"{metadata}\"}},\
          \"participant\":{{\"sid\":\"PA_{id}\",\"identity\":\"user-{id}\",\"state\":\"ACTIVE\",\"joinedAt\":\"{now}\",\"name\":\"User {id}\",\"version\":2,\
          \"permission\":{{\"canSubscribe\":true,\"canPublish\":true,\"canPublishData\":true}}}},\"id\":\"EV_{id}\",\"createdAt\":\"{now}\"}}"
-    );
+    ))
+}
+
+/// What LiveKit sends of somebody, in this order: they come, publish microphone and camera, and go.
+const OF_ONE: [&str; 6] = [
+    include_str!("../../fixtures/webhooks/participant_joined.json"),
+    include_str!("../../fixtures/webhooks/track_published.json"),
+    include_str!("../../fixtures/webhooks/track_published.microphone.json"),
+    include_str!("../../fixtures/webhooks/track_unpublished.json"),
+    include_str!("../../fixtures/webhooks/track_unpublished.camera.json"),
+    include_str!("../../fixtures/webhooks/participant_left.json"),
+];
+const STARTED: &str = include_str!("../../fixtures/webhooks/room_started.json");
+/// So many are in a meeting at once.
+const PEOPLE: usize = 8;
+
+/// A meeting as LiveKit tells of it, webhooks as bytes on the wire: bodies captured from a real server, with ids and
+/// times of their own. It has `count` events, and is full from the first dozens to the last.
+pub fn meeting(name: &str, count: usize) -> Vec<Vec<u8>> {
+    let now = roomwatch::webhook::now_ms() / 1000;
+    let mut number = 0;
+    let mut tell = |body: &str, person: usize| {
+        number += 1;
+        let mut text = body.trim_end().to_owned();
+        let id = text.find("EV_").expect("an id");
+        text.replace_range(id..id + "EV_fixture00001".len(), &format!("EV_{name}x{number}"));
+        let created = text.rfind("17954670").expect("a time");
+        text.replace_range(created..created + "1795467040".len(), &now.to_string());
+        let text = text
+            .replace("1795467040215", &format!("{now}215"))
+            .replace("1795467038990", &format!("{now}000"))
+            .replace("1795467040", &now.to_string())
+            .replace("1795467038", &now.to_string())
+            .replace("standup", name)
+            .replace("RM_hycFrzyc8LMX", &format!("RM_{name}"))
+            .replace("PA_7mFqL2vXo9Ka", &format!("PA_{name}x{person}"))
+            .replace("TR_VCfixture00001", &format!("TR_VC{name}x{person}"))
+            .replace("TR_AMfixture00001", &format!("TR_AM{name}x{person}"))
+            .replace("alice", &format!("user-{name}-{person}"));
+        signed(&text)
+    };
+    let mut requests = vec![tell(STARTED, 0)];
+    for person in 0.. {
+        requests.extend(OF_ONE[..3].iter().map(|body| tell(body, person)));
+        if let Some(gone) = usize::checked_sub(person, PEOPLE) {
+            requests.extend(OF_ONE[3..].iter().map(|body| tell(body, gone)));
+        }
+        if requests.len() >= count {
+            break;
+        }
+    }
+    requests.truncate(count);
+    requests
+}
+
+/// A webhook's request as LiveKit sends it.
+fn signed(body: &str) -> Vec<u8> {
+    let now = roomwatch::webhook::now_ms() / 1000;
     let claims = Claims {
         iss: KEY.into(),
         exp: now as i64 + 300,
         nbf: Some(now as i64),
-        sha256: Some(STANDARD.encode(Sha256::digest(&body))),
+        sha256: Some(STANDARD.encode(Sha256::digest(body))),
         ..Claims::default()
     };
     let token = sign(&claims, &Secret::new(SECRET));
-    let head = format!(
-        "POST /api/webhooks/livekit HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/webhook+json\r\nuser-agent: LiveKit\r\n\
-         authorization: {token}\r\ncontent-length: {}\r\n\r\n",
+    format!(
+        "POST /api/webhooks/livekit HTTP/1.1\r\nhost: localhost\r\nuser-agent: Go-http-client/1.1\r\n\
+         content-length: {}\r\nauthorization: {token}\r\ncontent-type: application/webhook+json\r\n\
+         accept-encoding: gzip\r\n\r\n{body}",
         body.len()
-    );
-    [head.into_bytes(), body.into_bytes()].concat()
+    )
+    .into_bytes()
 }
 
 /// One connection that sends webhooks and waits for each answer.
