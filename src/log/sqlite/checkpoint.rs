@@ -18,9 +18,9 @@ use super::{LogError, Shared, file};
 /// A checkpoint is asked for each time about this much was written to the WAL.
 const WAL_BYTES_STEP: usize = 4 << 20;
 
-/// A WAL of more pages than this (of 4 KiB: 32 MiB) is begun anew even if appends must wait. It
-/// bounds the disk space, the cost of a read and the time that opening takes after a crash.
-const WAL_PAGES_MAX: i64 = 8192;
+/// A longer WAL than this is begun anew even if appends must wait. It bounds the disk space, the cost
+/// of a read and the time that opening takes after a crash.
+const WAL_BYTES_MAX: i64 = 32 << 20;
 
 /// How long a checkpoint may wait for a reader: the writer's makes appends wait as long.
 const READER_PATIENCE: Duration = Duration::from_millis(20);
@@ -74,7 +74,7 @@ fn checkpoint(shared: &Shared) -> Result<(), LogError> {
     let work = || {
         let connection = file::open_reader(&shared.path, shared.options.vfs.as_deref())?;
         connection.busy_timeout(READER_PATIENCE)?;
-        if file::checkpoint(&connection, "PASSIVE")?.wal_pages > WAL_PAGES_MAX {
+        if file::checkpoint(&connection, "PASSIVE")?.wal_bytes > WAL_BYTES_MAX {
             shared.wal_full.store(true, Ordering::Release);
         }
         Ok(())

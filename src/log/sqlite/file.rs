@@ -26,6 +26,10 @@ const APPLICATION_ID: i64 = 0x526d_5774;
 /// `PRAGMA user_version`: raised when an older Roomwatch could not read the file any more.
 const FORMAT: i64 = 1;
 
+/// Of new files. Events are appended, so larger pages than SQLite's 4 KiB have fewer to be written and found, and little
+/// that is written again.
+pub(super) const PAGE_BYTES: usize = 16 << 10;
+
 /// The tables are as lean as their promises allow: each further index costs several times the
 /// append (`benches/log.rs`), and everything derived is a projection elsewhere.
 const TABLES: &str = "
@@ -157,6 +161,7 @@ fn create_or_check(
 }
 
 fn create(connection: &mut Connection, path: &Path) -> rusqlite::Result<()> {
+    connection.pragma_update(None, "page_size", PAGE_BYTES as i64)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     let tx = connection.transaction()?;
     tx.execute_batch(TABLES)?;
@@ -254,13 +259,14 @@ fn ends(connection: &Connection) -> rusqlite::Result<Result<Ends, String>> {
 pub(super) struct Checkpoint {
     /// Someone was in the way, and not everything was done.
     pub busy: bool,
-    /// How many pages the WAL held.
-    pub wal_pages: i64,
+    /// How much the WAL held.
+    pub wal_bytes: i64,
 }
 
 pub(super) fn checkpoint(connection: &Connection, mode: &str) -> rusqlite::Result<Checkpoint> {
+    let page_bytes: i64 = connection.pragma_query_value(None, "page_size", |row| row.get(0))?;
     connection.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |row| {
-        Ok(Checkpoint { busy: row.get::<_, i64>(0)? != 0, wal_pages: row.get(1)? })
+        Ok(Checkpoint { busy: row.get::<_, i64>(0)? != 0, wal_bytes: row.get::<_, i64>(1)? * page_bytes })
     })
 }
 

@@ -20,8 +20,10 @@ use crate::event::{Event, NewEvent, Seq};
 /// comes sooner gets the same answer, so that an outage is not made worse by senders that hammer.
 const RETRY_AFTER: Duration = Duration::from_millis(100);
 
-/// What an event writes to the WAL beside its own bytes: its share of pages that others fill.
-const WAL_BYTES_EVENT: usize = 4096;
+/// About what an event writes to the WAL beside its body, and what a transaction does: pages that are not full, and the
+/// one above them.
+const WAL_BYTES_EVENT: usize = 256;
+const WAL_BYTES_TRANSACTION: usize = 2 * file::PAGE_BYTES;
 
 pub(super) struct Writer {
     shared: Arc<Shared>,
@@ -81,7 +83,7 @@ impl Writer {
         let stored = self.ready().and_then(|()| self.store(&batch));
         match stored {
             Ok((answers, events)) => {
-                let bytes = events.iter().map(|event| event.body.len() + WAL_BYTES_EVENT).sum();
+                let bytes: usize = events.iter().map(|event| event.body.len() + WAL_BYTES_EVENT).sum();
                 if !events.is_empty() {
                     self.shared.publish(events, self.last);
                 }
@@ -90,7 +92,7 @@ impl Writer {
                     let _ = waiting.answer.send(Ok(answer));
                 }
                 self.recovered();
-                self.checkpointer.wrote(bytes);
+                self.checkpointer.wrote(bytes + WAL_BYTES_TRANSACTION);
             }
             Err(cause) => {
                 self.failed(cause.clone(), batch.len() as u64);

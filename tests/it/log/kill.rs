@@ -124,7 +124,7 @@ fn no_answer_comes_before_the_sync_that_covers_it() {
     let dir = tempfile::tempdir().expect("a directory");
     let trace = dir.path().join("trace");
     let status = Command::new("strace")
-        .args(["-f", "-y", "-s", "5000", "-e", "trace=pwrite64,write,fsync,fdatasync", "-o"])
+        .args(["-f", "-y", "-s", "20000", "-e", "trace=pwrite64,write,fsync,fdatasync", "-o"])
         .arg(&trace)
         .arg(env::current_exe().expect("this binary"))
         .args(arguments())
