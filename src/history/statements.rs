@@ -45,10 +45,11 @@ statements! {
          restricted = ?9, joined_at = coalesce(?10, joined_at), left_at = iif(?11, NULL, left_at),
          left_not_before = iif(?11, NULL, left_not_before), reason = iif(?11, NULL, reason)
          WHERE session = ?1 AND sid = ?2";
+    /// Of whom the identity is known: to set a column again that has an index writes the index again.
     leave:
-        "UPDATE participations SET identity = ?3, name = ?4, kind = ?5, hidden = ?6, watcher = ?7, counted = ?8,
-         restricted = ?9, joined_at = coalesce(?10, joined_at), left_at = max(?11, coalesce(?10, joined_at)),
-         left_not_before = ?12, reason = ?13 WHERE session = ?1 AND sid = ?2 AND left_at IS NULL";
+        "UPDATE participations SET name = ?4, kind = ?5, hidden = ?6, watcher = ?7, counted = ?8, restricted = ?9,
+         joined_at = coalesce(?10, joined_at), left_at = max(?11, coalesce(?10, joined_at)), left_not_before = ?12,
+         reason = ?13 WHERE session = ?1 AND sid = ?2 AND identity = ?3 AND left_at IS NULL";
     /// What was inferred yields to what was said, and nothing else does.
     correct_leave:
         "UPDATE participations SET left_at = max(?3, joined_at), left_not_before = ?4, reason = ?5

@@ -202,11 +202,12 @@ impl Writer {
                 let mut first = put_leave(to, session, participant, at, inferred, reason)?;
                 let mut written = first;
                 if !first {
-                    // They were not known to be there, or had left before: perhaps with the session.
+                    // They were not known to be there, or not by this identity, or had left before: perhaps with the
+                    // session.
                     self.uncounted.insert(session);
                     let new = put_participation(to, session, participant, at as u64, false)?;
                     traffic.joins += u32::from(new && participant.counted());
-                    first = new && put_leave(to, session, participant, at, inferred, reason)?;
+                    first = put_leave(to, session, participant, at, inferred, reason)?;
                     written = first
                         || to.correct_leave.execute(params![
                             session,
@@ -340,7 +341,7 @@ fn put_participation(
     Ok(false)
 }
 
-/// Writes that somebody left, and who they were; false if they are not there.
+/// Writes that somebody left, and who they were; false if they are not there, or have another identity there.
 fn put_leave(
     to: &mut Statements,
     session: i64,

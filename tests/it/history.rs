@@ -365,6 +365,16 @@ async fn a_leave_without_a_join_and_a_track_without_either() {
         (T + 1_077, Some(T + 50_000))
     );
     assert_eq!((&*story.participations[1].identity, &*story.tracks[0].identity), ("bob", "bob"));
+    // Who that was is said when they leave.
+    let kept = Kept::of(&[
+        of_track(20, "track_published", ROOM, "PA_c", "", track("TR_1", "VIDEO", "CAMERA")),
+        left(50, ROOM, "PA_c", "carol"),
+    ]);
+    let story = kept.story(ROOM).await;
+    let carol = &story.participations[0];
+    assert_eq!((&*carol.identity, carol.left_at), ("carol", Some(T + 50_000)));
+    assert_eq!((&*story.tracks[0].identity, story.tracks[0].unpublished_at), ("carol", Some(T + 50_000)));
+    assert_eq!(story.session.participant_count, 1);
     // Somebody who never got in was not there.
     let mut aborted = left(50, ROOM, "PA_x", "eve");
     aborted.body["event"] = "participant_connection_aborted".into();
