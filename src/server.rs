@@ -25,7 +25,7 @@ use hyper::{body::Incoming, service::service_fn};
 use hyper_util::rt::TokioIo;
 use parking_lot::RwLock;
 use tokio::{net::TcpListener, time::Instant};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::task::TaskTracker;
 use tower_http::{CompressionLevel, compression::CompressionLayer};
 use utoipa::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -384,7 +384,6 @@ pub async fn run(listener: TcpListener, app: Arc<App>, shutdown: impl Future<Out
     let _removing = watch::remove_watchers(app.clone());
     let shards = Arc::new(Shards::start(&app)?);
     let connections = TaskTracker::new();
-    let closing = CancellationToken::new();
     let open = Connections::new(&app.config.limits, app.metrics.clone());
     let accept = async {
         loop {
@@ -401,9 +400,9 @@ pub async fn run(listener: TcpListener, app: Arc<App>, shutdown: impl Future<Out
             let _ = socket2::SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT_BYTES_MAX);
             let stream = open.take(stream).await;
             let (app, router) = (app.clone(), router.clone());
-            let (shards, connection, closing) = (shards.clone(), connections.token(), closing.clone());
+            let (shards, connection) = (shards.clone(), connections.token());
             tokio::spawn(async move {
-                if let Some((socket, begun)) = serve(stream, peer.ip(), app, router, &closing).await {
+                if let Some((socket, begun)) = serve(stream, peer.ip(), app, router).await {
                     shards.take(socket, begun, connection);
                 }
             });
@@ -418,7 +417,7 @@ pub async fn run(listener: TcpListener, app: Arc<App>, shutdown: impl Future<Out
     shards.look();
     // New streams are told to come back, webhooks are taken, until everybody had time to leave.
     let _ = tokio::time::timeout(app.config.drain, &mut accept).await;
-    closing.cancel();
+    open.close();
     connections.close();
     let left = SHUTDOWN_MAX.saturating_sub(app.config.drain);
     if tokio::time::timeout(
@@ -434,13 +433,7 @@ pub async fn run(listener: TcpListener, app: Arc<App>, shutdown: impl Future<Out
 }
 
 /// Answers the requests of one connection, until it ends or is a stream: then how the stream goes on.
-async fn serve(
-    stream: Connected,
-    peer: IpAddr,
-    app: Arc<App>,
-    router: Router,
-    closing: &CancellationToken,
-) -> Option<(Connected, Begun)> {
+async fn serve(stream: Connected, peer: IpAddr, app: Arc<App>, router: Router) -> Option<(Connected, Begun)> {
     let limits = app.config.limits;
     let mut http = hyper::server::conn::http1::Builder::new();
     // `Connected` knows how long a head may take: hyper would count the pause before it too.
@@ -464,21 +457,21 @@ async fn serve(
     });
     let mut serving = http.serve_connection(TokioIo::new(stream), service).with_upgrades();
     let mut told = false;
-    let ended = loop {
-        let until_it_ends = poll_fn(|cx| match Pin::new(&mut serving).poll(cx) {
+    let ended = poll_fn(|cx| {
+        let mut polled = Pin::new(&mut serving).poll(cx);
+        if polled.is_pending() && !told && connection.is_closing() {
+            told = true;
+            Pin::new(&mut serving).graceful_shutdown();
+            polled = Pin::new(&mut serving).poll(cx);
+        }
+        match polled {
             Poll::Ready(result) => Poll::Ready(Err(result)),
             // What hyper still holds would be lost.
             Poll::Pending if connection.is_full() => Poll::Pending,
             Poll::Pending => handover.take().map_or(Poll::Pending, |begun| Poll::Ready(Ok(begun))),
-        });
-        tokio::select! {
-            ended = until_it_ends => break ended,
-            () = closing.cancelled(), if !told => {
-                told = true;
-                Pin::new(&mut serving).graceful_shutdown();
-            }
         }
-    };
+    })
+    .await;
     match ended {
         Ok(begun) => return Some((serving.into_parts()?.io.into_inner(), begun)),
         Err(Ok(())) => {}

@@ -80,6 +80,8 @@ struct State {
     /// It is a WebSocket now.
     upgraded: AtomicBool,
     sent_away: AtomicBool,
+    /// It ends after the request that is being answered.
+    closing: AtomicBool,
     /// The socket did not take all it was given last.
     full: AtomicBool,
     /// When the head of a request has begun that has not come whole, in nanoseconds; or one of the above.
@@ -108,6 +110,7 @@ impl Connections {
             streams: AtomicU32::new(0),
             upgraded: AtomicBool::new(false),
             sent_away: AtomicBool::new(false),
+            closing: AtomicBool::new(false),
             full: AtomicBool::new(false),
             head: AtomicU64::new(now()),
             task: AtomicWaker::new(),
@@ -123,6 +126,14 @@ impl Connections {
         };
         self.metrics.connections_open.inc();
         Connected { stream, held: Held { connection, id, among: self.clone() }, alarm: None }
+    }
+
+    /// Has every connection end after the request that it is answering.
+    pub fn close(&self) {
+        for connection in self.open.lock().connections.values() {
+            connection.0.closing.store(true, Ordering::Release);
+            connection.0.task.wake();
+        }
     }
 
     /// Takes a place, or makes room.
@@ -190,6 +201,11 @@ impl Connection {
     /// Something it was given has not gone out yet.
     pub fn is_full(&self) -> bool {
         self.0.full.load(Ordering::Relaxed)
+    }
+
+    /// To be asked after it was polled: what wakes it is registered then.
+    pub fn is_closing(&self) -> bool {
+        self.0.closing.load(Ordering::Acquire)
     }
 
     fn may_be_sent_away(&self) -> bool {
