@@ -3,8 +3,8 @@
 //!
 //! The floor is a minimal HTTP server, one route of axum, that appends the same bodies to a file and
 //! answers after an fdatasync that covers many of them: no verification, no log that can be read, no
-//! state, no feed. Below it stands, to show what HTTP itself costs, a server that does the same and
-//! knows no more of HTTP than where these requests end.
+//! state, no feed. Beside it stands the same server with the same bodies as rows of SQLite, as the log
+//! has them: what of the difference is the store's.
 //!
 //! ```text
 //! cargo bench --bench webhook          BENCH_WEBHOOKS=20000 for a longer run
@@ -21,11 +21,7 @@ use std::{
 use axum::{Router, routing::post, serve::ListenerExt};
 use bytes::Bytes;
 use harness::*;
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpListener,
-    sync::oneshot,
-};
+use tokio::{net::TcpListener, sync::oneshot};
 
 const SENDERS: usize = 64;
 const ROUNDS: usize = 3;
@@ -33,13 +29,13 @@ const ROUNDS: usize = 3;
 const RATE: usize = 1_000;
 
 /// What is measured, and what beside.
-const SERVERS: [Option<&str>; 3] = [None, Some("axum"), Some("bare")];
+const SERVERS: [Option<&str>; 3] = [None, Some("file"), Some("sqlite")];
 
 #[tokio::main]
 async fn main() {
     match std::env::var(FLOOR).as_deref() {
-        Ok("axum") => return axum_floor().await,
-        Ok(_) => return bare_floor().await,
+        Ok("sqlite") => return serve(group_commit(rows("floor.db"))).await,
+        Ok(_) => return serve(group_commit(file("floor.log"))).await,
         Err(_) => {}
     }
     let count = setting("BENCH_WEBHOOKS", 12_000);
@@ -57,19 +53,19 @@ async fn main() {
             server.stop();
         }
     }
-    let [ours, floor, bare] = costs.map(median);
+    let [ours, floor, sqlite] = costs.map(median);
     println!(
         "durable webhook, {SENDERS} senders, {count} events a run, medians of {ROUNDS} alternating runs"
     );
     println!(
-        "  CPU a webhook      {ours:7.1} µs   floor {floor:7.1} µs   ratio {:.2}   aim 2.00   (bare sockets {bare:.1} µs, {:.2})",
+        "  CPU a webhook      {ours:7.1} µs   floor {floor:7.1} µs   ratio {:.2}   aim 2.00   (SQLite {sqlite:.1} µs, {:.2})",
         ours / floor,
-        ours / bare
+        ours / sqlite
     );
-    let [ours, floor, bare] = p99s.map(median);
+    let [ours, floor, sqlite] = p99s.map(median);
     println!("answer at {RATE} events/s");
     println!(
-        "  p99                {ours:7.2} ms   floor {floor:7.2} ms   ratio {:.2}   aim < 20 ms   (bare sockets {bare:.2} ms)",
+        "  p99                {ours:7.2} ms   floor {floor:7.2} ms   ratio {:.2}   aim < 20 ms   (SQLite {sqlite:.2} ms)",
         ours / floor
     );
 }
@@ -120,16 +116,13 @@ async fn at_rate(server: &Server, round: usize) -> f64 {
 
 type Waiting = (Bytes, oneshot::Sender<()>);
 
-/// One file, and one fdatasync for all that waits.
-fn group_commit() -> mpsc::Sender<Waiting> {
+/// One append for all that waits.
+fn group_commit(mut append: impl FnMut(&[Waiting]) + Send + 'static) -> mpsc::Sender<Waiting> {
     let (queue, waiting) = mpsc::channel::<Waiting>();
     std::thread::spawn(move || {
-        let mut file = std::fs::File::create("floor.log").expect("a file");
         while let Ok(first) = waiting.recv() {
             let batch: Vec<Waiting> = std::iter::once(first).chain(waiting.try_iter()).collect();
-            let bytes: Vec<u8> = batch.iter().flat_map(|(body, _)| body.iter().copied()).collect();
-            file.write_all(&bytes).expect("written");
-            file.sync_data().expect("synced");
+            append(&batch);
             for (_, answer) in batch {
                 let _ = answer.send(());
             }
@@ -138,9 +131,39 @@ fn group_commit() -> mpsc::Sender<Waiting> {
     queue
 }
 
-/// The floor: one route.
-async fn axum_floor() {
-    let queue = group_commit();
+/// A file, and one fdatasync for a batch.
+fn file(path: &str) -> impl FnMut(&[Waiting]) + Send + use<> {
+    let mut file = std::fs::File::create(path).expect("a file");
+    move |batch| {
+        let bytes: Vec<u8> = batch.iter().flat_map(|(body, _)| body.iter().copied()).collect();
+        file.write_all(&bytes).expect("written");
+        file.sync_data().expect("synced");
+    }
+}
+
+/// A table, and one transaction for a batch.
+fn rows(path: &str) -> impl FnMut(&[Waiting]) + Send + use<> {
+    let connection = rusqlite::Connection::open(path).expect("a file");
+    connection
+        .execute_batch(
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
+             CREATE TABLE events (seq INTEGER PRIMARY KEY, body BLOB NOT NULL)",
+        )
+        .expect("a table");
+    move |batch| {
+        let transaction = connection.unchecked_transaction().expect("begun");
+        let mut insert =
+            transaction.prepare_cached("INSERT INTO events (body) VALUES (?1)").expect("prepared");
+        for (body, _) in batch {
+            insert.execute([&body[..]]).expect("inserted");
+        }
+        drop(insert);
+        transaction.commit().expect("committed");
+    }
+}
+
+/// One route.
+async fn serve(queue: mpsc::Sender<Waiting>) {
     let append = move |body: Bytes| async move {
         let (answer, answered) = oneshot::channel();
         queue.send((body, answer)).expect("the thread");
@@ -153,41 +176,4 @@ async fn axum_floor() {
     axum::serve(listener, Router::new().route("/api/webhooks/livekit", post(append)))
         .await
         .expect("it serves");
-}
-
-/// Just enough HTTP for these requests.
-async fn bare_floor() {
-    let queue = group_commit();
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    eprintln!("listening on http://{}", listener.local_addr().expect("an address"));
-    loop {
-        let (mut socket, _) = listener.accept().await.expect("a connection");
-        socket.set_nodelay(true).expect("an option");
-        let queue = queue.clone();
-        tokio::spawn(async move {
-            let mut bytes = Vec::with_capacity(8192);
-            while socket.read_buf(&mut bytes).await.is_ok_and(|read| read > 0) {
-                let Some(head) = bytes.windows(4).position(|four| four == b"\r\n\r\n") else { continue };
-                let text = String::from_utf8_lossy(&bytes[..head]);
-                let length = text
-                    .lines()
-                    .find_map(|line| line.strip_prefix("content-length: ")?.parse::<usize>().ok());
-                let end = head + 4 + length.unwrap_or(0);
-                if bytes.len() < end {
-                    continue;
-                }
-                let (answer, durable) = oneshot::channel();
-                queue
-                    .send((Bytes::copy_from_slice(&bytes[head + 4..end]), answer))
-                    .expect("the writer lives");
-                bytes.drain(..end);
-                if durable.await.is_err() {
-                    return;
-                }
-                if socket.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.is_err() {
-                    return;
-                }
-            }
-        });
-    }
 }
