@@ -9,6 +9,7 @@ mod crash;
 mod drain;
 mod engineio;
 mod errors;
+mod faulty;
 mod history;
 mod history_rest;
 mod joined;

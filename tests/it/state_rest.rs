@@ -1,12 +1,14 @@
 //! Rooms as they are, over HTTP: list, then watch.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::atomic::Ordering, time::Instant};
 
 use roomwatch::token::Grant;
 use serde_json::{Value, json};
 
 use crate::{
+    faulty::Inside,
     harness::*,
+    reconcile::until,
     state::said::{Reader, Said, joined, left, of_egress, of_track, room, said, started, track},
 };
 
@@ -16,13 +18,9 @@ pub async fn send(server: &Server, id: &str, said: &Said) {
     assert_eq!(server.webhook(&body.to_string()).await, 200);
 }
 
-/// Sends all, and returns when the state has them.
 pub async fn send_all(server: &Server, all: &[Said]) {
-    let mut stream = server.stream("").await;
-    stream.connected().await;
     for (n, said) in all.iter().enumerate() {
         send(server, &format!("EV_{n}"), said).await;
-        stream.next().await;
     }
 }
 
@@ -200,4 +198,23 @@ async fn the_document_has_the_fields_that_are_sent() {
         let described = &document["components"]["schemas"][schema]["properties"];
         assert_eq!(names(described), names(sent), "{schema}");
     }
+}
+
+/// Who reads waits for what is durable, and not without end.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_state_that_is_behind_is_shown_with_its_cursor() {
+    let server = Inside::start(None).await;
+    let head = async || {
+        let rooms = server.get("/api/rooms").await;
+        rooms["cursor"].as_str().expect("a cursor").rsplit_once('-').expect("a seq").1.to_owned()
+    };
+    assert_eq!(server.webhook("EV_1").await, 200);
+    assert_eq!(head().await, "1");
+    server.log.unreadable.store(true, Ordering::Release);
+    assert_eq!(server.webhook("EV_2").await, 200);
+    let began = Instant::now();
+    assert_eq!(head().await, "1");
+    assert!(began.elapsed() < PATIENCE, "{:?}", began.elapsed());
+    server.log.unreadable.store(false, Ordering::Release);
+    until("the state goes on", async || head().await == "2").await;
 }

@@ -1,0 +1,114 @@
+//! The server in the test's own process, over a log whose disk fails when it is told to.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use futures_util::{FutureExt, future::BoxFuture};
+use roomwatch::{
+    cli::serve::{Options, install_tls},
+    event::{Event, NewEvent, Seq},
+    feed::Feed,
+    follow::Follower,
+    history::{self, History},
+    log::{
+        Appended, Bounds, EventLog, LogError,
+        sqlite::{LogOptions, SqliteLog},
+    },
+    metrics::Metrics,
+    server::{self, App, accounts::Accounts},
+    token::Secret,
+};
+use serde_json::Value;
+use tokio::{net::TcpListener, task::JoinSet};
+
+use crate::harness::{KEY, SECRET, client, list_token, webhook_token};
+
+/// A log that takes nothing, or gives nothing.
+pub struct Faulty {
+    log: SqliteLog,
+    pub full: AtomicBool,
+    pub unreadable: AtomicBool,
+}
+
+impl EventLog for Faulty {
+    fn append(&self, events: Vec<NewEvent>) -> BoxFuture<'_, Result<Vec<Appended>, LogError>> {
+        if self.full.load(Ordering::Acquire) {
+            return std::future::ready(Err(LogError::Full)).boxed();
+        }
+        self.log.append(events)
+    }
+
+    fn read(&self, after: Seq, limit: usize) -> BoxFuture<'_, Result<Vec<Event>, LogError>> {
+        if self.unreadable.load(Ordering::Acquire) {
+            return std::future::ready(Err(LogError::Failed("the disk is gone".into()))).boxed();
+        }
+        self.log.read(after, limit)
+    }
+
+    fn wait(&self, after: Seq) -> BoxFuture<'_, ()> {
+        self.log.wait(after)
+    }
+
+    fn bounds(&self) -> Bounds {
+        self.log.bounds()
+    }
+}
+
+pub struct Inside {
+    pub app: Arc<App>,
+    pub log: Arc<Faulty>,
+    pub metrics: Arc<Metrics>,
+    url: String,
+    _tasks: JoinSet<()>,
+    _dir: tempfile::TempDir,
+}
+
+impl Inside {
+    /// Serves one project, whose LiveKit is at `livekit_url` if it has one.
+    pub async fn start(livekit_url: Option<String>) -> Inside {
+        install_tls();
+        let dir = tempfile::tempdir().expect("a directory");
+        let options = Options {
+            data_dir: Some(dir.path().join("data")),
+            livekit_url,
+            livekit_api_key: Some(KEY.into()),
+            livekit_api_secret: Some(Secret::new(SECRET)),
+            reconcile_secs: Some(3_600),
+            ..Options::default()
+        };
+        let config = options.check().expect("options");
+        let log = SqliteLog::open(&config.data_dir, LogOptions::default()).expect("a log");
+        let log = Arc::new(Faulty { log, full: AtomicBool::new(false), unreadable: AtomicBool::new(false) });
+        let options = history::Options { retain: None, covered: Box::new(|_| {}) };
+        let (history, state) = History::open(&config.data_dir, log.bounds(), options).expect("a history");
+        let history = Arc::new(history);
+        let follower = Follower::new(log.clone(), history.clone(), state);
+        let state = follower.state();
+        let feed = Feed::new(log.clone(), history.clone(), Seq::ZERO);
+        let accounts = Accounts::open(&config.data_dir, &[], None).expect("accounts");
+        let metrics = Arc::new(Metrics::default());
+        let app = App::new(config, log.clone(), state, history, feed.clone(), metrics.clone(), accounts);
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        let mut tasks = JoinSet::new();
+        tasks.spawn(follower.follow(feed));
+        let serving = server::run(listener, app.clone(), std::future::pending());
+        tasks.spawn(async move { serving.await.expect("it serves") });
+        Inside { app, log, metrics, url, _tasks: tasks, _dir: dir }
+    }
+
+    /// Posts an event that changes nothing.
+    pub async fn webhook(&self, id: &str) -> u16 {
+        let body = format!(r#"{{"event":"something_else","id":"{id}"}}"#);
+        let request = client().post(format!("{}/api/webhooks/livekit", self.url));
+        let request = request.header("authorization", webhook_token(body.as_bytes()));
+        request.body(body).send().await.expect("an answer").status().as_u16()
+    }
+
+    pub async fn get(&self, path: &str) -> Value {
+        let request = client().get(format!("{}{path}", self.url)).bearer_auth(list_token());
+        request.send().await.expect("an answer").json().await.expect("JSON")
+    }
+}
