@@ -1,7 +1,7 @@
 //! A clean exit, whoever is in the way.
 
 use std::{
-    io::Write,
+    io::{Read, Write},
     net::TcpStream,
     time::{Duration, Instant},
 };
@@ -73,4 +73,17 @@ async fn a_second_signal_ends_it_at_once() {
         assert_ne!(server.ended(), Some(0));
         assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
     }
+}
+
+/// Proxies keep connections that ask for nothing just now.
+#[tokio::test]
+async fn an_idle_connection_goes_by_itself() {
+    let mut server = Start::new().env("ROOMWATCH_DRAIN_SECS", "0").start();
+    let mut kept = connection(&server, b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n");
+    kept.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    assert!(kept.read(&mut [0; 4096]).expect("an answer") > 0);
+    server.signal("TERM");
+    assert_eq!(server.ended(), Some(0), "{}", server.log());
+    until("its last word", || server.log().contains("stopped"));
+    assert!(!server.log().contains("did not end by themselves"), "{}", server.log());
 }
