@@ -84,6 +84,8 @@ struct State {
     closing: AtomicBool,
     /// The socket did not take all it was given last.
     full: AtomicBool,
+    /// Since when it is idle, if it is: since an answer began, or since something was written last. Nanoseconds.
+    quiet: AtomicU64,
     /// When the head of a request has begun that has not come whole, in nanoseconds; or one of the above.
     head: AtomicU64,
     task: AtomicWaker,
@@ -112,6 +114,7 @@ impl Connections {
             sent_away: AtomicBool::new(false),
             closing: AtomicBool::new(false),
             full: AtomicBool::new(false),
+            quiet: AtomicU64::new(0),
             head: AtomicU64::new(now()),
             task: AtomicWaker::new(),
         }));
@@ -182,6 +185,7 @@ impl Connection {
 
     /// The request has its answer, or the beginning of it: what comes now is the next.
     pub fn answers(&self) {
+        self.0.quiet.store(now(), Ordering::Relaxed);
         self.0.head.store(IDLE, Ordering::Relaxed);
     }
 
@@ -271,7 +275,7 @@ impl Connected {
         let state = &connection.0;
         let (from, time_max) = match state.head.load(Ordering::Relaxed) {
             ANSWERING => return Poll::Pending,
-            IDLE => (state.since.load(Ordering::Relaxed), among.idle_time_max),
+            IDLE => (state.quiet.load(Ordering::Relaxed), among.idle_time_max),
             began => (began, among.head_time_max),
         };
         let Some(time_max) = time_max else { return Poll::Pending };
@@ -294,8 +298,10 @@ impl Connected {
         Poll::Pending
     }
 
-    fn noting_if_full<T>(&self, written: Poll<T>) -> Poll<T> {
-        self.held.connection.0.full.store(written.is_pending(), Ordering::Relaxed);
+    fn noting<T>(&self, written: Poll<T>) -> Poll<T> {
+        let state = &self.held.connection.0;
+        state.full.store(written.is_pending(), Ordering::Relaxed);
+        state.quiet.store(now(), Ordering::Relaxed);
         written
     }
 }
@@ -335,7 +341,7 @@ impl AsyncWrite for Connected {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = this.open()?.poll_write(cx, bytes);
-        this.noting_if_full(written)
+        this.noting(written)
     }
 
     fn poll_write_vectored(
@@ -345,7 +351,7 @@ impl AsyncWrite for Connected {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = this.open()?.poll_write_vectored(cx, slices);
-        this.noting_if_full(written)
+        this.noting(written)
     }
 
     fn is_write_vectored(&self) -> bool {
