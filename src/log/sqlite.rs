@@ -104,7 +104,7 @@ impl Default for LogOptions {
             retain_age: Duration::from_secs(30 * 24 * 3600),
             retain_bytes: 0,
             queue_bytes_max: 64 << 20,
-            tail_bytes_max: 8 << 20,
+            tail_bytes_max: 2 << 20,
             ids_max: 65_536,
             vfs: None,
             clock: system_clock(),
