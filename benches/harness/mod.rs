@@ -68,12 +68,17 @@ impl Server {
 
     /// CPU seconds so far, of all threads, user and system.
     pub fn cpu_secs(&self) -> f64 {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).expect("Linux");
-        let fields: Vec<&str> = stat.rsplit_once(')').expect("a name").1.split_whitespace().collect();
-        let ticks: f64 =
-            fields[11].parse::<f64>().expect("utime") + fields[12].parse::<f64>().expect("stime");
-        // USER_HZ is 100 on every Linux that Rust runs on.
-        ticks / 100.0
+        cpu_secs(format!("/proc/{}/stat", self.child.id())).1
+    }
+
+    /// CPU seconds so far of the threads with these names.
+    pub fn cpu_secs_of(&self, threads: &[&str]) -> f64 {
+        std::fs::read_dir(format!("/proc/{}/task", self.child.id()))
+            .expect("Linux")
+            .map(|task| cpu_secs(task.expect("a thread").path().join("stat")))
+            .filter(|(name, _)| threads.contains(&&**name))
+            .map(|(_, secs)| secs)
+            .sum()
     }
 
     pub fn resident_bytes(&self) -> u64 {
@@ -97,6 +102,16 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The name in a `stat` file of the kernel, and CPU seconds, user and system.
+fn cpu_secs(stat: impl AsRef<std::path::Path>) -> (String, f64) {
+    let stat = std::fs::read_to_string(stat).expect("Linux");
+    let (name, rest) = stat.rsplit_once(')').expect("a name");
+    let fields: Vec<&str> = rest.split_whitespace().collect();
+    let ticks: f64 = fields[11].parse::<f64>().expect("utime") + fields[12].parse::<f64>().expect("stime");
+    // USER_HZ is 100 on every Linux that Rust runs on.
+    (name.split_once('(').expect("a name").1.to_owned(), ticks / 100.0)
 }
 
 /// A join as bytes on the wire, signed, of about 850 bytes of body.

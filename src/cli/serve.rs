@@ -1,12 +1,14 @@
 //! `roomwatch serve`: everything, until it is told to stop.
 
-use std::{io::IsTerminal, path::PathBuf, sync::Arc, time::Instant};
+use std::{io::IsTerminal, path::PathBuf, sync::Arc, thread, time::Instant};
 
 use anyhow::Context;
 use clap::Args;
+use futures_util::future;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::{
     net::TcpListener,
+    runtime::Handle,
     signal::unix::{Signal, SignalKind, signal},
 };
 use tracing_subscriber::EnvFilter;
@@ -101,7 +103,13 @@ pub async fn run(mut config: Config, listener: TcpListener) -> anyhow::Result<()
     let accounts = Accounts::open(&config.data_dir, &config.users, config.password.as_ref())?;
     let metrics = Arc::new(Metrics::default());
     let app = App::new(config, log.clone(), state.clone(), history.clone(), feed.clone(), metrics, accounts);
-    let following = tokio::spawn(follower.follow(feed.clone()));
+    let (following, stop) = future::abortable(follower.follow(feed.clone()));
+    // A thread of its own: a round of it takes milliseconds, and whoever shares a worker with it would wait as long.
+    let runtime = Handle::current();
+    let folding = thread::Builder::new().name("fold".into()).spawn(move || {
+        // An error is how it ends that was stopped.
+        let _ = runtime.block_on(following);
+    })?;
 
     let address = listener.local_addr()?;
     tracing::info!(epoch = %log.bounds().epoch, "listening on http://{address}");
@@ -117,10 +125,10 @@ pub async fn run(mut config: Config, listener: TcpListener) -> anyhow::Result<()
     let reading_users = tokio::spawn(read_users_when_told(app.clone(), signal(SignalKind::hangup())?));
     server::run(listener, app, told_to_stop()?).await.context("cannot write to streams")?;
     reading_users.abort();
-    following.abort();
-    // An error is how an aborted task ends.
-    let _ = following.await;
+    stop.abort();
     let write_and_close = move || {
+        // A panic of it has been printed.
+        let _ = folding.join();
         history.checkpoint(state.read().clone());
         history.close();
         log.close();
