@@ -20,7 +20,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use futures_util::FutureExt;
+use futures_util::{FutureExt, future};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::rt::TokioIo;
 use parking_lot::RwLock;
@@ -87,9 +87,6 @@ const UNSENT_BYTES_MAX: u32 = 16 << 10;
 
 /// How long before its right ends a reader is told, in milliseconds.
 const EXPIRING_MS: u64 = 60_000;
-/// How often a stream looks whether its session is still open. A stream ends within 10 s of its
-/// right.
-const SESSION_CHECK: Duration = Duration::from_secs(5);
 
 /// The handles that requests share.
 pub struct App {
@@ -270,6 +267,14 @@ impl OpenStream {
         self.drained_at().filter(|at| *at <= now).map(|_| "drain")
     }
 
+    /// Done when its session has ended.
+    pub async fn signed_out(&self) {
+        match &self.session {
+            Some(session) => session.over().await,
+            None => std::future::pending().await,
+        }
+    }
+
     /// When the right ends, once: a minute before it does, so that the client renews it.
     pub fn expiring(&mut self) -> Option<u64> {
         let ends_at = self.ends_at.filter(|ends_at| !self.noticed && now_ms() + EXPIRING_MS >= *ends_at)?;
@@ -285,8 +290,7 @@ impl OpenStream {
         let left =
             |ends_at: u64| Duration::from_millis(ends_at.saturating_sub(now_ms() + before).min(86_400_000));
         let expiry = self.ends_at.map(|ends_at| now + left(ends_at));
-        // Nobody wakes a reader that was signed out: it looks for itself.
-        let session = self.session.as_ref().map(|_| now + SESSION_CHECK);
+        let session = self.session.as_ref().filter(|session| session.ended()).map(|_| now);
         let checks = [Some(ping_at), expiry, session, self.drained_at()];
         checks.into_iter().flatten().min().unwrap_or(ping_at)
     }
@@ -408,15 +412,22 @@ pub async fn run(listener: TcpListener, app: Arc<App>, shutdown: impl Future<Out
             });
         }
     };
-    tokio::pin!(accept);
+    let sign_out = async {
+        loop {
+            app.accounts.some_ended().await;
+            shards.look();
+        }
+    };
+    let serving = future::join(accept, sign_out);
+    tokio::pin!(serving);
     tokio::select! {
-        () = &mut accept => {}
+        ((), ()) = &mut serving => {}
         () = shutdown => {}
     }
     app.drain();
     shards.look();
     // New streams are told to come back, webhooks are taken, until everybody had time to leave.
-    let _ = tokio::time::timeout(app.config.drain, &mut accept).await;
+    let _ = tokio::time::timeout(app.config.drain, &mut serving).await;
     open.close();
     connections.close();
     let left = SHUTDOWN_MAX.saturating_sub(app.config.drain);

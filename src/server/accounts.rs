@@ -12,10 +12,7 @@ use std::{
     collections::HashMap,
     hash::{BuildHasher, RandomState},
     path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
 };
 
 use anyhow::Context;
@@ -27,7 +24,8 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use parking_lot::{Mutex, RwLock};
 use rusqlite::{Connection, OptionalExtension, params};
 use sha2::{Digest, Sha256};
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     config::{Role, User},
@@ -60,13 +58,18 @@ pub struct Session {
     began_at: u64,
     /// Digest of the password hash it was opened with.
     credential: [u8; 32],
-    ended: AtomicBool,
+    over: CancellationToken,
 }
 
 impl Session {
     /// Signed out, or the user is gone. Whether time is up is for the caller to see.
     pub fn ended(&self) -> bool {
-        self.ended.load(Ordering::Acquire)
+        self.over.is_cancelled()
+    }
+
+    /// Done when it has ended.
+    pub async fn over(&self) {
+        self.over.cancelled().await;
     }
 }
 
@@ -98,6 +101,7 @@ impl Account {
 pub struct Accounts {
     users: RwLock<HashMap<Arc<str>, Arc<Account>>>,
     sessions: RwLock<HashMap<TokenHash, Arc<Session>>>,
+    ended: Notify,
     store: Arc<Mutex<Connection>>,
     /// Permits for those who hash and those who wait to.
     waiting: Semaphore,
@@ -134,6 +138,7 @@ impl Accounts {
         let this = Accounts {
             users: RwLock::new(accounts),
             sessions: RwLock::new(sessions),
+            ended: Notify::new(),
             store: Arc::new(Mutex::new(store)),
             waiting: Semaphore::new(HASHES_AT_ONCE + HASHES_WAITING_MAX),
             hashing: Semaphore::new(HASHES_AT_ONCE),
@@ -223,7 +228,7 @@ impl Accounts {
             began_at: now,
             ends_at: now + SESSION_MS,
             credential,
-            ended: AtomicBool::new(false),
+            over: CancellationToken::new(),
         });
         let gone = {
             let mut sessions = self.sessions.write();
@@ -243,7 +248,7 @@ impl Accounts {
             }
             for hash in &gone {
                 if let Some(session) = sessions.remove(hash) {
-                    session.ended.store(true, Ordering::Release);
+                    self.end(&session);
                 }
             }
             sessions.insert(hash, session.clone());
@@ -272,11 +277,21 @@ impl Accounts {
         Ok((token, session))
     }
 
-    /// Ends the session of this token, if there is one; its streams end within seconds.
+    /// Returns when sessions have ended since it did so last: their streams have to end, too.
+    pub async fn some_ended(&self) {
+        self.ended.notified().await;
+    }
+
+    fn end(&self, session: &Session) {
+        session.over.cancel();
+        self.ended.notify_one();
+    }
+
+    /// Ends the session of this token, if there is one, and its streams.
     pub async fn logout(&self, token: &str) -> Result<(), rusqlite::Error> {
         let hash = digest(token);
         let Some(session) = self.sessions.write().remove(&hash) else { return Ok(()) };
-        session.ended.store(true, Ordering::Release);
+        self.end(&session);
         self.write(move |store| forget(store, &[hash])).await
     }
 
@@ -294,7 +309,7 @@ impl Accounts {
                 sessions.iter().filter(|(_, session)| stale(session)).map(|(hash, _)| *hash).collect();
             for hash in &gone {
                 if let Some(session) = sessions.remove(hash) {
-                    session.ended.store(true, Ordering::Release);
+                    self.end(&session);
                 }
             }
             gone
@@ -352,7 +367,7 @@ fn read_sessions(store: &Connection) -> Result<HashMap<TokenHash, Arc<Session>>,
             credential: row.get(2)?,
             began_at: row.get::<_, i64>(3)?.cast_unsigned(),
             ends_at: row.get::<_, i64>(4)?.cast_unsigned(),
-            ended: AtomicBool::new(false),
+            over: CancellationToken::new(),
         };
         Ok((row.get(0)?, Arc::new(session)))
     })?;

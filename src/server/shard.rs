@@ -120,7 +120,7 @@ impl Shards {
         self.inboxes[next].push(Job::Take(Box::new((socket, begun, (held, token)))));
     }
 
-    /// Has every stream look at the time: the end of the server has begun.
+    /// Has every stream look at the time and at its right: somebody's has ended, or the end of the server has begun.
     pub fn look(&self) {
         self.inboxes.iter().for_each(|inbox| inbox.push(Job::Look));
     }

@@ -428,6 +428,7 @@ impl Serving {
             }
             tokio::select! {
                 () = closed.cancelled() => return None,
+                () = self.open.signed_out() => {}
                 Some((command, ack)) = asked.recv() => {
                     let told = match self.change(command) {
                         Ok(()) => json!({ "cursor": self.cursor() }),

@@ -12,7 +12,10 @@ use roomwatch::{
 };
 use serde_json::{Value, json};
 
-use crate::harness::*;
+use crate::{
+    engineio::{WEBSOCKET, WebSocket},
+    harness::*,
+};
 
 pub const PASSWORD: &str = "correct horse battery staple";
 static HASH: LazyLock<Secret> = LazyLock::new(|| hash(&Secret::new(PASSWORD)).expect("a hash"));
@@ -283,12 +286,20 @@ async fn login_takes_nothing_but_credentials() {
 
 #[tokio::test]
 async fn a_stream_ends_with_its_session() {
-    let server = Start::new().file(&users()).start();
+    // Long heartbeats, so that it cannot be one of them at which a stream sees for itself.
+    let server = Start::new().file(&users()).env("ROOMWATCH_HEARTBEAT_SECS", "20").start();
     let (ada, vera) = (login(&server, "ada").await, login(&server, "vera").await);
     let mut signed_out = stream_with(&server, ("cookie", &ada)).await;
     let mut removed = stream_with(&server, ("cookie", &vera)).await;
     let _ = (signed_out.connected().await, removed.connected().await);
     let began = Instant::now();
+    let (_, mut socket) = WebSocket::open(&server, WEBSOCKET, &format!("cookie: {ada}\r\n")).await;
+    assert!(socket.frame().await.expect("a handshake").starts_with('0'));
+    socket.send("40").await;
+    for beginning in ["40{", "42[\"connected\","] {
+        let packet = socket.packet().await.expect("an answer");
+        assert!(packet.starts_with(beginning), "{packet}");
+    }
     assert_eq!(post(&server, "/api/logout", &[("cookie", &ada)], json!({})).await.0, 200);
     // Vera is taken out of the file, and the server is told to read it again.
     let path = server.dir.path().join("roomwatch.toml");
@@ -299,6 +310,7 @@ async fn a_stream_ends_with_its_session() {
         assert_eq!((bye.event.as_str(), &bye.data), ("bye", &json!({ "reason": "expired" })));
         assert!(stream.any().await.is_none(), "and the end");
     }
+    assert_eq!(socket.packet().await.as_deref(), Some("42[\"bye\",{\"reason\":\"expired\"}]"));
     assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
     assert_eq!(get(&server, "/api/me", &[("cookie", &vera)]).await.0, 401);
     assert_eq!(
