@@ -37,6 +37,9 @@ export function ActivityChart({
   const point = at === null ? undefined : activity?.points[at];
   const quiet = activity?.points.every(({ joins, leaves }) => joins === 0 && leaves === 0);
   const unknown = activity?.points[0]?.rooms === null;
+  const shade = unknown && !table && !quiet && (
+    <Key colour="border border-line-strong bg-sunken" name="Before Roomwatch" />
+  );
   return (
     <Panel
       title={
@@ -47,9 +50,7 @@ export function ActivityChart({
       }
       aside={
         <>
-          {unknown && !table && !quiet ? (
-            <Key colour="border border-line-strong bg-sunken" name="Before Roomwatch" className="max-sm:hidden" />
-          ) : null}
+          {shade ? <span className="max-sm:hidden">{shade}</span> : null}
           <Key colour="bg-(--chart-1)" name="Joins" value={point?.joins} />
           <Key colour="bg-(--chart-2)" name="Leaves" value={point?.leaves} />
           <IconButton
@@ -64,36 +65,40 @@ export function ActivityChart({
       flush
       className="flex h-full flex-col"
     >
-      <div className="relative h-full min-h-52">
-        {!activity ? (
-          error ? (
-            <ErrorState error={error} compact onRetry={onRetry} />
+      <div className="flex h-full flex-col">
+        <div className="relative min-h-52 grow">
+          {!activity ? (
+            error ? (
+              <ErrorState error={error} compact onRetry={onRetry} />
+            ) : (
+              <Skeleton rows={6} />
+            )
+          ) : table ? (
+            <ActivityTable activity={activity} />
+          ) : quiet ? (
+            <p className="absolute inset-0 grid place-items-center px-6 text-center text-ink-2">
+              {unknown
+                ? 'Nobody has joined or left since Roomwatch began to listen.'
+                : 'Nobody has joined or left in the last hour.'}
+            </p>
           ) : (
-            <Skeleton rows={6} />
-          )
-        ) : table ? (
-          <ActivityTable activity={activity} />
-        ) : quiet ? (
-          <p className="absolute inset-0 grid place-items-center px-6 text-center text-ink-2">
-            {unknown
-              ? 'Nobody has joined or left since Roomwatch began to listen.'
-              : 'Nobody has joined or left in the last hour.'}
-          </p>
-        ) : (
-          <div role="img" aria-label={describeActivity(activity)} className="absolute inset-0 px-2 pt-2">
-            <Suspense fallback={null}>
-              <Plot points={activity.points} onPoint={setAt} />
-            </Suspense>
-          </div>
-        )}
+            <div role="img" aria-label={describeActivity(activity)} className="absolute inset-0 px-2 pt-2">
+              <Suspense fallback={null}>
+                <Plot points={activity.points} onPoint={setAt} />
+              </Suspense>
+            </div>
+          )}
+        </div>
+        {/* Beside the title there is no room for it on a phone. */}
+        {shade ? <p className="px-4 pb-2.5 sm:hidden">{shade}</p> : null}
       </div>
     </Panel>
   );
 }
 
-function Key({ colour, name, value, className }: { colour: string; name: string; value?: number; className?: string }) {
+function Key({ colour, name, value }: { colour: string; name: string; value?: number }) {
   return (
-    <span className={cx('num flex items-center gap-1.5 text-xs text-ink-2', className)}>
+    <span className="num flex items-center gap-1.5 text-xs text-ink-2">
       <span aria-hidden className={cx('size-2 rounded-[2px]', colour)} /> {name} {value}
     </span>
   );
