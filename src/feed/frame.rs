@@ -126,7 +126,7 @@ impl Frame {
 
 impl Message {
     fn encode(epoch: Epoch, event: &Event, kind: &str, data: &[u8], changes: &[u8]) -> Message {
-        let cursor = Cursor { epoch, seq: event.seq };
+        let cursor = Cursor { epoch, seq: event.seq }.to_string();
         let mut out = BytesMut::with_capacity(data.len() + changes.len() + 256).writer();
         out.get_mut().put_bytes(b'0', SIZE_BYTES);
         // Writing into memory cannot fail, and neither can a string become JSON.
@@ -134,7 +134,7 @@ impl Message {
             serde_json::to_writer(out, value).expect("a string is JSON");
         };
         out.get_mut().put_slice(b"id: ");
-        put_display(out.get_mut(), &cursor);
+        out.get_mut().put_slice(cursor.as_bytes());
         out.get_mut().put_slice(b"\ndata: ");
         let json_at = out.get_ref().len();
         out.get_mut().put_slice(b"{\"type\":");
@@ -144,7 +144,7 @@ impl Message {
         out.get_mut().put_slice(b",\"timestamp\":");
         put_display(out.get_mut(), &event.received_at);
         out.get_mut().put_slice(b",\"cursor\":\"");
-        put_display(out.get_mut(), &cursor);
+        out.get_mut().put_slice(cursor.as_bytes());
         out.get_mut().put_slice(b"\",\"project\":");
         text(&mut out, &event.project);
         out.get_mut().put_slice(b",\"room\":");

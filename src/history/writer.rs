@@ -158,9 +158,8 @@ impl Writer {
 
     fn count(&mut self, fact: &Fact) {
         match fact {
-            Fact::Session(room) => {
-                let live = self.live.entry(room.project.clone()).or_default();
-                live.set(&room.sid, Some(room.counts.participants));
+            Fact::Session { project, sid, participants, .. } => {
+                self.live.entry(project.clone()).or_default().set(sid, Some(*participants));
             }
             Fact::SessionEnded { room, .. } => {
                 self.live.entry(room.project.clone()).or_default().set(&room.sid, None);
@@ -177,13 +176,13 @@ impl Writer {
         traffic: &mut Traffic,
     ) -> rusqlite::Result<()> {
         match fact {
-            Fact::Session(room) => {
-                let id = self.session_of(to, room)?;
+            Fact::Session { project, sid, name, began_at, participants, recording, source } => {
+                let id = self.session(to, project, sid, name, *began_at, *source)?;
                 let before = self.seen.get(&id);
                 let seen = Seen {
-                    started_at: room.began_at(),
-                    peak: before.map_or(0, |before| before.peak).max(room.counts.participants),
-                    recorded: before.is_some_and(|before| before.recorded) || room.recording(),
+                    started_at: *began_at,
+                    peak: before.map_or(0, |before| before.peak).max(*participants),
+                    recorded: before.is_some_and(|before| before.recorded) || *recording,
                 };
                 self.seen.insert(id, seen);
             }
@@ -191,12 +190,12 @@ impl Writer {
                 self.session_ended(to, room, *at, reason.as_ref(), *source)?;
             }
             Fact::Participation(participant) => {
-                let session = self.session(to, participant, recorded.received_at)?;
+                let session = self.session_of(to, participant, recorded.received_at)?;
                 let new = put_participation(to, session, participant, recorded.received_at, true)?;
                 traffic.joins += u32::from(new && participant.counted());
             }
             Fact::Left { participant, at, inferred, reason, publishing } => {
-                let session = self.session(to, participant, recorded.received_at)?;
+                let session = self.session_of(to, participant, recorded.received_at)?;
                 let reason = reason.as_deref();
                 let (at, inferred) = (*at as i64, inferred.map(|time| time as i64));
                 let mut first = put_leave(to, session, participant, at, inferred, reason)?;
@@ -246,7 +245,7 @@ impl Writer {
         reason: Option<&Word>,
         source: Source,
     ) -> rusqlite::Result<()> {
-        let id = self.session_of(to, room)?;
+        let id = self.session(to, &room.project, &room.sid, &room.name, room.began_at(), room.source)?;
         if let Some(seen) = self.seen.remove(&id) {
             put_seen(to, id, &seen)?;
         }
@@ -259,19 +258,27 @@ impl Writer {
         Ok(())
     }
 
-    fn session_of(&mut self, to: &mut Statements, room: &Room) -> rusqlite::Result<i64> {
-        if let Some(id) = self.known_session(to, &room.project, &room.sid)? {
-            return Ok(id);
-        }
-        self.insert_session(to, &room.project, &room.sid, &room.name, room.began_at(), room.source)
+    /// The session somebody took part in, which events about it usually made known before.
+    fn session_of(&mut self, to: &mut Statements, of: &Participant, at: u64) -> rusqlite::Result<i64> {
+        self.session(to, &of.project, &of.room_sid, &of.room, at, of.source)
     }
 
-    /// The session somebody took part in, which events about it usually made known before.
-    fn session(&mut self, to: &mut Statements, of: &Participant, at: u64) -> rusqlite::Result<i64> {
-        match self.known_session(to, &of.project, &of.room_sid)? {
-            Some(id) => Ok(id),
-            None => self.insert_session(to, &of.project, &of.room_sid, &of.room, at, of.source),
+    /// The row of a session; made, if there is none.
+    fn session(
+        &mut self,
+        to: &mut Statements,
+        project: &Arc<str>,
+        sid: &Arc<str>,
+        name: &str,
+        at: u64,
+        source: Source,
+    ) -> rusqlite::Result<i64> {
+        if let Some(id) = self.known_session(to, project, sid)? {
+            return Ok(id);
         }
+        let id = to.new_session.insert(params![project, sid, name, at as i64, source.as_str()])?;
+        self.remember(project, sid, id);
+        Ok(id)
     }
 
     fn known_session(
@@ -287,20 +294,6 @@ impl Writer {
         if let Some(id) = id {
             self.remember(project, sid, id);
         }
-        Ok(id)
-    }
-
-    fn insert_session(
-        &mut self,
-        to: &mut Statements,
-        project: &Arc<str>,
-        sid: &Arc<str>,
-        name: &str,
-        at: u64,
-        source: Source,
-    ) -> rusqlite::Result<i64> {
-        let id = to.new_session.insert(params![project, sid, name, at as i64, source.as_str()])?;
-        self.remember(project, sid, id);
         Ok(id)
     }
 

@@ -59,8 +59,17 @@ pub enum Entity {
 /// What the history keeps of an event. Times are unix milliseconds.
 #[derive(Clone, Debug)]
 pub enum Fact {
-    /// A session began, or what a list of sessions shows of it has changed.
-    Session(Arc<Room>),
+    /// A session began, or what a list of sessions shows of it has changed. Not the room itself: the next event would
+    /// have to copy one that the history still holds.
+    Session {
+        project: Arc<str>,
+        sid: Arc<str>,
+        name: Arc<str>,
+        began_at: u64,
+        participants: u32,
+        recording: bool,
+        source: Source,
+    },
     SessionEnded {
         room: Arc<Room>,
         at: u64,

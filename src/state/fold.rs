@@ -186,9 +186,18 @@ impl Fold<'_> {
         let (Some(before), Some(sid)) = (before, &self.event.room_sid) else { return };
         let Some(entry) = self.project.rooms.get(sid) else { return };
         let room = &entry.room;
+        let session = || Fact::Session {
+            project: room.project.clone(),
+            sid: room.sid.clone(),
+            name: room.name.clone(),
+            began_at: room.began_at(),
+            participants: room.counts.participants,
+            recording: room.recording(),
+            source: room.source,
+        };
         if before.created {
             self.applied.changes.insert(0, Change::set(Entity::Room(room.clone())));
-            self.applied.facts.insert(0, Fact::Session(room.clone()));
+            self.applied.facts.insert(0, session());
             return;
         }
         let mask = before.mask | room.counts.differs(&before.counts);
@@ -196,7 +205,7 @@ impl Fold<'_> {
             self.applied.changes.push(Change::patch(Entity::Room(room.clone()), mask));
         }
         if mask & (room::STARTED_AT | room::PARTICIPANTS | room::RECORDING) != 0 {
-            self.applied.facts.push(Fact::Session(room.clone()));
+            self.applied.facts.push(session());
         }
     }
 
