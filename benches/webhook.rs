@@ -8,7 +8,7 @@
 //! is that the event is durable, and with what it makes of the event behind it, which no floor does.
 //!
 //! ```text
-//! cargo bench --bench webhook          BENCH_WEBHOOKS=100000 for a longer run
+//! cargo bench --bench webhook          BENCH_WEBHOOKS=20000 for a shorter run
 //! ```
 
 mod harness;
@@ -45,7 +45,7 @@ async fn main() {
         Ok(_) => return serve(group_commit(file("floor.log"))).await,
         Err(_) => {}
     }
-    let count = setting("BENCH_WEBHOOKS", 24_000);
+    let count = setting("BENCH_WEBHOOKS", 100_000);
     let mut costs = [const { Vec::new() }; 3];
     let mut answers = Vec::new();
     let mut p99s = [const { Vec::new() }; 3];
