@@ -210,13 +210,13 @@ impl Webhooks {
         }
         let body = Body::read(&raw, &self.redaction).map_err(Refusal::Malformed)?;
         let event = NewEvent {
-            id: body.id.into(),
+            id: body.id,
             project: project.clone(),
             source: Source::Webhook,
             received_at: now,
-            kind: Kind::from(body.event.as_str()),
-            room: body.room.map(Into::into),
-            room_sid: body.room_sid.map(Into::into),
+            kind: Kind::from(&*body.event),
+            room: body.room,
+            room_sid: body.room_sid,
             body: body.json,
         };
         // The log says once when an outage begins; a line for each webhook would drown it.

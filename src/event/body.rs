@@ -2,12 +2,13 @@
 //!
 //! The bytes are passed on as they came: LiveKit adds fields, enum values and event names without
 //! notice, and whoever parses a body into types and writes it again loses them. So one pass over the
-//! text finds the few fields Roomwatch needs and cuts out the members that hold secrets; everything
-//! else stays byte for byte.
+//! text sees that it is JSON, finds the few fields Roomwatch needs and cuts out the members that hold
+//! secrets; everything else stays byte for byte.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
 use bytes::Bytes;
+use serde::de::IgnoredAny;
 use sha2::{Digest, Sha256};
 
 /// JSON nested deeper than this is refused: readers in many languages stop at about that depth, and
@@ -20,13 +21,13 @@ pub struct Body {
     /// The object without secrets, on one line.
     pub json: Bytes,
     /// `event`: never empty.
-    pub event: String,
+    pub event: Box<str>,
     /// `id`, or the SHA-256 of the body as it came, in hex.
-    pub id: String,
+    pub id: Box<str>,
     /// `room.name`, else `egressInfo.roomName`, `ingressInfo.roomName`, `job.room.name`.
-    pub room: Option<String>,
+    pub room: Option<Arc<str>>,
     /// `room.sid`, else `egressInfo.roomId`, `ingressInfo.state.roomId`, `job.room.sid`.
-    pub room_sid: Option<String>,
+    pub room_sid: Option<Arc<str>>,
 }
 
 /// Why a body is no event.
@@ -82,14 +83,13 @@ impl Body {
     /// Reads and redacts one body.
     pub fn read(raw: &[u8], redaction: &Redaction) -> Result<Body, BadBody> {
         let text = simdutf8::basic::from_utf8(raw).map_err(|_| BadBody::NotUtf8)?;
-        // Iterative, so a thousand brackets are no stack overflow; what it accepts, `Walk` can trust.
-        serde_json::from_str::<serde::de::IgnoredAny>(text).map_err(|_| BadBody::NotJson)?;
-        let text = text.trim_ascii();
+        let text = text.trim_matches(SPACE);
         if !text.starts_with('{') {
-            return Err(BadBody::NotAnObject);
+            return Err(is_json(text).err().unwrap_or(BadBody::NotAnObject));
         }
         let mut walk = Walk {
             text,
+            controls: raw.iter().fold(false, |found, byte| found | (*byte < b' ')),
             at: 0,
             copied: 0,
             out: Vec::with_capacity(text.len()),
@@ -97,25 +97,39 @@ impl Body {
             redaction,
             found: Found::default(),
         };
-        walk.value(0)?;
-        let Walk { mut out, copied, found, .. } = walk;
-        out.extend_from_slice(&text.as_bytes()[copied..]);
-        // Raw CR and LF stand only between tokens: inside a string JSON demands an escape.
-        let mut from = 0;
-        while let Some(at) = memchr::memchr2(b'\r', b'\n', &out[from..]) {
-            out[from + at] = b' ';
-            from += at + 1;
+        walk.object(1)?;
+        let Walk { controls, at, mut out, copied, found, .. } = walk;
+        if at < text.len() {
+            return Err(BadBody::NotJson);
         }
-        let event = found.event.filter(|event| !event.is_empty()).ok_or(BadBody::NoEvent)?;
-        let id = found.id.filter(|id| !id.is_empty());
+        out.extend_from_slice(&text.as_bytes()[copied..]);
+        if controls {
+            // They stand only between tokens: inside a string JSON demands an escape.
+            out.iter_mut().filter(|byte| matches!(byte, b'\r' | b'\n')).for_each(|byte| *byte = b' ');
+        }
         Ok(Body {
             json: out.into(),
-            event: event.into_owned(),
-            id: id.map_or_else(|| hex(&Sha256::digest(raw)), Cow::into_owned),
-            room: found.room.into_iter().flatten().find(|name| !name.is_empty()).map(Cow::into_owned),
-            room_sid: found.room_sid.into_iter().flatten().find(|sid| !sid.is_empty()).map(Cow::into_owned),
+            event: filled(found.event).ok_or(BadBody::NoEvent)?.into(),
+            id: filled(found.id).map_or_else(|| hex(&Sha256::digest(raw)).into(), Box::from),
+            room: first(found.room),
+            room_sid: first(found.room_sid),
         })
     }
+}
+
+fn filled(text: Option<Cow<'_, str>>) -> Option<Cow<'_, str>> {
+    text.filter(|text| !text.is_empty())
+}
+
+fn first(places: [Option<Cow<'_, str>>; 4]) -> Option<Arc<str>> {
+    places.into_iter().find_map(filled).map(Arc::from)
+}
+
+/// What may stand between tokens.
+const SPACE: [char; 4] = [' ', '\t', '\r', '\n'];
+
+fn is_json(text: &str) -> Result<(), BadBody> {
+    serde_json::from_str::<IgnoredAny>(text).map(|_| ()).map_err(|_| BadBody::NotJson)
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -135,9 +149,11 @@ struct Found<'a> {
     room_sid: [Option<Cow<'a, str>>; 4],
 }
 
-/// One pass over valid JSON. Recursion is bounded by [`DEPTH_MAX`].
+/// One pass over the text. Recursion is bounded by [`DEPTH_MAX`].
 struct Walk<'a> {
     text: &'a str,
+    /// There are control characters in it: LiveKit sends none.
+    controls: bool,
     at: usize,
     /// Everything before is in `out`, or cut.
     copied: usize,
@@ -148,6 +164,7 @@ struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
+    /// The next byte; at the end 0, which JSON has nowhere.
     fn byte(&self) -> u8 {
         self.text.as_bytes().get(self.at).copied().unwrap_or(0)
     }
@@ -158,37 +175,68 @@ impl<'a> Walk<'a> {
         }
     }
 
+    /// Moves past `byte`, which has to be the next.
+    fn pass(&mut self, byte: u8) -> Result<(), BadBody> {
+        if self.byte() != byte {
+            return Err(BadBody::NotJson);
+        }
+        self.at += 1;
+        Ok(())
+    }
+
+    /// Moves past the comma or the bracket that follows an element: is there another?
+    fn comma(&mut self, end: u8) -> Result<bool, BadBody> {
+        self.space();
+        let more = self.byte() == b',';
+        self.pass(if more { b',' } else { end })?;
+        Ok(more)
+    }
+
     fn value(&mut self, depth: usize) -> Result<(), BadBody> {
         self.space();
+        let start = self.at;
         match self.byte() {
             b'{' => self.object(depth + 1),
             b'[' => self.array(depth + 1),
             b'"' => {
-                let start = self.at;
-                self.string();
-                self.note(start);
+                let text = self.string()?;
+                self.note(start, text);
                 Ok(())
             }
             _ => {
                 while !matches!(self.byte(), b',' | b'}' | b']' | b' ' | b'\t' | b'\r' | b'\n' | 0) {
                     self.at += 1;
                 }
-                Ok(())
+                match &self.text[start..self.at] {
+                    "true" | "false" | "null" => Ok(()),
+                    number => is_json(number),
+                }
             }
         }
     }
 
-    /// Moves past the string that begins here.
-    fn string(&mut self) {
-        self.at += 1;
-        let bytes = self.text.as_bytes();
-        while let Some(length) = memchr::memchr2(b'"', b'\\', &bytes[self.at..]) {
+    /// Moves past the string that begins here. A lone surrogate, which JSON allows and Rust's strings do not, leaves
+    /// its text as it is written.
+    fn string(&mut self) -> Result<Cow<'a, str>, BadBody> {
+        let text = self.text;
+        self.pass(b'"')?;
+        let (start, mut plain) = (self.at, !self.controls);
+        loop {
+            let rest = text.as_bytes().get(self.at..).unwrap_or_default();
+            let length = memchr::memchr2(b'"', b'\\', rest).ok_or(BadBody::NotJson)?;
             self.at += length + 1;
-            if bytes[self.at - 1] == b'"' {
-                return;
+            if rest[length] == b'"' {
+                break;
             }
+            plain = false;
             self.at += 1;
         }
+        let inner = &text[start..self.at - 1];
+        if plain {
+            return Ok(inner.into());
+        }
+        let raw = &text[start - 1..self.at];
+        serde_json::from_str(raw).map(Cow::Owned).or_else(|_| is_json(raw).map(|()| inner.into()))
     }
 
     fn array(&mut self, depth: usize) -> Result<(), BadBody> {
@@ -197,16 +245,16 @@ impl<'a> Walk<'a> {
         }
         self.at += 1;
         self.space();
-        while self.byte() != b']' {
-            self.value(depth)?;
-            self.space();
-            if self.byte() == b',' {
-                self.at += 1;
-            }
-            self.space();
+        if self.byte() == b']' {
+            self.at += 1;
+            return Ok(());
         }
-        self.at += 1;
-        Ok(())
+        loop {
+            self.value(depth)?;
+            if !self.comma(b']')? {
+                return Ok(());
+            }
+        }
     }
 
     fn object(&mut self, depth: usize) -> Result<(), BadBody> {
@@ -218,32 +266,32 @@ impl<'a> Walk<'a> {
         let mut kept_to = self.at;
         let mut kept_any = false;
         self.space();
-        while self.byte() != b'}' {
+        if self.byte() == b'}' {
+            self.at += 1;
+            return Ok(());
+        }
+        loop {
             let start = self.at;
-            self.string();
-            let key = decode(&self.text[start..self.at]);
+            let key = self.string()?;
             self.space();
-            self.at += 1; // the colon
+            self.pass(b':')?;
             self.path.push(key);
             let cut = self.cuts();
             // The fields of a member that is cut are not looked at either.
             let found = cut.then(|| std::mem::take(&mut self.found));
-            let result = self.value(depth);
+            self.value(depth)?;
             self.path.pop();
-            result?;
             if let Some(found) = found {
                 self.found = found;
             }
             let end = self.at;
-            self.space();
-            let comma = self.byte() == b',';
-            if comma {
-                self.at += 1;
+            let more = self.comma(b'}')?;
+            if more {
                 self.space();
             }
             if cut {
                 // `{a,SECRET,b}` loses `,SECRET`; `{SECRET,b}` loses `SECRET,`.
-                let (from, to) = if kept_any || !comma { (kept_to, end) } else { (start, self.at) };
+                let (from, to) = if kept_any || !more { (kept_to, end) } else { (start, self.at) };
                 if from >= self.copied {
                     self.out.extend_from_slice(&self.text.as_bytes()[self.copied..from]);
                 }
@@ -251,10 +299,11 @@ impl<'a> Walk<'a> {
             } else {
                 kept_any = true;
             }
+            if !more {
+                return Ok(());
+            }
             kept_to = if cut && !kept_any { self.at } else { end };
         }
-        self.at += 1;
-        Ok(())
     }
 
     /// Does the member whose path this is hold a secret?
@@ -296,8 +345,7 @@ impl<'a> Walk<'a> {
 
     /// Looks at a string that has just been passed: one of the fields that are needed, or a URL that
     /// carries a secret.
-    fn note(&mut self, start: usize) {
-        let raw = &self.text[start..self.at];
+    fn note(&mut self, start: usize, text: Cow<'a, str>) {
         let path = &self.path;
         let place = match path.len() {
             1 => match &*path[0] {
@@ -321,32 +369,21 @@ impl<'a> Walk<'a> {
             },
             _ => None,
         };
-        if let Some(place) = place {
-            *place = Some(decode(raw));
-        }
         let key = path.last().map(|key| &**key);
         let egress_url = path.first().is_some_and(|first| first == "egressInfo")
             && key.is_some_and(|key| key.to_ascii_lowercase().contains("url"));
         if egress_url {
-            let url = decode(raw);
-            let masked = mask_url(&url);
-            if masked != url {
+            let masked = mask_url(&text);
+            if masked != text {
                 self.out.extend_from_slice(&self.text.as_bytes()[self.copied..start]);
                 let masked = serde_json::to_string(&masked).expect("a string is JSON");
                 self.out.extend_from_slice(masked.as_bytes());
                 self.copied = self.at;
             }
         }
-    }
-}
-
-/// The text of a JSON string. A lone surrogate, which JSON allows and Rust's strings do not, leaves
-/// the text as it is written.
-fn decode(raw: &str) -> Cow<'_, str> {
-    if raw.contains('\\') {
-        serde_json::from_str(raw).map_or(Cow::Borrowed(&raw[1..raw.len() - 1]), Cow::Owned)
-    } else {
-        Cow::Borrowed(&raw[1..raw.len() - 1])
+        if let Some(place) = place {
+            *place = Some(text);
+        }
     }
 }
 
@@ -403,6 +440,31 @@ mod tests {
         assert_eq!(read(r#"{"event":7}"#), Err(BadBody::NoEvent));
         assert_eq!(read(r#"{"room":{"event":"x"}}"#), Err(BadBody::NoEvent));
         assert_eq!(Body::read(b"{\"event\":\"\xff\"}", &Redaction::default()), Err(BadBody::NotUtf8));
+    }
+
+    #[test]
+    fn what_is_json_is_what_others_take_for_it() {
+        let whole = r#" {"event":"x","id":"EV_1","a":[true,false,null,-1.5e+3,0,[],{}, {"b" : "\\\"\u00e9\/é"}],"turnPassword":[""]} "#;
+        let changes = [
+            "", " ", "\n", "\u{b}", "\u{c}", "\u{1}", "\0", ",", ":", "\"", "\\", "{", "}", "[", "]", "0",
+            "-", ".", "e", "u", "t", "é",
+        ];
+        let mut valid = 0;
+        for (at, old) in whole.char_indices() {
+            let (before, after) = (&whole[..at], &whole[at + old.len_utf8()..]);
+            for change in changes {
+                for text in [
+                    format!("{before}{change}{after}"),
+                    format!("{before}{change}{old}{after}"),
+                    before.to_owned(),
+                ] {
+                    let is_json = serde_json::from_str::<IgnoredAny>(&text).is_ok();
+                    assert_eq!(read(&text) != Err(BadBody::NotJson), is_json, "{text:?}");
+                    valid += usize::from(is_json);
+                }
+            }
+        }
+        assert!(valid > 500, "{valid}");
     }
 
     #[test]
@@ -487,7 +549,7 @@ mod tests {
             let body = read(text).expect("a body");
             (body.room, body.room_sid)
         };
-        let some = |a: &str, b: &str| (Some(a.to_owned()), Some(b.to_owned()));
+        let some = |a: &str, b: &str| (Some(a.into()), Some(b.into()));
         assert_eq!(
             place(r#"{"event":"x","room":{"name":"a","sid":"b"},"egressInfo":{"roomName":"c"}}"#),
             some("a", "b")
@@ -512,6 +574,6 @@ mod tests {
         let id = read(r#"{"event":"x"}"#).expect("a body").id;
         assert_eq!(id.len(), 64);
         assert_ne!(id, read(r#"{"event":"x" }"#).expect("a body").id);
-        assert_eq!(read(r#"{"event":"x","id":"EV_1"}"#).expect("a body").id, "EV_1");
+        assert_eq!(&*read(r#"{"event":"x","id":"EV_1"}"#).expect("a body").id, "EV_1");
     }
 }

@@ -48,13 +48,13 @@ impl Correction {
         body.insert("createdAt".into(), (asked_at / 1000).to_string().into());
         let body = Body::read(&serde_json::to_vec(&body).ok()?, redaction).ok()?;
         Some(NewEvent {
-            id: body.id.into(),
+            id: body.id,
             project: self.project.clone(),
             source: Source::Reconcile,
             received_at: self.received_at,
             kind: self.kind.clone(),
-            room: body.room.map(Into::into),
-            room_sid: body.room_sid.map(Into::into),
+            room: body.room,
+            room_sid: body.room_sid,
             body: body.json,
         })
     }

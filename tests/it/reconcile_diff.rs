@@ -37,7 +37,7 @@ impl LastSeen for Nobody {
 struct Told {
     project: Arc<str>,
     state: State,
-    ids: Vec<String>,
+    ids: Vec<Box<str>>,
     redaction: Redaction,
 }
 
@@ -64,8 +64,8 @@ impl Told {
             source,
             received_at: at,
             kind: Kind::from(kind),
-            room: read.room.map(Into::into),
-            room_sid: read.room_sid.map(Into::into),
+            room: read.room,
+            room_sid: read.room_sid,
             body: read.json,
         };
         self.state.apply(&event);
@@ -95,7 +95,7 @@ impl Told {
     fn append(&mut self, at: u64, corrections: &[Correction]) {
         for correction in corrections {
             let event = correction.event(at, &Redaction::default()).expect("an event");
-            assert!(!self.ids.contains(&event.id.to_string()), "the id of another: {correction:?}");
+            assert!(!self.ids.contains(&event.id), "the id of another: {correction:?}");
             let body = String::from_utf8(event.body.to_vec()).expect("text");
             self.apply(Source::Reconcile, at, correction.kind.as_str(), body);
         }

@@ -426,7 +426,7 @@ mod tests {
             let body = Body::read(text.as_bytes(), &Redaction::default()).expect(text);
             let sid = body.room_sid.expect("a sid");
             seen.insert(body.event.clone());
-            match body.event.as_str() {
+            match &*body.event {
                 "room_started" => assert_eq!(live.insert(*room, sid), None, "a second start: {text}"),
                 "room_finished" => assert_eq!(live.remove(room), Some(sid), "an end without a start: {text}"),
                 _ => assert_eq!(live.get(room), Some(&sid), "outside of a session: {text}"),

@@ -1,6 +1,6 @@
 //! What LiveKit says, and what a reader makes of the changes.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
 use roomwatch::{
     event::{
@@ -59,8 +59,8 @@ pub fn event(seq: u64, project: &str, source: Source, received_at: u64, raw: &[u
         source,
         received_at,
         kind: Kind::from(&*body.event),
-        room: body.room.map(Arc::from),
-        room_sid: body.room_sid.map(Arc::from),
+        room: body.room,
+        room_sid: body.room_sid,
         body: body.json,
     }
 }
