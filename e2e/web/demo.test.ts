@@ -53,3 +53,7 @@ it('does not pretend to have a LiveKit: nothing to compare, nobody to watch', as
   expect(await axe(page)).toEqual([]);
   expect(found).toEqual([]);
 });
+
+it('ends when it is told to, though somebody is looking', async () => {
+  expect(await demo.stop('SIGINT', 3_000)).toBe(0);
+});

@@ -58,6 +58,8 @@ async fn run(arguments: &Arguments, directory: &std::path::Path) -> anyhow::Resu
         data_dir: Some(directory.to_owned()),
         dev: Some(true),
         log_format: arguments.log_format,
+        // No balancer has to notice, and no other server takes the readers.
+        drain_secs: Some(0),
         projects: vec![ProjectOptions {
             name: "demo".into(),
             url: None,
