@@ -89,7 +89,7 @@ impl Body {
         }
         let mut walk = Walk {
             text,
-            controls: raw.iter().fold(false, |found, byte| found | (*byte < b' ')),
+            controls: text.bytes().fold(false, |found, byte| found | (byte < b' ')),
             at: 0,
             copied: 0,
             out: Vec::with_capacity(text.len()),

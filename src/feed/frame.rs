@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut, buf::Writer};
+use serde::Serialize;
 use serde_json::json;
 
 use crate::event::{Cursor, Epoch, Event, Kind, Seq};
@@ -129,29 +130,22 @@ impl Message {
         let cursor = Cursor { epoch, seq: event.seq }.to_string();
         let mut out = BytesMut::with_capacity(data.len() + changes.len() + 256).writer();
         out.get_mut().put_bytes(b'0', SIZE_BYTES);
-        // Writing into memory cannot fail, and neither can a string become JSON.
-        let text = |out: &mut bytes::buf::Writer<BytesMut>, value: &str| {
-            serde_json::to_writer(out, value).expect("a string is JSON");
-        };
         out.get_mut().put_slice(b"id: ");
         out.get_mut().put_slice(cursor.as_bytes());
         out.get_mut().put_slice(b"\ndata: ");
         let json_at = out.get_ref().len();
         out.get_mut().put_slice(b"{\"type\":");
-        text(&mut out, kind);
+        put_json(&mut out, kind);
         out.get_mut().put_slice(b",\"data\":");
         out.get_mut().put_slice(data);
         out.get_mut().put_slice(b",\"timestamp\":");
-        put_display(out.get_mut(), &event.received_at);
+        put_json(&mut out, &event.received_at);
         out.get_mut().put_slice(b",\"cursor\":\"");
         out.get_mut().put_slice(cursor.as_bytes());
         out.get_mut().put_slice(b"\",\"project\":");
-        text(&mut out, &event.project);
+        put_json(&mut out, &*event.project);
         out.get_mut().put_slice(b",\"room\":");
-        match &event.room {
-            Some(room) => text(&mut out, room),
-            None => out.get_mut().put_slice(b"null"),
-        }
+        put_json(&mut out, &event.room.as_deref());
         out.get_mut().put_slice(b",\"source\":\"");
         out.get_mut().put_slice(event.source.as_str().as_bytes());
         out.get_mut().put_slice(b"\"");
@@ -182,10 +176,9 @@ pub fn size_line(bytes: usize) -> [u8; SIZE_BYTES] {
     line
 }
 
-fn put_display(out: &mut BytesMut, value: &impl std::fmt::Display) {
-    use std::fmt::Write;
-    // `BytesMut` grows: it refuses nothing.
-    write!(out, "{value}").expect("memory takes it");
+fn put_json(out: &mut Writer<BytesMut>, value: &(impl Serialize + ?Sized)) {
+    // Memory takes whatever is written to it, and neither a string nor a number has anything JSON has not.
+    serde_json::to_writer(out, value).expect("it becomes JSON");
 }
 
 #[cfg(test)]
