@@ -2,16 +2,17 @@ import { Child } from './child.js';
 import { API_KEY, API_SECRET } from './livekit.js';
 import { type Roomwatch, roomwatchBinary } from './roomwatch.js';
 
-export type Load = { rooms: number; participants: number; rate: number; seconds: number };
+export type Load = { rooms: number; participants: number; rate: number; seconds: number; seed?: number };
 
 /** `roomwatch simulate` against a server; returns at once, the load ends with `stop` or by itself after `seconds`. */
-export function simulate(roomwatch: Roomwatch, { rooms, participants, rate, seconds }: Load): Child {
+export function simulate(roomwatch: Roomwatch, { rooms, participants, rate, seconds, seed = 7 }: Load): Child {
   const args = {
     url: roomwatch.url,
     rooms,
     participants,
     rate,
     duration: seconds,
+    seed,
     'api-key': API_KEY,
     'api-secret': API_SECRET,
   };
