@@ -8,6 +8,7 @@
 use std::{borrow::Cow, sync::Arc};
 
 use bytes::Bytes;
+use data_encoding::HEXLOWER;
 use serde::de::IgnoredAny;
 use sha2::{Digest, Sha256};
 
@@ -110,7 +111,7 @@ impl Body {
         Ok(Body {
             json: out.into(),
             event: filled(found.event).ok_or(BadBody::NoEvent)?.into(),
-            id: filled(found.id).map_or_else(|| hex(&Sha256::digest(raw)).into(), Box::from),
+            id: filled(found.id).map_or_else(|| HEXLOWER.encode(&Sha256::digest(raw)).into(), Box::from),
             room: first(found.room),
             room_sid: first(found.room_sid),
         })
@@ -130,14 +131,6 @@ const SPACE: [char; 4] = [' ', '\t', '\r', '\n'];
 
 fn is_json(text: &str) -> Result<(), BadBody> {
     serde_json::from_str::<IgnoredAny>(text).map(|_| ()).map_err(|_| BadBody::NotJson)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut out, byte| {
-        write!(out, "{byte:02x}").expect("memory takes it");
-        out
-    })
 }
 
 #[derive(Default)]

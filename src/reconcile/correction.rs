@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use data_encoding::HEXLOWER;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
@@ -40,7 +41,7 @@ impl Correction {
             hash.update(part);
         }
         hash.update(serde_json::to_vec(&self.members).ok()?);
-        let id = hash.finalize()[..16].iter().fold(String::from("RC_"), |id, byte| format!("{id}{byte:02x}"));
+        let id = format!("RC_{}", HEXLOWER.encode(&hash.finalize()[..16]));
 
         let mut body = self.members.clone();
         body.insert("event".into(), self.kind.as_str().into());

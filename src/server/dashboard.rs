@@ -10,6 +10,7 @@ use axum::{
     http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header},
     response::{IntoResponse, Response},
 };
+use data_encoding::HEXLOWER;
 use rust_embed::RustEmbed;
 use sha2::{Digest, Sha256};
 
@@ -109,13 +110,7 @@ fn index(app: &App, headers: &HeaderMap) -> Response {
 }
 
 fn etag(hash: &[u8]) -> String {
-    let mut text = String::from("\"");
-    for byte in &hash[..8] {
-        use std::fmt::Write;
-        write!(text, "{byte:02x}").expect("memory takes it");
-    }
-    text.push('"');
-    text
+    format!("\"{}\"", HEXLOWER.encode(&hash[..8]))
 }
 
 fn fresh(headers: &HeaderMap, etag: &str) -> bool {
