@@ -5,17 +5,8 @@ import { type Roomwatch, roomwatchBinary } from './roomwatch.js';
 export type Load = { rooms: number; participants: number; rate: number; seconds: number; seed?: number };
 
 /** `roomwatch simulate` against a server; returns at once, the load ends with `stop` or by itself after `seconds`. */
-export function simulate(roomwatch: Roomwatch, { rooms, participants, rate, seconds, seed = 7 }: Load): Child {
-  const args = {
-    url: roomwatch.url,
-    rooms,
-    participants,
-    rate,
-    duration: seconds,
-    seed,
-    'api-key': API_KEY,
-    'api-secret': API_SECRET,
-  };
+export function simulate(roomwatch: Roomwatch, { seconds, ...load }: Load): Child {
+  const args = { url: roomwatch.url, duration: seconds, 'api-key': API_KEY, 'api-secret': API_SECRET, ...load };
   return new Child('simulate', roomwatchBinary(), [
     'simulate',
     ...Object.entries(args).flatMap(([name, value]) => [`--${name}`, String(value)]),
