@@ -171,6 +171,12 @@ export function createCache(connection: Connection, queryClient: QueryClient, sc
     }
   };
 
+  /** Under a wish one message after the other: the first truth that has it settles it, also if the next event undoes it. */
+  const steps = (query: Query, follows: Follows, batch: Batch): Batch[] => {
+    if (!truths.has(query.queryHash) || !('name' in follows)) return [batch];
+    return batch.of(follows.name).map((message) => new Batch([message]));
+  };
+
   const flush = () => {
     clearTimeout(flushing);
     flushing = undefined;
@@ -182,11 +188,16 @@ export function createCache(connection: Connection, queryClient: QueryClient, sc
       for (const { query, follows } of ours()) {
         // An answer is on its way, or will be asked for when somebody looks: a write now would call it settled.
         if (query.state.data === undefined || query.state.isInvalidated) continue;
-        const truth = truthOf(query);
-        const next = apply(follows, truth, batch);
-        if (next === UNKNOWN) invalidate(query);
-        else if (next !== truth) put(query, follows, next);
-        if (follows.kind === 'session' && batch.of((truth as SessionDetail).session.room).length > 0)
+        for (const step of steps(query, follows, batch)) {
+          const truth = truthOf(query);
+          const next = apply(follows, truth, step);
+          if (next === UNKNOWN) {
+            invalidate(query);
+            break;
+          }
+          if (next !== truth) put(query, follows, next);
+        }
+        if (follows.kind === 'session' && batch.of((query.state.data as SessionDetail).session.room).length > 0)
           invalidateSoon(query);
         if (follows.kind === 'sessions' && batch.hasRoomChange()) invalidateSoon(query);
       }
