@@ -1,5 +1,5 @@
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { once } from 'node:events';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Change, Connected, Message, Participant, ResetReason, Room } from '../src/index';
 import { after } from './cleanup';
 
@@ -99,7 +99,7 @@ export class TestServer {
   retry = 30;
   url = '';
   private held: Promise<void> = Promise.resolve();
-  private port = 0;
+  private port: number | undefined;
   private http = createServer((request, response) => void this.handle(request, response));
 
   static async start(): Promise<TestServer> {
@@ -125,8 +125,7 @@ export class TestServer {
   }
 
   async listen(): Promise<void> {
-    await new Promise<void>((resolve) => this.http.listen(this.port, '127.0.0.1', resolve));
-    this.port = (this.http.address() as AddressInfo).port;
+    this.port = await listenOn(this.http, this.port);
     this.url = `http://127.0.0.1:${this.port}`;
   }
 
@@ -166,7 +165,9 @@ export class TestServer {
     this.log = [];
   }
 
+  /** A heartbeat, after an event that the filter of every stream kept back: whoever has heard it stands at the new head. */
   ping(): void {
+    this.log.length++;
     for (const stream of this.streams) {
       stream.raw(`event: ping\nid: ${this.cursor()}\ndata: ${JSON.stringify({ cursor: this.cursor(), at: 1 })}\n\n`);
     }
@@ -279,7 +280,8 @@ export class TestServer {
     const reset = given === null ? undefined : this.resetOf(epoch, Number(seq));
     const from = given && !reset ? Number(seq) : this.log.length;
     response.write(frame({ type: 'connected', cursor: this.cursor(from), resumed: Boolean(given && !reset), reset }));
-    for (const message of this.log.slice(from)) response.write(frame(message));
+    // Events that the filter keeps back are holes, which `forEach` passes over.
+    this.log.slice(from).forEach((message) => void response.write(frame(message)));
     this.streams.add(stream);
     response.on('close', () => this.streams.delete(stream));
   }
@@ -287,6 +289,24 @@ export class TestServer {
 
 export function fail(status: number, code: string, headers?: Record<string, string>): Answer {
   return { status, body: { error: { code, message: `It is ${code}.`, docs: `/docs/errors#${code}` } }, headers };
+}
+
+let nextPort = 18_000 + 1_000 * Number(process.env.VITEST_POOL_ID);
+
+/**
+ * On a port of this worker's own, below those that the system hands out: a server that was away finds it free when it is back.
+ * Without a port, on the next one that is free. Returns which.
+ */
+export async function listenOn(http: Server, port?: number): Promise<number> {
+  const chosen = port ?? nextPort++;
+  http.listen(chosen, '127.0.0.1');
+  try {
+    await once(http, 'listening');
+    return chosen;
+  } catch (error) {
+    if (port !== undefined) throw error;
+    return listenOn(http);
+  }
 }
 
 const frame = (event: Message | Connected) => `id: ${event.cursor}\ndata: ${JSON.stringify(event)}\n\n`;

@@ -1,12 +1,11 @@
 import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { cleanup, renderHook } from '@testing-library/react';
 import { Server, type Socket } from 'socket.io';
 import { describe, expect, it } from 'vitest';
 import { connectSocket, type SocketOptions, useSocketEvents } from '../src/hooks/useSocketEvents';
 import type { Message } from '../src/index';
 import { after } from './cleanup';
-import { room, TestServer } from './server';
+import { listenOn, room, TestServer } from './server';
 import { until } from './tab';
 
 /** The Socket.IO half of the contract, over the log of {@link TestServer} and the official server. */
@@ -15,7 +14,7 @@ class TestSockets {
   /** As the server refuses: `code: words`. */
   refuse: string | null = null;
   url = '';
-  private port = 0;
+  private port: number | undefined;
   private http = createServer();
   private io: Server | undefined;
 
@@ -37,8 +36,7 @@ class TestSockets {
       next(new Error(this.refuse));
     });
     this.io.on('connection', (socket) => this.welcome(socket));
-    await new Promise<void>((resolve) => this.http.listen(this.port, '127.0.0.1', resolve));
-    this.port = (this.http.address() as AddressInfo).port;
+    this.port = await listenOn(this.http, this.port);
     this.url = `http://127.0.0.1:${this.port}`;
   }
 
