@@ -138,14 +138,14 @@ export function Sessions() {
             <SessionTable sessions={sessions} showProject={projects.length > 1 && project === undefined} />
             <div className="flex min-h-11 flex-wrap items-center justify-center gap-3 border-t border-line px-4 py-1.5 text-xs text-ink-3">
               {error ? <span className="text-bad">{error.message}</span> : null}
-              <span className="num">{plural(sessions.length, 'session')} shown</span>
+              <span className="num">
+                {plural(sessions.length, 'session')} shown{hasNextPage ? '' : ' · that is all'}
+              </span>
               {hasNextPage ? (
                 <Button className="h-7" disabled={isFetchingNextPage} onClick={() => fetchNextPage()}>
                   {isFetchingNextPage ? 'Loading…' : 'Older sessions'}
                 </Button>
-              ) : (
-                <span>· that is all</span>
-              )}
+              ) : null}
             </div>
           </>
         )}
