@@ -131,9 +131,9 @@ describe('the stream', () => {
     vi.advanceTimersByTime(30_000);
     server.ping();
     await until(() => expect(tab.connection.getState().cursor).toBe(server.cursor(2)));
-    vi.advanceTimersByTime(30_000);
+    await vi.advanceTimersByTimeAsync(30_000);
     expect(tab.sources).toHaveLength(1);
-    vi.advanceTimersByTime(21_000);
+    await vi.advanceTimersByTimeAsync(21_000);
     await until(() => expect(tab.sources).toHaveLength(2));
     server.publish('participant_left', standup);
     await until(() => expect(tab.cursors()).toEqual([server.cursor(1), server.cursor(3)]));
