@@ -38,9 +38,13 @@ async fn the_first_webhook_after_an_outage_of_ours_has_livekit_asked() {
     };
     until("what was lost is found", async || told().await == ["room_started", "participant_joined"]).await;
 
+    // An event is counted once its append has been answered, which is after it can be read.
+    until("the corrections are counted", async || {
+        server.metrics.render().contains("roomwatch_reconcile_corrections_total 2")
+    })
+    .await;
     let shown = server.metrics.render();
     for line in [
-        "roomwatch_reconcile_corrections_total 2",
         "roomwatch_reconcile_calls_total{outcome=\"ok\"}",
         "roomwatch_reconcile_runs_total{outcome=\"agreed\"}",
     ] {
