@@ -14,8 +14,8 @@ use std::{
 
 use harness::*;
 use roomwatch::{
+    derived::{Derived, Options, Recorded},
     event::{Epoch, Event, Kind, NewEvent, Seq, Source},
-    history::{History, Options, Recorded},
     log::{
         Bounds, EventLog,
         sqlite::{LogOptions, SqliteLog},
@@ -190,7 +190,7 @@ async fn kept() {
     let events = meetings();
     let dir = tempfile::tempdir().expect("a directory");
     let log = Bounds { epoch: Epoch(1), first: Seq(1), last: Seq(events.len() as u64) };
-    let (history, mut state) = History::open(dir.path(), log, Options::default()).expect("it opens");
+    let (history, mut state) = Derived::open(dir.path(), log, Options::default()).expect("it opens");
     let began = of_process();
     for event in &events {
         let applied = state.apply(event);

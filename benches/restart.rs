@@ -54,7 +54,7 @@ async fn ready(dir: &std::path::Path) -> f64 {
 async fn fill(dir: &std::path::Path, count: usize) {
     let log = SqliteLog::open(dir, LogOptions::default()).expect("a log");
     let project: Arc<str> = "default".into();
-    let now = roomwatch::webhook::now_ms();
+    let now = roomwatch::clock::unix_ms();
     let mut next = 0;
     while next < count {
         let events = (next..(next + BATCH).min(count)).map(|i| {

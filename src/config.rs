@@ -18,6 +18,7 @@ use ipnet::IpNet;
 use serde::Deserialize;
 
 use crate::{
+    clock::Clock,
     event::body::Redaction,
     token::{Keys, Secret},
 };
@@ -243,6 +244,8 @@ pub struct Config {
     pub limits: Limits,
     /// The demonstration: its meetings are made up, and the dashboard says so.
     pub demo: bool,
+    /// The time of the node. Tests put a held clock here.
+    pub clock: Clock,
 }
 
 /// The limits in force. 0 means none.
@@ -419,6 +422,7 @@ impl Options {
             log_format: self.log_format.unwrap_or_default(),
             limits,
             demo: false,
+            clock: Clock::system(),
         })
     }
 }

@@ -21,8 +21,8 @@ use parking_lot::RwLock;
 use tokio::sync::{Notify, futures::OwnedNotified};
 
 use crate::{
+    derived::Derived,
     event::{Cursor, Epoch, Seq},
-    history::History,
     log::{EventLog, LogError},
 };
 
@@ -53,7 +53,7 @@ const NOTHING: &[u8] = b"[]";
 pub struct Feed {
     epoch: Epoch,
     log: Arc<dyn EventLog>,
-    history: Arc<History>,
+    derived: Arc<Derived>,
     inner: RwLock<Inner>,
     /// The last event folded into `State`; a copy of `Inner::head` that needs no lock.
     head: AtomicU64,
@@ -151,11 +151,11 @@ impl From {
 
 impl Feed {
     /// A feed whose ring is empty and whose `State` stands at `head`.
-    pub fn new(log: Arc<dyn EventLog>, history: Arc<History>, head: Seq) -> Arc<Feed> {
+    pub fn new(log: Arc<dyn EventLog>, derived: Arc<Derived>, head: Seq) -> Arc<Feed> {
         Arc::new(Feed {
             epoch: log.bounds().epoch,
             log,
-            history,
+            derived,
             head: AtomicU64::new(head.0),
             moved: Notify::new(),
             inner: RwLock::new(Inner {
@@ -358,7 +358,7 @@ impl Feed {
             return Ok(Replayed { frames: Vec::new(), scanned: last });
         };
         let changes = self
-            .history
+            .derived
             .changes(Seq(low.seq.0 - 1), high.seq)
             .await
             .map_err(|error| ReplayError::Changes(error.to_string()))?;

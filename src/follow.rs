@@ -9,9 +9,9 @@ use bytes::Bytes;
 use parking_lot::RwLock;
 
 use crate::{
+    derived::{Derived, Recorded},
     event::{Event, Seq},
     feed::{Feed, Frame},
-    history::{History, Recorded},
     log::{EventLog, LogError},
     state::State,
 };
@@ -29,16 +29,16 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 pub struct Follower {
     log: Arc<dyn EventLog>,
     state: Arc<RwLock<State>>,
-    history: Arc<History>,
+    derived: Arc<Derived>,
     checkpoint_at: Instant,
     checkpoint_seq: Seq,
 }
 
 impl Follower {
     /// `state` is as a checkpoint had it; the loop brings it to the end of the log first.
-    pub fn new(log: Arc<dyn EventLog>, history: Arc<History>, mut state: State) -> Follower {
+    pub fn new(log: Arc<dyn EventLog>, derived: Arc<Derived>, mut state: State) -> Follower {
         let bounds = log.bounds();
-        history.log_begins(bounds.first);
+        derived.log_begins(bounds.first);
         if state.head().next() < bounds.first {
             tracing::warn!(
                 event.seq = bounds.first.0,
@@ -48,7 +48,7 @@ impl Follower {
         }
         let checkpoint_seq = state.head();
         let state = Arc::new(RwLock::new(state));
-        Follower { log, state, history, checkpoint_at: Instant::now(), checkpoint_seq }
+        Follower { log, state, derived, checkpoint_at: Instant::now(), checkpoint_seq }
     }
 
     /// What the loop keeps true, for everybody to read.
@@ -87,7 +87,7 @@ impl Follower {
         let applied = self.state.write().apply(event);
         let recorded = Recorded::new(event, applied);
         let answer = (recorded.json.clone(), recorded.joined.clone());
-        self.history.record(recorded);
+        self.derived.record(recorded);
         answer
     }
 
@@ -96,10 +96,10 @@ impl Follower {
         let behind = head.0.saturating_sub(self.checkpoint_seq.0);
         if behind >= CHECKPOINT_EVENTS || (behind > 0 && self.checkpoint_at.elapsed() >= CHECKPOINT_AFTER) {
             (self.checkpoint_at, self.checkpoint_seq) = (Instant::now(), head);
-            self.history.log_begins(self.log.bounds().first);
+            self.derived.log_begins(self.log.bounds().first);
             let state = self.state.read().clone();
-            self.history.checkpoint(state);
+            self.derived.checkpoint(state);
         }
-        self.history.room().await;
+        self.derived.room().await;
     }
 }

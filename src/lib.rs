@@ -8,26 +8,30 @@
 //!
 //! The modules stand in the order of that path. ARCHITECTURE.md has the invariants.
 
-pub mod config;
-pub mod event;
+// Leaves: they know nothing of the rest.
+pub mod clock;
+pub mod json;
+pub mod metrics;
 pub mod token;
-pub mod webhook;
 
+// The path of an event.
+pub mod config;
+pub mod derived;
+pub mod event;
+pub mod feed;
+pub mod follow;
+pub mod ingest;
 pub mod log;
-
 pub mod state;
 
-pub mod history;
-
-pub mod feed;
-
-pub mod follow;
-
+// What acts.
 pub mod livekit;
 pub mod reconcile;
+
+// Who may, and who did.
+pub mod accounts;
+pub mod audit;
 
 pub mod server;
 
 pub mod cli;
-
-pub mod metrics;

@@ -11,9 +11,9 @@ use std::{sync::Arc, time::Duration};
 use serde_json::{Map, Value, json};
 
 use crate::{
+    clock::unix_ms,
     config::Project,
     token::{Claims, Grant, Secret, sign},
-    webhook::now_ms,
 };
 
 pub mod shape;
@@ -315,7 +315,7 @@ impl LiveKit {
     ) -> Result<Value, CallError> {
         let claims = Claims {
             iss: self.key.to_string(),
-            exp: i64::try_from(now_ms() / 1000).unwrap_or(0) + TOKEN_SECS,
+            exp: i64::try_from(unix_ms() / 1000).unwrap_or(0) + TOKEN_SECS,
             video: Some(grant),
             ..Claims::default()
         };

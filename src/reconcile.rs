@@ -18,8 +18,8 @@ use parking_lot::{Mutex, MutexGuard, RwLock};
 use tokio::{sync::Notify, task::JoinSet};
 
 use crate::{
-    config::Config, event::body::Redaction, feed::Feed, livekit::LiveKit, log::EventLog, metrics::Metrics,
-    state::State, webhook::Receipts,
+    config::Config, event::body::Redaction, feed::Feed, ingest::Receipts, livekit::LiveKit, log::EventLog,
+    metrics::Metrics, state::State,
 };
 
 pub mod correction;

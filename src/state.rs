@@ -43,22 +43,21 @@ mod checkpoint;
 mod egress;
 pub mod entity;
 mod fold;
-mod grave;
 mod part;
-mod scan;
 pub mod schema;
+mod tombstone;
 pub mod wire;
 
 pub use change::{Applied, Change, Entity, Fact, Inferred, Op};
 pub use checkpoint::{CHECKPOINT_VERSION, CheckpointError};
 pub use entity::{Egress, Ingress, Participant, Room, Track};
 pub use fold::RESTART_MARGIN_MS;
-pub use grave::{Grave, TOMBSTONE_MS, TOMBSTONES_MAX};
+pub use tombstone::{TOMBSTONE_MS, TOMBSTONES_MAX, Tombstone};
 pub use wire::Wire;
 
 use crate::event::{Event, Seq};
 use entity::{Counts, Permission};
-use grave::Graves;
+use tombstone::Tombstones;
 
 /// Maps are keyed by sids, which LiveKit draws at random: SipHash's strength would cost a tenth of the fold. The
 /// seed still differs from process to process.
@@ -83,7 +82,7 @@ struct Project {
     sessions: Map<Arc<str>, Vec<Arc<str>>>,
     egress: Map<Arc<str>, Arc<Egress>>,
     ingress: Map<Arc<str>, Arc<Ingress>>,
-    graves: Graves,
+    tombstones: Tombstones,
 }
 
 /// A live room and who is in it. A reader holds it by its `Arc` and serialises it outside any lock.
@@ -128,7 +127,7 @@ impl State {
         let Some(project) = self.projects.get_mut(&event.project) else {
             return Applied::default();
         };
-        project.graves.expire(self.now);
+        project.tombstones.expire(self.now);
         fold::fold(project, &mut self.words, event, self.now)
     }
 
@@ -169,8 +168,8 @@ impl State {
     }
 
     /// The end of a sid or id, while it is remembered: why an event about it changes nothing.
-    pub fn grave(&self, project: &str, sid: &str) -> Option<&Grave> {
-        self.projects.get(project)?.graves.get(sid)
+    pub fn tombstone(&self, project: &str, sid: &str) -> Option<&Tombstone> {
+        self.projects.get(project)?.tombstones.get(sid)
     }
 
     /// Live rooms, and the participants that `participantCount` counts, of one project.

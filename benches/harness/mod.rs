@@ -116,7 +116,7 @@ fn cpu_secs(stat: impl AsRef<std::path::Path>) -> (String, f64) {
 
 /// A join as bytes on the wire, signed, of about 850 bytes of body.
 pub fn webhook(id: &str, room: &str) -> Vec<u8> {
-    let now = roomwatch::webhook::now_ms() / 1000;
+    let now = roomwatch::clock::unix_ms() / 1000;
     let metadata = "m".repeat(360);
     signed(&format!(
         "{{\"event\":\"participant_joined\",\"room\":{{\"sid\":\"RM_{room}\",\"name\":\"{room}\",\"emptyTimeout\":300,\"creationTime\":\"{now}\",\
@@ -142,7 +142,7 @@ const PEOPLE: usize = 8;
 /// A meeting as LiveKit tells of it, webhooks as bytes on the wire: bodies captured from a real server, with ids and
 /// times of their own. It has `count` events, and is full from the first dozens to the last.
 pub fn meeting(name: &str, count: usize) -> Vec<Vec<u8>> {
-    let now = roomwatch::webhook::now_ms() / 1000;
+    let now = roomwatch::clock::unix_ms() / 1000;
     let mut number = 0;
     let mut tell = |body: &str, person: usize| {
         number += 1;
@@ -180,7 +180,7 @@ pub fn meeting(name: &str, count: usize) -> Vec<Vec<u8>> {
 
 /// A webhook's request as LiveKit sends it.
 fn signed(body: &str) -> Vec<u8> {
-    let now = roomwatch::webhook::now_ms() / 1000;
+    let now = roomwatch::clock::unix_ms() / 1000;
     let claims = Claims {
         iss: KEY.into(),
         exp: now as i64 + 300,
@@ -234,7 +234,7 @@ impl Poster {
 
 /// The request that opens a stream.
 pub fn stream_request(query: &str) -> Vec<u8> {
-    let now = roomwatch::webhook::now_ms() / 1000;
+    let now = roomwatch::clock::unix_ms() / 1000;
     let claims = Claims {
         iss: KEY.into(),
         sub: "bench".into(),

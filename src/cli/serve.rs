@@ -15,16 +15,17 @@ use tracing_subscriber::EnvFilter;
 
 pub use crate::config::Options;
 use crate::{
+    accounts::Accounts,
     config::{self, Config, LogFormat},
+    derived::{self, Derived},
     feed::Feed,
     follow::Follower,
-    history::{self, History},
     log::{
         EventLog,
         sqlite::{LogOptions, SqliteLog},
     },
     metrics::Metrics,
-    server::{self, App, accounts::Accounts, limits},
+    server::{self, App, limits},
 };
 
 #[derive(Args)]
@@ -90,10 +91,10 @@ pub async fn run(mut config: Config, listener: TcpListener) -> anyhow::Result<()
         },
     )?);
     let covered = log.clone();
-    let (history, state) = History::open(
+    let (history, state) = Derived::open(
         &config.data_dir,
         log.bounds(),
-        history::Options { retain: config.history, covered: Box::new(move |seq| covered.trim_through(seq)) },
+        derived::Options { retain: config.history, covered: Box::new(move |seq| covered.trim_through(seq)) },
     )?;
     let history = Arc::new(history);
     let follower = Follower::new(log.clone(), history.clone(), state);
@@ -123,7 +124,7 @@ pub async fn run(mut config: Config, listener: TcpListener) -> anyhow::Result<()
         );
     });
     let reading_users = tokio::spawn(read_users_when_told(app.clone(), signal(SignalKind::hangup())?));
-    server::run(listener, app, told_to_stop()?).await.context("cannot write to streams")?;
+    server::listen::run(listener, app, told_to_stop()?).await.context("cannot write to streams")?;
     reading_users.abort();
     stop.abort();
     let write_and_close = move || {

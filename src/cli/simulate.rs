@@ -21,9 +21,9 @@ use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 
 use crate::{
+    clock::unix_ms,
     config::DEV_KEY,
     token::{Claims, Secret, sign},
-    webhook::now_ms,
 };
 
 pub mod world;
@@ -274,7 +274,7 @@ impl Sender {
         let mut url = reqwest::Url::parse(url).with_context(|| format!("the URL {url:?}"))?;
         if !url.path().contains("webhook") {
             let prefix = url.path().trim_end_matches('/').to_owned();
-            url.set_path(&format!("{prefix}{}", crate::webhook::PATH));
+            url.set_path(&format!("{prefix}{}", crate::ingest::webhook::PATH));
         }
         let client = reqwest::Client::builder().connect_timeout(Duration::from_secs(10)).build()?;
         Ok(Sender { client, url, key: key.into(), secret })
@@ -295,7 +295,7 @@ impl Sender {
 
     /// Posts one body until it is taken or LiveKit would give up. True if it was taken.
     pub async fn send(&self, body: String) -> bool {
-        let now = i64::try_from(now_ms() / 1000).unwrap_or(i64::MAX);
+        let now = i64::try_from(unix_ms() / 1000).unwrap_or(i64::MAX);
         let claims = Claims {
             iss: self.key.to_string(),
             exp: now + 300,

@@ -6,9 +6,9 @@ use anyhow::{Context, ensure};
 use clap::Args;
 
 use crate::{
+    clock::unix_ms,
     config::DEV_KEY,
     token::{Claims, Grant, Secret, sign},
-    webhook::now_ms,
 };
 
 #[derive(Args)]
@@ -81,7 +81,7 @@ pub fn main(arguments: Arguments) -> anyhow::Result<()> {
         room_list || room_admin || room_join || room_create,
         "a token without a grant opens nothing: add --room-list, --room-admin, --room-join or --room-create"
     );
-    let now = i64::try_from(now_ms() / 1000).context("the clock")?;
+    let now = i64::try_from(unix_ms() / 1000).context("the clock")?;
     let claims = Claims {
         iss: arguments.api_key,
         sub: arguments.identity,

@@ -8,7 +8,7 @@ use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
-    server::accounts::{PASSWORD_BYTES_MAX, hash},
+    accounts::{PASSWORD_BYTES_MAX, hash},
     token::Secret,
 };
 

@@ -152,7 +152,7 @@ impl Compare<'_> {
                 (Kind::RoomUpdated, Seq(entry.room.last_seq), LEFTOVER)
             }
             Some(entry) => (Kind::RoomUpdated, Seq(entry.room.last_seq), DIFFERS),
-            None => (Kind::RoomStarted, self.grave(&room.sid), if stale { LEFTOVER } else { LISTED }),
+            None => (Kind::RoomStarted, self.tombstone(&room.sid), if stale { LEFTOVER } else { LISTED }),
         };
         draft.offer(About { touched, ..about(kind, &room.name, &room.sid, 0, why) }, members);
     }
@@ -190,7 +190,7 @@ impl Compare<'_> {
         let identity = &*listed.identity;
         let brief = json!({ "sid": &*listed.sid, "identity": identity });
         let room_brief = json!({ "sid": &*room.sid, "name": &*room.name });
-        let touched = known.map_or_else(|| self.grave(&listed.sid), |known| Seq(known.last_seq));
+        let touched = known.map_or_else(|| self.tombstone(&listed.sid), |known| Seq(known.last_seq));
         if !known_well {
             let mut joined = listed.json.clone();
             // LiveKit sends it before there are any; each has an event of its own.
@@ -214,7 +214,7 @@ impl Compare<'_> {
                 Some(_) if track.muted => (Kind::TrackMuted, DIFFERS),
                 Some(_) => (Kind::TrackUnmuted, DIFFERS),
             };
-            let touched = before.map_or_else(|| self.grave(&track.sid), |track| Seq(track.last_seq));
+            let touched = before.map_or_else(|| self.tombstone(&track.sid), |track| Seq(track.last_seq));
             let members = Map::from_iter([
                 ("room".to_owned(), room_brief.clone()),
                 ("participant".to_owned(), brief.clone()),
@@ -243,8 +243,8 @@ impl Compare<'_> {
         }
     }
 
-    fn grave(&self, sid: &str) -> Seq {
-        self.state.grave(self.project, sid).map_or(Seq::ZERO, |grave| Seq(grave.seq))
+    fn tombstone(&self, sid: &str) -> Seq {
+        self.state.tombstone(self.project, sid).map_or(Seq::ZERO, |tombstone| Seq(tombstone.seq))
     }
 
     /// The egress of a project. What ended after `since` and was never heard of is told as well: its
@@ -289,12 +289,12 @@ impl Compare<'_> {
                 None if ended => (Kind::EgressEnded, LISTED),
                 None => (Kind::EgressStarted, LISTED),
             };
-            let touched = known.map_or_else(|| self.grave(egress_id), |egress| Seq(egress.last_seq));
+            let touched = known.map_or_else(|| self.tombstone(egress_id), |egress| Seq(egress.last_seq));
             let about = About { touched, ..about(kind, room, egress_id, 0, why) };
             let members = egress_members(room, id(info, "roomId"), Value::Object(info.clone()));
             if known.is_none() && ended {
                 let ended_at = integer(info, "endedAt").max(integer(info, "updatedAt")) / 1_000_000;
-                if ended_at >= since && self.state.grave(self.project, egress_id).is_none() {
+                if ended_at >= since && self.state.tombstone(self.project, egress_id).is_none() {
                     draft.tell(about, members);
                 }
             } else {
@@ -348,7 +348,7 @@ impl Compare<'_> {
                 None if status == "ENDPOINT_PUBLISHING" => (Kind::IngressStarted, LISTED),
                 None => continue,
             };
-            let touched = known.map_or_else(|| self.grave(ingress_id), |ingress| Seq(ingress.last_seq));
+            let touched = known.map_or_else(|| self.tombstone(ingress_id), |ingress| Seq(ingress.last_seq));
             let room = id(info, "roomName").unwrap_or("");
             let about = About { touched, ..about(kind, room, ingress_id, 0, why) };
             draft.offer(about, ingress_members(room, Value::Object(info.clone())));

@@ -11,11 +11,11 @@ use std::{
 use tokio::time::Instant;
 
 use crate::{
+    clock::unix_ms,
     event::Kind,
     livekit::{CallError, ListedRoom, LiveKit},
     log::LogError,
     state::State,
-    webhook::now_ms,
 };
 
 use super::{
@@ -137,7 +137,8 @@ impl<'a> Engine<'a> {
         while self.settle().await.is_err() {}
         // Of what ended before we listened the history knows, or never will.
         let last_known = self.shared.state.read().now();
-        self.egress_since = if last_known > 0 { last_known.saturating_sub(EGRESS_LATE_MS) } else { now_ms() };
+        self.egress_since =
+            if last_known > 0 { last_known.saturating_sub(EGRESS_LATE_MS) } else { unix_ms() };
         loop {
             match self.step(livekit).await {
                 Ok(None) => {}
@@ -263,7 +264,7 @@ impl<'a> Engine<'a> {
 
     /// Lists these rooms and ends the sessions that are not among them.
     async fn list_named(&mut self, livekit: &LiveKit, names: &[Arc<str>]) -> Result<Vec<ListedRoom>, Stop> {
-        let asked_at = now_ms();
+        let asked_at = unix_ms();
         let rooms = self.rooms(livekit, names).await?;
         self.settle().await?;
         let vanished = self.vanished(&rooms, asked_at, |name| names.iter().any(|asked| **asked == *name));
@@ -287,7 +288,7 @@ impl<'a> Engine<'a> {
             project: &self.project.name,
             state,
             redaction: &self.shared.redaction,
-            asked: Asked { at: asked_at, now: now_ms(), away_at: self.away_at },
+            asked: Asked { at: asked_at, now: unix_ms(), away_at: self.away_at },
         }
     }
 
@@ -297,7 +298,7 @@ impl<'a> Engine<'a> {
         self.next_full = now + self.every;
         self.full.clear();
         self.full_corrected = Some(0);
-        let asked_at = now_ms();
+        let asked_at = unix_ms();
         let rooms = self.rooms(livekit, &[]).await?;
         self.settle().await?;
         let vanished = self.vanished(&rooms, asked_at, |_| true);
@@ -319,14 +320,14 @@ impl<'a> Engine<'a> {
     fn end_full(&mut self) {
         let Some(corrected) = self.full_corrected.take() else { return };
         self.shared.metrics.reconcile_run(if corrected > 0 { "corrected" } else { "agreed" });
-        self.project.health.lock().reconciled_at = Some(now_ms());
+        self.project.health.lock().reconciled_at = Some(unix_ms());
         // It took longer than the interval: then the next one begins now.
         self.next_full = self.next_full.max(Instant::now());
     }
 
     /// Egress and ingress, where LiveKit has them.
     async fn sides(&mut self, livekit: &LiveKit) -> Result<(), Stop> {
-        let asked_at = now_ms();
+        let asked_at = unix_ms();
         self.pace().await;
         let listed = livekit.list_egress().await;
         let (listed, availability) = self.side(listed)?;
@@ -338,7 +339,7 @@ impl<'a> Engine<'a> {
             self.append(corrections, asked_at).await?;
             self.egress_since = asked_at.saturating_sub(EGRESS_LATE_MS);
         }
-        let asked_at = now_ms();
+        let asked_at = unix_ms();
         self.pace().await;
         let listed = livekit.list_ingress().await;
         let (listed, availability) = self.side(listed)?;
@@ -370,7 +371,7 @@ impl<'a> Engine<'a> {
 
     /// Compares one listed room with the state.
     async fn compare(&mut self, livekit: &LiveKit, mut room: ListedRoom) -> Result<(), Stop> {
-        let asked_at = now_ms();
+        let asked_at = unix_ms();
         self.pace().await;
         let participants = livekit.list_participants(&room.name).await;
         let participants = match self.answered(participants) {
@@ -417,7 +418,7 @@ impl<'a> Engine<'a> {
 
     /// Is LiveKit there, and does it still know a room that we know?
     async fn beat(&mut self, livekit: &LiveKit) -> Result<(), Stop> {
-        let asked_at = now_ms();
+        let asked_at = unix_ms();
         let was_away = self.failures > 0;
         let known = {
             let state = self.shared.state.read();
@@ -553,7 +554,7 @@ impl<'a> Engine<'a> {
             tracing::warn!(project.name = %self.project.name, "{error}; asking again until it answers");
         }
         if error.refused_connection() {
-            self.away_at = now_ms();
+            self.away_at = unix_ms();
         }
         self.project.health.lock().failed(&error);
         self.failures += 1;

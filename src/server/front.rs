@@ -8,36 +8,19 @@
 
 use std::{
     net::{IpAddr, SocketAddr},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Instant,
+    sync::atomic::{AtomicBool, Ordering},
 };
 
 use axum::{
-    Router,
-    body::Body,
-    extract::{Request, State},
-    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header, uri::PathAndQuery},
-    response::{IntoResponse, Response},
+    extract::Request,
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header, uri::PathAndQuery},
 };
 use ipnet::IpNet;
-use tower::ServiceExt;
 
 use crate::{
     config::Config,
-    server::{App, connections::Connection, error::Error, events::Handover},
-    webhook,
+    server::{arrival::Arrival, error::Error},
 };
-
-/// Where a request comes from, proxies seen through.
-#[derive(Clone, Copy, Debug)]
-pub struct Arrival {
-    pub address: IpAddr,
-    /// The browser speaks TLS, to us or to a proxy.
-    pub secure: bool,
-}
 
 /// What follows from how browsers reach this server.
 pub struct Front {
@@ -46,17 +29,12 @@ pub struct Front {
     public_origin: Option<String>,
     /// Of the public URL; empty, or `/…` without a slash at the end.
     prefix: String,
-    cors_origins: Vec<String>,
+    pub cors_origins: Vec<String>,
     dev: bool,
-    content_security_policy: HeaderValue,
+    pub content_security_policy: HeaderValue,
     /// Said once: that a proxy is not trusted.
     warned: AtomicBool,
 }
-
-/// Answers of ours that a page of another origin may read.
-const EXPOSED: &str = "retry-after";
-/// How long a browser may remember what it was told about another origin, in seconds.
-const PREFLIGHT_SECS: &str = "600";
 
 impl Front {
     pub fn new(config: &Config) -> Front {
@@ -92,7 +70,7 @@ impl Front {
 
     /// Reads `X-Forwarded-For` from the right, for as long as those who wrote it are trusted: what
     /// stands further left was written by anybody.
-    fn arrival(&self, peer: IpAddr, headers: &HeaderMap) -> Arrival {
+    pub fn arrival(&self, peer: IpAddr, headers: &HeaderMap) -> Arrival {
         let https = self.public_origin.as_deref().is_some_and(|origin| origin.starts_with("https://"));
         if !self.trusts(peer) {
             let forwarded = headers.contains_key("x-forwarded-for");
@@ -140,7 +118,7 @@ impl Front {
     }
 
     /// Why a request goes no further, if it does not; and the foreign origin that may read the answer.
-    fn check(&self, request: &Request, peer: IpAddr) -> Result<Option<HeaderValue>, Error> {
+    pub fn check(&self, request: &Request, peer: IpAddr) -> Result<Option<HeaderValue>, Error> {
         let headers = request.headers();
         // RFC 9112, 3.2: whoever stands before us may have read the other one.
         if headers.get_all(header::HOST).iter().nth(1).is_some() {
@@ -179,7 +157,7 @@ impl Front {
     }
 
     /// The same request as if there were no prefix.
-    fn strip_prefix(&self, uri: &Uri) -> Option<Uri> {
+    pub fn strip_prefix(&self, uri: &Uri) -> Option<Uri> {
         let rest = uri.path().strip_prefix(&self.prefix).filter(|_| !self.prefix.is_empty())?;
         if !rest.is_empty() && !rest.starts_with('/') {
             return None;
@@ -190,108 +168,6 @@ impl Front {
         parts.path_and_query = Some(PathAndQuery::try_from(text).ok()?);
         Uri::from_parts(parts).ok()
     }
-}
-
-/// Answers a request that came from `peer` by `connection`, which may be handed over for a stream. The front stands
-/// outside of the router, because it changes the path.
-pub async fn pass(
-    app: Arc<App>,
-    routes: Router,
-    peer: IpAddr,
-    connection: Connection,
-    handover: Handover,
-    mut request: Request,
-) -> Response {
-    let began = Instant::now();
-    let front = &app.front;
-    let arrival = front.arrival(peer, request.headers());
-    let method = request.method().clone();
-    let shown = tracing::enabled!(tracing::Level::DEBUG).then(|| shown(request.uri()));
-    let mut answer;
-    let mut reader = None;
-    match front.check(&request, peer) {
-        Err(error) => answer = error.into_response(),
-        Ok(foreign) => {
-            let preflight = method == Method::OPTIONS
-                && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
-            reader = foreign;
-            if preflight {
-                answer = preflight_answer(reader.is_some());
-            } else {
-                if let Some(uri) = front.strip_prefix(request.uri()) {
-                    *request.uri_mut() = uri;
-                }
-                answer = if method == Method::POST && request.uri().path() == webhook::PATH {
-                    // Nothing else comes as often, and to find its route costs as much as to verify it.
-                    let (head, body) = request.into_parts();
-                    webhook::receive(State(app.webhooks.clone()), head.headers, body).await
-                } else {
-                    let extensions = request.extensions_mut();
-                    extensions.insert(arrival);
-                    extensions.insert(connection);
-                    extensions.insert(handover);
-                    routes.oneshot(request).await.unwrap_or_else(|never| match never {})
-                };
-            }
-        }
-    }
-    let headers = answer.headers_mut();
-    if !front.cors_origins.is_empty() {
-        headers.append(header::VARY, HeaderValue::from_static("Origin"));
-    }
-    if let Some(origin) = reader {
-        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-        headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
-        headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED));
-    }
-    headers.insert(header::CONTENT_SECURITY_POLICY, front.content_security_policy.clone());
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
-    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
-    headers.insert(
-        HeaderName::from_static("cross-origin-opener-policy"),
-        HeaderValue::from_static("same-origin"),
-    );
-    if answer.extensions().get::<super::error::SessionEnded>().is_some() {
-        answer.headers_mut().append(header::SET_COOKIE, super::login::no_cookie(front, arrival.secure));
-    }
-    if let Some(shown) = shown {
-        let status = answer.status().as_u16();
-        tracing::debug!(
-            http.status = status,
-            client.address = %arrival.address,
-            "{method} {shown} answered within {} ms",
-            began.elapsed().as_millis()
-        );
-    }
-    answer
-}
-
-fn preflight_answer(allowed: bool) -> Response {
-    let mut answer = Response::new(Body::empty());
-    *answer.status_mut() = StatusCode::NO_CONTENT;
-    if allowed {
-        let headers = answer.headers_mut();
-        let allow = |text| HeaderValue::from_static(text);
-        headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, allow("GET, POST, PATCH, DELETE"));
-        headers.insert(
-            header::ACCESS_CONTROL_ALLOW_HEADERS,
-            allow("authorization, content-type, last-event-id"),
-        );
-        headers.insert(header::ACCESS_CONTROL_MAX_AGE, allow(PREFLIGHT_SECS));
-    }
-    answer
-}
-
-/// Path and query as they may be logged: an access token is masked, however its name is spelled.
-fn shown(uri: &Uri) -> String {
-    let Some(query) = uri.query() else { return uri.path().to_owned() };
-    let mut out = form_urlencoded::Serializer::new(format!("{}?", uri.path()));
-    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-        let value = if name.eq_ignore_ascii_case("access_token") { "***" } else { &value };
-        out.append_pair(&name, value);
-    }
-    out.finish()
 }
 
 /// An origin as browsers write it: lower case, without the scheme's own port and without a slash.
@@ -430,18 +306,6 @@ mod tests {
         assert_eq!(strip("/a/bc/api"), None);
         assert_eq!(strip("/api/rooms"), None);
         assert_eq!(front.cookie(true), ("__Secure-roomwatch", "/a/b/".to_owned()));
-    }
-
-    #[test]
-    fn a_token_in_a_url_is_masked() {
-        let shown = |uri: &str| shown(&uri.parse().expect("a URI"));
-        assert_eq!(shown("/api/events"), "/api/events");
-        for uri in
-            ["/e?access_token=CANARY&room=a", "/e?room=a&access%5ftoken=CANARY", "/e?Access_Token=CANARY"]
-        {
-            let shown = shown(uri);
-            assert!(!shown.contains("CANARY") && shown.contains("***"), "{shown}");
-        }
     }
 
     #[test]

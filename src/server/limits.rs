@@ -236,7 +236,7 @@ impl Limiter {
         &self.limits
     }
 
-    /// Takes a place for a stream of `user`, as [`Caller`](super::auth::Caller) names it for the
+    /// Takes a place for a stream of `user`, as [`Caller`](super::caller::Caller) names it for the
     /// limits. The place is free again when what is returned is dropped.
     pub fn stream(self: &Arc<Self>, user: &Arc<str>, address: IpAddr) -> Result<Place, Limit> {
         let address = network(address);

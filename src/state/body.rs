@@ -7,7 +7,7 @@
 
 use std::{borrow::Cow, marker::PhantomData};
 
-use super::scan::Scan;
+use crate::json::scan::Scan;
 
 /// What can be read wherever a JSON value stands, whatever the value is: nothing is left of what it was before.
 pub(super) trait Read<'a>: Default {

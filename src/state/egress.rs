@@ -61,7 +61,7 @@ impl Fold<'_> {
                 self.project.egress.insert(id, new);
             }
             None => {
-                self.project.graves.open(&id);
+                self.project.tombstones.open(&id);
                 self.applied.changes.push(Change::set(Entity::Egress(new.clone())));
                 self.applied.facts.push(Fact::Egress { egress: new.clone(), seq });
                 let room_sid = new.room_sid.clone();
@@ -111,10 +111,10 @@ impl Fold<'_> {
             return;
         }
         let known = self.project.ingress.get(&id).cloned();
-        let latest = match (&known, self.project.graves.get(&id)) {
+        let latest = match (&known, self.project.tombstones.get(&id)) {
             (Some(known), _) => Some(known.updated_at_ns),
             // Its end is news, and so is what came at the same time.
-            (None, Some(grave)) => Some(grave.updated_at_ns + 1),
+            (None, Some(tombstone)) => Some(tombstone.updated_at_ns + 1),
             (None, None) => None,
         };
         if latest.is_some_and(|latest| new.updated_at_ns < latest) {
@@ -127,7 +127,7 @@ impl Fold<'_> {
             }
             return;
         }
-        self.project.graves.open(&id);
+        self.project.tombstones.open(&id);
         let new = Arc::new(new);
         match known {
             Some(known) => {

@@ -8,11 +8,8 @@ use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, Value};
 
-use super::{
-    scan::Scan,
-    wire::{Mask, room},
-};
-use crate::event::Source;
+use super::wire::{Mask, room};
+use crate::{event::Source, json::scan::Scan};
 
 /// A name out of LiveKit's vocabulary, in lower snake case. The known ones cost no memory.
 pub type Word = Cow<'static, str>;

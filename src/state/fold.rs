@@ -7,7 +7,7 @@ use super::{
     body::{Body, TrackBody},
     change::{Applied, Change, Entity, Fact, Inferred},
     entity::{Counts, Participant, Permission, Room, Track, word},
-    grave::{Grave, TOMBSTONE_MS},
+    tombstone::{TOMBSTONE_MS, Tombstone},
     wire::{Mask, participant, room},
 };
 use crate::event::{Event, Kind, Source};
@@ -123,7 +123,7 @@ impl Fold<'_> {
             {
                 return None;
             }
-            self.project.graves.open(sid);
+            self.project.tombstones.open(sid);
             let room = self.new_room(sid);
             self.project.begin(room);
         }
@@ -226,7 +226,12 @@ impl Fold<'_> {
             }
             // The first news of its end, or the truth about one that had been inferred.
             None => {
-                if self.project.graves.get(sid).is_some_and(|grave| grave.source == Source::Webhook) {
+                if self
+                    .project
+                    .tombstones
+                    .get(sid)
+                    .is_some_and(|tombstone| tombstone.source == Source::Webhook)
+                {
                     return;
                 }
                 let mut room = self.new_room(sid);
@@ -300,7 +305,7 @@ impl Fold<'_> {
             None => Arc::new(self.stranger()),
         };
         self.update(Arc::make_mut(&mut participant), permission);
-        let by_grave = self.project.graves.get(&body.sid).is_some_and(|grave| grave.restricted);
+        let by_grave = self.project.tombstones.get(&body.sid).is_some_and(|tombstone| tombstone.restricted);
         let restricted = was_restricted || participant.restricted() || by_grave;
         self.applied.restricted |= restricted;
         if was_there {
@@ -360,7 +365,7 @@ impl Fold<'_> {
         let mut participant = match known {
             Some(participant) => participant,
             None => {
-                self.project.graves.open(sid);
+                self.project.tombstones.open(sid);
                 Arc::new(self.stranger())
             }
         };
@@ -405,7 +410,7 @@ impl Fold<'_> {
         let body = &self.body.participant;
         let by_body = self.permission().is_some_and(|p| p.hidden || p.recorder)
             || body.kind.eq_ignore_ascii_case("egress");
-        let by_grave = self.project.graves.get(sid).is_none_or(|grave| grave.restricted);
+        let by_grave = self.project.tombstones.get(sid).is_none_or(|tombstone| tombstone.restricted);
         self.applied.restricted |= by_body || by_grave;
     }
 
@@ -521,7 +526,7 @@ impl Fold<'_> {
         } else if !self.rises(&body.sid) {
             return false;
         } else {
-            self.project.graves.open(&body.sid);
+            self.project.tombstones.open(&body.sid);
         }
         let size = |length: u64| u32::try_from(length).unwrap_or(u32::MAX);
         let new = Track {
@@ -586,7 +591,7 @@ impl Fold<'_> {
 
     /// Whether an event about this sid, which is not live, may make it so.
     pub(super) fn rises(&self, sid: &str) -> bool {
-        let Some(grave) = self.project.graves.get(sid) else { return true };
+        let Some(tombstone) = self.project.tombstones.get(sid) else { return true };
         let shows_it = matches!(
             self.event.kind,
             Kind::RoomStarted
@@ -596,18 +601,18 @@ impl Fold<'_> {
                 | Kind::EgressUpdated
         );
         let created_at = self.body.created_at_secs.0.saturating_mul(1000);
-        grave.source == Source::Reconcile && shows_it && created_at > grave.at
+        tombstone.source == Source::Reconcile && shows_it && created_at > tombstone.at
     }
 
     /// Leaves a tombstone. One of a webhook stays as it is.
     pub(super) fn bury(&mut self, sid: &Arc<str>, restricted: bool, updated_at_ns: u64) {
-        let former = self.project.graves.get(sid);
+        let former = self.project.tombstones.get(sid);
         if former
             .is_some_and(|former| former.source == Source::Webhook && former.updated_at_ns >= updated_at_ns)
         {
             return;
         }
-        let grave = Grave {
+        let tombstone = Tombstone {
             at: self.happened_at(),
             source: self.event.source,
             seq: self.event.seq.0,
@@ -615,7 +620,7 @@ impl Fold<'_> {
             restricted: restricted || former.is_some_and(|former| former.restricted),
             updated_at_ns,
         };
-        self.project.graves.bury(sid, grave);
+        self.project.tombstones.bury(sid, tombstone);
     }
 
     /// When it happened, as nearly as can be known: when it came, but within the second that LiveKit gives. So of two

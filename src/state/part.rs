@@ -23,8 +23,8 @@ impl State {
             part.rooms.insert(entry.room.sid.clone(), entry.clone());
         }
         for sid in sids {
-            if let Some(grave) = whole.graves.get(sid) {
-                part.graves.bury(&Arc::from(sid), grave.clone());
+            if let Some(tombstone) = whole.tombstones.get(sid) {
+                part.tombstones.bury(&Arc::from(sid), tombstone.clone());
             }
         }
         state.projects.insert(name.clone(), part);

@@ -7,7 +7,7 @@ use std::{
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use roomwatch::{
-    server::accounts::hash,
+    accounts::hash,
     token::{Claims, Grant, Secret, sign},
 };
 use serde_json::{Value, json};

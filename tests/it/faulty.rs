@@ -7,17 +7,18 @@ use std::sync::{
 
 use futures_util::{FutureExt, future::BoxFuture};
 use roomwatch::{
+    accounts::Accounts,
     cli::serve::{Options, install_tls},
+    derived::{self, Derived},
     event::{Event, NewEvent, Seq},
     feed::Feed,
     follow::Follower,
-    history::{self, History},
     log::{
         Appended, Bounds, EventLog, LogError,
         sqlite::{LogOptions, SqliteLog},
     },
     metrics::Metrics,
-    server::{self, App, accounts::Accounts},
+    server::{App, listen},
     token::Secret,
 };
 use serde_json::Value;
@@ -81,8 +82,8 @@ impl Inside {
         let config = options.check().expect("options");
         let log = SqliteLog::open(&config.data_dir, LogOptions::default()).expect("a log");
         let log = Arc::new(Faulty { log, full: AtomicBool::new(false), unreadable: AtomicBool::new(false) });
-        let options = history::Options { retain: None, covered: Box::new(|_| {}) };
-        let (history, state) = History::open(&config.data_dir, log.bounds(), options).expect("a history");
+        let options = derived::Options { retain: None, covered: Box::new(|_| {}) };
+        let (history, state) = Derived::open(&config.data_dir, log.bounds(), options).expect("a history");
         let history = Arc::new(history);
         let follower = Follower::new(log.clone(), history.clone(), state);
         let state = follower.state();
@@ -94,7 +95,7 @@ impl Inside {
         let url = format!("http://{}", listener.local_addr().expect("an address"));
         let mut tasks = JoinSet::new();
         tasks.spawn(follower.follow(feed));
-        let serving = server::run(listener, app.clone(), std::future::pending());
+        let serving = listen::run(listener, app.clone(), std::future::pending());
         tasks.spawn(async move { serving.await.expect("it serves") });
         Inside { app, log, metrics, url, _tasks: tasks, _dir: dir }
     }

@@ -10,12 +10,12 @@ use std::{
 };
 
 use roomwatch::{
+    derived::{
+        Derived, DerivedError, FoundKind, Options, Recorded, Scope, Session, SessionQuery, SessionStory,
+    },
     event::{Epoch, NewEvent, Seq, Source},
     feed::{Feed, Filter, Ready, Sight, View},
     follow::Follower,
-    history::{
-        FoundKind, History, HistoryError, Options, Recorded, Scope, Session, SessionQuery, SessionStory,
-    },
     log::{
         Bounds, EventLog,
         sqlite::{LogOptions, SqliteLog},
@@ -38,7 +38,7 @@ fn bounds(last: u64) -> Bounds {
 /// A history that has taken all of `said`, from seq 1.
 struct Kept {
     dir: TempDir,
-    history: Arc<History>,
+    history: Arc<Derived>,
     state: State,
 }
 
@@ -46,7 +46,7 @@ impl Kept {
     fn of(said: &[Said]) -> Kept {
         let dir = tempfile::tempdir().expect("a directory");
         let (history, state) =
-            History::open(dir.path(), bounds(said.len() as u64), Options::default()).expect("it opens");
+            Derived::open(dir.path(), bounds(said.len() as u64), Options::default()).expect("it opens");
         let mut kept = Kept { dir, history: Arc::new(history), state };
         kept.take(said);
         kept
@@ -55,7 +55,7 @@ impl Kept {
     /// Opens what another left in its directory, and folds what came after its checkpoint.
     fn again(dir: TempDir, said: &[Said], options: Options) -> Kept {
         let (history, state) =
-            History::open(dir.path(), bounds(said.len() as u64), options).expect("it opens");
+            Derived::open(dir.path(), bounds(said.len() as u64), options).expect("it opens");
         let mut kept = Kept { dir, history: Arc::new(history), state };
         kept.take(said);
         kept
@@ -406,13 +406,13 @@ async fn activity_counts_comings_goings_and_the_most_at_once() {
     let room =
         Scope { projects: Some(vec!["default".into()]), room: Some("standup".into()), ..Scope::default() };
     let room = kept.history.activity(room, T - 60_000, T + 720_000, 60_000).await.expect("activity");
-    let people = |points: &[roomwatch::history::ActivityPoint]| {
+    let people = |points: &[roomwatch::derived::ActivityPoint]| {
         points.iter().map(|p| p.participants.unwrap_or(-1)).collect::<Vec<_>>()
     };
     assert_eq!(people(&all.points), [-1, 2, 2, 1, 3, 3, 3, 3, 1, 1, 0, 1, 1], "-1: before anybody can know");
     // The same by its sessions, which know that Carol was still there when the room ended.
     assert_eq!(people(&room.points), [0, 2, 2, 1, 3, 3, 3, 3, 1, 1, 0, 0, 0]);
-    let sum = |points: &[roomwatch::history::ActivityPoint]| {
+    let sum = |points: &[roomwatch::derived::ActivityPoint]| {
         (points.iter().map(|p| p.joins).sum::<i64>(), points.iter().map(|p| p.leaves).sum::<i64>())
     };
     assert_eq!((sum(&all.points), sum(&room.points)), ((5, 4), (4, 4)));
@@ -476,7 +476,7 @@ async fn a_restart_finds_everything_and_a_second_folding_changes_nothing() {
     // The log was restored as another one: the same events are folded over what is there.
     let dir = kept.closed();
     let other = Bounds { epoch: Epoch(8), ..bounds(all.len() as u64) };
-    let (history, state) = History::open(dir.path(), other, Options::default()).expect("it opens");
+    let (history, state) = Derived::open(dir.path(), other, Options::default()).expect("it opens");
     assert_eq!(state.head(), Seq::ZERO);
     let mut kept = Kept { dir, history: Arc::new(history), state };
     kept.take(&all);
@@ -516,7 +516,7 @@ async fn changes_are_the_same_from_memory_and_from_the_file() {
         all.extend([somebody.clone(), somebody]);
     }
     let dir = tempfile::tempdir().expect("a directory");
-    let (history, mut state) = History::open(dir.path(), bounds(0), Options::default()).expect("it opens");
+    let (history, mut state) = Derived::open(dir.path(), bounds(0), Options::default()).expect("it opens");
     let mut meant = Vec::new();
     let told = async |after: usize, through: usize| -> Vec<_> {
         let found = history.changes(Seq(after as u64), Seq(through as u64)).await.expect("changes");
@@ -641,7 +641,7 @@ async fn a_query_that_is_too_much_says_so() {
         .expect("inserted");
     let room = Scope { room: Some("standup".into()), ..Scope::default() };
     let answer = kept.history.activity(room, T, T + 600_000, 60_000).await;
-    assert!(matches!(answer, Err(HistoryError::TooMuch(_))), "{answer:?}");
+    assert!(matches!(answer, Err(DerivedError::TooMuch(_))), "{answer:?}");
 }
 
 /// The whole loop: what is appended is folded, kept, and read again by who comes later, word for word.
@@ -652,7 +652,7 @@ async fn a_replayed_message_is_the_live_one() {
     let mut live = Vec::new();
     for round in 0..3 {
         let log = Arc::new(SqliteLog::open(dir.path(), LogOptions::default()).expect("the log opens"));
-        let (history, state) = History::open(dir.path(), log.bounds(), Options::default()).expect("it opens");
+        let (history, state) = Derived::open(dir.path(), log.bounds(), Options::default()).expect("it opens");
         let history = Arc::new(history);
         let follower = Follower::new(log.clone(), history.clone(), state);
         let state = follower.state();

@@ -214,7 +214,7 @@ fn webhooks() -> impl Strategy<Value = Vec<Value>> {
 
 /// What webhooks have ended for good stays ended, even if LiveKit's store still lists it.
 fn buried(told: &Told, sid: &str) -> bool {
-    told.state.grave("p", sid).is_some_and(|grave| grave.source == Source::Webhook)
+    told.state.tombstone("p", sid).is_some_and(|tombstone| tombstone.source == Source::Webhook)
 }
 
 fn without_the_buried(told: &Told, world: &World) -> World {

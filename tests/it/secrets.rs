@@ -7,7 +7,7 @@ use std::{
 };
 
 use roomwatch::{
-    server::accounts::hash,
+    accounts::hash,
     token::{Claims, Grant, Secret, sign},
 };
 use serde_json::json;

@@ -219,9 +219,9 @@ fn tombstones_expire_by_event_time() {
     assert_eq!(people(&fold(&later(29 * 60))).len(), 0);
     assert_eq!(people(&fold(&later(31 * 60))).len(), 1);
     let mut state = fold(&over);
-    assert!(state.grave("default", ROOM).is_some());
+    assert!(state.tombstone("default", ROOM).is_some());
     state.apply(&started(40 * 60, "RM_2", "other").event(3));
-    assert!(state.grave("default", ROOM).is_none());
+    assert!(state.tombstone("default", ROOM).is_none());
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use crate::webhook::now_ms;
+use crate::clock::unix_ms;
 
 /// Rooms and who is in them, as a LiveKit server would have them.
 pub struct World {
@@ -199,7 +199,7 @@ impl World {
         let sid = self.id("RM_");
         let room = &mut self.rooms[i];
         room.sid = sid;
-        room.created_ms = now_ms();
+        room.created_ms = unix_ms();
         room.live = true;
         self.tell(i, "room_started", "");
     }
@@ -242,7 +242,7 @@ impl World {
             return;
         }
         let sid = self.id("PA_");
-        let person = Person { sid, identity, name, kind, joined_ms: now_ms(), tracks: Vec::new() };
+        let person = Person { sid, identity, name, kind, joined_ms: unix_ms(), tracks: Vec::new() };
         let told = format!(",\"participant\":{}", full(&person, "ACTIVE", ""));
         self.rooms[i].people.push(person);
         self.tell(i, "participant_joined", &told);
@@ -303,7 +303,7 @@ impl World {
 
     /// Starts or stops a recording.
     fn record(&mut self, i: usize) {
-        let now = now_ms();
+        let now = unix_ms();
         match self.rooms[i].recording.take() {
             None => {
                 let id = self.id("EG_");
@@ -350,7 +350,7 @@ impl World {
 
 /// LiveKit stamps an event when its queue gets to it.
 fn stamped(mut body: String) -> String {
-    body.push_str(&format!(",\"createdAt\":\"{}\"}}", now_ms() / 1000));
+    body.push_str(&format!(",\"createdAt\":\"{}\"}}", unix_ms() / 1000));
     body
 }
 
@@ -404,7 +404,7 @@ fn egress(room: &Room, id: &str, started_ms: u64, more: &str) -> String {
         ",\"egressInfo\":{{\"egressId\":\"{id}\",\"roomId\":\"{}\",\"roomName\":{name}{more},\"startedAt\":\"{started_ms}000000\",\
          \"updatedAt\":\"{}000000\",\"roomComposite\":{{\"roomName\":{name},\"layout\":\"grid\",\"fileOutputs\":[{{\"fileType\":\"MP4\",\"filepath\":\"recordings/{id}.mp4\"}}]}}}}",
         room.sid,
-        now_ms(),
+        unix_ms(),
         name = quoted(&room.name),
     )
 }

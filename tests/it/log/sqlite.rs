@@ -4,9 +4,9 @@ use std::{fs, path::Path, process, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use roomwatch::{
+    derived::Derived,
     event::{NewEvent, Seq},
     feed::{Feed, Filter, ReplayError, Sight},
-    history::History,
     log::{
         EventLog, LogError,
         sqlite::{Clock, LogOptions, Now, OpenError, SqliteLog},
@@ -193,7 +193,7 @@ async fn old_events_go_by_age_when_the_state_covers_them() {
     log.trim_through(Seq(400));
     until("400 events are trimmed", || log.bounds().first == Seq(401)).await;
     // A reader whom retention has overtaken is told so, and not taken past what it has missed.
-    let (history, _) = History::open(dir.path(), log.bounds(), Default::default()).expect("it opens");
+    let (history, _) = Derived::open(dir.path(), log.bounds(), Default::default()).expect("it opens");
     let feed = Feed::new(log.clone(), Arc::new(history), log.bounds().last);
     let replayed = async |after| feed.replay(&Filter::all(Sight::All), Seq(after), 10, 1 << 20).await;
     assert!(matches!(replayed(399).await, Err(ReplayError::Expired)));

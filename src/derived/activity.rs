@@ -1,0 +1,203 @@
+//! How much was going on, step by step.
+
+use rusqlite::{Connection, OptionalExtension, params};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::{Derived, DerivedError, Scope, sessions::Conditions};
+
+const MINUTE_MS: i64 = 60_000;
+/// The most sessions and participations that are added up for the activity of one room.
+const ROWS_MAX: usize = 200_000;
+
+/// `rooms` and `participants` are the most at once in a step; those that were there at its beginning count too.
+#[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Activity {
+    pub from: i64,
+    pub to: i64,
+    /// Milliseconds from one point to the next.
+    pub step: i64,
+    pub points: Vec<ActivityPoint>,
+}
+
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ActivityPoint {
+    /// When the step begins.
+    pub at: i64,
+    /// Null for times before the history begins: nobody knows.
+    pub rooms: Option<i64>,
+    /// Like `rooms`: of those that `participantCount` counts, as are joins and leaves.
+    pub participants: Option<i64>,
+    pub joins: i64,
+    pub leaves: i64,
+}
+
+impl Derived {
+    /// The activity from `from` until before `to`, in steps of `step` milliseconds, all three whole minutes.
+    ///
+    /// Of projects it is added up as it happens. Of one room it is added up from its sessions, and
+    /// [`DerivedError::TooMuch`] if they are too many.
+    pub async fn activity(
+        &self,
+        scope: Scope,
+        from: i64,
+        to: i64,
+        step: i64,
+    ) -> Result<Activity, DerivedError> {
+        self.ask(move |connection| {
+            let points = if scope.room.is_some() || scope.joined.is_some() {
+                of_sessions(connection, &scope, from, to, step)?
+            } else {
+                of_projects(connection, &scope, from, to, step)?
+            };
+            Ok(Activity { from, to, step, points })
+        })
+        .await
+    }
+}
+
+fn steps(from: i64, to: i64, step: i64) -> Vec<ActivityPoint> {
+    let count = (to - from + step - 1) / step;
+    (0..count).map(|n| ActivityPoint { at: from + n * step, ..ActivityPoint::default() }).collect()
+}
+
+fn of_projects(
+    connection: &Connection,
+    scope: &Scope,
+    from: i64,
+    to: i64,
+    step: i64,
+) -> Result<Vec<ActivityPoint>, DerivedError> {
+    let mut points = steps(from, to, step);
+    let projects: Vec<String> = match &scope.projects {
+        Some(projects) => projects.clone(),
+        None => connection
+            .prepare_cached(
+                // One seek a project, where DISTINCT would read every minute of every one.
+                "WITH RECURSIVE p (project) AS (SELECT min(project) FROM minutes UNION ALL
+                 SELECT (SELECT min(project) FROM minutes WHERE project > p.project) FROM p WHERE p.project IS NOT NULL)
+                 SELECT project FROM p WHERE project IS NOT NULL",
+            )?
+            .query_map([], |row| row.get(0))?
+            .collect::<Result<_, _>>()?,
+    };
+    let mut before = connection.prepare_cached(
+        "SELECT rooms_after, participants_after FROM minutes WHERE project = ?1 AND minute < ?2 ORDER BY minute DESC LIMIT 1",
+    )?;
+    let mut during = connection.prepare_cached(
+        "SELECT minute, rooms, participants, rooms_after, participants_after, joins, leaves FROM minutes
+         WHERE project = ?1 AND minute >= ?2 AND minute < ?3 ORDER BY minute",
+    )?;
+    for project in &projects {
+        let start = params![project, from / MINUTE_MS];
+        let mut last: Option<(i64, i64)> =
+            before.query_row(start, |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+        let mut rows = during.query(params![project, from / MINUTE_MS, (to + MINUTE_MS - 1) / MINUTE_MS])?;
+        let mut row = rows.next()?;
+        for point in &mut points {
+            let ends = point.at + step;
+            let mut most = last;
+            while let Some(minute) = row {
+                if minute.get::<_, i64>(0)? * MINUTE_MS >= ends {
+                    row = Some(minute);
+                    break;
+                }
+                let (rooms, participants) = most.unwrap_or_default();
+                most = Some((rooms.max(minute.get(1)?), participants.max(minute.get(2)?)));
+                last = Some((minute.get(3)?, minute.get(4)?));
+                point.joins += minute.get::<_, i64>(5)?;
+                point.leaves += minute.get::<_, i64>(6)?;
+                row = rows.next()?;
+            }
+            if let Some((rooms, participants)) = most {
+                point.rooms = Some(point.rooms.unwrap_or(0) + rooms);
+                point.participants = Some(point.participants.unwrap_or(0) + participants);
+            }
+        }
+    }
+    Ok(points)
+}
+
+/// Comings and goings of one kind, swept through in the order of time.
+struct Sweep {
+    /// (when, +1 or -1)
+    moves: Vec<(i64, i64)>,
+}
+
+impl Sweep {
+    /// The most at once in each step; `each` gets the index of a step and that number.
+    fn most(mut self, points: &[ActivityPoint], step: i64) -> Vec<i64> {
+        // At the same millisecond who goes makes room for who comes.
+        self.moves.sort_unstable();
+        let mut moves = self.moves.into_iter().peekable();
+        let mut now = 0;
+        let mut most = Vec::with_capacity(points.len());
+        for point in points {
+            while let Some((_, by)) = moves.next_if(|(at, _)| *at <= point.at) {
+                now += by;
+            }
+            let mut peak = now;
+            while let Some((_, by)) = moves.next_if(|(at, _)| *at < point.at + step) {
+                now += by;
+                peak = peak.max(now);
+            }
+            most.push(peak);
+        }
+        most
+    }
+}
+
+fn of_sessions(
+    connection: &Connection,
+    scope: &Scope,
+    from: i64,
+    to: i64,
+    step: i64,
+) -> Result<Vec<ActivityPoint>, DerivedError> {
+    let mut points = steps(from, to, step);
+    let mut conditions = Conditions::of(scope);
+    conditions.and("s.started_at < ?", to);
+    conditions.and("(s.ended_at IS NULL OR s.ended_at >= ?)", from);
+    let span = |sql: String, conditions: &Conditions| -> Result<Vec<(i64, Option<i64>)>, DerivedError> {
+        let sql = format!("{sql} LIMIT {}", ROWS_MAX + 1);
+        let mut select = connection.prepare_cached(&sql)?;
+        let rows = select.query_map(conditions.values().as_slice(), |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let rows: Vec<_> = rows.collect::<Result<_, _>>()?;
+        if rows.len() > ROWS_MAX { Err(DerivedError::TooMuch(ROWS_MAX)) } else { Ok(rows) }
+    };
+    let sweep = |spans: &[(i64, Option<i64>)]| Sweep {
+        moves: spans
+            .iter()
+            .flat_map(|(from, to)| [Some((*from, 1)), to.map(|to| (to, -1))])
+            .flatten()
+            .collect(),
+    };
+    let sessions = span(
+        format!("SELECT s.started_at, s.ended_at FROM sessions s WHERE {}", conditions.sql()),
+        &conditions,
+    )?;
+    let stays = format!(
+        "SELECT p.joined_at, p.left_at FROM sessions s JOIN participations p ON p.session = s.id WHERE {} AND p.counted",
+        conditions.sql()
+    );
+    let stays = span(stays, &conditions)?;
+    let rooms = sweep(&sessions).most(&points, step);
+    let participants = sweep(&stays).most(&points, step);
+    for (point, (rooms, participants)) in points.iter_mut().zip(rooms.into_iter().zip(participants)) {
+        (point.rooms, point.participants) = (Some(rooms), Some(participants));
+    }
+    let mut tally = |at: i64, add: fn(&mut ActivityPoint)| {
+        if at >= from && at < to {
+            add(&mut points[((at - from) / step) as usize]);
+        }
+    };
+    for (joined_at, left_at) in stays {
+        tally(joined_at, |point| point.joins += 1);
+        if let Some(left_at) = left_at {
+            tally(left_at, |point| point.leaves += 1);
+        }
+    }
+    Ok(points)
+}

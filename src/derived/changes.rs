@@ -1,0 +1,84 @@
+//! What each event changed, kept in chunks: a row for each event would cost more than what stands in it.
+//!
+//! A chunk is text, a line an event, ascending: its seq, what all are told and, where callers with only `roomJoin` are
+//! told something else, that, with tabs between. JSON has neither tabs nor line breaks but as escapes.
+
+use std::io::Write;
+
+use bytes::Bytes;
+use rusqlite::{Connection, Statement, params};
+
+use super::{Changes, DerivedError, NOTHING, Recorded};
+use crate::event::Seq;
+
+/// A chunk is written when it has so many bytes: who resumes reads a whole one for the first event they want.
+const CHUNK_BYTES: usize = 32 << 10;
+
+#[derive(Default)]
+pub(super) struct Chunk {
+    first: Seq,
+    last: Seq,
+    lines: Vec<u8>,
+}
+
+impl Chunk {
+    /// Adds what an event changed, if anything. True if the chunk is full.
+    pub fn add(&mut self, recorded: &Recorded) -> bool {
+        let Recorded { seq, json, joined, .. } = recorded;
+        if joined.is_some() || json.len() > NOTHING.len() {
+            if self.lines.is_empty() {
+                self.first = *seq;
+            }
+            self.last = *seq;
+            // Memory takes whatever is written to it.
+            let _ = write!(self.lines, "{}\t", seq.0);
+            self.lines.extend_from_slice(json);
+            if let Some(joined) = joined {
+                self.lines.push(b'\t');
+                self.lines.extend_from_slice(joined);
+            }
+            self.lines.push(b'\n');
+        }
+        self.lines.len() >= CHUNK_BYTES
+    }
+
+    /// Writes the chunk, if there is something in it, and begins the next.
+    pub fn write(&mut self, put: &mut Statement) -> rusqlite::Result<()> {
+        if !self.lines.is_empty() {
+            put.execute(params![self.last.0 as i64, self.first.0 as i64, &self.lines[..]])?;
+            self.lines.clear();
+        }
+        Ok(())
+    }
+}
+
+/// The changes of the events after `after` up to `through`, one answer an event.
+pub(super) fn stored(
+    connection: &Connection,
+    after: Seq,
+    through: Seq,
+) -> Result<Vec<Changes>, DerivedError> {
+    let mut select =
+        connection.prepare_cached("SELECT first, lines FROM changes WHERE last > ?1 ORDER BY last")?;
+    let mut rows = select.query([after.0 as i64])?;
+    let mut all = Vec::new();
+    let mut next = after.next();
+    let nothing = |seq| Changes { seq, json: NOTHING, joined: None };
+    while let Some(row) = rows.next()? {
+        if row.get::<_, i64>(0)? as u64 > through.0 {
+            break;
+        }
+        let chunk = Bytes::copy_from_slice(row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?);
+        for line in chunk.split(|byte| *byte == b'\n') {
+            let mut fields = line.split(|byte| *byte == b'\t');
+            let seq = fields.next().and_then(|seq| std::str::from_utf8(seq).ok()?.parse().ok().map(Seq));
+            let Some(seq) = seq.filter(|seq| (next..=through).contains(seq)) else { continue };
+            all.extend((next.0..seq.0).map(Seq).map(nothing));
+            let json = fields.next().map_or(NOTHING, |json| chunk.slice_ref(json));
+            all.push(Changes { seq, json, joined: fields.next().map(|joined| chunk.slice_ref(joined)) });
+            next = seq.next();
+        }
+    }
+    all.extend((next.0..=through.0).map(Seq).map(nothing));
+    Ok(all)
+}

@@ -1,0 +1,176 @@
+//! The file `derived.db`: what stands in it, and opening it.
+
+use std::path::Path;
+
+use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
+
+use super::DerivedError;
+use crate::{event::Seq, log::Bounds};
+
+pub(super) const FILE: &str = "derived.db";
+
+/// The shape of the tables. A file of another version is put aside, and a new one is folded from the log.
+const SCHEMA_VERSION: i64 = 3;
+
+/// Sessions are keyed by small integers of their own, for a sid is unique within a project only. Who took part and
+/// what they published stands together with the rest of the session, as it is read.
+///
+/// `participants` and `publishers` are of sessions that have ended. `counted` is 1 for those that `participantCount`
+/// counts, `restricted` for those that joining the room would not show. `left_not_before` is set where a leave was
+/// only inferred. `minutes` has a row for a minute in which something happened: the most at once in it, what was left
+/// at its end, and how many came and went.
+const TABLES: &str = "
+CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
+CREATE TABLE checkpoint (id INTEGER PRIMARY KEY CHECK (id = 1), seq INTEGER NOT NULL, state BLOB NOT NULL);
+CREATE TABLE changes (last INTEGER PRIMARY KEY, first INTEGER NOT NULL, lines BLOB NOT NULL);
+CREATE TABLE sessions (
+    id INTEGER PRIMARY KEY, project TEXT NOT NULL, sid TEXT NOT NULL, room TEXT NOT NULL, started_at INTEGER NOT NULL,
+    ended_at INTEGER, end_reason TEXT, ended_by TEXT, source TEXT NOT NULL, participants INTEGER NOT NULL DEFAULT 0,
+    publishers INTEGER NOT NULL DEFAULT 0, peak INTEGER NOT NULL DEFAULT 0, recorded INTEGER NOT NULL DEFAULT 0);
+CREATE UNIQUE INDEX sessions_sid ON sessions (sid, project);
+CREATE INDEX sessions_started ON sessions (started_at, id, ended_at);
+CREATE INDEX sessions_room ON sessions (project, room, started_at, id, ended_at);
+CREATE INDEX sessions_ended ON sessions (ended_at);
+CREATE TABLE participations (
+    session INTEGER NOT NULL, sid TEXT NOT NULL, identity TEXT NOT NULL, name TEXT NOT NULL, kind TEXT NOT NULL,
+    hidden INTEGER NOT NULL, watcher INTEGER NOT NULL, counted INTEGER NOT NULL, restricted INTEGER NOT NULL,
+    joined_at INTEGER NOT NULL, left_at INTEGER, left_not_before INTEGER, reason TEXT, source TEXT NOT NULL,
+    PRIMARY KEY (session, sid)) WITHOUT ROWID;
+CREATE INDEX participations_sid ON participations (sid);
+CREATE INDEX participations_identity ON participations (identity);
+CREATE TABLE tracks (
+    session INTEGER NOT NULL, participant TEXT NOT NULL, sid TEXT NOT NULL, name TEXT NOT NULL, type TEXT NOT NULL,
+    source TEXT NOT NULL, published_at INTEGER NOT NULL, unpublished_at INTEGER, unpublished_not_before INTEGER,
+    PRIMARY KEY (session, participant, sid)) WITHOUT ROWID;
+CREATE TABLE egress (
+    id INTEGER PRIMARY KEY, project TEXT NOT NULL, egress TEXT NOT NULL, room_sid TEXT, ended INTEGER NOT NULL,
+    updated_at_ns INTEGER NOT NULL, at INTEGER NOT NULL, json TEXT NOT NULL);
+CREATE UNIQUE INDEX egress_id ON egress (egress, project);
+CREATE INDEX egress_session ON egress (room_sid, project);
+CREATE INDEX egress_at ON egress (at);
+CREATE TABLE minutes (
+    project TEXT NOT NULL, minute INTEGER NOT NULL, rooms INTEGER NOT NULL, participants INTEGER NOT NULL,
+    rooms_after INTEGER NOT NULL, participants_after INTEGER NOT NULL, joins INTEGER NOT NULL, leaves INTEGER NOT NULL,
+    PRIMARY KEY (project, minute)) WITHOUT ROWID;
+";
+
+/// How many took part in session `s`: distinct identities, for somebody who came back three times is one.
+macro_rules! participants {
+    () => {
+        "(SELECT count(DISTINCT identity) FROM participations WHERE session = s.id AND counted)"
+    };
+}
+
+/// How many of them published something.
+macro_rules! publishers {
+    () => {
+        "(SELECT count(DISTINCT p.identity) FROM participations p WHERE p.session = s.id AND p.counted AND EXISTS
+         (SELECT 1 FROM tracks t WHERE t.session = p.session AND t.participant = p.sid))"
+    };
+}
+
+/// What a file says about itself.
+pub(super) struct Opened {
+    pub connection: Connection,
+    /// Everything up to here is in the tables.
+    pub folded: Seq,
+    /// The oldest event whose changes are known.
+    pub changes_from: Seq,
+    pub checkpoint: Option<Vec<u8>>,
+}
+
+/// Opens the writer's connection; makes the file, or a new one in place of one that cannot be used.
+pub(super) fn open(dir: &Path, log: Bounds) -> Result<Opened, DerivedError> {
+    let path = dir.join(FILE);
+    let fresh = !path.exists();
+    match connect(&path).and_then(|connection| usable(&connection).map(|usable| (connection, usable))) {
+        Ok((connection, true)) => return adopt(connection, log),
+        Ok((_, false)) if fresh => {}
+        Ok((_, false)) => put_aside(&path, "is of another version")?,
+        Err(error) if fresh => return Err(error.into()),
+        Err(error) => put_aside(&path, &error.to_string())?,
+    }
+    let connection = connect(&path)?;
+    connection.execute_batch(&format!("BEGIN; {TABLES} COMMIT;"))?;
+    put(&connection, "schema", SCHEMA_VERSION)?;
+    put(&connection, "epoch", i64::from(log.epoch.0))?;
+    Ok(Opened { connection, folded: Seq::ZERO, changes_from: Seq(u64::MAX), checkpoint: None })
+}
+
+/// A connection for queries.
+pub(super) fn reader(dir: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(dir.join(FILE), flags)?;
+    connection.busy_timeout(std::time::Duration::from_secs(5))?;
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(connection)
+}
+
+fn connect(path: &Path) -> rusqlite::Result<Connection> {
+    let connection = Connection::open(path)?;
+    // What the log may forget depends on this file: a commit is on the disk when it returns.
+    connection.execute_batch(
+        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA temp_store = MEMORY;
+         PRAGMA journal_size_limit = 67108864; PRAGMA wal_autocheckpoint = 8192; PRAGMA cache_size = -16384;",
+    )?;
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(connection)
+}
+
+fn usable(connection: &Connection) -> rusqlite::Result<bool> {
+    let tables: i64 =
+        connection
+            .query_row("SELECT count(*) FROM sqlite_schema WHERE name = 'meta'", [], |row| row.get(0))?;
+    Ok(tables == 1 && get(connection, "schema")? == Some(SCHEMA_VERSION))
+}
+
+/// The log may be another one than the file was derived from: restored, or made anew. Then the file's seqs mean
+/// nothing, while the sessions in it are as true as before: what the log still has is folded over them.
+fn adopt(connection: Connection, log: Bounds) -> Result<Opened, DerivedError> {
+    let epoch = i64::from(log.epoch.0);
+    let ahead = get(&connection, "folded")?.is_some_and(|folded| folded as u64 > log.last.0);
+    if ahead || get(&connection, "epoch")? != Some(epoch) {
+        tracing::warn!(
+            "the log is not the one that {FILE} was derived from: folding it again, keeping the sessions"
+        );
+        connection.execute_batch(
+            "BEGIN; DELETE FROM checkpoint; DELETE FROM changes; DELETE FROM meta WHERE key IN ('folded', 'changes_from'); COMMIT;",
+        )?;
+        put(&connection, "epoch", epoch)?;
+    }
+    let seq = |key, otherwise| {
+        Ok::<_, rusqlite::Error>(Seq(get(&connection, key)?.map_or(otherwise, |n| n as u64)))
+    };
+    let (folded, changes_from) = (seq("folded", 0)?, seq("changes_from", u64::MAX)?);
+    let checkpoint = connection.query_row("SELECT state FROM checkpoint", [], |row| row.get(0)).optional()?;
+    Ok(Opened { connection, folded, changes_from, checkpoint })
+}
+
+/// Never deletes: somebody may want to know what was in it.
+fn put_aside(path: &Path, why: &str) -> Result<(), DerivedError> {
+    let aside = (1..).map(|n| path.with_extension(format!("db.old{n}"))).find(|aside| !aside.exists());
+    let Some(aside) = aside else { return Ok(()) };
+    tracing::warn!(
+        "{} {why}: it is kept as {}, and the history is folded from the log again",
+        path.display(),
+        aside.display()
+    );
+    std::fs::rename(path, &aside)?;
+    for journal in ["db-wal", "db-shm"] {
+        match std::fs::remove_file(path.with_extension(journal)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn put(connection: &Connection, key: &str, value: i64) -> rusqlite::Result<()> {
+    let mut put =
+        connection.prepare_cached("INSERT INTO meta VALUES (?1, ?2) ON CONFLICT DO UPDATE SET value = ?2")?;
+    put.execute(params![key, value]).map(|_| ())
+}
+
+fn get(connection: &Connection, key: &str) -> rusqlite::Result<Option<i64>> {
+    connection.query_row("SELECT value FROM meta WHERE key = ?1", [key], |row| row.get(0)).optional()
+}

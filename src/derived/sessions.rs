@@ -1,0 +1,292 @@
+//! What was on: sessions, who was there, what was published and recorded.
+
+use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use utoipa::ToSchema;
+
+use super::{Derived, DerivedError};
+use crate::state::schema::EgressSchema;
+
+/// The most sessions of one answer.
+pub const SESSIONS_MAX: usize = 1_000;
+/// The most participations, tracks and egress of one session that are told.
+const STORY_ROWS_MAX: usize = 20_000;
+
+/// Whose past may be seen: the request and the caller's rights, intersected.
+#[derive(Clone, Debug, Default)]
+pub struct Scope {
+    /// Only these projects; none is all of them.
+    pub projects: Option<Vec<String>>,
+    /// Only rooms with this name.
+    pub room: Option<String>,
+    /// Only this session, and of it only what joining the room would show.
+    pub joined: Option<String>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct SessionQuery {
+    pub scope: Scope,
+    /// Only sessions in which this identity took part.
+    pub identity: Option<String>,
+    /// Only sessions that were on at some time between these two unix milliseconds.
+    pub from: Option<u64>,
+    pub to: Option<u64>,
+    /// What the last answer gave as `next`.
+    pub before: Option<(i64, i64)>,
+    pub limit: usize,
+}
+
+/// One life of a room.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Session {
+    pub project: String,
+    /// LiveKit's id of this life of the room.
+    pub sid: String,
+    pub room: String,
+    pub started_at: i64,
+    /// Null while it is on.
+    pub ended_at: Option<i64>,
+    /// `idle_timeout` and the like, from servers that say so.
+    pub end_reason: Option<String>,
+    /// Distinct identities of those that are neither hidden, nor agents, nor egress.
+    pub participant_count: i64,
+    /// The most of them at once.
+    pub peak: i64,
+    /// Distinct identities that published something.
+    pub publisher_count: i64,
+    pub recorded: bool,
+    /// `webhook`, or `reconcile` where Roomwatch had to ask for it.
+    pub source: String,
+    #[serde(skip)]
+    id: i64,
+}
+
+impl Session {
+    /// Where the page after one that ends here begins.
+    pub fn place(&self) -> (i64, i64) {
+        (self.started_at, self.id)
+    }
+}
+
+/// One session with everything that is known of it.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SessionStory {
+    pub session: Session,
+    pub participations: Vec<Participation>,
+    pub tracks: Vec<TrackStory>,
+    /// As lists of what is live show it.
+    #[schema(value_type = Vec<EgressSchema>)]
+    pub egress: Vec<Box<RawValue>>,
+}
+
+/// Somebody came, and perhaps went.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Participation {
+    pub sid: String,
+    pub identity: String,
+    pub name: String,
+    pub kind: String,
+    pub hidden: bool,
+    pub watcher: bool,
+    pub joined_at: i64,
+    pub left_at: Option<i64>,
+    /// Nobody said so: the leave was between this time and `leftAt`.
+    pub left_not_before: Option<i64>,
+    /// LiveKit's reason, in lower snake case.
+    pub disconnect_reason: Option<String>,
+    pub source: String,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TrackStory {
+    pub sid: String,
+    pub participant_sid: String,
+    /// Whose it was.
+    pub identity: String,
+    /// The track's own name.
+    pub name: String,
+    #[serde(rename = "type")]
+    pub kind: String,
+    pub source: String,
+    pub published_at: i64,
+    pub unpublished_at: Option<i64>,
+}
+
+const COLUMNS: &str = concat!(
+    "s.id, s.project, s.sid, s.room, s.started_at, s.ended_at, s.end_reason, iif(s.ended_at IS NULL, ",
+    participants!(),
+    ", s.participants), s.peak, iif(s.ended_at IS NULL, ",
+    publishers!(),
+    ", s.publishers), s.recorded, s.source"
+);
+
+impl Derived {
+    /// The sessions that were on, the one that began last first.
+    pub async fn sessions(&self, query: SessionQuery) -> Result<Vec<Session>, DerivedError> {
+        self.ask(move |connection| sessions(connection, &query)).await
+    }
+
+    /// One session and its story; none if there is none in the scope. A sid that two projects have is the one of
+    /// the session that began last.
+    pub async fn session(&self, scope: Scope, sid: String) -> Result<Option<SessionStory>, DerivedError> {
+        self.ask(move |connection| story(connection, &scope, &sid)).await
+    }
+}
+
+/// Conditions with their values, put together as the query needs them.
+pub(super) struct Conditions {
+    sql: String,
+    values: Vec<Box<dyn ToSql>>,
+}
+
+impl Conditions {
+    /// The scope's conditions on a session `s`.
+    pub fn of(scope: &Scope) -> Conditions {
+        let mut conditions = Conditions { sql: "1".into(), values: Vec::new() };
+        if let Some(projects) = &scope.projects {
+            let places = vec!["?"; projects.len()].join(", ");
+            conditions.sql.push_str(&format!(" AND s.project IN ({places})"));
+            conditions.values.extend(projects.iter().map(|p| Box::new(p.clone()) as Box<dyn ToSql>));
+        }
+        if let Some(room) = &scope.room {
+            conditions.and("s.room = ?", room.clone());
+        }
+        if let Some(sid) = &scope.joined {
+            conditions.and("s.sid = ?", sid.clone());
+        }
+        conditions
+    }
+
+    pub fn and(&mut self, sql: &str, value: impl ToSql + 'static) {
+        self.sql.push_str(" AND ");
+        self.sql.push_str(sql);
+        self.values.push(Box::new(value));
+    }
+
+    pub fn sql(&self) -> &str {
+        &self.sql
+    }
+
+    pub fn values(&self) -> Vec<&dyn ToSql> {
+        self.values.iter().map(|value| &**value).collect()
+    }
+}
+
+fn sessions(connection: &Connection, query: &SessionQuery) -> Result<Vec<Session>, DerivedError> {
+    let mut conditions = Conditions::of(&query.scope);
+    if let Some(identity) = &query.identity {
+        let visible = if query.scope.joined.is_some() { " AND NOT restricted" } else { "" };
+        conditions.and(
+            &format!("s.id IN (SELECT session FROM participations WHERE identity = ?{visible})"),
+            identity.clone(),
+        );
+    }
+    if let Some(from) = query.from {
+        conditions.and("(s.ended_at IS NULL OR s.ended_at >= ?)", from as i64);
+    }
+    if let Some(to) = query.to {
+        conditions.and("s.started_at <= ?", to as i64);
+    }
+    if let Some((started_at, id)) = query.before {
+        // SQLite takes this for a range of the index.
+        conditions.and("(s.started_at, s.id) < (?, ", started_at);
+        conditions.sql.push_str("?)");
+        conditions.values.push(Box::new(id));
+    }
+    conditions.values.push(Box::new(query.limit.min(SESSIONS_MAX) as i64));
+    let sql = format!(
+        "SELECT {COLUMNS} FROM sessions s WHERE {} ORDER BY s.started_at DESC, s.id DESC LIMIT ?",
+        conditions.sql()
+    );
+    let mut select = connection.prepare_cached(&sql)?;
+    let rows = select.query_map(conditions.values().as_slice(), session)?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+fn session(row: &Row) -> rusqlite::Result<Session> {
+    Ok(Session {
+        id: row.get(0)?,
+        project: row.get(1)?,
+        sid: row.get(2)?,
+        room: row.get(3)?,
+        started_at: row.get(4)?,
+        ended_at: row.get(5)?,
+        end_reason: row.get(6)?,
+        participant_count: row.get(7)?,
+        peak: row.get(8)?,
+        publisher_count: row.get(9)?,
+        recorded: row.get(10)?,
+        source: row.get(11)?,
+    })
+}
+
+fn story(connection: &Connection, scope: &Scope, sid: &str) -> Result<Option<SessionStory>, DerivedError> {
+    let mut conditions = Conditions::of(scope);
+    conditions.and("s.sid = ?", sid.to_owned());
+    let sql = format!(
+        "SELECT {COLUMNS} FROM sessions s WHERE {} ORDER BY s.started_at DESC LIMIT 1",
+        conditions.sql()
+    );
+    let found =
+        connection.prepare_cached(&sql)?.query_row(conditions.values().as_slice(), session).optional()?;
+    let Some(session) = found else { return Ok(None) };
+    // What joining the room would not show.
+    let restricted = scope.joined.is_none();
+    let rows_max = STORY_ROWS_MAX as i64;
+    let participations = connection
+        .prepare_cached(
+            "SELECT sid, identity, name, kind, hidden, watcher, joined_at, left_at, left_not_before, reason, source
+             FROM participations WHERE session = ?1 AND (?2 OR NOT restricted) ORDER BY joined_at, sid LIMIT ?3",
+        )?
+        .query_map(params![session.id, restricted, rows_max], |row| {
+            Ok(Participation {
+                sid: row.get(0)?,
+                identity: row.get(1)?,
+                name: row.get(2)?,
+                kind: row.get(3)?,
+                hidden: row.get(4)?,
+                watcher: row.get(5)?,
+                joined_at: row.get(6)?,
+                left_at: row.get(7)?,
+                left_not_before: row.get(8)?,
+                disconnect_reason: row.get(9)?,
+                source: row.get(10)?,
+            })
+        })?
+        .collect::<Result<_, _>>()?;
+    let tracks = connection
+        .prepare_cached(
+            "SELECT t.sid, t.participant, p.identity, t.name, t.type, t.source, t.published_at, t.unpublished_at
+             FROM tracks t JOIN participations p ON p.session = t.session AND p.sid = t.participant
+             WHERE t.session = ?1 AND (?2 OR NOT p.restricted) ORDER BY t.published_at, t.sid LIMIT ?3",
+        )?
+        .query_map(params![session.id, restricted, rows_max], |row| {
+            Ok(TrackStory {
+                sid: row.get(0)?,
+                participant_sid: row.get(1)?,
+                identity: row.get(2)?,
+                name: row.get(3)?,
+                kind: row.get(4)?,
+                source: row.get(5)?,
+                published_at: row.get(6)?,
+                unpublished_at: row.get(7)?,
+            })
+        })?
+        .collect::<Result<_, _>>()?;
+    let mut egress = Vec::new();
+    if restricted {
+        let mut select = connection.prepare_cached(
+            "SELECT json FROM egress WHERE room_sid = ?1 AND project = ?2 ORDER BY at, id LIMIT ?3",
+        )?;
+        let rows = select.query_map(params![session.sid, session.project, rows_max], |row| row.get(0))?;
+        for json in rows {
+            egress.push(RawValue::from_string(json?)?);
+        }
+    }
+    Ok(Some(SessionStory { session, participations, tracks, egress }))
+}

@@ -1,0 +1,217 @@
+//! From LiveKit's POST to a durable event: raw body and `Authorization` → verify → redact → append
+//! → 200.
+//!
+//! LiveKit takes every answer below 500 but 429 for a success and never sends that event again
+//! (livekit/protocol webhook/resource_url_notifier.go). So what is authentic is never refused, and
+//! what could not be made durable is answered 503, which LiveKit tries again.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use axum::{
+    body::Body as HttpBody,
+    extract::State,
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+use crate::{
+    clock::unix_ms,
+    event::{
+        Cursor, Kind, NewEvent, Source,
+        body::{BadBody, Body, Redaction},
+    },
+    ingest::{Receipts, Rejected, Rejections},
+    log::EventLog,
+    metrics::Metrics,
+    token::{Claims, Keys, Reject},
+};
+
+/// A webhook's token is good for 5 minutes (livekit/protocol auth/accesstoken.go). One that is good
+/// for more than this would outlive the memory of its event's id, and could be replayed.
+const TOKEN_SECS_MAX: i64 = 24 * 60 * 60;
+/// How much of a rejected token's `iss` is kept to show: it is a stranger's text.
+const SHOWN_ISS_CHARS: usize = 64;
+
+/// What the receiver of webhooks needs.
+pub struct Webhooks {
+    pub keys: Keys,
+    pub redaction: Redaction,
+    pub log: Arc<dyn EventLog>,
+    pub metrics: Arc<Metrics>,
+    pub receipts: Arc<Receipts>,
+    pub rejections: Rejections,
+    /// 0: none.
+    pub body_bytes_max: usize,
+    /// Zero: none.
+    pub body_time_max: Duration,
+}
+
+/// Why a webhook was not taken.
+enum Refusal {
+    Unauthentic(Reject),
+    TooLarge,
+    /// The body did not come in time. 503 and not 408: LiveKit gives up on a 408.
+    Slow,
+    /// The sender went away, or broke HTTP's framing.
+    Broken,
+    Malformed(BadBody),
+    Unavailable,
+}
+
+/// Where LiveKit posts to.
+pub const PATH: &str = "/api/webhooks/livekit";
+
+/// Receives one webhook.
+#[utoipa::path(
+    post,
+    path = PATH,
+    tag = "webhooks",
+    request_body(content = serde_json::Value, content_type = "application/webhook+json"),
+    responses(
+        (status = 200, description = "The event is durable; a duplicate too"),
+        (status = 400, description = "No JSON object, no `event`, or nested too deep"),
+        (status = 401, description = "Not authentic"),
+        (status = 413, description = "Larger than 8 MiB"),
+        (status = 503, description = "It could not be made durable; send it again"),
+    )
+)]
+pub async fn receive(State(webhooks): State<Arc<Webhooks>>, headers: HeaderMap, body: HttpBody) -> Response {
+    let began = Instant::now();
+    let answer = match webhooks.take(&headers, body).await {
+        Ok((cursor, duplicate)) => {
+            webhooks.metrics.webhook(if duplicate { "duplicate" } else { "stored" });
+            let text = format!("{{\"cursor\":\"{cursor}\",\"duplicate\":{duplicate}}}");
+            ([(header::CONTENT_TYPE, "application/json")], text).into_response()
+        }
+        Err(refusal) => webhooks.refuse(refusal),
+    };
+    webhooks.metrics.webhook_seconds.observe(began.elapsed().as_secs_f64());
+    answer
+}
+
+impl Webhooks {
+    async fn take(&self, headers: &HeaderMap, body: HttpBody) -> Result<(Cursor, bool), Refusal> {
+        let now = unix_ms();
+        // The token first: a stranger's body is not even read.
+        let (project, claims) = self.authenticate(headers, now).map_err(Refusal::Unauthentic)?;
+        let length = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
+        let limit = if self.body_bytes_max == 0 { usize::MAX } else { self.body_bytes_max };
+        if length.is_some_and(|length| length > limit as u64) {
+            return Err(Refusal::TooLarge);
+        }
+        let collect = Limited::new(body, limit).collect();
+        let collected = if self.body_time_max.is_zero() {
+            collect.await
+        } else {
+            tokio::time::timeout(self.body_time_max, collect).await.map_err(|_| Refusal::Slow)?
+        };
+        let raw = match collected {
+            Ok(collected) => collected.to_bytes(),
+            Err(error) if error.is::<LengthLimitError>() => return Err(Refusal::TooLarge),
+            Err(_) => return Err(Refusal::Broken),
+        };
+        // `authenticate` has seen that the claim is there.
+        let claimed = claims.sha256.as_deref().map(|claim| STANDARD.decode(claim));
+        let digest = Sha256::digest(&raw);
+        if !matches!(claimed, Some(Ok(claimed)) if bool::from(claimed.ct_eq(&digest[..]))) {
+            return Err(self.reject(Some(&project), Some(&claims.iss), Reject::OtherBody, now));
+        }
+        let body = Body::read(&raw, &self.redaction).map_err(Refusal::Malformed)?;
+        let event = NewEvent {
+            id: body.id,
+            project: project.clone(),
+            source: Source::Webhook,
+            received_at: now,
+            kind: Kind::from(&*body.event),
+            room: body.room,
+            room_sid: body.room_sid,
+            body: body.json,
+        };
+        // The log says once when an outage begins; a line for each webhook would drown it.
+        let appended = self.log.append(vec![event]).await.map_err(|_| {
+            self.receipts.lost(&project, now);
+            Refusal::Unavailable
+        })?;
+        let appended = appended.first().ok_or(Refusal::Unavailable)?;
+        self.receipts.accepted(&project, now, &body.event);
+        let cursor = Cursor { epoch: self.log.bounds().epoch, seq: appended.seq };
+        Ok((cursor, appended.duplicate))
+    }
+
+    fn authenticate(&self, headers: &HeaderMap, now: u64) -> Result<(Arc<str>, Claims), Reject> {
+        let token = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or("");
+        // LiveKit sends the bare token; people who test with curl write Bearer.
+        let token = token.strip_prefix("Bearer ").unwrap_or(token).trim();
+        let seconds = i64::try_from(now / 1000).unwrap_or(i64::MAX);
+        let verified = self.keys.verify(token, seconds).inspect_err(|reject| {
+            let iss = Claims::unverified_iss(token);
+            let project = iss.as_deref().and_then(|iss| self.keys.project_of(iss));
+            let _ = self.reject(project.as_ref(), iss.as_deref(), *reject, now);
+        })?;
+        let refuse = |reject| {
+            let _ = self.reject(Some(&verified.project), Some(&verified.claims.iss), reject, now);
+            Err(reject)
+        };
+        if verified.claims.sha256.is_none() {
+            return refuse(Reject::OtherUse);
+        }
+        if verified.claims.exp.saturating_sub(seconds) > TOKEN_SECS_MAX {
+            return refuse(Reject::TooLong);
+        }
+        Ok((verified.project, verified.claims))
+    }
+
+    /// Remembers a rejection, so that `GET /api/projects` can say why nothing comes.
+    fn reject(&self, project: Option<&Arc<str>>, iss: Option<&str>, reject: Reject, at: u64) -> Refusal {
+        let iss = iss.map(|iss| iss.chars().take(SHOWN_ISS_CHARS).collect::<String>().into());
+        self.receipts.rejected(project.cloned(), Rejected { at, reason: reject.code(), iss });
+        Refusal::Unauthentic(reject)
+    }
+
+    fn refuse(&self, refusal: Refusal) -> Response {
+        let (outcome, status, code, message) = match refusal {
+            Refusal::Unauthentic(reject) => {
+                self.rejections.log(reject);
+                ("unauthentic", StatusCode::UNAUTHORIZED, reject.code(), reject.to_string())
+            }
+            Refusal::TooLarge => (
+                "too_large",
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "body_too_large",
+                format!("a webhook may have {} bytes", self.body_bytes_max),
+            ),
+            Refusal::Slow => (
+                "slow",
+                StatusCode::SERVICE_UNAVAILABLE,
+                "body_timeout",
+                format!("the body did not come within {} s", self.body_time_max.as_secs()),
+            ),
+            Refusal::Broken => {
+                ("malformed", StatusCode::BAD_REQUEST, "body_incomplete", "the body ended early".to_owned())
+            }
+            Refusal::Malformed(bad) => {
+                tracing::warn!("an authentic webhook is no event: {bad}");
+                ("malformed", StatusCode::BAD_REQUEST, "bad_body", bad.to_string())
+            }
+            Refusal::Unavailable => (
+                "unavailable",
+                StatusCode::SERVICE_UNAVAILABLE,
+                "not_durable",
+                "the event could not be made durable; send it again".to_owned(),
+            ),
+        };
+        self.metrics.webhook(outcome);
+        let mut answer = crate::server::error::Error::new(status, code, message).into_response();
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        answer
+    }
+}

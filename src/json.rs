@@ -1,0 +1,3 @@
+//! Walking through JSON text without building a tree.
+
+pub mod scan;

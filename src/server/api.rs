@@ -1,0 +1,12 @@
+//! The REST API: one file a resource.
+
+pub mod audit;
+pub mod command;
+pub mod commands;
+pub mod login;
+pub mod me;
+pub mod projects;
+pub mod rooms;
+pub mod sessions;
+pub mod test_webhook;
+pub mod watch;

@@ -1,0 +1,167 @@
+//! The way of every room command: may they, limits, record, LiveKit, record, ask LiveKit what is so now.
+
+use std::{future::Future, sync::Arc};
+
+use axum::http::StatusCode;
+
+use crate::{
+    audit::{Deed, Outcome},
+    livekit::{CallError, LiveKit},
+    server::{
+        App,
+        caller::{Action, Caller},
+        error::Error,
+    },
+};
+
+/// A command that is allowed. `App` again because it outlives the request: see [`Command::run`].
+pub struct Command {
+    app: Arc<App>,
+    deed: Deed,
+    /// LiveKit sends a webhook for its effect.
+    has_webhook: bool,
+}
+
+/// What a command is.
+pub struct Wish<'a> {
+    pub right: Action,
+    /// See [`Deed::action`].
+    pub action: &'static str,
+    pub room: Option<&'a str>,
+    pub target: Option<String>,
+    pub has_webhook: bool,
+}
+
+impl Command {
+    /// Checks rights and limits before anything else of the request is looked at. `query` may name the
+    /// project. A refusal is recorded.
+    pub async fn allowed(
+        app: &Arc<App>,
+        caller: &Caller,
+        query: Option<&str>,
+        wish: Wish<'_>,
+    ) -> Result<Command, Error> {
+        let project = caller.project(app, project_of(query.unwrap_or_default())?.as_deref())?;
+        let deed = Deed {
+            user: caller.user.clone(),
+            action: wish.action,
+            project,
+            room: wish.room.map(str::to_owned),
+            target: wish.target,
+            reason: None,
+        };
+        let limited = app.limiter.command(&caller.counted_as);
+        if let Err(refusal) = caller.may(wish.right, &deed.project, wish.room) {
+            app.metrics.command("refused");
+            // Within the limit only: refusals cost the caller nothing, and the record a write each.
+            if limited.is_ok() {
+                app.audit.note(deed, Outcome::Refused, Some(refusal.code)).await.map_err(Error::internal)?;
+            }
+            return Err(refusal);
+        }
+        limited?;
+        Ok(Command { app: app.clone(), deed, has_webhook: wish.has_webhook })
+    }
+
+    /// The room that is to be made, which only the body tells.
+    pub fn of_room(mut self, name: &str) -> Command {
+        self.deed.room = Some(name.to_owned());
+        self
+    }
+
+    /// What the user said why.
+    pub fn because(mut self, reason: Option<String>) -> Command {
+        self.deed.reason = reason;
+        self
+    }
+
+    /// What it is after all.
+    pub fn called(mut self, action: &'static str) -> Command {
+        self.deed.action = action;
+        self
+    }
+
+    /// Does it. What was begun is brought to its end and recorded even if the caller goes away.
+    pub async fn run<T, F>(
+        self,
+        call: impl FnOnce(Arc<App>, Arc<str>) -> F + Send + 'static,
+    ) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, Error>> + Send,
+    {
+        let Command { app, deed, has_webhook } = self;
+        let work = tokio::spawn(async move {
+            let (project, room) = (deed.project.clone(), deed.room.clone());
+            let entry = app.audit.note(deed, Outcome::Started, None).await.map_err(Error::internal)?;
+            let result = call(app.clone(), project.clone()).await;
+            let (outcome, code) = match &result {
+                Ok(_) => (Outcome::Done, None),
+                Err(error) => (Outcome::Failed, Some(error.code)),
+            };
+            app.metrics.command(outcome.as_str());
+            if let (Ok(_), Some(room)) = (&result, room) {
+                app.reconcile.changed(&project, &room, has_webhook);
+            }
+            // It is done; that its end could not be written down makes it no failure.
+            let _ = app.audit.ended(entry, outcome, code).await;
+            result
+        });
+        work.await.unwrap_or_else(|error| Err(Error::internal(error)))
+    }
+}
+
+/// The project's LiveKit.
+pub fn livekit<'a>(app: &'a App, project: &str) -> Result<&'a LiveKit, Error> {
+    app.reconcile.livekit(project).ok_or_else(|| {
+        let message = format!("project {project:?} has no LiveKit URL; set LIVEKIT_URL, or url in the file");
+        Error::new(StatusCode::BAD_GATEWAY, "livekit_unreachable", message)
+    })
+}
+
+/// What LiveKit's error means to the caller.
+pub fn explain(error: CallError) -> Error {
+    let (status, code) = match &error {
+        CallError::Unreachable { .. } => (StatusCode::BAD_GATEWAY, "livekit_unreachable"),
+        CallError::Timeout { .. } => (StatusCode::GATEWAY_TIMEOUT, "livekit_timeout"),
+        CallError::Unauthorized { .. } => (StatusCode::BAD_GATEWAY, "livekit_unauthorized"),
+        CallError::Garbage { .. } => (StatusCode::BAD_GATEWAY, "livekit_failed"),
+        CallError::Refused { code, .. } => match &**code {
+            "permission_denied" => (StatusCode::FORBIDDEN, "livekit_denied"),
+            "not_found" => (StatusCode::NOT_FOUND, "room_not_live"),
+            "invalid_argument" | "malformed" | "out_of_range" => (StatusCode::BAD_REQUEST, "livekit_refused"),
+            "already_exists" | "failed_precondition" | "aborted" => (StatusCode::CONFLICT, "livekit_refused"),
+            "resource_exhausted" => (StatusCode::TOO_MANY_REQUESTS, "livekit_limited"),
+            "unimplemented" | "bad_route" => (StatusCode::NOT_IMPLEMENTED, "livekit_refused"),
+            "deadline_exceeded" => (StatusCode::GATEWAY_TIMEOUT, "livekit_timeout"),
+            _ => (StatusCode::BAD_GATEWAY, "livekit_failed"),
+        },
+    };
+    if status.is_server_error() {
+        tracing::warn!("a command failed: {error}");
+    }
+    Error::new(status, code, error.to_string())
+}
+
+/// Nobody of that identity is in the room.
+pub fn no_participant() -> Error {
+    Error::not_found("participant_not_found", "nobody of that identity is in the room")
+}
+
+/// The one parameter a command has in its query.
+fn project_of(query: &str) -> Result<Option<String>, Error> {
+    let mut project = None;
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        match &*name {
+            "project" if project.is_none() => project = Some(value.into_owned()),
+            "project" => return Err(Error::bad_request("duplicate_parameter", "project stands twice")),
+            // Read by the caller's extractor.
+            "access_token" => {}
+            other => {
+                let message = format!("there is no parameter {other:?}");
+                return Err(Error::bad_request("unknown_parameter", message));
+            }
+        }
+    }
+    Ok(project)
+}

@@ -1,0 +1,103 @@
+//! `GET /api/projects`: how each LiveKit is doing, and what reconciliation had to mend.
+
+use std::sync::Arc;
+
+use axum::{Json, extract::State};
+use serde::Serialize;
+
+use crate::{
+    feed::Sight,
+    ingest::Rejected,
+    reconcile::{Availability, Note, Reach},
+    server::{App, caller::Caller},
+};
+
+#[derive(Serialize, utoipa::ToSchema)]
+pub struct Projects {
+    projects: Vec<Project>,
+}
+
+/// One LiveKit deployment. Times in unix milliseconds.
+#[derive(Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct Project {
+    #[schema(value_type = String)]
+    name: Arc<str>,
+    /// Without user and password.
+    url: Option<Box<str>>,
+    /// Names of its API keys, of which LiveKit has to sign its webhooks with one; told to operators only.
+    keys: Vec<String>,
+    state: Reach,
+    reachable: bool,
+    /// Why it is not.
+    error: Option<Box<str>>,
+    last_webhook_at: Option<u64>,
+    last_webhook_event: Option<Box<str>>,
+    last_rejected: Option<LastRejected>,
+    /// When the last full comparison with LiveKit's API was done.
+    reconciled_at: Option<u64>,
+    /// 0: never.
+    reconcile_every_secs: u64,
+    corrections: Corrections,
+    egress: Availability,
+    ingress: Availability,
+}
+
+/// A webhook that was not taken.
+#[derive(Serialize, utoipa::ToSchema)]
+struct LastRejected {
+    at: u64,
+    reason: &'static str,
+    /// The key it claimed to be signed with.
+    iss: Option<Box<str>>,
+}
+
+/// Events that LiveKit's API showed and no webhook had told of.
+#[derive(Serialize, utoipa::ToSchema)]
+struct Corrections {
+    /// Since the server started.
+    total: u64,
+    /// The newest first.
+    last: Vec<Note>,
+}
+
+/// The projects the caller may see the whole of.
+#[utoipa::path(
+    get,
+    path = "/api/projects",
+    tag = "projects",
+    responses(
+        (status = 200, description = "Each project: whether LiveKit answers, webhooks arrive, and what was mended", body = Projects),
+        (status = 401, description = "Nobody is anonymous"),
+    )
+)]
+pub async fn projects(State(app): State<Arc<App>>, caller: Caller) -> Json<Projects> {
+    // Corrections and rejections are about every room: for those who see every room.
+    let visible = app.config.projects.iter().filter(|project| caller.sight.room(&project.name, None));
+    let projects = visible.map(|project| {
+        let (receipt, foreign) = app.receipts.of(&project.name);
+        // Whose key it was nobody knows, so it is nobody's but the operators'.
+        let operator = caller.sight == Sight::All;
+        let foreign = foreign.filter(|_| operator);
+        let keys = if operator { app.config.keys.names_of(&project.name) } else { Vec::new() };
+        let health = app.reconcile.health(&project.name).unwrap_or_default();
+        let rejected = [receipt.rejected, foreign].into_iter().flatten().max_by_key(|rejected| rejected.at);
+        Project {
+            name: project.name.clone(),
+            url: app.reconcile.livekit(&project.name).map(|livekit| livekit.address()),
+            keys: keys.into_iter().map(str::to_owned).collect(),
+            state: health.reach,
+            reachable: health.reach == Reach::Ok,
+            error: health.error,
+            last_webhook_at: receipt.last_at,
+            last_webhook_event: receipt.last_event,
+            last_rejected: rejected.map(|Rejected { at, reason, iss }| LastRejected { at, reason, iss }),
+            reconciled_at: health.reconciled_at,
+            reconcile_every_secs: app.reconcile.every_secs(),
+            corrections: Corrections { total: health.corrections, last: health.last.into() },
+            egress: health.egress,
+            ingress: health.ingress,
+        }
+    });
+    Json(Projects { projects: projects.collect() })
+}

@@ -1,0 +1,151 @@
+//! The sockets: accepting connections, answering them, and ending them cleanly.
+
+use std::{
+    convert::Infallible,
+    future::{Future, poll_fn},
+    io,
+    net::IpAddr,
+    pin::Pin,
+    sync::Arc,
+    task::Poll,
+    time::Duration,
+};
+
+use axum::{Router, body::Body, extract::Request, http::StatusCode};
+use futures_util::{FutureExt, future};
+use hyper::{body::Incoming, service::service_fn};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpListener;
+use tokio_util::task::TaskTracker;
+
+use crate::server::{
+    App,
+    api::watch,
+    connections::{Connected, Connections},
+    router,
+    stream::handover::{Begun, Handover},
+};
+
+pub mod pass;
+pub mod shard;
+
+use pass::pass;
+use shard::Shards;
+
+/// After this long a shutdown is over, whoever is still there.
+const SHUTDOWN_MAX: Duration = Duration::from_secs(11);
+/// What the kernel may hold of a stream that nobody reads: without it a stuck reader has megabytes.
+const UNSENT_BYTES_MAX: u32 = 16 << 10;
+
+/// Serves until `shutdown` is done, then sends everybody away and returns once they have gone.
+///
+/// Webhooks are answered until the very last: LiveKit counts on it.
+pub async fn run(listener: TcpListener, app: Arc<App>, shutdown: impl Future<Output = ()>) -> io::Result<()> {
+    let router = router(app.clone());
+    // Until this function ends.
+    let _reconciling = app.reconcile.start();
+    let _removing = watch::remove_watchers(app.clone());
+    let shards = Arc::new(Shards::start(&app)?);
+    let connections = TaskTracker::new();
+    let open = Connections::new(&app.config.limits, app.metrics.clone());
+    let accept = async {
+        loop {
+            let (stream, peer) = match listener.accept().await {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    // Out of file descriptors, most likely: those who leave make room.
+                    tracing::warn!("cannot accept a connection: {error}");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    continue;
+                }
+            };
+            let _ = stream.set_nodelay(true);
+            let _ = socket2::SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT_BYTES_MAX);
+            let stream = open.take(stream).await;
+            let (app, router) = (app.clone(), router.clone());
+            let (shards, connection) = (shards.clone(), connections.token());
+            tokio::spawn(async move {
+                if let Some((socket, begun)) = serve(stream, peer.ip(), app, router).await {
+                    shards.take(socket, begun, connection);
+                }
+            });
+        }
+    };
+    let sign_out = async {
+        loop {
+            app.accounts.some_ended().await;
+            shards.look();
+        }
+    };
+    let serving = future::join(accept, sign_out);
+    tokio::pin!(serving);
+    tokio::select! {
+        ((), ()) = &mut serving => {}
+        () = shutdown => {}
+    }
+    app.drain();
+    shards.look();
+    // New streams are told to come back, webhooks are taken, until everybody had time to leave.
+    let _ = tokio::time::timeout(app.config.drain, &mut serving).await;
+    open.close();
+    connections.close();
+    let left = SHUTDOWN_MAX.saturating_sub(app.config.drain);
+    if tokio::time::timeout(
+        left.min(Duration::from_secs(1)).max(Duration::from_millis(200)),
+        connections.wait(),
+    )
+    .await
+    .is_err()
+    {
+        tracing::info!("{} connections did not end by themselves", connections.len());
+    }
+    Ok(())
+}
+
+/// Answers the requests of one connection, until it ends or is a stream: then how the stream goes on.
+async fn serve(stream: Connected, peer: IpAddr, app: Arc<App>, router: Router) -> Option<(Connected, Begun)> {
+    let limits = app.config.limits;
+    let mut http = hyper::server::conn::http1::Builder::new();
+    // `Connected` knows how long a head may take: hyper would count the pause before it too.
+    http.half_close(false).header_read_timeout(None);
+    if limits.max_head_bytes > 0 {
+        http.max_buf_size(limits.max_head_bytes as usize);
+    }
+    let (connection, handover) = (stream.connection(), Handover::default());
+    let (arrived_by, left) = (connection.clone(), handover.clone());
+    let service = service_fn(move |request: Request<Incoming>| {
+        let connection = arrived_by.clone();
+        connection.asks();
+        let (by, left) = (connection.clone(), left.clone());
+        pass(app.clone(), router.clone(), peer, by, left, request.map(Body::new)).map(move |answer| {
+            if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
+                connection.upgrades();
+            }
+            connection.answers();
+            Ok::<_, Infallible>(answer)
+        })
+    });
+    let mut serving = http.serve_connection(TokioIo::new(stream), service).with_upgrades();
+    let mut told = false;
+    let ended = poll_fn(|cx| {
+        let mut polled = Pin::new(&mut serving).poll(cx);
+        if polled.is_pending() && !told && connection.is_closing() {
+            told = true;
+            Pin::new(&mut serving).graceful_shutdown();
+            polled = Pin::new(&mut serving).poll(cx);
+        }
+        match polled {
+            Poll::Ready(result) => Poll::Ready(Err(result)),
+            // What hyper still holds would be lost.
+            Poll::Pending if connection.is_full() => Poll::Pending,
+            Poll::Pending => handover.take().map_or(Poll::Pending, |begun| Poll::Ready(Ok(begun))),
+        }
+    })
+    .await;
+    match ended {
+        Ok(begun) => return Some((serving.into_parts()?.io.into_inner(), begun)),
+        Err(Ok(())) => {}
+        Err(Err(error)) => tracing::debug!("a connection ended: {error}"),
+    }
+    None
+}

@@ -1,0 +1,141 @@
+//! The way of every request through the front to its route.
+
+use std::{net::IpAddr, sync::Arc, time::Instant};
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{Request, State},
+    http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header},
+    response::{IntoResponse, Response},
+};
+use tower::ServiceExt;
+
+use crate::{
+    ingest::webhook,
+    server::{App, connections::Connection, cookie, error, stream::handover::Handover},
+};
+
+/// Answers of ours that a page of another origin may read.
+const EXPOSED: &str = "retry-after";
+/// How long a browser may remember what it was told about another origin, in seconds.
+const PREFLIGHT_SECS: &str = "600";
+
+/// Answers a request that came from `peer` by `connection`, which may be handed over for a stream. The front stands
+/// outside of the router, because it changes the path.
+pub async fn pass(
+    app: Arc<App>,
+    routes: Router,
+    peer: IpAddr,
+    connection: Connection,
+    handover: Handover,
+    mut request: Request,
+) -> Response {
+    let began = Instant::now();
+    let front = &app.front;
+    let arrival = front.arrival(peer, request.headers());
+    let method = request.method().clone();
+    let shown = tracing::enabled!(tracing::Level::DEBUG).then(|| shown(request.uri()));
+    let mut answer;
+    let mut reader = None;
+    match front.check(&request, peer) {
+        Err(error) => answer = error.into_response(),
+        Ok(foreign) => {
+            let preflight = method == Method::OPTIONS
+                && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
+            reader = foreign;
+            if preflight {
+                answer = preflight_answer(reader.is_some());
+            } else {
+                if let Some(uri) = front.strip_prefix(request.uri()) {
+                    *request.uri_mut() = uri;
+                }
+                answer = if method == Method::POST && request.uri().path() == webhook::PATH {
+                    // Nothing else comes as often, and to find its route costs as much as to verify it.
+                    let (head, body) = request.into_parts();
+                    webhook::receive(State(app.webhooks.clone()), head.headers, body).await
+                } else {
+                    let extensions = request.extensions_mut();
+                    extensions.insert(arrival);
+                    extensions.insert(connection);
+                    extensions.insert(handover);
+                    routes.oneshot(request).await.unwrap_or_else(|never| match never {})
+                };
+            }
+        }
+    }
+    let headers = answer.headers_mut();
+    if !front.cors_origins.is_empty() {
+        headers.append(header::VARY, HeaderValue::from_static("Origin"));
+    }
+    if let Some(origin) = reader {
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+        headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED));
+    }
+    headers.insert(header::CONTENT_SECURITY_POLICY, front.content_security_policy.clone());
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
+    headers.insert(
+        HeaderName::from_static("cross-origin-opener-policy"),
+        HeaderValue::from_static("same-origin"),
+    );
+    if answer.extensions().get::<error::SessionEnded>().is_some() {
+        answer.headers_mut().append(header::SET_COOKIE, cookie::no_cookie(front, arrival.secure));
+    }
+    if let Some(shown) = shown {
+        let status = answer.status().as_u16();
+        tracing::debug!(
+            http.status = status,
+            client.address = %arrival.address,
+            "{method} {shown} answered within {} ms",
+            began.elapsed().as_millis()
+        );
+    }
+    answer
+}
+
+fn preflight_answer(allowed: bool) -> Response {
+    let mut answer = Response::new(Body::empty());
+    *answer.status_mut() = StatusCode::NO_CONTENT;
+    if allowed {
+        let headers = answer.headers_mut();
+        let allow = |text| HeaderValue::from_static(text);
+        headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, allow("GET, POST, PATCH, DELETE"));
+        headers.insert(
+            header::ACCESS_CONTROL_ALLOW_HEADERS,
+            allow("authorization, content-type, last-event-id"),
+        );
+        headers.insert(header::ACCESS_CONTROL_MAX_AGE, allow(PREFLIGHT_SECS));
+    }
+    answer
+}
+
+/// Path and query as they may be logged: an access token is masked, however its name is spelled.
+fn shown(uri: &Uri) -> String {
+    let Some(query) = uri.query() else { return uri.path().to_owned() };
+    let mut out = form_urlencoded::Serializer::new(format!("{}?", uri.path()));
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        let value = if name.eq_ignore_ascii_case("access_token") { "***" } else { &value };
+        out.append_pair(&name, value);
+    }
+    out.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_in_a_url_is_masked() {
+        let shown = |uri: &str| shown(&uri.parse().expect("a URI"));
+        assert_eq!(shown("/api/events"), "/api/events");
+        for uri in
+            ["/e?access_token=CANARY&room=a", "/e?room=a&access%5ftoken=CANARY", "/e?Access_Token=CANARY"]
+        {
+            let shown = shown(uri);
+            assert!(!shown.contains("CANARY") && shown.contains("***"), "{shown}");
+        }
+    }
+}

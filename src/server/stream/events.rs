@@ -1,0 +1,174 @@
+//! `GET /api/events`: the stream, and the log in pages.
+
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use axum::{
+    Extension,
+    body::Body,
+    extract::{RawQuery, State},
+    http::{HeaderMap, Version, header},
+    response::{IntoResponse, Response},
+};
+use bytes::Bytes;
+use http_body::Frame as BodyFrame;
+
+use crate::{
+    event::Seq,
+    feed::{Filter, From},
+    server::{
+        App,
+        caller::Caller,
+        error::Error,
+        stream::{
+            handover::{Begun, Handover},
+            open::OpenStream,
+            page::{Page, page},
+            say::{Framing, RETRY_FULL_MS, RETRY_MS, connected, farewell, jitter},
+            wanted::Wanted,
+        },
+    },
+};
+
+/// The stream, or a page of the log if JSON is all that is accepted.
+#[utoipa::path(
+    get,
+    path = "/api/events",
+    tag = "events",
+    params(
+        ("room" = Option<Vec<String>>, Query, description = "Only these rooms; may be repeated"),
+        ("type" = Option<Vec<String>>, Query, description = "Only these types; `*` stands for any run; may be repeated"),
+        ("project" = Option<Vec<String>>, Query, description = "Only these projects; may be repeated"),
+        ("after" = Option<String>, Query, description = "Begin after this cursor; `start` for the oldest event"),
+        ("before" = Option<String>, Query, description = "Pages only: the events before this cursor"),
+        ("limit" = Option<u16>, Query, description = "Pages only: how many events, at most 1000"),
+        ("Last-Event-ID" = Option<String>, Header, description = "As `after`, and stronger"),
+    ),
+    responses(
+        (status = 200, description = "Server-sent events without end, or one page", content(
+            (String = "text/event-stream"), (Page = "application/json"))),
+        (status = 400, description = "A parameter is unknown, twice or too large"),
+        (status = 401, description = "Nobody is anonymous"),
+        (status = 403, description = "Nothing of what is asked is within the caller's rights"),
+        (status = 410, description = "Pages only: the cursor cannot be honoured; the code says why"),
+        (status = 429, description = "Too many streams of this user"),
+    )
+)]
+pub async fn events(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+    version: Version,
+    Extension(handover): Extension<Handover>,
+) -> Result<Response, Error> {
+    let wanted = Wanted::parse(query.as_deref().unwrap_or(""))?;
+    let filter = wanted.filter(&caller)?;
+    let floor = app.floor(filter.sight());
+    if wants_page(&headers) {
+        return page(&app, &wanted, &filter, floor).await;
+    }
+    if wanted.before.is_some() || wanted.limit.is_some() {
+        return Err(Error::bad_request(
+            "unknown_parameter",
+            "before and limit are for pages: Accept: application/json",
+        ));
+    }
+    let last_id =
+        headers.get("last-event-id").map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+    // The header beats `after`, even when it is junk; an empty one is none.
+    let from = From::parse(last_id.filter(|id| !id.is_empty()).or(wanted.after).as_deref());
+    let open = match app.open_stream("sse", &caller) {
+        Ok(open) => open,
+        // An EventSource that gets 503 is closed for good; this one comes back later.
+        Err(refused) => return refused.map(goodbye),
+    };
+    let framing = if version == Version::HTTP_11 { Framing::Chunked } else { Framing::Bare };
+    Ok(answer(Body::new(Opening::begin(&app, open, filter, floor, &from, framing, handover))))
+}
+
+fn wants_page(headers: &HeaderMap) -> bool {
+    let names = |media: &str| {
+        let mut values = headers.get_all(header::ACCEPT).iter();
+        values.any(|value| value.to_str().is_ok_and(|value| value.contains(media)))
+    };
+    names("application/json") && !names("text/event-stream")
+}
+
+fn answer(body: Body) -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, "text/event-stream; charset=utf-8"),
+        (header::CACHE_CONTROL, "no-cache, no-store, no-transform"),
+        (header::VARY, "Accept"),
+        (header::HeaderName::from_static("x-accel-buffering"), "no"),
+        // It ends with the stream: a client that sent its next request by it would lose that.
+        (header::CONNECTION, "close"),
+    ];
+    (headers, body).into_response()
+}
+
+/// A stream that only says why it does not begin.
+fn goodbye(reason: &'static str) -> Response {
+    let retry = if reason == "capacity" { RETRY_FULL_MS } else { RETRY_MS };
+    answer(Body::from(format!("retry: {}\n\n{}", jitter(retry), farewell(reason))))
+}
+
+/// The beginning of a stream's answer: all of it that goes through hyper.
+struct Opening {
+    first: Option<Bytes>,
+    begun: Option<Begun>,
+    handover: Handover,
+}
+
+impl Opening {
+    fn begin(
+        app: &Arc<App>,
+        open: OpenStream,
+        filter: Filter,
+        floor: Option<Seq>,
+        from: &From,
+        framing: Framing,
+        handover: Handover,
+    ) -> Opening {
+        let (cursor, connected) = match app.feed.locate(from, floor) {
+            Ok(after) => {
+                let resumed = !matches!(from, From::Head);
+                app.metrics.stream(if resumed { "resumed" } else { "started" });
+                (after, connected(app.feed.cursor(after), resumed, None))
+            }
+            Err(reset) => {
+                let head = app.feed.head();
+                app.metrics.stream("reset");
+                (head.seq, connected(head, false, Some(reset)))
+            }
+        };
+        Opening {
+            first: Some(format!("retry: {}\n{connected}", jitter(RETRY_MS)).into()),
+            begun: Some(Begun { open, filter, cursor, framing }),
+            handover,
+        }
+    }
+}
+
+impl http_body::Body for Opening {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<BodyFrame<Bytes>, Infallible>>> {
+        if let Some(first) = self.first.take() {
+            return Poll::Ready(Some(Ok(BodyFrame::data(first))));
+        }
+        if let Some(begun) = self.begun.take() {
+            self.handover.leave(begun);
+        }
+        // What comes next does not come through here.
+        Poll::Pending
+    }
+}

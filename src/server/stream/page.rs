@@ -1,0 +1,206 @@
+//! Pages of the log.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use axum::{
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use bytes::{BufMut, BytesMut};
+
+use crate::{
+    event::{Cursor, Seq},
+    feed::{Feed, Filter, Frame, From, ReplayError, Replayed, Reset},
+    server::{App, error::Error, stream::wanted::Wanted},
+};
+
+/// The most events one page has.
+pub const PAGE_EVENTS_MAX: usize = 1_000;
+/// How many a page has if nobody says.
+const PAGE_EVENTS: usize = 100;
+/// A page ends early rather than grow past this: events may be megabytes.
+const PAGE_BYTES_MAX: usize = 8 << 20;
+/// One request scans at most this many events; the caller goes on with `next` or `prev`.
+const PAGE_SCAN_MAX: u64 = 50_000;
+/// How many events one read of a page takes from the log.
+const PAGE_STEP: usize = 1_000;
+/// A page of the log.
+#[derive(utoipa::ToSchema)]
+#[allow(dead_code, reason = "the shape is written by hand, so that messages are not encoded twice")]
+pub struct Page {
+    /// The epoch of the log.
+    epoch: String,
+    /// The head when the page was made: a stream `after` it continues the newest page.
+    cursor: String,
+    /// The oldest event that is kept.
+    first: String,
+    /// The newest event.
+    last: String,
+    /// `before=` for what came before; null at the beginning.
+    prev: Option<String>,
+    /// `after=` for what comes next; null at the end.
+    next: Option<String>,
+    /// Ascending.
+    events: Vec<serde_json::Value>,
+}
+
+pub async fn page(
+    app: &App,
+    wanted: &Wanted,
+    filter: &Filter,
+    floor: Option<Seq>,
+) -> Result<Response, Error> {
+    if wanted.after.is_some() && wanted.before.is_some() {
+        return Err(Error::bad_request("bad_parameter", "after and before exclude each other"));
+    }
+    let feed = &app.feed;
+    let limit = wanted.limit.unwrap_or(PAGE_EVENTS);
+    let bounds = app.log.bounds();
+    let head = feed.head();
+    let oldest = bounds.first.max(floor.unwrap_or(Seq(1)));
+    let gone = |reset: Reset| Error::new(StatusCode::GONE, reset.as_str(), "this cursor cannot be honoured");
+    let mut page = match &wanted.after {
+        Some(after) => {
+            let after = feed.locate(&From::parse(Some(after)), floor).map_err(gone)?;
+            forward(feed, filter, after, head.seq, limit).await.map_err(|error| failed(error, gone))?
+        }
+        None => {
+            let before = match wanted.before.as_deref() {
+                None | Some("") => head.seq.next(),
+                Some(text) => {
+                    let cursor: Cursor = text.parse().map_err(|_| gone(Reset::UnknownEpoch))?;
+                    if cursor.epoch != feed.epoch() {
+                        return Err(gone(Reset::UnknownEpoch));
+                    }
+                    if cursor.seq > head.seq.next() {
+                        return Err(gone(Reset::Ahead));
+                    }
+                    if cursor.seq < oldest {
+                        return Err(gone(Reset::Expired));
+                    }
+                    cursor.seq
+                }
+            };
+            backward(feed, filter, oldest, before, limit).await.map_err(|error| failed(error, gone))?
+        }
+    };
+    let mut out = BytesMut::new();
+    let put = |out: &mut BytesMut, text: std::fmt::Arguments<'_>| {
+        use std::io::Write;
+        // Memory grows: it refuses nothing.
+        out.writer().write_fmt(text).expect("memory takes it");
+    };
+    let text = |seq: Seq| feed.cursor(seq);
+    let quoted = |seq: Option<Seq>| seq.map_or("null".to_owned(), |seq| format!("\"{}\"", text(seq)));
+    let prev = page.scanned_from.filter(|from| *from > oldest);
+    let next = Some(page.scanned_to).filter(|to| *to < head.seq);
+    put(
+        &mut out,
+        format_args!(
+            "{{\"epoch\":\"{}\",\"cursor\":\"{head}\",\"first\":\"{}\",\"last\":\"{head}\",\"prev\":{},\"next\":{},\"events\":[",
+            feed.epoch(),
+            text(oldest),
+            quoted(prev),
+            quoted(next),
+        ),
+    );
+    for (i, frame) in page.frames.drain(..).enumerate() {
+        if i > 0 {
+            out.put_u8(b',');
+        }
+        out.put_slice(&frame.json(filter.view()));
+    }
+    out.put_slice(b"]}");
+    let headers = [
+        (header::CONTENT_TYPE, "application/json"),
+        (header::CACHE_CONTROL, "no-store"),
+        (header::VARY, "Accept"),
+    ];
+    Ok((headers, out.freeze()).into_response())
+}
+
+fn failed(error: ReplayError, gone: impl Fn(Reset) -> Error) -> Error {
+    match error {
+        ReplayError::Expired => gone(Reset::Expired),
+        other => Error::internal(other),
+    }
+}
+
+/// The frames of a page and how far was looked for them.
+struct Scanned {
+    frames: Vec<Arc<Frame>>,
+    /// The lowest event that was looked at; none if none was.
+    scanned_from: Option<Seq>,
+    /// Everything up to here was looked at.
+    scanned_to: Seq,
+}
+
+async fn forward(
+    feed: &Feed,
+    filter: &Filter,
+    after: Seq,
+    head: Seq,
+    limit: usize,
+) -> Result<Scanned, ReplayError> {
+    let mut frames: Vec<Arc<Frame>> = Vec::new();
+    let mut at = after;
+    let mut bytes = 0;
+    while at < head && frames.len() < limit && bytes < PAGE_BYTES_MAX && at.0 - after.0 < PAGE_SCAN_MAX {
+        let Replayed { frames: mut found, scanned } =
+            feed.replay(filter, at, PAGE_STEP, PAGE_BYTES_MAX - bytes).await?;
+        at = scanned;
+        if frames.len() + found.len() > limit {
+            found.truncate(limit - frames.len());
+            at = found.last().map_or(at, |frame| frame.seq);
+        }
+        bytes += found.iter().map(|frame| frame.bytes()).sum::<usize>();
+        frames.append(&mut found);
+    }
+    Ok(Scanned { frames, scanned_from: Some(after.next()).filter(|_| at > after), scanned_to: at })
+}
+
+async fn backward(
+    feed: &Feed,
+    filter: &Filter,
+    oldest: Seq,
+    before: Seq,
+    limit: usize,
+) -> Result<Scanned, ReplayError> {
+    let mut frames: Vec<Arc<Frame>> = Vec::new();
+    let mut from = before;
+    let mut bytes = 0;
+    while from > oldest && frames.len() < limit && bytes < PAGE_BYTES_MAX && before.0 - from.0 < PAGE_SCAN_MAX
+    {
+        let mut low = Seq(from.0.saturating_sub(PAGE_STEP as u64).max(oldest.0));
+        let mut window: VecDeque<Arc<Frame>> = VecDeque::new();
+        let mut at = Seq(low.0 - 1);
+        while at.next() < from {
+            let left = usize::try_from(from.0 - 1 - at.0).unwrap_or(PAGE_STEP);
+            let Replayed { frames: mut found, scanned } =
+                feed.replay(filter, at, left, PAGE_BYTES_MAX).await?;
+            if scanned == at {
+                break;
+            }
+            at = scanned;
+            window.extend(found.drain(..));
+            // The page is filled from the end, so what does not fit is the oldest.
+            while window.iter().map(|frame| frame.bytes()).sum::<usize>() > PAGE_BYTES_MAX && window.len() > 1
+            {
+                window.pop_front();
+                low = window.front().map_or(low, |frame| frame.seq);
+            }
+        }
+        from = low;
+        while let Some(frame) = window.pop_back() {
+            bytes += frame.bytes();
+            from = if window.is_empty() { low } else { frame.seq };
+            frames.push(frame);
+            if frames.len() == limit || bytes >= PAGE_BYTES_MAX {
+                break;
+            }
+        }
+    }
+    frames.reverse();
+    let scanned_from = Some(from).filter(|from| *from < before);
+    Ok(Scanned { frames, scanned_from, scanned_to: Seq(before.0.saturating_sub(1)) })
+}
