@@ -1,62 +1,16 @@
 //! Who gets in, as whom, and for how long.
 
-use std::{
-    sync::LazyLock,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use roomwatch::{
-    accounts::hash,
-    token::{Claims, Grant, Secret, sign},
-};
+use roomwatch::token::{Claims, Grant, Secret, sign};
 use serde_json::{Value, json};
 
-use crate::{
+use crate::harness::{
     engineio::{WEBSOCKET, WebSocket},
-    harness::*,
+    operators::{PASSWORD, cookie, get, login, post, user, users},
+    *,
 };
-
-pub const PASSWORD: &str = "correct horse battery staple";
-static HASH: LazyLock<Secret> = LazyLock::new(|| hash(&Secret::new(PASSWORD)).expect("a hash"));
-
-/// A `[[users]]` of a configuration; everybody has the same password.
-pub fn user(name: &str, role: &str) -> String {
-    format!("[[users]]\nname = \"{name}\"\nrole = \"{role}\"\npassword_hash = \"{}\"\n", HASH.reveal())
-}
-
-pub fn users() -> String {
-    user("ada", "admin") + &user("otto", "operator") + &user("vera", "viewer")
-}
-
-pub async fn post(
-    server: &Server,
-    path: &str,
-    headers: &[(&str, &str)],
-    body: Value,
-) -> (u16, reqwest::header::HeaderMap, Value) {
-    let mut request = client().post(server.url(path)).json(&body);
-    for (name, value) in headers {
-        request = request.header(*name, *value);
-    }
-    let answer = request.send().await.expect("an answer");
-    let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
-    (status, headers, answer.json().await.unwrap_or(Value::Null))
-}
-
-pub async fn get(
-    server: &Server,
-    path: &str,
-    headers: &[(&str, &str)],
-) -> (u16, reqwest::header::HeaderMap, Value) {
-    let mut request = client().get(server.url(path)).header("accept", "application/json");
-    for (name, value) in headers {
-        request = request.header(*name, *value);
-    }
-    let answer = request.send().await.expect("an answer");
-    let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
-    (status, headers, answer.json().await.unwrap_or(Value::Null))
-}
 
 /// What LiveKit has to be told, an operator is told; a secret nobody is.
 #[tokio::test]
@@ -82,19 +36,6 @@ async fn operators_are_told_the_names_of_the_keys_and_nobody_a_secret() {
     let (_, _, projects) =
         get(&server, "/api/projects", &[("authorization", &format!("Bearer {token}"))]).await;
     assert_eq!(projects["projects"][0]["keys"], json!([]));
-}
-
-/// Signs in: the cookie as it is sent back.
-pub async fn login(server: &Server, name: &str) -> String {
-    let (status, headers, body) =
-        post(server, "/api/login", &[], json!({ "user": name, "password": PASSWORD })).await;
-    assert_eq!(status, 200, "{body}");
-    cookie(&headers)
-}
-
-fn cookie(headers: &reqwest::header::HeaderMap) -> String {
-    let text = headers["set-cookie"].to_str().expect("text");
-    text.split(';').next().expect("a pair").to_owned()
 }
 
 fn code(body: &Value) -> &str {

@@ -2,9 +2,9 @@
 
 use serde_json::json;
 
-use crate::{
-    auth::{PASSWORD, get, login, post, users},
-    harness::*,
+use crate::harness::{
+    operators::{PASSWORD, get, login, post, users},
+    *,
 };
 
 const OWN: &str = "https://rooms.example";

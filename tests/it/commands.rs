@@ -3,10 +3,10 @@
 use roomwatch::token::Grant;
 use serde_json::{Value, json};
 
-use crate::{
-    harness::{Server, Start, admin_token, client, join_token, list_token, token},
-    reconcile::until,
-    twirp::{FakeLiveKit, Mood, participant, room, track},
+use crate::harness::{
+    Server, Start, admin_token, client, join_token, list_token,
+    livekit::{FakeLiveKit, Mood, participant, room, track},
+    token, until_async,
 };
 
 /// A server with an operator's rights for whoever presents nothing.
@@ -455,7 +455,7 @@ async fn a_command_shows_at_once_even_where_nobody_watches() {
     let server = dev(&livekit);
     let mut stream = server.stream("?type=track_muted&type=room_started").await;
     stream.connected().await;
-    until("the meeting is there", async || {
+    until_async("the meeting is there", async || {
         server.get("/api/events?type=track_published").await.1["events"]
             .as_array()
             .is_some_and(|e| e.len() == 1)

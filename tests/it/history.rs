@@ -25,7 +25,7 @@ use roomwatch::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::{harness::until, state::said::*};
+use crate::harness::{said::*, until};
 
 const ROOM: &str = "RM_1";
 /// The start of the meetings, in milliseconds.

@@ -3,10 +3,9 @@
 use roomwatch::token::Grant;
 use serde_json::{Value, json};
 
-use crate::{
-    harness::*,
-    state::said::{Said, finished, joined, left, of_egress, room, started},
-    state_rest::{send, send_all},
+use crate::harness::{
+    said::{Said, finished, joined, left, of_egress, room, send, send_all, started},
+    *,
 };
 
 /// The standup is over and is on again; Alice was there, Bob is; a recorder was and is.

@@ -2,11 +2,10 @@
 
 use serde_json::{Value, json};
 
-use crate::{
+use crate::harness::{
     engineio::Polling,
-    harness::*,
-    state::said::{Said, finished, joined, left, of_egress, of_track, said, started, track},
-    state_rest::send,
+    said::{START, Said, finished, joined, left, of_egress, of_track, said, send, started, track},
+    *,
 };
 
 /// One such reader on each transport, and where it began.
@@ -75,7 +74,7 @@ fn types(told: &[Value]) -> Vec<&str> {
 /// The start of a later session of the same name.
 fn started_later(at: u64, sid: &str) -> Said {
     let mut started = started(at, sid, "standup");
-    started.body["room"]["creationTimeMs"] = json!(((crate::state::said::START + at) * 1000).to_string());
+    started.body["room"]["creationTimeMs"] = json!(((START + at) * 1000).to_string());
     started
 }
 

@@ -9,11 +9,10 @@ use std::{
 use roomwatch::token::Grant;
 use serde_json::json;
 
-use crate::{
-    auth::{PASSWORD, get, login, post, user, users},
+use crate::harness::{
     engineio::*,
-    harness::*,
-    socketio_protocol::upgraded,
+    operators::{PASSWORD, get, login, post, user, users},
+    *,
 };
 
 async fn open(server: &Server, header: (&str, &str)) -> reqwest::Response {
@@ -231,7 +230,7 @@ async fn a_pause_between_two_requests_is_no_slowness() {
     assert!(answered(&mut kept) && answered(&mut slow));
     slow.write_all(&ASKS[..10]).expect("written");
     // What a WebSocket says is no head of anything.
-    let (_, mut socket) = upgraded(&server).await;
+    let (_, mut socket) = Polling::upgraded(&server).await;
     socket.send(&format!("40{}", auth(json!({})))).await;
     assert!(socket.packet().await.expect("a packet").starts_with("40{"));
     // Two that say nothing, one after the other: more than twice the time has passed then.
@@ -323,7 +322,7 @@ async fn strangers_cannot_take_the_last_connection() {
     }
     let mut socket = WebSocket::connected(&server, auth(json!({}))).await;
     // It has said who it is by polling, and then become a WebSocket.
-    let (_, mut upgraded) = upgraded(&server).await;
+    let (_, mut upgraded) = Polling::upgraded(&server).await;
     upgraded.send(&format!("40{}", auth(json!({})))).await;
     assert!(upgraded.packet().await.expect("a packet").starts_with("40{"));
     let websocket = format!(
@@ -399,7 +398,7 @@ async fn of_web_sockets_the_youngest_goes_first() {
         let _ = stream.connected().await;
         streams.push(stream);
     }
-    let (_, mut socket) = upgraded(&server).await;
+    let (_, mut socket) = Polling::upgraded(&server).await;
     socket.send(&format!("40{}", auth(json!({})))).await;
     assert!(socket.packet().await.expect("a packet").starts_with("40{"));
     let mut strangers = Vec::new();

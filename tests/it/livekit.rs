@@ -9,10 +9,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::{
-    harness::{KEY, SECRET, Server, Sse, Start, client, until},
-    reconcile::until as until_async,
-};
+use crate::harness::{KEY, SECRET, Server, Sse, Start, client, until, until_async};
 
 /// `LIVEKIT_SERVER_BIN`, else the PATH, else where `go install` puts it.
 fn binary() -> Option<PathBuf> {

@@ -1,6 +1,6 @@
 //! The log, held to its promises at the boundary of the trait.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc};
 
 use roomwatch::{
     event::{Event, Kind, NewEvent, Seq, Source},
@@ -15,9 +15,6 @@ mod kill;
 mod power;
 mod sqlite;
 mod story;
-
-/// Longer than anything takes here that works, on a machine that has other things to do.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 fn open(dir: &Path) -> SqliteLog {
     SqliteLog::open(dir, LogOptions::default()).expect("the log opens")
@@ -56,15 +53,6 @@ async fn read_all(log: &dyn EventLog, mut after: Seq) -> Vec<Event> {
 fn id_of(event: &Event) -> String {
     let body: serde_json::Value = serde_json::from_slice(&event.body).expect("a body is JSON");
     body["id"].as_str().expect("the body has the id").to_owned()
-}
-
-/// Waits for `condition`; panics with `what` when it does not come true.
-async fn until(what: &str, mut condition: impl FnMut() -> bool) {
-    let deadline = tokio::time::Instant::now() + PATIENCE;
-    while !condition() {
-        assert!(tokio::time::Instant::now() < deadline, "{what}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
 }
 
 fn shared(log: SqliteLog) -> Arc<dyn EventLog> {

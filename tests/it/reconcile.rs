@@ -4,19 +4,11 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::{
-    harness::{PATIENCE, Server, Sse, SseEvent, Start, now},
-    twirp::{FakeLiveKit, Mood, participant, room, track},
+use crate::harness::{
+    Server, Sse, SseEvent, Start,
+    livekit::{FakeLiveKit, Mood, participant, room, track},
+    now, until_async,
 };
-
-/// Waits for a condition.
-pub async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
-    let began = Instant::now();
-    while !condition().await {
-        assert!(began.elapsed() < PATIENCE, "it never came to this: {what}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
 
 fn server(livekit: &FakeLiveKit) -> Start {
     Start::new().env("LIVEKIT_URL", &livekit.url()).env("ROOMWATCH_RECONCILE_SECS", "2")
@@ -99,7 +91,7 @@ async fn a_room_whose_events_were_all_lost_is_found_once() {
     assert_eq!(status, 200, "{answer}");
     assert_eq!(answer["room"]["source"], "reconcile");
     assert_eq!(answer["room"]["participantCount"], 2);
-    until("it says when it was checked", async || {
+    until_async("it says when it was checked", async || {
         server.get("/api/rooms").await.1["rooms"][0]["checkedAt"].as_u64().is_some()
     })
     .await;
@@ -133,7 +125,7 @@ async fn livekit_restarted_with_nothing() {
     stream.connected().await;
     assert_eq!(told(&mut stream, 5).await, pairs(WHOLE_MEETING));
     livekit.down();
-    until("the outage shows", async || project(&server).await["state"] == "unreachable").await;
+    until_async("the outage shows", async || project(&server).await["state"] == "unreachable").await;
     let error = project(&server).await["error"].as_str().expect("why").to_owned();
     assert!(error.contains(&livekit.address.to_string()), "{error}");
     livekit.forget();
@@ -158,7 +150,7 @@ async fn livekit_restarted_with_nothing() {
     let not_before = left["data"]["roomwatch"]["notBefore"].as_u64().expect("a time");
     assert!(not_before <= left["timestamp"].as_u64().expect("a time"));
     assert_eq!(left["data"]["participant"]["identity"], "alice");
-    until("it is well", async || project(&server).await["state"] == "ok").await;
+    until_async("it is well", async || project(&server).await["state"] == "ok").await;
     assert_eq!(server.get("/api/rooms").await.1["rooms"], json!([]));
     let session = server.get("/api/sessions/RM_1").await.1;
     let participation = &session["participations"][0];
@@ -204,7 +196,7 @@ async fn livekit_misbehaves() {
     let livekit = FakeLiveKit::start();
     meeting(&livekit);
     let server = server(&livekit).start();
-    until("the meeting is there", async || project(&server).await["corrections"]["total"] == 5).await;
+    until_async("the meeting is there", async || project(&server).await["corrections"]["total"] == 5).await;
     let last_seq = last(&server).await;
     let thief = FakeLiveKit::start();
     let huge = format!("{{\"rooms\":[{}]}}", "0,".repeat(1000));
@@ -226,13 +218,13 @@ async fn livekit_misbehaves() {
         (Mood::Hangs, "unreachable", "did not answer within 5 s"),
     ] {
         livekit.world().mood = mood.clone();
-        until(&format!("{mood:?} shows"), async || {
+        until_async(&format!("{mood:?} shows"), async || {
             let health = project(&server).await;
             health["state"] == state && health["error"].as_str().is_some_and(|error| error.contains(words))
         })
         .await;
         livekit.world().mood = Mood::Fine;
-        until("it is well again", async || project(&server).await["state"] == "ok").await;
+        until_async("it is well again", async || project(&server).await["state"] == "ok").await;
         // Nobody has left because LiveKit could not be understood.
         assert_eq!(last(&server).await, last_seq, "{mood:?}");
     }
@@ -386,7 +378,7 @@ async fn at_most_twenty_calls_a_second() {
         livekit.world().rooms.push(room(&name, &format!("RM_{n}")));
     }
     let server = server(&livekit).env("ROOMWATCH_RECONCILE_SECS", "1").start();
-    until("all are there", async || project(&server).await["corrections"]["total"] == 60).await;
+    until_async("all are there", async || project(&server).await["corrections"]["total"] == 60).await;
     livekit.full_runs(1).await;
     let calls: Vec<Instant> = livekit.world().calls.iter().map(|(_, _, at)| *at).collect();
     for (n, first) in calls.iter().enumerate() {
@@ -402,7 +394,7 @@ async fn livekit_behind_a_path() {
     meeting(&livekit);
     let url = format!("ws://{}/behind/a/proxy/", livekit.address);
     let server = Start::new().env("LIVEKIT_URL", &url).start();
-    until("the meeting is there", async || project(&server).await["corrections"]["total"] == 5).await;
+    until_async("the meeting is there", async || project(&server).await["corrections"]["total"] == 5).await;
     assert_eq!(project(&server).await["url"], format!("http://{}/behind/a/proxy", livekit.address));
 }
 

@@ -7,10 +7,10 @@ use roomwatch::{
     log::EventLog,
 };
 
-use crate::{
+use crate::harness::{
     faulty::Inside,
-    reconcile::until,
-    twirp::{FakeLiveKit, participant, room},
+    livekit::{FakeLiveKit, participant, room},
+    until_async,
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -18,7 +18,7 @@ async fn the_first_webhook_after_an_outage_of_ours_has_livekit_asked() {
     let livekit = FakeLiveKit::start();
     let server = Inside::start(Some(livekit.url())).await;
     let log = &server.log;
-    until("the first run is over", async || {
+    until_async("the first run is over", async || {
         server.app.reconcile.health("default").is_some_and(|health| health.reconciled_at.is_some())
     })
     .await;
@@ -36,10 +36,11 @@ async fn the_first_webhook_after_an_outage_of_ours_has_livekit_asked() {
         let told = events.iter().filter(|event| event.source == Source::Reconcile);
         told.map(|event| event.kind.as_str().to_owned()).collect::<Vec<_>>()
     };
-    until("what was lost is found", async || told().await == ["room_started", "participant_joined"]).await;
+    until_async("what was lost is found", async || told().await == ["room_started", "participant_joined"])
+        .await;
 
     // An event is counted once its append has been answered, which is after it can be read.
-    until("the corrections are counted", async || {
+    until_async("the corrections are counted", async || {
         server.metrics.render().contains("roomwatch_reconcile_corrections_total 2")
     })
     .await;

@@ -8,10 +8,9 @@ use std::collections::BTreeSet;
 use roomwatch::token::{Claims, Grant, Secret, sign};
 use serde_json::{Value, json};
 
-use crate::{
-    auth::{login, users},
-    harness::*,
-    reconcile::until as until_async,
+use crate::harness::{
+    operators::{login, users},
+    *,
 };
 
 /// The kinds of callers, in the order of the table's columns.

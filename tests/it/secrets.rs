@@ -12,9 +12,9 @@ use roomwatch::{
 };
 use serde_json::json;
 
-use crate::{
-    auth::{get, post},
-    harness::*,
+use crate::harness::{
+    operators::{get, post},
+    *,
 };
 
 /// A LiveKit that takes every call and says nothing of use.

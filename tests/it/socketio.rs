@@ -6,7 +6,7 @@ use std::sync::Arc;
 use roomwatch::token::{Claims, Grant, Secret, sign};
 use serde_json::{Value, json};
 
-use crate::{engineio::*, harness::*};
+use crate::harness::{engineio::*, *};
 
 /// An event of this many bytes.
 fn large(i: usize, bytes: usize) -> String {

@@ -8,7 +8,7 @@
 
 use serde_json::{Value, json};
 
-use crate::{engineio::*, harness::*};
+use crate::harness::{engineio::*, *};
 
 const POLLING: &str = "/socket.io/?EIO=4&transport=polling";
 
@@ -20,18 +20,8 @@ async fn post(url: &str, body: &str) -> (u16, String) {
     answered(client().post(url).body(body.to_owned()).send().await).await
 }
 
-/// Status 0: the connection was cut off.
-async fn answered(answer: reqwest::Result<reqwest::Response>) -> (u16, String) {
-    let Ok(answer) = answer else { return (0, String::new()) };
-    (answer.status().as_u16(), answer.text().await.unwrap_or_default())
-}
-
-async fn poll(session: &Polling) -> (u16, String) {
-    answered(client().get(&session.url).send().await).await
-}
-
 async fn is_over(session: &Polling) {
-    assert_eq!(poll(session).await.0, 400);
+    assert_eq!(session.poll().await.0, 400);
 }
 
 async fn opened(server: &Server) -> WebSocket {
@@ -48,20 +38,6 @@ async fn ends(socket: &mut WebSocket) -> Vec<String> {
         packets.push(packet);
     }
     packets
-}
-
-/// A session that has begun with polling and goes on with a WebSocket.
-pub async fn upgraded(server: &Server) -> (Polling, WebSocket) {
-    let session = Polling::open(server).await;
-    let query = format!("{WEBSOCKET}&sid={}", session.sid());
-    let (head, mut socket) = WebSocket::open(server, &query, "").await;
-    assert!(head.starts_with("HTTP/1.1 101"), "{head}");
-    socket.send("2probe").await;
-    assert_eq!(socket.frame().await.as_deref(), Some("3probe"));
-    // Whoever polls now is sent away with a noop.
-    while poll(&session).await != (200, "6".into()) {}
-    socket.send("5").await;
-    (session, socket)
 }
 
 fn patient() -> Start {
@@ -137,8 +113,8 @@ async fn engine_io_messages_by_polling() {
 
     // Two polls at once are a client gone wrong.
     let session = Polling::open(&server).await;
-    assert_eq!(poll(&session).await, (200, "2".into()));
-    let (first, second) = tokio::join!(poll(&session), poll(&session));
+    assert_eq!(session.poll().await, (200, "2".into()));
+    let (first, second) = tokio::join!(session.poll(), session.poll());
     let mut statuses = [first.0, second.0];
     statuses.sort_unstable();
     assert_eq!(statuses, [200, 400], "{first:?} {second:?}");
@@ -161,7 +137,7 @@ async fn engine_io_heartbeats() {
     let server = hasty().start();
     let (session, silent) = (Polling::open(&server).await, Polling::open(&server).await);
     for _ in 0..3 {
-        assert_eq!(poll(&session).await, (200, "2".into()));
+        assert_eq!(session.poll().await, (200, "2".into()));
         assert_eq!(session.send("3").await, 200);
     }
     let (mut socket, mut mute) = (opened(&server).await, opened(&server).await);
@@ -171,7 +147,7 @@ async fn engine_io_heartbeats() {
     }
     // Who does not answer is told to close, and let go.
     assert_eq!(ends(&mut mute).await, ["2", "1"]);
-    until_async("the silent session is over", async || poll(&silent).await.0 == 400).await;
+    until_async("the silent session is over", async || silent.poll().await.0 == 400).await;
     assert_eq!(silent.send("3").await, 400);
 }
 
@@ -179,8 +155,8 @@ async fn engine_io_heartbeats() {
 async fn engine_io_close() {
     let server = patient().start();
     let session = Polling::open(&server).await;
-    assert_eq!(poll(&session).await, (200, "2".into()));
-    let (polled, closed) = tokio::join!(poll(&session), post(&session.url, "1"));
+    assert_eq!(session.poll().await, (200, "2".into()));
+    let (polled, closed) = tokio::join!(session.poll(), post(&session.url, "1"));
     assert_eq!(closed.0, 200);
     // The poll under way is answered; one that came too late finds no session.
     assert!(polled == (200, "6".into()) || polled.0 == 400, "{polled:?}");
@@ -193,7 +169,7 @@ async fn engine_io_close() {
 #[tokio::test]
 async fn engine_io_upgrade() {
     let server = patient().start();
-    let (session, mut socket) = upgraded(&server).await;
+    let (session, mut socket) = Polling::upgraded(&server).await;
     socket.send(&format!("40{}", auth(json!({})))).await;
     assert!(socket.packet().await.expect("a packet").starts_with("40{"));
     // The session has left polling, and takes no second WebSocket.

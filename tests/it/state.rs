@@ -7,9 +7,8 @@ use roomwatch::{
 use serde_json::{Value, json};
 
 mod orders;
-pub mod said;
 
-use said::*;
+use crate::harness::said::{self, *};
 
 const ROOM: &str = "RM_1";
 

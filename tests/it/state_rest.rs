@@ -5,24 +5,11 @@ use std::{collections::BTreeMap, sync::atomic::Ordering, time::Instant};
 use roomwatch::token::Grant;
 use serde_json::{Value, json};
 
-use crate::{
+use crate::harness::{
     faulty::Inside,
-    harness::*,
-    reconcile::until,
-    state::said::{Reader, Said, joined, left, of_egress, of_track, room, said, started, track},
+    said::{Reader, Said, joined, left, of_egress, of_track, room, said, send, send_all, started, track},
+    *,
 };
-
-pub async fn send(server: &Server, id: &str, said: &Said) {
-    let mut body = said.body.clone();
-    body["id"] = id.into();
-    assert_eq!(server.webhook(&body.to_string()).await, 200);
-}
-
-pub async fn send_all(server: &Server, all: &[Said]) {
-    for (n, said) in all.iter().enumerate() {
-        send(server, &format!("EV_{n}"), said).await;
-    }
-}
 
 fn hidden(mut said: Said, kind: &str) -> Said {
     said.body["participant"]["permission"] = json!({"hidden": true, "recorder": kind == "EGRESS"});
@@ -216,5 +203,5 @@ async fn a_state_that_is_behind_is_shown_with_its_cursor() {
     assert_eq!(head().await, "1");
     assert!(began.elapsed() < PATIENCE, "{:?}", began.elapsed());
     server.log.unreadable.store(false, Ordering::Release);
-    until("the state goes on", async || head().await == "2").await;
+    until_async("the state goes on", async || head().await == "2").await;
 }

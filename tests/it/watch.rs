@@ -3,10 +3,10 @@
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
-use crate::{
-    auth::{get, login, post, users},
-    harness::*,
-    twirp::{FakeLiveKit, Mood},
+use crate::harness::{
+    livekit::{FakeLiveKit, Mood},
+    operators::{get, login, post, users},
+    *,
 };
 
 fn server(livekit: &FakeLiveKit) -> Start {

@@ -22,10 +22,11 @@ use roomwatch::{
 use rusqlite::ffi;
 
 use super::{
-    PATIENCE, append_one,
+    append_one,
     disk::{Dice, Disk, Fault, On},
     id_of, new_event, read_all,
 };
+use crate::harness::PATIENCE;
 
 /// How often the power goes, and how many different remains of each loss are looked at.
 const CUTS: u64 = 120;

@@ -13,7 +13,8 @@ use roomwatch::{
     },
 };
 
-use super::{append_one, id_of, new_event, open, read_all, until};
+use super::{append_one, id_of, new_event, open, read_all};
+use crate::harness::until_async;
 
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -191,7 +192,7 @@ async fn old_events_go_by_age_when_the_state_covers_them() {
     assert_eq!(log.bounds().first, Seq(1), "nothing goes before a checkpoint covers it");
 
     log.trim_through(Seq(400));
-    until("400 events are trimmed", || log.bounds().first == Seq(401)).await;
+    until_async("400 events are trimmed", async || log.bounds().first == Seq(401)).await;
     // A reader whom retention has overtaken is told so, and not taken past what it has missed.
     let (history, _) = Derived::open(dir.path(), log.bounds(), Default::default()).expect("it opens");
     let feed = Feed::new(log.clone(), Arc::new(history), log.bounds().last);
@@ -199,13 +200,13 @@ async fn old_events_go_by_age_when_the_state_covers_them() {
     assert!(matches!(replayed(399).await, Err(ReplayError::Expired)));
     assert!(replayed(400).await.is_ok());
     log.trim_through(Seq(1002));
-    until("all old events are trimmed", || log.bounds().first == Seq(1001)).await;
+    until_async("all old events are trimmed", async || log.bounds().first == Seq(1001)).await;
     let left: Vec<_> =
         read_all(&*log, Seq::ZERO).await.iter().map(|event| (event.seq.0, id_of(event))).collect();
     assert_eq!(left, [(1001, "young".into()), (1002, "younger".into())]);
 
     time.pass(365 * DAY);
-    until("the newest event stays", || log.bounds().first == Seq(1002)).await;
+    until_async("the newest event stays", async || log.bounds().first == Seq(1002)).await;
     drop((feed, log));
     let log = SqliteLog::open(dir.path(), time.options()).expect("it opens");
     assert_eq!((log.bounds().first, log.bounds().last), (Seq(1002), Seq(1002)), "so no seq is given twice");
@@ -225,7 +226,7 @@ async fn events_from_a_clock_that_was_ahead_do_not_stay_for_ever() {
     log.trim_through(Seq(2));
     mark(dir.path(), &log, &time, "mark").await;
     time.pass(31 * DAY);
-    until("both are gone", || log.bounds().first == Seq(3)).await;
+    until_async("both are gone", async || log.bounds().first == Seq(3)).await;
 }
 
 /// Lets a minute pass, and waits until the log has written down where it stood then.
@@ -236,7 +237,7 @@ async fn mark(dir: &Path, log: &SqliteLog, time: &TestClock, id: &str) {
     let marked = || {
         file.query_row("SELECT max(seq) FROM marks", [], |row| row.get::<_, Option<i64>>(0)).expect("read")
     };
-    until("it is marked", || marked() == Some(seq.0 as i64)).await;
+    until_async("it is marked", async || marked() == Some(seq.0 as i64)).await;
 }
 
 #[tokio::test]
@@ -257,7 +258,7 @@ async fn the_file_stays_under_its_size_and_its_space_is_used_again() {
         }
         log.trim_through(log.bounds().last);
         // 500 events of two pages are 4 MiB, the limit 2: about half of them stay.
-        until("it is trimmed", || log.bounds().last.0 - log.bounds().first.0 < 300).await;
+        until_async("it is trimmed", async || log.bounds().last.0 - log.bounds().first.0 < 300).await;
         assert!(log.bounds().last.0 - log.bounds().first.0 > 100, "and not more than it has to be");
         sizes.push(file_bytes());
     }
@@ -297,7 +298,7 @@ async fn an_id_is_kept_a_day_whatever_the_clock_does_and_not_for_ever() {
 
     time.pass(2 * HOUR);
     let swept = "SELECT coalesce(max(CAST(value AS INTEGER)), 0) FROM meta WHERE key = 'swept'";
-    until("expired ids are swept", || number(swept) >= 2501).await;
+    until_async("expired ids are swept", async || number(swept) >= 2501).await;
     assert!(number("SELECT count(*) FROM ids") < 100, "only what is younger is left");
     assert!(!append_one(&log, time.event("7")).await.duplicate, "25 hours later");
     assert!(append_one(&log, time.event("second mark")).await.duplicate, "what is younger is kept");
@@ -329,7 +330,7 @@ async fn an_id_is_found_before_while_and_after_it_is_merged() {
             log = open();
         }
     }
-    until("most are merged", || merged() > EVENTS as i64 / 2).await;
+    until_async("most are merged", async || merged() > EVENTS as i64 / 2).await;
     for reopened in [false, true] {
         if reopened {
             drop(log);

@@ -8,7 +8,8 @@ use roomwatch::{
     log::{Appended, EventLog},
 };
 
-use super::{PATIENCE, append_one, id_of, new_event, open, read_all, shared};
+use super::{append_one, id_of, new_event, open, read_all, shared};
+use crate::harness::PATIENCE;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sqlite_tells_the_story() {

@@ -4,7 +4,7 @@ use proptest::{prelude::*, sample::Index};
 use roomwatch::state::State;
 use serde_json::json;
 
-use super::said::*;
+use crate::harness::said::*;
 
 const PROJECTS: [&str; 2] = ["default", "other"];
 

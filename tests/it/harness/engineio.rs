@@ -1,14 +1,16 @@
 //! Clients of Engine.IO 4, packet by packet: HTTP polling, and a WebSocket byte by byte.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpSocket, TcpStream},
 };
 
-use crate::harness::*;
+use super::{
+    server::{Server, client},
+    tokens::list_token,
+    until::PATIENCE,
+};
 
 /// HTTP polling: every packet that comes, in order.
 pub struct Polling {
@@ -43,6 +45,25 @@ impl Polling {
         let (polling, answer) = Polling::connect(server, auth).await;
         assert!(answer.starts_with("40{"), "{answer}");
         polling
+    }
+
+    /// A session that began with polling and continues with a WebSocket.
+    pub async fn upgraded(server: &Server) -> (Polling, WebSocket) {
+        let session = Polling::open(server).await;
+        let query = format!("{WEBSOCKET}&sid={}", session.sid());
+        let (head, mut socket) = WebSocket::open(server, &query, "").await;
+        assert!(head.starts_with("HTTP/1.1 101"), "{head}");
+        socket.send("2probe").await;
+        assert_eq!(socket.frame().await.as_deref(), Some("3probe"));
+        // A poll that is open now is answered with a noop.
+        while session.poll().await != (200, "6".into()) {}
+        socket.send("5").await;
+        (session, socket)
+    }
+
+    /// One poll: status and text.
+    pub async fn poll(&self) -> (u16, String) {
+        answered(client().get(&self.url).send().await).await
     }
 
     pub fn sid(&self) -> &str {
@@ -103,6 +124,12 @@ impl Polling {
             }
         }
     }
+}
+
+/// The status and the text of an answer. Status 0: the connection was cut.
+pub async fn answered(answer: reqwest::Result<reqwest::Response>) -> (u16, String) {
+    let Ok(answer) = answer else { return (0, String::new()) };
+    (answer.status().as_u16(), answer.text().await.unwrap_or_default())
 }
 
 /// The query of a WebSocket that begins a session.
@@ -228,12 +255,4 @@ pub fn auth(more: Value) -> Value {
     let mut auth = json!({ "token": list_token() });
     auth.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
     auth
-}
-
-pub async fn until_async(what: &str, mut condition: impl AsyncFnMut() -> bool) {
-    let began = std::time::Instant::now();
-    while !condition().await {
-        assert!(began.elapsed() < PATIENCE, "it never came to this: {what}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
 }

@@ -24,7 +24,11 @@ use roomwatch::{
 use serde_json::Value;
 use tokio::{net::TcpListener, task::JoinSet};
 
-use crate::harness::{KEY, SECRET, client, list_token, webhook_token};
+use super::{
+    server::client,
+    tokens::{KEY, SECRET, list_token},
+    webhook::webhook_token,
+};
 
 /// A log that takes nothing, or gives nothing.
 pub struct Faulty {

@@ -17,7 +17,10 @@ use axum::{
 use roomwatch::token::{Key, Keys, Secret};
 use serde_json::{Value, json};
 
-use crate::harness::{KEY, SECRET, now};
+use super::{
+    tokens::{KEY, SECRET, now},
+    until::until_async,
+};
 
 /// How it answers.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -113,7 +116,7 @@ impl FakeLiveKit {
             world.calls.iter().filter(all).count()
         };
         let wanted = full(&self.world()) + more;
-        crate::reconcile::until("LiveKit is asked again", async || full(&self.world()) >= wanted).await;
+        until_async("LiveKit is asked again", async || full(&self.world()) >= wanted).await;
     }
 }
 
@@ -126,7 +129,7 @@ impl Drop for FakeLiveKit {
 /// A room as ListRooms has it.
 pub fn room(name: &str, sid: &str) -> Value {
     let list: Value =
-        serde_json::from_str(include_str!("../../fixtures/roomservice/list_rooms.json")).expect("JSON");
+        serde_json::from_str(include_str!("../../../fixtures/roomservice/list_rooms.json")).expect("JSON");
     let mut room = list["rooms"][0].clone();
     room["name"] = name.into();
     room["sid"] = sid.into();
@@ -138,8 +141,9 @@ pub fn room(name: &str, sid: &str) -> Value {
 
 /// A participant as ListParticipants has it.
 pub fn participant(identity: &str, sid: &str, tracks: Vec<Value>) -> Value {
-    let list: Value = serde_json::from_str(include_str!("../../fixtures/roomservice/list_participants.json"))
-        .expect("JSON");
+    let list: Value =
+        serde_json::from_str(include_str!("../../../fixtures/roomservice/list_participants.json"))
+            .expect("JSON");
     let list = list["participants"].as_array().expect("a list");
     let mut one = list.iter().find(|p| p["identity"] == "bob").expect("bob").clone();
     one["identity"] = identity.into();

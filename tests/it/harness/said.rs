@@ -11,6 +11,8 @@ use roomwatch::{
 };
 use serde_json::{Map, Value, json};
 
+use super::server::Server;
+
 /// 2026-08-23, in unix seconds: when the meetings of these tests begin.
 pub const START: u64 = 1_787_486_400;
 
@@ -143,6 +145,20 @@ pub fn of_ingress(at: u64, event: &str, id: &str, updated: u64) -> Said {
         json!({"room": {"name": "standup"}, "ingressInfo": {"ingressId": id, "name": "obs", "roomName": "standup",
             "participantIdentity": "obs", "state": {"status": status, "updatedAt": (updated * 1_000_000).to_string()}}}),
     )
+}
+
+/// Posts it as a webhook with this id.
+pub async fn send(server: &Server, id: &str, said: &Said) {
+    let mut body = said.body.clone();
+    body["id"] = id.into();
+    assert_eq!(server.webhook(&body.to_string()).await, 200);
+}
+
+/// Posts all, as `EV_0`, `EV_1`, ….
+pub async fn send_all(server: &Server, all: &[Said]) {
+    for (n, said) in all.iter().enumerate() {
+        send(server, &format!("EV_{n}"), said).await;
+    }
 }
 
 /// Folds what is said, in this order, from seq 1.
