@@ -37,6 +37,7 @@ unsafe impl GlobalAlloc for Counting {
         if COUNTS.load(Ordering::Relaxed) {
             HELD.fetch_add(layout.size(), Ordering::Relaxed);
         }
+        // SAFETY: the caller keeps the contract, and the layout is unchanged.
         unsafe { Jemalloc.alloc(layout) }
     }
 
@@ -44,6 +45,7 @@ unsafe impl GlobalAlloc for Counting {
         if COUNTS.load(Ordering::Relaxed) {
             HELD.fetch_sub(layout.size(), Ordering::Relaxed);
         }
+        // SAFETY: as above; `at` came from the same allocator.
         unsafe { Jemalloc.dealloc(at, layout) }
     }
 }
@@ -300,7 +302,7 @@ async fn list() {
     let url = |path: &str| format!("http://{}{path}", server.address);
     let client = reqwest::Client::builder().build().expect("a client");
     while !client.get(url("/readyz")).send().await.is_ok_and(|answer| answer.status().is_success()) {
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let mut took = Vec::new();
     let mut bytes = 0;

@@ -80,13 +80,13 @@ async fn a_lost_cursor_is_told() {
 async fn a_refusal_is_a_connect_error() {
     let server = Server::start();
     let expired = {
-        let claims = roomwatch::token::Claims {
+        let claims = Claims {
             iss: KEY.into(),
             exp: now() - 100,
-            video: Some(roomwatch::token::Grant { room_list: true, ..Default::default() }),
+            video: Some(Grant { room_list: true, ..Default::default() }),
             ..Default::default()
         };
-        roomwatch::token::sign(&claims, &roomwatch::token::Secret::new(SECRET))
+        sign(&claims, &Secret::new(SECRET))
     };
     for (auth, code) in [
         (json!({}), "unauthorized"),
