@@ -3,7 +3,7 @@
 
 WEB_SOURCES := $(shell find web packages -path '*/node_modules' -prune -o -path '*/dist' -prune -o -type f -print 2>/dev/null)
 
-.PHONY: run test e2e bench check fmt web release clean
+.PHONY: run test e2e bench check nightly fmt web release clean
 
 ## A server with made-up meetings at http://localhost:3001
 run: web/dist/index.html
@@ -20,7 +20,7 @@ e2e: web/dist/index.html
 	e2e/install-livekit
 	npm run e2e
 
-## Ratios against a floor that is measured in the same run
+## Ratios to a floor that is measured in the same run
 bench:
 	cargo bench
 
@@ -29,9 +29,18 @@ check: node_modules/.package-lock.json
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --quiet
+	cargo machete --version >/dev/null 2>&1 || cargo install --locked cargo-machete
+	cargo machete
 	cargo deny --version >/dev/null 2>&1 || cargo install --locked cargo-deny
 	cargo deny check bans licenses sources
 	npm run check
+
+## What takes longer than CI may, one line each. Nothing here is needed before a commit.
+nightly: web/dist/index.html
+	cargo build
+	PROPTEST_CASES=20000 cargo test --test it -- state:: reconcile_diff::
+	e2e/install-livekit
+	npm run e2e:soak
 
 fmt: node_modules/.package-lock.json
 	cargo fmt

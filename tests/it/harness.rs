@@ -2,6 +2,7 @@
 //!
 //! Tests import what they use from here, and never from another test.
 
+mod cases;
 pub mod engineio;
 pub mod faulty;
 pub mod livekit;
@@ -13,6 +14,7 @@ pub mod tokens;
 pub mod until;
 pub mod webhook;
 
+pub use cases::cases;
 pub use server::{Server, Start, client, raw};
 pub use sse::{Sse, SseEvent};
 pub use tokens::{KEY, SECRET, admin_token, join_token, list_token, now, token};

@@ -14,6 +14,8 @@ use roomwatch::{
 };
 use serde_json::{Value, json};
 
+use crate::harness::cases;
+
 /// Times lie around this, in unix milliseconds.
 const BEGAN: u64 = 1_787_486_400_000;
 
@@ -230,7 +232,7 @@ fn without_the_buried(told: &Told, world: &World) -> World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(300), ..ProptestConfig::default() })]
 
     /// After one run the state is what LiveKit lists, and a second run changes nothing.
     #[test]

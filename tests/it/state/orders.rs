@@ -4,7 +4,7 @@ use proptest::{prelude::*, sample::Index};
 use roomwatch::state::State;
 use serde_json::json;
 
-use crate::harness::said::*;
+use crate::harness::{cases, said::*};
 
 const PROJECTS: [&str; 2] = ["default", "other"];
 
@@ -165,7 +165,7 @@ fn anything() -> impl Strategy<Value = Vec<Said>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(200), failure_persistence: None, ..ProptestConfig::default() })]
 
     /// All orders and duplicates of one meeting's webhooks give the same state.
     #[test]
