@@ -10,6 +10,7 @@
 
 // Leaves: they know nothing of the rest.
 pub mod clock;
+pub mod data_dir;
 pub mod json;
 pub mod metrics;
 pub mod token;
@@ -33,5 +34,8 @@ pub mod accounts;
 pub mod audit;
 
 pub mod server;
+
+// One node: everything above, assembled.
+pub mod node;
 
 pub mod cli;

@@ -34,6 +34,14 @@ pub trait EventLog: Send + Sync + 'static {
 
     /// The epoch, and what retention has left. Cheap: no I/O.
     fn bounds(&self) -> Bounds;
+
+    /// Lets retention remove events up to and including `through`: whatever is derived from them is durable. Until
+    /// this is called nothing is removed.
+    fn retain(&self, through: Seq);
+
+    /// Writes what waits and closes the log. Blocks for as long as that takes. Later appends and reads are
+    /// [`LogError::Closed`].
+    fn close(&self);
 }
 
 /// Where an event came to stand.

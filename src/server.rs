@@ -1,9 +1,6 @@
 //! HTTP: the handles that requests share, the routes, and a server that ends cleanly.
 
-use std::{
-    sync::{Arc, OnceLock},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -14,7 +11,6 @@ use axum::{
     routing::get,
 };
 use parking_lot::RwLock;
-use tokio::time::Instant;
 use tower_http::{CompressionLevel, compression::CompressionLayer};
 use utoipa::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -27,7 +23,7 @@ use crate::{
     event::Seq,
     feed::{Feed, Sight},
     ingest::{
-        Receipts, Rejections,
+        Receipts,
         webhook::{self, Webhooks},
     },
     log::EventLog,
@@ -56,6 +52,7 @@ pub mod stream;
 use error::Error;
 use front::Front;
 use limits::Limiter;
+use stream::open::Streams;
 
 /// Who reads waits for the state no longer than this.
 const BEHIND_MAX: Duration = Duration::from_secs(1);
@@ -70,65 +67,17 @@ pub struct App {
     pub metrics: Arc<Metrics>,
     pub receipts: Arc<Receipts>,
     pub webhooks: Arc<Webhooks>,
-    pub reconcile: Reconcile,
+    pub reconcile: Arc<Reconcile>,
     pub accounts: Accounts,
     pub audit: Arc<Audit>,
     pub limiter: Arc<Limiter>,
     pub front: Front,
-    /// The end of the log when this process began.
-    began_at: Seq,
-    /// When the end began.
-    draining: OnceLock<Instant>,
+    pub streams: Arc<Streams>,
+    /// The end of the log when this node was opened.
+    pub began_at: Seq,
 }
 
 impl App {
-    pub fn new(
-        config: Config,
-        log: Arc<dyn EventLog>,
-        state: Arc<RwLock<State>>,
-        derived: Arc<Derived>,
-        feed: Arc<Feed>,
-        metrics: Arc<Metrics>,
-        accounts: Accounts,
-    ) -> Arc<App> {
-        let receipts: Arc<Receipts> = Arc::default();
-        let reconcile = Reconcile::new(
-            &config,
-            log.clone(),
-            state.clone(),
-            feed.clone(),
-            metrics.clone(),
-            receipts.clone(),
-        );
-        let webhooks = Webhooks {
-            keys: config.keys.clone(),
-            redaction: config.redaction.clone(),
-            log: log.clone(),
-            metrics: metrics.clone(),
-            receipts: receipts.clone(),
-            rejections: Rejections::default(),
-            body_bytes_max: config.limits.max_webhook_bytes as usize,
-            body_time_max: Duration::from_secs(config.limits.body_secs.into()),
-        };
-        Arc::new(App {
-            webhooks: Arc::new(webhooks),
-            accounts,
-            audit: Audit::new(&config.data_dir),
-            limiter: Limiter::new(config.limits),
-            front: Front::new(&config),
-            config,
-            began_at: log.bounds().last,
-            log,
-            state,
-            derived,
-            feed,
-            metrics,
-            receipts,
-            reconcile,
-            draining: OnceLock::new(),
-        })
-    }
-
     /// Waits for the state to be as new as the log was at the start: a cursor that is honoured a moment later must
     /// not be refused now, and rooms that are live must not be missing from a list.
     pub async fn folded(&self) {
@@ -151,13 +100,6 @@ impl App {
                 Some(present.unwrap_or_else(|| self.feed.head().seq.next()))
             }
             _ => None,
-        }
-    }
-
-    /// Begins the end: readiness goes red and streams are sent away, spread over the window.
-    pub fn drain(&self) {
-        if self.draining.set(Instant::now()).is_ok() {
-            self.feed.wake_all();
         }
     }
 }
@@ -223,7 +165,7 @@ async fn when_current(Shared(app): Shared<Arc<App>>, request: Request, next: Nex
 }
 
 async fn readyz(Shared(app): Shared<Arc<App>>) -> impl IntoResponse {
-    if app.feed.head().seq >= app.began_at && app.draining.get().is_none() {
+    if app.feed.head().seq >= app.began_at && !app.streams.is_draining() {
         (StatusCode::OK, "ready\n")
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, "not ready: folding the log, or shutting down\n")

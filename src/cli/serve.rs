@@ -1,31 +1,21 @@
 //! `roomwatch serve`: everything, until it is told to stop.
 
-use std::{io::IsTerminal, path::PathBuf, sync::Arc, thread, time::Instant};
+use std::{io::IsTerminal, path::PathBuf, sync::Arc, time::Instant};
 
 use anyhow::Context;
 use clap::Args;
-use futures_util::future;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::{
     net::TcpListener,
-    runtime::Handle,
     signal::unix::{Signal, SignalKind, signal},
 };
 use tracing_subscriber::EnvFilter;
 
 pub use crate::config::Options;
 use crate::{
-    accounts::Accounts,
     config::{self, Config, LogFormat},
-    derived::{self, Derived},
-    feed::Feed,
-    follow::Follower,
-    log::{
-        EventLog,
-        sqlite::{LogOptions, SqliteLog},
-    },
-    metrics::Metrics,
-    server::{self, App, limits},
+    node::Node,
+    server::{App, limits},
 };
 
 #[derive(Args)]
@@ -77,43 +67,15 @@ pub fn start_tracing(format: LogFormat) {
     };
 }
 
-/// Opens the log, folds it, serves, and ends when a signal says so. Returns once everything that was
-/// taken is on disk.
+/// Opens a node, serves it, and closes it when a signal says so. Everything that was acknowledged is on the disk when
+/// it returns.
 pub async fn run(mut config: Config, listener: TcpListener) -> anyhow::Result<()> {
     let began = Instant::now();
     config.limits = limits::within(config.limits, descriptors());
-    let log = Arc::new(SqliteLog::open(
-        &config.data_dir,
-        LogOptions {
-            retain_age: config.retention.unwrap_or_default(),
-            retain_bytes: config.retention_bytes.unwrap_or_default(),
-            ..LogOptions::default()
-        },
-    )?);
-    let covered = log.clone();
-    let (history, state) = Derived::open(
-        &config.data_dir,
-        log.bounds(),
-        derived::Options { retain: config.history, covered: Box::new(move |seq| covered.trim_through(seq)) },
-    )?;
-    let history = Arc::new(history);
-    let follower = Follower::new(log.clone(), history.clone(), state);
-    let state = follower.state();
-    let feed = Feed::new(log.clone(), history.clone(), state.read().head());
-    // After the log, which has made the directory and locked it.
-    let accounts = Accounts::open(&config.data_dir, &config.users, config.password.as_ref())?;
-    let metrics = Arc::new(Metrics::default());
-    let app = App::new(config, log.clone(), state.clone(), history.clone(), feed.clone(), metrics, accounts);
-    let (following, stop) = future::abortable(follower.follow(feed.clone()));
-    // A thread of its own: a round of it takes milliseconds, and whoever shares a worker with it would wait as long.
-    let runtime = Handle::current();
-    let folding = thread::Builder::new().name("fold".into()).spawn(move || {
-        // An error is how it ends that was stopped.
-        let _ = runtime.block_on(following);
-    })?;
+    let node = Node::open(config).await?;
+    let app = node.app();
 
-    let address = listener.local_addr()?;
-    tracing::info!(epoch = %log.bounds().epoch, "listening on http://{address}");
+    tracing::info!(epoch = %app.log.bounds().epoch, "listening on http://{}", listener.local_addr()?);
     let waiting = app.clone();
     tokio::spawn(async move {
         waiting.folded().await;
@@ -124,17 +86,9 @@ pub async fn run(mut config: Config, listener: TcpListener) -> anyhow::Result<()
         );
     });
     let reading_users = tokio::spawn(read_users_when_told(app.clone(), signal(SignalKind::hangup())?));
-    server::listen::run(listener, app, told_to_stop()?).await.context("cannot write to streams")?;
+    node.run(listener, told_to_stop()?).await?;
     reading_users.abort();
-    stop.abort();
-    let write_and_close = move || {
-        // A panic of it has been printed.
-        let _ = folding.join();
-        history.checkpoint(state.read().clone());
-        history.close();
-        log.close();
-    };
-    tokio::task::spawn_blocking(write_and_close).await?;
+    node.close().await?;
     tracing::info!("stopped");
     Ok(())
 }

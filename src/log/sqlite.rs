@@ -7,8 +7,7 @@
 //! read   ◀─ tail (the newest events, in memory) or a short read transaction on a blocking thread
 //! ```
 //!
-//! **Files.** `log.db` (with `-wal` and `-shm`) and `lock` in the data directory. The lock is held
-//! for as long as the log is open; a second process is told who holds it.
+//! **Files.** `log.db` (with `-wal` and `-shm`) in the data directory.
 //!
 //! **Durability.** WAL with `synchronous=FULL`: the commit's fsync comes before any answer. After a
 //! failed commit, fsync or checkpoint the file is closed, because after a failed fsync the kernel
@@ -24,7 +23,7 @@
 //! time is needed.
 //!
 //! **Retention** removes the oldest events by age and by size, in small steps between commits, only
-//! up to what [`SqliteLog::trim_through`] allows, and never the newest event, from which the next
+//! up to what [`EventLog::retain`] allows, and never the newest event, from which the next
 //! seq is known after a restart. Freed pages are used again by later events; the file itself does
 //! not shrink (`sqlite3 log.db VACUUM`, with Roomwatch stopped, does that).
 //!
@@ -36,8 +35,7 @@
 //! `sqlite3 log.db "DELETE FROM meta WHERE key = 'epoch'"`.
 
 use std::{
-    fs::{self, File, TryLockError},
-    io::{Read, Seek, Write},
+    fs::{self, File},
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -73,10 +71,6 @@ use writer::Writer;
 /// The most bytes of bodies that one read returns, whatever its limit: a page of a thousand 8 MiB
 /// bodies must not be held in memory at once.
 const READ_BYTES_MAX: usize = 16 << 20;
-
-/// How long to wait for a process that is just ending to let go of the data directory.
-const LOCK_PATIENCE: Duration = Duration::from_millis(500);
-const LOCK_RETRY: Duration = Duration::from_millis(10);
 
 /// What an operator may set, and what a test has to.
 #[derive(Clone)]
@@ -134,9 +128,6 @@ fn system_clock() -> Clock {
 /// Why a log could not be opened. Each says what to do about it.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    #[error("{dir} is in use by another Roomwatch{}: stop it, or choose another data directory",
-        pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default())]
-    Locked { dir: PathBuf, pid: Option<u32> },
     #[error(
         "{path} was written by a newer Roomwatch (format {found}, this one knows {known}): use that version"
     )]
@@ -152,13 +143,7 @@ pub enum OpenError {
 /// The log in one SQLite file. See the module for how.
 pub struct SqliteLog {
     shared: Arc<Shared>,
-    threads: Mutex<Option<Threads>>,
-}
-
-struct Threads {
-    writer: JoinHandle<()>,
-    /// Locked for as long as a thread may still write. Closing the file lets go of the lock.
-    _lock: File,
+    writer: Mutex<Option<JoinHandle<()>>>,
 }
 
 /// What the threads and the callers share.
@@ -186,12 +171,11 @@ struct Shared {
 }
 
 impl SqliteLog {
-    /// Opens the log in `dir`, or creates it. Takes the lock of the directory, and time that does
-    /// not depend on the number of events.
+    /// Opens the log in `dir`, or creates it. The time it takes does not depend on the number of events. Nobody else
+    /// may have it open: [`DataDir`](crate::data_dir::DataDir) keeps other processes out.
     pub fn open(dir: &Path, options: LogOptions) -> Result<SqliteLog, OpenError> {
         let io = |cause: std::io::Error| OpenError::Io { path: dir.into(), cause: cause.to_string() };
         fs::create_dir_all(dir).map_err(io)?;
-        let lock = lock(dir)?;
         let path = dir.join("log.db");
         let opened = file::open_log(&path, options.vfs.as_deref())?;
         // The names of new files are durable only once their directory is.
@@ -222,27 +206,7 @@ impl SqliteLog {
             let writer = Writer::new(shared.clone(), opened, checkpointer);
             thread::Builder::new().name("log-writer".into()).spawn(move || writer.run())
         });
-        let threads = Threads { writer: spawned.map_err(io)?, _lock: lock };
-        Ok(SqliteLog { shared, threads: Mutex::new(Some(threads)) })
-    }
-
-    /// Lets retention remove events up to and including `seq`: a durable checkpoint of the state
-    /// covers them. Until this is called nothing is removed.
-    pub fn trim_through(&self, seq: Seq) {
-        if self.shared.trimmable.fetch_max(seq.0, Ordering::AcqRel) < seq.0 {
-            self.shared.queue.poke();
-        }
-    }
-
-    /// Writes what waits, checkpoints, and lets go of the data directory. Blocks for as long as that
-    /// takes. Later appends and reads are [`LogError::Closed`]. Dropping the log does the same.
-    pub fn close(&self) {
-        self.shared.queue.close();
-        if let Some(threads) = self.threads.lock().take() {
-            // A panic of the writer has been printed by its hook; there is nobody to tell it again.
-            let _ = threads.writer.join();
-        }
-        self.shared.readers.close();
+        Ok(SqliteLog { shared, writer: Mutex::new(Some(spawned.map_err(io)?)) })
     }
 }
 
@@ -293,6 +257,21 @@ impl EventLog for SqliteLog {
         let last = Seq(self.shared.last.load(Ordering::Acquire));
         Bounds { epoch: self.shared.epoch, first, last }
     }
+
+    fn retain(&self, through: Seq) {
+        if self.shared.trimmable.fetch_max(through.0, Ordering::AcqRel) < through.0 {
+            self.shared.queue.poke();
+        }
+    }
+
+    fn close(&self) {
+        self.shared.queue.close();
+        if let Some(writer) = self.writer.lock().take() {
+            // A panic of the writer has been printed by its hook; there is nobody to tell it again.
+            let _ = writer.join();
+        }
+        self.shared.readers.close();
+    }
 }
 
 impl Shared {
@@ -302,36 +281,4 @@ impl Shared {
         self.last.store(last.0, Ordering::Release);
         self.newest.send_replace(last);
     }
-}
-
-/// Takes the exclusive lock of the data directory, and writes our pid into it for whoever is next.
-fn lock(dir: &Path) -> Result<File, OpenError> {
-    let path = dir.join("lock");
-    let io = |cause: std::io::Error| OpenError::Io { path: path.clone(), cause: cause.to_string() };
-    let mut file =
-        File::options().read(true).write(true).create(true).truncate(false).open(&path).map_err(io)?;
-    let deadline = Instant::now() + LOCK_PATIENCE;
-    let locked = loop {
-        match file.try_lock() {
-            Err(TryLockError::WouldBlock) if Instant::now() < deadline => thread::sleep(LOCK_RETRY),
-            done => break done,
-        }
-    };
-    match locked {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            let mut holder = String::new();
-            // Only for the message: what cannot be read is left out.
-            let _ = (&file).take(32).read_to_string(&mut holder);
-            return Err(OpenError::Locked { dir: dir.into(), pid: holder.trim().parse().ok() });
-        }
-        Err(TryLockError::Error(cause)) => return Err(io(cause)),
-    }
-    // On a full disk the pid cannot be written; the lock itself holds all the same.
-    let written =
-        file.set_len(0).and_then(|()| file.rewind()).and_then(|()| writeln!(file, "{}", std::process::id()));
-    if let Err(cause) = written {
-        tracing::debug!(%cause, "the pid could not be written into the lock");
-    }
-    Ok(file)
 }

@@ -20,7 +20,6 @@ use tokio_util::task::TaskTracker;
 
 use crate::server::{
     App,
-    api::watch,
     connections::{Connected, Connections},
     router,
     stream::handover::{Begun, Handover},
@@ -42,10 +41,7 @@ const UNSENT_BYTES_MAX: u32 = 16 << 10;
 /// Webhooks are answered until the very last: LiveKit counts on it.
 pub async fn run(listener: TcpListener, app: Arc<App>, shutdown: impl Future<Output = ()>) -> io::Result<()> {
     let router = router(app.clone());
-    // Until this function ends.
-    let _reconciling = app.reconcile.start();
-    let _removing = watch::remove_watchers(app.clone());
-    let shards = Arc::new(Shards::start(&app)?);
+    let shards = Arc::new(Shards::start(&app.feed, &app.metrics, app.config.heartbeat)?);
     let connections = TaskTracker::new();
     let open = Connections::new(&app.config.limits, app.metrics.clone());
     let accept = async {
@@ -83,7 +79,7 @@ pub async fn run(listener: TcpListener, app: Arc<App>, shutdown: impl Future<Out
         ((), ()) = &mut serving => {}
         () = shutdown => {}
     }
-    app.drain();
+    app.streams.drain();
     shards.look();
     // New streams are told to come back, webhooks are taken, until everybody had time to leave.
     let _ = tokio::time::timeout(app.config.drain, &mut serving).await;

@@ -14,18 +14,18 @@ use roomwatch::{
         Derived, DerivedError, FoundKind, Options, Recorded, Scope, Session, SessionQuery, SessionStory,
     },
     event::{Epoch, NewEvent, Seq, Source},
-    feed::{Feed, Filter, Ready, Sight, View},
-    follow::Follower,
-    log::{
-        Bounds, EventLog,
-        sqlite::{LogOptions, SqliteLog},
-    },
+    feed::{Filter, Ready, Sight, View},
+    log::Bounds,
+    node::Node,
     state::State,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::harness::{said::*, until};
+use crate::{
+    harness::{said::*, until},
+    node,
+};
 
 const ROOM: &str = "RM_1";
 /// The start of the meetings, in milliseconds.
@@ -651,13 +651,8 @@ async fn a_replayed_message_is_the_live_one() {
     let all = evening();
     let mut live = Vec::new();
     for round in 0..3 {
-        let log = Arc::new(SqliteLog::open(dir.path(), LogOptions::default()).expect("the log opens"));
-        let (history, state) = Derived::open(dir.path(), log.bounds(), Options::default()).expect("it opens");
-        let history = Arc::new(history);
-        let follower = Follower::new(log.clone(), history.clone(), state);
-        let state = follower.state();
-        let feed = Feed::new(log.clone(), history.clone(), state.read().head());
-        let following = tokio::spawn(follower.follow(feed.clone()));
+        let node = Node::open(node::config(dir.path())).await.expect("a node");
+        let (log, feed) = (node.app().log.clone(), node.app().feed.clone());
         // As the server does: nobody reads before the state has folded what there was.
         let there = log.bounds().last;
         feed.reached(there).await;
@@ -696,13 +691,10 @@ async fn a_replayed_message_is_the_live_one() {
             .map(|frame| (frame.seq, frame.restricted, frame.json(View::Whole), frame.json(View::Joined)))
             .collect();
         assert_eq!(replayed, live);
-        following.abort();
-        let _ = following.await;
+        drop(reader);
         // Once in a while it ends without a checkpoint.
         if round != 1 {
-            history.checkpoint(state.read().clone());
+            node.close().await.expect("it closes");
         }
-        history.close();
-        log.close();
     }
 }

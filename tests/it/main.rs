@@ -14,6 +14,7 @@ mod joined;
 mod limits;
 mod livekit;
 mod log;
+mod node;
 mod openapi;
 mod reconcile;
 mod reconcile_diff;

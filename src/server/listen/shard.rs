@@ -41,9 +41,9 @@ mod socket;
 
 use crate::{
     event::Seq,
-    feed::{BATCH_BYTES, Filter, Frame, Ready, ReplayError, Replayed, Reset, Subscription, View},
+    feed::{BATCH_BYTES, Feed, Filter, Frame, Ready, ReplayError, Replayed, Reset, Subscription, View},
+    metrics::Metrics,
     server::{
-        App,
         connections::{Connected, Held},
         stream::{
             handover::Begun,
@@ -72,7 +72,7 @@ pub struct Shards {
 
 impl Shards {
     /// Starts the threads. Within a runtime, which reads the log for them.
-    pub fn start(app: &Arc<App>) -> io::Result<Shards> {
+    pub fn start(feed: &Arc<Feed>, metrics: &Arc<Metrics>, heartbeat: Duration) -> io::Result<Shards> {
         let count = thread::available_parallelism().map_or(1, usize::from);
         let mut shards = Shards { inboxes: Vec::new(), threads: Vec::new(), next: AtomicUsize::new(0) };
         for n in 0..count {
@@ -80,7 +80,9 @@ impl Shards {
             let inbox =
                 Arc::new(Inbox { jobs: Mutex::default(), waker: mio::Waker::new(poll.registry(), WAKE)? });
             let shard = Shard {
-                app: app.clone(),
+                feed: feed.clone(),
+                metrics: metrics.clone(),
+                heartbeat,
                 runtime: Handle::current(),
                 poll,
                 inbox: inbox.clone(),
@@ -225,7 +227,9 @@ struct Batch {
 }
 
 struct Shard {
-    app: Arc<App>,
+    feed: Arc<Feed>,
+    metrics: Arc<Metrics>,
+    heartbeat: Duration,
     runtime: Handle,
     poll: mio::Poll,
     inbox: Arc<Inbox>,
@@ -287,7 +291,7 @@ impl Shard {
             return;
         }
         let now = Instant::now();
-        let ping_at = now + say::ping_in(self.app.config.heartbeat);
+        let ping_at = now + say::ping_in(self.heartbeat);
         let due = open.next_check(ping_at);
         let group = self.group(filter, cursor);
         self.taken += 1;
@@ -322,7 +326,7 @@ impl Shard {
         let news = Waker::from(Arc::new(News { inbox: self.inbox.clone(), group }));
         self.groups.insert(Group {
             view: filter.view(),
-            subscription: self.app.feed.subscribe(filter.clone(), cursor),
+            subscription: self.feed.subscribe(filter.clone(), cursor),
             news,
             readers: Vec::new(),
         });
@@ -391,7 +395,7 @@ impl Shard {
                         return;
                     }
                     Ready::Frames(frames) => {
-                        let caught_up = cursor >= self.app.feed.head().seq;
+                        let caught_up = cursor >= self.feed.head().seq;
                         let mut batch =
                             Batch { group, from, framing, to: cursor, caught_up, pieces: Vec::new() };
                         batch.fill(&frames, self.groups[group].view);
@@ -428,8 +432,8 @@ impl Shard {
                 reader.cursor = scanned;
             }
             Err(ReplayError::Expired) => {
-                let head = self.app.feed.head();
-                self.app.metrics.stream("reset");
+                let head = self.feed.head();
+                self.metrics.stream("reset");
                 reader.say(&say::connected(head, false, Some(Reset::Expired)));
                 reader.cursor = head.seq;
             }
@@ -484,9 +488,9 @@ impl Shard {
         self.advance(number);
         let Some(reader) = self.readers.get_mut(number) else { return };
         if now >= reader.ping_at {
-            reader.ping_at = now + say::ping_in(self.app.config.heartbeat);
+            reader.ping_at = now + say::ping_in(self.heartbeat);
             if !reader.full && !reader.replaying {
-                reader.say(&say::ping(self.app.feed.cursor(reader.cursor)));
+                reader.say(&say::ping(self.feed.cursor(reader.cursor)));
             }
         }
         reader.due = reader.last.unwrap_or_else(|| reader.open.next_check(reader.ping_at));

@@ -82,7 +82,7 @@ pub async fn events(
         headers.get("last-event-id").map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
     // The header beats `after`, even when it is junk; an empty one is none.
     let from = From::parse(last_id.filter(|id| !id.is_empty()).or(wanted.after).as_deref());
-    let open = match app.open_stream("sse", &caller) {
+    let open = match app.streams.open("sse", &caller) {
         Ok(open) => open,
         // An EventSource that gets 503 is closed for good; this one comes back later.
         Err(refused) => return refused.map(goodbye),

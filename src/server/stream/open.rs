@@ -1,19 +1,23 @@
 //! An open stream: its slot, its rights, and when it ends.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use tokio::time::Instant;
 
 use crate::{
     accounts::Session,
-    clock::unix_ms,
-    metrics::Transport,
+    clock::Clock,
+    config::Config,
+    feed::Feed,
+    metrics::{Metrics, Transport},
     server::{
-        App,
         caller::Caller,
         connections::{self, Streaming},
         error::Error,
-        limits::{Answer, Place},
+        limits::{Answer, Limiter, Place},
         stream::say,
     },
 };
@@ -21,14 +25,49 @@ use crate::{
 /// How long before its right ends a reader is told, in milliseconds.
 const EXPIRING_MS: u64 = 60_000;
 
-impl App {
-    /// Takes a place for a stream.
-    pub fn open_stream(
-        self: &Arc<Self>,
-        transport: &'static str,
-        caller: &Caller,
-    ) -> Result<OpenStream, Refused> {
-        if self.draining.get().is_some() {
+/// The open streams of a node: how one opens, and how all of them end.
+pub struct Streams {
+    limiter: Arc<Limiter>,
+    feed: Arc<Feed>,
+    metrics: Arc<Metrics>,
+    clock: Clock,
+    /// How long the streams take to end at a shutdown.
+    drain_window: Duration,
+    /// When the shutdown began.
+    draining: OnceLock<Instant>,
+}
+
+impl Streams {
+    pub fn new(
+        limiter: Arc<Limiter>,
+        feed: Arc<Feed>,
+        metrics: Arc<Metrics>,
+        config: &Config,
+    ) -> Arc<Streams> {
+        Arc::new(Streams {
+            limiter,
+            feed,
+            metrics,
+            clock: config.clock.clone(),
+            drain_window: config.drain,
+            draining: OnceLock::new(),
+        })
+    }
+
+    /// Begins the shutdown: no new stream opens, and the open ones are closed one by one over the drain window.
+    pub fn drain(&self) {
+        if self.draining.set(Instant::now()).is_ok() {
+            self.feed.wake_all();
+        }
+    }
+
+    pub fn is_draining(&self) -> bool {
+        self.draining.get().is_some()
+    }
+
+    /// Opens a stream for `caller`, if the limits allow one more.
+    pub fn open(self: &Arc<Self>, transport: &'static str, caller: &Caller) -> Result<OpenStream, Refused> {
+        if self.is_draining() {
             self.metrics.stream("drained");
             return Err(Refused::Bye("drain"));
         }
@@ -42,7 +81,7 @@ impl App {
         self.metrics.streams_open.get_or_create(&Transport { transport }).inc();
         let share = Duration::from_millis(say::jitter(0..1000)).as_secs_f64();
         Ok(OpenStream {
-            app: self.clone(),
+            streams: self.clone(),
             transport,
             ends_at: caller.ends_at,
             session: caller.session.clone(),
@@ -73,7 +112,7 @@ impl Refused {
 
 /// A place taken by a stream; freed when dropped.
 pub struct OpenStream {
-    app: Arc<App>,
+    streams: Arc<Streams>,
     transport: &'static str,
     ends_at: Option<u64>,
     session: Option<Arc<Session>>,
@@ -87,13 +126,13 @@ pub struct OpenStream {
 
 impl OpenStream {
     fn drained_at(&self) -> Option<Instant> {
-        let began = self.app.draining.get()?;
-        Some(*began + self.app.config.drain.mul_f64(self.share))
+        let began = self.streams.draining.get()?;
+        Some(*began + self.streams.drain_window.mul_f64(self.share))
     }
 
     /// Why the stream has to end now, if it has to.
     pub fn ended(&self, now: Instant) -> Option<&'static str> {
-        let over = self.ends_at.is_some_and(|ends_at| unix_ms() >= ends_at);
+        let over = self.ends_at.is_some_and(|ends_at| self.streams.clock.unix_ms() >= ends_at);
         if over || self.session.as_ref().is_some_and(|session| session.ended()) {
             return Some("expired");
         }
@@ -110,7 +149,9 @@ impl OpenStream {
 
     /// When the right ends, once: a minute before it does, so that the client renews it.
     pub fn expiring(&mut self) -> Option<u64> {
-        let ends_at = self.ends_at.filter(|ends_at| !self.noticed && unix_ms() + EXPIRING_MS >= *ends_at)?;
+        let ends_at = self
+            .ends_at
+            .filter(|ends_at| !self.noticed && self.streams.clock.unix_ms() + EXPIRING_MS >= *ends_at)?;
         self.noticed = true;
         Some(ends_at)
     }
@@ -120,8 +161,11 @@ impl OpenStream {
         let now = Instant::now();
         let before = if self.noticed { 0 } else { EXPIRING_MS };
         // Not further ahead than a day: an expiry may be at the end of time.
-        let left =
-            |ends_at: u64| Duration::from_millis(ends_at.saturating_sub(unix_ms() + before).min(86_400_000));
+        let left = |ends_at: u64| {
+            Duration::from_millis(
+                ends_at.saturating_sub(self.streams.clock.unix_ms() + before).min(86_400_000),
+            )
+        };
         let expiry = self.ends_at.map(|ends_at| now + left(ends_at));
         let session = self.session.as_ref().filter(|session| session.ended()).map(|_| now);
         let checks = [Some(ping_at), expiry, session, self.drained_at()];
@@ -131,6 +175,6 @@ impl OpenStream {
 
 impl Drop for OpenStream {
     fn drop(&mut self) {
-        self.app.metrics.streams_open.get_or_create(&Transport { transport: self.transport }).dec();
+        self.streams.metrics.streams_open.get_or_create(&Transport { transport: self.transport }).dec();
     }
 }

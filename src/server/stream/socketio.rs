@@ -201,7 +201,7 @@ async fn admit(
     wanted.check().map_err(Refusal)?;
     let filter = wanted.filter(&caller).map_err(Refusal)?;
     let floor = app.floor(filter.sight());
-    let open = app.open_stream("socketio", &caller).map_err(|refused| {
+    let open = app.streams.open("socketio", &caller).map_err(|refused| {
         Refusal(match refused {
             Refused::Error(error) => error,
             Refused::Bye(reason) => Error::new(

@@ -7,18 +7,15 @@ use std::sync::{
 
 use futures_util::{FutureExt, future::BoxFuture};
 use roomwatch::{
-    accounts::Accounts,
     cli::serve::{Options, install_tls},
-    derived::{self, Derived},
     event::{Event, NewEvent, Seq},
-    feed::Feed,
-    follow::Follower,
     log::{
         Appended, Bounds, EventLog, LogError,
         sqlite::{LogOptions, SqliteLog},
     },
     metrics::Metrics,
-    server::{App, listen},
+    node::Node,
+    server::App,
     token::Secret,
 };
 use serde_json::Value;
@@ -59,6 +56,14 @@ impl EventLog for Faulty {
     fn bounds(&self) -> Bounds {
         self.log.bounds()
     }
+
+    fn retain(&self, through: Seq) {
+        self.log.retain(through);
+    }
+
+    fn close(&self) {
+        self.log.close();
+    }
 }
 
 pub struct Inside {
@@ -84,23 +89,21 @@ impl Inside {
             ..Options::default()
         };
         let config = options.check().expect("options");
-        let log = SqliteLog::open(&config.data_dir, LogOptions::default()).expect("a log");
-        let log = Arc::new(Faulty { log, full: AtomicBool::new(false), unreadable: AtomicBool::new(false) });
-        let options = derived::Options { retain: None, covered: Box::new(|_| {}) };
-        let (history, state) = Derived::open(&config.data_dir, log.bounds(), options).expect("a history");
-        let history = Arc::new(history);
-        let follower = Follower::new(log.clone(), history.clone(), state);
-        let state = follower.state();
-        let feed = Feed::new(log.clone(), history.clone(), Seq::ZERO);
-        let accounts = Accounts::open(&config.data_dir, &[], None).expect("accounts");
-        let metrics = Arc::new(Metrics::default());
-        let app = App::new(config, log.clone(), state, history, feed.clone(), metrics.clone(), accounts);
+        let mut log = None;
+        let node = Node::open_over(config, |_, data| {
+            let sqlite = SqliteLog::open(data.path(), LogOptions::default())?;
+            let faulty =
+                Faulty { log: sqlite, full: AtomicBool::new(false), unreadable: AtomicBool::new(false) };
+            Ok(log.insert(Arc::new(faulty)).clone())
+        });
+        let node = node.await.expect("a node");
+        let log = log.expect("the node has opened it");
+        let app = node.app().clone();
+        let metrics = app.metrics.clone();
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
         let mut tasks = JoinSet::new();
-        tasks.spawn(follower.follow(feed));
-        let serving = listen::run(listener, app.clone(), std::future::pending());
-        tasks.spawn(async move { serving.await.expect("it serves") });
+        tasks.spawn(async move { node.run(listener, std::future::pending()).await.expect("it serves") });
         Inside { app, log, metrics, url, _tasks: tasks, _dir: dir }
     }
 

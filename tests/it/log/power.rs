@@ -108,7 +108,7 @@ async fn load(log: SqliteLog, told: &Arc<Told>, seed: u64) {
                     let before = told.acknowledged.lock().insert(id.clone(), (answer.seq, length));
                     assert!(before.is_none_or(|(seq, _)| seq == answer.seq), "{id} has two seqs");
                 }
-                log.trim_through(log.bounds().last);
+                log.retain(log.bounds().last);
             }
         })
     });

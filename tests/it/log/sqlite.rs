@@ -1,6 +1,6 @@
-//! What only the embedded log promises: its lock, its epoch, its retention, its bounds.
+//! What only the embedded log promises: its epoch, its retention, its bounds.
 
-use std::{fs, path::Path, process, sync::Arc, time::Duration};
+use std::{fs, path::Path, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use roomwatch::{
@@ -53,17 +53,6 @@ impl TestClock {
     fn event(&self, id: &str) -> NewEvent {
         NewEvent { received_at: self.0.lock().unix_ms, ..new_event(id) }
     }
-}
-
-#[test]
-fn a_second_process_is_told_who_holds_the_directory() {
-    let dir = tempfile::tempdir().expect("a directory");
-    let log = open(dir.path());
-    let Err(refused) = SqliteLog::open(dir.path(), LogOptions::default()) else { panic!("opened twice") };
-    assert!(matches!(refused, OpenError::Locked { pid: Some(pid), .. } if pid == process::id()), "{refused}");
-    assert!(refused.to_string().contains(&process::id().to_string()), "{refused}");
-    drop(log);
-    open(dir.path());
 }
 
 #[tokio::test]
@@ -191,7 +180,7 @@ async fn old_events_go_by_age_when_the_state_covers_them() {
     append_one(&*log, time.event("younger")).await;
     assert_eq!(log.bounds().first, Seq(1), "nothing goes before a checkpoint covers it");
 
-    log.trim_through(Seq(400));
+    log.retain(Seq(400));
     until_async("400 events are trimmed", async || log.bounds().first == Seq(401)).await;
     // A reader whom retention has overtaken is told so, and not taken past what it has missed.
     let (history, _) = Derived::open(dir.path(), log.bounds(), Default::default()).expect("it opens");
@@ -199,7 +188,7 @@ async fn old_events_go_by_age_when_the_state_covers_them() {
     let replayed = async |after| feed.replay(&Filter::all(Sight::All), Seq(after), 10, 1 << 20).await;
     assert!(matches!(replayed(399).await, Err(ReplayError::Expired)));
     assert!(replayed(400).await.is_ok());
-    log.trim_through(Seq(1002));
+    log.retain(Seq(1002));
     until_async("all old events are trimmed", async || log.bounds().first == Seq(1001)).await;
     let left: Vec<_> =
         read_all(&*log, Seq::ZERO).await.iter().map(|event| (event.seq.0, id_of(event))).collect();
@@ -223,7 +212,7 @@ async fn events_from_a_clock_that_was_ahead_do_not_stay_for_ever() {
     append_one(&log, time.event("from the future")).await;
     time.jump(-10 * year);
     append_one(&log, time.event("from now")).await;
-    log.trim_through(Seq(2));
+    log.retain(Seq(2));
     mark(dir.path(), &log, &time, "mark").await;
     time.pass(31 * DAY);
     until_async("both are gone", async || log.bounds().first == Seq(3)).await;
@@ -256,7 +245,7 @@ async fn the_file_stays_under_its_size_and_its_space_is_used_again() {
             });
             log.append(batch.collect()).await.expect("stored");
         }
-        log.trim_through(log.bounds().last);
+        log.retain(log.bounds().last);
         // 500 events of two pages are 4 MiB, the limit 2: about half of them stay.
         until_async("it is trimmed", async || log.bounds().last.0 - log.bounds().first.0 < 300).await;
         assert!(log.bounds().last.0 - log.bounds().first.0 > 100, "and not more than it has to be");

@@ -1,0 +1,183 @@
+//! One Roomwatch: opens everything for a configuration, runs it, and closes it in order.
+//!
+//! This is the only place that assembles a server. `serve`, `demo`, the integration tests and the benches all use it.
+
+use std::{
+    future::Future,
+    sync::Arc,
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use anyhow::Context;
+use futures_util::future::{AbortHandle, abortable};
+use parking_lot::RwLock;
+use tokio::{net::TcpListener, runtime::Handle};
+
+use crate::{
+    accounts::Accounts,
+    audit::Audit,
+    config::Config,
+    data_dir::DataDir,
+    derived::{self, Derived},
+    feed::Feed,
+    follow::Follower,
+    ingest::{Receipts, Rejections, webhook::Webhooks},
+    log::{
+        EventLog,
+        sqlite::{LogOptions, SqliteLog},
+    },
+    metrics::Metrics,
+    reconcile::Reconcile,
+    server::{App, api::watch, front::Front, limits::Limiter, listen, stream::open::Streams},
+    state::State,
+};
+
+/// A node that is open: it folds its log. [`Node::run`] serves it.
+pub struct Node {
+    app: Arc<App>,
+    log: Arc<dyn EventLog>,
+    derived: Arc<Derived>,
+    state: Arc<RwLock<State>>,
+    fold: Fold,
+    /// Locked for as long as anything of the node may write.
+    _data: DataDir,
+}
+
+impl Node {
+    /// Opens a node over the log in its data directory. Within a tokio runtime.
+    pub async fn open(config: Config) -> anyhow::Result<Node> {
+        Node::open_over(config, |config, data| {
+            let options = LogOptions {
+                retain_age: config.retention.unwrap_or_default(),
+                retain_bytes: config.retention_bytes.unwrap_or_default(),
+                ..LogOptions::default()
+            };
+            Ok(Arc::new(SqliteLog::open(data.path(), options)?))
+        })
+        .await
+    }
+
+    /// Opens a node over another log.
+    pub async fn open_over(
+        config: Config,
+        open_log: impl FnOnce(&Config, &DataDir) -> anyhow::Result<Arc<dyn EventLog>>,
+    ) -> anyhow::Result<Node> {
+        // The data directory comes first: its lock keeps every other process away from the files in it.
+        let data = DataDir::open(&config.data_dir)?;
+        let log = open_log(&config, &data)?;
+
+        let covered = log.clone();
+        let options =
+            derived::Options { retain: config.history, covered: Box::new(move |seq| covered.retain(seq)) };
+        let (derived, state) = Derived::open(data.path(), log.bounds(), options)?;
+        let derived = Arc::new(derived);
+        let follower = Follower::new(log.clone(), derived.clone(), state);
+        let state = follower.state();
+        let feed = Feed::new(log.clone(), derived.clone(), state.read().head());
+
+        let metrics: Arc<Metrics> = Arc::default();
+        let receipts: Arc<Receipts> = Arc::default();
+        let webhooks = Arc::new(Webhooks {
+            keys: config.keys.clone(),
+            redaction: config.redaction.clone(),
+            log: log.clone(),
+            metrics: metrics.clone(),
+            receipts: receipts.clone(),
+            rejections: Rejections::default(),
+            body_bytes_max: config.limits.max_webhook_bytes as usize,
+            body_time_max: Duration::from_secs(config.limits.body_secs.into()),
+        });
+        let reconcile = Arc::new(Reconcile::new(
+            &config,
+            log.clone(),
+            state.clone(),
+            feed.clone(),
+            metrics.clone(),
+            receipts.clone(),
+        ));
+        let accounts = Accounts::open(data.path(), &config.users, config.password.as_ref())?;
+        let limiter = Limiter::new(config.limits);
+        let streams = Streams::new(limiter.clone(), feed.clone(), metrics.clone(), &config);
+
+        let fold = Fold::start(follower, feed.clone())?;
+        let app = Arc::new(App {
+            audit: Audit::new(data.path()),
+            front: Front::new(&config),
+            began_at: log.bounds().last,
+            config,
+            log: log.clone(),
+            state: state.clone(),
+            derived: derived.clone(),
+            feed,
+            metrics,
+            receipts,
+            webhooks,
+            reconcile,
+            accounts,
+            limiter,
+            streams,
+        });
+        Ok(Node { app, log, derived, state, fold, _data: data })
+    }
+
+    /// Returns the handles that requests share.
+    pub fn app(&self) -> &Arc<App> {
+        &self.app
+    }
+
+    /// Serves until `shutdown` is done, then drains: readiness goes red, streams are closed over the drain window, and
+    /// webhooks are taken to the end.
+    pub async fn run(&self, listener: TcpListener, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
+        // Both end when this function does.
+        let _reconciling = self.app.reconcile.start();
+        let _removing = watch::remove_watchers(self.app.clone());
+        listen::run(listener, self.app.clone(), shutdown).await.context("cannot write to streams")
+    }
+
+    /// Stops the fold, writes a checkpoint and closes every file. What was acknowledged is on the disk when it returns.
+    pub async fn close(self) -> anyhow::Result<()> {
+        let Node { app, log, derived, state, fold, _data } = self;
+        drop(app);
+        let close = move || {
+            drop(fold);
+            derived.checkpoint(state.read().clone());
+            derived.close();
+            log.close();
+            // The lock is released last.
+            drop(_data);
+        };
+        tokio::task::spawn_blocking(close).await?;
+        Ok(())
+    }
+}
+
+/// The thread that folds the log. A round of it takes milliseconds, and any task that shared a worker with it would
+/// wait as long.
+struct Fold {
+    thread: Option<JoinHandle<()>>,
+    stop: AbortHandle,
+}
+
+impl Fold {
+    fn start(follower: Follower, feed: Arc<Feed>) -> anyhow::Result<Fold> {
+        let (following, stop) = abortable(follower.follow(feed));
+        let runtime = Handle::current();
+        let thread = thread::Builder::new().name("fold".into()).spawn(move || {
+            // An error says that it was stopped.
+            let _ = runtime.block_on(following);
+        })?;
+        Ok(Fold { thread: Some(thread), stop })
+    }
+}
+
+/// Stops the thread, and waits until it has stopped: it ends at once, wherever it waits.
+impl Drop for Fold {
+    fn drop(&mut self) {
+        self.stop.abort();
+        if let Some(thread) = self.thread.take() {
+            // A panic of it has been printed.
+            let _ = thread.join();
+        }
+    }
+}
