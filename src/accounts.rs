@@ -30,6 +30,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     clock::unix_ms,
     config::{Role, User},
+    store::{Repair, Store, has_table},
     token::Secret,
 };
 
@@ -46,6 +47,29 @@ const HASHES_AT_ONCE: usize = 2;
 const HASHES_WAITING_MAX: usize = 32;
 /// The longest password that is looked at, in bytes.
 pub const PASSWORD_BYTES_MAX: usize = 1024;
+
+/// Losing the file costs everybody one sign-in; not starting would cost more, and a copy would be one more file with
+/// hashes of passwords in it.
+const STORE: Store = Store {
+    file: "logins.db",
+    application_id: 0x526d_4c6f,
+    first_version: 1,
+    steps: &[TABLES],
+    unversioned: |connection| {
+        Ok((has_table(connection, "session")? && has_table(connection, "operator")?).then_some(1))
+    },
+    repair: Repair::Recreate,
+    private: true,
+    pragmas: "",
+};
+
+const TABLES: &str = "
+CREATE TABLE session (
+    hash BLOB PRIMARY KEY, user TEXT NOT NULL, credential BLOB NOT NULL,
+    began_at INTEGER NOT NULL, ends_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE operator (one INTEGER PRIMARY KEY CHECK (one = 1), hash TEXT NOT NULL) STRICT;
+";
 
 type TokenHash = [u8; 32];
 
@@ -114,21 +138,7 @@ impl Accounts {
     /// Opens the sessions of `dir`. Users are those of the configuration, or the one whose password
     /// is given.
     pub fn open(dir: &Path, users: &[User], password: Option<&Secret>) -> anyhow::Result<Accounts> {
-        let path = dir.join("logins.db");
-        let store = match open_store(&path) {
-            Ok(store) => store,
-            Err(error) => {
-                // Losing it costs everybody one sign-in; not starting would cost more.
-                tracing::warn!(
-                    "{} cannot be read, so everybody has to sign in again: {error}",
-                    path.display()
-                );
-                for ending in ["", "-wal", "-shm"] {
-                    let _ = std::fs::remove_file(dir.join(format!("logins.db{ending}")));
-                }
-                open_store(&path).with_context(|| format!("cannot open {}", path.display()))?
-            }
-        };
+        let store = STORE.open(dir)?;
         let mut accounts = named(users);
         if let Some(password) = password {
             let hash = operator_hash(&store, password)?;
@@ -335,28 +345,6 @@ fn named(users: &[User]) -> HashMap<Arc<str>, Arc<Account>> {
 
 fn digest(token: &str) -> TokenHash {
     Sha256::digest(token).into()
-}
-
-fn open_store(path: &Path) -> Result<Connection, rusqlite::Error> {
-    let store = Connection::open(path)?;
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        // Before the WAL is made: it takes the rights of the file.
-        if let Err(error) = std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)) {
-            tracing::warn!("cannot keep others from reading {}: {error}", path.display());
-        }
-    }
-    store.execute_batch(
-        "PRAGMA journal_mode = WAL;
-         PRAGMA synchronous = FULL;
-         CREATE TABLE IF NOT EXISTS session (
-             hash BLOB PRIMARY KEY, user TEXT NOT NULL, credential BLOB NOT NULL,
-             began_at INTEGER NOT NULL, ends_at INTEGER NOT NULL
-         ) STRICT, WITHOUT ROWID;
-         CREATE TABLE IF NOT EXISTS operator (one INTEGER PRIMARY KEY CHECK (one = 1), hash TEXT NOT NULL) STRICT;",
-    )?;
-    Ok(store)
 }
 
 fn read_sessions(store: &Connection) -> Result<HashMap<TokenHash, Arc<Session>>, rusqlite::Error> {

@@ -6,7 +6,10 @@ use parking_lot::Mutex;
 use rusqlite::{Connection, OptionalExtension, named_params};
 use serde::Serialize;
 
-use crate::clock::unix_ms;
+use crate::{
+    clock::unix_ms,
+    store::{Repair, Store, StoreError, has_table},
+};
 
 /// How long an entry is kept.
 const RETENTION: Duration = Duration::from_secs(365 * 24 * 60 * 60);
@@ -15,10 +18,36 @@ const PRUNE_EVERY_MS: u64 = 60 * 60 * 1000;
 /// The longest text that is kept of what a caller wrote.
 const TEXT_CHARS_MAX: usize = 512;
 
+const STORE: Store = Store {
+    file: "audit.db",
+    application_id: 0x526d_4175,
+    first_version: 1,
+    steps: &[TABLES],
+    unversioned: |connection| Ok(has_table(connection, "audit")?.then_some(1)),
+    repair: Repair::PutAside,
+    private: false,
+    pragmas: "",
+};
+
+const TABLES: &str = "
+CREATE TABLE audit (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    at INTEGER NOT NULL,
+    user TEXT NOT NULL,
+    action TEXT NOT NULL,
+    project TEXT NOT NULL,
+    room TEXT,
+    target TEXT,
+    outcome TEXT NOT NULL,
+    code TEXT,
+    reason TEXT
+) STRICT;
+";
+
 /// The record, in a file of its own: it is written by requests, and neither the log nor what is derived
 /// from it may wait for that, or lose it when it is rebuilt.
 pub struct Audit {
-    path: PathBuf,
+    data_dir: PathBuf,
     file: Mutex<Option<File>>,
 }
 
@@ -31,6 +60,8 @@ struct File {
 pub enum AuditError {
     #[error("the audit record cannot be read or written: {0}")]
     Sqlite(#[from] rusqlite::Error),
+    #[error(transparent)]
+    Store(#[from] StoreError),
     #[error("the audit record failed")]
     Panicked,
 }
@@ -76,7 +107,7 @@ impl Outcome {
 impl Audit {
     /// A record in the data directory. The file is opened, or made, when there is something to write.
     pub fn new(data_dir: &std::path::Path) -> Arc<Audit> {
-        Arc::new(Audit { path: data_dir.join("audit.db"), file: Mutex::new(None) })
+        Arc::new(Audit { data_dir: data_dir.to_owned(), file: Mutex::new(None) })
     }
 
     /// Writes down what is about to be done, or was not allowed. Durable on return.
@@ -164,42 +195,17 @@ impl Audit {
             let mut file = audit.file.lock();
             let file = match &mut *file {
                 Some(file) => file,
-                none => none.insert(File { connection: open(&audit.path)?, pruned_at: 0 }),
+                none => none.insert(File { connection: STORE.open(&audit.data_dir)?, pruned_at: 0 }),
             };
             let now = unix_ms();
             if now.saturating_sub(file.pruned_at) > PRUNE_EVERY_MS {
                 prune(&file.connection, now)?;
                 file.pruned_at = now;
             }
-            f(&file.connection)
+            Ok(f(&file.connection)?)
         });
-        match work.await {
-            Ok(result) => result.map_err(AuditError::from),
-            Err(_) => Err(AuditError::Panicked),
-        }
+        work.await.unwrap_or(Err(AuditError::Panicked))
     }
-}
-
-fn open(path: &std::path::Path) -> rusqlite::Result<Connection> {
-    let connection = Connection::open(path)?;
-    connection.pragma_update(None, "journal_mode", "WAL")?;
-    // An entry survives what the machine does not.
-    connection.pragma_update(None, "synchronous", "FULL")?;
-    connection.execute_batch(
-        "CREATE TABLE IF NOT EXISTS audit (
-            seq INTEGER PRIMARY KEY AUTOINCREMENT,
-            at INTEGER NOT NULL,
-            user TEXT NOT NULL,
-            action TEXT NOT NULL,
-            project TEXT NOT NULL,
-            room TEXT,
-            target TEXT,
-            outcome TEXT NOT NULL,
-            code TEXT,
-            reason TEXT
-        ) STRICT",
-    )?;
-    Ok(connection)
 }
 
 /// Entries are in the order of time, so the old ones are those before the first that is not.

@@ -11,12 +11,12 @@
 //!
 //! Rows are written behind the stream, many events a transaction, together with the seq they go up to; what is not
 //! written yet is in memory, where [`Derived::changes`] finds it. After a crash the log has what the file has not.
-//! A file that is lost, broken or of another version is derived again; one that cannot be read is kept aside.
+//! A file that is lost or damaged is derived again, as far back as the log goes; one of an older version is migrated.
 
 use std::{
     collections::VecDeque,
     io,
-    path::{Path, PathBuf},
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -47,6 +47,7 @@ use crate::{
     event::{Event, Seq},
     log::Bounds,
     state::{Applied, Change, Fact, State},
+    store::{Readers, StoreError},
 };
 use schema::Opened;
 use statements::Statements;
@@ -64,8 +65,6 @@ const CHANGES_BYTES: usize = 1024;
 const SETTLE_MAX: Duration = Duration::from_secs(1);
 /// After a failed write, so long until the next.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
-/// Connections that are kept for queries.
-const READERS_KEPT: usize = 4;
 /// What one step of trimming removes at most, so that writing is not held up.
 const TRIM_CHANGES: i64 = 100;
 const TRIM_SESSIONS: i64 = 100;
@@ -76,8 +75,10 @@ const RETENTION_EVERY: Duration = Duration::from_secs(60);
 pub enum DerivedError {
     #[error("the history cannot be read or written: {0}")]
     Sqlite(#[from] rusqlite::Error),
-    #[error("the history's file: {0}")]
-    Io(#[from] io::Error),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("the thread that writes the history cannot be started: {0}")]
+    Thread(#[from] io::Error),
     #[error("the history's answer: {0}")]
     Json(#[from] serde_json::Error),
     #[error("more than {0} rows would have to be read")]
@@ -106,14 +107,13 @@ pub struct Derived {
 }
 
 struct Shared {
-    dir: PathBuf,
     options: Options,
     waiting: Mutex<Waiting>,
     /// Wakes the writer.
     work: Condvar,
     /// Wakes the loop that waits for room.
     written: Notify,
-    readers: Mutex<Vec<Connection>>,
+    readers: Readers,
     /// The oldest event of the log: changes before it are of no use.
     log_first: AtomicU64,
 }
@@ -195,12 +195,11 @@ impl Derived {
             (options.covered)(state.head());
         }
         let shared = Arc::new(Shared {
-            dir: dir.to_owned(),
             options,
             waiting: Mutex::new(Waiting { written: folded, changes_from, ..Waiting::default() }),
             work: Condvar::new(),
             written: Notify::new(),
-            readers: Mutex::default(),
+            readers: schema::STORE.readers(dir),
             log_first: AtomicU64::new(0),
         });
         let writer = Writing {
@@ -335,20 +334,9 @@ impl Derived {
         query: impl FnOnce(&Connection) -> Result<T, DerivedError> + Send + 'static,
     ) -> Result<T, DerivedError> {
         let shared = self.shared.clone();
-        let work = move || {
-            let kept = shared.readers.lock().pop();
-            let connection = match kept {
-                Some(connection) => connection,
-                None => schema::reader(&shared.dir)?,
-            };
-            let answer = query(&connection);
-            let mut readers = shared.readers.lock();
-            if readers.len() < READERS_KEPT {
-                readers.push(connection);
-            }
-            answer
-        };
-        tokio::task::spawn_blocking(work).await.map_err(|_| DerivedError::Closed)?
+        tokio::task::spawn_blocking(move || shared.readers.read(query))
+            .await
+            .map_err(|_| DerivedError::Closed)?
     }
 }
 

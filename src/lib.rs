@@ -13,6 +13,7 @@ pub mod clock;
 pub mod data_dir;
 pub mod json;
 pub mod metrics;
+pub mod store;
 pub mod token;
 
 // The path of an event.

@@ -1,16 +1,30 @@
-//! The file `derived.db`: what stands in it, and opening it.
+//! The file `derived.db`: its tables, and opening it.
 
 use std::path::Path;
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use super::DerivedError;
-use crate::{event::Seq, log::Bounds};
+use crate::{
+    event::Seq,
+    log::Bounds,
+    store::{Repair, Store, has_table},
+};
 
-pub(super) const FILE: &str = "derived.db";
-
-/// The shape of the tables. A file of another version is put aside, and a new one is folded from the log.
-const SCHEMA_VERSION: i64 = 3;
+pub(super) const STORE: Store = Store {
+    file: "derived.db",
+    application_id: 0x526d_4465,
+    first_version: 3,
+    steps: &[TABLES],
+    unversioned: |connection| {
+        Ok(if has_table(connection, "meta")? { get(connection, "schema")? } else { None })
+    },
+    repair: Repair::PutAside,
+    private: false,
+    pragmas:
+        "PRAGMA temp_store = MEMORY; PRAGMA journal_size_limit = 67108864; PRAGMA wal_autocheckpoint = 8192;
+              PRAGMA cache_size = -16384;",
+};
 
 /// Sessions are keyed by small integers of their own, for a sid is unique within a project only. Who took part and
 /// what they published stands together with the rest of the session, as it is read.
@@ -79,49 +93,9 @@ pub(super) struct Opened {
     pub checkpoint: Option<Vec<u8>>,
 }
 
-/// Opens the writer's connection; makes the file, or a new one in place of one that cannot be used.
+/// Opens the writer's connection to the file in `dir`, and compares it with the log.
 pub(super) fn open(dir: &Path, log: Bounds) -> Result<Opened, DerivedError> {
-    let path = dir.join(FILE);
-    let fresh = !path.exists();
-    match connect(&path).and_then(|connection| usable(&connection).map(|usable| (connection, usable))) {
-        Ok((connection, true)) => return adopt(connection, log),
-        Ok((_, false)) if fresh => {}
-        Ok((_, false)) => put_aside(&path, "is of another version")?,
-        Err(error) if fresh => return Err(error.into()),
-        Err(error) => put_aside(&path, &error.to_string())?,
-    }
-    let connection = connect(&path)?;
-    connection.execute_batch(&format!("BEGIN; {TABLES} COMMIT;"))?;
-    put(&connection, "schema", SCHEMA_VERSION)?;
-    put(&connection, "epoch", i64::from(log.epoch.0))?;
-    Ok(Opened { connection, folded: Seq::ZERO, changes_from: Seq(u64::MAX), checkpoint: None })
-}
-
-/// A connection for queries.
-pub(super) fn reader(dir: &Path) -> rusqlite::Result<Connection> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(dir.join(FILE), flags)?;
-    connection.busy_timeout(std::time::Duration::from_secs(5))?;
-    connection.set_prepared_statement_cache_capacity(64);
-    Ok(connection)
-}
-
-fn connect(path: &Path) -> rusqlite::Result<Connection> {
-    let connection = Connection::open(path)?;
-    // What the log may forget depends on this file: a commit is on the disk when it returns.
-    connection.execute_batch(
-        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA temp_store = MEMORY;
-         PRAGMA journal_size_limit = 67108864; PRAGMA wal_autocheckpoint = 8192; PRAGMA cache_size = -16384;",
-    )?;
-    connection.set_prepared_statement_cache_capacity(64);
-    Ok(connection)
-}
-
-fn usable(connection: &Connection) -> rusqlite::Result<bool> {
-    let tables: i64 =
-        connection
-            .query_row("SELECT count(*) FROM sqlite_schema WHERE name = 'meta'", [], |row| row.get(0))?;
-    Ok(tables == 1 && get(connection, "schema")? == Some(SCHEMA_VERSION))
+    adopt(STORE.open(dir)?, log)
 }
 
 /// The log may be another one than the file was derived from: restored, or made anew. Then the file's seqs mean
@@ -129,9 +103,13 @@ fn usable(connection: &Connection) -> rusqlite::Result<bool> {
 fn adopt(connection: Connection, log: Bounds) -> Result<Opened, DerivedError> {
     let epoch = i64::from(log.epoch.0);
     let ahead = get(&connection, "folded")?.is_some_and(|folded| folded as u64 > log.last.0);
-    if ahead || get(&connection, "epoch")? != Some(epoch) {
+    let known = get(&connection, "epoch")?;
+    if known.is_none() {
+        put(&connection, "epoch", epoch)?;
+    } else if ahead || known != Some(epoch) {
         tracing::warn!(
-            "the log is not the one that {FILE} was derived from: folding it again, keeping the sessions"
+            "the log is not the one that {} was derived from: folding it again, keeping the sessions",
+            STORE.file
         );
         connection.execute_batch(
             "BEGIN; DELETE FROM checkpoint; DELETE FROM changes; DELETE FROM meta WHERE key IN ('folded', 'changes_from'); COMMIT;",
@@ -144,25 +122,6 @@ fn adopt(connection: Connection, log: Bounds) -> Result<Opened, DerivedError> {
     let (folded, changes_from) = (seq("folded", 0)?, seq("changes_from", u64::MAX)?);
     let checkpoint = connection.query_row("SELECT state FROM checkpoint", [], |row| row.get(0)).optional()?;
     Ok(Opened { connection, folded, changes_from, checkpoint })
-}
-
-/// Never deletes: somebody may want to know what was in it.
-fn put_aside(path: &Path, why: &str) -> Result<(), DerivedError> {
-    let aside = (1..).map(|n| path.with_extension(format!("db.old{n}"))).find(|aside| !aside.exists());
-    let Some(aside) = aside else { return Ok(()) };
-    tracing::warn!(
-        "{} {why}: it is kept as {}, and the history is folded from the log again",
-        path.display(),
-        aside.display()
-    );
-    std::fs::rename(path, &aside)?;
-    for journal in ["db-wal", "db-shm"] {
-        match std::fs::remove_file(path.with_extension(journal)) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
-            _ => {}
-        }
-    }
-    Ok(())
 }
 
 pub(super) fn put(connection: &Connection, key: &str, value: i64) -> rusqlite::Result<()> {

@@ -493,9 +493,9 @@ async fn a_file_that_cannot_be_used_is_put_aside_and_derived_again() {
     let spoil: [(&str, Spoil); 3] = [
         ("lost", |file| std::fs::remove_file(file).expect("removed")),
         ("broken", |file| std::fs::write(file, vec![0x55; 8192]).expect("written")),
-        ("of another version", |file| {
+        ("of a version that is too old", |file| {
             let connection = rusqlite::Connection::open(file).expect("it opens");
-            connection.execute("UPDATE meta SET value = 0 WHERE key = 'schema'", []).expect("updated");
+            connection.pragma_update(None, "user_version", 2).expect("updated");
         }),
     ];
     for (what, spoil) in spoil {
