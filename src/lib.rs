@@ -10,6 +10,7 @@
 
 // Leaves: they know nothing of the rest.
 pub mod clock;
+pub mod cluster;
 pub mod data_dir;
 pub mod json;
 pub mod metrics;

@@ -17,6 +17,7 @@ use tokio::{net::TcpListener, runtime::Handle};
 use crate::{
     accounts::Accounts,
     audit::Audit,
+    cluster::{Cluster, Local},
     config::Config,
     data_dir::DataDir,
     derived::{self, Derived},
@@ -47,15 +48,7 @@ pub struct Node {
 impl Node {
     /// Opens a node over the log in its data directory. Within a tokio runtime.
     pub async fn open(config: Config) -> anyhow::Result<Node> {
-        Node::open_over(config, |config, data| {
-            let options = LogOptions {
-                retain_age: config.retention.unwrap_or_default(),
-                retain_bytes: config.retention_bytes.unwrap_or_default(),
-                ..LogOptions::default()
-            };
-            Ok(Arc::new(SqliteLog::open(data.path(), options)?))
-        })
-        .await
+        Node::open_over(config, open_log).await
     }
 
     /// Opens a node over another log.
@@ -63,10 +56,27 @@ impl Node {
         config: Config,
         open_log: impl FnOnce(&Config, &DataDir) -> anyhow::Result<Arc<dyn EventLog>>,
     ) -> anyhow::Result<Node> {
-        // The data directory comes first: its lock keeps every other process away from the files in it.
         let data = DataDir::open(&config.data_dir)?;
         let log = open_log(&config, &data)?;
+        let cluster = Arc::new(Local::open(data.path())?);
+        Node::assemble(config, data, log, cluster).await
+    }
 
+    /// Opens a node of a deployment.
+    pub async fn open_in(config: Config, cluster: Arc<dyn Cluster>) -> anyhow::Result<Node> {
+        let data = DataDir::open(&config.data_dir)?;
+        let log = open_log(&config, &data)?;
+        Node::assemble(config, data, log, cluster).await
+    }
+
+    /// Everything of a node, in the order in which one part needs another. The data directory comes first: its lock
+    /// keeps other processes away from the files in it.
+    async fn assemble(
+        config: Config,
+        data: DataDir,
+        log: Arc<dyn EventLog>,
+        cluster: Arc<dyn Cluster>,
+    ) -> anyhow::Result<Node> {
         let covered = log.clone();
         let options =
             derived::Options { retain: config.history, covered: Box::new(move |seq| covered.retain(seq)) };
@@ -96,7 +106,9 @@ impl Node {
             metrics.clone(),
             receipts.clone(),
         ));
-        let accounts = Accounts::open(data.path(), &config.users, config.password.as_ref())?;
+        let accounts =
+            Accounts::open(cluster.clone(), &config.users, config.password.as_ref(), config.clock.clone())
+                .await?;
         let limiter = Limiter::new(config.limits);
         let streams = Streams::new(limiter.clone(), feed.clone(), metrics.clone(), &config);
 
@@ -150,6 +162,15 @@ impl Node {
         tokio::task::spawn_blocking(close).await?;
         Ok(())
     }
+}
+
+fn open_log(config: &Config, data: &DataDir) -> anyhow::Result<Arc<dyn EventLog>> {
+    let options = LogOptions {
+        retain_age: config.retention.unwrap_or_default(),
+        retain_bytes: config.retention_bytes.unwrap_or_default(),
+        ..LogOptions::default()
+    };
+    Ok(Arc::new(SqliteLog::open(data.path(), options)?))
 }
 
 /// The thread that folds the log. A round of it takes milliseconds, and any task that shared a worker with it would

@@ -110,9 +110,12 @@ async fn read_users_when_told(app: Arc<App>, mut hangup: Signal) {
             tracing::info!("there is no file to read users from");
             continue;
         };
-        let reading = app.clone();
-        let read = move || reading.accounts.replace(&config::read_users(&path)?);
-        match tokio::task::spawn_blocking(read).await.map_err(anyhow::Error::from).flatten() {
+        let read = tokio::task::spawn_blocking(move || config::read_users(&path));
+        let replaced = match read.await.map_err(anyhow::Error::from).flatten() {
+            Ok(users) => app.accounts.replace(&users).await,
+            Err(error) => Err(error),
+        };
+        match replaced {
             Ok(()) => tracing::info!("the users have been read again"),
             Err(error) => tracing::error!("the users stay as they are: {error:#}"),
         }

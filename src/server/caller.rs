@@ -12,7 +12,7 @@ use axum::{
 };
 
 use crate::{
-    accounts::Session,
+    accounts::Login,
     clock::unix_ms,
     config::Role,
     feed::Sight,
@@ -65,8 +65,8 @@ pub struct Caller {
     pub address: IpAddr,
     /// By which the request came.
     pub connection: Option<Connection>,
-    /// The session may end before its time.
-    pub session: Option<Arc<Session>>,
+    /// The sign-in may end before its time.
+    pub login: Option<Arc<Login>>,
     /// Of a token: the project of its key.
     project: Option<Arc<str>>,
 }
@@ -83,7 +83,7 @@ impl Caller {
             counted_as: format!("address {address}").into(),
             address,
             connection: None,
-            session: None,
+            login: None,
             project: None,
         }
     }
@@ -124,25 +124,25 @@ impl Caller {
             counted_as: counted_as.into(),
             address,
             connection: None,
-            session: None,
+            login: None,
             project: Some(project),
         })
     }
 
-    /// The caller the token of a session's cookie makes, if the session is alive.
-    pub fn from_session(app: &App, token: &str, address: IpAddr) -> Option<Caller> {
-        let (session, role) = app.accounts.session(token)?;
+    /// The caller the cookie of a sign-in makes, if the sign-in is alive.
+    pub fn from_login(app: &App, token: &str, address: IpAddr) -> Option<Caller> {
+        let (login, role) = app.accounts.find(token)?;
         Some(Caller {
-            user: session.user.clone(),
+            user: login.user.clone(),
             kind: CallerKind::Session,
             role: Some(role),
             grant: Grant::default(),
             sight: Sight::All,
-            ends_at: Some(session.ends_at),
-            counted_as: format!("session {}", session.user).into(),
+            ends_at: Some(login.ends_at),
+            counted_as: format!("session {}", login.user).into(),
             address,
             connection: None,
-            session: Some(session),
+            login: Some(login),
             project: None,
         })
     }
@@ -156,7 +156,7 @@ impl Caller {
         }
         let mut stale = false;
         for token in cookie::tokens(&app.front, arrival.secure, headers) {
-            if let Some(caller) = Caller::from_session(app, token, address) {
+            if let Some(caller) = Caller::from_login(app, token, address) {
                 return Ok(caller);
             }
             stale = true;

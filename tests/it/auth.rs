@@ -109,7 +109,7 @@ async fn sessions_outlive_a_restart_and_end_with_their_password() {
     assert_eq!(get(&server, "/api/me", &[("cookie", &cookie)]).await.0, 401);
     server.kill();
     // A file that is none costs a sign-in and not the start.
-    std::fs::write(server.dir.path().join("data/logins.db"), "junk").expect("written");
+    std::fs::write(server.dir.path().join("data/shared.db"), "junk").expect("written");
     let server = server.again().start();
     assert_eq!(post(&server, "/api/login", &[], json!({ "password": PASSWORD })).await.0, 200);
 }

@@ -256,7 +256,7 @@ async fn no_secret_comes_out_anywhere() {
         }
         assert!(!metrics.contains(secret.as_str()), "{secret} is in the metrics");
         for (path, bytes) in &kept {
-            let own_hash = path.ends_with("logins.db") || path.ends_with("logins.db-wal");
+            let own_hash = path.ends_with("shared.db") || path.ends_with("shared.db-wal");
             assert!(!holds(bytes, secret) || (own_hash && secret.starts_with('$')), "{secret} is in {path}");
         }
     }

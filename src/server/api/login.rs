@@ -11,7 +11,7 @@ use axum::{
 use serde::Deserialize;
 
 use crate::{
-    accounts::{LoginError, OPERATOR, SESSION_MS},
+    accounts::{LOGIN_MS, LoginError, OPERATOR},
     server::{
         App,
         api::me::{Me, me_of},
@@ -57,7 +57,7 @@ pub async fn login(
 ) -> Result<Response, Error> {
     app.limiter.login(arrival.address)?;
     let user = credentials.user.as_deref().unwrap_or(OPERATOR);
-    let (token, session) =
+    let (token, login) =
         app.accounts.login(user, credentials.password).await.map_err(|error| match error {
             LoginError::Wrong => {
                 tracing::warn!(client.address = %arrival.address, "a sign-in failed");
@@ -77,15 +77,15 @@ pub async fn login(
     for old in cookie::tokens(&app.front, arrival.secure, &headers) {
         app.accounts.logout(old).await.map_err(Error::internal)?;
     }
-    tracing::info!(user.name = %session.user, client.address = %arrival.address, "signed in");
+    tracing::info!(user.name = %login.user, client.address = %arrival.address, "signed in");
     let (name, path) = app.front.cookie(arrival.secure);
     let secure = if arrival.secure { "; Secure" } else { "" };
     let cookie = format!(
         "{name}={token}; Path={path}; Max-Age={}; HttpOnly; SameSite=Strict{secure}",
-        SESSION_MS / 1000
+        LOGIN_MS / 1000
     );
     let cookie = HeaderValue::from_str(&cookie).map_err(Error::internal)?;
-    let caller = Caller::from_session(&app, &token, arrival.address).ok_or_else(Error::unauthorized)?;
+    let caller = Caller::from_login(&app, &token, arrival.address).ok_or_else(Error::unauthorized)?;
     let headers =
         [(header::SET_COOKIE, cookie), (header::CACHE_CONTROL, HeaderValue::from_static("no-store"))];
     Ok((headers, Json(me_of(&app, &caller))).into_response())

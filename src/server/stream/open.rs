@@ -8,7 +8,7 @@ use std::{
 use tokio::time::Instant;
 
 use crate::{
-    accounts::Session,
+    accounts::Login,
     clock::Clock,
     config::Config,
     feed::Feed,
@@ -84,7 +84,7 @@ impl Streams {
             streams: self.clone(),
             transport,
             ends_at: caller.ends_at,
-            session: caller.session.clone(),
+            login: caller.login.clone(),
             noticed: false,
             share,
             _place: place,
@@ -115,7 +115,7 @@ pub struct OpenStream {
     streams: Arc<Streams>,
     transport: &'static str,
     ends_at: Option<u64>,
-    session: Option<Arc<Session>>,
+    login: Option<Arc<Login>>,
     /// The reader has been told that its right ends soon.
     noticed: bool,
     /// Where in the drain's window this stream ends, 0 to 1.
@@ -133,7 +133,7 @@ impl OpenStream {
     /// Why the stream has to end now, if it has to.
     pub fn ended(&self, now: Instant) -> Option<&'static str> {
         let over = self.ends_at.is_some_and(|ends_at| self.streams.clock.unix_ms() >= ends_at);
-        if over || self.session.as_ref().is_some_and(|session| session.ended()) {
+        if over || self.login.as_ref().is_some_and(|login| login.has_ended()) {
             return Some("expired");
         }
         self.drained_at().filter(|at| *at <= now).map(|_| "drain")
@@ -141,8 +141,8 @@ impl OpenStream {
 
     /// Done when its session has ended.
     pub async fn signed_out(&self) {
-        match &self.session {
-            Some(session) => session.over().await,
+        match &self.login {
+            Some(login) => login.over().await,
             None => std::future::pending().await,
         }
     }
@@ -167,8 +167,8 @@ impl OpenStream {
             )
         };
         let expiry = self.ends_at.map(|ends_at| now + left(ends_at));
-        let session = self.session.as_ref().filter(|session| session.ended()).map(|_| now);
-        let checks = [Some(ping_at), expiry, session, self.drained_at()];
+        let ended = self.login.as_ref().filter(|login| login.has_ended()).map(|_| now);
+        let checks = [Some(ping_at), expiry, ended, self.drained_at()];
         checks.into_iter().flatten().min().unwrap_or(ping_at)
     }
 }

@@ -1,0 +1,170 @@
+//! What a deployment shares rather than a node: small maps, leases and blobs.
+//!
+//! One interface, so that the rest of the program has one path. A node that runs alone has [`Local`], which keeps
+//! everything in its own data directory. ARCHITECTURE.md lists what is per node and what is per deployment.
+
+use std::{fmt, sync::Arc};
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use tokio_util::sync::CancellationToken;
+
+mod local;
+
+pub use local::Local;
+
+/// A map of a deployment. This enum is the whole list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Map {
+    /// Sign-ins, by the SHA-256 of their token.
+    Logins,
+    /// The hash of `ROOMWATCH_PASSWORD`. Salts differ from node to node, so one node's hash counts for all.
+    Operator,
+    /// The last webhook and the last rejection of each project.
+    Receipts,
+    /// The number of open streams of each user, by node.
+    Streams,
+}
+
+impl Map {
+    pub const ALL: [Map; 4] = [Map::Logins, Map::Operator, Map::Receipts, Map::Streams];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Map::Logins => "logins",
+            Map::Operator => "operator",
+            Map::Receipts => "receipts",
+            Map::Streams => "streams",
+        }
+    }
+
+    /// True if an entry survives the end of every node.
+    pub fn is_durable(self) -> bool {
+        self != Map::Streams
+    }
+}
+
+/// A value of a map, and the revision that put it there. Revisions of one map rise with every change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    pub value: Bytes,
+    pub revision: u64,
+}
+
+/// What has to be there for a change to be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expected {
+    Anything,
+    Nothing,
+    Revision(u64),
+}
+
+impl Expected {
+    fn allows(self, found: Option<u64>) -> bool {
+        match self {
+            Expected::Anything => true,
+            Expected::Nothing => found.is_none(),
+            Expected::Revision(revision) => found == Some(revision),
+        }
+    }
+}
+
+/// Why the deployment's state could not be read or changed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ClusterError {
+    /// Another change came first. Nothing was changed.
+    #[error("the entry has changed")]
+    Conflict,
+    /// It may or may not have been changed.
+    #[error("the state of the deployment cannot be reached: {0}")]
+    Away(Arc<str>),
+}
+
+/// A change that a [`Watch`] saw: the entry as it is now, or none if it was deleted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MapChange {
+    pub key: Box<str>,
+    pub entry: Option<Entry>,
+}
+
+/// What a deployment shares. All methods may be called from any task at any time.
+pub trait Cluster: Send + Sync + 'static {
+    /// Returns the entry as the deployment last agreed on it.
+    fn get(&self, map: Map, key: &str) -> BoxFuture<'_, Result<Option<Entry>, ClusterError>>;
+
+    /// Puts a value and returns its revision. In a durable map it survives power loss once this returns.
+    fn put(
+        &self,
+        map: Map,
+        key: &str,
+        value: Bytes,
+        expected: Expected,
+    ) -> BoxFuture<'_, Result<u64, ClusterError>>;
+
+    /// Deletes an entry. Deleting what is not there succeeds, if that was expected.
+    fn delete(&self, map: Map, key: &str, expected: Expected) -> BoxFuture<'_, Result<(), ClusterError>>;
+
+    /// Follows a map: every entry first, then every change. Changes of one key that come close together may arrive as
+    /// one, the last.
+    fn watch(&self, map: Map) -> Box<dyn Watch>;
+
+    /// Waits until this caller holds `job`, alone in the deployment, and returns the lease. Dropping it releases the
+    /// job.
+    fn lease(&self, job: &str) -> BoxFuture<'_, Lease>;
+
+    /// Stores bytes under a name of `[a-z0-9._-]`, whole or not at all.
+    fn put_blob(&self, name: &str, bytes: Bytes) -> BoxFuture<'_, Result<(), ClusterError>>;
+
+    fn get_blob(&self, name: &str) -> BoxFuture<'_, Result<Option<Bytes>, ClusterError>>;
+
+    fn delete_blob(&self, name: &str) -> BoxFuture<'_, Result<(), ClusterError>>;
+
+    /// Returns the names of all blobs, sorted.
+    fn blobs(&self) -> BoxFuture<'_, Result<Vec<String>, ClusterError>>;
+}
+
+/// See [`Cluster::watch`].
+pub trait Watch: Send {
+    /// Waits for changes. The first call returns every entry, or nothing if there is none.
+    fn next(&mut self) -> BoxFuture<'_, Vec<MapChange>>;
+}
+
+/// A job that this node does, alone in the deployment.
+pub struct Lease {
+    lost: CancellationToken,
+    _hold: Box<dyn Send + Sync>,
+}
+
+impl Lease {
+    /// `hold` releases the job when it is dropped; `lost` is cancelled if the job is taken away.
+    pub fn new(lost: CancellationToken, hold: impl Send + Sync + 'static) -> Lease {
+        Lease { lost, _hold: Box::new(hold) }
+    }
+
+    /// Returns when the job has been taken away from this node.
+    pub async fn lost(&self) {
+        self.lost.cancelled().await;
+    }
+}
+
+impl fmt::Debug for Lease {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lease").field("lost", &self.lost.is_cancelled()).finish()
+    }
+}
+
+/// The name of a node within its deployment, new at each start.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct NodeId(Arc<str>);
+
+impl NodeId {
+    pub fn random() -> NodeId {
+        NodeId(format!("{:016x}", fastrand::u64(..)).into())
+    }
+}
+
+impl fmt::Display for NodeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}

@@ -1,0 +1,214 @@
+//! What a deployment shares: one story for every implementation, and nodes that share one.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use roomwatch::{
+    cluster::{Cluster, ClusterError, Expected, Local, Map, MapChange},
+    node::Node,
+    token::Secret,
+};
+
+use sha2::{Digest, Sha256};
+
+use crate::node::config;
+
+fn bytes(text: &str) -> Bytes {
+    Bytes::copy_from_slice(text.as_bytes())
+}
+
+/// The keys and values of changes; a deleted entry has none.
+fn seen(changes: Vec<MapChange>) -> Vec<(String, Option<String>)> {
+    let text = |value: Bytes| String::from_utf8(value.to_vec()).expect("text");
+    changes
+        .into_iter()
+        .map(|change| (change.key.into(), change.entry.map(|entry| text(entry.value))))
+        .collect()
+}
+
+/// What every implementation promises.
+async fn story(cluster: &dyn Cluster) {
+    for map in Map::ALL {
+        maps(cluster, map).await;
+    }
+    leases(cluster).await;
+    blobs(cluster).await;
+}
+
+async fn maps(cluster: &dyn Cluster, map: Map) {
+    let value = async |key: &str| cluster.get(map, key).await.expect("an answer").map(|entry| entry.value);
+    let mut watch = cluster.watch(map);
+    assert_eq!(seen(watch.next().await), []);
+
+    // Compare and set.
+    let first = cluster.put(map, "a", bytes("1"), Expected::Nothing).await.expect("put");
+    let put = cluster.put(map, "a", bytes("2"), Expected::Nothing).await;
+    assert_eq!(put, Err(ClusterError::Conflict));
+    let second = cluster.put(map, "a", bytes("2"), Expected::Revision(first)).await.expect("put");
+    assert!(second > first);
+    let put = cluster.put(map, "a", bytes("3"), Expected::Revision(first)).await;
+    assert_eq!(put, Err(ClusterError::Conflict));
+    assert_eq!(value("a").await, Some(bytes("2")));
+    let delete = cluster.delete(map, "a", Expected::Revision(first)).await;
+    assert_eq!(delete, Err(ClusterError::Conflict));
+    cluster.put(map, "b", bytes(""), Expected::Anything).await.expect("put");
+
+    // A watch tells of every key that changed, with its last value.
+    assert_eq!(seen(watch.next().await), [("a".into(), Some("2".into())), ("b".into(), Some(String::new()))]);
+    cluster.delete(map, "a", Expected::Revision(second)).await.expect("deleted");
+    cluster.delete(map, "a", Expected::Anything).await.expect("deleted already");
+    assert_eq!(value("a").await, None);
+    assert_eq!(seen(watch.next().await), [("a".into(), None)]);
+    let quiet = tokio::time::timeout(Duration::from_millis(20), watch.next()).await;
+    assert!(quiet.is_err(), "nothing has changed");
+
+    // A new watch begins with what is there, and one that fell behind catches up.
+    for n in 0..5_000 {
+        cluster.put(map, &format!("{n:04}"), bytes("x"), Expected::Anything).await.expect("put");
+    }
+    let mut late = cluster.watch(map);
+    assert_eq!(late.next().await.len(), 5_001);
+    assert_eq!(watch.next().await.len(), 5_001);
+    for n in 0..5_000 {
+        cluster.delete(map, &format!("{n:04}"), Expected::Anything).await.expect("deleted");
+    }
+    cluster.delete(map, "b", Expected::Anything).await.expect("deleted");
+}
+
+async fn leases(cluster: &dyn Cluster) {
+    let held = cluster.lease("job").await;
+    let _other = cluster.lease("another job").await;
+    let waiting = tokio::time::timeout(Duration::from_millis(20), cluster.lease("job")).await;
+    assert!(waiting.is_err(), "two hold one job");
+    drop(held);
+    let again = cluster.lease("job").await;
+    let lost = tokio::time::timeout(Duration::from_millis(20), again.lost()).await;
+    assert!(lost.is_err(), "the lease was lost");
+}
+
+async fn blobs(cluster: &dyn Cluster) {
+    assert_eq!(cluster.blobs().await, Ok(Vec::new()));
+    assert_eq!(cluster.get_blob("b-1").await, Ok(None));
+    cluster.put_blob("b-1", bytes("old")).await.expect("put");
+    cluster.put_blob("b-1", bytes("new")).await.expect("put");
+    cluster.put_blob("a.zst", bytes("")).await.expect("put");
+    assert_eq!(cluster.get_blob("b-1").await, Ok(Some(bytes("new"))));
+    assert_eq!(cluster.blobs().await, Ok(vec!["a.zst".into(), "b-1".into()]));
+    for name in ["", "../a", "a/b", ".a", "A", "a\0"] {
+        assert!(cluster.put_blob(name, bytes("x")).await.is_err(), "{name:?}");
+    }
+    for name in ["a.zst", "b-1", "b-1"] {
+        cluster.delete_blob(name).await.expect("deleted");
+    }
+    assert_eq!(cluster.blobs().await, Ok(Vec::new()));
+}
+
+#[tokio::test]
+async fn a_node_alone_keeps_the_promises() {
+    let dir = tempfile::tempdir().expect("a directory");
+    story(&Local::open(dir.path()).expect("it opens")).await;
+}
+
+#[tokio::test]
+async fn durable_entries_outlive_the_node() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut revisions = Vec::new();
+    for _ in 0..2 {
+        let local = Local::open(dir.path()).expect("it opens");
+        for map in Map::ALL {
+            let found = local.get(map, "a").await.expect("an answer").map(|entry| entry.revision);
+            let kept = revisions.iter().find(|(kept, _)| *kept == map).map(|(_, revision)| *revision);
+            assert_eq!(found, kept.filter(|_| map.is_durable()), "{map:?}");
+            let revision = local.put(map, "a", bytes("1"), Expected::Anything).await.expect("put");
+            assert!(Some(revision) > found, "{map:?}");
+            revisions.push((map, revision));
+        }
+    }
+}
+
+/// Two nodes of one deployment.
+async fn pair(cluster: &Arc<Local>) -> [(Node, tempfile::TempDir); 2] {
+    let node = async || {
+        let dir = tempfile::tempdir().expect("a directory");
+        let mut config = config(dir.path());
+        config.dev = false;
+        config.password = Some(Secret::new("correct horse"));
+        (Node::open_in(config, cluster.clone()).await.expect("a node"), dir)
+    };
+    [node().await, node().await]
+}
+
+#[tokio::test]
+async fn a_sign_in_holds_on_every_node_and_so_does_its_end() {
+    let shared = tempfile::tempdir().expect("a directory");
+    let cluster = Arc::new(Local::open(shared.path()).expect("it opens"));
+    let [(a, _a), (b, _b)] = pair(&cluster).await;
+    let (a, b) = (a.app(), b.app());
+    let (token, _) = a.accounts.login("operator", Secret::new("correct horse")).await.expect("signed in");
+    crate::harness::until_async("the other node knows it", async || b.accounts.find(&token).is_some()).await;
+    let (login, _) = b.accounts.find(&token).expect("known");
+    b.accounts.logout(&token).await.expect("signed out");
+    assert!(login.has_ended() && b.accounts.find(&token).is_none());
+    crate::harness::until_async("the first node knows that", async || a.accounts.find(&token).is_none())
+        .await;
+}
+
+#[tokio::test]
+async fn a_sign_in_that_has_ended_never_comes_back() {
+    let shared = tempfile::tempdir().expect("a directory");
+    let cluster = Arc::new(Local::open(shared.path()).expect("it opens"));
+    let [(a, _a), _b] = pair(&cluster).await;
+    for _ in 0..20 {
+        let accounts = &a.app().accounts;
+        let (token, login) =
+            accounts.login("operator", Secret::new("correct horse")).await.expect("signed in");
+        accounts.logout(&token).await.expect("signed out");
+        for _ in 0..50 {
+            assert!(accounts.find(&token).is_none() && login.has_ended());
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+/// The file of d9a324f, as it was made there, with its last commit still in the WAL.
+#[tokio::test]
+async fn sign_ins_of_the_first_version_go_on() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let password = Secret::new("correct horse");
+    let hash = roomwatch::accounts::hash(&password).expect("a hash");
+    let token = "an-old-token";
+    let old = rusqlite::Connection::open(dir.path().join("logins.db")).expect("it opens");
+    old.execute_batch(
+        "PRAGMA journal_mode = WAL;
+         CREATE TABLE session (
+             hash BLOB PRIMARY KEY, user TEXT NOT NULL, credential BLOB NOT NULL,
+             began_at INTEGER NOT NULL, ends_at INTEGER NOT NULL
+         ) STRICT, WITHOUT ROWID;
+         CREATE TABLE operator (one INTEGER PRIMARY KEY CHECK (one = 1), hash TEXT NOT NULL) STRICT;",
+    )
+    .expect("made");
+    old.execute("INSERT INTO operator VALUES (1, ?1)", [hash.reveal()]).expect("written");
+    let sha256 = |text: &str| Sha256::digest(text).to_vec();
+    old.execute(
+        "INSERT INTO session VALUES (?1, 'operator', ?2, 1, 4000000000000)",
+        (sha256(token), sha256(hash.reveal())),
+    )
+    .expect("written");
+    // As after `kill -9`: the files as they are, while the connection is open.
+    for ending in ["", "-wal"] {
+        let name = format!("logins.db{ending}");
+        std::fs::copy(dir.path().join(&name), dir.path().join(format!("{name}.copy"))).expect("copied");
+    }
+    drop(old);
+    for ending in ["", "-wal"] {
+        let name = format!("logins.db{ending}");
+        std::fs::rename(dir.path().join(format!("{name}.copy")), dir.path().join(&name)).expect("renamed");
+    }
+
+    let mut config = config(dir.path());
+    config.password = Some(password);
+    let node = Node::open(config).await.expect("a node");
+    let (login, _) = node.app().accounts.find(token).expect("still signed in");
+    assert_eq!((&*login.user, login.ends_at), ("operator", 4_000_000_000_000));
+    assert!(!dir.path().join("logins.db").exists());
+}
