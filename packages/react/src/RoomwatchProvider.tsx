@@ -1,6 +1,6 @@
 import { QueryClient, QueryClientProvider } from '@tanstack/react-query';
 import { createContext, type ReactNode, useContext, useEffect, useMemo, useRef, useState } from 'react';
-import { type Cache, createCache } from './cache';
+import { Cache } from './cache/cache';
 import { createClient, type RoomwatchClient, type TokenSource } from './core/client';
 import { type Connection, createConnection } from './core/connection';
 
@@ -73,7 +73,7 @@ export function RoomwatchProvider(props: RoomwatchProviderProps) {
     });
     connection = createConnection({ client, rooms, EventSource: latest.current.EventSource });
     const scope = JSON.stringify([client.base, project, rooms, keyPrefix]);
-    const cache = createCache(connection, queryClient, scope);
+    const cache = new Cache(connection, queryClient, scope);
     return { client, connection, cache, pollInterval, keyPrefix, rooms, hasToken: token !== undefined, scope };
   }, [url, project, roomsText, prefixText, tokenText, pollInterval, queryClient]);
 

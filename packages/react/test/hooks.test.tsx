@@ -389,6 +389,25 @@ describe('queries that stay true', () => {
     }
   });
 
+  it('does not read a watched room while it is not live', async () => {
+    clock();
+    const { server, standup } = await meeting();
+    const { result } = render(server, () => ({
+      room: useRoom('standup', { watch: true }),
+      connection: useConnection(),
+    }));
+    await until(() => expect(result.current.connection.status).toBe('live'));
+    await until(() => expect(result.current.room.data?.name).toBe('standup'));
+    await act(async () => {
+      server.publish('room_finished', standup, gone(standup));
+      await until(() => expect(result.current.room.data).toBeNull());
+    });
+    await until(() => expect(result.current.room.isFetching).toBe(false));
+    const asked = server.count('GET /api/rooms/standup');
+    await vi.advanceTimersByTimeAsync(30_000);
+    expect(server.count('GET /api/rooms/standup')).toBe(asked);
+  });
+
   it('puts a prefix before its keys and leaves an app its own', async () => {
     const { server, standup } = await meeting();
     const queryClient = new QueryClient();

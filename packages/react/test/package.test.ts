@@ -12,7 +12,7 @@ it('has a core below 5 KiB', async () => {
   const id = join(root, 'src/core/all.ts');
   const { output } = await build({
     input: id,
-    // The stream with its client, and what applies changes: everything that knows no React and no query cache.
+    // The stream, the client, and the code that applies changes: the part that every app loads.
     plugins: [
       {
         name: 'all-of-the-core',

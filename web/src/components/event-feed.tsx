@@ -1,4 +1,4 @@
-import type { Message } from '@roomwatch/react';
+import { type Message, useEvents } from '@roomwatch/react';
 import {
   Bot,
   Circle,
@@ -12,10 +12,9 @@ import {
   Video,
   Volume2,
 } from 'lucide-react';
-import { memo } from 'react';
-import { calledIn } from '@/lib/called';
+import { memo, useEffect } from 'react';
+import { calledIn, noteNames } from '@/lib/called';
 import { describeEvent, type EventTopic, type EventWords } from '@/lib/event-words';
-import { useFeed } from '@/lib/feed';
 import { plural } from '@/lib/format';
 import { useHold } from '@/lib/hold';
 import { eventsHref, roomHref } from '@/lib/hrefs';
@@ -115,6 +114,9 @@ const RoomLink = ({ message }: { message: Message }) => (
   </PlainLink>
 );
 
+/** A list that grows at its head is drawn this often at most. */
+const DRAW_EVERY_MS = 500;
+
 /**
  * What happened last, as it happens. It stands still under the pointer and the focus, and says how much waits. Not a live
  * region: two hundred sentences a second would drown everything else.
@@ -131,10 +133,18 @@ export function EventFeed({
   className?: string;
 }) {
   const { held, bind } = useHold();
-  const { messages, waiting, isLoading, error, refetch } = useFeed({ room, project, limit, held });
-  if (error && messages.length === 0) return <ErrorState error={error} compact onRetry={() => refetch()} />;
-  if (isLoading && messages.length === 0) return <Skeleton rows={8} />;
-  if (messages.length === 0) {
+  const { events, waiting, isLoading, error, pause, follow, reload } = useEvents({
+    room,
+    project,
+    limit,
+    max: limit,
+    interval: DRAW_EVERY_MS,
+    onPage: (page) => noteNames(page),
+  });
+  useEffect(() => (held ? pause() : follow()), [held, pause, follow]);
+  if (error && events.length === 0) return <ErrorState error={error} compact onRetry={reload} />;
+  if (isLoading) return <Skeleton rows={8} />;
+  if (events.length === 0) {
     return (
       <Empty title="Nothing has happened yet">
         {room
@@ -153,7 +163,7 @@ export function EventFeed({
         </p>
       ) : null}
       <ul className={cx('py-1', className)}>
-        {messages.map((message) => (
+        {events.map((message) => (
           <EventRow key={message.cursor} message={message} called={calledIn(message)} inRoom={room !== undefined} />
         ))}
       </ul>

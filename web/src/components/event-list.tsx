@@ -1,4 +1,4 @@
-import type { Message } from '@roomwatch/react';
+import { type ListEnd, type Message, seqOf } from '@roomwatch/react';
 import { Link } from '@tanstack/react-router';
 import { useVirtualizer } from '@tanstack/react-virtual';
 import { ChevronRight, Link2 } from 'lucide-react';
@@ -10,7 +10,6 @@ import { calledIn } from '@/lib/called';
 import { copyText } from '@/lib/clipboard';
 import { messageOf } from '@/lib/errors';
 import type { EventSearch } from '@/lib/event-filter';
-import type { End } from '@/lib/event-tail';
 import { describeEvent } from '@/lib/event-words';
 import { clockTime, count, fullTime, shortDay } from '@/lib/format';
 import { useShortcuts } from '@/shell/shortcuts';
@@ -33,8 +32,8 @@ const GRID =
 
 export interface EventListProps {
   rows: Message[];
-  older: End;
-  newer: End;
+  older: ListEnd;
+  newer: ListEnd;
   scanned: number;
   /** The event that was jumped to. */
   at?: string;
@@ -310,9 +309,7 @@ const Row = memo(function Row({
             {message.room ?? <span className="text-ink-3">no room</span>}
             {showProject ? <span className="text-xs text-ink-3"> {message.project}</span> : null}
           </span>
-          <span className="num truncate text-right font-mono text-xs text-ink-3">
-            {message.cursor.slice(message.cursor.indexOf('-') + 1)}
-          </span>
+          <span className="num truncate text-right font-mono text-xs text-ink-3">{seqOf(message.cursor)}</span>
         </>
       )}
     </button>
@@ -383,7 +380,7 @@ function Foot({
   onOlder,
   onContinueFrom,
 }: {
-  older: End;
+  older: ListEnd;
   scanned: number;
   oldest: Message | undefined;
   onOlder: () => void;

@@ -1,11 +1,10 @@
-import { useRoomwatch } from '@roomwatch/react';
+import { cursorBefore, useRoomwatch } from '@roomwatch/react';
 import { Download } from 'lucide-react';
 import { useEffect, useRef, useState } from 'react';
 import { serverUrl } from '@/lib/base';
 import { messageOf } from '@/lib/errors';
 import { type EventSearch, queryOf } from '@/lib/event-filter';
 import { EXPORT_EVENTS_MAX, exportEvents } from '@/lib/export-events';
-import { seqOf } from '@/lib/feed';
 import { count, plural } from '@/lib/format';
 import { cursorAt } from '@/lib/seek';
 import { Button } from '@/ui/button';
@@ -40,7 +39,7 @@ export function ExportEvents({ filter, onClose }: { filter: EventSearch; onClose
     try {
       const millis = spans[span]?.millis ?? 0;
       const first = millis === 0 ? null : await cursorAt(client, Date.now() - millis, signal);
-      const after = first === null ? 'start' : `${first.slice(0, first.indexOf('-'))}-${seqOf(first) - 1}`;
+      const after = first === null ? 'start' : cursorBefore(first);
       const { lines, events, next } = await exportEvents(client, queryOf(filter), after, {
         signal,
         onProgress: (written, part) => setProgress({ events: written, part }),

@@ -1,4 +1,4 @@
-import { useRoomwatch } from '@roomwatch/react';
+import { type Cursor, cursorOf, parseCursor, type RoomwatchClient, useRoomwatch } from '@roomwatch/react';
 import { type FormEvent, useState } from 'react';
 import { messageOf } from '@/lib/errors';
 import { cursorAt } from '@/lib/seek';
@@ -6,8 +6,8 @@ import { Button } from '@/ui/button';
 import { Dialog } from '@/ui/dialog';
 import { Field, Input } from '@/ui/field';
 
-/** `<epoch>-<seq>`, or the number alone: then it is one of this log. */
-const CURSOR = /^(?:[0-9a-f]{8}-)?\d{1,19}$/;
+/** A number alone is a position in the present log. */
+const SEQ = /^\d{1,19}$/;
 
 /** Asks for a cursor or a time, and answers with a cursor. */
 export function GoToEvent({ onGo, onClose }: { onGo: (cursor: string) => void; onClose: () => void }) {
@@ -22,13 +22,13 @@ export function GoToEvent({ onGo, onClose }: { onGo: (cursor: string) => void; o
     const time = new Date(String(form.get('time'))).getTime();
     setError(null);
     if (position === '' && Number.isNaN(time)) return setError('Give a cursor or a time.');
-    if (position !== '' && !CURSOR.test(position)) {
+    if (position !== '' && !parseCursor(position) && !SEQ.test(position)) {
       return setError('A cursor looks like 7f3a9c21-1042; its number alone will do.');
     }
     setBusy(true);
     try {
       if (position !== '') {
-        onGo(position.includes('-') ? position : `${(await client.events({ limit: 1 })).epoch}-${position}`);
+        onGo(await toCursor(client, position));
       } else {
         const cursor = await cursorAt(client, time);
         if (cursor === null) setError('The log is empty.');
@@ -66,4 +66,10 @@ export function GoToEvent({ onGo, onClose }: { onGo: (cursor: string) => void; o
       </form>
     </Dialog>
   );
+}
+
+async function toCursor(client: RoomwatchClient, position: string): Promise<Cursor> {
+  if (parseCursor(position)) return position;
+  const { epoch } = await client.events({ limit: 1 });
+  return cursorOf({ epoch, seq: Number(position) });
 }

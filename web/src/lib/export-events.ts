@@ -1,5 +1,4 @@
-import type { Cursor, RoomwatchClient } from '@roomwatch/react';
-import { seqOf } from '@/lib/feed';
+import { type Cursor, type RoomwatchClient, seqOf } from '@roomwatch/react';
 
 const PAGE = 1_000;
 /** A browser builds the file in memory: what is larger is fetched with curl. */

@@ -1,4 +1,4 @@
-import type { Room } from '@roomwatch/react';
+import { parseCursor, type Room } from '@roomwatch/react';
 
 /** What can be said before a name: "end standup", "remove ada". */
 export const VERBS = ['end', 'watch', 'remove', 'mute'] as const;
@@ -11,7 +11,7 @@ export function readQuery(typed: string): { verb: Verb | null; text: string; cur
   return {
     verb,
     text: verb ? text.slice(verb.length).trim() : text,
-    cursor: /^[0-9a-f]{8}-\d{1,19}$/.test(text) ? text : null,
+    cursor: parseCursor(text) ? text : null,
   };
 }
 

@@ -1,5 +1,4 @@
-import type { Cursor, EventsPage, RoomwatchClient } from '@roomwatch/react';
-import { seqOf } from '@/lib/feed';
+import { type Cursor, cursorOf, type EventsPage, type RoomwatchClient, seqOf } from '@roomwatch/react';
 
 type Client = Pick<RoomwatchClient, 'events'>;
 
@@ -19,7 +18,7 @@ export async function cursorAt(client: Client, millis: number, signal?: AbortSig
   let high = seqOf(newest.cursor);
   for (let round = 0; low < high && round < ROUNDS_MAX; round++) {
     const middle = Math.floor((low + high) / 2);
-    const event = await firstAfter(client, `${page.epoch}-${middle - 1}`, signal);
+    const event = await firstAfter(client, cursorOf({ epoch: page.epoch, seq: middle - 1 }), signal);
     // Some events cannot be seen by everybody: then the next one that can speaks for them.
     if (!event || seqOf(event.cursor) > high) high = middle;
     else if (event.timestamp >= millis) {

@@ -1,14 +1,14 @@
-import { useMe, useRoomwatch } from '@roomwatch/react';
+import { seqOf, useEvents, useMe, useRoomwatch } from '@roomwatch/react';
 import { getRouteApi, Link } from '@tanstack/react-router';
 import { ArrowUp, Crosshair, Download, Pause, Play } from 'lucide-react';
-import { useCallback, useEffect, useMemo, useRef, useState, useSyncExternalStore } from 'react';
+import { useCallback, useEffect, useRef, useState } from 'react';
 import { EventFilters } from '@/components/event-filters';
 import { EventList } from '@/components/event-list';
 import { ExportEvents } from '@/components/export-events';
 import { GoToEvent } from '@/components/go-to-event';
+import { noteNames } from '@/lib/called';
 import { codeOf } from '@/lib/errors';
 import { type EventSearch, queryOf } from '@/lib/event-filter';
-import { EventTail } from '@/lib/event-tail';
 import { clockTime, count, fullTime } from '@/lib/format';
 import { cursorAt } from '@/lib/seek';
 import { useConnectionStatus } from '@/shell/connection-pill';
@@ -116,29 +116,20 @@ const gone: Record<string, { title: string; text: string }> = {
 };
 
 function Tail({ filter, at, onAt }: { filter: EventSearch; at?: string; onAt: (cursor: string | undefined) => void }) {
-  const { client, connection } = useRoomwatch();
   const status = useConnectionStatus();
   const projects = useMe().data?.projects ?? [];
   const scroller = useRef<HTMLDivElement>(null);
   /** Paused by scrolling away or clicking into the list: scrolling back to the top goes on. A press of the button stays. */
   const byReading = useRef(false);
-  // The filter is new at every render; this component has a key of its values.
-  const first = useRef({ filter, at });
-  const tail = useMemo(
-    () => new EventTail({ client, connection, filter: queryOf(first.current.filter), at: first.current.at }),
-    [client, connection],
-  );
-  useEffect(() => tail.start(), [tail]);
-  const { rows, following, waiting, uncounted, older, newer, scanned, error } = useSyncExternalStore(
-    tail.subscribe,
-    tail.getState,
-  );
+  const tail = useEvents({ ...queryOf(filter), at, onPage: (page, place) => noteNames(page, place === 'older') });
+  const { events, isLoading, following, waiting, uncounted, older, newer, scanned, error } = tail;
 
+  const pauseList = tail.pause;
   const read = useCallback(() => {
-    if (!tail.getState().following) return;
+    if (!following) return;
     byReading.current = true;
-    tail.pause();
-  }, [tail]);
+    pauseList();
+  }, [following, pauseList]);
   const follow = () => {
     if (at !== undefined) return onAt(undefined);
     byReading.current = false;
@@ -157,7 +148,7 @@ function Tail({ filter, at, onAt }: { filter: EventSearch; at?: string; onAt: (c
   const lost = code === null ? undefined : gone[code];
   const filtered = filter.room !== undefined || filter.type !== undefined || filter.project !== undefined;
   const live = status === 'live' || status === 'catching_up';
-  const newest = rows?.[0];
+  const newest = events[0];
 
   return (
     <Panel flush className="overflow-hidden">
@@ -204,10 +195,10 @@ function Tail({ filter, at, onAt }: { filter: EventSearch; at?: string; onAt: (c
             {lost.text}
           </Empty>
         ) : error ? (
-          <ErrorState error={error} onRetry={() => tail.load()} />
-        ) : rows === null ? (
+          <ErrorState error={error} onRetry={tail.reload} />
+        ) : isLoading ? (
           <Skeleton rows={12} />
-        ) : rows.length === 0 && older === 'end' ? (
+        ) : events.length === 0 && older === 'end' ? (
           <Empty
             title={filtered ? 'No event matches' : 'Nothing has happened yet'}
             action={
@@ -224,7 +215,7 @@ function Tail({ filter, at, onAt }: { filter: EventSearch; at?: string; onAt: (c
           </Empty>
         ) : (
           <EventList
-            rows={rows}
+            rows={events}
             older={older}
             newer={newer}
             scanned={scanned}
@@ -269,7 +260,7 @@ function State({
       />
       <span role="status" className="truncate">
         {at !== undefined
-          ? `At event ${at.slice(at.indexOf('-') + 1)}`
+          ? `At event ${seqOf(at)}`
           : connecting
             ? 'Connecting'
             : !live

@@ -17,6 +17,7 @@ import {
 import { useEffect, useRef } from 'react';
 import { isSignedOut } from '@/lib/errors';
 import { useSignOut } from '@/lib/sign-out';
+import { useStreamNames } from '@/lib/use-stream-names';
 import { Badge } from '@/ui/badge';
 import { buttonClass } from '@/ui/button';
 import { cx } from '@/ui/cx';
@@ -46,6 +47,7 @@ export function Shell() {
   const me = useMe();
   const location = useLocation();
   const navigate = useNavigate();
+  useStreamNames();
 
   useShortcuts(
     'Go to',

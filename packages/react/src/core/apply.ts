@@ -1,4 +1,5 @@
-import { isAfter } from './cursor';
+import { newerThan } from './cursor';
+import { UNKNOWN } from './tail';
 import type { Change, Cursor, Egress, Ingress, Message, Participant, Room, SessionDetail } from './wire';
 
 /** What the cache holds for a list of rooms: the server's answer, moved on by events. */
@@ -24,22 +25,12 @@ export interface ParticipantsData {
   participants: Participant[];
 }
 
-/** Stands for: these events cannot be applied, because something was missed. Fetch the truth again. */
-export const UNKNOWN = Symbol('unknown');
-
 /** Which room's events a query follows. */
 export interface RoomScope {
   name: string;
   project?: string;
   /** Whether there may be another live session of the name than this one, which has ended. */
   another?: (sid: string) => boolean;
-}
-
-/** The messages that the data does not know yet. A null cursor: nobody knows, and applying one twice does no harm. */
-function fresh(cursor: Cursor | null, messages: readonly Message[]): readonly Message[] {
-  const [first] = messages;
-  if (cursor === null || (first && isAfter(first.cursor, cursor))) return messages;
-  return messages.filter((message) => isAfter(message.cursor, cursor));
 }
 
 const within = (scope: RoomScope, change: Change) =>
@@ -60,7 +51,7 @@ function touched(message: Message): string | undefined {
  * and so does the list when none did.
  */
 export function applyToRooms(data: RoomsData, messages: readonly Message[], project?: string): RoomsData {
-  const todo = fresh(data.cursor, messages);
+  const todo = newerThan(data.cursor, messages);
   const rooms = new Map<string, Room | Partial<Room> | null>();
   const whole = new Set<string>();
   const seen = new Map<string, number>();
@@ -102,7 +93,7 @@ export function applyToRooms(data: RoomsData, messages: readonly Message[], proj
 }
 
 export function applyToRoom(data: RoomData, messages: readonly Message[], scope: RoomScope): RoomData | typeof UNKNOWN {
-  const todo = fresh(data.cursor, messages);
+  const todo = newerThan(data.cursor, messages);
   let { room, ended, egress, ingress } = data;
   let unsure = false;
   for (const message of todo) {
@@ -152,7 +143,7 @@ export function applyToParticipants(
   messages: readonly Message[],
   scope: RoomScope,
 ): ParticipantsData | typeof UNKNOWN {
-  const todo = fresh(data.cursor, messages);
+  const todo = newerThan(data.cursor, messages);
   let { roomSid } = data;
   let people: Map<string, Participant> | undefined;
   let unsure = false;

@@ -1,5 +1,6 @@
 import { type UseMutationResult, useMutation } from '@tanstack/react-query';
-import type { Follows, Optimism, Touch } from '../cache';
+import type { Follows } from '../cache/follows';
+import type { Edit, OptimisticUpdate } from '../cache/optimistic';
 import type { ParticipantsData, RoomData, RoomsData } from '../core/apply';
 import type { RoomwatchClient } from '../core/client';
 import type { RoomwatchError } from '../core/error';
@@ -12,21 +13,21 @@ import { useRoomwatch } from '../RoomwatchProvider';
  */
 export function useCommand<V, R>(
   run: (client: RoomwatchClient, vars: V) => Promise<R>,
-  wish?: (vars: V, project: string | undefined) => Touch,
-): UseMutationResult<R, RoomwatchError, V, Optimism | undefined> {
+  edit?: (vars: V, project: string | undefined) => Edit,
+): UseMutationResult<R, RoomwatchError, V, OptimisticUpdate | undefined> {
   const { client, cache } = useRoomwatch();
   return useMutation({
     networkMode: 'always',
     mutationFn: (vars) => run(client, vars),
-    onMutate: (vars) => wish && cache.wish(wish(vars, (vars as { project?: string }).project ?? client.project)),
-    onError: (_error, _vars, optimism) => optimism?.rollback(),
-    onSuccess: (_answer, _vars, optimism) => optimism?.accepted(),
+    onMutate: (vars) => edit && cache.edit(edit(vars, (vars as { project?: string }).project ?? client.project)),
+    onError: (_error, _vars, update) => update?.rollback(),
+    onSuccess: (_answer, _vars, update) => update?.accepted(),
   });
 }
 
 /** Draws over the rooms of one name, wherever they are listed. Null takes the room away. */
-export function touchRooms(name: string, project: string | undefined, touch: (room: Room) => Room | null): Touch {
-  const one = (room: Room) => (room.name === name && (!project || room.project === project) ? touch(room) : room);
+export function editRooms(name: string, project: string | undefined, edit: (room: Room) => Room | null): Edit {
+  const one = (room: Room) => (room.name === name && (!project || room.project === project) ? edit(room) : room);
   return (follows, data) => {
     if (follows.kind === 'rooms') {
       const { rooms } = data as RoomsData;
@@ -43,17 +44,17 @@ export function touchRooms(name: string, project: string | undefined, touch: (ro
 }
 
 /** Draws over one identity in a room. Null takes the participant away. */
-export function touchParticipant(
+export function editParticipant(
   ref: { room: string; identity: string },
   project: string | undefined,
-  touch: (participant: Participant) => Participant | null,
-): Touch {
+  edit: (participant: Participant) => Participant | null,
+): Edit {
   return (follows, data) => {
     if (follows.kind !== 'participants' || follows.name !== ref.room) return data;
     const { participants } = data as ParticipantsData;
     const next = participants.flatMap((one) => {
       if (one.identity !== ref.identity || (project && one.project !== project)) return one;
-      return touch(one) ?? [];
+      return edit(one) ?? [];
     });
     return same(participants, next) ? data : { ...(data as ParticipantsData), participants: next };
   };

@@ -1,5 +1,5 @@
 import type { UseMutationResult } from '@tanstack/react-query';
-import type { Touch } from '../cache';
+import type { Edit } from '../cache/optimistic';
 import type { RoomData, RoomsData } from '../core/apply';
 import type { CreateRoom } from '../core/client';
 import type { RoomwatchError } from '../core/error';
@@ -17,7 +17,7 @@ export function useCreateRoom(): UseMutationResult<unknown, RoomwatchError, Crea
   return useCommand((client, vars: CreateRoom) => client.createRoom(vars), draft);
 }
 
-function draft(vars: CreateRoom, project: string | undefined): Touch {
+function draft(vars: CreateRoom, project: string | undefined): Edit {
   const room: Room = {
     project: project ?? '',
     sid: `pending:${vars.name}`,

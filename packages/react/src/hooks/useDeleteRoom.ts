@@ -1,7 +1,7 @@
 import type { UseMutationResult } from '@tanstack/react-query';
 import type { RoomRef } from '../core/client';
 import type { RoomwatchError } from '../core/error';
-import { touchRooms, useCommand } from './useCommand';
+import { editRooms, useCommand } from './useCommand';
 
 /**
  * Ends a room for everybody in it. Clients that reconnect create it anew: that is another session, and is shown.
@@ -16,7 +16,7 @@ export function useDeleteRoom(): UseMutationResult<void, RoomwatchError, RoomRef
     ({ room }, project) => {
       const from = Date.now();
       // A session that began after the command is not the one that was ended.
-      return touchRooms(room, project, (one) => ((one.startedAt ?? 0) > from ? one : null));
+      return editRooms(room, project, (one) => ((one.startedAt ?? 0) > from ? one : null));
     },
   );
 }

@@ -6,7 +6,7 @@ import {
   useQuery,
 } from '@tanstack/react-query';
 import { useSyncExternalStore } from 'react';
-import { type Follows, isDown } from '../cache';
+import { type Follows, isDown } from '../cache/follows';
 import { RoomwatchError } from '../core/error';
 import { type Roomwatch, useRoomwatch } from '../RoomwatchProvider';
 
@@ -23,8 +23,8 @@ export interface FollowedQuery<T, R> {
   fetch: (context: QueryFunctionContext) => Promise<T>;
   select?: (data: T) => R;
   enabled?: boolean;
-  /** Milliseconds between refetches while live, for what no event tells. */
-  refreshInterval?: number;
+  /** Milliseconds between fetches while the stream is live, for data that no event carries. */
+  refreshInterval?: number | ((data: T | undefined) => number | undefined);
 }
 
 /** Whether the stream gives nothing, so that queries poll; renders only when that changes. */
@@ -64,7 +64,8 @@ export function useFollowed<T, R = T>(query: FollowedQuery<T, R>): UseQueryResul
     refetchInterval: ({ state }) => {
       if (down) return pollInterval;
       if (state.isInvalidated && state.status === 'error') return Math.min(RETRY_MS, pollInterval);
-      return query.refreshInterval ?? false;
+      const { refreshInterval } = query;
+      return (typeof refreshInterval === 'function' ? refreshInterval(state.data) : refreshInterval) ?? false;
     },
   };
   return useQuery(options);

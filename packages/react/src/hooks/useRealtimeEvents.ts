@@ -1,6 +1,7 @@
 import { type QueryKey, useQueryClient } from '@tanstack/react-query';
 import { useEffect, useRef } from 'react';
 import type { ConnectionStatus } from '../core/connection';
+import { type EventsFilter, matches } from '../core/filter';
 import { isConnected } from '../core/line';
 import type { Cursor, Message, ResetReason } from '../core/wire';
 import { useRoomwatch } from '../RoomwatchProvider';
@@ -8,13 +9,6 @@ import { useConnection } from './useConnection';
 
 /** In mode `invalidate` a key is invalidated at once, and then at most this often: each time costs a request. */
 const INVALIDATE_MS = 1_000;
-
-export interface EventsFilter {
-  /** Values of one field are alternatives, fields are conditions; `*` in a type stands for any run. */
-  room?: string | string[];
-  type?: string | string[];
-  project?: string | string[];
-}
 
 export interface RealtimeEventsOptions extends EventsFilter {
   /** Each event once, in log order. */
@@ -104,29 +98,4 @@ export function keysOf({ type, room }: Message): QueryKey[] {
   list.push(['rooms', room]);
   if (!type.startsWith('egress_')) list.push(['participants', room]);
   return list;
-}
-
-/** Whether a filter lets a message through, as the server would. */
-export function matches({ room, type, project }: EventsFilter, message: Message): boolean {
-  const one = (wanted: string | string[] | undefined, is: (value: string) => boolean) =>
-    wanted === undefined || [wanted].flat().some(is);
-  return (
-    one(room, (value) => value === message.room) &&
-    one(project, (value) => value === message.project) &&
-    one(type, (pattern) => glob(pattern, message.type))
-  );
-}
-
-function glob(pattern: string, text: string): boolean {
-  const [first = '', ...rest] = pattern.split('*');
-  const last = rest.pop();
-  if (last === undefined) return pattern === text;
-  let at = first.length;
-  if (!text.startsWith(first)) return false;
-  for (const part of rest) {
-    const found = text.indexOf(part, at);
-    if (found < 0) return false;
-    at = found + part.length;
-  }
-  return text.length - last.length >= at && text.endsWith(last);
 }

@@ -1,7 +1,7 @@
 import type { UseMutationResult } from '@tanstack/react-query';
 import type { ParticipantRef } from '../core/client';
 import type { RoomwatchError } from '../core/error';
-import { touchParticipant, useCommand } from './useCommand';
+import { editParticipant, useCommand } from './useCommand';
 
 /**
  * Removes a participant from a room. Whoever still has a token can join again.
@@ -16,7 +16,7 @@ export function useRemoveParticipant(): UseMutationResult<void, RoomwatchError, 
     (vars, project) => {
       const from = Date.now();
       // The same identity back again is another participant.
-      return touchParticipant(vars, project, (one) => ((one.joinedAt ?? 0) > from ? one : null));
+      return editParticipant(vars, project, (one) => ((one.joinedAt ?? 0) > from ? one : null));
     },
   );
 }

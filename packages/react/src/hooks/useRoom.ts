@@ -50,7 +50,8 @@ function useRoomData<R>(
       }),
     select,
     enabled,
-    refreshInterval: refreshOf(name, watch, roomwatch),
+    // LiveKit has nothing to say about a room that is not live.
+    refreshInterval: (data) => refreshOf(name, watch && data?.room !== null, roomwatch),
   });
 }
 

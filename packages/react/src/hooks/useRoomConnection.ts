@@ -1,6 +1,6 @@
 import { useCallback, useEffect, useMemo, useSyncExternalStore } from 'react';
+import { idleState, type RoomConnectionOptions, type RoomConnectionState, watchRoom } from '../core/watch';
 import { useOptionalRoomwatch } from '../RoomwatchProvider';
-import { idleState, type RoomConnectionOptions, type RoomConnectionState, watchRoom } from '../watch';
 
 export type {
   Quality,
@@ -10,7 +10,7 @@ export type {
   WatchedMessage,
   WatchedParticipant,
   WatchedTrack,
-} from '../watch';
+} from '../core/watch';
 
 export interface RoomConnection extends RoomConnectionState {
   /** After `failed` or `disconnected`: tries again. */

@@ -1,9 +1,9 @@
 import { useEffect, useRef, useState, useSyncExternalStore } from 'react';
+import { connectSocket, type EventSocket, type SocketOptions, type SocketState } from '../core/socket';
 import { useOptionalRoomwatch } from '../RoomwatchProvider';
-import { connectSocket, type EventSocket, type SocketOptions, type SocketState } from '../socket';
 
-export type { EventSocket, SocketOptions, SocketState } from '../socket';
-export { connectSocket } from '../socket';
+export type { EventSocket, SocketOptions, SocketState } from '../core/socket';
+export { connectSocket } from '../core/socket';
 
 export interface SocketEventsOptions extends SocketOptions {
   /** False stays away. Default true. */

@@ -2,7 +2,7 @@ import type { UseMutationResult } from '@tanstack/react-query';
 import type { UpdateParticipant } from '../core/client';
 import type { RoomwatchError } from '../core/error';
 import type { Permission } from '../core/wire';
-import { has, touchParticipant, useCommand } from './useCommand';
+import { editParticipant, has, useCommand } from './useCommand';
 
 /**
  * Changes name, metadata, attributes or permission of a participant. Attributes are merged: an empty value removes one.
@@ -18,7 +18,7 @@ export function useUpdateParticipant(): UseMutationResult<unknown, RoomwatchErro
     (vars, project) => {
       const { name, metadata, attributes, permission } = vars;
       const wanted = { name, metadata, attributes, permission };
-      return touchParticipant(vars, project, (one) => {
+      return editParticipant(vars, project, (one) => {
         if (has(one, wanted)) return one;
         const merged = Object.entries({ ...one.attributes, ...attributes }).filter(([, value]) => value !== '');
         return {

@@ -1,13 +1,4 @@
-import {
-  type Participant,
-  type Room,
-  useRoom,
-  useRoomParticipants,
-  useRooms,
-  useRoomwatch,
-  useSession,
-} from '@roomwatch/react';
-import { useQuery } from '@tanstack/react-query';
+import { type Participant, type Room, useRoom, useRoomParticipants, useRooms, useSession } from '@roomwatch/react';
 import { getRouteApi, Link } from '@tanstack/react-router';
 import { CircleDot, CloudOff } from 'lucide-react';
 import { lazy, Suspense, useMemo, useRef, useState } from 'react';
@@ -35,8 +26,6 @@ const SessionTimeline = lazy(() =>
 
 const route = getRouteApi('/shell/rooms/$room');
 
-/** The server asks LiveKit every 2 s about a room whose page was read in the last 10: this keeps it so while the page is looked at. */
-const ATTENTION_EVERY_MS = 8_000;
 const DRAW_EVERY_MS = 250;
 const FEED_MAX = 60;
 /** Participations that are drawn below those who are here. */
@@ -55,7 +44,7 @@ export function RoomPage() {
 function LiveRoom({ name, project }: { name: string; project: string | undefined }) {
   const { sid, view } = route.useSearch();
   const navigate = route.useNavigate();
-  const room = useRoom(name, { project });
+  const room = useRoom(name, { project, watch: true });
   const participants = useRoomParticipants(name, { project });
   const people = useThrottled(participants.data, DRAW_EVERY_MS);
   // Before the events below are drawn: they name people by sid only.
@@ -63,7 +52,6 @@ function LiveRoom({ name, project }: { name: string; project: string | undefined
   const [quality, setQuality] = useState<ReadonlyMap<string, Quality>>(new Map());
   const last = useRef<Room | null>(null);
   if (room.data) last.current = room.data;
-  const checkedAt = useAttention(name, project, room.data !== undefined && room.data !== null);
 
   if (codeOf(room.error) === 'project_required') return <WhichProject name={name} />;
   if (room.error && room.data === undefined) {
@@ -126,7 +114,7 @@ function LiveRoom({ name, project }: { name: string; project: string | undefined
           />
         }
       >
-        <Facts room={live} checkedAt={checkedAt} />
+        <Facts room={live} />
       </PageHeader>
 
       {sid !== undefined && sid !== live.sid ? (
@@ -237,20 +225,6 @@ function SoFar({ room }: { room: Room }) {
   );
 }
 
-/** Reads the room now and then, which is what keeps the server asking LiveKit about it. Gives when LiveKit was last asked. */
-function useAttention(name: string, project: string | undefined, live: boolean): number | null {
-  const { client } = useRoomwatch();
-  const answer = useQuery({
-    queryKey: ['attention', name, project ?? null],
-    queryFn: ({ signal }) => client.room({ room: name, project }, signal).then((one) => one.room.checkedAt ?? null),
-    enabled: live,
-    refetchInterval: ATTENTION_EVERY_MS,
-    staleTime: 0,
-    retry: false,
-  });
-  return answer.data ?? null;
-}
-
 function Crumb({ name }: { name: string }) {
   return (
     <nav aria-label="Breadcrumb" className="mb-1 text-xs text-ink-3">
@@ -266,7 +240,8 @@ function Crumb({ name }: { name: string }) {
   );
 }
 
-function Facts({ room, checkedAt }: { room: Room; checkedAt: number | null }) {
+function Facts({ room }: { room: Room }) {
+  const { checkedAt = null } = room;
   return (
     <div className="flex flex-wrap items-center gap-x-3 gap-y-0.5">
       <span>Live for {room.startedAt === null ? <Unknown /> : <Age since={room.startedAt} />}</span>

@@ -1,10 +1,10 @@
 import type { Socket } from 'socket.io-client';
-import type { TokenSource } from './core/client';
-import type { ConnectionState } from './core/connection';
-import { isAfter } from './core/cursor';
-import { RoomwatchError } from './core/error';
-import type { Bye, Connected, Cursor, Message, Ping, ResetReason } from './core/wire';
-import type { EventsFilter } from './hooks/useRealtimeEvents';
+import type { TokenSource } from './client';
+import type { ConnectionState } from './connection';
+import { isAfter } from './cursor';
+import { RoomwatchError } from './error';
+import type { EventsFilter } from './filter';
+import type { Bye, Connected, Cursor, Message, Ping, ResetReason } from './wire';
 
 const BACKOFF_MS_MIN = 1_000;
 const BACKOFF_MS_MAX = 30_000;

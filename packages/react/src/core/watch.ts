@@ -1,5 +1,5 @@
 import type { RemoteParticipant, RemoteTrackPublication, Room } from 'livekit-client';
-import type { RoomwatchClient } from './core/client';
+import type { RoomwatchClient } from './client';
 
 /** Data messages that are kept; the oldest go first. */
 const MESSAGES_MAX = 200;

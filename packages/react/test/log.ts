@@ -1,7 +1,7 @@
-import type { ConnectionEvent, EventsPage, EventsQuery, Message, ResetReason } from '@roomwatch/react';
-import { matches } from '@roomwatch/react';
+import type { ConnectionEvent, EventsPage, EventsQuery, Message, ResetReason } from '../src/index';
+import { matches } from '../src/index';
 
-/** A log in memory that answers pages as DESIGN §5 says, and a stream over it. */
+/** A log in memory that answers pages as the server does, with a stream over it. */
 export class FakeLog {
   readonly events: Message[] = [];
   requests = 0;
@@ -14,7 +14,7 @@ export class FakeLog {
   private held: Promise<void> | null = null;
   private readonly listeners = new Set<(event: ConnectionEvent) => void>();
 
-  constructor(readonly epoch = '7f3a9c21') {}
+  constructor(public epoch = '7f3a9c21') {}
 
   cursor = (seq: number) => `${this.epoch}-${seq}`;
 
