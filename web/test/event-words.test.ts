@@ -3,8 +3,8 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { LiveKitEvent } from '@roomwatch/react';
 import { describe, expect, it } from 'vitest';
-import { calledIn, noteNames } from '@/lib/called';
-import { describeEvent } from '@/lib/event-words';
+import { describeEvent } from '@/events/event-words';
+import { calledIn, noteNames } from '@/events/names';
 
 const say = (data: LiveKitEvent, room: string | null = 'standup') => {
   const called = calledIn({ data, project: 'default' });

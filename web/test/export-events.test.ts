@@ -1,6 +1,6 @@
 import type { Message } from '@roomwatch/react';
 import { expect, test } from 'vitest';
-import { exportEvents } from '@/lib/export-events';
+import { exportEvents } from '@/events/export-events';
 import { FakeLog } from '../../packages/react/test/log';
 
 const read = async (blob: Blob) =>

@@ -1,6 +1,6 @@
 import type { Me } from '@roomwatch/react';
 import { expect, it } from 'vitest';
-import { refusal } from '@/lib/rights';
+import { refusal } from '@/shell/rights';
 
 const me = (more: Partial<Me>): Me => ({
   user: 'someone',

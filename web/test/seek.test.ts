@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { cursorAt } from '@/lib/seek';
+import { cursorAt } from '@/events/seek';
 import { FakeLog } from '../../packages/react/test/log';
 
 test.each([

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
-import { explainRejection } from '@/lib/rejections';
-import { addressTrouble, livekitYaml, webhookUrl } from '@/lib/webhook-config';
+import { explainRejection } from '@/settings/rejections';
+import { addressTrouble, livekitYaml, webhookUrl } from '@/settings/webhook-config';
 
 test('the address stands once, whatever slashes were typed', () => {
   expect(webhookUrl(' https://watch.example.com/roomwatch// ')).toBe(

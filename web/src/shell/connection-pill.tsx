@@ -3,9 +3,9 @@ import { Link, useLocation } from '@tanstack/react-router';
 import { ChevronsRight, CircleDashed, Lock, OctagonX, RotateCw, TriangleAlert } from 'lucide-react';
 import { Popover } from 'radix-ui';
 import { type ReactNode, useEffect, useState, useSyncExternalStore } from 'react';
-import { count, plural, shortTime } from '@/lib/format';
 import { Button } from '@/ui/button';
 import { cx } from '@/ui/cx';
+import { count, plural, shortTime } from '@/ui/format';
 import { portal } from '@/ui/portal';
 import { Ago } from '@/ui/time';
 

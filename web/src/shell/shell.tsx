@@ -15,18 +15,18 @@ import {
   UserRound,
 } from 'lucide-react';
 import { useEffect, useRef } from 'react';
-import { isSignedOut } from '@/lib/errors';
-import { useSignOut } from '@/lib/sign-out';
-import { useStreamNames } from '@/lib/use-stream-names';
+import { useStreamNames } from '@/events/use-stream-names';
+import { PaletteHost } from '@/palette/palette-host';
 import { Badge } from '@/ui/badge';
 import { buttonClass } from '@/ui/button';
 import { cx } from '@/ui/cx';
+import { isSignedOut } from '@/ui/errors';
 import { Menu, MenuChoice, MenuItem, MenuSeparator } from '@/ui/menu';
 import { ErrorState } from '@/ui/states';
 import { ConnectionPill, StaleBanner } from './connection-pill';
 import { Logo } from './logo';
-import { PaletteHost } from './palette-host';
 import { Shortcuts, showShortcuts, useShortcuts } from './shortcuts';
+import { useSignOut } from './sign-out';
 import { useTheme } from './theme';
 
 const pages: {

@@ -1,7 +1,7 @@
 import { Check, Copy } from 'lucide-react';
 import { type ReactNode, useState } from 'react';
-import { copyText } from '@/lib/clipboard';
 import { IconButton } from './button';
+import { copyText } from './clipboard';
 import { toast } from './toast';
 
 /** Copies `text`, and says so by its own icon. */

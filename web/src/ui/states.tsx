@@ -1,8 +1,8 @@
 import { CircleAlert, RotateCw } from 'lucide-react';
 import type { ReactNode } from 'react';
-import { docsOf, messageOf } from '@/lib/errors';
 import { Button } from './button';
 import { cx } from './cx';
+import { docsOf, messageOf } from './errors';
 
 /** Nothing here: says why, and what to do next. */
 export function Empty({
