@@ -1,6 +1,6 @@
 import type { Room } from '@roomwatch/react';
 import { expect, test } from 'vitest';
-import { best, findRooms, fit, readQuery } from '@/palette/match';
+import { best, findRooms, rank, readQuery } from '@/palette/match';
 
 test('a verb is one only with a space behind it: rooms may begin like that', () => {
   expect(readQuery('end stand')).toMatchObject({ verb: 'end', text: 'stand' });
@@ -15,8 +15,8 @@ test('a cursor is known when seen', () => {
 });
 
 test('every word has to be there, and where it stands counts', () => {
-  expect(fit('design-review', 'rev sig')).not.toBeNull();
-  expect(fit('design-review', 'rev x')).toBeNull();
+  expect(rank('design-review', 'rev sig')).not.toBeNull();
+  expect(rank('design-review', 'rev x')).toBeNull();
   expect(best(['preview', 'design-review', 'review'], (one) => one, 'rev', 2)).toEqual(['review', 'design-review']);
 });
 

@@ -54,15 +54,15 @@ export interface RoomwatchProviderProps {
  * </RoomwatchProvider>
  */
 export function RoomwatchProvider(props: RoomwatchProviderProps) {
-  const { url, token, project, rooms, pollInterval = 60_000, keyPrefix = [], children } = props;
+  const { url, project, pollInterval = 60_000, children } = props;
   const [ownClient] = useState(() => props.queryClient ?? new QueryClient());
   const queryClient = props.queryClient ?? ownClient;
   const latest = useRef(props);
   latest.current = props;
-  const prefixText = JSON.stringify(keyPrefix);
-  const roomsText = JSON.stringify(rooms);
-  const tokenText = typeof token === 'string' ? token : typeof token;
-  // The texts stand for arrays that are new at every render; the token itself is read when it is needed.
+  // Arrays and functions are new at every render.
+  const rooms = useUnchanged(props.rooms);
+  const keyPrefix = useUnchanged(props.keyPrefix ?? none);
+  const token = typeof props.token === 'function' ? 'function' : props.token;
   const value = useMemo<Roomwatch>(() => {
     let connection: Connection | undefined;
     const client = createClient({
@@ -75,7 +75,7 @@ export function RoomwatchProvider(props: RoomwatchProviderProps) {
     const scope = JSON.stringify([client.base, project, rooms, keyPrefix]);
     const cache = new Cache(connection, queryClient, scope);
     return { client, connection, cache, pollInterval, keyPrefix, rooms, hasToken: token !== undefined, scope };
-  }, [url, project, roomsText, prefixText, tokenText, pollInterval, queryClient]);
+  }, [url, project, rooms, keyPrefix, token, pollInterval, queryClient]);
 
   useEffect(() => {
     // The cache listens before the first frame can come.
@@ -92,6 +92,15 @@ export function RoomwatchProvider(props: RoomwatchProviderProps) {
       <Context.Provider value={value}>{children}</Context.Provider>
     </QueryClientProvider>
   );
+}
+
+const none: readonly unknown[] = [];
+
+/** Returns the same value until its JSON changes. */
+function useUnchanged<T>(value: T): T {
+  const last = useRef(value);
+  if (JSON.stringify(last.current) !== JSON.stringify(value)) last.current = value;
+  return last.current;
 }
 
 async function resolve(token: TokenSource | undefined): Promise<string> {

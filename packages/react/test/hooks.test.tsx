@@ -22,7 +22,7 @@ import {
   useUpdateParticipant,
   useUpdateRoom,
 } from '../src/index';
-import { after } from './cleanup';
+import { atEnd } from './cleanup';
 import { fail, gone, patch, person, room, set, TestServer } from './server';
 import { clock, until } from './tab';
 
@@ -39,7 +39,7 @@ function render<T>(server: TestServer, hook: () => T, props: Partial<RoomwatchPr
     </RoomwatchProvider>
   );
   const rendered = renderHook(hook, { wrapper, reactStrictMode: true });
-  after(() => {
+  atEnd(() => {
     cleanup();
     queryClient.clear();
   });
@@ -286,7 +286,7 @@ describe('queries that stay true', () => {
     const before = polls();
     // Pages poll apart, each after its own part of two seconds: here after half of it.
     vi.spyOn(Math, 'random').mockReturnValue(0.5);
-    after(() => vi.restoreAllMocks());
+    atEnd(() => vi.restoreAllMocks());
     server.refuse = { status: 502 };
     await act(async () => {
       server.cut();

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { build } from 'rolldown';
 import { expect, it } from 'vitest';
-import { after } from './cleanup';
+import { atEnd } from './cleanup';
 
 const root = join(import.meta.dirname, '..');
 
@@ -78,7 +78,7 @@ it('shows in its README examples that compile', () => {
   expect(examples.length).toBeGreaterThan(0);
   expect(examples[0]?.trim().split('\n').length).toBeLessThanOrEqual(10);
   const dir = mkdtempSync(join(root, '.readme-'));
-  after(() => rmSync(dir, { recursive: true }));
+  atEnd(() => rmSync(dir, { recursive: true }));
   for (const [at, code] of examples.entries()) writeFileSync(join(dir, `${at}.tsx`), code);
   const config = { extends: '../tsconfig.json', include: ['*.tsx'] };
   writeFileSync(join(dir, 'tsconfig.json'), JSON.stringify(config));

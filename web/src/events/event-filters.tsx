@@ -27,7 +27,7 @@ export function EventFilters({
   const chosen = patternsOf(filter.type);
   const empty = filter.room === undefined && filter.type === undefined && filter.project === undefined;
   return (
-    <div role="search" aria-label="Filter events" className="mb-3 flex flex-wrap items-center gap-2">
+    <search aria-label="Filter events" className="mb-3 flex flex-wrap items-center gap-2">
       <fieldset className="flex flex-wrap gap-y-1 max-sm:order-first max-sm:grid max-sm:w-full max-sm:grid-cols-3">
         <legend className="sr-only">Types of events</legend>
         {TYPE_GROUPS.map(({ pattern, name, topic }) => {
@@ -94,7 +94,7 @@ export function EventFilters({
           <X size={14} />
         </IconButton>
       )}
-    </div>
+    </search>
   );
 }
 

@@ -59,7 +59,7 @@ export function EventList({
 }: EventListProps) {
   const narrow = useNarrowBox(scroller);
   const [opened, setOpened] = useState<ReadonlySet<string>>(() => new Set(at ? [at] : []));
-  const list = useRef<HTMLDivElement>(null);
+  const list = useRef<HTMLUListElement>(null);
   const standing = at !== undefined;
 
   const virtual = useVirtualizer({
@@ -164,9 +164,8 @@ export function EventList({
           )}
         </p>
       ) : null}
-      <div
+      <ul
         ref={list}
-        role="list"
         aria-label="Events, newest first"
         className="relative"
         style={{ height: virtual.getTotalSize() }}
@@ -178,14 +177,13 @@ export function EventList({
           if (!message) return null;
           const isOpen = opened.has(message.cursor);
           return (
-            <div
+            <li
               key={item.key}
               // Only an open row is measured, and seen to close again: a closed one's height is known, and asking each new
               // row for its own would lay out the page once a row.
               ref={isOpen ? virtual.measureElement : undefined}
               data-index={item.index}
               data-cursor={message.cursor}
-              role="listitem"
               className="absolute inset-x-0 top-0"
               style={{ transform: `translateY(${item.start - offset}px)` }}
             >
@@ -199,10 +197,10 @@ export function EventList({
                 onToggle={toggle}
               />
               {isOpen ? <OpenedEvent message={message} filter={filter} /> : null}
-            </div>
+            </li>
           );
         })}
-      </div>
+      </ul>
       <ListFoot
         older={older}
         scanned={scanned}

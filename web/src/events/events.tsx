@@ -1,4 +1,5 @@
 import { seqOf, useEvents, useMe, useRoomwatch } from '@roomwatch/react';
+import { useQuery } from '@tanstack/react-query';
 import { getRouteApi, Link } from '@tanstack/react-router';
 import { ArrowUp, Crosshair, Download, Pause, Play } from 'lucide-react';
 import { useCallback, useEffect, useRef, useState } from 'react';
@@ -78,24 +79,20 @@ export function Events() {
 /** Looks up which event stands at a time; the address then names the event, which is the same for everybody and for ever. */
 function AtTime({ t, onFound }: { t: number; onFound: (cursor: string | undefined) => void }) {
   const { client } = useRoomwatch();
-  const [error, setError] = useState<unknown>(null);
-  const [tries, setTries] = useState(0);
+  const { data, error, refetch } = useQuery({
+    queryKey: ['cursor at', t],
+    queryFn: async ({ signal }) => ({ cursor: await cursorAt(client, t, signal) }),
+    gcTime: 0,
+  });
   const found = useRef(onFound);
   found.current = onFound;
   useEffect(() => {
-    const abort = new AbortController();
-    setError(null);
-    cursorAt(client, t, abort.signal).then(
-      (cursor) => abort.signal.aborted || found.current(cursor ?? undefined),
-      (cause) => abort.signal.aborted || setError(cause),
-    );
-    return () => abort.abort();
-    // A new try asks again.
-  }, [client, t, tries]);
+    if (data) found.current(data.cursor ?? undefined);
+  }, [data]);
   return (
     <Panel>
       {error ? (
-        <ErrorState error={error} onRetry={() => setTries(tries + 1)} />
+        <ErrorState error={error} onRetry={() => refetch()} />
       ) : (
         <Empty title={`Looking for ${fullTime(t)}`}>The log is being searched for the events of that moment.</Empty>
       )}

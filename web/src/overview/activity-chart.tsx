@@ -106,7 +106,7 @@ function Key({ colour, name, value }: { colour: string; name: string; value?: nu
 
 function ActivityTable({ activity }: { activity: Activity }) {
   return (
-    // A region that scrolls must be reachable by keyboard.
+    // biome-ignore lint/a11y/noNoninteractiveTabindex: a box that scrolls must scroll by keys too
     <section tabIndex={0} aria-label="Joins and leaves, minute by minute" className="absolute inset-0 overflow-auto">
       <table className="num w-full text-right">
         <thead className="sticky top-0 bg-surface text-xs text-ink-3">

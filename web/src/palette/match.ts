@@ -19,7 +19,7 @@ export function readQuery(typed: string): { verb: Verb | null; text: string; cur
  * How well words fit a text: null when one of them is nowhere in it; else the smaller the better. The beginning beats the
  * beginning of a word, which beats the middle of one.
  */
-export function fit(text: string, query: string): number | null {
+export function rank(text: string, query: string): number | null {
   const hay = text.toLowerCase();
   let score = 0;
   for (const word of query.toLowerCase().split(/\s+/)) {
@@ -35,7 +35,7 @@ export function fit(text: string, query: string): number | null {
 export function best<T>(items: Iterable<T>, text: (item: T) => string, query: string, max: number): T[] {
   const scored: { item: T; score: number }[] = [];
   for (const item of items) {
-    const score = fit(text(item), query);
+    const score = rank(text(item), query);
     if (score !== null) scored.push({ item, score });
   }
   return scored

@@ -86,19 +86,20 @@ export function usePaletteItems({ query, frame, rooms, found }: Asked): Item[] {
   const actions = useActions();
   const latest = useRef(rooms);
   latest.current = rooms;
-  const known = rooms.length > 0;
+  const hasRooms = rooms.length > 0;
   const root = useMemo(() => {
     if (frame) return [];
+    // Read through a ref: the list stands still until something is typed or found, or the first rooms arrive.
+    const now = hasRooms ? latest.current : [];
     const { verb, text, cursor } = readQuery(query);
-    if (verb) return actions.verb(verb, text, latest.current, found ?? []);
+    if (verb) return actions.verb(verb, text, now, found ?? []);
     return [
       ...(cursor ? [actions.event(cursor)] : []),
-      ...actions.rooms(findRooms(latest.current, text, text === '' ? 5 : ROOMS_MAX)),
+      ...actions.rooms(findRooms(now, text, text === '' ? 5 : ROOMS_MAX)),
       ...actions.found(found ?? []),
       ...best(actions.commands, (item) => `${item.title} ${item.detail ?? ''}`, text, 30),
     ];
-    // `rooms` is read through a ref: the list holds still until something is typed or found, or the first rooms come.
-  }, [query, frame, found, known, actions]);
+  }, [query, frame, found, hasRooms, actions]);
   const inside = useFrameItems(frame, actions);
   return frame ? best(inside, (item) => item.title, query, 40) : root;
 }

@@ -104,6 +104,7 @@ export function Palette({ onClose }: { onClose: () => void }) {
 
   const groups = [...new Set(items.map((item) => item.group))];
   return (
+    // biome-ignore lint/a11y/useKeyWithClickEvents: Escape closes it too, through onCancel
     <dialog
       ref={dialog}
       data-palette
@@ -118,7 +119,7 @@ export function Palette({ onClose }: { onClose: () => void }) {
         if (event.target === dialog.current) onClose();
       }}
     >
-      <div className="flex items-center gap-2 border-b border-line px-4" onKeyDown={onKeyDown}>
+      <div className="flex items-center gap-2 border-b border-line px-4">
         <Search size={15} className="shrink-0 text-ink-3" aria-hidden />
         {frames.map((one) => (
           <span
@@ -141,6 +142,7 @@ export function Palette({ onClose }: { onClose: () => void }) {
           spellCheck={false}
           value={typed}
           onChange={(event) => type(event.target.value)}
+          onKeyDown={onKeyDown}
           className="h-12 min-w-0 grow bg-transparent text-sm outline-none max-md:text-base"
         />
       </div>
@@ -152,6 +154,7 @@ export function Palette({ onClose }: { onClose: () => void }) {
         className="max-h-[min(26rem,60dvh)] overflow-y-auto p-1.5"
       >
         {groups.map((group) => (
+          // biome-ignore lint/a11y/useSemanticElements: a listbox contains groups of options, and no fieldset
           <div key={group} role="group" aria-label={group}>
             <div aria-hidden className="px-2.5 pt-2 pb-1 text-xs text-ink-3">
               {group}
@@ -220,6 +223,8 @@ function Option({
 }) {
   const Icon = item.icon;
   return (
+    // biome-ignore lint/a11y/useFocusableInteractive: the focus stays in the field; aria-activedescendant points here
+    // biome-ignore lint/a11y/useKeyWithClickEvents: the field handles the keys
     <div
       id={id}
       role="option"

@@ -26,7 +26,7 @@ export function CommandsDialog({
       }
       onClose={onClose}
     >
-      <div role="group" aria-label="Tool" className="mb-3 flex gap-1">
+      <fieldset aria-label="Tool" className="mb-3 flex gap-1">
         {(['lk', 'curl'] as const).map((name) => (
           <button
             key={name}
@@ -41,7 +41,7 @@ export function CommandsDialog({
             {name}
           </button>
         ))}
-      </div>
+      </fieldset>
       <dl className="space-y-3">
         {commands.map((command) => {
           const text = command[tool];

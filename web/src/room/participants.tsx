@@ -51,13 +51,15 @@ export function Participants({
   // The first answer is no arrival: nobody in it is tinted.
   const { order, find } = useRowOrder(list, all, sidOf, `${participants !== undefined} ${q}`, held);
 
+  const rowCount = order.ids.length;
   const [offset, setOffset] = useState(0);
   useLayoutEffect(() => {
+    if (rowCount === 0) return;
     const top = body.current?.getBoundingClientRect().top ?? 0;
     setOffset(top + window.scrollY);
-  }, [order.ids.length]);
+  }, [rowCount]);
   const rows = useWindowVirtualizer({
-    count: order.ids.length,
+    count: rowCount,
     estimateSize: () => ROW_PX,
     overscan: 10,
     scrollMargin: offset,

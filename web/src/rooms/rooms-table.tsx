@@ -1,3 +1,5 @@
+// biome-ignore-all lint/a11y/useSemanticElements: the rows of a grid layout are no table rows for the browser, so the roles say it
+// biome-ignore-all lint/a11y/useFocusableInteractive: each row has one link, which has the focus
 import type { Room } from '@roomwatch/react';
 import { defaultRangeExtractor, useWindowVirtualizer } from '@tanstack/react-virtual';
 import { ArrowDown, ArrowUp, Bot, CircleDot, CloudOff, Mic, ScreenShare, Video } from 'lucide-react';
@@ -81,7 +83,10 @@ export function RoomsTable({
 
   const { order, find } = useRowOrder(rooms, all, sidOf, `${filterKey} ${sort} ${desc} ${released}`, held);
   const [offset, setOffset] = useState(0);
-  useLayoutEffect(() => setOffset(body.current?.offsetTop ?? 0), []);
+  useLayoutEffect(() => {
+    const { current } = body;
+    setOffset(current?.offsetTop ?? 0);
+  }, [body]);
 
   const focusDue = useRef(false);
 

@@ -95,7 +95,7 @@ const RoomList = memo(function RoomList({ rooms }: { rooms: Room[] | undefined }
         </span>
       </PageHeader>
 
-      <div role="search" aria-label="Filter rooms" className="mb-3 flex flex-wrap items-center gap-2">
+      <search aria-label="Filter rooms" className="mb-3 flex flex-wrap items-center gap-2">
         <Search inputRef={search} value={q ?? ''} onSearch={(value) => set({ q: value || undefined })} />
         <Select
           aria-label="Sort by"
@@ -135,7 +135,7 @@ const RoomList = memo(function RoomList({ rooms }: { rooms: Room[] | undefined }
             ))}
           </Select>
         ) : null}
-      </div>
+      </search>
 
       {!rooms ? (
         <Panel flush>

@@ -1,4 +1,4 @@
-import type { SessionDetail } from '@roomwatch/react';
+import type { Session, SessionDetail } from '@roomwatch/react';
 import { Link } from '@tanstack/react-router';
 import type { ReactNode } from 'react';
 import { clockTime, duration, words } from '@/ui/format';
@@ -12,18 +12,7 @@ export function SessionTable({ detail, now }: { detail: SessionDetail; now: numb
   const { session, egress } = detail;
   const { lanes } = timelineOf(detail, now);
   const called = new Map(detail.participations.map(({ sid, name }) => [sid, name]));
-  const Time = ({ at }: { at: number | null }) =>
-    at === null ? (
-      <Unknown />
-    ) : (
-      <Link
-        to="/events"
-        search={{ room: session.room, project: session.project, t: at }}
-        className="num font-mono text-xs underline decoration-line-strong underline-offset-2 hover:text-accent"
-      >
-        {clockTime(at)}
-      </Link>
-    );
+  const time = (at: number | null) => <EventsAt session={session} at={at} />;
   return (
     <div className="divide-y divide-line">
       <Table caption="Who was there" head={['Participant', 'Joined', 'Left', 'Stayed', 'How']}>
@@ -35,18 +24,16 @@ export function SessionTable({ detail, now }: { detail: SessionDetail; now: numb
                 {lane.name ? <span className="text-xs text-ink-3">{lane.identity}</span> : null}{' '}
                 <KindBadge kind={lane.kind} />
               </Cell>
-              <Cell>
-                <Time at={stay.joinKnown ? stay.from : null} />
-              </Cell>
+              <Cell>{time(stay.joinKnown ? stay.from : null)}</Cell>
               <Cell>
                 {stay.to === null ? (
                   <span className="text-ink-3">–</span>
                 ) : stay.uncertainFrom !== null ? (
                   <>
-                    <Time at={stay.uncertainFrom} /> … <Time at={stay.to} />
+                    {time(stay.uncertainFrom)} … {time(stay.to)}
                   </>
                 ) : (
-                  <Time at={stay.to} />
+                  time(stay.to)
                 )}
               </Cell>
               <Cell>
@@ -77,14 +64,12 @@ export function SessionTable({ detail, now }: { detail: SessionDetail; now: numb
               <Cell>
                 {words(track.source)} <span className="text-ink-3">{track.type}</span> {track.name}
               </Cell>
-              <Cell>
-                <Time at={track.publishedAt} />
-              </Cell>
+              <Cell>{time(track.publishedAt)}</Cell>
               <Cell>
                 {track.unpublishedAt === null ? (
                   <span className="text-ink-3">with the stay</span>
                 ) : (
-                  <Time at={track.unpublishedAt} />
+                  time(track.unpublishedAt)
                 )}
               </Cell>
             </tr>
@@ -102,11 +87,9 @@ export function SessionTable({ detail, now }: { detail: SessionDetail; now: numb
                 {words(one.status)}
                 {one.error ? <span className="text-bad">: {one.error}</span> : null}
               </Cell>
+              <Cell>{time(one.startedAt)}</Cell>
               <Cell>
-                <Time at={one.startedAt} />
-              </Cell>
-              <Cell>
-                {one.endedAt === null ? <span className="text-ink-3">still going on</span> : <Time at={one.endedAt} />}
+                {one.endedAt === null ? <span className="text-ink-3">still going on</span> : time(one.endedAt)}
               </Cell>
             </tr>
           ))}
@@ -118,7 +101,7 @@ export function SessionTable({ detail, now }: { detail: SessionDetail; now: numb
 
 function Table({ caption, head, children }: { caption: string; head: string[]; children: ReactNode }) {
   return (
-    // Focusable, because a box that scrolls must scroll by keys too.
+    // biome-ignore lint/a11y/noNoninteractiveTabindex: a box that scrolls must scroll by keys too
     <section className="overflow-x-auto" aria-label={caption} tabIndex={0}>
       <table className="w-full text-left">
         <caption className="px-4 pt-3 pb-1 text-left font-medium">{caption}</caption>
@@ -138,3 +121,17 @@ function Table({ caption, head, children }: { caption: string; head: string[]; c
 }
 
 const Cell = ({ children }: { children: ReactNode }) => <td className="px-4 py-1.5 align-baseline">{children}</td>;
+
+/** A time that links to the events at that time. */
+function EventsAt({ session, at }: { session: Session; at: number | null }) {
+  if (at === null) return <Unknown />;
+  return (
+    <Link
+      to="/events"
+      search={{ room: session.room, project: session.project, t: at }}
+      className="num font-mono text-xs underline decoration-line-strong underline-offset-2 hover:text-accent"
+    >
+      {clockTime(at)}
+    </Link>
+  );
+}

@@ -80,8 +80,10 @@ export function SessionTimeline({ detail, now }: { detail: SessionDetail; now: n
         </span>
       </div>
 
-      {/* Focusable, because a box that scrolls must scroll by keys too. */}
+      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: a box that scrolls must scroll by keys too */}
       <section className="relative max-h-[70dvh] overflow-auto overscroll-x-contain" aria-label="Timeline" tabIndex={0}>
+        {/* biome-ignore lint/a11y/noStaticElementInteractions: the slider below does the same by keyboard */}
+        {/* biome-ignore lint/a11y/useKeyWithClickEvents: the slider below does the same by keyboard */}
         <div
           className="relative grid min-w-full grid-cols-[11rem_minmax(0,1fr)] max-md:grid-cols-[7rem_minmax(0,1fr)]"
           style={{ width: zoom === 1 ? undefined : `${zoom * 100}%` }}

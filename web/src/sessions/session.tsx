@@ -131,7 +131,7 @@ export function SessionPage() {
         className="overflow-hidden"
         title="What happened"
         aside={
-          <div role="group" aria-label="View" className="flex">
+          <fieldset aria-label="View" className="flex">
             {(['timeline', 'table'] as const).map((one) => (
               <button
                 key={one}
@@ -155,7 +155,7 @@ export function SessionPage() {
                 {one === 'timeline' ? 'Timeline' : 'Table'}
               </button>
             ))}
-          </div>
+          </fieldset>
         }
       >
         {data.participations.length === 0 && data.egress.length === 0 ? (

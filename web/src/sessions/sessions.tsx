@@ -50,7 +50,7 @@ export function Sessions() {
   return (
     <>
       <PageHeader title="Sessions">One life of a room, from its start to its end.</PageHeader>
-      <div role="search" aria-label="Filter sessions" className="mb-3 flex flex-wrap items-center gap-2">
+      <search aria-label="Filter sessions" className="mb-3 flex flex-wrap items-center gap-2">
         <TypedInput
           inputRef={roomInput}
           label="Room, by its exact name"
@@ -112,7 +112,7 @@ export function Sessions() {
             <X size={14} />
           </IconButton>
         ) : null}
-      </div>
+      </search>
 
       <Panel flush className="overflow-hidden">
         {!sessions ? (

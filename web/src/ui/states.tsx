@@ -68,7 +68,7 @@ export function Skeleton({ rows = 6, className }: { rows?: number; className?: s
   return (
     <div role="status" aria-label="Loading" className={cx('space-y-3 p-4', className)}>
       {Array.from({ length: rows }, (_, i) => (
-        // The rows are alike and never move: their place is their identity.
+        // biome-ignore lint/suspicious/noArrayIndexKey: the rows are equal and never move
         <div key={i} className={cx('skeleton h-4', ['w-3/4', 'w-1/2', 'w-5/6', 'w-2/3'][i % 4])} />
       ))}
     </div>

@@ -146,5 +146,6 @@ function Audio({ track }: { track: WatchedTrack }) {
   const element = useRef<HTMLAudioElement>(null);
   const { attach } = track;
   useEffect(() => (element.current ? attach(element.current) : undefined), [attach]);
+  // biome-ignore lint/a11y/useMediaCaption: live sound has no captions
   return <audio ref={element} autoPlay className="hidden" />;
 }

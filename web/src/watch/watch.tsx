@@ -179,8 +179,8 @@ function Inside({
           {messages.length === 0 ? (
             <p className="px-4 pb-3 text-ink-2">None since you joined.</p>
           ) : (
-            // A region that scrolls must be reachable by keyboard.
             <ol
+              // biome-ignore lint/a11y/noNoninteractiveTabindex: a box that scrolls must scroll by keys too
               tabIndex={0}
               aria-label={plural(messages.length, 'data message')}
               className="max-h-96 overflow-y-auto pb-2"

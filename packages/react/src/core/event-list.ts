@@ -286,7 +286,10 @@ export class EventList {
 
   private draw(): void {
     const { following, events } = this.state;
-    if (!following || events === null || this.loading) return this.set({ waiting: this.waitingCount });
+    if (!following || events === null || this.loading) {
+      this.set({ waiting: this.waitingCount });
+      return;
+    }
     const max = this.options.max ?? 2_000;
     const lost = this.waitingCount > this.waiting.length;
     const newer = this.waiting.reverse();
