@@ -9,8 +9,8 @@ export interface Position {
 }
 
 function positionOf(cursor: Cursor): Position {
-  const at = cursor.indexOf('-');
-  return { epoch: cursor.slice(0, at), seq: Number(cursor.slice(at + 1)) };
+  const [epoch = '', seq] = cursor.split('-');
+  return { epoch, seq: Number(seq) };
 }
 
 /** Returns the parts of a text that a person or an address gave, or null if it is not a cursor. */
@@ -30,7 +30,7 @@ export function seqOf(cursor: Cursor): number {
 
 /** Returns true if both cursors belong to the same log. */
 export function sameEpoch(a: Cursor, b: Cursor): boolean {
-  return positionOf(a).epoch === positionOf(b).epoch;
+  return compareCursors(a, b) !== null;
 }
 
 /** Returns `a` minus `b` in events, or null for cursors of different logs: these have no order. */
@@ -57,7 +57,7 @@ export function covers(snapshot: Cursor, position: Cursor): boolean {
 /** Returns the cursor `count` events earlier, not before the start of the log. Reading `after` it starts with the event itself. */
 export function cursorBefore(cursor: Cursor, count = 1): Cursor {
   const { epoch, seq } = positionOf(cursor);
-  return cursorOf({ epoch, seq: Math.max(0, seq - count) });
+  return `${epoch}-${Math.max(0, seq - count)}`;
 }
 
 /**

@@ -1,6 +1,6 @@
 export type * from './client';
 export { createClient } from './client';
-export type { Connection, ConnectionOptions, ConnectionState, ConnectionStatus } from './connection';
+export type { Connection, ConnectionOptions } from './connection';
 export { createConnection } from './connection';
 export {
   compareCursors,
@@ -16,4 +16,5 @@ export {
 } from './cursor';
 export { type ErrorCode, RoomwatchError } from './error';
 export { isConnected } from './line';
+export type { ConnectionState, ConnectionStatus } from './status';
 export type * from './wire';

@@ -1,47 +1,46 @@
 import type { Socket } from 'socket.io-client';
 import type { TokenSource } from './client';
-import type { ConnectionState } from './connection';
 import { isAfter } from './cursor';
 import { RoomwatchError } from './error';
 import type { EventsFilter } from './filter';
+import type { ConnectionState } from './status';
 import type { Bye, Connected, Cursor, Message, Ping, ResetReason } from './wire';
 
 const BACKOFF_MS_MIN = 1_000;
 const BACKOFF_MS_MAX = 30_000;
 
 export interface SocketOptions extends EventsFilter {
-  /** Where Roomwatch is. Default: this origin. */
+  /** Address of Roomwatch. Default: this origin. */
   url?: string;
-  /** Asked at each connection; without it the cookie speaks. */
+  /** Asked for at each connection. Without it the operator's cookie is used. */
   token?: TokenSource;
-  /** Where to go on; `start` means the oldest event that is kept. Default: from now on. */
+  /** Cursor after which the stream starts; `start` is the oldest event. Default: new events only. */
   after?: Cursor | 'start';
-  /** Each event once, in log order, also over reconnects and restarts of the server. */
+  /** Called for each event, once, in log order, also over reconnects and restarts of the server. */
   onEvent?: (message: Message) => void;
-  /** A cursor could not be honoured: events in between were missed. */
+  /** Called if the stream did not resume: events are missing. */
   onReset?: (reason: ResetReason) => void;
-  /** Of Socket.IO. Default: polling first, then an upgrade. */
+  /** Transports of Socket.IO. Default: polling first, then an upgrade. */
   transports?: ('polling' | 'websocket')[];
 }
 
 export interface SocketState extends Pick<ConnectionState, 'cursor' | 'staleSince'> {
   status: 'connecting' | 'live' | 'stale' | 'signed_out';
-  /** Why the last attempt was refused. */
+  /** Reason why the last attempt was refused. */
   error: RoomwatchError | null;
 }
 
 export interface EventSocket {
   getState(): SocketState;
   onState(listener: () => void): () => void;
-  /** The way out of `signed_out`. */
+  /** Tries again after `signed_out`. */
   retry(): void;
   close(): void;
 }
 
 /**
- * The stream over Socket.IO. The client remembers the last cursor and says it at each connection, so that what
- * happened in between is told first: Socket.IO's own recovery knows nothing of a server that was restarted.
- * `socket.io-client` is loaded only now.
+ * Opens the stream over Socket.IO. The client sends its last cursor at each connection, so that missed events are replayed
+ * first: the recovery of Socket.IO does not survive a restart of the server. `socket.io-client` is loaded on the call.
  *
  * @example
  * const socket = connectSocket({ url: 'https://watch.example.com', token, onEvent: console.log });
@@ -104,20 +103,20 @@ export function connectSocket(options: SocketOptions): EventSocket {
     });
     socket.on('bye', ({ reason }: Bye) => {
       if (reason === 'expired')
-        lost({ status: 'connecting', error: new RoomwatchError('expired', 0, 'The rights have ended.') });
+        lost({ status: 'connecting', error: new RoomwatchError('expired', 0, 'The access has expired.') });
     });
     socket.on('expiring', () => {
-      // Nothing is lost by it: the next handshake says where to go on, with a token that is asked for anew.
+      // Nothing is lost: the next handshake has the cursor, and a new token.
       if (typeof options.token === 'function') socket?.disconnect().connect();
     });
     socket.on('disconnect', (reason) => {
       lost({ status: 'connecting' });
-      // Socket.IO reconnects by itself, but not when it was the server that ended it.
+      // Socket.IO does not reconnect by itself if the server closed the connection.
       if (reason === 'io server disconnect') later();
     });
     socket.on('connect_error', (cause) => {
       const error = toError(cause);
-      // Refused with a reason: Socket.IO gives up. Out of reach: it goes on by itself.
+      // After a refusal Socket.IO gives up. If the server is not reachable, it tries again by itself.
       if (error.status === 401) return lost({ status: 'signed_out', error });
       lost({ status: 'stale', error });
       if (!socket?.active) later();
@@ -159,7 +158,7 @@ export function connectSocket(options: SocketOptions): EventSocket {
   };
 }
 
-/** Socket.IO takes the host and the path apart: what stands before `/api` stands before `/socket.io/` too. */
+/** Returns the host and the path, which Socket.IO takes separately. A prefix of `/api` is a prefix of `/socket.io/` too. */
 function locate(url = ''): { origin: string; path: string } {
   const base = url.replace(/\/+$/, '');
   const absolute = /^https?:\/\//.test(base);
@@ -167,13 +166,13 @@ function locate(url = ''): { origin: string; path: string } {
   return { origin: absolute ? origin : location.origin, path: `${pathname.replace(/\/$/, '')}/socket.io/` };
 }
 
-/** Over HTTP these are 401. */
+/** Codes that have status 401 over HTTP. */
 const SIGNED_OUT = ['unauthorized', 'session_ended'];
 
-/** A refusal comes as `code: words`. Whatever else fails, a transport or a proxy, says what it likes. */
+/** Returns the error of a refusal, which is `code: message`. Other failures (transport, proxy) have any message. */
 function toError(cause: unknown): RoomwatchError {
   const { message = '' } = (cause ?? {}) as { message?: string };
   const [, code, words] = /^([a-z_]+): (.*)$/s.exec(message) ?? [];
-  if (!code) return new RoomwatchError('network', 0, message || 'Roomwatch could not be reached.');
+  if (!code) return new RoomwatchError('network', 0, message || 'Cannot reach Roomwatch.');
   return new RoomwatchError(code, SIGNED_OUT.includes(code) ? 401 : 0, words ?? '');
 }

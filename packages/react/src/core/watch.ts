@@ -1,17 +1,17 @@
 import type { RemoteParticipant, RemoteTrackPublication, Room } from 'livekit-client';
 import type { RoomwatchClient } from './client';
 
-/** Data messages that are kept; the oldest go first. */
+/** Maximum data messages kept. The oldest are dropped. */
 const MESSAGES_MAX = 200;
 
 export interface RoomConnectionOptions {
-  /** LiveKit's own address, to join with the app's token instead of one from Roomwatch. */
+  /** Address of LiveKit, for joining with the app's own token instead of one from Roomwatch. */
   url?: string;
   token?: string;
   project?: string;
-  /** For the audit record, where the installation asks for one. */
+  /** Reason for the audit log. Some installations require one. */
   reason?: string;
-  /** False stays outside. Default true. */
+  /** False does not join. Default true. */
   enabled?: boolean;
 }
 
@@ -24,14 +24,14 @@ export interface WatchedTrack {
   /** `camera`, `microphone`, `screen_share`, `screen_share_audio` or `unknown`. */
   source: string;
   muted: boolean;
-  /** True once there is media to attach. */
+  /** True if there is media to attach. */
   subscribed: boolean;
-  /** Pixels as published, null when LiveKit has not said. */
+  /** Published size in pixels, null if LiveKit did not report it. */
   width: number | null;
   height: number | null;
   /**
-   * Plays the track in an element; returns how to stop. The same function for as long as the media is the same, so
-   * that an effect may depend on it: `useEffect(() => attach(ref.current), [attach])`.
+   * Plays the track in an element. Returns a function that stops. It is the same function for as long as the media is the
+   * same, so that an effect can depend on it: `useEffect(() => attach(ref.current), [attach])`.
    */
   attach(element: HTMLMediaElement): () => void;
 }
@@ -45,7 +45,7 @@ export interface WatchedParticipant {
   /** Unix milliseconds. */
   joinedAt: number | null;
   speaking: boolean;
-  /** 0 to 1, as of LiveKit's last report of who speaks. */
+  /** 0 to 1, from LiveKit's last report of active speakers. */
   audioLevel: number;
   quality: Quality;
   tracks: WatchedTrack[];
@@ -54,39 +54,39 @@ export interface WatchedParticipant {
 export interface WatchedMessage {
   /** Counts up within this connection. */
   id: number;
-  /** Unix milliseconds of its arrival. */
+  /** Unix milliseconds of arrival. */
   at: number;
   /** Identity of the sender; null for data from a server. */
   from: string | null;
   topic: string | null;
-  /** Null when the bytes are no UTF-8. */
+  /** Null if the bytes are not UTF-8. */
   text: string | null;
   bytes: Uint8Array;
 }
 
 export interface RoomConnectionState {
   status: RoomConnectionStatus;
-  /** Unix milliseconds since when we have been in the room. */
+  /** Unix milliseconds at which this client joined. */
   since: number | null;
-  /** Our own identity in the room. */
+  /** Identity of this client in the room. */
   identity: string | null;
   participants: WatchedParticipant[];
-  /** Identities, the loudest first. */
+  /** Identities of the active speakers, the loudest first. */
   speakers: string[];
-  /** The newest last, at most 200. */
+  /** The newest is the last one. At most 200. */
   messages: WatchedMessage[];
-  /** After `disconnected`: LiveKit's reason, e.g. `ROOM_DELETED` or `PARTICIPANT_REMOVED`. */
+  /** LiveKit's reason after `disconnected`, e.g. `ROOM_DELETED` or `PARTICIPANT_REMOVED`. */
   disconnectReason: string | null;
-  /** After `failed`. A `RoomwatchError` when the token was refused: branch on its `code`. */
+  /** Error after `failed`. A `RoomwatchError` if the token was refused: branch on its `code`. */
   error: Error | null;
 }
 
-export interface Watch {
+export interface RoomWatch {
   getState(): RoomConnectionState;
   onState(listener: () => void): () => void;
-  /** After `failed` or `disconnected`: tries again. */
+  /** Tries again after `failed` or `disconnected`. */
   reconnect(): void;
-  /** Joins. Returns how to leave. */
+  /** Joins the room. Returns a function that leaves. */
   open(): () => void;
 }
 
@@ -104,17 +104,17 @@ export const idleState: RoomConnectionState = {
 const nothing = () => {};
 
 /**
- * One room from inside, with livekit-client, which is loaded when it is opened: 134 KiB. Nothing is published, and with a
- * token from Roomwatch nobody in the room is told.
+ * Watches one room from inside with livekit-client, which is loaded on opening (134 KiB). Nothing is published. With a token
+ * from Roomwatch the client is hidden from the participants.
  */
-export function watchRoom(client: RoomwatchClient | null, name: string, options: RoomConnectionOptions): Watch {
+export function watchRoom(client: RoomwatchClient | null, name: string, options: RoomConnectionOptions): RoomWatch {
   const listeners = new Set<() => void>();
   let state: RoomConnectionState = idleState;
   let room: Room | null = null;
   let run = 0;
   let redraw: ReturnType<typeof setTimeout> | undefined;
   let messageId = 0;
-  /** One `attach` for each piece of media, however often it is drawn. */
+  /** One `attach` function for each media track. */
   const attachers = new WeakMap<object, WatchedTrack['attach']>();
 
   const set = (next: Partial<RoomConnectionState>) => {
@@ -164,7 +164,7 @@ export function watchRoom(client: RoomwatchClient | null, name: string, options:
       const [livekit, credentials] = await Promise.all([import('livekit-client'), admission()]);
       if (current !== run) return;
       const { RoomEvent, ParticipantKind, DisconnectReason } = livekit;
-      // Only what is on the screen is sent: a video that no element shows is paused.
+      // LiveKit pauses a video that no element shows.
       joined = room = new livekit.Room({ adaptiveStream: true });
 
       const draw = () => {
@@ -233,7 +233,7 @@ export function watchRoom(client: RoomwatchClient | null, name: string, options:
   const admission = async (): Promise<{ url: string; token: string }> => {
     const { url, token, project, reason } = options;
     if (url && token) return { url, token };
-    if (!client) throw new Error('Without a <RoomwatchProvider> this needs { url, token }.');
+    if (!client) throw new Error('useRoomConnection needs a <RoomwatchProvider> above it, or { url, token }.');
     return client.watchToken({ room: name, project, reason });
   };
 
@@ -247,7 +247,7 @@ export function watchRoom(client: RoomwatchClient | null, name: string, options:
       if (state.status === 'failed' || state.status === 'disconnected') void connect();
     },
     open() {
-      // React mounts twice in development: what is closed at once has never asked for a token.
+      // React mounts twice in development: a room that is closed at once never asks for a token.
       const starting = setTimeout(() => void connect());
       return () => {
         run++;

@@ -8,8 +8,8 @@ import type { Participant, Room } from '../core/wire';
 import { useRoomwatch } from '../RoomwatchProvider';
 
 /**
- * A command with its wish: drawn at once, taken back on an error, settled by the event and not by the response,
- * because LiveKit answers before it has done it.
+ * Returns a mutation with an optimistic update: drawn at once, rolled back on an error, settled by the event and not by the
+ * response, because LiveKit answers before it has carried out the command.
  */
 export function useCommand<V, R>(
   run: (client: RoomwatchClient, vars: V) => Promise<R>,
@@ -25,7 +25,7 @@ export function useCommand<V, R>(
   });
 }
 
-/** Draws over the rooms of one name, wherever they are listed. Null takes the room away. */
+/** Returns an edit of the rooms of one name, in every list. Null removes the room. */
 export function editRooms(name: string, project: string | undefined, edit: (room: Room) => Room | null): Edit {
   const one = (room: Room) => (room.name === name && (!project || room.project === project) ? edit(room) : room);
   return (follows, data) => {
@@ -43,7 +43,7 @@ export function editRooms(name: string, project: string | undefined, edit: (room
   };
 }
 
-/** Draws over one identity in a room. Null takes the participant away. */
+/** Returns an edit of one identity in a room. Null removes the participant. */
 export function editParticipant(
   ref: { room: string; identity: string },
   project: string | undefined,
@@ -60,7 +60,7 @@ export function editParticipant(
   };
 }
 
-/** Whether a query shows rooms of this project. */
+/** Returns true if a query shows rooms of this project. */
 export function shows(follows: Follows, project: string | undefined): boolean {
   return !('project' in follows) || !follows.project || !project || follows.project === project;
 }
@@ -69,12 +69,12 @@ function same<T>(a: readonly T[], b: readonly T[]): boolean {
   return a.length === b.length && a.every((item, at) => item === b[at]);
 }
 
-/** Whether every field that was asked for is there. LiveKit adds fields of its own, and drops empty attributes. */
-export function has(truth: unknown, wanted: unknown): boolean {
-  // What is false or empty is left out.
-  if (typeof wanted !== 'object' || wanted === null) return truth === wanted || (!wanted && truth === undefined);
-  if (Array.isArray(wanted)) return JSON.stringify(truth) === JSON.stringify(wanted);
+/** Returns true if the data has every wanted field. LiveKit adds fields, and drops empty attributes. */
+export function has(data: unknown, wanted: unknown): boolean {
+  // False and empty values are left out.
+  if (typeof wanted !== 'object' || wanted === null) return data === wanted || (!wanted && data === undefined);
+  if (Array.isArray(wanted)) return JSON.stringify(data) === JSON.stringify(wanted);
   return Object.entries(wanted).every(
-    ([key, value]) => value === undefined || has((truth as Record<string, unknown> | null)?.[key], value),
+    ([key, value]) => value === undefined || has((data as Record<string, unknown> | null)?.[key], value),
   );
 }

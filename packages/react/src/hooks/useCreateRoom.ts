@@ -7,7 +7,7 @@ import type { Room } from '../core/wire';
 import { shows, useCommand } from './useCommand';
 
 /**
- * Creates a room. It stands in the lists at once, with a sid that starts with `pending:` until LiveKit has said its own.
+ * Creates a room. The lists show it at once, with a sid that starts with `pending:` until LiveKit reports the real one.
  *
  * @example
  * const { mutate, isPending } = useCreateRoom();

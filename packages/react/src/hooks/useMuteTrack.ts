@@ -4,7 +4,7 @@ import type { RoomwatchError } from '../core/error';
 import { editParticipant, useCommand } from './useCommand';
 
 /**
- * Mutes a published track, or unmutes it where LiveKit is configured to allow that.
+ * Mutes a published track, or unmutes it if the configuration of LiveKit allows that.
  *
  * @example
  * const { mutate } = useMuteTrack();

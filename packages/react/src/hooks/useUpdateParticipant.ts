@@ -5,8 +5,8 @@ import type { Permission } from '../core/wire';
 import { editParticipant, has, useCommand } from './useCommand';
 
 /**
- * Changes name, metadata, attributes or permission of a participant. Attributes are merged: an empty value removes one.
- * The permission is whole: what it does not name is not allowed.
+ * Changes name, metadata, attributes or permission of a participant. Attributes are merged; an empty value removes one. The
+ * permission is replaced: an absent field is not allowed.
  *
  * @example
  * const { mutate } = useUpdateParticipant();
@@ -26,12 +26,13 @@ export function useUpdateParticipant(): UseMutationResult<unknown, RoomwatchErro
           name: name ?? one.name,
           metadata: metadata ?? one.metadata,
           attributes: Object.fromEntries(merged),
-          permission: permission ? whole(permission) : one.permission,
+          permission: permission ? withoutFalse(permission) : one.permission,
         };
       });
     },
   );
 }
 
-/** As LiveKit tells it: without what is false. */
-const whole = (permission: Permission) => Object.fromEntries(Object.entries(permission).filter(([, value]) => value));
+/** Returns a permission as LiveKit reports it: without the fields that are false. */
+const withoutFalse = (permission: Permission) =>
+  Object.fromEntries(Object.entries(permission).filter(([, value]) => value));
