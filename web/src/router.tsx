@@ -32,20 +32,20 @@ const root = createRootRoute({
   notFoundComponent: () => (
     <Alone>
       <Empty
-        title="There is no such page"
+        title="Page not found"
         action={
           <Link to="/" className="text-accent underline">
             To the overview
           </Link>
         }
       >
-        The address may be mistyped, or from another version.
+        Check the address.
       </Empty>
     </Alone>
   ),
   errorComponent: ({ error, reset }) => (
     <Alone>
-      <ErrorState error={error} title="This page has failed" onRetry={reset} />
+      <ErrorState error={error} title="Something went wrong on this page" onRetry={reset} />
     </Alone>
   ),
 });

@@ -39,11 +39,7 @@ export function EventFeed({
   if (isLoading) return <Skeleton rows={8} />;
   if (events.length === 0) {
     return (
-      <Empty title="Nothing has happened yet">
-        {room
-          ? 'Events of this room appear here the moment LiveKit reports them.'
-          : 'Events appear here the moment LiveKit reports them.'}
-      </Empty>
+      <Empty title="No events yet">{room ? 'New events of this room appear here.' : 'New events appear here.'}</Empty>
     );
   }
   return (
@@ -51,7 +47,7 @@ export function EventFeed({
       {waiting > 0 ? (
         <p className="pointer-events-none absolute inset-x-0 top-1 z-10 flex justify-center">
           <span className="num rounded-full bg-solid px-2.5 py-0.5 text-xs text-on-solid shadow-pop">
-            {plural(waiting, 'more event')} · held while you are here
+            {plural(waiting, 'more event')} · paused while you hover or focus
           </span>
         </p>
       ) : null}

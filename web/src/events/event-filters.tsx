@@ -54,8 +54,8 @@ export function EventFilters({
         })}
       </fieldset>
       <TypedInput
-        label="Types, with * for any run"
-        placeholder="Type, e.g. *_muted"
+        label="Event types; * matches any characters"
+        placeholder="Event type, e.g. track_*"
         className="w-44 max-sm:min-w-0 max-sm:flex-1"
         value={typedPatterns(filter.type)}
         onType={(value) => onChange({ ...filter, type: withTyped(filter.type, value) })}
@@ -63,7 +63,7 @@ export function EventFilters({
       <div className="w-48 max-sm:min-w-0 max-sm:flex-1">
         <TypedInput
           inputRef={roomInput}
-          label="Room, by its exact name"
+          label="Room (exact name)"
           placeholder="Room"
           hotkey="/"
           list={listId}

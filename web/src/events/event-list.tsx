@@ -160,7 +160,7 @@ export function EventList({
               {messageOf(newer.error)} Try again
             </Button>
           ) : (
-            'This is the newest event'
+            'Newest event in the log'
           )}
         </p>
       ) : null}

@@ -44,7 +44,7 @@ export const EventRow = memo(function EventRow({
   const sentence = (
     <span className="truncate">
       <span className={words.topic === 'other' ? 'text-ink-2' : 'text-ink'} title={words.identity ?? undefined}>
-        {words.subject ?? 'Somebody'}
+        {words.subject ?? 'Unknown participant'}
       </span>{' '}
       <span className="text-ink-2">{words.verb}</span>
       {words.detail ? <span className="text-ink-3"> · {words.detail}</span> : null}
@@ -52,7 +52,7 @@ export const EventRow = memo(function EventRow({
   );
   const reconciled =
     message.source === 'reconcile' ? (
-      <Badge title="No webhook came for this: Roomwatch found it by asking LiveKit">reconciled</Badge>
+      <Badge title="Found by polling LiveKit. No webhook arrived.">detected by sync</Badge>
     ) : null;
   return (
     <button

@@ -23,7 +23,7 @@ export const EventSentence = memo(function EventSentence({
       <PlainLink
         href={eventsHref({ at: message.cursor, room: inRoom ? (message.room ?? undefined) : undefined })}
         className="num shrink-0 font-mono text-xs text-ink-3 hover:text-accent hover:underline"
-        aria-label="Show the events around this one"
+        aria-label="Show in the event log"
       >
         <Clock at={message.timestamp} />
       </PlainLink>
@@ -35,7 +35,7 @@ export const EventSentence = memo(function EventSentence({
           <RoomLink message={message} />
         ) : (
           <span className="font-medium" title={words.identity ?? undefined}>
-            {words.subject ?? 'Somebody'}
+            {words.subject ?? 'Unknown participant'}
           </span>
         )}{' '}
         <span className="text-ink-2">{words.verb}</span>
@@ -47,9 +47,9 @@ export const EventSentence = memo(function EventSentence({
         ) : null}
         {words.detail ? <span className="text-ink-3"> · {words.detail}</span> : null}
         {message.source === 'reconcile' ? (
-          <span className="text-ink-3" title="No webhook came for this: Roomwatch found it by asking LiveKit">
+          <span className="text-ink-3" title="Found by polling LiveKit. No webhook arrived.">
             {' '}
-            · reconciled
+            · detected by sync
           </span>
         ) : null}
       </p>

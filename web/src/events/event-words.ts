@@ -1,24 +1,25 @@
 import type { LiveKitEvent, Message } from '@roomwatch/react';
+import { leaveReason } from '@/sessions/leave-reason';
 import { words } from '@/ui/format';
 
-/** What an event is about, for its icon. `other` is what we have never heard of: it is shown all the same. */
+/** Topic of an event, for its icon. `other` is an unknown type: it is shown too. */
 export type EventTopic = 'room' | 'person' | 'track' | 'recording' | 'ingress' | 'agent' | 'other';
 
 export interface EventWords {
   topic: EventTopic;
-  /** Of a track: which icon it has wherever tracks are shown. */
+  /** Medium of a track, for its icon. */
   medium?: 'audio' | 'video' | 'screen';
-  /** Whether something came, went, changed or failed. */
+  /** Effect of the event, for its colour. */
   turn: 'came' | 'went' | 'changed' | 'failed';
-  /** Who or what it happened to; null when the event does not say. */
+  /** Participant, room or object of the event; null if the event has none. */
   subject: string | null;
-  /** Of a person: their identity, where they are called otherwise. */
+  /** Identity of the participant, if the subject has another name. */
   identity: string | null;
-  /** What happened: "joined", "published a camera". */
+  /** "joined", "published camera track". */
   verb: string;
-  /** Between the verb and the room's name: "published a camera *in* standup", but "joined standup". */
+  /** Word before the name of the room: "published camera track *in* standup", but "joined standup". */
   preposition: '' | 'in ';
-  /** A reason or a state, when the event gives one. */
+  /** Reason or state, if the event has one. */
   detail: string | null;
 }
 
@@ -33,21 +34,21 @@ const field = (
 };
 
 const SOURCES: Record<string, string> = {
-  CAMERA: 'a camera',
-  MICROPHONE: 'a microphone',
-  SCREEN_SHARE: 'a screen share',
+  CAMERA: 'camera',
+  MICROPHONE: 'microphone',
+  SCREEN_SHARE: 'screen share',
   SCREEN_SHARE_AUDIO: 'screen share audio',
 };
 
-/** LiveKit leaves out what is zero: a track without a source is of an unknown one, without a type it is audio. */
+/** Returns the source or the type of a track. LiveKit leaves out zero values: a track without a type is audio. */
 function trackWords(event: LiveKitEvent): string {
   const source = field(event, 'track', 'source')?.toUpperCase();
   if (source && SOURCES[source]) return SOURCES[source];
   const type = field(event, 'track', 'type')?.toLowerCase();
-  return type === 'video' ? 'a video track' : type === 'data' ? 'a data track' : 'an audio track';
+  return type === 'video' || type === 'data' ? type : 'audio';
 }
 
-/** As the server tells them: hidden, and with an identity that Roomwatch has given. */
+/** Returns true for a watcher of Roomwatch: hidden, with an identity from Roomwatch. The server decides in the same way. */
 function isWatcher(data: LiveKitEvent): boolean {
   const { permission } = (data.participant ?? {}) as { permission?: { hidden?: unknown } };
   return permission?.hidden === true && field(data, 'participant', 'identity')?.startsWith('roomwatch:') === true;
@@ -62,8 +63,8 @@ function mediumOf(event: LiveKitEvent): EventWords['medium'] {
 }
 
 /**
- * An event as a short sentence. Never throws, whatever LiveKit sends: unknown names are read as they stand. `called` is what
- * its participant is called elsewhere, for an event that has no name.
+ * Returns an event as a short sentence. It never throws: unknown types and values are shown as they are. `called` is the known
+ * name of the participant, for an event without a name.
  */
 export function describeEvent(
   { type, data, room }: Pick<Message, 'type' | 'data' | 'room'>,
@@ -72,9 +73,11 @@ export function describeEvent(
   const identity = field(data, 'participant', 'identity');
   const person = field(data, 'participant', 'name') ?? called ?? identity ?? field(data, 'participant', 'sid');
   const reason = field(data, 'participant', 'disconnectReason');
-  const detail = reason ? words(reason) : null;
-  // Nobody in the room has seen them come or go.
-  const watcher = isWatcher(data) ? 'unseen watcher' : null;
+  const detail = reason && reason !== 'CLIENT_INITIATED' ? leaveReason(reason) : null;
+  // The participants did not see the watcher join or leave.
+  const watcher = isWatcher(data) ? 'hidden (Roomwatch watcher)' : null;
+  // The event does not say who muted: the server, an operator or the participant.
+  const ofPerson = (track: string) => (person === null ? track : `${person}’s ${track}`);
   const say = (
     topic: EventTopic,
     turn: EventWords['turn'],
@@ -85,7 +88,7 @@ export function describeEvent(
     topic,
     turn,
     subject,
-    identity: subject === person && identity !== person ? identity : null,
+    identity: person !== null && subject?.startsWith(person) && identity !== person ? identity : null,
     verb,
     preposition: topic === 'person' && (verb === 'joined' || verb === 'left') ? '' : 'in ',
     detail: more,
@@ -100,7 +103,7 @@ export function describeEvent(
       return say('room', 'went', room, 'ended', why ? words(why) : null);
     }
     case 'room_updated':
-      return say('room', 'changed', room, 'changed its metadata');
+      return say('room', 'changed', room, 'metadata changed');
     case 'participant_joined':
       return say('person', 'came', person, 'joined', watcher);
     case 'participant_left':
@@ -108,33 +111,33 @@ export function describeEvent(
     case 'participant_connection_aborted':
       return say('person', 'failed', person, 'could not connect', detail);
     case 'participant_updated':
-      return say('person', 'changed', person, 'changed');
+      return say('person', 'changed', person, 'was updated', 'name, metadata or permissions');
     case 'track_published':
-      return say('track', 'came', person, `published ${trackWords(data)}`);
+      return say('track', 'came', person, `published ${trackWords(data)} track`);
     case 'track_unpublished':
-      return say('track', 'went', person, `unpublished ${trackWords(data)}`);
+      return say('track', 'went', person, `unpublished ${trackWords(data)} track`);
     case 'track_muted':
-      return say('track', 'changed', person, `muted ${trackWords(data)}`);
+      return say('track', 'changed', ofPerson(trackWords(data)), 'was muted');
     case 'track_unmuted':
-      return say('track', 'changed', person, `unmuted ${trackWords(data)}`);
+      return say('track', 'changed', ofPerson(trackWords(data)), 'was unmuted');
     case 'egress_started':
       return say('recording', 'came', 'Recording', 'started');
     case 'egress_updated': {
       const status = field(data, 'egressInfo', 'status');
-      return say('recording', 'changed', 'Recording', 'changed', status ? words(status.replace('EGRESS_', '')) : null);
+      return say('recording', 'changed', 'Recording', status ? words(status.replace('EGRESS_', '')) : 'updated');
     }
     case 'egress_ended': {
       const error = field(data, 'egressInfo', 'error');
       return say('recording', error ? 'failed' : 'went', 'Recording', error ? 'failed' : 'ended', error);
     }
     case 'ingress_started':
-      return say('ingress', 'came', field(data, 'ingressInfo', 'name') ?? 'Ingress', 'began to stream in');
+      return say('ingress', 'came', field(data, 'ingressInfo', 'name') ?? 'Ingress', 'started streaming');
     case 'ingress_ended':
-      return say('ingress', 'went', field(data, 'ingressInfo', 'name') ?? 'Ingress', 'stopped streaming in');
+      return say('ingress', 'went', field(data, 'ingressInfo', 'name') ?? 'Ingress', 'stopped streaming');
     case 'agent_job_started':
-      return say('agent', 'came', field(data, 'job', 'agentName') ?? 'Agent', 'took a job');
+      return say('agent', 'came', field(data, 'job', 'agentName') ?? 'Agent', 'job started');
     case 'agent_job_ended':
-      return say('agent', 'went', field(data, 'job', 'agentName') ?? 'Agent', 'ended its job');
+      return say('agent', 'went', field(data, 'job', 'agentName') ?? 'Agent', 'job ended');
     default:
       return say('other', 'changed', person ?? room, words(String(type)));
   }

@@ -18,12 +18,12 @@ import { GoToEvent } from './go-to-event';
 import { noteNames } from './names';
 import { cursorAt } from './seek';
 
-/** Scrolled further than this, somebody is reading. */
+/** Scroll position beyond which the user is reading: the list pauses. */
 const READING_PX = 4;
 
 const route = getRouteApi('/shell/events');
 
-/** The log, as it grows. */
+/** Events page: the log as a list that follows the stream. */
 export function Events() {
   const { at, t, ...filter } = route.useSearch();
   const navigate = route.useNavigate();
@@ -33,7 +33,7 @@ export function Events() {
     navigate({ search: (before) => ({ ...before, ...next }), replace, resetScroll: false });
   useShortcuts('Events', [
     { keys: '/', label: 'Filter by room', run: () => room.current?.focus() },
-    { keys: 'c', label: 'Go to a cursor or a time', run: () => setDialog('go') },
+    { keys: 'c', label: 'Jump to a time or a cursor', run: () => setDialog('go') },
   ]);
 
   return (
@@ -43,7 +43,7 @@ export function Events() {
         actions={
           <>
             <Button onClick={() => setDialog('go')}>
-              <Crosshair size={14} aria-hidden /> Go to
+              <Crosshair size={14} aria-hidden /> Jump to time
             </Button>
             <Button onClick={() => setDialog('export')}>
               <Download size={14} aria-hidden /> Export
@@ -76,7 +76,7 @@ export function Events() {
   );
 }
 
-/** Looks up which event stands at a time; the address then names the event, which is the same for everybody and for ever. */
+/** Looks up the event at a time. The address then has its cursor, which means the same to every reader. */
 function AtTime({ t, onFound }: { t: number; onFound: (cursor: string | undefined) => void }) {
   const { client } = useRoomwatch();
   const { data, error, refetch } = useQuery({
@@ -94,7 +94,7 @@ function AtTime({ t, onFound }: { t: number; onFound: (cursor: string | undefine
       {error ? (
         <ErrorState error={error} onRetry={() => refetch()} />
       ) : (
-        <Empty title={`Looking for ${fullTime(t)}`}>The log is being searched for the events of that moment.</Empty>
+        <Empty title={`Searching ${fullTime(t)}`}>The first event at that time is looked up in the log.</Empty>
       )}
     </Panel>
   );
@@ -102,21 +102,21 @@ function AtTime({ t, onFound }: { t: number; onFound: (cursor: string | undefine
 
 const gone: Record<string, { title: string; text: string }> = {
   expired: {
-    title: 'This event is no longer kept',
-    text: 'Retention has taken it. The session it belonged to may still be under Sessions.',
+    title: 'This event has expired',
+    text: 'It was removed by the retention. Its session may still be under Sessions.',
   },
   unknown_epoch: {
-    title: 'This cursor is of another log',
-    text: 'The log was restored or made anew since the link was made; its positions mean nothing here.',
+    title: 'This link is from another database',
+    text: 'The event log was restored or recreated.',
   },
-  ahead: { title: 'There is no such event yet', text: 'The cursor stands beyond the newest event.' },
+  ahead: { title: 'This event does not exist yet', text: 'The cursor is after the newest event.' },
 };
 
 function Tail({ filter, at, onAt }: { filter: EventSearch; at?: string; onAt: (cursor: string | undefined) => void }) {
   const status = useConnectionStatus();
   const projects = useMe().data?.projects ?? [];
   const scroller = useRef<HTMLDivElement>(null);
-  /** Paused by scrolling away or clicking into the list: scrolling back to the top goes on. A press of the button stays. */
+  /** True if the list was paused by scrolling or clicking: scrolling back to the top continues it. The button does not. */
   const byReading = useRef(false);
   const tail = useEvents({ ...queryOf(filter), at, onPage: (page, place) => noteNames(page, place === 'older') });
   const { events, isLoading, following, waiting, uncounted, older, newer, scanned, error } = tail;
@@ -159,7 +159,7 @@ function Tail({ filter, at, onAt }: { filter: EventSearch; at?: string; onAt: (c
           {following ? 'Pause' : 'Follow'}
         </Button>
         <span className="flex min-w-0 items-center gap-2 text-ink-2">
-          <State
+          <ListStatus
             following={following}
             live={live}
             connecting={status === 'connecting'}
@@ -197,7 +197,7 @@ function Tail({ filter, at, onAt }: { filter: EventSearch; at?: string; onAt: (c
           <Skeleton rows={12} />
         ) : events.length === 0 && older === 'end' ? (
           <Empty
-            title={filtered ? 'No event matches' : 'Nothing has happened yet'}
+            title={filtered ? 'No matching events yet' : 'No events yet'}
             action={
               filtered ? undefined : (
                 <Link to="/settings" className={buttonClass('outline')}>
@@ -207,8 +207,8 @@ function Tail({ filter, at, onAt }: { filter: EventSearch; at?: string; onAt: (c
             }
           >
             {filtered
-              ? 'Nothing in the log is like that. What comes and matches appears here at once.'
-              : 'Events appear here the moment LiveKit reports them. If people are meeting right now, LiveKit is not telling Roomwatch yet.'}
+              ? 'New ones appear here.'
+              : 'New events appear here. If people are meeting now, LiveKit does not send webhooks to Roomwatch yet.'}
           </Empty>
         ) : (
           <EventList
@@ -232,8 +232,8 @@ function Tail({ filter, at, onAt }: { filter: EventSearch; at?: string; onAt: (c
   );
 }
 
-/** Whether the list moves, in words; read out when it changes, and not with every event. */
-function State({
+/** State of the list in words. It is read out when it changes, not with every event. */
+function ListStatus({
   following,
   live,
   connecting,
@@ -257,13 +257,13 @@ function State({
       />
       <span role="status" className="truncate">
         {at !== undefined
-          ? `At event ${seqOf(at)}`
+          ? `Paused at #${seqOf(at)}`
           : connecting
             ? 'Connecting'
             : !live
               ? 'The stream is down'
               : following
-                ? 'Following'
+                ? 'Live'
                 : 'Paused'}
       </span>
       {!live && newest !== undefined ? <span className="num text-ink-3">· last event {clockTime(newest)}</span> : null}

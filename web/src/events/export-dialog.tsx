@@ -18,7 +18,7 @@ const spans = [
   { name: 'the last hour', millis: HOUR_MS },
   { name: 'the last 24 hours', millis: 24 * HOUR_MS },
   { name: 'the last 7 days', millis: 168 * HOUR_MS },
-  { name: 'everything that is kept', millis: 0 },
+  { name: 'All events', millis: 0 },
 ];
 
 type Progress = { events: number; part: number } | { done: number; more: boolean } | { error: unknown } | null;
@@ -58,7 +58,7 @@ export function ExportEvents({ filter, onClose }: { filter: EventSearch; onClose
       description={
         parts.length > 0 ? (
           <>
-            Only what the filter lets through: <span className="font-mono text-xs">{parts.join(' · ')}</span>
+            Filtered by: <span className="font-mono text-xs">{parts.join(' · ')}</span>
           </>
         ) : (
           'One event a line, oldest first, as the stream sends it.'
@@ -74,7 +74,7 @@ export function ExportEvents({ filter, onClose }: { filter: EventSearch; onClose
       >
         <Field
           label="Export"
-          hint={`At most ${count(EXPORT_EVENTS_MAX)} events: a browser has to hold the file in memory.`}
+          hint={`At most ${count(EXPORT_EVENTS_MAX)} events: the browser keeps the file in memory.`}
         >
           <Select
             className="w-full"
@@ -95,7 +95,7 @@ export function ExportEvents({ filter, onClose }: { filter: EventSearch; onClose
           ) : 'done' in progress ? (
             <>
               {plural(progress.done, 'event')} saved.{' '}
-              {progress.more ? 'There are more: for them, use the command below.' : null}
+              {progress.more ? 'There are more. Use the command below for all of them.' : null}
             </>
           ) : (
             <span className="num">
@@ -116,8 +116,8 @@ export function ExportEvents({ filter, onClose }: { filter: EventSearch; onClose
             <CopyButton text={curl(filter)} label="Copy the command" />
           </div>
           <p className="mt-1.5 text-xs text-ink-3">
-            It replays the log from its beginning and then follows it. <code>$ROOMWATCH_TOKEN</code> is a LiveKit access
-            token with <code>roomList</code>.
+            It replays the log from the start, then follows it. <code>$ROOMWATCH_TOKEN</code> is a LiveKit access token
+            with <code>roomList</code>.
           </p>
         </details>
         <div className="mt-5 flex justify-end gap-2">

@@ -21,9 +21,9 @@ export function GoToEvent({ onGo, onClose }: { onGo: (cursor: string) => void; o
     const position = String(form.get('cursor')).trim();
     const time = new Date(String(form.get('time'))).getTime();
     setError(null);
-    if (position === '' && Number.isNaN(time)) return setError('Give a cursor or a time.');
+    if (position === '' && Number.isNaN(time)) return setError('Enter a cursor or a time.');
     if (position !== '' && !parseCursor(position) && !SEQ.test(position)) {
-      return setError('A cursor looks like 7f3a9c21-1042; its number alone will do.');
+      return setError('Enter a cursor like 7f3a9c21-1042, or its number.');
     }
     setBusy(true);
     try {
@@ -42,7 +42,7 @@ export function GoToEvent({ onGo, onClose }: { onGo: (cursor: string) => void; o
   };
 
   return (
-    <Dialog title="Go to an event" onClose={onClose}>
+    <Dialog title="Jump to an event" onClose={onClose}>
       <form onSubmit={submit} className="space-y-4">
         <Field label="Cursor" hint="From a log line, an SSE id or the connection pill" error={error}>
           <Input

@@ -19,12 +19,12 @@ export function ListFoot({
   onContinueFrom: (cursor: string) => void;
 }) {
   let content: ReactNode;
-  if (older === 'end') content = 'This is the oldest event that is kept';
-  else if (older === 'loading') content = scanned > 0 ? `Searching… ${count(scanned)} events looked at` : 'Loading…';
+  if (older === 'end') content = 'Oldest event in the log';
+  else if (older === 'loading') content = scanned > 0 ? `Searching… ${count(scanned)} events searched` : 'Loading…';
   else if (older === 'full') {
     content = oldest ? (
       <Button className="h-7" onClick={() => onContinueFrom(oldest.cursor)}>
-        Go on from {shortDay(oldest.timestamp)}, {clockTime(oldest.timestamp)}
+        Continue from {shortDay(oldest.timestamp)}, {clockTime(oldest.timestamp)}
       </Button>
     ) : null;
   } else {

@@ -53,12 +53,12 @@ export function OpenedEvent({ message, filter }: { message: Message; filter: Eve
           className={link}
           onClick={async () => {
             if (await copyText(address)) toast.good('Link copied');
-            else toast.bad(new Error('The browser does not allow copying here'));
+            else toast.bad(new Error('This browser does not allow copying'));
           }}
         >
           <Link2 size={13} aria-hidden /> Copy link
         </button>
-        <CopyButton text={text} label="Copy the event as JSON" />
+        <CopyButton text={text} label="Copy event as JSON" />
       </div>
       <JsonTree value={{ ...envelope, data }} open={3} />
       {changes && changes.length > 0 ? <JsonTree value={{ changes }} open={0} /> : null}

@@ -37,9 +37,7 @@ export function ActivityChart({
   const point = at === null ? undefined : activity?.points[at];
   const quiet = activity?.points.every(({ joins, leaves }) => joins === 0 && leaves === 0);
   const unknown = activity?.points[0]?.rooms === null;
-  const shade = unknown && !table && !quiet && (
-    <Key colour="border border-line-strong bg-sunken" name="Before Roomwatch" />
-  );
+  const shade = unknown && !table && !quiet && <Key colour="border border-line-strong bg-sunken" name="No data" />;
   return (
     <Panel
       title={
@@ -54,7 +52,7 @@ export function ActivityChart({
           <Key colour="bg-(--chart-1)" name="Joins" value={point?.joins} />
           <Key colour="bg-(--chart-2)" name="Leaves" value={point?.leaves} />
           <IconButton
-            label={table ? 'Show as a chart' : 'Show as a table'}
+            label={table ? 'Show as chart' : 'Show as table'}
             className="-my-0.5 -mr-2 !h-7 !w-7"
             onClick={() => setTable(!table)}
           >
@@ -77,9 +75,7 @@ export function ActivityChart({
             <ActivityTable activity={activity} />
           ) : quiet ? (
             <p className="absolute inset-0 grid place-items-center px-6 text-center text-ink-2">
-              {unknown
-                ? 'Nobody has joined or left since Roomwatch began to listen.'
-                : 'Nobody has joined or left in the last hour.'}
+              {unknown ? 'No joins or leaves yet.' : 'No joins or leaves in the last hour.'}
             </p>
           ) : (
             <div role="img" aria-label={describeActivity(activity)} className="absolute inset-0 px-2 pt-2">
@@ -122,8 +118,8 @@ function ActivityTable({ activity }: { activity: Activity }) {
           {activity.points.toReversed().map((point) => (
             <tr key={point.at} className="border-t border-line">
               <th className="px-4 py-1 text-left font-normal">{shortTime(point.at)}</th>
-              <td className="px-4 py-1">{point.rooms ?? <Unknown why="Roomwatch was not there" />}</td>
-              <td className="px-4 py-1">{point.participants ?? <Unknown why="Roomwatch was not there" />}</td>
+              <td className="px-4 py-1">{point.rooms ?? <Unknown why="No data for this time" />}</td>
+              <td className="px-4 py-1">{point.participants ?? <Unknown why="No data for this time" />}</td>
               <td className="px-4 py-1">{point.joins}</td>
               <td className="px-4 py-1">{point.leaves}</td>
             </tr>

@@ -16,14 +16,14 @@ import { useThrottled } from '@/ui/use-throttled';
 import { ActivityChart } from './activity-chart';
 
 const MINUTE_MS = 60_000;
-/** How often the chart is asked for anew: its bars are minutes. */
+/** Time between two fetches of the chart: its bars are minutes. */
 const ACTIVITY_EVERY_MS = 20_000;
-/** Numbers that change more often than this cannot be read. */
+/** Minimum time between two changes of the numbers: faster ones cannot be read. */
 const NUMBERS_EVERY_MS = 300;
 const BUSIEST_MAX = 7;
 const FEED_MAX = 40;
 
-/** The last hour, in whole minutes; the minute that runs is the last bar. */
+/** The last hour in whole minutes. The present minute is the last bar. */
 function useLastHour() {
   const { client } = useRoomwatch();
   return useQuery({
@@ -37,7 +37,7 @@ function useLastHour() {
   });
 }
 
-/** What is going on, in ten seconds. */
+/** Overview page: the present state at a glance. */
 export function Overview() {
   const rooms = useRooms();
   const shown = useThrottled(rooms.data, NUMBERS_EVERY_MS);
@@ -49,11 +49,11 @@ export function Overview() {
 
   return (
     <>
-      <PageHeader title="Overview">What is happening in your LiveKit rooms, as it happens</PageHeader>
+      <PageHeader title="Overview" />
       {demo ? (
         <p className="mb-4 rounded-lg border border-accent/40 bg-accent-soft px-4 py-3 text-ink-2">
-          <span className="font-medium text-ink">This is a demo.</span> The meetings are made up and no LiveKit is
-          involved; what becomes of their events is real. To watch your own rooms, start{' '}
+          <span className="font-medium text-ink">This is a demo.</span> The meetings are simulated without LiveKit.
+          Their events go through the real pipeline. To watch your own rooms, start{' '}
           <code className="font-mono text-xs text-ink">roomwatch serve</code> with your LiveKit’s URL and key.
         </p>
       ) : null}
@@ -61,7 +61,9 @@ export function Overview() {
         <div className="mb-4 flex flex-wrap items-center gap-x-4 gap-y-2 rounded-lg border border-accent/40 bg-accent-soft px-4 py-3">
           <p className="min-w-0 grow">
             <span className="font-medium">Waiting for the first webhook.</span>{' '}
-            <span className="text-ink-2">LiveKit has to be told where Roomwatch is; the lines to paste are ready.</span>
+            <span className="text-ink-2">
+              Point LiveKit’s webhook at Roomwatch. Copy the configuration from Settings.
+            </span>
           </p>
           <Link to="/settings" className={buttonClass('solid')}>
             Set up the webhook
@@ -117,7 +119,7 @@ export function Overview() {
           <Busiest rooms={shown} />
         </Panel>
         <Panel
-          title="What just happened"
+          title="Latest events"
           flush
           className="lg:col-span-2"
           aside={
@@ -139,13 +141,14 @@ const Totals = memo(function Totals({ rooms, live }: { rooms: Room[] | undefined
   const agents = sum((room) => room.agentCount);
   const tracks = sum((room) => room.trackCounts.audio + room.trackCounts.video + room.trackCounts.screen);
   const stale = sum((room) => Number(room.stale));
+  const recording = sum((room) => Number(room.recording));
   return (
     <section
       aria-label={live ? 'Live now' : 'Last known'}
       className="grid grid-cols-2 rounded-lg border border-line bg-surface shadow-card lg:grid-cols-4"
     >
       <Total label="Rooms" value={rooms?.length} to={{}}>
-        {stale ? `${count(stale)} not confirmed by LiveKit` : live ? 'live now' : 'when last heard of'}
+        {stale ? plural(stale, 'leftover room') : live ? 'live now' : 'last known'}
       </Total>
       <Total label="People" value={people} to={{ sort: 'people', desc: true }}>
         {agents ? `and ${plural(agents, 'agent')}` : 'in all rooms'}
@@ -153,8 +156,8 @@ const Totals = memo(function Totals({ rooms, live }: { rooms: Room[] | undefined
       <Total label="Publishers" value={sum((room) => room.publisherCount)} to={{ sort: 'publishers', desc: true }}>
         {tracks === undefined ? null : plural(tracks, 'track')}
       </Total>
-      <Total label="Recording" value={sum((room) => Number(room.recording))} to={{ recording: true }}>
-        rooms
+      <Total label="Recording" value={recording} to={{ recording: true }}>
+        {recording === 1 ? 'room' : 'rooms'}
       </Total>
     </section>
   );
@@ -186,7 +189,7 @@ function Total({
   );
 }
 
-/** As high as the number that will stand there: nothing below may move when it comes. */
+/** Placeholder as high as the number, so that nothing moves when it arrives. */
 const Waiting = () => (
   <span className="flex h-8 items-center">
     <span className="skeleton h-6 w-14" />
@@ -198,19 +201,19 @@ const Busiest = memo(function Busiest({ rooms }: { rooms: Room[] | undefined }) 
   if (rooms.length === 0) {
     return (
       <Empty
-        title="No room is live"
+        title="No live rooms"
         action={
           <Link to="/settings" className={buttonClass('outline')}>
             Check the webhook
           </Link>
         }
       >
-        A room appears here the moment somebody joins it. If people are meeting right now, LiveKit is not telling
-        Roomwatch yet.
+        A room appears here with its first join. If people are meeting now, LiveKit does not send webhooks to Roomwatch
+        yet.
       </Empty>
     );
   }
-  // Equal rooms keep their order by name: a list of leaders must not shuffle for nothing.
+  // Equal rooms keep their order by name, so that the list does not shuffle.
   const busiest = listRooms(rooms, {}, 'people', true).slice(0, BUSIEST_MAX);
   const most = busiest[0]?.participantCount || 1;
   return (

@@ -25,7 +25,7 @@ import {
   UserRound,
 } from 'lucide-react';
 import { useMemo, useRef } from 'react';
-import { type Command, participantCommands, roomCommands } from '@/room/commands';
+import { type CliCommand, participantCommands, roomCommands } from '@/room/cli-commands';
 import { useModeration } from '@/room/moderate';
 import { nameOf, trackName } from '@/room/people';
 import { refusal } from '@/shell/rights';
@@ -158,7 +158,7 @@ function useActions() {
     const personItem = (person: Person): Item => ({
       // Past stays of one identity are one line: it leads to all of their sessions.
       id: `person-${person.project}-${person.identity}-${person.live ? person.room : ''}`,
-      group: person.live ? 'In a room now' : 'Was in a room',
+      group: person.live ? 'Live participants' : 'Past participants',
       icon: UserRound,
       title: person.name || person.identity,
       detail: `${person.name ? `${person.identity} · ` : ''}${person.room}${where(person.project)}`,
@@ -167,19 +167,19 @@ function useActions() {
         : () => void go({ to: '/sessions', search: { identity: person.identity, project: person.project } }),
       more: { title: person.name || person.identity, person },
     });
-    const copyItem = (command: Command, tool: 'lk' | 'curl'): Item[] => {
+    const copyItem = (command: CliCommand, tool: 'lk' | 'curl'): Item[] => {
       const text = command[tool];
       return text === null
         ? []
         : [
             {
               id: `copy-${tool}-${command.label}`,
-              group: 'Copy as a command',
+              group: 'Copy CLI command',
               icon: Copy,
               title: `${tool}: ${command.label}`,
               run: async () => {
                 if (await copyText(text)) toast.good('Copied');
-                else toast.bad(new Error('The browser does not allow copying here'));
+                else toast.bad(new Error('This browser does not allow copying'));
               },
             },
           ];
@@ -204,8 +204,8 @@ function useActions() {
       page('/settings', 'Settings', Settings),
       { id: 'end', group: 'Commands', icon: Octagon, title: 'End a room…', types: 'end ' },
       { id: 'watch', group: 'Commands', icon: Eye, title: 'Watch a room…', types: 'watch ' },
-      { id: 'remove', group: 'Commands', icon: UserMinus, title: 'Remove somebody…', types: 'remove ' },
-      { id: 'mute', group: 'Commands', icon: MicOff, title: 'Mute somebody…', types: 'mute ' },
+      { id: 'remove', group: 'Commands', icon: UserMinus, title: 'Remove participant…', types: 'remove ' },
+      { id: 'mute', group: 'Commands', icon: MicOff, title: 'Mute participant…', types: 'mute ' },
       ...(
         [
           ['system', 'System', Monitor],
@@ -293,7 +293,7 @@ function useActions() {
             const person = personOf(one);
             return {
               ...personItem(person),
-              group: verb === 'mute' ? 'Mute whom' : 'Remove whom',
+              group: verb === 'mute' ? 'Mute participant' : 'Remove participant',
               ...(verb === 'mute'
                 ? { run: undefined, enters: { title: person.name || person.identity, person } }
                 : {
@@ -338,12 +338,12 @@ function roomItems(
   return [
     { id: 'open', group, icon: MonitorPlay, title: 'Open', run: openRoom(room.name, room.project) },
     watchItem(room, group),
-    { id: 'events', group, icon: Radio, title: 'Follow its events', run: () => void go({ to: '/events', search }) },
+    { id: 'events', group, icon: Radio, title: 'View events', run: () => void go({ to: '/events', search }) },
     {
       id: 'session',
       group,
       icon: History,
-      title: 'This session as a timeline',
+      title: 'Session timeline',
       run: () => void go({ to: '/sessions/$sid', params: { sid: room.sid }, search: { project: room.project } }),
     },
     { id: 'sessions', group, icon: Clock, title: 'Earlier sessions', run: () => void go({ to: '/sessions', search }) },
@@ -365,7 +365,7 @@ function personItems(
     id: 'sessions',
     group,
     icon: Clock,
-    title: 'Their sessions',
+    title: 'Sessions with this participant',
     run: () => void go({ to: '/sessions', search: { identity, project } }),
   };
   if (!person.live) return [sessions];
@@ -411,7 +411,7 @@ const copySid = (sid: string): Item[] => [
     title: `Copy ${sid}`,
     run: async () => {
       if (await copyText(sid)) toast.good('Copied');
-      else toast.bad(new Error('The browser does not allow copying here'));
+      else toast.bad(new Error('This browser does not allow copying'));
     },
   },
 ];

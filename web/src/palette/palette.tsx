@@ -136,8 +136,8 @@ export function Palette({ onClose }: { onClose: () => void }) {
           aria-autocomplete="list"
           aria-controls={`${id}-list`}
           aria-activedescendant={current ? `${id}-${current.id}` : undefined}
-          aria-label={frame ? `What to do with ${frame.title}` : 'Search rooms, people and sids, or type a command'}
-          placeholder={frame ? 'What to do' : 'Room, person, sid, or a command'}
+          aria-label={frame ? `Action for ${frame.title}` : 'Search rooms, people and SIDs, or type a command'}
+          placeholder={frame ? 'Action' : 'Room, person, SID or command'}
           autoComplete="off"
           spellCheck={false}
           value={typed}
@@ -178,21 +178,21 @@ export function Palette({ onClose }: { onClose: () => void }) {
       {items.length === 0 ? (
         <p className="px-4 pt-2 pb-6 text-center text-ink-2">
           {text.length < SEARCH_CHARS_MIN
-            ? 'Type a name: two letters will do.'
+            ? 'Type at least two letters.'
             : search.isFetching || settled !== text
               ? 'Searching…'
               : search.error
                 ? messageOf(search.error)
-                : 'Nothing is called that.'}
+                : 'No results'}
         </p>
       ) : null}
       <p className="flex flex-wrap items-center gap-x-4 gap-y-1 border-t border-line px-4 py-2 text-xs text-ink-3">
         <span className="flex items-center gap-1.5">
-          <Kbd>↵</Kbd> {current?.enters || current?.types !== undefined ? 'go on' : 'do it'}
+          <Kbd>↵</Kbd> {current?.enters || current?.types !== undefined ? 'Continue' : 'Run'}
         </span>
         {current?.more ? (
           <span className="flex items-center gap-1.5 max-md:hidden">
-            <Kbd>Tab</Kbd> what else can be done
+            <Kbd>Tab</Kbd> More actions
           </span>
         ) : null}
         {frames.length > 0 ? (
@@ -250,7 +250,7 @@ function Option({
         // For fingers and mice; keys have Tab, and an option holds no button.
         <span
           aria-hidden
-          title="What else can be done"
+          title="More actions"
           className="-my-1 flex h-7 w-7 shrink-0 items-center justify-center rounded text-ink-3 hover:bg-active hover:text-ink"
           onClick={(event) => {
             event.stopPropagation();

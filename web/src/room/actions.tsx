@@ -5,7 +5,7 @@ import { useState } from 'react';
 import { useRefusal } from '@/shell/rights';
 import { Button, buttonClass } from '@/ui/button';
 import { Menu, MenuItem, MenuLink, MenuSeparator } from '@/ui/menu';
-import { roomCommands } from './commands';
+import { roomCommands } from './cli-commands';
 import { CommandsDialog } from './commands-dialog';
 import { EditRoom } from './edit-room';
 import { useModeration, useProjectFor } from './moderate';
@@ -59,7 +59,7 @@ export function RoomActions({
           Edit metadata
         </MenuItem>
         <MenuItem icon={<Terminal size={14} />} onSelect={() => setOpen('commands')}>
-          Copy as command
+          Copy CLI command
         </MenuItem>
         <MenuSeparator />
         <MenuLink>

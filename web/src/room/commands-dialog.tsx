@@ -2,7 +2,7 @@ import { useState } from 'react';
 import { CopyButton } from '@/ui/copy';
 import { cx } from '@/ui/cx';
 import { Dialog } from '@/ui/dialog';
-import type { Command } from './commands';
+import type { CliCommand } from './cli-commands';
 
 /** The same actions for a terminal: with LiveKit's own CLI, or against Roomwatch. */
 export function CommandsDialog({
@@ -11,7 +11,7 @@ export function CommandsDialog({
   onClose,
 }: {
   title: string;
-  commands: Command[];
+  commands: CliCommand[];
   onClose: () => void;
 }) {
   const [tool, setTool] = useState<'lk' | 'curl'>('lk');
@@ -21,8 +21,8 @@ export function CommandsDialog({
       title={`${title} from a terminal`}
       description={
         tool === 'lk'
-          ? "LiveKit's CLI talks to LiveKit itself, with the project you have set up for it."
-          : 'curl talks to Roomwatch. $ROOMWATCH_TOKEN is a LiveKit access token: `roomwatch token` makes one.'
+          ? 'The LiveKit CLI sends commands to LiveKit, for the project that you configured for it.'
+          : 'curl sends commands to Roomwatch. $ROOMWATCH_TOKEN is a LiveKit access token; `roomwatch token` creates one.'
       }
       onClose={onClose}
     >

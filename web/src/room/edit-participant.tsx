@@ -85,11 +85,7 @@ export function EditParticipant({
     setDraft({ ...draft, attributes: draft.attributes.map((one) => (one.id === id ? { ...one, ...next } : one)) });
 
   return (
-    <Dialog
-      title={`Edit ${nameOf(participant)}`}
-      description="Everybody in the room is told at once."
-      onClose={onClose}
-    >
+    <Dialog title={`Edit ${nameOf(participant)}`} description="Participants see changes immediately." onClose={onClose}>
       <form onSubmit={submit} className="space-y-4">
         <Field label="Name">
           <Input
@@ -148,7 +144,7 @@ export function EditParticipant({
           </div>
         </fieldset>
         <fieldset>
-          <legend className="mb-1 text-xs font-medium text-ink-2">May</legend>
+          <legend className="mb-1 text-xs font-medium text-ink-2">Permissions</legend>
           <div className="flex flex-wrap gap-x-5 gap-y-1">
             {(
               [

@@ -38,7 +38,7 @@ export function EditRoom({ room, onClose }: { room: Room; onClose: () => void })
   };
 
   return (
-    <Dialog title={`Metadata of ${room.name}`} description="Everybody in the room is told at once." onClose={onClose}>
+    <Dialog title={`Metadata of ${room.name}`} description="Participants see changes immediately." onClose={onClose}>
       <form onSubmit={submit} className="space-y-4">
         <Field label="Metadata" hint={textHint(metadata)} error={error}>
           <Textarea

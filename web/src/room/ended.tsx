@@ -9,17 +9,14 @@ import { Ago } from '@/ui/time';
 
 const SESSIONS_MAX = 8;
 
-/**
- * A room that is not live: the session that was followed, if there was one, and what else is remembered of the name. The
- * page stays where it is and comes to life when somebody joins.
- */
+/** A room that is not live: its last session and its earlier ones. The page shows the room again with the next join. */
 export function Ended({ name, project, sid }: { name: string; project: string | undefined; sid: string | undefined }) {
   const past = useSessions({ room: name, project, limit: SESSIONS_MAX });
   const sessions = past.data?.pages.flatMap((page) => page.sessions) ?? [];
   const followed = sid ?? sessions[0]?.sid;
   return (
     <>
-      <PageHeader title={name}>Not live. This page wakes up by itself when somebody joins.</PageHeader>
+      <PageHeader title={name}>Not live. Updates when someone joins.</PageHeader>
       <div className="grid items-start gap-4 lg:grid-cols-2">
         {followed === undefined ? (
           past.isPending ? (
@@ -28,8 +25,8 @@ export function Ended({ name, project, sid }: { name: string; project: string | 
             </Panel>
           ) : past.error ? null : (
             <Panel>
-              <Empty icon={<DoorClosed size={22} />} title="No session of this room is known">
-                Nobody has met in {name} since Roomwatch has been listening, or you may not see it.
+              <Empty icon={<DoorClosed size={22} />} title="No sessions of this room">
+                Roomwatch has no session of {name}, or you do not have access to it.
               </Empty>
             </Panel>
           )
@@ -69,7 +66,7 @@ export function Ended({ name, project, sid }: { name: string; project: string | 
 function summary(session: Session): string {
   const people = plural(session.participantCount, 'person', 'people');
   return session.endedAt === null
-    ? `${people}, end not known`
+    ? `${people}, end unknown`
     : `${people}, ${duration(session.endedAt - session.startedAt)}`;
 }
 
@@ -84,11 +81,11 @@ function LastSession({ sid, project }: { sid: string; project: string | undefine
   }
   const { session } = data;
   return (
-    <Panel title="The last session">
+    <Panel title="Last session">
       <p className="flex items-center gap-2 text-[0.9375rem] font-medium">
         <DoorClosed size={16} className="text-ink-3" aria-hidden />
         {session.endedAt === null ? (
-          'It is ending'
+          'Ending…'
         ) : (
           <span>
             Ended <Ago at={session.endedAt} />
@@ -98,21 +95,21 @@ function LastSession({ sid, project }: { sid: string; project: string | undefine
       <dl className="num mt-3 grid grid-cols-[auto_1fr] gap-x-6 gap-y-1">
         {session.endedAt === null ? null : (
           <>
-            <dt className="text-ink-3">Lasted</dt>
+            <dt className="text-ink-3">Duration</dt>
             <dd>{duration(session.endedAt - session.startedAt)}</dd>
           </>
         )}
         <dt className="text-ink-3">People</dt>
         <dd>
-          {plural(session.participantCount, 'person', 'people')}, at most {session.peak} at once
+          {plural(session.participantCount, 'person', 'people')}, peak {session.peak}
         </dd>
-        <dt className="text-ink-3">Published</dt>
+        <dt className="text-ink-3">Publishers</dt>
         <dd>{session.publisherCount}</dd>
         <dt className="text-ink-3">Recorded</dt>
         <dd>{session.recorded ? 'yes' : 'no'}</dd>
         {session.endReason ? (
           <>
-            <dt className="text-ink-3">Why it ended</dt>
+            <dt className="text-ink-3">End reason</dt>
             <dd>{words(session.endReason)}</dd>
           </>
         ) : null}
@@ -123,7 +120,7 @@ function LastSession({ sid, project }: { sid: string; project: string | undefine
         search={{ project: session.project }}
         className={buttonClass('outline', 'mt-4')}
       >
-        Open its timeline
+        Open timeline
       </Link>
     </Panel>
   );

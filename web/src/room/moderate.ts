@@ -12,10 +12,10 @@ import { plural } from '@/ui/format';
 import { toast } from '@/ui/toast';
 import { nameOf, trackName } from './people';
 
-/** Ending a room with this many people asks for its name: a slip would be noticed by too many. */
+/** Number of people from which ending a room asks for its name: a mistake would affect too many. */
 const TYPE_NAME_FROM = 5;
 
-/** The project for a request: only where several are watched does anybody have to name it. */
+/** Returns the project for a request, or undefined if there is only one project. */
 export function useProjectFor(project: string): string | undefined {
   return useProjects()(project);
 }
@@ -25,7 +25,7 @@ function useProjects(): (project: string) => string | undefined {
   return (project) => (projects && projects.length > 1 ? project : undefined);
 }
 
-/** What is done to rooms and people, asked for and answered in the same words wherever it is begun. */
+/** Returns the commands on rooms and participants, with the same questions and messages on every page. */
 export function useModeration() {
   const confirm = useConfirm();
   const projectFor = useProjects();
@@ -42,8 +42,8 @@ export function useModeration() {
         title: `End ${room.name}?`,
         body:
           people > 0
-            ? `LiveKit disconnects ${plural(people, 'person', 'people')} at once and closes the room. This cannot be undone; they can start it again by joining.`
-            : 'Nobody is in it. LiveKit closes the room.',
+            ? `Disconnects ${plural(people, 'person', 'people')} and deletes the room. They can rejoin while their tokens are valid.`
+            : 'The room is empty. LiveKit deletes it.',
         action: 'End room',
         danger: true,
         type: people >= TYPE_NAME_FROM ? room.name : undefined,
@@ -51,7 +51,7 @@ export function useModeration() {
       if (!sure) return;
       try {
         await end.mutateAsync({ room: room.name, project: projectFor(room.project) });
-        toast.good(`${room.name} is being ended`);
+        toast.good(`Ended ${room.name}`);
       } catch (error) {
         toast.bad(error, `${room.name} was not ended`);
       }
@@ -61,14 +61,14 @@ export function useModeration() {
       const name = nameOf(one);
       const sure = await confirm({
         title: `Remove ${name}?`,
-        body: `They are disconnected from ${one.room} at once. They can join again as long as their token is valid.`,
+        body: `Disconnects them from ${one.room}. They can rejoin while their token is valid.`,
         action: 'Remove',
         danger: true,
       });
       if (!sure) return;
       try {
         await remove.mutateAsync({ room: one.room, project: projectFor(one.project), identity: one.identity });
-        toast.good(`${name} is being removed`);
+        toast.good(`Removed ${name}`);
       } catch (error) {
         toast.bad(error, `${name} was not removed`);
       }

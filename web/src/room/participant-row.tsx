@@ -28,26 +28,27 @@ import { buttonClass } from '@/ui/button';
 import { Sid } from '@/ui/copy';
 import { cx } from '@/ui/cx';
 import { words } from '@/ui/format';
+import { KIND_NAMES } from '@/ui/kind-names';
 import { Menu, MenuItem, MenuSeparator } from '@/ui/menu';
 import { Unknown } from '@/ui/states';
 import { Age } from '@/ui/time';
 import { type Quality, QualityBars } from '@/watch/quality';
-import { muteCommand, participantCommands } from './commands';
+import { muteCommand, participantCommands } from './cli-commands';
 import { CommandsDialog } from './commands-dialog';
 import { EditParticipant } from './edit-participant';
 import { useModeration, useProjectFor } from './moderate';
 import { nameOf, pretty, resolution, trackName } from './people';
 import { SendData } from './send-data';
 
-const kinds: Record<string, { icon: ReactNode; name: string }> = {
-  standard: { icon: <UserRound size={14} />, name: 'Person' },
-  sip: { icon: <Phone size={14} />, name: 'Phone' },
-  agent: { icon: <Bot size={14} />, name: 'Agent' },
-  ingress: { icon: <Podcast size={14} />, name: 'Ingress' },
-  egress: { icon: <CircleDot size={14} />, name: 'Recorder' },
+const kindIcons: Record<string, ReactNode> = {
+  standard: <UserRound size={14} />,
+  sip: <Phone size={14} />,
+  agent: <Bot size={14} />,
+  ingress: <Podcast size={14} />,
+  egress: <CircleDot size={14} />,
 };
 
-/** One participant: a line, and everything that is known of them below it on demand. */
+/** One participant as a row that opens to all details. */
 export const ParticipantRow = memo(function ParticipantRow({
   room,
   participant,
@@ -63,9 +64,9 @@ export const ParticipantRow = memo(function ParticipantRow({
   open: boolean;
   onToggle: (sid: string) => void;
 }) {
-  const kind = kinds[participant.kind] ?? { icon: <UserRound size={14} />, name: words(participant.kind) };
+  const kindIcon = kindIcons[participant.kind] ?? <UserRound size={14} />;
   const name = nameOf(participant);
-  const Icon = participant.watcher ? <Eye size={14} /> : participant.hidden ? <EyeOff size={14} /> : kind.icon;
+  const Icon = participant.watcher ? <Eye size={14} /> : participant.hidden ? <EyeOff size={14} /> : kindIcon;
   return (
     <>
       <div className="flex min-h-11 items-center gap-2 py-1 pr-2 pl-2 hover:bg-hover">
@@ -84,15 +85,17 @@ export const ParticipantRow = memo(function ParticipantRow({
             <span className="min-w-0 shrink-[999] truncate font-mono text-xs text-ink-3">{participant.identity}</span>
           ) : null}
           {participant.watcher ? (
-            <Badge title="Roomwatch's own watcher: hidden from the room, and not counted">Watcher</Badge>
+            <Badge title="Watcher of Roomwatch: hidden from the participants, not counted">Watcher</Badge>
           ) : participant.hidden ? (
-            <Badge title="The others in the room do not see this participant">Hidden</Badge>
+            <Badge title="Hidden from the other participants">Hidden</Badge>
           ) : null}
-          {participant.kind === 'standard' ? null : <Badge>{kind.name}</Badge>}
+          {participant.kind === 'standard' ? null : (
+            <Badge>{KIND_NAMES[participant.kind] ?? words(participant.kind)}</Badge>
+          )}
           {gone ? <Badge tone="bad">Left</Badge> : null}
           {participant.state === 'unknown' && !gone ? (
-            <Badge tone="warn" title="Known from a track only: LiveKit has not reported the join yet">
-              Join not seen
+            <Badge tone="warn" title="Known from a track only. LiveKit has not reported the join yet.">
+              Join not received
             </Badge>
           ) : participant.state !== 'active' && participant.state !== 'unknown' && !gone ? (
             <Badge>{words(participant.state)}</Badge>
@@ -103,15 +106,11 @@ export const ParticipantRow = memo(function ParticipantRow({
           {quality ? (
             <QualityBars quality={quality} />
           ) : (
-            <Unknown why="Connection quality is told only to those in the room: watch it to see" />
+            <Unknown why="LiveKit reports the quality only inside the room. Watch the room to see it." />
           )}
         </span>
         <span className="num w-18 text-right text-xs text-ink-2 max-sm:hidden">
-          {participant.joinedAt === null ? (
-            <Unknown why="The join was not seen" />
-          ) : (
-            <Age since={participant.joinedAt} />
-          )}
+          {participant.joinedAt === null ? <Unknown why="No join received" /> : <Age since={participant.joinedAt} />}
         </span>
         {gone ? <span className="w-8" /> : <ParticipantMenu room={room} participant={participant} />}
       </div>
@@ -120,7 +119,7 @@ export const ParticipantRow = memo(function ParticipantRow({
   );
 });
 
-/** Icon of a track: its source by shape, muted by another shape, never by colour alone. */
+/** Icon of a track. The shape says source and muted, never the colour alone. */
 export function TrackIcon({ track, size = 15 }: { track: Pick<Track, 'source' | 'type' | 'muted'>; size?: number }) {
   const { source, type, muted } = track;
   if (source.startsWith('screen_share')) return muted ? <ScreenShareOff size={size} /> : <ScreenShare size={size} />;
@@ -155,8 +154,8 @@ function ParticipantMenu({ room, participant }: { room: Room; participant: Parti
   const project = useProjectFor(room.project);
   const refusal = useRefusal('moderate', room.name);
   const name = nameOf(participant);
-  // Somebody known by a track only has no identity yet, and every command needs one.
-  const reason = refusal ?? (participant.identity ? null : 'Not known yet who this is');
+  // A participant known from a track only has no identity yet, and every command needs one.
+  const reason = refusal ?? (participant.identity ? null : 'The identity is not known yet');
 
   return (
     <>
@@ -181,13 +180,13 @@ function ParticipantMenu({ room, participant }: { room: Room; participant: Parti
           ))}
         {participant.tracks.length > 0 ? <MenuSeparator /> : null}
         <MenuItem icon={<MessageSquare size={14} />} reason={reason} onSelect={() => setOpen('data')}>
-          Send data
+          Send data message
         </MenuItem>
         <MenuItem icon={<Pencil size={14} />} reason={reason} onSelect={() => setOpen('edit')}>
           Edit
         </MenuItem>
         <MenuItem icon={<Terminal size={14} />} onSelect={() => setOpen('commands')}>
-          Copy as command
+          Copy CLI command
         </MenuItem>
         <MenuSeparator />
         <MenuItem icon={<UserMinus size={14} />} danger reason={reason} onSelect={() => removeParticipant(participant)}>
@@ -215,12 +214,12 @@ function ParticipantMenu({ room, participant }: { room: Room; participant: Parti
   );
 }
 
-/** Everything LiveKit has said about somebody; what it has not said is left out or drawn as unknown. */
+/** All that LiveKit reported about a participant. The rest is left out or shown as unknown. */
 function Details({ participant }: { participant: Participant }) {
   const { permission, tracks, metadata } = participant;
   const attributes = Object.entries(participant.attributes).sort(([a], [b]) => a.localeCompare(b));
   const can = (allowed: boolean | undefined, what: string) => (
-    <Badge tone={allowed ? 'good' : 'plain'}>{allowed ? `may ${what}` : `may not ${what}`}</Badge>
+    <Badge tone={allowed ? 'good' : 'plain'}>{allowed ? `Can ${what}` : `Cannot ${what}`}</Badge>
   );
   return (
     <div className="grid gap-x-8 gap-y-4 border-t border-line bg-canvas px-4 py-4 sm:grid-cols-2 sm:pl-11">

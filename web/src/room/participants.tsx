@@ -89,7 +89,7 @@ export function Participants({
         (participants?.length ?? 0) >= SEARCH_FROM || q ? (
           <SearchInput
             label="Search participants"
-            placeholder="Name, identity or sid"
+            placeholder="Name, identity or SID"
             className="w-52"
             value={q}
             onChange={(event) => setQ(event.target.value)}
@@ -105,9 +105,9 @@ export function Participants({
         )
       ) : order.ids.length === 0 ? (
         q ? (
-          <Empty title="Nobody matches">Nobody in this room is called anything like that.</Empty>
+          <Empty title="No matching participants">Try another name, identity or SID.</Empty>
         ) : (
-          <Empty title="Nobody is here">LiveKit closes an empty room by itself after its timeout.</Empty>
+          <Empty title="No participants">LiveKit closes an empty room after its timeout.</Empty>
         )
       ) : (
         <div {...bind}>
@@ -115,7 +115,7 @@ export function Participants({
             <span className="grow pl-6">Name</span>
             <span>Tracks</span>
             <span className="w-10 text-center">Quality</span>
-            <span className="w-18 text-right">Here for</span>
+            <span className="w-18 text-right">Connected</span>
             <span className="w-8" />
           </div>
           <ul ref={body} className="relative" style={{ height: rows.getTotalSize() }}>
@@ -150,7 +150,7 @@ export function Participants({
       )}
       {held && order.waiting > 0 ? (
         <p className="num border-t border-line px-4 py-1.5 text-xs text-accent">
-          {count(order.waiting)} more joined · the list stands still while you are in it
+          {count(order.waiting)} more joined · paused while you hover or focus
         </p>
       ) : null}
     </Panel>

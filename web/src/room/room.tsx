@@ -100,8 +100,8 @@ function LiveRoom({ name, project }: { name: string; project: string | undefined
               </Badge>
             ) : null}
             {live.stale ? (
-              <Badge tone="warn" title="LiveKit could not be asked whether this is still so">
-                <CloudOff size={12} aria-hidden /> Unconfirmed
+              <Badge tone="warn" title="Empty for longer than LiveKit keeps a room. Its node may have stopped.">
+                <CloudOff size={12} aria-hidden /> Leftover
               </Badge>
             ) : null}
           </span>
@@ -119,20 +119,20 @@ function LiveRoom({ name, project }: { name: string; project: string | undefined
 
       {sid !== undefined && sid !== live.sid ? (
         <p className="mb-4 rounded-md bg-accent-soft px-3 py-2 text-accent">
-          The session you followed has ended; this is a newer one of the same name.{' '}
+          This is a newer session of the same name. The one you opened has ended.{' '}
           <Link
             to="/sessions/$sid"
             params={{ sid }}
             search={{ project: live.project }}
             className="font-medium underline"
           >
-            Show the one that ended
+            Show the ended session
           </Link>
         </p>
       ) : null}
 
       {view === 'watch' ? (
-        <Suspense fallback={<Panel className="mb-4">Loading LiveKit's client…</Panel>}>
+        <Suspense fallback={<Panel className="mb-4">Loading the LiveKit client…</Panel>}>
           <Watch
             room={live}
             onQuality={setQuality}
@@ -163,7 +163,7 @@ function LiveRoom({ name, project }: { name: string; project: string | undefined
                 search={{ room: live.name, project: live.project }}
                 className="text-xs text-ink-2 hover:underline"
               >
-                All of this room
+                All events
               </Link>
             }
           >
@@ -204,7 +204,7 @@ function SoFar({ room }: { room: Room }) {
   if (!data || data.participations.length === 0 || data.participations.length > LANES_MAX) return null;
   return (
     <Panel
-      title="This session so far"
+      title="Session timeline"
       flush
       className="overflow-hidden max-xl:order-last"
       aside={
@@ -214,7 +214,7 @@ function SoFar({ room }: { room: Room }) {
           search={{ project: room.project }}
           className="text-xs text-ink-2 hover:underline"
         >
-          Open the session
+          Open session
         </Link>
       }
     >
@@ -252,9 +252,9 @@ function Facts({ room }: { room: Room }) {
       {checkedAt !== null ? (
         <span
           className="text-ink-3"
-          title="Mute, metadata and permissions have no webhook: Roomwatch asks LiveKit for them"
+          title="LiveKit sends no webhooks for mutes, metadata and permissions. Roomwatch polls them."
         >
-          checked with LiveKit <Ago at={checkedAt} />
+          synced <Ago at={checkedAt} />
         </span>
       ) : null}
     </div>
@@ -273,7 +273,7 @@ function WhichProject({ name }: { name: string }) {
         <Empty title={`Which ${name}?`}>
           {candidates.length > 0
             ? 'Rooms of this name are live in these projects:'
-            : 'Several projects are watched, and none has a live room of this name.'}
+            : 'No project has a live room of this name.'}
           <ul className="mt-3 space-y-1">
             {candidates.map((room) => (
               <li key={room.sid}>

@@ -28,7 +28,7 @@ export function SendData({ room, to, onClose }: { room: Room; to?: Participant; 
         reliable: form.get('reliable') === 'on',
       });
       // LiveKit reports no event for data: this is all that anybody can know.
-      toast.good('Handed to LiveKit');
+      toast.good('Sent to LiveKit');
       onClose();
     } catch (cause) {
       setError(messageOf(cause));
@@ -37,7 +37,7 @@ export function SendData({ room, to, onClose }: { room: Room; to?: Participant; 
 
   return (
     <Dialog
-      title={`Send data to ${to ? nameOf(to) : room.name}`}
+      title={`Send data message to ${to ? nameOf(to) : room.name}`}
       description={
         to
           ? 'Only they receive it, as a data message from the server.'
@@ -46,14 +46,14 @@ export function SendData({ room, to, onClose }: { room: Room; to?: Participant; 
       onClose={onClose}
     >
       <form onSubmit={submit} className="space-y-4">
-        <Field label="Text" hint="JSON is common; the app in the room decides what it means" error={error}>
+        <Field label="Text" hint="Usually JSON. The app in the room decides what it means." error={error}>
           <Textarea name="text" required spellCheck={false} />
         </Field>
         <Field label="Topic" hint="Optional">
           <Input name="topic" autoComplete="off" spellCheck={false} />
         </Field>
         <label className="flex items-center gap-2">
-          <input type="checkbox" name="reliable" defaultChecked /> Reliable: sent again when packets are lost
+          <input type="checkbox" name="reliable" defaultChecked /> Reliable: lost packets are sent again
         </label>
         <div className="flex justify-end gap-2">
           <Button onClick={onClose}>Cancel</Button>

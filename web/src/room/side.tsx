@@ -70,7 +70,7 @@ export function Recordings({ room }: { room: Room }) {
   if (egress.length === 0) {
     return room.recording ? (
       <Panel title="Recordings">
-        <p className="text-ink-2">LiveKit says this room is being recorded, but has not said where to.</p>
+        <p className="text-ink-2">The room is being recorded. LiveKit did not report where.</p>
       </Panel>
     ) : null;
   }

@@ -41,7 +41,7 @@ export function CreateRoom({ onClose }: { onClose: () => void }) {
   return (
     <Dialog
       title="Create a room"
-      description="LiveKit creates rooms by itself when somebody joins. Do it here to set limits or metadata first."
+      description="LiveKit creates rooms automatically on join. Create one here to set limits or metadata first."
       onClose={onClose}
     >
       <form onSubmit={submit} className="space-y-4">
@@ -58,14 +58,14 @@ export function CreateRoom({ onClose }: { onClose: () => void }) {
           </Field>
         ) : null}
         <div className="grid grid-cols-2 gap-4">
-          <Field label="Close when empty for (s)" hint="LiveKit's default is 300">
+          <Field label="Empty timeout (s)" hint="LiveKit's default is 300">
             <Input name="emptyTimeout" type="number" min={1} step={1} inputMode="numeric" />
           </Field>
-          <Field label="People at most" hint="Empty: no limit">
+          <Field label="Max participants" hint="Empty: no limit">
             <Input name="maxParticipants" type="number" min={1} step={1} inputMode="numeric" />
           </Field>
         </div>
-        <Field label="Metadata" hint="Any text; JSON is common">
+        <Field label="Metadata" hint="Usually JSON">
           <Textarea name="metadata" spellCheck={false} />
         </Field>
         <div className="flex justify-end gap-2">

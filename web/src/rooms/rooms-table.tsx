@@ -1,4 +1,4 @@
-// biome-ignore-all lint/a11y/useSemanticElements: the rows of a grid layout are no table rows for the browser, so the roles say it
+// biome-ignore-all lint/a11y/useSemanticElements: a table row cannot have a grid layout, so the roles say what the rows are
 // biome-ignore-all lint/a11y/useFocusableInteractive: each row has one link, which has the focus
 import type { Room } from '@roomwatch/react';
 import { defaultRangeExtractor, useWindowVirtualizer } from '@tanstack/react-virtual';
@@ -25,7 +25,7 @@ const NARROW = matchMedia('(max-width: 47.99rem)');
 const columns: { sort: RoomSort; title: string; number?: boolean }[] = [
   { sort: 'name', title: 'Room' },
   { sort: 'people', title: 'People', number: true },
-  { sort: 'publishers', title: 'Publishing', number: true },
+  { sort: 'publishers', title: 'Publishers', number: true },
   { sort: 'tracks', title: 'Tracks' },
   { sort: 'agents', title: 'Agents', number: true },
   { sort: 'age', title: 'Age', number: true },
@@ -36,7 +36,7 @@ const sidOf = (room: Room) => room.sid;
 
 const GRID =
   'grid grid-cols-[minmax(0,1fr)_4.5rem_5.5rem_10.5rem_4rem_6rem_6.5rem] items-center gap-x-3 px-4 max-lg:grid-cols-[minmax(0,1fr)_4.5rem_5rem_5.5rem]';
-/** Columns that a tablet has no room for. */
+/** Columns that are hidden on a tablet. */
 const WIDE: RoomSort[] = ['tracks', 'agents', 'event'];
 
 function useNarrow() {
@@ -50,8 +50,8 @@ function useNarrow() {
 }
 
 /**
- * The live table. Only rows in view are in the page, so ten thousand cost as much as thirty. Rows come and go with a tint,
- * and none moves while somebody points at one or has the focus in one.
+ * Table of live rooms. Only the rows in view are in the page, so ten thousand cost as much as thirty. New and ended rooms are
+ * tinted. No row moves while the pointer or the focus is in the table.
  */
 export function RoomsTable({
   rooms,
@@ -63,13 +63,13 @@ export function RoomsTable({
   onSort,
   onOpen,
 }: {
-  /** What is asked for, in its order. */
+  /** Rooms that match the filter, in order. */
   rooms: Room[];
-  /** Every live room by sid: a row whose filter no longer holds keeps its numbers while it is held. */
+  /** Every live room by sid: a row that no longer matches keeps its numbers while the table is held. */
   all: ReadonlyMap<string, Room>;
   sort: RoomSort;
   desc: boolean;
-  /** Changes when the user asks for something else: then the order is made anew, without tints. */
+  /** Changes with the filter: then the order is computed anew, without tints. */
   filterKey: string;
   showProject: boolean;
   onSort: (sort: RoomSort) => void;
@@ -96,7 +96,7 @@ export function RoomsTable({
     estimateSize: () => (narrow ? ROW_PX_NARROW : ROW_PX),
     overscan: 4,
     scrollMargin: offset,
-    // The row with the focus stays in the page however far one scrolls: the focus must not vanish with it.
+    // The row with the focus stays in the page while scrolling, so that the focus is not lost.
     rangeExtractor: (range) => {
       const visible = defaultRangeExtractor(range);
       return activeIndex < 0 || visible.includes(activeIndex)
@@ -104,7 +104,7 @@ export function RoomsTable({
         : [...visible, activeIndex].sort((a, b) => a - b);
     },
     getItemKey: (index) => order.ids[index] ?? index,
-    // The top bar and the head of the table lie over the page.
+    // The top bar and the head of the table cover the page.
     scrollPaddingStart: 96,
     scrollPaddingEnd: 24,
   });
@@ -125,15 +125,15 @@ export function RoomsTable({
     { keys: 'k', label: 'Previous room', run: () => move(-1) },
     {
       keys: 'Enter',
-      label: 'Open the room',
+      label: 'Open room',
       run: () => {
         const room = active === null ? undefined : all.get(active);
         if (room) onOpen(room);
       },
     },
   ]);
-  // The focus follows the keys: what is read out, and what Enter opens, is the row that is marked. A row that was out of
-  // view is there one render later.
+  // The focus follows the keys, so that the marked row is read out and opened by Enter. A row that was out of view is in the
+  // page one render later.
   useEffect(() => {
     if (!focusDue.current || active === null) return;
     const link = body.current?.querySelector<HTMLElement>(`[data-sid="${CSS.escape(active)}"]`);
@@ -177,7 +177,7 @@ export function RoomsTable({
           ))}
         </div>
       </div>
-      <Held order={order} held={held} onRelease={release} />
+      <HeldNotice order={order} held={held} onRelease={release} />
       <div
         role="rowgroup"
         className="relative"
@@ -212,8 +212,8 @@ export function RoomsTable({
   );
 }
 
-/** Says why the list stands still, and lets it go. It floats: a line in the table would move what it promises to hold. */
-function Held({ order, held, onRelease }: { order: RowOrder; held: boolean; onRelease: () => void }) {
+/** Notice that the table is held, with a button that releases it. It floats: a line in the table would move the rows. */
+function HeldNotice({ order, held, onRelease }: { order: RowOrder; held: boolean; onRelease: () => void }) {
   if (!held || (order.waiting === 0 && order.left.size === 0)) return null;
   const parts = [
     order.waiting > 0 ? `${count(order.waiting)} new` : null,
@@ -226,7 +226,7 @@ function Held({ order, held, onRelease }: { order: RowOrder; held: boolean; onRe
         className="num pointer-events-auto h-8 rounded-full bg-solid px-4 text-xs text-on-solid shadow-pop"
         onClick={onRelease}
       >
-        {parts.filter(Boolean).join(', ')} · the list stands still while you are in it ·{' '}
+        {parts.filter(Boolean).join(', ')} · paused while you hover or focus ·{' '}
         <span className="font-medium underline">show now</span>
       </button>
     </div>
@@ -249,7 +249,7 @@ const Row = memo(function Row({
     <PlainLink
       href={roomHref(room.name, { project: room.project, sid: ended ? room.sid : undefined })}
       data-sid={room.sid}
-      // The whole row is the link's: a click anywhere opens the room, and Tab stops once a row.
+      // The link covers the whole row: a click anywhere opens the room, and Tab stops once a row.
       className="min-w-0 truncate font-medium outline-offset-[-2px] after:absolute after:inset-0 focus-visible:outline-none focus-visible:after:outline-2 focus-visible:after:outline-offset-[-2px] focus-visible:after:outline-accent"
     >
       {room.name}
@@ -265,9 +265,9 @@ const Row = memo(function Row({
       {room.stale ? (
         <span
           className="inline-flex items-center gap-1 text-xs text-warn"
-          title="LiveKit could not be asked whether this is still so"
+          title="Empty for longer than LiveKit keeps a room. Its node may have stopped."
         >
-          <CloudOff size={12} aria-hidden /> unconfirmed
+          <CloudOff size={12} aria-hidden /> leftover
         </span>
       ) : null}
       {ended ? <span className="text-xs text-ink-3">ended</span> : null}
@@ -284,7 +284,7 @@ const Row = memo(function Row({
         </span>
         <span className="num flex items-center gap-1.5 text-xs text-ink-2">
           <span>
-            {plural(room.participantCount, 'person', 'people')} · {count(room.publisherCount)} publishing
+            {plural(room.participantCount, 'person', 'people')} · {plural(room.publisherCount, 'publisher')}
             {room.agentCount ? ` · ${plural(room.agentCount, 'agent')}` : ''}
           </span>
           <span className="ml-auto text-ink-3">

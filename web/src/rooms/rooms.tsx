@@ -29,7 +29,7 @@ const route = getRouteApi('/shell/rooms');
 const sortNames: Record<RoomSort, string> = {
   name: 'Name',
   people: 'People',
-  publishers: 'Publishing',
+  publishers: 'Publishers',
   tracks: 'Tracks',
   agents: 'Agents',
   age: 'Age',
@@ -91,7 +91,7 @@ const RoomList = memo(function RoomList({ rooms }: { rooms: Room[] | undefined }
               ? `${count(list.length)} of ${plural(rooms.length, 'live room')} · ${plural(people, 'person', 'people')}`
               : `${plural(rooms.length, 'live room')} · ${plural(people, 'person', 'people')}`
             : '\u00a0'}
-          {rooms && old ? ', when last heard of' : ''}
+          {rooms && old ? ', last known' : ''}
         </span>
       </PageHeader>
 
@@ -121,7 +121,7 @@ const RoomList = memo(function RoomList({ rooms }: { rooms: Room[] | undefined }
           With agents
         </Toggle>
         <Toggle on={!!stale} onChange={(on) => set({ stale: on || undefined })}>
-          Unconfirmed
+          Leftover
         </Toggle>
         {projects.length > 1 ? (
           <Select
@@ -144,28 +144,28 @@ const RoomList = memo(function RoomList({ rooms }: { rooms: Room[] | undefined }
       ) : rooms.length === 0 ? (
         <Panel>
           <Empty
-            title="No room is live"
+            title="No live rooms"
             action={
               <Link to="/settings" className={buttonClass('outline')}>
                 Check the webhook
               </Link>
             }
           >
-            A room appears here the moment somebody joins it; past ones are under Sessions. If people are meeting right
-            now, LiveKit is not telling Roomwatch yet.
+            A room appears here with its first join; past ones are under Sessions. If people are meeting now, LiveKit
+            does not send webhooks to Roomwatch yet.
           </Empty>
         </Panel>
       ) : list.length === 0 ? (
         <Panel>
           <Empty
-            title="No room matches"
+            title="No matching rooms"
             action={
               <Button onClick={() => navigate({ search: { sort, desc }, replace: true })}>
                 Show all {count(rooms.length)}
               </Button>
             }
           >
-            {plural(rooms.length, 'room is', 'rooms are')} live, but none like that.
+            {plural(rooms.length, 'room is', 'rooms are')} live, but none matches the filter.
           </Empty>
         </Panel>
       ) : (
@@ -210,8 +210,8 @@ function Search({
   return (
     <SearchInput
       ref={inputRef}
-      label="Search rooms by name or sid"
-      placeholder="Name or sid"
+      label="Search rooms by name or SID"
+      placeholder="Room name or SID"
       hotkey="/"
       className="w-64 max-sm:w-[calc(100%-9rem)]"
       value={typed}

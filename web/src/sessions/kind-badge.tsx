@@ -1,4 +1,7 @@
 import { Badge } from '@/ui/badge';
+import { words } from '@/ui/format';
+import { KIND_NAMES } from '@/ui/kind-names';
 
-/** A kind that is not a plain person, as a badge. */
-export const KindBadge = ({ kind }: { kind: string }) => (kind === 'standard' ? null : <Badge>{kind}</Badge>);
+/** Badge for a kind of participant; nothing for a person. */
+export const KindBadge = ({ kind }: { kind: string }) =>
+  kind === 'standard' ? null : <Badge>{KIND_NAMES[kind] ?? words(kind)}</Badge>;

@@ -3,6 +3,8 @@ import { Bot, CircleDot, EyeOff, Phone, TriangleAlert, UserX } from 'lucide-reac
 import { memo } from 'react';
 import { cx } from '@/ui/cx';
 import { clockTime, words } from '@/ui/format';
+import { KIND_NAMES } from '@/ui/kind-names';
+import { leaveReason } from './leave-reason';
 import { FORCED, leaveWords, TROUBLE } from './leave-words';
 import type { Lane, Stay } from './timeline';
 import { kindOf } from './track-kinds';
@@ -11,6 +13,7 @@ interface Span {
   from: number;
   to: number;
 }
+/** Position of a bar within the span, in percent. */
 const place = (span: Span, from: number, to: number) => ({
   left: `${(100 * (from - span.from)) / (span.to - span.from)}%`,
   width: `${(100 * (to - from)) / (span.to - span.from)}%`,
@@ -22,7 +25,7 @@ const LABEL =
 export const ParticipantLane = memo(function ParticipantLane({ lane, from, to }: { lane: Lane } & Span) {
   const span = { from, to };
   const orders = [...new Set(lane.stays.flatMap((stay) => stay.tracks.map((track) => kindOf(track).order)))].sort();
-  const kindName = lane.kind === 'standard' ? null : lane.kind;
+  const kindName = lane.kind === 'standard' ? null : (KIND_NAMES[lane.kind] ?? words(lane.kind));
   return (
     <>
       <div className={LABEL}>
@@ -35,7 +38,7 @@ export const ParticipantLane = memo(function ParticipantLane({ lane, from, to }:
           </span>
         </span>
         <span className="truncate text-xs text-ink-3" title={lane.identity}>
-          {[lane.name ? lane.identity : null, lane.watcher ? 'watching from here' : kindName]
+          {[lane.name ? lane.identity : null, lane.watcher ? 'Roomwatch watcher' : kindName]
             .filter((word) => word !== null)
             .join(' · ')}
         </span>
@@ -65,7 +68,7 @@ function Bar({ stay, span }: { stay: Stay; span: Span }) {
   const to = stay.to ?? span.to;
   const reason = participation.disconnectReason?.toLowerCase() ?? '';
   const End = TROUBLE.has(reason) ? TriangleAlert : FORCED.has(reason) ? UserX : null;
-  const title = `${joinKnown ? `joined ${clockTime(from)}` : 'joined at a time nobody told'}, ${leaveWords(stay)}`;
+  const title = `${joinKnown ? `joined ${clockTime(from)}` : 'join time unknown'}, ${leaveWords(stay)}`;
   return (
     <>
       <span
@@ -78,7 +81,7 @@ function Bar({ stay, span }: { stay: Stay; span: Span }) {
         style={place(span, from, uncertainFrom ?? to)}
       >
         <span className="hidden min-w-0 grow truncate px-1.5 text-[0.6875rem] text-ink-2 @min-[9rem]:block">
-          {stay.to === null ? 'still there' : uncertainFrom !== null ? '' : reason ? words(reason) : ''}
+          {stay.to === null ? 'still connected' : uncertainFrom !== null ? '' : reason ? leaveReason(reason) : ''}
         </span>
         {End ? <End size={11} className="mr-1 ml-auto shrink-0 text-bad" aria-hidden /> : null}
       </span>
@@ -99,7 +102,7 @@ function Strip({ track, stay, span }: { track: SessionTrack; stay: Stay; span: S
   const to = track.unpublishedAt ?? stay.to ?? span.to;
   return (
     <span
-      title={`${name}${track.name ? ` “${track.name}”` : ''}, ${clockTime(from)} to ${track.unpublishedAt ? clockTime(track.unpublishedAt) : 'the end of the stay'}`}
+      title={`${name}${track.name ? ` “${track.name}”` : ''}, ${clockTime(from)} to ${track.unpublishedAt ? clockTime(track.unpublishedAt) : 'the leave'}`}
       className={cx('@container absolute inset-y-0 flex min-w-0.5 items-center overflow-hidden rounded-sm', className)}
       style={place(span, from, Math.max(from, to))}
     >
@@ -127,7 +130,7 @@ export function RecordingLane({ egress, from, to }: { egress: Egress } & Span) {
             title={`${words(egress.status)}${egress.error ? `: ${egress.error}` : ''}`}
             className={cx(
               '@container absolute inset-y-0 flex min-w-1 items-center overflow-hidden rounded px-1.5 text-[0.6875rem]',
-              // Red is for a recording that runs, as everywhere, and for one that failed.
+              // Red: running, as everywhere, or failed.
               egress.endedAt === null || egress.error ? 'bg-bad-soft text-bad' : 'bg-active text-ink-2',
             )}
             style={place({ from, to }, start, egress.endedAt ?? to)}

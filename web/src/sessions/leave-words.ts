@@ -1,7 +1,8 @@
-import { clockTime, words } from '@/ui/format';
+import { clockTime } from '@/ui/format';
+import { leaveReason } from './leave-reason';
 import type { Stay } from './timeline';
 
-/** Reasons that are nobody's wish, or somebody else's: they get a shape of their own. */
+/** Reasons for an unwanted leave. They have an icon on the timeline. */
 export const TROUBLE = new Set([
   'join_failure',
   'connection_timeout',
@@ -13,10 +14,13 @@ export const TROUBLE = new Set([
 ]);
 export const FORCED = new Set(['participant_removed', 'room_deleted', 'duplicate_identity', 'user_rejected']);
 
-/** "left, client initiated"; "left between 14:03:22 and 14:05:01, which no webhook told". */
+/** Returns "removed", or "left between 14:03:22 and 14:05:01: connection timed out" if the time is not known. */
 export function leaveWords({ participation, to, uncertainFrom }: Stay): string {
-  if (to === null) return 'still there';
-  const reason = participation.disconnectReason ? `, ${words(participation.disconnectReason)}` : '';
-  if (uncertainFrom !== null) return `left between ${clockTime(uncertainFrom)} and ${clockTime(to)}${reason}`;
-  return participation.leftAt === null ? 'was there when the room ended' : `left${reason}`;
+  if (to === null) return 'still connected';
+  const reason = participation.disconnectReason ? leaveReason(participation.disconnectReason) : 'left';
+  if (uncertainFrom !== null) {
+    const range = `left between ${clockTime(uncertainFrom)} and ${clockTime(to)}`;
+    return reason === 'left' ? range : `${range}: ${reason}`;
+  }
+  return participation.leftAt === null ? 'present at the end' : reason;
 }

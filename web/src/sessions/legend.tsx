@@ -14,14 +14,14 @@ export const Legend = () => (
     ))}
     <li className="flex items-center gap-1.5">
       <span aria-hidden className="uncertain h-3.5 w-6 rounded-sm border border-dashed border-control" />
-      Left some time in here
+      Left at an unknown time in this range
     </li>
     <li className="flex items-center gap-1.5">
       <TriangleAlert size={11} className="text-bad" aria-hidden /> Connection lost
     </li>
     <li className="flex items-center gap-1.5">
-      <UserX size={11} className="text-bad" aria-hidden /> Removed or replaced
+      <UserX size={11} className="text-bad" aria-hidden /> Removed, or replaced by the same identity
     </li>
-    <li className="ml-auto text-ink-3 max-md:hidden">Double-click: the events of that moment</li>
+    <li className="ml-auto text-ink-3 max-md:hidden">Double-click to see events at that time</li>
   </ul>
 );

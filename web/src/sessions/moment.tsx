@@ -4,7 +4,7 @@ import { momentOf, type Timeline } from './timeline';
 
 const NAMES_MAX = 12;
 
-/** What was true then, in one line. */
+/** Returns one line about a moment, for the slider. */
 export function momentText(timeline: Timeline, at: number): string {
   const { present, unsure, tracks } = momentOf(timeline, at);
   return [
@@ -19,7 +19,7 @@ export function momentText(timeline: Timeline, at: number): string {
 
 export function Moment({ timeline, egress, at }: { timeline: Timeline; egress: Egress[]; at: number | null }) {
   if (at === null) {
-    return <p className="text-ink-3">Click into the timeline, or step through it, to see who was there.</p>;
+    return <p className="text-ink-3">Click the timeline or use ‹ › to see who was present.</p>;
   }
   const { present, unsure, tracks } = momentOf(timeline, at);
   const recording = egress.some(
@@ -30,11 +30,11 @@ export function Moment({ timeline, egress, at }: { timeline: Timeline; egress: E
   return (
     <p className="min-w-0">
       <span className="num font-medium">{clockTime(at)}</span>
-      <span className="num text-ink-3"> · {duration(at - timeline.from)} in</span>
+      <span className="num text-ink-3"> · +{duration(at - timeline.from)}</span>
       <span className="text-ink-2">
         {' · '}
-        {present.length === 0 ? 'nobody' : names.join(', ')}
-        {unsure.length > 0 ? ` · perhaps ${unsure.map(({ name, identity }) => name || identity).join(', ')}` : ''}
+        {present.length === 0 ? 'no participants' : names.join(', ')}
+        {unsure.length > 0 ? ` · uncertain: ${unsure.map(({ name, identity }) => name || identity).join(', ')}` : ''}
         {tracks.length > 0 ? ` · ${plural(tracks.length, 'track')}` : ''}
         {recording ? ' · recording' : ''}
       </span>

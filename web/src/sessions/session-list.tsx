@@ -1,4 +1,4 @@
-// biome-ignore-all lint/a11y/useSemanticElements: the rows of a grid layout are no table rows for the browser, so the roles say it
+// biome-ignore-all lint/a11y/useSemanticElements: a table row cannot have a grid layout, so the roles say what the rows are
 // biome-ignore-all lint/a11y/useFocusableInteractive: each row has one link, which has the focus
 import type { Session } from '@roomwatch/react';
 import { Link } from '@tanstack/react-router';
@@ -26,16 +26,16 @@ export const SessionList = memo(function SessionList({
         <div role="row" className={cx(GRID, 'h-9 text-xs text-ink-2')}>
           <Head>Room</Head>
           <Head>Started</Head>
-          <Head right>Lasted</Head>
+          <Head right>Duration</Head>
           <Head right>People</Head>
           <Head right wide>
-            At once
+            Peak
           </Head>
           <Head right wide>
-            Publishing
+            Publishers
           </Head>
           <Head wide className="pl-4">
-            Ended by
+            End reason
           </Head>
         </div>
       </div>
@@ -82,7 +82,7 @@ const Row = memo(function Row({ session, showProject }: { session: Session; show
           params={{ sid: session.sid }}
           search={{ project: session.project }}
           preload={false}
-          // The whole row is the link's: a click anywhere opens the session, and Tab stops once a row.
+          // The link covers the whole row: a click anywhere opens the session, and Tab stops once a row.
           className="min-w-0 truncate font-medium after:absolute after:inset-0 focus-visible:outline-none focus-visible:after:outline-2 focus-visible:after:outline-offset-[-2px] focus-visible:after:outline-accent"
         >
           {session.room}
@@ -94,7 +94,7 @@ const Row = memo(function Row({ session, showProject }: { session: Session; show
           </span>
         ) : null}
         {session.source === 'reconcile' ? (
-          <Badge title="Its start came by no webhook: Roomwatch found it by asking LiveKit">reconciled</Badge>
+          <Badge title="Found by polling LiveKit. No webhook arrived for its start.">detected by sync</Badge>
         ) : null}
         {showProject ? <span className="truncate text-xs text-ink-3">{session.project}</span> : null}
       </div>
@@ -116,11 +116,11 @@ const Row = memo(function Row({ session, showProject }: { session: Session; show
       </div>
       <div role="cell" className="truncate pl-4 text-ink-2 max-lg:hidden">
         {live ? (
-          <span className="text-ink-3">still going on</span>
+          <span className="text-ink-3">in progress</span>
         ) : session.endReason ? (
           words(session.endReason)
         ) : (
-          <span className="text-ink-3">not told</span>
+          <span className="text-ink-3">unknown</span>
         )}
       </div>
     </div>

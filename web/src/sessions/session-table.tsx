@@ -7,7 +7,7 @@ import { KindBadge } from './kind-badge';
 import { leaveWords } from './leave-words';
 import { timelineOf } from './timeline';
 
-/** The same facts as the timeline, to be read line by line. Every time leads to the events of that moment. */
+/** The facts of the timeline as tables. Each time links to the events at that time. */
 export function SessionTable({ detail, now }: { detail: SessionDetail; now: number }) {
   const { session, egress } = detail;
   const { lanes } = timelineOf(detail, now);
@@ -15,7 +15,7 @@ export function SessionTable({ detail, now }: { detail: SessionDetail; now: numb
   const time = (at: number | null) => <EventsAt session={session} at={at} />;
   return (
     <div className="divide-y divide-line">
-      <Table caption="Who was there" head={['Participant', 'Joined', 'Left', 'Stayed', 'How']}>
+      <Table caption="Participants" head={['Participant', 'Joined', 'Left', 'Duration', 'Leave reason']}>
         {lanes.flatMap((lane) =>
           lane.stays.map((stay) => (
             <tr key={stay.participation.sid}>
@@ -54,7 +54,7 @@ export function SessionTable({ detail, now }: { detail: SessionDetail; now: numb
         )}
       </Table>
       {detail.tracks.length > 0 ? (
-        <Table caption="What was published" head={['Participant', 'Track', 'Published', 'Unpublished']}>
+        <Table caption="Tracks" head={['Participant', 'Track', 'Published', 'Unpublished']}>
           {detail.tracks.map((track) => (
             <tr key={track.sid}>
               <Cell>
@@ -67,7 +67,7 @@ export function SessionTable({ detail, now }: { detail: SessionDetail; now: numb
               <Cell>{time(track.publishedAt)}</Cell>
               <Cell>
                 {track.unpublishedAt === null ? (
-                  <span className="text-ink-3">with the stay</span>
+                  <span className="text-ink-3">when they left</span>
                 ) : (
                   time(track.unpublishedAt)
                 )}
@@ -88,9 +88,7 @@ export function SessionTable({ detail, now }: { detail: SessionDetail; now: numb
                 {one.error ? <span className="text-bad">: {one.error}</span> : null}
               </Cell>
               <Cell>{time(one.startedAt)}</Cell>
-              <Cell>
-                {one.endedAt === null ? <span className="text-ink-3">still going on</span> : time(one.endedAt)}
-              </Cell>
+              <Cell>{one.endedAt === null ? <span className="text-ink-3">in progress</span> : time(one.endedAt)}</Cell>
             </tr>
           ))}
         </Table>

@@ -11,13 +11,13 @@ import { Moment, momentText } from './moment';
 import { changesOf, ticksOf, timelineOf } from './timeline';
 
 const ZOOM_MAX = 64;
-/** Labels of the axis that have room beside each other, on a desk and on a phone. */
+/** Maximum labels of the axis, on a wide and on a narrow screen. */
 const TICKS = { wide: 7, narrow: 3 };
 const NARROW = matchMedia('(max-width: 47.99rem)');
 
 /**
- * The session drawn: a lane for everybody, a bar for each stay, and below it what they published. The drawing is for the
- * eye; the moment is moved by a slider and told in words, and the same facts stand in the table.
+ * The session as a drawing: a lane for each participant, a bar for each stay, and below it the published tracks. A slider
+ * moves the moment, which is also described in words. The table has the same facts.
  */
 export function SessionTimeline({ detail, now }: { detail: SessionDetail; now: number }) {
   const { session, egress } = detail;
@@ -60,19 +60,19 @@ export function SessionTimeline({ detail, now }: { detail: SessionDetail; now: n
         <span className="ml-auto flex items-center gap-1">
           {moment !== null ? (
             <Link to="/events" search={events(moment)} className={buttonClass('outline', 'h-7')}>
-              Events of this moment
+              Events at {clockTime(moment)}
             </Link>
           ) : null}
           <IconButton
             label="Zoom out"
-            reason={zoom === 1 ? 'all of it is in view' : null}
+            reason={zoom === 1 ? 'All of it is in view' : null}
             onClick={() => setZoom(Math.max(1, zoom / 2))}
           >
             <ZoomOut size={15} />
           </IconButton>
           <IconButton
             label="Zoom in"
-            reason={zoom === ZOOM_MAX ? 'this is the closest' : null}
+            reason={zoom === ZOOM_MAX ? 'This is the closest view' : null}
             onClick={() => setZoom(Math.min(ZOOM_MAX, zoom * 2))}
           >
             <ZoomIn size={15} />
@@ -131,7 +131,7 @@ export function SessionTimeline({ detail, now }: { detail: SessionDetail; now: n
             <ParticipantLane key={lane.identity} lane={lane} from={from} to={to} />
           ))}
 
-          {/* Lines over everything: where the pointer is, and the moment that was chosen. */}
+          {/* Lines over everything: the pointer and the chosen moment. */}
           <div
             aria-hidden
             className="pointer-events-none absolute inset-y-0 right-0 left-44 z-10 overflow-hidden max-md:left-28"

@@ -14,12 +14,12 @@ import { LiveMark } from './live-mark';
 import { SessionTable } from './session-table';
 import { SessionTimeline } from './session-timeline';
 
-/** The right end of a session that goes on moves this often: every second would redraw a thousand bars for nothing. */
+/** Time between two moves of the right end of a live session. Every second would redraw a thousand bars for nothing. */
 const MOVE_MS = 5_000;
 
 const route = getRouteApi('/shell/sessions/$sid');
 
-/** One life of a room: who was there, when, and why they left. */
+/** Session page: participants, their times, and the reasons of their leaves. */
 export function SessionPage() {
   const { sid } = route.useParams();
   const { project, view } = route.useSearch();
@@ -36,14 +36,14 @@ export function SessionPage() {
         <Panel flush>
           {error?.status === 404 ? (
             <Empty
-              title="There is no such session"
+              title="Session not found"
               action={
                 <Link to="/sessions" className={buttonClass('outline')}>
                   All sessions
                 </Link>
               }
             >
-              The sid may be mistyped, of another project, or older than what is kept.
+              Check the sid. The session may belong to another project, or be older than the retention.
             </Empty>
           ) : error ? (
             <ErrorState error={error} onRetry={() => refetch()} />
@@ -81,7 +81,7 @@ export function SessionPage() {
                 search={{ project: session.project }}
                 className={buttonClass('outline')}
               >
-                Open the room
+                Open room
               </Link>
             ) : null}
             <Link
@@ -89,14 +89,14 @@ export function SessionPage() {
               search={{ room: session.room, project: session.project, t: session.startedAt }}
               className={buttonClass('outline')}
             >
-              Its events
+              View events
             </Link>
             <Link
               to="/sessions"
               search={{ room: session.room, project: session.project }}
               className={buttonClass('outline')}
             >
-              Other sessions
+              All sessions of this room
             </Link>
           </>
         }
@@ -106,7 +106,7 @@ export function SessionPage() {
           <span>{session.project}</span>
           <Sid>{session.sid}</Sid>
           {session.source === 'reconcile' ? (
-            <Badge title="Its start came by no webhook: Roomwatch found it by asking LiveKit">reconciled</Badge>
+            <Badge title="Found by polling LiveKit. No webhook arrived for its start.">detected by sync</Badge>
           ) : null}
         </span>
       </PageHeader>
@@ -115,21 +115,19 @@ export function SessionPage() {
         <Fact name="Started">
           <DayTime at={session.startedAt} />
         </Fact>
-        <Fact name={live ? 'Going on for' : 'Lasted'}>
+        <Fact name="Duration">
           {endedAt === null ? <Age since={session.startedAt} /> : duration(endedAt - session.startedAt)}
         </Fact>
         <Fact name="People">{count(session.participantCount)}</Fact>
-        <Fact name="At once, at most">{count(session.peak)}</Fact>
-        <Fact name="Published something">{count(session.publisherCount)}</Fact>
-        <Fact name="Ended by">
-          {live ? 'still going on' : session.endReason ? words(session.endReason) : 'not told by LiveKit'}
-        </Fact>
+        <Fact name="Peak participants">{count(session.peak)}</Fact>
+        <Fact name="Publishers">{count(session.publisherCount)}</Fact>
+        <Fact name="End reason">{live ? 'in progress' : session.endReason ? words(session.endReason) : 'unknown'}</Fact>
       </dl>
 
       <Panel
         flush
         className="overflow-hidden"
-        title="What happened"
+        title="Timeline"
         aside={
           <fieldset aria-label="View" className="flex">
             {(['timeline', 'table'] as const).map((one) => (
@@ -159,7 +157,7 @@ export function SessionPage() {
         }
       >
         {data.participations.length === 0 && data.egress.length === 0 ? (
-          <Empty title="Nobody came">The room was made, and ended without anybody in it.</Empty>
+          <Empty title="No participants">The room was created and closed without a join.</Empty>
         ) : view === 'table' ? (
           <SessionTable detail={data} now={now} />
         ) : (

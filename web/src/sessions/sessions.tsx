@@ -23,7 +23,7 @@ const spans = [
 
 const route = getRouteApi('/shell/sessions');
 
-/** Every life of a room, the newest first: what was, and what still is. */
+/** Sessions page: live and past sessions, the newest first. */
 export function Sessions() {
   const search = route.useSearch();
   const { room, identity, project, from, to } = search;
@@ -49,11 +49,11 @@ export function Sessions() {
 
   return (
     <>
-      <PageHeader title="Sessions">One life of a room, from its start to its end.</PageHeader>
+      <PageHeader title="Sessions">Each session is one room, from its first join to its close.</PageHeader>
       <search aria-label="Filter sessions" className="mb-3 flex flex-wrap items-center gap-2">
         <TypedInput
           inputRef={roomInput}
-          label="Room, by its exact name"
+          label="Room (exact name)"
           placeholder="Room"
           hotkey="/"
           className="w-52 max-sm:w-[calc(50%-0.25rem)]"
@@ -61,7 +61,7 @@ export function Sessions() {
           onType={(value) => set({ room: value || undefined })}
         />
         <TypedInput
-          label="Identity of somebody who was there"
+          label="Identity (exact)"
           placeholder="Identity"
           className="w-44 max-sm:w-[calc(50%-0.25rem)]"
           value={identity ?? ''}
@@ -69,16 +69,15 @@ export function Sessions() {
         />
         <Select
           aria-label="When"
-          value=""
-          onChange={(event) => {
-            setBetween(true);
-            const span = spans[Number(event.target.value)];
+          value={dated ? 'between' : ''}
+          onChange={({ target: { value } }) => {
+            setBetween(value !== '');
+            const span = spans[Number(value || 'none')];
             if (span) set({ from: Date.now() - span.millis, to: undefined });
+            else if (value === '') set({ from: undefined, to: undefined });
           }}
         >
-          <option value="" disabled>
-            When
-          </option>
+          <option value="">Any time</option>
           {spans.map(({ name }, index) => (
             <option key={name} value={index}>
               {name}
@@ -123,12 +122,12 @@ export function Sessions() {
           )
         ) : sessions.length === 0 ? (
           <Empty
-            title={filtered ? 'No session matches' : 'No session yet'}
+            title={filtered ? 'No session matches' : 'No sessions yet'}
             action={filtered ? <Button onClick={clear}>Show all</Button> : undefined}
           >
             {filtered
-              ? 'Names and identities are matched exactly. A session counts if any part of it lies in the time you chose.'
-              : 'A session begins when the first one joins a room, and stays here after it has ended.'}
+              ? 'No exact match. Try the full room name or identity.'
+              : 'A session starts with the first join of a room. It stays here after it ends.'}
           </Empty>
         ) : (
           <>
@@ -136,7 +135,7 @@ export function Sessions() {
             <div className="flex min-h-11 flex-wrap items-center justify-center gap-3 border-t border-line px-4 py-1.5 text-xs text-ink-3">
               {error ? <span className="text-bad">{error.message}</span> : null}
               <span className="num">
-                {plural(sessions.length, 'session')} shown{hasNextPage ? '' : ' · that is all'}
+                {plural(sessions.length, 'session')} shown{hasNextPage ? '' : ' · end of list'}
               </span>
               {hasNextPage ? (
                 <Button className="h-7" disabled={isFetchingNextPage} onClick={() => fetchNextPage()}>

@@ -1,6 +1,6 @@
 import { Input } from '@/ui/field';
 
-/** Unix milliseconds in the reader's own time. */
+/** Input for a time in the reader's time zone. The value is in unix milliseconds. */
 export function TimeInput({
   label,
   value,
@@ -17,7 +17,7 @@ export function TimeInput({
   return (
     <span className="w-46 max-sm:w-full">
       <Input
-        // Typing a date passes through dates that nobody meant: only what is finished is taken.
+        // Half-typed dates are dates too: only a finished one is taken.
         key={local}
         type="datetime-local"
         aria-label={label}

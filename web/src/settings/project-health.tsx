@@ -9,11 +9,11 @@ import { Ago } from '@/ui/time';
 import { explainRejection } from './rejections';
 
 const states: Record<string, { icon: ReactNode; className: string; words: string }> = {
-  ok: { icon: <CircleCheck size={14} />, className: 'text-good', words: 'LiveKit answers' },
-  unreachable: { icon: <TriangleAlert size={14} />, className: 'text-bad', words: 'LiveKit does not answer' },
-  unauthorized: { icon: <KeyRound size={14} />, className: 'text-bad', words: 'LiveKit refuses the key' },
-  unconfigured: { icon: <CircleSlash size={14} />, className: 'text-warn', words: 'No LiveKit URL is set' },
-  unknown: { icon: <CircleHelp size={14} />, className: 'text-ink-3', words: 'Not asked yet' },
+  ok: { icon: <CircleCheck size={14} />, className: 'text-good', words: 'Connected' },
+  unreachable: { icon: <TriangleAlert size={14} />, className: 'text-bad', words: 'Unreachable' },
+  unauthorized: { icon: <KeyRound size={14} />, className: 'text-bad', words: 'API key rejected' },
+  unconfigured: { icon: <CircleSlash size={14} />, className: 'text-warn', words: 'No LiveKit URL set' },
+  unknown: { icon: <CircleHelp size={14} />, className: 'text-ink-3', words: 'Not checked yet' },
 };
 
 /** Whether LiveKit answers, in shape, words and colour. */
@@ -46,18 +46,18 @@ export function ProjectHealth({ project, demo }: { project: Project; demo: boole
             <Ago at={project.lastWebhookAt} />
           ) : (
             <Link to="/settings" className="text-accent underline">
-              none yet: set it up
+              None received. Set up
             </Link>
           )}
         </dd>
-        <dt className="text-ink-3">Compared with LiveKit</dt>
+        <dt className="text-ink-3">Last sync</dt>
         <dd className="text-right text-ink-2">
-          {project.reconciledAt ? <Ago at={project.reconciledAt} /> : demo ? 'there is none' : 'not yet'}
+          {project.reconciledAt ? <Ago at={project.reconciledAt} /> : demo ? 'no LiveKit in the demo' : 'not yet'}
         </dd>
-        <dt className="text-ink-3">Missed and corrected</dt>
+        <dt className="text-ink-3">Missed webhooks</dt>
         <dd className="num text-right text-ink-2">
           {project.reconciledAt === null && corrections.total === 0 ? (
-            <Unknown why="Not known before the first comparison" />
+            <Unknown why="Unknown before the first sync" />
           ) : (
             plural(corrections.total, 'event')
           )}
@@ -65,7 +65,7 @@ export function ProjectHealth({ project, demo }: { project: Project; demo: boole
       </dl>
       {lastRejected ? (
         <p className="mt-2 rounded-md bg-warn-soft px-2 py-1.5 text-xs break-words text-warn">
-          A webhook was refused <Ago at={lastRejected.at} />.{' '}
+          A webhook was rejected <Ago at={lastRejected.at} />.{' '}
           {explainRejection(lastRejected.reason, lastRejected.iss).what}
         </p>
       ) : null}

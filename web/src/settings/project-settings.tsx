@@ -10,26 +10,26 @@ import { ProjectState } from './project-health';
 import { explainRejection } from './rejections';
 import { TestEvent, WebhookHelper, WebhookState } from './webhook-helper';
 
-/** What to do about a LiveKit that does not do its part. */
+/** Advice for each bad state of LiveKit. */
 const advice: Record<string, string> = {
   unreachable:
-    'Rooms and people still come by webhook, but what webhooks miss is not found, and commands fail. Check the URL in roomwatch.toml and the network between the two.',
-  unauthorized: 'The key or its secret is not LiveKit’s. Compare both with those below keys: in livekit.yaml.',
+    'Webhooks still arrive, but missed ones are not found and commands fail. Check the URL in roomwatch.toml and the network between Roomwatch and LiveKit.',
+  unauthorized: 'LiveKit does not accept the key or its secret. Compare both with keys: in livekit.yaml.',
   unconfigured:
-    'Without a URL Roomwatch only listens: it cannot compare, mute, remove or watch. Set url in roomwatch.toml, or LIVEKIT_URL.',
+    'Without a URL Roomwatch cannot sync, mute, remove or watch. Set url in roomwatch.toml, or LIVEKIT_URL.',
 };
 
-/** One project, with everything that says whether it works, and how to make it work. */
+/** Settings of one project: its health, its webhook, and how to set both up. */
 export function ProjectSettings({ project }: { project: Project }) {
   const { lastRejected, corrections, reconcileEverySecs } = project;
   const rejection = lastRejected ? explainRejection(lastRejected.reason, lastRejected.iss) : null;
-  // Older than what came since: it was mended, or it never was LiveKit.
+  // A newer webhook was accepted: the cause is fixed, or the rejected one was not from LiveKit.
   const past = lastRejected !== null && (project.lastWebhookAt ?? 0) > lastRejected.at;
   const demo = useMe().data?.demo === true;
   const todo = demo
-    ? 'The meetings are simulated: there is no LiveKit behind this project, so nothing can be compared or commanded.'
+    ? 'The meetings are simulated: this project has no LiveKit, so commands are not available.'
     : advice[project.state];
-  // As it was at first: the first webhook must not close what somebody is reading.
+  // The value at the first render: the first webhook must not close what the user is reading.
   const [unset] = useState(project.lastWebhookAt === null);
   return (
     <Panel
@@ -44,10 +44,10 @@ export function ProjectSettings({ project }: { project: Project }) {
               <Fact name="URL">
                 {project.url ? <code className="font-mono text-xs break-all">{project.url}</code> : 'none set'}
               </Fact>
-              <Fact name="Compared with it">
+              <Fact name="Last sync">
                 {project.reconciledAt ? <Ago at={project.reconciledAt} /> : 'not yet'}
                 {reconcileEverySecs ? (
-                  <span className="text-ink-3">, every {reconcileEverySecs} s</span>
+                  <span className="text-ink-3"> (every {reconcileEverySecs} s)</span>
                 ) : (
                   <span className="text-warn">, switched off</span>
                 )}
@@ -68,7 +68,7 @@ export function ProjectSettings({ project }: { project: Project }) {
               <p className="flex items-center gap-2 font-medium">
                 <TriangleAlert size={14} aria-hidden className="text-warn" />
                 <span>
-                  {past ? 'Before that, one was refused' : 'One was refused'} <Ago at={lastRejected.at} />
+                  {past ? 'Before that, a webhook was rejected' : 'A webhook was rejected'} <Ago at={lastRejected.at} />
                 </span>
               </p>
               <p className="mt-1 break-words">{rejection.what}</p>
@@ -79,27 +79,27 @@ export function ProjectSettings({ project }: { project: Project }) {
             <TestEvent project={project} />
           </div>
           <details className="mt-3" open={unset}>
-            <summary className="w-fit font-medium">How to set it up</summary>
+            <summary className="w-fit font-medium">Set up the webhook</summary>
             <div className="mt-3">
               <WebhookHelper project={project} />
             </div>
           </details>
         </Section>
 
-        <Section title="Missed and corrected">
+        <Section title="Missed webhooks">
           {corrections.total === 0 ? (
             <p className="text-ink-2">
               {project.reconciledAt
-                ? 'No webhook was missed so far: what LiveKit says and what its webhooks told is the same.'
+                ? 'No missed webhooks so far. Roomwatch and LiveKit agree.'
                 : demo
-                  ? 'There is no LiveKit to compare with.'
-                  : 'Not known before the first comparison.'}
+                  ? 'No LiveKit in the demo.'
+                  : 'Unknown before the first sync.'}
             </p>
           ) : (
             <>
               <p className="text-ink-2">
-                {plural(corrections.total, 'event')} came by no webhook since Roomwatch started. LiveKit has none for
-                mutes and metadata, so those are always found this way.
+                {plural(corrections.total, 'change')} found by sync since start. LiveKit sends no webhooks for mutes and
+                metadata.
               </p>
               <ul className="mt-2 divide-y divide-line">
                 {corrections.last.map((one) => (
@@ -144,6 +144,6 @@ const Fact = ({ name, children }: { name: string; children: ReactNode }) => (
 );
 
 function Available({ state }: { state: string }) {
-  if (state === 'unknown') return <Unknown why="LiveKit has not been asked yet" />;
+  if (state === 'unknown') return <Unknown why="Not checked yet" />;
   return <>{state === 'ok' ? 'available' : state === 'unavailable' ? 'not connected' : words(state)}</>;
 }

@@ -27,8 +27,8 @@ export function Settings() {
         {projects.data ? (
           projects.data.length === 0 ? (
             <Panel>
-              <Empty title="No project is yours to see">
-                Projects show here for those who may see every room of one. A token needs the grant roomList.
+              <Empty title="You do not have access to any project">
+                You need access to every room of a project. A token needs the grant roomList.
               </Empty>
             </Panel>
           ) : (
@@ -57,7 +57,7 @@ function Appearance() {
   return (
     <Panel title="Appearance and keyboard">
       <fieldset>
-        <legend className="mb-2 text-ink-2">Theme, in this browser</legend>
+        <legend className="mb-2 text-ink-2">Theme (this browser)</legend>
         <div className="flex flex-wrap gap-2">
           {themes.map(({ value, label, icon: Icon }) => (
             <label
@@ -95,18 +95,18 @@ function About() {
         </dd>
         <dt className="text-ink-3">Address</dt>
         <dd className="break-all">{serverUrl}</dd>
-        <dt className="text-ink-3">You</dt>
+        <dt className="text-ink-3">Signed in as</dt>
         <dd>
           {me ? (
             me.kind === 'dev' ? (
-              'development mode: everybody on this machine is an admin'
+              'development mode: every user of this machine is an admin'
             ) : (
               <>
                 {me.user}
-                {me.role ? `, ${me.role}` : me.kind === 'token' ? ', by a LiveKit access token' : ''}
+                {me.role ? `, ${me.role}` : me.kind === 'token' ? ', with a LiveKit access token' : ''}
                 {me.expiresAt ? (
                   <span className="text-ink-3">
-                    , until <DayTime at={me.expiresAt} />
+                    , expires <DayTime at={me.expiresAt} />
                   </span>
                 ) : null}
               </>

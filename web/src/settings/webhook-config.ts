@@ -11,9 +11,9 @@ export const livekitYaml = (base: string, key: string) =>
 /** What is likely wrong with an address, seen from LiveKit; null when nothing is. */
 export function addressTrouble(base: string): string | null {
   const url = URL.canParse(base.trim()) ? new URL(base.trim()) : null;
-  if (!url || !/^https?:$/.test(url.protocol)) return 'This is not an http or https address.';
+  if (!url || !/^https?:$/.test(url.protocol)) return 'Not an HTTP or HTTPS address.';
   if (/^(localhost|127\.|\[::1\])/.test(url.hostname)) {
-    return 'Only a LiveKit on this very machine, outside a container, reaches this address. Otherwise use one that LiveKit can reach.';
+    return 'Only a LiveKit on this machine, outside a container, can reach this address. Otherwise use one that LiveKit can reach.';
   }
   return null;
 }

@@ -12,10 +12,10 @@ import { words } from '@/ui/format';
 import { Ago } from '@/ui/time';
 import { addressTrouble, livekitYaml, webhookUrl } from './webhook-config';
 
-/** The event that Roomwatch sends to itself: it proves the door, not LiveKit. */
+/** Test event that Roomwatch sends to itself. It proves the endpoint, not LiveKit. */
 const TEST_EVENT = 'roomwatch_test';
 
-/** Whether LiveKit's webhooks come. It turns green by itself when the first one does. */
+/** State of LiveKit's webhooks. It turns green with the first one. */
 export function WebhookState({ project }: { project: Project }) {
   const { lastWebhookAt, lastWebhookEvent } = project;
   const arrived = lastWebhookAt !== null && lastWebhookEvent !== TEST_EVENT;
@@ -28,30 +28,30 @@ export function WebhookState({ project }: { project: Project }) {
       )}
       {arrived ? (
         <span>
-          Webhooks arrive. The last one, <span className="font-mono text-xs">{lastWebhookEvent}</span>, came{' '}
+          Receiving webhooks. Last: <span className="font-mono text-xs">{lastWebhookEvent}</span>,{' '}
           <Ago at={lastWebhookAt} />.
         </span>
       ) : lastWebhookAt !== null ? (
-        <span>The test event came through. Waiting for the first webhook from LiveKit itself: join any room.</span>
+        <span>Test event received. Waiting for the first webhook from LiveKit: join any room.</span>
       ) : (
-        <span>Waiting for the first webhook. Set it up as below, then join any room: this line turns green.</span>
+        <span>Waiting for the first webhook. Set it up as shown below, then join any room.</span>
       )}
-      {/* The line above changes with every webhook and every second: only that they came at all is read out. */}
+      {/* The line above changes with every webhook and every second. Only the first webhook is read out. */}
       <span role="status" className="sr-only">
-        {arrived ? `Webhooks of ${project.name} arrive` : ''}
+        {arrived ? `Receiving webhooks of ${project.name}` : ''}
       </span>
     </p>
   );
 }
 
-/** The exact lines for this installation, for LiveKit's file and for LiveKit Cloud. */
+/** Configuration to copy, for livekit.yaml and for LiveKit Cloud. */
 export function WebhookHelper({ project }: { project: Project }) {
   const publicUrl = useMe().data?.publicUrl ?? null;
   const [typed, setTyped] = useState<string | null>(null);
   const [chosen, setChosen] = useState<string | null>(null);
   const address = typed ?? publicUrl ?? serverUrl;
   const trouble = addressTrouble(address);
-  // Who came by a token is not told the names of the keys.
+  // A caller with a token does not get the names of the keys.
   const key = chosen ?? project.keys[0] ?? 'YOUR_API_KEY';
   const yaml = livekitYaml(address, key);
   const hintId = useId();
@@ -59,7 +59,7 @@ export function WebhookHelper({ project }: { project: Project }) {
     <div className="space-y-4">
       <div className="grid gap-4 sm:grid-cols-2">
         <div>
-          <Field label="Roomwatch, as LiveKit reaches it">
+          <Field label="Roomwatch URL reachable from LiveKit">
             <Input
               type="url"
               value={address}
@@ -71,14 +71,14 @@ export function WebhookHelper({ project }: { project: Project }) {
           <p id={hintId} className={trouble ? 'mt-1 text-xs text-warn' : 'mt-1 text-xs text-ink-3'}>
             {trouble ??
               (typed !== null
-                ? 'As typed; nothing but the lines below changes'
+                ? 'As typed. Changes only the lines below.'
                 : publicUrl
-                  ? 'The public URL that Roomwatch was given'
-                  : 'Taken from the address of this page')}
+                  ? 'The configured public URL'
+                  : 'From the address of this page')}
           </p>
         </div>
         {project.keys.length > 1 ? (
-          <Field label="API key" hint="Those that Roomwatch was given for this project; LiveKit signs with one">
+          <Field label="API key" hint="The keys configured for this project. LiveKit signs with one of them.">
             <Select className="w-full font-mono" value={key} onChange={(event) => setChosen(event.target.value)}>
               {project.keys.map((name) => (
                 <option key={name}>{name}</option>
@@ -93,12 +93,12 @@ export function WebhookHelper({ project }: { project: Project }) {
           <h3 className="mb-1.5 font-medium">Your own LiveKit</h3>
           <ol className="list-decimal space-y-2 pl-5 text-ink-2 marker:text-ink-3">
             <li>
-              Put this into <code className="font-mono text-xs">livekit.yaml</code>. If other URLs stand there, this one
+              Put this into <code className="font-mono text-xs">livekit.yaml</code>. If other URLs are listed, this one
               goes first: LiveKit skips the rest when an earlier one is full.
               <Code text={yaml} label="Copy the lines for livekit.yaml" />
             </li>
             <li>
-              <code className="font-mono text-xs">{key}</code> must also stand below{' '}
+              <code className="font-mono text-xs">{key}</code> must also be listed under{' '}
               <code className="font-mono text-xs">keys:</code>, or LiveKit does not start.
             </li>
             <li>Restart LiveKit.</li>
@@ -109,7 +109,7 @@ export function WebhookHelper({ project }: { project: Project }) {
           <ol className="list-decimal space-y-2 pl-5 text-ink-2 marker:text-ink-3">
             <li>Open the project’s settings on cloud.livekit.io, then Webhooks.</li>
             <li>
-              Create a webhook with this URL. It has to be reachable from the internet, by https.
+              Create a webhook with this URL. It must be reachable from the internet by HTTPS.
               <Code text={webhookUrl(address)} label="Copy the URL" />
             </li>
             <li>
@@ -133,7 +133,7 @@ const Code = ({ text, label }: { text: string; label: string }) => (
 
 type Sent = 'sending' | { cursor: string } | { error: unknown } | null;
 
-/** Sends an event to ourselves: the key, the log and the stream are in order if it comes back. */
+/** Button that sends a test event. If it arrives, key, log and stream work. */
 export function TestEvent({ project }: { project: Project }) {
   const { client } = useRoomwatch();
   const refusal = useRefusal('moderate');
@@ -154,12 +154,12 @@ export function TestEvent({ project }: { project: Project }) {
       </Button>
       <span role="status" className="text-ink-2">
         {sent === null || sent === 'sending' ? (
-          <span className="text-xs text-ink-3">Signed with this project’s key, through the same door as LiveKit’s</span>
+          <span className="text-xs text-ink-3">Tests signature, storage and streaming.</span>
         ) : 'cursor' in sent ? (
           <>
-            <span className="text-good">Taken and stored.</span>{' '}
+            <span className="text-good">Received and stored.</span>{' '}
             <Link to="/events" search={{ at: sent.cursor }} className="text-accent underline">
-              See it among the events
+              View it in the event log
             </Link>
           </>
         ) : (

@@ -8,7 +8,7 @@ export type Action = 'moderate' | 'create' | 'end' | 'watch' | 'administer';
  * buttons honest.
  */
 export function refusal(me: Me | undefined, action: Action, room?: string): string | null {
-  if (!me) return 'Not known yet who you are';
+  if (!me) return 'Your rights are not known yet';
   if (me.kind === 'token') {
     const grants = me.grants ?? {};
     const admin = grants.roomAdmin === true && (room === undefined || grants.room === room);
@@ -26,11 +26,11 @@ export function refusal(me: Me | undefined, action: Action, room?: string): stri
       create: 'roomCreate',
       administer: 'an admin',
     };
-    return allowed[action] ? null : `Your token does not carry ${needed[action]}`;
+    return allowed[action] ? null : `Your token needs ${needed[action]}`;
   }
   if (me.role === 'admin') return null;
-  if (me.role === 'operator') return action === 'administer' ? 'Only an admin may do this' : null;
-  return 'You are signed in as a viewer';
+  if (me.role === 'operator') return action === 'administer' ? 'Needs the admin role.' : null;
+  return 'Needs the operator role. You are a viewer.';
 }
 
 /** {@link refusal} for whoever is signed in. */

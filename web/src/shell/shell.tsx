@@ -50,7 +50,7 @@ export function Shell() {
   useStreamNames();
 
   useShortcuts(
-    'Go to',
+    'Jump to time',
     pages.map(({ to, name, key }) => ({ keys: `g ${key}`, label: name, run: () => navigate({ to }) })),
   );
 
@@ -109,7 +109,7 @@ export function Shell() {
             <PaletteHost />
           </div>
           {me.data?.demo ? (
-            <Badge tone="accent" title="Simulated meetings in a project of their own. No LiveKit server is involved.">
+            <Badge tone="accent" title="Simulated meetings, without a LiveKit server.">
               Demo data
             </Badge>
           ) : null}
@@ -125,7 +125,7 @@ export function Shell() {
         {me.error && !me.data ? (
           <>
             <h1 className="sr-only">Roomwatch</h1>
-            <ErrorState error={me.error} title="Roomwatch does not answer" onRetry={() => me.refetch()} />
+            <ErrorState error={me.error} title="Can’t reach Roomwatch" onRetry={() => me.refetch()} />
           </>
         ) : (
           <Outlet />

@@ -43,13 +43,13 @@ export function SignIn() {
         </div>
         {me.error && !isSignedOut(me.error) ? (
           <div className="rounded-lg border border-line bg-surface shadow-card">
-            <ErrorState error={me.error} title="Roomwatch does not answer" compact onRetry={() => me.refetch()} />
+            <ErrorState error={me.error} title="Can’t reach Roomwatch" compact onRetry={() => me.refetch()} />
           </div>
         ) : (
           <>
             {ended ? (
               <p className="mb-4 rounded-md bg-warn-soft px-3 py-2 text-warn">
-                Your session has ended. Sign in to go on where you were.
+                Your login has expired. Sign in to continue where you were.
               </p>
             ) : null}
             <SignInForm />
@@ -98,7 +98,7 @@ function SignInForm() {
 
   return (
     <form onSubmit={submit} className="space-y-4">
-      <Field label="User" hint="Leave this empty if you were given only a password">
+      <Field label="User" hint="Leave empty if you have only a password">
         <Input
           name="user"
           autoComplete="username"
@@ -125,7 +125,7 @@ function SignInForm() {
             className="h-9 pr-9 max-md:text-base"
           />
           <IconButton
-            label={shown ? 'Hide what is typed' : 'Show what is typed'}
+            label={shown ? 'Hide password' : 'Show password'}
             className="absolute top-0.5 right-0.5"
             onClick={() => setShown(!shown)}
           >
@@ -142,7 +142,7 @@ function SignInForm() {
         variant="solid"
         className="num h-9 w-full"
         disabled={busy}
-        reason={wait > 0 ? 'Too many tries; wait a moment' : null}
+        reason={wait > 0 ? 'Too many attempts. Wait a moment.' : null}
       >
         <LogIn size={14} aria-hidden />
         {wait > 0 ? `Try again in ${duration(wait + 999)}` : busy ? 'Signing in…' : 'Sign in'}
@@ -154,9 +154,10 @@ function SignInForm() {
 /** What went wrong, for somebody who wants to get in. */
 function wordsOf(error: unknown): string {
   if (error instanceof RoomwatchError) {
-    if (error.status === 401) return 'This user and password do not fit together. Check both and try again.';
-    if (error.status === 429) return 'Too many tries from your address. No more are looked at until the wait is over.';
-    if (error.status === 0) return 'Roomwatch could not be reached. Is the server running, and are you on its network?';
+    if (error.status === 401) return 'Wrong user name or password.';
+    if (error.status === 429) return 'Too many attempts. Wait, then try again.';
+    if (error.status === 0)
+      return 'Cannot reach Roomwatch. Check that the server runs and that you are on its network.';
   }
   return messageOf(error);
 }

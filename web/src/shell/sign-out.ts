@@ -10,7 +10,7 @@ export function useSignOut() {
       await client.logout();
       location.assign(`${basePath}/sign-in`);
     } catch (error) {
-      toast.bad(error, 'Not signed out');
+      toast.bad(error, 'Could not sign out');
     }
   };
 }

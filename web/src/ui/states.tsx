@@ -29,7 +29,7 @@ export function Empty({
 /** Something went wrong: what, in words, with a way to try again. */
 export function ErrorState({
   error,
-  title = 'This could not be loaded',
+  title = 'Could not load',
   onRetry,
   compact,
 }: {
@@ -76,7 +76,7 @@ export function Skeleton({ rows = 6, className }: { rows?: number; className?: s
 }
 
 /** What LiveKit has not told us. Drawn as unknown, never as zero. */
-export const Unknown = ({ why = 'LiveKit has not reported this' }: { why?: string }) => (
+export const Unknown = ({ why = 'Not reported by LiveKit' }: { why?: string }) => (
   <span className="text-ink-3" title={why}>
     <span aria-hidden>–</span>
     <span className="sr-only">unknown</span>

@@ -11,9 +11,9 @@ const levels: Record<Exclude<Quality, 'unknown'>, { bars: number; className: str
   lost: { bars: 0, className: 'bg-bad-fill' },
 };
 
-/** Connection quality as LiveKit tells it to those in the room: as bars, and as a word for everybody else. */
+/** Connection quality, which LiveKit reports only inside the room: as bars, and as a word for screen readers. */
 export function QualityBars({ quality }: { quality: Quality }) {
-  if (quality === 'unknown') return <Unknown why="LiveKit has not rated this connection yet" />;
+  if (quality === 'unknown') return <Unknown why="No quality reported yet" />;
   const { bars, className } = levels[quality];
   return (
     <span title={`Connection: ${quality}`} className="inline-flex items-end gap-px">

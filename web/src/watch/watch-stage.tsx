@@ -7,13 +7,13 @@ import { plural } from '@/ui/format';
 import { Skeleton } from '@/ui/states';
 import { QualityBars } from './quality';
 
-/** More tiles than these neither fit nor decode; LiveKit pauses what is not shown. */
+/** Maximum tiles. More neither fit nor decode; LiveKit pauses videos that are not shown. */
 const TILES_MAX = 24;
 
 const trackOf = (participant: WatchedParticipant, source: string) =>
   participant.tracks.find((track) => track.source === source && track.kind === 'video');
 
-/** Who gets a tile: whoever speaks or shows something first, but in the order of the room, so that tiles do not wander. */
+/** Returns the participants that get a tile: speakers and cameras first. The order of the room stays, so that tiles do not move. */
 export function chooseTiles(
   participants: WatchedParticipant[],
   speakers: string[],
@@ -32,7 +32,7 @@ export function chooseTiles(
   return participants.filter((one) => chosen.has(one));
 }
 
-/** Screens large, people below or, without a screen, in a grid. Sound only when it was asked for. */
+/** Large screen shares with the cameras below, or a grid of cameras. Sound only if switched on. */
 export function Stage({
   participants,
   speakers,
@@ -45,7 +45,7 @@ export function Stage({
   joining: boolean;
 }) {
   if (joining) return <Skeleton rows={6} />;
-  if (participants.length === 0) return <p className="p-4 text-ink-2">Nobody else is in the room.</p>;
+  if (participants.length === 0) return <p className="p-4 text-ink-2">No other participants.</p>;
   const screens = participants.flatMap((owner) => {
     const track = trackOf(owner, 'screen_share');
     return track ? [{ owner, track }] : [];
@@ -138,7 +138,7 @@ function Video({ track, className, label }: { track: WatchedTrack; className: st
   const element = useRef<HTMLVideoElement>(null);
   const { attach } = track;
   useEffect(() => (element.current ? attach(element.current) : undefined), [attach]);
-  // Sound has elements of its own, so the picture is silent and may start by itself. A live picture has no captions.
+  // Sound has its own elements, so the video is silent and may start by itself. A live video has no captions.
   return <video ref={element} muted playsInline autoPlay aria-label={label} className={className} />;
 }
 

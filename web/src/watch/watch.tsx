@@ -4,25 +4,26 @@ import { Link } from '@tanstack/react-router';
 import { EyeOff, LogIn, Volume2, VolumeX } from 'lucide-react';
 import { type FormEvent, useEffect, useState } from 'react';
 import { useProjectFor } from '@/room/moderate';
+import { leaveReason } from '@/sessions/leave-reason';
 import { Badge } from '@/ui/badge';
 import { Button, buttonClass } from '@/ui/button';
 import { codeOf } from '@/ui/errors';
 import { Field, Input } from '@/ui/field';
-import { plural, words } from '@/ui/format';
+import { plural } from '@/ui/format';
 import { Panel } from '@/ui/panel';
 import { Empty, ErrorState } from '@/ui/states';
 import { Age, Clock } from '@/ui/time';
 import type { Quality } from './quality';
 import { Stage } from './watch-stage';
 
-/** The room from inside: nobody in it sees you, and what that costs is said before you join. */
+/** Watches the room from inside, hidden. The consequences are shown before joining. */
 export default function Watch({
   room,
   onQuality,
   onClose,
 }: {
   room: Room;
-  /** Told the connection quality of everybody, by identity: nobody outside the room knows it. */
+  /** Called with the connection quality by identity. LiveKit reports it only inside the room. */
   onQuality: (quality: ReadonlyMap<string, Quality>) => void;
   onClose: () => void;
 }) {
@@ -40,8 +41,8 @@ function Before({ room, onJoin, onClose }: { room: Room; onJoin: (reason: string
   if (demo) {
     return (
       <Panel className="mb-4">
-        <Empty title="Nobody to watch in the demo" action={<Button onClick={onClose}>Close</Button>}>
-          These meetings are simulated: there are events, but no LiveKit server, no pictures and no sound.
+        <Empty title="Nothing to watch in the demo" action={<Button onClick={onClose}>Close</Button>}>
+          These meetings are simulated: events without a LiveKit server, video or sound.
         </Empty>
       </Panel>
     );
@@ -50,17 +51,17 @@ function Before({ room, onJoin, onClose }: { room: Room; onJoin: (reason: string
     return (
       <Panel className="mb-4">
         <Empty
-          title="This room cannot be watched yet"
+          title="Watching is not set up"
           action={
             <>
               <Link to="/settings" className={buttonClass('solid')}>
-                Open the settings
+                Open settings
               </Link>
               <Button onClick={onClose}>Close</Button>
             </>
           }
         >
-          Roomwatch knows no LiveKit address or no secret for the project {room.project}. Set <code>LIVEKIT_URL</code>,{' '}
+          The project {room.project} has no LiveKit address or no secret. Set <code>LIVEKIT_URL</code>,{' '}
           <code>LIVEKIT_API_KEY</code> and <code>LIVEKIT_API_SECRET</code>, or the project's url and keys in the
           configuration file.
         </Empty>
@@ -76,28 +77,28 @@ function Before({ room, onJoin, onClose }: { room: Room; onJoin: (reason: string
       <form onSubmit={submit} className="grid gap-x-10 gap-y-4 md:grid-cols-[minmax(0,1fr)_18rem]">
         <div>
           <h2 className="flex items-center gap-2 text-[0.9375rem] font-semibold">
-            <EyeOff size={16} aria-hidden /> Watch {room.name} without being seen
+            <EyeOff size={16} aria-hidden /> Watch {room.name} invisibly
           </h2>
           <ul className="mt-2 list-disc space-y-1 pl-5 text-ink-2">
-            <li>Your browser joins through LiveKit. Nobody in the room sees you, and you can send nothing.</li>
+            <li>Your browser joins through LiveKit, hidden from the participants. You cannot send anything.</li>
             <li>
-              LiveKit reports your coming and going like anybody's. Roomwatch marks it as its own and does not count
-              you; other receivers of LiveKit's webhooks see a hidden participant.
+              LiveKit sends webhooks for you joining and leaving. Roomwatch marks them and does not count you; other
+              receivers see a hidden participant.
             </li>
             <li>
-              A hidden participant keeps a room open. When the last real one has left, Roomwatch takes you out, so that
-              the room can end.
+              A hidden participant keeps a room open. When the last other participant leaves, Roomwatch removes you, so
+              that the room can end.
             </li>
-            <li>Who watched what, and when, is in the audit record.</li>
+            <li>The audit log records who watched which room, and when.</li>
           </ul>
         </div>
         <div className="space-y-4">
-          <Field label="Reason" hint="For the audit record; some installations require one">
+          <Field label="Reason" hint="Some installations require one. Saved in the audit log.">
             <Input name="reason" autoComplete="off" maxLength={200} />
           </Field>
           <div className="flex gap-2">
             <Button type="submit" variant="solid">
-              <LogIn size={14} /> Join hidden
+              <LogIn size={14} /> Start watching
             </Button>
             <Button onClick={onClose}>Cancel</Button>
           </div>
@@ -145,7 +146,7 @@ function Inside({
       title={
         <span className="flex flex-wrap items-center gap-x-3 gap-y-1">
           <Badge tone="accent">
-            <EyeOff size={12} aria-hidden /> You are invisible
+            <EyeOff size={12} aria-hidden /> Hidden
           </Badge>
           <span role="status" className="font-normal text-ink-2">
             {status === 'connected' ? null : status === 'reconnecting' ? 'Connection lost, joining again…' : 'Joining…'}
@@ -177,7 +178,7 @@ function Inside({
         <section aria-label="Data messages" className="border-line max-lg:border-t lg:border-l">
           <h3 className="px-4 pt-3 pb-1 text-xs text-ink-3">Data messages</h3>
           {messages.length === 0 ? (
-            <p className="px-4 pb-3 text-ink-2">None since you joined.</p>
+            <p className="px-4 pb-3 text-ink-2">None since you joined</p>
           ) : (
             <ol
               // biome-ignore lint/a11y/noNoninteractiveTabindex: a box that scrolls must scroll by keys too
@@ -195,7 +196,7 @@ function Inside({
                     {message.topic ? <Badge>{message.topic}</Badge> : null}
                   </p>
                   <p className="line-clamp-4 font-mono text-xs break-all text-ink-2">
-                    {message.text ?? `${plural(message.bytes.length, 'byte')} that are no text`}
+                    {message.text ?? `${plural(message.bytes.length, 'byte')}, binary`}
                   </p>
                 </li>
               ))}
@@ -207,7 +208,7 @@ function Inside({
   );
 }
 
-/** Why one is not, or no longer, in the room, and what to do about it. */
+/** Reason why the watcher is not in the room, and what to do. */
 function Outside({
   connection,
   onAgain,
@@ -222,7 +223,7 @@ function Outside({
     const removed = disconnectReason === 'PARTICIPANT_REMOVED';
     return (
       <Empty
-        title={removed ? 'You were taken out of the room' : 'You are no longer in the room'}
+        title={removed ? 'You were removed from the room' : 'Disconnected from the room'}
         action={
           <>
             <Button variant="solid" onClick={reconnect}>
@@ -233,9 +234,9 @@ function Outside({
         }
       >
         {removed
-          ? 'Roomwatch does this when the last real participant has left, so that the room can end.'
+          ? 'Roomwatch removes its watchers when the last participant leaves, so that the room can end.'
           : disconnectReason
-            ? `LiveKit says: ${words(disconnectReason)}.`
+            ? `Reason: ${leaveReason(disconnectReason)}.`
             : 'The connection to LiveKit was lost.'}
       </Empty>
     );
@@ -244,7 +245,7 @@ function Outside({
   if (code === null) {
     return (
       <Empty
-        title="LiveKit could not be reached from this browser"
+        title="This browser cannot reach LiveKit"
         action={
           <>
             <Button variant="solid" onClick={reconnect}>
@@ -254,19 +255,19 @@ function Outside({
           </>
         }
       >
-        Roomwatch gave a token, but the connection to LiveKit failed: {error?.message}. The browser must be able to
-        reach LiveKit's address itself.
+        The token is valid, but the connection to LiveKit failed: {error?.message}. The browser connects to LiveKit
+        directly.
       </Empty>
     );
   }
   return (
     <>
-      <ErrorState error={error} title="You cannot watch this room now" compact />
+      <ErrorState error={error} title="Cannot watch this room" compact />
       <div className="flex justify-center gap-2 pb-4">
         <Button onClick={onAgain}>Back</Button>
         {code === 'forbidden' || code === 'room_not_live' ? null : (
           <Link to="/settings" className={buttonClass()}>
-            Open the settings
+            Open settings
           </Link>
         )}
         <Button onClick={onClose}>Close</Button>

@@ -9,7 +9,7 @@ export function shellQuote(word: string): string {
 const argument = (word: string) => (word.startsWith('-') ? `-- ${shellQuote(word)}` : shellQuote(word));
 
 /** A command that can be copied: with LiveKit's own CLI, or against Roomwatch. */
-export interface Command {
+export interface CliCommand {
   label: string;
   lk: string | null;
   curl: string;
@@ -29,7 +29,7 @@ function curl(method: string, path: string, project: string | undefined, body?: 
 const roomPath = (room: string) => `/api/rooms/${encodeURIComponent(room)}`;
 
 /** What can be done with a room from a terminal. `project` only where several are watched. */
-export function roomCommands(room: string, project: string | undefined): Command[] {
+export function roomCommands(room: string, project: string | undefined): CliCommand[] {
   return [
     {
       label: 'List participants',
@@ -37,7 +37,7 @@ export function roomCommands(room: string, project: string | undefined): Command
       curl: curl('GET', `${roomPath(room)}/participants`, project),
     },
     {
-      label: 'Follow its events',
+      label: 'View events',
       lk: null,
       curl: `curl -N ${shellQuote(
         `${serverUrl}/api/events?room=${encodeURIComponent(room)}${project === undefined ? '' : `&project=${encodeURIComponent(project)}`}`,
@@ -58,7 +58,7 @@ export function roomCommands(room: string, project: string | undefined): Command
 }
 
 /** What can be done with somebody in a room. */
-export function participantCommands(room: string, identity: string, project: string | undefined): Command[] {
+export function participantCommands(room: string, identity: string, project: string | undefined): CliCommand[] {
   const path = `${roomPath(room)}/participants/${encodeURIComponent(identity)}`;
   return [
     {
@@ -81,7 +81,7 @@ export function muteCommand(
   trackSid: string,
   muted: boolean,
   project: string | undefined,
-): Command {
+): CliCommand {
   return {
     label: muted ? 'Mute' : 'Unmute',
     lk: `lk room mute-track --${muted ? 'mute' : 'unmute'} --room ${shellQuote(room)} --identity ${shellQuote(identity)} ${argument(trackSid)}`,

@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { expect, it } from 'vitest';
-import { muteCommand, participantCommands, roomCommands, shellQuote } from '@/room/commands';
+import { muteCommand, participantCommands, roomCommands, shellQuote } from '@/room/cli-commands';
 
 const words = (line: string) =>
   execFileSync('bash', ['-c', `printf '%s\\0' ${line}`], { encoding: 'utf8' })
