@@ -128,7 +128,7 @@ async function busy(browser: Browser) {
       await loaded(page);
       await page.keyboard.press('Control+k');
       await page.getByRole('combobox').fill('an');
-      await page.getByRole('group', { name: 'In a room now' }).waitFor();
+      await page.getByRole('group', { name: 'Live participants' }).waitFor();
     });
     for (const [name, path] of [
       ['overview', '/'],

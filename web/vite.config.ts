@@ -68,7 +68,7 @@ export default defineConfig({
           groups: [
             {
               name: 'shared',
-              test: /[\\/](?:web[\\/]src[\\/](?!pages[\\/])|packages[\\/]|lucide-react[\\/])/,
+              test: /[\\/](?:web[\\/]src[\\/]|packages[\\/]|lucide-react[\\/])/,
               minShareCount: 2,
             },
           ],

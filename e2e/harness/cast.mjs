@@ -117,7 +117,8 @@ function picture(name) {
   const data = new Uint8Array(WIDTH * HEIGHT * 4);
   let step = 0;
   const timer = setInterval(() => {
-    data.fill((step = (step + 16) % 256));
+    step = (step + 16) % 256;
+    data.fill(step);
     source.captureFrame(new VideoFrame(data, WIDTH, HEIGHT, VideoBufferType.RGBA));
   }, FRAME_MS);
   return {

@@ -81,7 +81,7 @@ describe('sign-in', () => {
 describe('events', () => {
   it('are followed, paused with a count, resumed, filtered by the address, and opened', async () => {
     const { page, found } = await open('/events?type=roomwatch_test');
-    await page.getByText('Following').waitFor();
+    await page.getByRole('status').getByText('Live', { exact: true }).waitFor();
     await testEvent();
     const rows = page.getByRole('listitem');
     await rows.filter({ hasText: 'roomwatch_test' }).first().waitFor();
@@ -128,7 +128,7 @@ describe('events', () => {
     await rows.first().waitFor();
     await testEvent();
     opened();
-    await page.getByText('Following').waitFor();
+    await page.getByRole('status').getByText('Live', { exact: true }).waitFor();
     await testEvent();
     const newest = (await roomwatch.log()).slice(-5).map(({ cursor }) => cursor.split('-')[1]);
     await until('the newest five', async () => {
@@ -139,7 +139,7 @@ describe('events', () => {
 
   it('never stand on each other while new ones come in, without motion too', async () => {
     const { page } = await open('/events?type=roomwatch_test');
-    await page.getByText('Following').waitFor();
+    await page.getByRole('status').getByText('Live', { exact: true }).waitFor();
     await testEvent();
     await page.getByRole('listitem').first().waitFor();
     await page.evaluate(() => {
@@ -167,28 +167,28 @@ describe('events', () => {
 
   it('are gone to by a cursor, whose address can be shared', async () => {
     const { page } = await open('/events');
-    await page.getByRole('button', { name: 'Go to' }).click();
+    await page.getByRole('button', { name: 'Jump to time' }).click();
     await page.getByLabel('Cursor').fill('2');
     await page.keyboard.press('Enter');
-    await page.getByText('At event 2').waitFor();
+    await page.getByText('Paused at #2').waitFor();
     expect(new URL(page.url()).searchParams.get('at')).toMatch(/^[0-9a-f]{8}-2$/);
     const [first, second] = await roomwatch.log();
     await page.getByText(`"${second?.cursor}"`).waitFor();
-    await page.getByText('This is the oldest event that is kept').waitFor();
+    await page.getByText('Oldest event in the log').waitFor();
     expect(await page.getByRole('listitem').last().textContent()).toContain(first?.type);
   });
 
   it('of another log, and of the future, are explained', async () => {
     const { page } = await open('/events?at=00000000-1');
-    await page.getByRole('heading', { name: 'This cursor is of another log' }).waitFor();
+    await page.getByRole('heading', { name: 'This link is from another database' }).waitFor();
     await page.getByRole('button', { name: 'Show the newest events' }).click();
-    await page.getByText('Following').waitFor();
+    await page.getByRole('status').getByText('Live', { exact: true }).waitFor();
   });
 
   it('are exported as JSON lines: the whole log, each event once', async () => {
     const { page } = await open('/events');
     await page.getByRole('button', { name: 'Export' }).click();
-    await page.getByRole('combobox', { name: 'Export' }).selectOption({ label: 'everything that is kept' });
+    await page.getByRole('combobox', { name: 'Export' }).selectOption({ label: 'All events' });
     const [download] = await Promise.all([
       page.waitForEvent('download'),
       page.getByRole('button', { name: 'Save' }).click(),
@@ -223,14 +223,14 @@ describe('sessions', () => {
     expect(await axe(page)).toEqual([]);
 
     await page.getByRole('button', { name: 'Table' }).click();
-    await page.getByRole('table', { name: 'Who was there' }).waitFor();
+    await page.getByRole('table', { name: 'Participants' }).waitFor();
     expect(await axe(page)).toEqual([]);
     await page.getByRole('button', { name: 'Timeline' }).click();
 
     await page.getByRole('slider', { name: 'Moment' }).focus();
     await page.keyboard.press('End');
-    await page.getByRole('link', { name: 'Events of this moment' }).click();
-    await page.getByText(/^At event \d+$/).waitFor();
+    await page.getByRole('link', { name: /^Events at \d/ }).click();
+    await page.getByText(/^Paused at #\d+$/).waitFor();
     expect(new URL(page.url()).searchParams.get('room')).toBe(room);
     expect(found).toEqual([]);
   });
@@ -240,7 +240,7 @@ describe('sessions', () => {
     const { page } = await open('/sessions');
     const rows = page.getByRole('table', { name: 'Sessions' }).getByRole('link');
     await until('all three', async () => (await rows.count()) === 3);
-    await page.getByLabel('Room, by its exact name').fill(room);
+    await page.getByLabel('Room (exact name)').fill(room);
     await until('the one', async () => (await rows.allTextContents()).join() === room);
     await page.getByRole('combobox', { name: 'When' }).selectOption({ label: 'Last hour' });
     await page.waitForURL((url) => url.searchParams.has('from') && url.searchParams.get('room') === room);
@@ -256,18 +256,18 @@ describe('sessions', () => {
 
   it('that nobody knows are an answer, not an error', async () => {
     const { page } = await open('/sessions/RM_nothere');
-    await page.getByRole('heading', { name: 'There is no such session' }).waitFor();
+    await page.getByRole('heading', { name: 'Session not found' }).waitFor();
   });
 });
 
 describe('settings', () => {
   it('have the lines for livekit.yaml, and a test event that is found again', async () => {
     const { page, found } = await open('/settings');
-    await page.getByText('How to set it up').click();
+    await page.getByText('Set up the webhook').click();
     await page.locator('code', { hasText: `- "${roomwatch.webhookUrl}"` }).waitFor();
     await page.getByRole('button', { name: 'Send a test event' }).click();
-    await page.getByRole('link', { name: 'See it among the events' }).click();
-    await page.getByText(/^At event \d+$/).waitFor();
+    await page.getByRole('link', { name: 'View it in the event log' }).click();
+    await page.getByText(/^Paused at #\d+$/).waitFor();
     await page.goBack();
     await page.getByRole('button', { name: 'Send a test event' }).waitFor();
     expect(await axe(page)).toEqual([]);

@@ -98,7 +98,7 @@ it('tells an agent from people, in the list and in the count', async () => {
 
 it('calls somebody by name in the events of their tracks too', async () => {
   await post(roomwatch, published('ada'));
-  await page.getByText('Ada Lovelace published a microphone').waitFor();
+  await page.getByText('Ada Lovelace published microphone track').waitFor();
   expect(await page.getByText(/^ada published/).count()).toBe(0);
 });
 
@@ -108,7 +108,7 @@ it('shows below who is there how the session went so far', async () => {
   await post(roomwatch, left('bob', 'Bob'));
   await row('Bob').waitFor({ state: 'detached' });
   // The history of a session is asked for again some seconds after something happened in it.
-  await panel('This session so far').getByText('Bob', { exact: true }).waitFor();
+  await panel('Session timeline').getByText('Bob', { exact: true }).waitFor();
   expect(await axe(page)).toEqual([]);
 });
 
@@ -133,7 +133,7 @@ it('moves nothing while a menu of a row is open, also if a row above it goes', a
 
 it('reads out changes of state, and not every event', async () => {
   await page.goto(`${roomwatch.url}/events?room=${ROOM}`);
-  await page.getByText('Following').waitFor();
+  await page.getByRole('status').getByText('Live', { exact: true }).waitFor();
   await page.evaluate(() => {
     const said: string[] = [];
     Object.assign(window, { said });
@@ -146,7 +146,7 @@ it('reads out changes of state, and not every event', async () => {
     }).observe(document, { subtree: true, childList: true, characterData: true });
   });
   for (let i = 0; i < 20; i++) await post(roomwatch, published(`person-${i}`));
-  await page.getByText('person-19 published a microphone').waitFor();
+  await page.getByText('person-19 published microphone track').waitFor();
   const said = () => page.evaluate(() => (window as unknown as { said: string[] }).said);
   expect(await said()).toEqual([]);
   await page.getByRole('button', { name: 'Pause' }).click();

@@ -75,7 +75,7 @@ describe('without a stream, but with a server', () => {
     await page.getByRole('dialog', { name: 'Connection' }).getByText('The event stream is down').waitFor();
     expect(await axe(page)).toEqual([]);
     const asked = page.waitForRequest((request) => isStream(request.headers().accept), { timeout: 2_000 });
-    await page.getByRole('button', { name: 'Try now' }).click();
+    await page.getByRole('button', { name: 'Try again' }).click();
     await asked;
     // A table that somebody points at stands still.
     await page.mouse.move(0, 0);
@@ -96,7 +96,7 @@ describe('without a server', () => {
     ['/', 'standup', 'Last known'],
     ['/rooms', 'standup', 'standup'],
     ['/rooms/standup', 'ann', 'ann'],
-    ['/events', 'Following', 'The stream is down'],
+    ['/events', 'standup', 'The stream is down'],
     ['/sessions', 'standup', 'standup'],
     ['/settings', 'default', 'default'],
   ])('%s keeps what was known, with the hour, and catches up by itself', async (path, known, kept) => {
@@ -108,12 +108,12 @@ describe('without a server', () => {
     await pill(/Live/);
     await roomwatch.kill();
     await pill(/Stale since \d\d:\d\d/);
-    await page.getByText('Roomwatch does not answer.').waitFor();
+    await page.getByText('Can’t reach Roomwatch.').waitFor();
     await shown(kept).waitFor();
     expect(await axe(page)).toEqual([]);
     await roomwatch.up();
     await pill(/Live/);
-    await page.getByText('Roomwatch does not answer.').waitFor({ state: 'detached' });
+    await page.getByText('Can’t reach Roomwatch.').waitFor({ state: 'detached' });
   });
 
   it('a page that was never loaded says so, and loads when the server is back', async () => {
@@ -123,7 +123,7 @@ describe('without a server', () => {
     await page.route('**/api/**', (route) => route.abort());
     await roomwatch.up();
     await page.reload();
-    await page.getByText('Roomwatch does not answer').first().waitFor();
+    await page.getByText('Can’t reach Roomwatch').first().waitFor();
     expect(await axe(page)).toEqual([]);
     await page.unrouteAll();
     await page.getByRole('region', { name: /Live now|Last known/ }).waitFor();
@@ -138,11 +138,11 @@ describe('refused', () => {
     await page.goto(roomwatch.url);
     await pill(/Too many connections/);
     await page.getByRole('button', { name: /^Connection:/ }).click();
-    await page.getByText('1 connection open, 1 allowed.').waitFor();
+    await page.getByText('1 connection open, the limit is 1.').waitFor();
     expect(await axe(page)).toEqual([]);
     await first.context().close();
     await until('the place to be free', async () => (await roomwatch.get('/api/me')).streams.open === 0);
-    await page.getByRole('dialog', { name: 'Connection' }).getByRole('button', { name: 'Try now' }).click();
+    await page.getByRole('dialog', { name: 'Connection' }).getByRole('button', { name: 'Try again' }).click();
     await pill(/Live/);
   });
 
@@ -152,7 +152,7 @@ describe('refused', () => {
     await pill(/Signed out/);
     expect(await axe(page)).toEqual([]);
     await page.getByRole('region', { name: 'Connection' }).getByRole('link', { name: 'Sign in' }).click();
-    await page.getByText('Your session has ended').waitFor();
+    await page.getByText('Your login has expired').waitFor();
     expect(await axe(page)).toEqual([]);
     await page.getByLabel('Password', { exact: true }).fill(PASSWORD);
     await page.keyboard.press('Enter');
@@ -169,7 +169,7 @@ describe('the chart of the overview', () => {
     expect(points[0]).toMatchObject({ rooms: null, participants: null, joins: 0, leaves: 0 });
     expect(points.at(-1)).toMatchObject({ rooms: expect.any(Number), participants: expect.any(Number) });
     await open('/');
-    await page.getByRole('button', { name: 'Show as a table' }).click();
+    await page.getByRole('button', { name: 'Show as table' }).click();
     const table = page.getByRole('region', { name: 'Joins and leaves, minute by minute' });
     const cells = (at: 'first' | 'last') => table.locator('tbody tr')[at]().locator('td').allInnerTexts();
     expect((await cells('first')).slice(0, 2)).toEqual([

@@ -169,13 +169,13 @@ describe('creating a room', () => {
     await page.getByRole('button', { name: 'Create room' }).click();
     const dialog = page.getByRole('dialog', { name: 'Create a room' });
     await dialog.getByLabel('Name').fill('prepared');
-    await dialog.getByLabel('Close when empty for (s)').fill('120');
-    await dialog.getByLabel('People at most').fill('3');
+    await dialog.getByLabel('Empty timeout (s)').fill('120');
+    await dialog.getByLabel('Max participants').fill('3');
     await dialog.getByLabel('Metadata').fill('{"tenant":"acme"}');
     expect(await axe(page)).toEqual([]);
     await dialog.getByRole('button', { name: 'Create', exact: true }).click();
     await page.getByRole('heading', { name: 'prepared', level: 1 }).waitFor();
-    await page.getByText('Nobody is here').waitFor();
+    await page.getByText('No participants').waitFor();
     await page.getByText('"tenant": "acme"').waitFor();
     const made = await until('LiveKit to have it', async () =>
       (await world.livekit.listRooms()).find((room) => room.name === 'prepared'),
@@ -195,8 +195,8 @@ describe('watching a room', () => {
     await fay.publish('camera');
     await events.find('her camera', (m) => m.type === 'track_published');
     const found = await open('/rooms/watched?view=watch');
-    await page.getByRole('button', { name: 'Join hidden' }).click();
-    await page.getByText('You are invisible').waitFor();
+    await page.getByRole('button', { name: 'Start watching' }).click();
+    await page.getByText('Hidden', { exact: true }).waitFor();
     await page.locator('video').first().waitFor();
     const frames = () =>
       page.evaluate(() => document.querySelector('video')?.getVideoPlaybackQuality().totalVideoFrames ?? 0);

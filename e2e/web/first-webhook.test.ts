@@ -52,10 +52,7 @@ it('takes the public URL, and not the address the page happens to be read under'
   await context.request.post(`${local}/api/login`, { data: { password: PASSWORD } });
   const other = await context.newPage();
   await other.goto(`${local}/settings`);
-  await other
-    .getByText('The public URL that Roomwatch was given')
-    .or(other.getByText('Only a LiveKit on this'))
-    .waitFor();
+  await other.getByText('The configured public URL').or(other.getByText('Only a LiveKit on this')).waitFor();
   expect(await lines(other)).toContain(`- "${roomwatch.webhookUrl}"`);
   await context.close();
 });
@@ -68,18 +65,18 @@ it('copies them as they stand', async () => {
 });
 
 it('lets the address be another one, where LiveKit reaches Roomwatch otherwise', async () => {
-  const address = page.getByLabel('Roomwatch, as LiveKit reaches it');
+  const address = page.getByLabel('Roomwatch URL reachable from LiveKit');
   const given = await address.inputValue();
   await address.fill('http://roomwatch:3001');
   expect(await lines()).toContain('- "http://roomwatch:3001/api/webhooks/livekit"');
   await address.fill('roomwatch');
-  await page.getByText('This is not an http or https address').waitFor();
+  await page.getByText('Not an HTTP or HTTPS address').waitFor();
   await address.fill(given);
 });
 
 it('does not take the test event for one of LiveKit’s', async () => {
   await page.getByRole('button', { name: 'Send a test event' }).click();
-  await page.getByText('Taken and stored.').waitFor();
+  await page.getByText('Received and stored.').waitFor();
   await page.getByText('Waiting for the first webhook from LiveKit itself').waitFor();
 });
 
@@ -87,8 +84,8 @@ it('turns green when a LiveKit with these lines sends its first', async () => {
   livekit = await LiveKit.start({ name: 'first-webhook-livekit', yaml: `${await lines()}\n` });
   cast = await Cast.start(livekit, 'first-webhook-cast');
   await cast.join('first', 'alice');
-  await page.getByText('Webhooks arrive.').waitFor();
-  await page.getByRole('status').getByText('Webhooks of default arrive').waitFor({ state: 'attached' });
+  await page.getByText('Receiving webhooks.').waitFor();
+  await page.getByRole('status').getByText('Receiving webhooks of default').waitFor({ state: 'attached' });
   // What somebody reads stays open.
   expect(await page.locator('code', { hasText: 'webhook:' }).isVisible()).toBe(true);
   expect(await axe(page)).toEqual([]);

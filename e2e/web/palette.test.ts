@@ -95,8 +95,8 @@ describe('the palette', () => {
     await offer('watch standup', /^Watch standup/);
     await page.keyboard.press('Enter');
     await page.waitForURL(/\/rooms\/standup\?.*view=watch/);
-    await page.getByRole('button', { name: 'Join hidden' }).click();
-    await page.getByText('You are invisible').waitFor();
+    await page.getByRole('button', { name: 'Start watching' }).click();
+    await page.getByText('Hidden', { exact: true }).waitFor();
     await until('LiveKit to have a hidden participant', async () =>
       (await world.livekit.listParticipants('standup')).some((one) => one.permission?.hidden),
     );
@@ -165,11 +165,11 @@ it('with the keyboard alone, from the overview, a message is sent to one partici
   await page.keyboard.press('s');
   await page.locator('[role=menuitem]:focus', { hasText: 'Send data' }).waitFor();
   await page.keyboard.press('Enter');
-  await page.getByRole('dialog', { name: 'Send data to Alice' }).waitFor();
+  await page.getByRole('dialog', { name: 'Send data message to Alice' }).waitFor();
   await page.keyboard.type('by keyboard');
   await tabTo(/^Send$/);
   await page.keyboard.press('Enter');
-  await page.getByText('Handed to LiveKit').waitFor();
+  await page.getByText('Sent to LiveKit').waitFor();
   await until('her to have it', async () => (await alice.data()).includes('by keyboard'));
   // The focus is back where it was, not at the top of the page.
   expect(await page.evaluate(() => document.activeElement?.getAttribute('aria-label'))).toBe('Actions for Alice');

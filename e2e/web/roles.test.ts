@@ -69,7 +69,7 @@ const tracksOfAlice = async () =>
   (await livekit.listParticipants('daily')).find((one) => one.identity === 'alice')?.tracks ?? [];
 
 describe('a viewer', () => {
-  const WHY = 'You are signed in as a viewer';
+  const WHY = 'Needs the operator role. You are a viewer.';
 
   it('sees a room, and every action says why it is not theirs', async () => {
     const found = await open('vera', '/rooms/daily?project=north');
@@ -91,7 +91,7 @@ describe('a viewer', () => {
       expect(await item.textContent()).toContain(WHY);
     }
     // What changes nothing is theirs.
-    expect(await page.getByRole('menuitem', { name: 'Copy as command' }).getAttribute('aria-disabled')).toBeNull();
+    expect(await page.getByRole('menuitem', { name: 'Copy CLI command' }).getAttribute('aria-disabled')).toBeNull();
     expect(await axe(page)).toEqual([]);
     expect(found).toEqual([]);
   });
@@ -162,7 +162,7 @@ describe('several projects', () => {
   it('are copied into commands by name', async () => {
     await open('otto', '/rooms/daily?project=north');
     await page.getByRole('button', { name: 'More actions' }).click();
-    await page.getByRole('menuitem', { name: 'Copy as command' }).click();
+    await page.getByRole('menuitem', { name: 'Copy CLI command' }).click();
     await page.getByRole('dialog').getByRole('button', { name: 'curl' }).click();
     await page
       .getByText(/api\/rooms\/daily\?project=north/)
@@ -184,7 +184,7 @@ describe('several projects', () => {
   it('have settings of their own, each with its keys', async () => {
     await open('otto', '/settings');
     for (const name of ['north', 'south']) await page.getByRole('heading', { name, exact: true }).waitFor();
-    for (const summary of await page.getByText('How to set it up').all()) await summary.click();
+    for (const summary of await page.getByText('Set up the webhook').all()) await summary.click();
     await page.locator('code', { hasText: `api_key: ${API_KEY}` }).waitFor();
     await page.getByRole('combobox', { name: 'API key' }).selectOption('APIsouth2');
     await page.locator('code', { hasText: 'api_key: APIsouth2' }).waitFor();

@@ -112,7 +112,7 @@ it('takes an attribute and a permission away, and leaves the others', async () =
     );
   });
   await row('Bobby').getByRole('button', { expanded: false }).first().click();
-  await page.getByText('may not publish').waitFor();
+  await page.getByText('Cannot publish').waitFor();
   await row('Bobby').getByRole('button', { expanded: true }).first().click();
 });
 
@@ -124,7 +124,7 @@ it('unmutes what was muted', async () => {
 
 it('sends data to one, and to nobody else', async () => {
   await choose('alice', 'Send data');
-  const dialog = page.getByRole('dialog', { name: 'Send data to alice' });
+  const dialog = page.getByRole('dialog', { name: 'Send data message to alice' });
   await dialog.getByLabel('Text').fill('only for alice');
   await dialog.getByLabel('Topic').fill('chat');
   await dialog.getByRole('button', { name: 'Send', exact: true }).click();
@@ -152,7 +152,7 @@ it('gives commands for a terminal that do what they say', async () => {
   await page.context().grantPermissions(['clipboard-read', 'clipboard-write']);
   const ofRoom = async () => {
     await page.getByRole('button', { name: 'More actions' }).click();
-    await page.getByRole('menuitem', { name: 'Copy as command' }).click();
+    await page.getByRole('menuitem', { name: 'Copy CLI command' }).click();
   };
   await ofRoom();
   await page.getByText(`lk room participants list`).waitFor();
@@ -163,10 +163,10 @@ it('gives commands for a terminal that do what they say', async () => {
   await ofRoom();
   await run('Set metadata');
   await until('LiveKit to know', async () => (await world.livekit.listRooms())[0]?.metadata === '{}');
-  await choose('alice', 'Copy as command');
+  await choose('alice', 'Copy CLI command');
   await run('Mute microphone');
   await until('LiveKit to have muted it', async () => (await inLiveKit('alice'))?.tracks[0]?.muted);
-  await choose('alice', 'Copy as command');
+  await choose('alice', 'Copy CLI command');
   await run('Set metadata');
   await until('LiveKit to know', async () => (await inLiveKit('alice'))?.metadata === '{}');
 });
@@ -221,7 +221,7 @@ it('ends the room, and shows the session that has ended', async () => {
   await page.getByText('Not live.').waitFor();
   await until('LiveKit to have ended it', async () => (await world.livekit.listRooms()).length === 0);
   await page.getByText(/^Ended/).waitFor();
-  await page.getByRole('link', { name: 'Open its timeline' }).waitFor();
+  await page.getByRole('link', { name: 'Open timeline' }).waitFor();
 });
 
 it('wakes up when somebody meets there again', async () => {

@@ -99,20 +99,20 @@ afterAll(async () => {
 it('says what watching does before anybody joins, and asks why', async () => {
   await page.getByRole('button', { name: 'Watch', exact: true }).click();
   for (const words of [
-    'Nobody in the room sees you, and you can send nothing.',
+    'hidden from the participants. You cannot send anything.',
     'does not count you',
     'A hidden participant keeps a room open.',
-    'is in the audit record',
+    'The audit log records who watched',
   ]) {
     await page.getByText(words).waitFor();
   }
   expect(await axe(page)).toEqual([]);
-  await page.getByRole('button', { name: 'Join hidden' }).click();
+  await page.getByRole('button', { name: 'Start watching' }).click();
   await page.getByText('say why you watch this room').waitFor();
   await page.getByRole('button', { name: 'Back' }).click();
   await page.getByLabel('Reason').fill('a complaint about the sound');
-  await page.getByRole('button', { name: 'Join hidden' }).click();
-  await page.getByText('You are invisible').waitFor();
+  await page.getByRole('button', { name: 'Start watching' }).click();
+  await page.getByText('Hidden', { exact: true }).waitFor();
 });
 
 it('shows everybody, moving, with the screen large and the sound off', async () => {
@@ -171,7 +171,7 @@ it('is seen by nobody in the room, marked as ours, not counted, and on record', 
   );
   expect(await others(ada)).toEqual({ now: ['bob'], met: ['bob'] });
   expect(await others(bob)).toEqual({ now: ['ada'], met: ['ada'] });
-  await page.getByText('unseen watcher').first().waitFor();
+  await page.getByText('hidden (Roomwatch watcher)').first().waitFor();
   const { rooms } = await world.roomwatch.get('/api/rooms');
   expect(rooms[0].participantCount).toBe(2);
   const { entries } = await world.roomwatch.get('/api/audit');

@@ -3,12 +3,12 @@ import { QueryClient } from '@tanstack/react-query';
 import { RouterProvider } from '@tanstack/react-router';
 import { StrictMode } from 'react';
 import { createRoot } from 'react-dom/client';
-import { basePath } from '@/lib/base';
-import { isSignedOut } from '@/lib/errors';
-import { router } from '@/router';
 import { ConfirmProvider } from '@/ui/confirm';
+import { isSignedOut } from '@/ui/errors';
 import { Toasts } from '@/ui/toast';
 import { TooltipProvider } from '@/ui/tooltip';
+import { basePath } from './base';
+import { router } from './router';
 import './styles.css';
 
 const queryClient = new QueryClient({

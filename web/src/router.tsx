@@ -1,8 +1,9 @@
 import { createRootRoute, createRoute, createRouter, Link, lazyRouteComponent } from '@tanstack/react-router';
 import type { ReactNode } from 'react';
-import { basePath } from '@/lib/base';
+import { ROOM_SORTS } from '@/rooms/room-sort';
 import { Shell } from '@/shell/shell';
 import { Empty, ErrorState } from '@/ui/states';
+import { basePath } from './base';
 
 type Raw = Record<string, unknown>;
 
@@ -19,9 +20,6 @@ const search =
   (raw: Raw): { [Name in keyof T]?: T[Name] } =>
     parse(raw);
 
-export const ROOM_SORTS = ['name', 'people', 'publishers', 'tracks', 'agents', 'age', 'event'] as const;
-export type RoomSort = (typeof ROOM_SORTS)[number];
-
 /** A page outside the shell still has its landmark and a first heading. */
 const Alone = ({ children }: { children: ReactNode }) => (
   <main>
@@ -34,20 +32,20 @@ const root = createRootRoute({
   notFoundComponent: () => (
     <Alone>
       <Empty
-        title="There is no such page"
+        title="Page not found"
         action={
           <Link to="/" className="text-accent underline">
             To the overview
           </Link>
         }
       >
-        The address may be mistyped, or from another version.
+        Check the address.
       </Empty>
     </Alone>
   ),
   errorComponent: ({ error, reset }) => (
     <Alone>
-      <ErrorState error={error} title="This page has failed" onRetry={reset} />
+      <ErrorState error={error} title="Something went wrong on this page" onRetry={reset} />
     </Alone>
   ),
 });
@@ -57,7 +55,7 @@ const shell = createRoute({ getParentRoute: () => root, id: 'shell', component: 
 const overview = createRoute({
   getParentRoute: () => shell,
   path: '/',
-  component: lazyRouteComponent(() => import('@/pages/overview'), 'Overview'),
+  component: lazyRouteComponent(() => import('@/overview/overview'), 'Overview'),
 });
 
 const rooms = createRoute({
@@ -72,7 +70,7 @@ const rooms = createRoute({
     sort: oneOf(raw.sort, ROOM_SORTS),
     desc: typeof raw.desc === 'boolean' ? raw.desc : undefined,
   })),
-  component: lazyRouteComponent(() => import('@/pages/rooms'), 'Rooms'),
+  component: lazyRouteComponent(() => import('@/rooms/rooms'), 'Rooms'),
 });
 
 const room = createRoute({
@@ -84,7 +82,7 @@ const room = createRoute({
     sid: text(raw.sid),
     view: oneOf(raw.view, ['watch'] as const),
   })),
-  component: lazyRouteComponent(() => import('@/pages/room/room'), 'RoomPage'),
+  component: lazyRouteComponent(() => import('@/room/room'), 'RoomPage'),
 });
 
 const sessions = createRoute({
@@ -97,14 +95,14 @@ const sessions = createRoute({
     from: millis(raw.from),
     to: millis(raw.to),
   })),
-  component: lazyRouteComponent(() => import('@/pages/sessions'), 'Sessions'),
+  component: lazyRouteComponent(() => import('@/sessions/sessions'), 'Sessions'),
 });
 
 const session = createRoute({
   getParentRoute: () => shell,
   path: '/sessions/$sid',
   validateSearch: search((raw) => ({ project: text(raw.project), view: oneOf(raw.view, ['table'] as const) })),
-  component: lazyRouteComponent(() => import('@/pages/session'), 'SessionPage'),
+  component: lazyRouteComponent(() => import('@/sessions/session'), 'SessionPage'),
 });
 
 const events = createRoute({
@@ -119,13 +117,13 @@ const events = createRoute({
     /** A time to stand at, unix milliseconds: the page looks its cursor up. */
     t: millis(raw.t),
   })),
-  component: lazyRouteComponent(() => import('@/pages/events'), 'Events'),
+  component: lazyRouteComponent(() => import('@/events/events'), 'Events'),
 });
 
 const settings = createRoute({
   getParentRoute: () => shell,
   path: '/settings',
-  component: lazyRouteComponent(() => import('@/pages/settings'), 'Settings'),
+  component: lazyRouteComponent(() => import('@/settings/settings'), 'Settings'),
 });
 
 const signIn = createRoute({
@@ -136,7 +134,7 @@ const signIn = createRoute({
     /** A session was there and has ended: the page says so. */
     ended: flag(raw.ended),
   })),
-  component: lazyRouteComponent(() => import('@/pages/sign-in'), 'SignIn'),
+  component: lazyRouteComponent(() => import('@/shell/sign-in'), 'SignIn'),
 });
 
 export const router = createRouter({

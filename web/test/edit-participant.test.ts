@@ -1,6 +1,6 @@
 import type { Participant } from '@roomwatch/react';
 import { expect, it } from 'vitest';
-import { changesOf } from '@/pages/room/edit-participant';
+import { changesOf } from '@/room/edit-participant';
 
 const before: Participant = {
   project: 'default',

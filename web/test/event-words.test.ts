@@ -3,8 +3,8 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { LiveKitEvent } from '@roomwatch/react';
 import { describe, expect, it } from 'vitest';
-import { calledIn, noteNames } from '@/lib/called';
-import { describeEvent } from '@/lib/event-words';
+import { describeEvent } from '@/events/event-words';
+import { calledIn, noteNames } from '@/events/names';
 
 const say = (data: LiveKitEvent, room: string | null = 'standup') => {
   const called = calledIn({ data, project: 'default' });
@@ -26,23 +26,23 @@ describe('what LiveKit really sends', () => {
 it('says who left and why', () =>
   expect(
     say({ event: 'participant_left', participant: { identity: 'bob', disconnectReason: 'DUPLICATE_IDENTITY' } }),
-  ).toBe('bob left standup · duplicate identity'));
+  ).toBe('bob left standup · replaced by the same identity'));
 
 it('marks those who watch through Roomwatch, and nobody who only has such a name', () => {
   const participant = { identity: 'roomwatch:ada:x1', disconnectReason: 'PARTICIPANT_REMOVED' };
   const hidden = { ...participant, permission: { hidden: true } };
   expect(say({ event: 'participant_joined', participant: hidden })).toBe(
-    'roomwatch:ada:x1 joined standup · unseen watcher',
+    'roomwatch:ada:x1 joined standup · hidden (Roomwatch watcher)',
   );
   expect(say({ event: 'participant_left', participant: hidden })).toBe(
-    'roomwatch:ada:x1 left standup · unseen watcher',
+    'roomwatch:ada:x1 left standup · hidden (Roomwatch watcher)',
   );
   expect(say({ event: 'participant_joined', participant })).toBe('roomwatch:ada:x1 joined standup');
 });
 
 it('reads a track without a type as audio, because LiveKit leaves out what is zero', () => {
   expect(say({ event: 'track_published', participant: { identity: 'bob' }, track: { sid: 'TR_1' } })).toBe(
-    'bob published an audio track in standup',
+    'bob published audio track in standup',
   );
   expect(
     say({
@@ -50,8 +50,27 @@ it('reads a track without a type as audio, because LiveKit leaves out what is ze
       participant: { identity: 'bob' },
       track: { type: 'VIDEO', source: 'SCREEN_SHARE' },
     }),
-  ).toBe('bob published a screen share in standup');
+  ).toBe('bob published screen share track in standup');
 });
+
+it('blames nobody for a mute, because the event does not say who did it', () => {
+  const data = {
+    event: 'track_muted',
+    participant: { identity: 'troll', name: 'Troll' },
+    track: { source: 'MICROPHONE' },
+  };
+  expect(say(data)).toBe('Troll’s microphone was muted in standup');
+  expect(describeEvent({ type: data.event, data, room: 'standup' }).identity).toBe('troll');
+});
+
+it.each([
+  ['CLIENT_INITIATED', 'bob left standup'],
+  ['SIGNAL_CLOSE', 'bob left standup · connection lost (signal closed)'],
+  ['USER_REJECTED', 'bob left standup · declined or busy'],
+  ['A_NEW_REASON', 'bob left standup · a new reason'],
+])('says why a participant left: %s', (disconnectReason, sentence) =>
+  expect(say({ event: 'participant_left', participant: { identity: 'bob', disconnectReason } })).toBe(sentence),
+);
 
 it('tells a recording that failed from one that ended', () => {
   const failed = { event: 'egress_ended', egressInfo: { status: 'EGRESS_FAILED', error: 'no disk' } };
@@ -92,9 +111,9 @@ describe('a track, of which LiveKit tells whose it is by sid and identity only',
   const published = (sid: string) => say({ event: 'track_published', participant: { sid, identity: 'farid-567' } });
 
   it('is called as its participant is, and the identity stands behind', () => {
-    expect(published('PA_f')).toBe('farid-567 published an audio track in standup');
+    expect(published('PA_f')).toBe('farid-567 published audio track in standup');
     heard('participant_joined', { sid: 'PA_f', identity: 'farid-567', name: 'Farid' });
-    expect(published('PA_f')).toBe('Farid published an audio track in standup');
+    expect(published('PA_f')).toBe('Farid published audio track in standup');
     const data = { event: 'track_published', participant: { sid: 'PA_f', identity: 'farid-567' } };
     expect(describeEvent({ type: data.event, data, room: 'standup' }, 'Farid').identity).toBe('farid-567');
   });
@@ -102,13 +121,13 @@ describe('a track, of which LiveKit tells whose it is by sid and identity only',
   it('follows a change of the name, which no older event undoes', () => {
     heard('participant_updated', { sid: 'PA_g', name: 'Grace H.' });
     heard('participant_joined', { sid: 'PA_g', name: 'Grace' }, 'default', true);
-    expect(published('PA_g')).toBe('Grace H. published an audio track in standup');
+    expect(published('PA_g')).toBe('Grace H. published audio track in standup');
     heard('participant_updated', { sid: 'PA_g', name: '' });
-    expect(published('PA_g')).toBe('farid-567 published an audio track in standup');
+    expect(published('PA_g')).toBe('farid-567 published audio track in standup');
   });
 
   it('has nothing to do with the same sid of another project', () => {
     heard('participant_joined', { sid: 'PA_h', name: 'Hiro' }, 'staging');
-    expect(published('PA_h')).toBe('farid-567 published an audio track in standup');
+    expect(published('PA_h')).toBe('farid-567 published audio track in standup');
   });
 });

@@ -1,7 +1,7 @@
 import type { Message } from '@roomwatch/react';
 import { expect, test } from 'vitest';
-import { exportEvents } from '@/lib/export-events';
-import { FakeLog } from './log';
+import { exportEvents } from '@/events/export-events';
+import { FakeLog } from '../../packages/react/test/log';
 
 const read = async (blob: Blob) =>
   (await blob.text())

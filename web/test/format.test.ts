@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { ago, duration, plural, words } from '@/lib/format';
+import { ago, duration, plural, words } from '@/ui/format';
 
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;

@@ -1,6 +1,6 @@
 import type { Participant } from '@roomwatch/react';
 import { expect, it } from 'vitest';
-import { callOf, nameOf, orderParticipants, pretty, resolution, trackName } from '@/lib/people';
+import { callOf, nameOf, orderParticipants, pretty, resolution, trackName } from '@/room/people';
 
 const person = (sid: string, more: Partial<Participant> = {}): Participant => ({
   project: 'default',

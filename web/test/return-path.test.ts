@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { returnPath } from '@/lib/return-path';
+import { returnPath } from '@/shell/return-path';
 
 test.each([
   ['/rooms/a%2Fb?project=p&sort=people', '/rooms/a%2Fb?project=p&sort=people'],

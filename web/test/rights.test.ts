@@ -1,6 +1,6 @@
 import type { Me } from '@roomwatch/react';
 import { expect, it } from 'vitest';
-import { refusal } from '@/lib/rights';
+import { refusal } from '@/shell/rights';
 
 const me = (more: Partial<Me>): Me => ({
   user: 'someone',
@@ -18,20 +18,20 @@ const me = (more: Partial<Me>): Me => ({
 
 it('lets a viewer look, and says why no more', () => {
   for (const action of ['moderate', 'create', 'end', 'watch', 'administer'] as const) {
-    expect(refusal(me({ role: 'viewer' }), action)).toBe('You are signed in as a viewer');
+    expect(refusal(me({ role: 'viewer' }), action)).toBe('Needs the operator role. You are a viewer.');
   }
 });
 
 it('lets an operator do everything but administer', () => {
   expect(refusal(me({ role: 'operator' }), 'end')).toBeNull();
-  expect(refusal(me({ role: 'operator' }), 'administer')).toBe('Only an admin may do this');
+  expect(refusal(me({ role: 'operator' }), 'administer')).toBe('Needs the admin role.');
 });
 
 it('reads the grants of a token: roomAdmin moderates its own room, roomCreate ends any', () => {
   const admin = me({ kind: 'token', grants: { roomAdmin: true, room: 'a' } });
   expect(refusal(admin, 'moderate', 'a')).toBeNull();
-  expect(refusal(admin, 'moderate', 'b')).toBe('Your token does not carry roomAdmin');
-  expect(refusal(admin, 'end', 'a')).toBe('Your token does not carry roomCreate');
+  expect(refusal(admin, 'moderate', 'b')).toBe('Your token needs roomAdmin');
+  expect(refusal(admin, 'end', 'a')).toBe('Your token needs roomCreate');
   expect(refusal(me({ kind: 'token', grants: { roomCreate: true } }), 'end', 'b')).toBeNull();
 });
 

@@ -1,6 +1,6 @@
 import type { Room } from '@roomwatch/react';
 import { expect, it } from 'vitest';
-import { listRooms } from '@/lib/room-list';
+import { listRooms } from '@/rooms/room-list';
 
 const room = (name: string, more: Partial<Room> = {}): Room => ({
   project: 'default',

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { arrangeRows, ENTER_MS, LEAVE_MS } from '@/lib/row-order';
+import { arrangeRows, ENTER_MS, LEAVE_MS } from '@/ui/row-order';
 
 const first = (ids: string[]) => arrangeRows(null, ids, { held: false, now: 0 });
 

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
-import { cursorAt } from '@/lib/seek';
-import { FakeLog } from './log';
+import { cursorAt } from '@/events/seek';
+import { FakeLog } from '../../packages/react/test/log';
 
 test.each([
   [1, 1],

@@ -1,6 +1,6 @@
 import type { Participation, SessionDetail, SessionTrack } from '@roomwatch/react';
 import { expect, test } from 'vitest';
-import { changesOf, momentOf, ticksOf, timelineOf } from '@/lib/timeline';
+import { changesOf, momentOf, ticksOf, timelineOf } from '@/sessions/timeline';
 
 const stay = (
   sid: string,

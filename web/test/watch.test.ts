@@ -1,6 +1,6 @@
 import type { WatchedParticipant, WatchedTrack } from '@roomwatch/react/livekit';
 import { expect, it } from 'vitest';
-import { chooseTiles } from '@/pages/room/watch-stage';
+import { chooseTiles } from '@/watch/watch-stage';
 
 const camera: WatchedTrack = {
   sid: 'TR_1',

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
-import { explainRejection } from '@/lib/rejections';
-import { addressTrouble, livekitYaml, webhookUrl } from '@/lib/webhook-config';
+import { explainRejection } from '@/settings/rejections';
+import { addressTrouble, livekitYaml, webhookUrl } from '@/settings/webhook-config';
 
 test('the address stands once, whatever slashes were typed', () => {
   expect(webhookUrl(' https://watch.example.com/roomwatch// ')).toBe(
@@ -18,11 +18,11 @@ test('the lines are YAML that LiveKit takes', () => {
 });
 
 test.each(['localhost:3001', 'ftp://x', '', 'watch.example.com'])('%s is no address', (address) => {
-  expect(addressTrouble(address)).toContain('not an http');
+  expect(addressTrouble(address)).toContain('Not an HTTP');
 });
 
 test.each(['http://localhost:3001', 'http://127.0.0.1:3001/x', 'http://[::1]:3001'])('%s is only here', (address) => {
-  expect(addressTrouble(address)).toContain('this very machine');
+  expect(addressTrouble(address)).toContain('this machine');
 });
 
 test('an address that others reach is taken', () => {

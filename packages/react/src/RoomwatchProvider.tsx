@@ -1,6 +1,6 @@
 import { QueryClient, QueryClientProvider } from '@tanstack/react-query';
 import { createContext, type ReactNode, useContext, useEffect, useMemo, useRef, useState } from 'react';
-import { type Cache, createCache } from './cache';
+import { Cache } from './cache/cache';
 import { createClient, type RoomwatchClient, type TokenSource } from './core/client';
 import { type Connection, createConnection } from './core/connection';
 
@@ -10,43 +10,43 @@ export interface Roomwatch {
   cache: Cache;
   /** Milliseconds between polls while the stream is down. */
   pollInterval: number;
-  /** Stands before every query key. */
+  /** Prefix of every query key. */
   keyPrefix: readonly unknown[];
-  /** The rooms that the stream tells of; all when absent. */
+  /** Rooms of the stream; absent means all. */
   rooms?: string[];
-  /** Whether a token speaks, and not the cookie. */
+  /** True if a token is used, and not the cookie. */
   hasToken: boolean;
-  /** Tells the queries of this provider from another's in the same cache. */
+  /** Tells the queries of this provider from those of another one in the same cache. */
   scope: string;
 }
 
 const Context = createContext<Roomwatch | null>(null);
 
 export interface RoomwatchProviderProps {
-  /** Where Roomwatch is. Default: this origin. */
+  /** Address of Roomwatch. Default: this origin. */
   url?: string;
   /**
-   * A LiveKit access token, or how to get one; asked at every opening of the stream and every request. Without it the
-   * operator's cookie speaks. Changing a string opens a new stream; for another user give the provider another `key`.
+   * A LiveKit access token, or a function that returns one; called for every stream and every request. Without it the
+   * operator's cookie is used. A changed string opens a new stream. For another user give the provider another `key`.
    */
   token?: TokenSource;
-  /** Narrows everything to one project. */
+  /** Limits everything to one project. */
   project?: string;
-  /** Narrows the stream to these rooms. */
+  /** Limits the stream to these rooms. */
   rooms?: string[];
   /** Milliseconds between polls while the stream is down. Default 60,000. */
   pollInterval?: number;
-  /** Stands before every query key, so that the keys of an existing app stay its own. */
+  /** Prefix of every query key, so that they do not collide with the keys of an existing app. */
   keyPrefix?: readonly unknown[];
-  /** Of an existing app. Default: one of our own. */
+  /** Query client of an existing app. Default: a new one. */
   queryClient?: QueryClient;
-  /** For tests, and for platforms without one. */
+  /** For tests, and for platforms that have none. */
   EventSource?: typeof EventSource;
   children?: ReactNode;
 }
 
 /**
- * Opens the stream of its scope and gives the hooks below their client, their connection and their cache.
+ * Opens the stream and provides client, connection and cache for the hooks below it.
  *
  * @example
  * <RoomwatchProvider url="https://watch.example.com" token={fetchToken}>
@@ -54,15 +54,15 @@ export interface RoomwatchProviderProps {
  * </RoomwatchProvider>
  */
 export function RoomwatchProvider(props: RoomwatchProviderProps) {
-  const { url, token, project, rooms, pollInterval = 60_000, keyPrefix = [], children } = props;
+  const { url, project, pollInterval = 60_000, children } = props;
   const [ownClient] = useState(() => props.queryClient ?? new QueryClient());
   const queryClient = props.queryClient ?? ownClient;
   const latest = useRef(props);
   latest.current = props;
-  const prefixText = JSON.stringify(keyPrefix);
-  const roomsText = JSON.stringify(rooms);
-  const tokenText = typeof token === 'string' ? token : typeof token;
-  // The texts stand for arrays that are new at every render; the token itself is read when it is needed.
+  // Arrays and functions are new at every render.
+  const rooms = useUnchanged(props.rooms);
+  const keyPrefix = useUnchanged(props.keyPrefix ?? none);
+  const token = typeof props.token === 'function' ? 'function' : props.token;
   const value = useMemo<Roomwatch>(() => {
     let connection: Connection | undefined;
     const client = createClient({
@@ -73,12 +73,12 @@ export function RoomwatchProvider(props: RoomwatchProviderProps) {
     });
     connection = createConnection({ client, rooms, EventSource: latest.current.EventSource });
     const scope = JSON.stringify([client.base, project, rooms, keyPrefix]);
-    const cache = createCache(connection, queryClient, scope);
+    const cache = new Cache(connection, queryClient, scope);
     return { client, connection, cache, pollInterval, keyPrefix, rooms, hasToken: token !== undefined, scope };
-  }, [url, project, roomsText, prefixText, tokenText, pollInterval, queryClient]);
+  }, [url, project, rooms, keyPrefix, token, pollInterval, queryClient]);
 
   useEffect(() => {
-    // The cache listens before the first frame can come.
+    // The cache listens before the first frame can arrive.
     const stop = value.cache.start();
     value.connection.start();
     return () => {
@@ -94,16 +94,25 @@ export function RoomwatchProvider(props: RoomwatchProviderProps) {
   );
 }
 
+const none: readonly unknown[] = [];
+
+/** Returns the same value until its JSON changes. */
+function useUnchanged<T>(value: T): T {
+  const last = useRef(value);
+  if (JSON.stringify(last.current) !== JSON.stringify(value)) last.current = value;
+  return last.current;
+}
+
 async function resolve(token: TokenSource | undefined): Promise<string> {
   return (typeof token === 'function' ? await token() : token) ?? '';
 }
 
-/** For hooks that can do without. */
+/** Returns the provider above, or null. */
 export function useOptionalRoomwatch(): Roomwatch | null {
   return useContext(Context);
 }
 
-/** The client and the connection of the provider above, for what the hooks do not cover. */
+/** Returns client and connection of the provider above, for uses that no hook covers. */
 export function useRoomwatch(): Roomwatch {
   const value = useContext(Context);
   if (!value) throw new Error('This hook needs a <RoomwatchProvider> above it.');

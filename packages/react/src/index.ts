@@ -1,20 +1,17 @@
+export { EventList, type EventListOptions, type EventListState, type ListEnd } from './core/event-list';
+export { type EventsFilter, matches } from './core/filter';
 export * from './core/index';
+export { type Snapshot, Tail, UNKNOWN } from './core/tail';
 export type { RoomOptions, ScopeOptions } from './hooks/options';
 export { type ActivityOptions, useActivity } from './hooks/useActivity';
 export { useConnection } from './hooks/useConnection';
 export { useCreateRoom } from './hooks/useCreateRoom';
 export { useDeleteRoom } from './hooks/useDeleteRoom';
+export { type Events, type EventsOptions, useEvents } from './hooks/useEvents';
 export { useMe } from './hooks/useMe';
 export { useMuteTrack } from './hooks/useMuteTrack';
 export { useProjects } from './hooks/useProjects';
-export {
-  type EventsFilter,
-  keysOf,
-  matches,
-  type RealtimeEvents,
-  type RealtimeEventsOptions,
-  useRealtimeEvents,
-} from './hooks/useRealtimeEvents';
+export { keysOf, type RealtimeEvents, type RealtimeEventsOptions, useRealtimeEvents } from './hooks/useRealtimeEvents';
 export { useRemoveParticipant } from './hooks/useRemoveParticipant';
 export { useRoom, useRoomEgress, useRoomIngress } from './hooks/useRoom';
 export { useRoomParticipants } from './hooks/useRoomParticipants';

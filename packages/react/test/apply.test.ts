@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { applyToParticipants, applyToRoom, applyToRooms, applyToSession, UNKNOWN } from '../src/core/apply';
+import { applyToParticipants, applyToRoom, applyToRooms, applyToSession } from '../src/core/apply';
 import { covers, distance, isAfter } from '../src/core/cursor';
+import { UNKNOWN } from '../src/core/tail';
 import type { Change, Egress, Message, Participant, Room, SessionDetail } from '../src/index';
 import { matches } from '../src/index';
 import { gone, patch, person, room, set } from './server';

@@ -1,7 +1,7 @@
 const todo: (() => unknown)[] = [];
 
 /** Runs after the test, the latest first, whatever became of the test. */
-export function after(fn: () => unknown): void {
+export function atEnd(fn: () => unknown): void {
   todo.push(fn);
 }
 

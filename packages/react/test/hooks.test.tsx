@@ -22,7 +22,7 @@ import {
   useUpdateParticipant,
   useUpdateRoom,
 } from '../src/index';
-import { after } from './cleanup';
+import { atEnd } from './cleanup';
 import { fail, gone, patch, person, room, set, TestServer } from './server';
 import { clock, until } from './tab';
 
@@ -39,7 +39,7 @@ function render<T>(server: TestServer, hook: () => T, props: Partial<RoomwatchPr
     </RoomwatchProvider>
   );
   const rendered = renderHook(hook, { wrapper, reactStrictMode: true });
-  after(() => {
+  atEnd(() => {
     cleanup();
     queryClient.clear();
   });
@@ -286,7 +286,7 @@ describe('queries that stay true', () => {
     const before = polls();
     // Pages poll apart, each after its own part of two seconds: here after half of it.
     vi.spyOn(Math, 'random').mockReturnValue(0.5);
-    after(() => vi.restoreAllMocks());
+    atEnd(() => vi.restoreAllMocks());
     server.refuse = { status: 502 };
     await act(async () => {
       server.cut();
@@ -387,6 +387,25 @@ describe('queries that stay true', () => {
       await vi.advanceTimersByTimeAsync(9_000);
       await until(() => expect(server.count('GET /api/rooms/standup')).toBeGreaterThanOrEqual(asked + n));
     }
+  });
+
+  it('does not read a watched room while it is not live', async () => {
+    clock();
+    const { server, standup } = await meeting();
+    const { result } = render(server, () => ({
+      room: useRoom('standup', { watch: true }),
+      connection: useConnection(),
+    }));
+    await until(() => expect(result.current.connection.status).toBe('live'));
+    await until(() => expect(result.current.room.data?.name).toBe('standup'));
+    await act(async () => {
+      server.publish('room_finished', standup, gone(standup));
+      await until(() => expect(result.current.room.data).toBeNull());
+    });
+    await until(() => expect(result.current.room.isFetching).toBe(false));
+    const asked = server.count('GET /api/rooms/standup');
+    await vi.advanceTimersByTimeAsync(30_000);
+    expect(server.count('GET /api/rooms/standup')).toBe(asked);
   });
 
   it('puts a prefix before its keys and leaves an app its own', async () => {

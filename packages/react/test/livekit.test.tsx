@@ -5,7 +5,7 @@ import type { ReactNode } from 'react';
 import { describe, expect, it, vi } from 'vitest';
 import { type RoomConnectionOptions, useRoomConnection } from '../src/hooks/useRoomConnection';
 import { RoomwatchProvider } from '../src/index';
-import { after } from './cleanup';
+import { atEnd } from './cleanup';
 import { fail, TestServer } from './server';
 import { until } from './tab';
 
@@ -82,7 +82,7 @@ async function setUp(initial: { name: string | null; options?: RoomConnectionOpt
     return connection;
   };
   const rendered = renderHook(draw, { initialProps: initial, wrapper, reactStrictMode: true });
-  after(cleanup);
+  atEnd(cleanup);
   return { server, drawn, ...rendered };
 }
 
@@ -261,7 +261,7 @@ describe('useRoomConnection', () => {
   it("joins with the app's own token, without a provider", async () => {
     fake.Room.all.length = 0;
     const { result } = renderHook(() => useRoomConnection('standup', { url: 'wss://own.test', token: 'own' }));
-    after(cleanup);
+    atEnd(cleanup);
     await until(() => expect(result.current.status).toBe('connected'));
     expect(fake.Room.all[0]?.connected).toEqual([['wss://own.test', 'own']]);
   });

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { build } from 'rolldown';
 import { expect, it } from 'vitest';
-import { after } from './cleanup';
+import { atEnd } from './cleanup';
 
 const root = join(import.meta.dirname, '..');
 
@@ -12,7 +12,7 @@ it('has a core below 5 KiB', async () => {
   const id = join(root, 'src/core/all.ts');
   const { output } = await build({
     input: id,
-    // The stream with its client, and what applies changes: everything that knows no React and no query cache.
+    // The stream, the client, and the code that applies changes: the part that every app loads.
     plugins: [
       {
         name: 'all-of-the-core',
@@ -78,7 +78,7 @@ it('shows in its README examples that compile', () => {
   expect(examples.length).toBeGreaterThan(0);
   expect(examples[0]?.trim().split('\n').length).toBeLessThanOrEqual(10);
   const dir = mkdtempSync(join(root, '.readme-'));
-  after(() => rmSync(dir, { recursive: true }));
+  atEnd(() => rmSync(dir, { recursive: true }));
   for (const [at, code] of examples.entries()) writeFileSync(join(dir, `${at}.tsx`), code);
   const config = { extends: '../tsconfig.json', include: ['*.tsx'] };
   writeFileSync(join(dir, 'tsconfig.json'), JSON.stringify(config));

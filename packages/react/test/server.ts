@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Change, Connected, Message, Participant, ResetReason, Room } from '../src/index';
-import { after } from './cleanup';
+import { atEnd } from './cleanup';
 
 export function room(name: string, more: Partial<Room> = {}): Room {
   return {
@@ -105,7 +105,7 @@ export class TestServer {
   static async start(): Promise<TestServer> {
     const server = new TestServer();
     await server.listen();
-    after(() => server.close());
+    atEnd(() => server.close());
     return server;
   }
 

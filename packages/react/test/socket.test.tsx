@@ -4,7 +4,7 @@ import { Server, type Socket } from 'socket.io';
 import { describe, expect, it } from 'vitest';
 import { connectSocket, type SocketOptions, useSocketEvents } from '../src/hooks/useSocketEvents';
 import type { Message } from '../src/index';
-import { after } from './cleanup';
+import { atEnd } from './cleanup';
 import { listenOn, room, TestServer } from './server';
 import { until } from './tab';
 
@@ -23,7 +23,7 @@ class TestSockets {
   static async start(): Promise<TestSockets> {
     const sockets = new TestSockets(await TestServer.start());
     await sockets.listen();
-    after(() => sockets.close());
+    atEnd(() => sockets.close());
     return sockets;
   }
 
@@ -87,7 +87,7 @@ function open(server: TestSockets, options: SocketOptions = {}) {
     onReset: (reason) => resets.push(reason),
     ...options,
   });
-  after(() => socket.close());
+  atEnd(() => socket.close());
   const live = () => until(() => expect(socket.getState().status).toBe('live'));
   return { socket, cursors, resets, live };
 }
@@ -194,7 +194,7 @@ describe('Socket.IO', () => {
         useSocketEvents({ url: server.url, type, onEvent: ({ cursor }) => cursors.push(cursor) }),
       { initialProps: { type: 'participant_*' }, reactStrictMode: true },
     );
-    after(cleanup);
+    atEnd(cleanup);
     await until(() => expect(result.current.isConnected).toBe(true));
     expect(server.auths).toHaveLength(1);
     server.publish('participant_joined');

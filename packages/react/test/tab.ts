@@ -1,7 +1,7 @@
 import { EventSource } from 'eventsource';
 import { expect, vi } from 'vitest';
 import { type Connection, type ConnectionEvent, createClient, createConnection, isConnected } from '../src/index';
-import { after } from './cleanup';
+import { atEnd } from './cleanup';
 import type { TestServer } from './server';
 
 export interface Tab {
@@ -34,7 +34,7 @@ export function open(server: TestServer, options: { token?: string; rooms?: stri
   const events: ConnectionEvent[] = [];
   connection.onEvent((event) => events.push(event));
   if (options.start !== false) connection.start();
-  after(() => connection.stop());
+  atEnd(() => connection.stop());
   const cursors = () => events.filter((event) => !isConnected(event)).map(({ cursor }) => cursor);
   return { connection, events, cursors, sources };
 }
@@ -49,5 +49,5 @@ export function clock(): void {
     shouldAdvanceTime: true,
     toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'Date'],
   });
-  after(() => vi.useRealTimers());
+  atEnd(() => vi.useRealTimers());
 }

@@ -1,5 +1,5 @@
 import { describe, expect, it, vi } from 'vitest';
-import { after } from './cleanup';
+import { atEnd } from './cleanup';
 import { TestLocks } from './locks';
 import { fail, room, TestServer } from './server';
 import { clock, live, open, status, type Tab, until } from './tab';
@@ -9,7 +9,7 @@ const standup = room('standup');
 /** A browser: its tabs are connections of this process, its BroadcastChannel is Node's. */
 function browser(): void {
   Object.defineProperty(navigator, 'locks', { value: new TestLocks(), configurable: true });
-  after(() => Reflect.deleteProperty(navigator, 'locks'));
+  atEnd(() => Reflect.deleteProperty(navigator, 'locks'));
 }
 
 function visible(state: 'visible' | 'hidden'): void {
@@ -88,7 +88,7 @@ describe('the tabs of one browser', () => {
     const follower = tabs.find(({ sources }) => sources.length === 0) as Tab;
     // Another leader speaks: what was heard already, then what comes after something that was not heard.
     const channel = new BroadcastChannel(`roomwatch:${JSON.stringify([server.url, null, null, null])}`);
-    after(() => channel.close());
+    atEnd(() => channel.close());
     channel.postMessage({ frame: ['message', JSON.stringify(first)], prev: server.cursor(0) });
     const later = { ...first, cursor: server.cursor(9) };
     channel.postMessage({ frame: ['message', JSON.stringify(later)], prev: server.cursor(8) });
@@ -154,7 +154,7 @@ describe('the tabs of one browser', () => {
 
   it('have a stream each without Web Locks, and none while they are hidden', async () => {
     const server = await TestServer.start();
-    after(() => visible('visible'));
+    atEnd(() => visible('visible'));
     const tab = open(server);
     await live(tab);
     server.publish('participant_joined', standup);
@@ -171,7 +171,7 @@ describe('the tabs of one browser', () => {
   it('open nothing in a tab that is born hidden without Web Locks', async () => {
     const server = await TestServer.start();
     visible('hidden');
-    after(() => visible('visible'));
+    atEnd(() => visible('visible'));
     const tab = open(server);
     await until(() => expect(status(tab)).not.toBe('live'));
     expect(tab.sources).toHaveLength(0);

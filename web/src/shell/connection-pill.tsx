@@ -3,9 +3,9 @@ import { Link, useLocation } from '@tanstack/react-router';
 import { ChevronsRight, CircleDashed, Lock, OctagonX, RotateCw, TriangleAlert } from 'lucide-react';
 import { Popover } from 'radix-ui';
 import { type ReactNode, useEffect, useState, useSyncExternalStore } from 'react';
-import { count, plural, shortTime } from '@/lib/format';
 import { Button } from '@/ui/button';
 import { cx } from '@/ui/cx';
+import { count, plural, shortTime } from '@/ui/format';
 import { portal } from '@/ui/portal';
 import { Ago } from '@/ui/time';
 
@@ -41,7 +41,7 @@ const looks: Record<ConnectionStatus, { icon: ReactNode; className: string; word
     icon: <CircleDashed size={13} />,
     className: 'border-line-strong text-ink-2',
     word: 'Connecting',
-    explain: 'The event stream is being opened.',
+    explain: 'The event stream is opening.',
   },
   live: {
     icon: <span className="mx-0.5 block size-2 rounded-full bg-good-fill" />,
@@ -53,33 +53,32 @@ const looks: Record<ConnectionStatus, { icon: ReactNode; className: string; word
     icon: <ChevronsRight size={13} />,
     className: 'border-accent text-accent',
     word: 'Catching up',
-    explain: 'The connection is back. What was missed is being replayed from the log, in order.',
+    explain: 'The connection is back. Missed events are being replayed in order.',
   },
   polling: {
     icon: <RotateCw size={12} />,
     className: 'border-warn text-warn',
     word: 'Polling',
     explain:
-      'The event stream is down, but the server still answers: the page asks once a minute, and when you come back to it.',
+      'The event stream is down, but the server answers. The page asks once a minute, and when you return to it.',
   },
   stale: {
     icon: <TriangleAlert size={13} />,
     className: 'border-bad bg-bad-soft text-bad',
     word: 'Stale',
-    explain:
-      'The server does not answer. What you see may have changed since; the page catches up by itself when it is back.',
+    explain: 'The server does not answer. The data may be old. The page catches up when the server is back.',
   },
   signed_out: {
     icon: <Lock size={12} />,
     className: 'border-bad bg-bad-soft text-bad',
     word: 'Signed out',
-    explain: 'Your session has ended. What you see stands still until you sign in again.',
+    explain: 'Your login has expired. Sign in to see updates.',
   },
   too_many: {
     icon: <OctagonX size={13} />,
     className: 'border-warn bg-warn-soft text-warn',
     word: 'Too many connections',
-    explain: 'You have more pages open than the server allows for one user. Close one, then try again.',
+    explain: 'You have reached the limit of open pages for one user. Close one, then try again.',
   },
 };
 
@@ -121,16 +120,16 @@ export function ConnectionPill() {
             <p className="mt-1 text-ink-2">{look.explain}</p>
             {status === 'too_many' && streams ? (
               <p className="mt-1 text-ink-2">
-                {plural(streams.open, 'connection')} open, {count(streams.max)} allowed.
+                {plural(streams.open, 'connection')} open, the limit is {count(streams.max)}.
               </p>
             ) : null}
             {staleSince && status !== 'live' ? (
               <p className="mt-1 text-ink-2">
-                Last known truth: <Ago at={staleSince} />.
+                Last update: <Ago at={staleSince} />.
               </p>
             ) : null}
             <dl className="mt-3 border-t border-line pt-3 text-xs">
-              <dt className="text-ink-3">Position in the log</dt>
+              <dt className="text-ink-3">Cursor</dt>
               <dd className="mt-0.5 font-mono break-all text-ink-2">
                 <Cursor />
               </dd>
@@ -145,7 +144,7 @@ export function ConnectionPill() {
               </Link>
             ) : status === 'live' || status === 'catching_up' || status === 'connecting' ? null : (
               <Button className="mt-3 w-full" onClick={() => connection.retry()}>
-                Try now
+                Try again
               </Button>
             )}
           </Popover.Content>
@@ -160,7 +159,7 @@ export function ConnectionPill() {
 function Cursor() {
   const { connection } = useRoomwatch();
   const cursor = useSyncExternalStore(connection.onState, () => connection.getState().cursor);
-  return cursor ?? 'none yet';
+  return cursor ?? 'none';
 }
 
 /** Reads a change of state out once it has lasted; the first state is no change. */
@@ -195,9 +194,9 @@ export function StaleBanner() {
         {status === 'signed_out'
           ? 'You are signed out.'
           : status === 'too_many'
-            ? 'Too many connections are open.'
-            : 'Roomwatch does not answer.'}{' '}
-        {staleSince ? `This is how things stood at ${shortTime(staleSince)}.` : 'What you see may be out of date.'}
+            ? 'Too many open connections.'
+            : 'Can’t reach Roomwatch.'}{' '}
+        {staleSince ? `Showing data from ${shortTime(staleSince)}.` : 'The data may be old.'}
       </span>
       {status === 'signed_out' ? (
         <Link to="/sign-in" search={{ to: location.href, ended: true }} className="font-medium underline">
@@ -205,7 +204,7 @@ export function StaleBanner() {
         </Link>
       ) : (
         <button type="button" className="font-medium underline" onClick={() => connection.retry()}>
-          Try now
+          Try again
         </button>
       )}
     </section>

@@ -15,17 +15,18 @@ import {
   UserRound,
 } from 'lucide-react';
 import { useEffect, useRef } from 'react';
-import { isSignedOut } from '@/lib/errors';
-import { useSignOut } from '@/lib/sign-out';
+import { useStreamNames } from '@/events/use-stream-names';
+import { PaletteHost } from '@/palette/palette-host';
 import { Badge } from '@/ui/badge';
 import { buttonClass } from '@/ui/button';
 import { cx } from '@/ui/cx';
+import { isSignedOut } from '@/ui/errors';
 import { Menu, MenuChoice, MenuItem, MenuSeparator } from '@/ui/menu';
 import { ErrorState } from '@/ui/states';
 import { ConnectionPill, StaleBanner } from './connection-pill';
 import { Logo } from './logo';
-import { PaletteHost } from './palette-host';
 import { Shortcuts, showShortcuts, useShortcuts } from './shortcuts';
+import { useSignOut } from './sign-out';
 import { useTheme } from './theme';
 
 const pages: {
@@ -46,9 +47,10 @@ export function Shell() {
   const me = useMe();
   const location = useLocation();
   const navigate = useNavigate();
+  useStreamNames();
 
   useShortcuts(
-    'Go to',
+    'Jump to time',
     pages.map(({ to, name, key }) => ({ keys: `g ${key}`, label: name, run: () => navigate({ to }) })),
   );
 
@@ -64,10 +66,10 @@ export function Shell() {
 
   return (
     <div className="min-h-dvh md:pl-52">
+      {/* biome-ignore lint/a11y/useValidAnchor: a skip link goes to a place in the page; <base> breaks its default action */}
       <a
         href="#main"
         onClick={(event) => {
-          // `<base>` would turn the fragment into an address of its own.
           event.preventDefault();
           document.getElementById('main')?.focus();
         }}
@@ -107,7 +109,7 @@ export function Shell() {
             <PaletteHost />
           </div>
           {me.data?.demo ? (
-            <Badge tone="accent" title="Simulated meetings in a project of their own. No LiveKit server is involved.">
+            <Badge tone="accent" title="Simulated meetings, without a LiveKit server.">
               Demo data
             </Badge>
           ) : null}
@@ -123,7 +125,7 @@ export function Shell() {
         {me.error && !me.data ? (
           <>
             <h1 className="sr-only">Roomwatch</h1>
-            <ErrorState error={me.error} title="Roomwatch does not answer" onRetry={() => me.refetch()} />
+            <ErrorState error={me.error} title="Can’t reach Roomwatch" onRetry={() => me.refetch()} />
           </>
         ) : (
           <Outlet />

@@ -1,7 +1,7 @@
 import { useEffect, useRef, useState, useSyncExternalStore } from 'react';
-import { recall, remember } from '@/lib/storage';
 import { Dialog } from '@/ui/dialog';
 import { isMac, Kbd } from '@/ui/kbd';
+import { recall, remember } from '@/ui/storage';
 
 export interface Shortcut {
   /** One key as `KeyboardEvent.key`, or two with a space between, pressed one after the other: "g r". */

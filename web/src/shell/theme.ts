@@ -1,5 +1,5 @@
 import { useState } from 'react';
-import { recall, remember } from '@/lib/storage';
+import { recall, remember } from '@/ui/storage';
 
 export type Theme = 'light' | 'dark' | 'system';
 

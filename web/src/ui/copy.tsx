@@ -1,7 +1,7 @@
 import { Check, Copy } from 'lucide-react';
 import { type ReactNode, useState } from 'react';
-import { copyText } from '@/lib/clipboard';
 import { IconButton } from './button';
+import { copyText } from './clipboard';
 import { toast } from './toast';
 
 /** Copies `text`, and says so by its own icon. */
@@ -12,7 +12,7 @@ export function CopyButton({ text, label = 'Copy' }: { text: string; label?: str
       label={done ? 'Copied' : label}
       className="!h-6 !w-6"
       onClick={async () => {
-        if (!(await copyText(text))) return toast.bad(new Error('The browser does not allow copying here'));
+        if (!(await copyText(text))) return toast.bad(new Error('This browser does not allow copying'));
         setDone(true);
         setTimeout(() => setDone(false), 1_500);
       }}

@@ -50,6 +50,7 @@ export function Dialog({
   }, []);
 
   return (
+    // biome-ignore lint/a11y/useKeyWithClickEvents: Escape closes it too, through onCancel
     <dialog
       ref={ref}
       tabIndex={-1}

@@ -35,6 +35,7 @@ export function Field({
 }) {
   const id = useId();
   return (
+    // biome-ignore lint/a11y/noLabelWithoutControl: the control is the child
     <label className="block">
       <span className="mb-1 block text-xs font-medium text-ink-2">{label}</span>
       {children}

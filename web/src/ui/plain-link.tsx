@@ -1,6 +1,6 @@
 import { useRouter } from '@tanstack/react-router';
 import type { ComponentProps } from 'react';
-import { basePath } from '@/lib/base';
+import { basePath } from '@/base';
 
 /**
  * A link within the dashboard for lists that are drawn many times a second: the router's own works its address out anew on

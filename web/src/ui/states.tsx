@@ -1,8 +1,8 @@
 import { CircleAlert, RotateCw } from 'lucide-react';
 import type { ReactNode } from 'react';
-import { docsOf, messageOf } from '@/lib/errors';
 import { Button } from './button';
 import { cx } from './cx';
+import { docsOf, messageOf } from './errors';
 
 /** Nothing here: says why, and what to do next. */
 export function Empty({
@@ -29,7 +29,7 @@ export function Empty({
 /** Something went wrong: what, in words, with a way to try again. */
 export function ErrorState({
   error,
-  title = 'This could not be loaded',
+  title = 'Could not load',
   onRetry,
   compact,
 }: {
@@ -68,7 +68,7 @@ export function Skeleton({ rows = 6, className }: { rows?: number; className?: s
   return (
     <div role="status" aria-label="Loading" className={cx('space-y-3 p-4', className)}>
       {Array.from({ length: rows }, (_, i) => (
-        // The rows are alike and never move: their place is their identity.
+        // biome-ignore lint/suspicious/noArrayIndexKey: the rows are equal and never move
         <div key={i} className={cx('skeleton h-4', ['w-3/4', 'w-1/2', 'w-5/6', 'w-2/3'][i % 4])} />
       ))}
     </div>
@@ -76,7 +76,7 @@ export function Skeleton({ rows = 6, className }: { rows?: number; className?: s
 }
 
 /** What LiveKit has not told us. Drawn as unknown, never as zero. */
-export const Unknown = ({ why = 'LiveKit has not reported this' }: { why?: string }) => (
+export const Unknown = ({ why = 'Not reported by LiveKit' }: { why?: string }) => (
   <span className="text-ink-3" title={why}>
     <span aria-hidden>–</span>
     <span className="sr-only">unknown</span>

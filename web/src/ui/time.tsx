@@ -1,5 +1,5 @@
 import { useSyncExternalStore } from 'react';
-import { ago, clockTime, duration, fullTime, shortDay, shortTime } from '@/lib/format';
+import { ago, clockTime, duration, fullTime, shortDay, shortTime } from './format';
 
 /**
  * One clock for the whole page: a second a tick, stopped while nobody looks. A thousand ages on the page cost one timer,

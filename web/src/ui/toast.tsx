@@ -1,8 +1,8 @@
 import { Check, X } from 'lucide-react';
 import { useSyncExternalStore } from 'react';
-import { messageOf } from '@/lib/errors';
 import { IconButton } from './button';
 import { cx } from './cx';
+import { messageOf } from './errors';
 
 interface Toast {
   id: number;

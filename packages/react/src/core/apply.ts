@@ -1,51 +1,42 @@
-import { isAfter } from './cursor';
+import { newerThan } from './cursor';
+import { UNKNOWN } from './tail';
 import type { Change, Cursor, Egress, Ingress, Message, Participant, Room, SessionDetail } from './wire';
 
-/** What the cache holds for a list of rooms: the server's answer, moved on by events. */
+/** Cached list of rooms: the server's answer, updated by events. */
 export interface RoomsData {
   cursor: Cursor | null;
   rooms: Room[];
 }
 
-/** For one name: its newest live session with what records and feeds it, null when there is none. */
+/** Cached room: the newest live session of a name with its egress and ingress, or null. */
 export interface RoomData {
   cursor: Cursor | null;
   room: Room | null;
-  /** The session that ended last: nothing of it comes back, however late it is told. */
+  /** Sid of the session that ended last. A late event about it is ignored. */
   ended?: string;
   egress: Egress[];
   ingress: Ingress[];
 }
 
-/** For one name: who is in its newest live session. `roomSid` is null while there is none. */
+/** Cached participants: those of the newest live session of a name. `roomSid` is null if there is none. */
 export interface ParticipantsData {
   cursor: Cursor | null;
   roomSid: string | null;
   participants: Participant[];
 }
 
-/** Stands for: these events cannot be applied, because something was missed. Fetch the truth again. */
-export const UNKNOWN = Symbol('unknown');
-
-/** Which room's events a query follows. */
+/** Room whose events a query follows. */
 export interface RoomScope {
   name: string;
   project?: string;
-  /** Whether there may be another live session of the name than this one, which has ended. */
+  /** Returns true if the name may have another live session than this one, which has ended. */
   another?: (sid: string) => boolean;
-}
-
-/** The messages that the data does not know yet. A null cursor: nobody knows, and applying one twice does no harm. */
-function fresh(cursor: Cursor | null, messages: readonly Message[]): readonly Message[] {
-  const [first] = messages;
-  if (cursor === null || (first && isAfter(first.cursor, cursor))) return messages;
-  return messages.filter((message) => isAfter(message.cursor, cursor));
 }
 
 const within = (scope: RoomScope, change: Change) =>
   change.room === scope.name && (!scope.project || scope.project === change.project);
 
-/** When the last event of a room came is not in `changes`: it is the time of the message. */
+/** Returns the sid of the room that a message is about. Its timestamp is the room's `lastEventAt`, which no change contains. */
 function touched(message: Message): string | undefined {
   for (const change of message.changes ?? []) {
     const sid = change.kind === 'room' ? change.id : change.roomSid;
@@ -56,11 +47,11 @@ function touched(message: Message): string | undefined {
 }
 
 /**
- * One pass over the list for a whole batch of messages, however many: rooms that did not change keep their identity,
- * and so does the list when none did.
+ * Applies a batch of messages in one pass over the list. Unchanged rooms keep their identity, and so does the list if no
+ * room changed.
  */
 export function applyToRooms(data: RoomsData, messages: readonly Message[], project?: string): RoomsData {
-  const todo = fresh(data.cursor, messages);
+  const todo = newerThan(data.cursor, messages);
   const rooms = new Map<string, Room | Partial<Room> | null>();
   const whole = new Set<string>();
   const seen = new Map<string, number>();
@@ -93,7 +84,7 @@ export function applyToRooms(data: RoomsData, messages: readonly Message[], proj
     if (value !== null) next.push(see({ ...room, ...value }, at));
   }
   for (const [sid, value] of rooms) {
-    // A patch of a room we do not list: it ended, or we have no right to it.
+    // A patch of a room that is not listed: it ended, or the caller may not see it.
     if (!value || !whole.has(sid)) continue;
     changed = true;
     next.push(see(value as Room, seen.get(sid)));
@@ -102,14 +93,14 @@ export function applyToRooms(data: RoomsData, messages: readonly Message[], proj
 }
 
 export function applyToRoom(data: RoomData, messages: readonly Message[], scope: RoomScope): RoomData | typeof UNKNOWN {
-  const todo = fresh(data.cursor, messages);
+  const todo = newerThan(data.cursor, messages);
   let { room, ended, egress, ingress } = data;
   let unsure = false;
   for (const message of todo) {
     for (const change of message.changes ?? []) {
       if (!within(scope, change)) continue;
       if (change.kind !== 'room' && change.op === 'set' && change.roomSid) {
-        // Of another session. What is recorded may be told of before its room is.
+        // Belongs to another session. An egress can be reported before its room.
         if (room ? change.roomSid !== room.sid : change.roomSid === ended) continue;
       }
       if (change.kind === 'egress') egress = applyToList(egress, change, ({ egressId }) => egressId);
@@ -125,7 +116,7 @@ export function applyToRoom(data: RoomData, messages: readonly Message[], scope:
         }
       } else if (room?.sid === change.id) {
         if (change.op === 'delete') {
-          // The other one may be the next, which is told of in these same messages.
+          // The other session may be the next one, which starts in the same messages.
           unsure = scope.another?.(change.id) ?? false;
           [room, ended] = [null, change.id];
         } else room = { ...room, ...change.value };
@@ -139,7 +130,7 @@ export function applyToRoom(data: RoomData, messages: readonly Message[], scope:
   return { cursor: last(todo), room, ended, egress, ingress };
 }
 
-/** Few of a kind, unlike rooms and participants. A patch of one that is not listed is of another session. */
+/** Applies one change to a short list. A patch of an item that is not listed belongs to another session. */
 function applyToList<T>(list: T[], { op, id, value }: Change, idOf: (one: T) => string | null): T[] {
   const at = list.findIndex((one) => idOf(one) === id);
   if (op === 'delete') return at < 0 ? list : list.filter((_, n) => n !== at);
@@ -152,7 +143,7 @@ export function applyToParticipants(
   messages: readonly Message[],
   scope: RoomScope,
 ): ParticipantsData | typeof UNKNOWN {
-  const todo = fresh(data.cursor, messages);
+  const todo = newerThan(data.cursor, messages);
   let { roomSid } = data;
   let people: Map<string, Participant> | undefined;
   let unsure = false;
@@ -160,9 +151,9 @@ export function applyToParticipants(
     for (const change of message.changes ?? []) {
       if (!within(scope, change)) continue;
       if (change.kind === 'room') {
-        // A session of this name begins or ends. Whoever was in another one is not in this one.
+        // A session of this name starts or ends. It does not keep the participants of another one.
         if (change.op === 'set' && change.id !== roomSid) {
-          if (roomSid !== null) return UNKNOWN; // Two live sessions of one name: which is the newest, the server knows.
+          if (roomSid !== null) return UNKNOWN; // Two live sessions of one name: only the server knows the newest.
           roomSid = change.id;
           unsure = false;
           people = new Map();
@@ -175,7 +166,7 @@ export function applyToParticipants(
       }
       if (change.kind !== 'participant') continue;
       if (change.roomSid !== roomSid) {
-        // A session that began unnoticed; a late word of one that has ended is none of it.
+        // The start of this session was missed. A late event of an ended session is ignored.
         if (roomSid === null && change.op !== 'delete') return UNKNOWN;
         continue;
       }
@@ -192,12 +183,12 @@ export function applyToParticipants(
   return { cursor: last(todo), roomSid, participants: people ? [...people.values()] : data.participants };
 }
 
-/** Only egress has live changes there; participations come from the history. */
+/** Applies changes of egress. Participations come from the history and have no changes. */
 export function applyToSession(data: SessionDetail, messages: readonly Message[]): SessionDetail {
   let { egress } = data;
   for (const message of messages) {
     for (const change of message.changes ?? []) {
-      // What has ended leaves the state, and stays in the history.
+      // An ended egress leaves the state, but stays in the history.
       if (change.kind !== 'egress' || change.roomSid !== data.session.sid || change.op === 'delete') continue;
       egress = applyToList(egress, change, ({ egressId }) => egressId);
     }
@@ -208,7 +199,7 @@ export function applyToSession(data: SessionDetail, messages: readonly Message[]
 const see = (room: Room, at: number | undefined): Room =>
   at === undefined || at <= (room.lastEventAt ?? 0) ? room : { ...room, lastEventAt: at };
 
-/** Of two live sessions of one name the one with the later start; a `set` comes later in the log, which decides ties. */
+/** Returns true if `a` started later. `a` comes later in the log, which decides a tie. */
 const isNewer = (a: Room, b: Room) => (a.startedAt ?? Number.POSITIVE_INFINITY) >= (b.startedAt ?? 0);
 
 const last = (messages: readonly Message[]) => messages[messages.length - 1]?.cursor ?? null;

@@ -1,21 +1,21 @@
 import { RoomwatchError } from './error';
 import type * as wire from './wire';
 
-/** A LiveKit access token, or how to get a fresh one. Without a token the operator's cookie is used. */
+/** A LiveKit access token, or a function that returns one. Without a token the operator's cookie is used. */
 export type TokenSource = string | (() => string | Promise<string>);
 
 export interface ClientOptions {
-  /** Where Roomwatch is, e.g. `https://watch.example.com` or `/roomwatch`. Default: this origin. */
+  /** Address of Roomwatch, e.g. `https://watch.example.com` or `/roomwatch`. Default: this origin. */
   url?: string;
   token?: TokenSource;
-  /** Narrows every request to one project. Needed for `{room}` routes when there are several. */
+  /** Limits every request to one project. Needed for the routes of a room if there are several projects. */
   project?: string;
   fetch?: typeof fetch;
-  /** Told of each answer and each failure; the connection uses it to tell "polling" from "stale". */
+  /** Called after each answer and each failure. The connection uses it to tell "polling" from "stale". */
   onSettled?: (error: RoomwatchError | null) => void;
 }
 
-/** Names a room. `project` is needed only where several projects are watched. */
+/** Name of a room. `project` is needed only if there are several projects. */
 export interface RoomRef {
   room: string;
   project?: string;
@@ -40,7 +40,7 @@ export interface SessionsQuery {
   /** Unix milliseconds. */
   from?: number;
   to?: number;
-  /** `next` of the page before. */
+  /** `next` of the previous page. */
   before?: string;
   limit?: number;
   project?: string;
@@ -51,7 +51,7 @@ export interface ActivityQuery {
   from?: number;
   to?: number;
   step?: number;
-  /** Of one room only. */
+  /** Limits the numbers to one room. */
   room?: string;
   project?: string;
 }
@@ -78,9 +78,9 @@ export interface UpdateRoom extends RoomRef {
 export interface UpdateParticipant extends ParticipantRef {
   name?: string;
   metadata?: string;
-  /** Merged by LiveKit; an empty value removes the key. */
+  /** LiveKit merges them. An empty value removes the key. */
   attributes?: Record<string, string>;
-  /** Whole: what it does not name is not allowed. */
+  /** The complete permission: an absent field is not allowed. */
   permission?: wire.Permission;
 }
 
@@ -91,7 +91,7 @@ export interface MuteTrack extends ParticipantRef {
 
 export interface SendData extends RoomRef {
   text?: string;
-  /** Bytes, base64. One of `text` and `base64`. */
+  /** Bytes in base64. Give either `text` or `base64`. */
   base64?: string;
   topic?: string;
   identities?: string[];
@@ -99,20 +99,20 @@ export interface SendData extends RoomRef {
 }
 
 export interface WatchRequest extends RoomRef {
-  /** For the audit record, where the installation asks for one. */
+  /** Reason for the audit log. Some installations require one. */
   reason?: string;
 }
 
 type Query = Record<string, string | number | string[] | null | undefined>;
 
-/** One method a route. Every rejection is a {@link RoomwatchError}, but for an abort, which stays an `AbortError`. */
+/** One method for each route. Every rejection is a {@link RoomwatchError}, except an abort, which stays an `AbortError`. */
 export interface RoomwatchClient {
-  /** Absolute or root-relative base, without a trailing slash. */
+  /** Absolute or root-relative base address, without a slash at the end. */
   readonly base: string;
   readonly project: string | undefined;
-  /** The token to use now, or null where the cookie speaks. */
+  /** Returns the present token, or null if the cookie is used. */
   token(): Promise<string | null>;
-  /** An address under the base with a query: empty values are left out, arrays repeat the parameter. */
+  /** Returns an address below the base. Empty values are left out, arrays repeat the parameter. */
   url(path: string, query?: Query): string;
   me(signal?: AbortSignal): Promise<wire.Me>;
   login(credentials: { user?: string; password: string }): Promise<void>;
@@ -125,7 +125,7 @@ export interface RoomwatchClient {
   session(sid: string, query?: { project?: string }, signal?: AbortSignal): Promise<wire.SessionDetail>;
   activity(query?: ActivityQuery, signal?: AbortSignal): Promise<wire.Activity>;
   projects(signal?: AbortSignal): Promise<{ projects: wire.Project[] }>;
-  /** Sends a harmless signed event named `roomwatch_test` through the webhook door; operators and admins. */
+  /** Sends a signed test event named `roomwatch_test` to the webhook endpoint. For operators and admins. */
   testWebhook(project: string): Promise<{ cursor: wire.Cursor }>;
   search(q: string, signal?: AbortSignal): Promise<{ results: wire.SearchResult[] }>;
   audit(query?: AuditQuery, signal?: AbortSignal): Promise<wire.AuditPage>;
@@ -139,7 +139,7 @@ export interface RoomwatchClient {
   watchToken(request: WatchRequest): Promise<wire.WatchToken>;
 }
 
-/** A client over `fetch`, for browsers and Node alike. */
+/** Returns a client that uses `fetch`. It works in browsers and in Node. */
 export function createClient(options: ClientOptions = {}): RoomwatchClient {
   const base = (options.url ?? '').replace(/\/+$/, '');
   const seg = encodeURIComponent;
@@ -192,13 +192,14 @@ export function createClient(options: ClientOptions = {}): RoomwatchClient {
       if ((cause as Error | null)?.name === 'AbortError') throw cause;
       error =
         cause instanceof SyntaxError
-          ? new RoomwatchError('unexpected_answer', 200, 'The answer was not JSON. Is this address Roomwatch?')
-          : new RoomwatchError('network', 0, 'Roomwatch could not be reached.');
+          ? new RoomwatchError('unexpected_answer', 200, 'The answer is not JSON. Check the address of Roomwatch.')
+          : new RoomwatchError('network', 0, 'Cannot reach Roomwatch.');
     }
     options.onSettled?.(error);
     throw error;
   }
 
+  const get = <T>(path: string, query?: Query, signal?: AbortSignal) => call<T>('GET', path, query, undefined, signal);
   const room = (ref: RoomRef) => `/api/rooms/${seg(ref.room)}`;
   const participant = (ref: ParticipantRef) => `${room(ref)}/participants/${seg(ref.identity)}`;
 
@@ -207,24 +208,24 @@ export function createClient(options: ClientOptions = {}): RoomwatchClient {
     project: options.project,
     token,
     url,
-    me: (signal) => call('GET', '/api/me', { project: null }, undefined, signal),
+    me: (signal) => get('/api/me', { project: null }, signal),
     login: async (credentials) => {
       await call('POST', '/api/login', { project: null }, credentials);
     },
     logout: async () => {
       await call('POST', '/api/logout', { project: null });
     },
-    rooms: (query, signal) => call('GET', '/api/rooms', { ...query }, undefined, signal),
-    room: (ref, signal) => call('GET', room(ref), project(ref), undefined, signal),
-    participants: (ref, signal) => call('GET', `${room(ref)}/participants`, project(ref), undefined, signal),
-    events: (query, signal) => call('GET', '/api/events', { ...query }, undefined, signal),
-    sessions: (query, signal) => call('GET', '/api/sessions', { ...query }, undefined, signal),
-    session: (sid, query, signal) => call('GET', `/api/sessions/${seg(sid)}`, { ...query }, undefined, signal),
-    activity: (query, signal) => call('GET', '/api/activity', { ...query }, undefined, signal),
-    projects: (signal) => call('GET', '/api/projects', undefined, undefined, signal),
+    rooms: (query, signal) => get('/api/rooms', { ...query }, signal),
+    room: (ref, signal) => get(room(ref), project(ref), signal),
+    participants: (ref, signal) => get(`${room(ref)}/participants`, project(ref), signal),
+    events: (query, signal) => get('/api/events', { ...query }, signal),
+    sessions: (query, signal) => get('/api/sessions', { ...query }, signal),
+    session: (sid, query, signal) => get(`/api/sessions/${seg(sid)}`, { ...query }, signal),
+    activity: (query, signal) => get('/api/activity', { ...query }, signal),
+    projects: (signal) => get('/api/projects', undefined, signal),
     testWebhook: (name) => call('POST', `/api/projects/${seg(name)}/test-webhook`),
-    search: (q, signal) => call('GET', '/api/search', { q }, undefined, signal),
-    audit: (query, signal) => call('GET', '/api/audit', { ...query }, undefined, signal),
+    search: (q, signal) => get('/api/search', { q }, signal),
+    audit: (query, signal) => get('/api/audit', { ...query }, signal),
     createRoom: ({ project: p, ...body }) => call('POST', '/api/rooms', project({ project: p }), body),
     updateRoom: (ref) => call('PATCH', room(ref), project(ref), { metadata: ref.metadata }),
     deleteRoom: (ref) => call('DELETE', room(ref), project(ref)),
@@ -241,7 +242,7 @@ export function createClient(options: ClientOptions = {}): RoomwatchClient {
   };
 }
 
-/** Only a project that was given may stand over the client's own. */
+/** Returns the project of a request, if it has one. An absent project must not replace the client's own. */
 function project(ref: { project?: string }): Query {
   return ref.project ? { project: ref.project } : {};
 }
@@ -253,7 +254,7 @@ async function toError(response: Response, text: string): Promise<RoomwatchError
     const { code, message, docs } = JSON.parse(text).error;
     return new RoomwatchError(String(code), response.status, String(message), docs ?? null, retryAfter);
   } catch {
-    const message = `The server answered ${response.status} without saying why.`;
+    const message = `The server answered ${response.status} without a reason.`;
     return new RoomwatchError('unexpected_answer', response.status, message, null, retryAfter);
   }
 }

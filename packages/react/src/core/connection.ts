@@ -1,105 +1,75 @@
 import type { RoomwatchClient } from './client';
-import { distance, isAfter } from './cursor';
+import { isAfter } from './cursor';
 import type { RoomwatchError } from './error';
-import { BREAK_MS, type FrameKind, type Line, type LineState, openLine } from './line';
+import { BREAK_MS, type FrameKind, type Line, type LineState, opening, openLine } from './line';
+import { isVisible, watchPage } from './page';
+import { type ConnectionState, connecting, judge } from './status';
 import { joinTabs, type Tabs } from './tabs';
 import type { Connected, ConnectionEvent, Cursor } from './wire';
 
-/** Listeners of the state hear of a moved cursor at most this often; of a changed status at once. */
+/** Minimum time between two notices of a moved cursor. A changed status is reported at once. */
 const NOTIFY_MS = 250;
 
-/**
- * `connecting`: at first, and for the first seconds of a break. `live`: every event as it comes.
- * `catching_up`: connected again, `behind` events to go. `polling`: the stream is down, snapshots still come.
- * `stale`: nothing comes; the last truth is from `staleSince`. `signed_out`: the server wants a sign-in.
- * `too_many`: this user has `streams.max` connections open elsewhere.
- */
-export type ConnectionStatus = 'connecting' | 'live' | 'catching_up' | 'polling' | 'stale' | 'signed_out' | 'too_many';
-
-export interface ConnectionState {
-  status: ConnectionStatus;
-  /** Position of the last event seen, or scanned and filtered out. */
-  cursor: Cursor | null;
-  /** Events still to come while catching up, else 0. An upper bound where a filter is set. */
-  behind: number;
-  /** Unix milliseconds of the last known truth, null while live. */
-  staleSince: number | null;
-  /** For `too_many`: how many connections this user has open, and may have. */
-  streams: { open: number; max: number } | null;
-}
-
 export interface Connection {
-  /** The same object until something changed. */
+  /** Returns the same object until something changes. */
   getState(): ConnectionState;
-  /** Called after each change of state. Returns how to stop. */
+  /** Calls the listener after each change of state. Returns a function that stops. */
   onState(listener: () => void): () => void;
-  /** Called for each event, once, in log order, and for each `connected`. Returns how to stop. */
+  /** Calls the listener for each event, once, in log order, and for each `connected`. Returns a function that stops. */
   onEvent(listener: (event: ConnectionEvent) => void): () => void;
-  /** Opens the stream, or shares another tab's. */
+  /** Opens the stream, or shares the stream of another tab. */
   start(): void;
-  /** Lets go of everything; `start` goes on from the last cursor. */
+  /** Closes everything. `start` continues after the last cursor. */
   stop(): void;
-  /** The way out of `signed_out` and `too_many`: tries again now. */
+  /** Tries again now. Needed after `signed_out` and `too_many`. */
   retry(): void;
-  /** How a request of ours ended; tells "polling" from "stale". To be passed as the client's `onSettled`. */
+  /** Takes the result of a request, which tells "polling" from "stale". Pass it to the client as `onSettled`. */
   settled(error: RoomwatchError | null): void;
 }
 
 export interface ConnectionOptions {
   client: RoomwatchClient;
-  /** Rooms to hear of; all that the caller may see when absent. */
+  /** Rooms of the stream. Default: every room that the caller may see. */
   rooms?: string[];
-  /** Default: the platform's. Node before 24 has none. */
+  /** Default: the platform's own. Node before 24 has none. */
   EventSource?: typeof EventSource;
 }
 
-/** What the leading tab tells the others. `prev` is where it stood before the frame, so that a hole is noticed. */
+/** Message of the leading tab to the others. `prev` is its cursor before the frame, so that a hole is noticed. */
 type TabMessage =
   | { frame: [FrameKind, string]; prev: Cursor | null }
   | { line: LineState; cursor: Cursor | null }
   | { retry: true };
 
-const idle: LineState = { phase: 'opening', downSince: null, head: null, streams: null };
-
-/** The stream of one scope, shared by all tabs of the browser that have the same one. */
+/** Opens the stream of one scope. All tabs of a browser with the same scope share it. */
 export function createConnection(options: ConnectionOptions): Connection {
   const { client } = options;
   const stateListeners = new Set<() => void>();
   const eventListeners = new Set<(event: ConnectionEvent) => void>();
-  let state: ConnectionState = { status: 'connecting', cursor: null, behind: 0, staleSince: null, streams: null };
-  let cursor: Cursor | null = null;
-  let lineState = idle;
+  let state = connecting;
+  const evidence = { line: opening, cursor: null as Cursor | null, reachable: true, heardAt: Date.now() };
   let line: Line | null = null;
   let tabs: Tabs<TabMessage> | null = null;
+  /** Rises with each start and stop, so that a late answer is dropped. */
   let run = 0;
-  /** When this tab let go of its line, to be told how far behind it is when it is back. */
+  /** Unix milliseconds at which this tab closed its line. The next line then asks how far behind it is. */
   let brokenAt: number | null = null;
-  let truthAt = Date.now();
-  let reachable = true;
   let notifying: ReturnType<typeof setTimeout> | undefined;
   let judging: ReturnType<typeof setTimeout> | undefined;
+  let unwatch = () => {};
 
-  /** What the pill says, from what the line, the clock and the last request say. */
   const update = () => {
     clearTimeout(notifying);
     notifying = undefined;
-    const { phase, downSince, head, streams } = lineState;
-    const behind = head && cursor ? distance(head, cursor) : 0;
-    let status: ConnectionStatus;
-    if (phase === 'signed_out' || phase === 'too_many') status = phase;
-    else if (phase === 'open') status = behind > 0 ? 'catching_up' : 'live';
-    else if (Date.now() - (downSince ?? Date.now()) < BREAK_MS) status = 'connecting';
-    else status = reachable ? 'polling' : 'stale';
-    const staleSince = phase === 'open' ? null : truthAt;
-    const next: ConnectionState = { status, cursor, behind, staleSince, streams };
-    if ((Object.keys(next) as (keyof ConnectionState)[]).every((key) => next[key] === state[key])) return;
+    const next = judge(evidence, state);
+    if (next === state) return;
     state = next;
     for (const listener of stateListeners) listener();
   };
 
   const setLine = (next: LineState) => {
-    lineState = next;
-    tabs?.post({ line: next, cursor });
+    evidence.line = next;
+    tabs?.post({ line: next, cursor: evidence.cursor });
     update();
     clearTimeout(judging);
     if (next.downSince !== null) {
@@ -113,11 +83,12 @@ export function createConnection(options: ConnectionOptions): Connection {
 
   const deliver = (kind: FrameKind, text: string) => {
     const frame = JSON.parse(text);
-    truthAt = Date.now();
-    const first = kind === 'message' && frame.type === 'connected';
-    // After a hand-over between tabs two lines may bring the same event: the second is a twin.
-    if (!first && cursor !== null && !isAfter(frame.cursor, cursor)) return;
-    cursor = frame.cursor;
+    const { cursor } = evidence;
+    evidence.heardAt = Date.now();
+    const isFirst = kind === 'message' && frame.type === 'connected';
+    // When the lead passes to another tab, two lines can deliver the same event.
+    if (!isFirst && cursor !== null && !isAfter(frame.cursor, cursor)) return;
+    evidence.cursor = frame.cursor;
     if (kind === 'message') emit(frame);
     notifying ??= setTimeout(update, NOTIFY_MS);
   };
@@ -128,98 +99,82 @@ export function createConnection(options: ConnectionOptions): Connection {
       client,
       rooms: options.rooms,
       EventSource: options.EventSource ?? EventSource,
-      cursor: () => cursor,
+      cursor: () => evidence.cursor,
       brokenAt,
       onFrame(kind, text) {
-        tabs?.post({ frame: [kind, text], prev: cursor });
+        tabs?.post({ frame: [kind, text], prev: evidence.cursor });
         deliver(kind, text);
       },
       onState: setLine,
     });
   };
 
-  const letGo = () => {
+  const closeLine = () => {
     if (!line) return;
     line.close();
     line = null;
     brokenAt = Date.now();
-    lineState = { ...idle, downSince: brokenAt };
+    evidence.line = { ...opening, downSince: brokenAt };
     update();
   };
 
-  /** The leader stands elsewhere than we do: what lies between never reached this tab. */
-  const adopt = (at: Cursor) => {
-    const missed: Connected = { type: 'connected', cursor: at, resumed: false };
-    if (cursor !== null) missed.reset = 'missed';
-    cursor = at;
-    emit(missed);
+  /** Moves to the cursor of the leader if it is ahead: the events in between never reached this tab. */
+  const adopt = (at: Cursor | null) => {
+    const { cursor } = evidence;
+    if (at === null || at === cursor || (cursor !== null && !isAfter(at, cursor))) return;
+    const first: Connected = { type: 'connected', cursor: at, resumed: false };
+    if (cursor !== null) first.reset = 'missed';
+    evidence.cursor = at;
+    emit(first);
   };
 
   const onTab = (message: TabMessage) => {
     if ('retry' in message) line?.retry();
     else if (line) return;
     else if ('frame' in message) {
-      const { frame, prev } = message;
-      if (prev !== null && prev !== cursor && (cursor === null || isAfter(prev, cursor))) adopt(prev);
-      deliver(...frame);
-      if (lineState.head) update();
+      adopt(message.prev);
+      deliver(...message.frame);
+      if (evidence.line.head) update();
     } else {
-      const at = message.cursor;
-      if (at !== null && at !== cursor && (cursor === null || isAfter(at, cursor))) adopt(at);
-      lineState = message.line;
-      truthAt = lineState.phase === 'open' ? Date.now() : truthAt;
+      adopt(message.cursor);
+      evidence.line = message.line;
+      if (message.line.phase === 'open') evidence.heardAt = Date.now();
       update();
     }
   };
 
   const onVisible = () => {
-    if (tabs) {
-      if (document.visibilityState === 'visible') line?.check();
-    } else if (document.visibilityState === 'visible') {
-      if (line) line.check();
-      else lead();
-    } else {
-      // Without Web Locks every tab has its own stream, and a browser has six connections to a host.
-      letGo();
-    }
-  };
-  const onOnline = () => line?.check();
-  const onPageHide = () => pause();
-  const onPageShow = (event: PageTransitionEvent) => {
-    if (event.persisted) void join();
+    const visible = isVisible();
+    if (visible && line) line.check();
+    if (tabs) return;
+    // Without Web Locks every tab has a stream of its own, and a browser has six connections to a host.
+    if (!visible) closeLine();
+    else if (!line) lead();
   };
 
   const join = async () => {
     const current = ++run;
-    lineState = { ...idle, downSince: Date.now() };
-    const name = `roomwatch:${await scope(options)}`;
+    evidence.line = { ...opening, downSince: Date.now() };
+    const name = `roomwatch:${await scopeOf(options)}`;
     if (current !== run) return;
     tabs = joinTabs<TabMessage>(name, {
       onLead: lead,
-      onFollow: letGo,
+      onFollow: closeLine,
       onMessage: onTab,
-      onTick: () => tabs?.post({ line: lineState, cursor }),
+      onTick: () => tabs?.post({ line: evidence.line, cursor: evidence.cursor }),
     });
-    if (!tabs && (typeof document === 'undefined' || document.visibilityState === 'visible')) lead();
+    if (!tabs && isVisible()) lead();
     judging = setTimeout(update, BREAK_MS + 1);
   };
 
-  const pause = () => {
+  const leave = () => {
     run++;
     clearTimeout(judging);
     clearTimeout(notifying);
     notifying = undefined;
-    letGo();
+    closeLine();
     tabs?.close();
     tabs = null;
-  };
-
-  const listen = (change: 'addEventListener' | 'removeEventListener') => {
-    if (typeof document === 'undefined') return;
-    document[change]('visibilitychange', onVisible);
-    window[change]('online', onOnline);
-    window[change]('pagehide', onPageHide);
-    window[change]('pageshow', onPageShow as EventListener);
   };
 
   return {
@@ -233,32 +188,33 @@ export function createConnection(options: ConnectionOptions): Connection {
       return () => eventListeners.delete(listener);
     },
     start() {
-      listen('addEventListener');
+      unwatch();
+      unwatch = watchPage({ onVisible, onOnline: () => line?.check(), onHide: leave, onRestore: () => void join() });
       void join();
     },
     stop() {
-      listen('removeEventListener');
-      pause();
+      unwatch();
+      leave();
     },
     retry() {
       if (line) line.retry();
       else tabs?.post({ retry: true });
     },
     settled(error) {
-      const ok = error === null || (error.status > 0 && error.status < 500 && error.code !== 'unexpected_answer');
-      reachable = ok;
-      if (lineState.phase === 'open') return;
-      if (ok) truthAt = Date.now();
+      evidence.reachable =
+        error === null || (error.status > 0 && error.status < 500 && error.code !== 'unexpected_answer');
+      if (evidence.line.phase === 'open') return;
+      if (evidence.reachable) evidence.heardAt = Date.now();
       update();
     },
   };
 }
 
 /**
- * Tabs share a stream only if they would see the same. For a token that is: the same claims, but for its dates, so
- * that a refreshed token stays with its stream.
+ * Returns the name under which tabs share a stream: the same for tabs that would see the same. Of a token that is its
+ * claims without the dates, so that a refreshed token keeps its stream.
  */
-async function scope({ client, rooms }: ConnectionOptions): Promise<string> {
+async function scopeOf({ client, rooms }: ConnectionOptions): Promise<string> {
   let claims: unknown = null;
   try {
     const token = await client.token();
@@ -267,7 +223,7 @@ async function scope({ client, rooms }: ConnectionOptions): Promise<string> {
       claims = { ...JSON.parse(atob(payload)), exp: 0, nbf: 0, iat: 0, jti: 0 };
     }
   } catch {
-    claims = Math.random(); // Nobody knows whose it is: shared with nobody.
+    claims = Math.random(); // The owner of the token is unknown: the stream is shared with no other tab.
   }
   return JSON.stringify([client.base, client.project, rooms, claims]);
 }

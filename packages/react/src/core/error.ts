@@ -1,4 +1,4 @@
-/** Codes the server answers with (docs/errors.md explains each); others pass through as they came. */
+/** Error codes of the server; docs/errors.md explains each. An unknown code is passed on unchanged. */
 export type ErrorCode =
   | 'unauthorized'
   | 'session_ended'
@@ -67,22 +67,22 @@ export type ErrorCode =
   | 'other_body'
   | 'other_use'
   | 'not_durable'
-  /** Ours: no answer came at all. */
+  /** Set by this client: no answer. */
   | 'network'
-  /** Ours: an answer came that is not the server's, from a proxy for instance. */
+  /** Set by this client: the answer is not from the server, but from a proxy for instance. */
   | 'unexpected_answer'
   | (string & {});
 
-/** Everything the client rejects with. `code` is stable: branch on it, never on the message. */
+/** Every rejection of the client. `code` is stable: branch on it, never on the message. */
 export class RoomwatchError extends Error {
   override readonly name = 'RoomwatchError';
 
   constructor(
     readonly code: ErrorCode,
-    /** HTTP status, 0 when no answer came. */
+    /** HTTP status, 0 without an answer. */
     readonly status: number,
     message: string,
-    /** Address of a page that explains the code, when the server gave one. */
+    /** Address of a page that explains the code, if the server sent one. */
     readonly docs: string | null = null,
     /** Milliseconds to wait, from `Retry-After`. */
     readonly retryAfter: number | null = null,

@@ -2,26 +2,28 @@ import type { RoomwatchClient } from './client';
 import { RoomwatchError } from './error';
 import type { Bye, Connected, ConnectionEvent, Cursor } from './wire';
 
-/** The server pings every 20 s: after two that did not come the line is dead, whatever the browser thinks. */
+/** The server pings every 20 s. After two missing pings the line is dead, even if the browser reports it as open. */
 const SILENCE_MS_MAX = 45_000;
 const CHECK_MS = 5_000;
 const BACKOFF_MS_MIN = 1_000;
 const BACKOFF_MS_MAX = 30_000;
-/** After a break longer than this it is worth a request to learn how far behind we are. */
+/** After a longer break, one request asks for the number of missed events. */
 export const BREAK_MS = 3_000;
 
 export type Phase = 'opening' | 'open' | 'down' | 'signed_out' | 'too_many';
 
 export interface LineState {
   phase: Phase;
-  /** Unix milliseconds since when there has been no stream; null while open. */
+  /** Unix milliseconds at which the stream was lost; null while open. */
   downSince: number | null;
-  /** While catching up after a break: the newest event there is. */
+  /** Cursor of the newest event, while catching up after a break. */
   head: Cursor | null;
   streams: { open: number; max: number } | null;
 }
 
-/** `connected` is the server's own word: a LiveKit event of that name comes as `livekit.connected`. */
+export const opening: LineState = { phase: 'opening', downSince: null, head: null, streams: null };
+
+/** Returns true for the first frame of a connection. A LiveKit event named `connected` arrives as `livekit.connected`. */
 export function isConnected(event: ConnectionEvent): event is Connected {
   return event.type === 'connected';
 }
@@ -32,35 +34,34 @@ export interface LineOptions {
   client: RoomwatchClient;
   rooms?: string[];
   EventSource: typeof EventSource;
-  /** Where to go on. Asked at each opening. */
+  /** Returns the cursor after which the stream continues. Called at each opening. */
   cursor: () => Cursor | null;
-  /** Unix milliseconds of when an earlier line was let go, if this one goes on for it. */
+  /** Unix milliseconds at which an earlier line was closed, if this one continues it. */
   brokenAt: number | null;
-  /** A frame as it came: JSON on one line. */
+  /** Called for each frame with its text: JSON on one line. */
   onFrame: (kind: FrameKind, text: string) => void;
   onState: (state: LineState) => void;
 }
 
 export interface Line {
-  /** Looks now instead of at the next tick: after sleep, when the tab or the network is back. */
+  /** Checks the line now instead of at the next tick: after sleep, or when the tab or the network is back. */
   check(): void;
-  /** Gives up waiting and tries again now. */
+  /** Tries again now instead of after the pause. */
   retry(): void;
   close(): void;
 }
 
 /**
- * One EventSource, kept open. The browser reconnects it by itself with its last id, and `onerror` leaves it alone;
- * only a source in state CLOSED is opened again by us, after `GET /api/me` has said why, because an EventSource
- * does not tell a 401 from a 429.
+ * Keeps one EventSource open. The browser reconnects it with its last id, so `onerror` does nothing. Only a source in state
+ * CLOSED is opened again here, after `GET /api/me` has given the reason: an EventSource does not tell a 401 from a 429.
  */
 export function openLine(options: LineOptions): Line {
   const { client, onState } = options;
-  let state: LineState = { phase: 'opening', downSince: Date.now(), head: null, streams: null };
+  let state: LineState = { ...opening, downSince: Date.now() };
   let source: EventSource | null = null;
-  /** Since when events may have been missed, for the question how far behind we are. */
+  /** Unix milliseconds from which events may be missing. */
   let brokenAt: number | null = options.brokenAt ?? Date.now();
-  /** Rises with each attempt, so that an answer to an older one is dropped. */
+  /** Rises with each attempt, so that the answer to an older one is dropped. */
   let run = 0;
   let attempts = 0;
   let heardAt = Date.now();
@@ -69,7 +70,7 @@ export function openLine(options: LineOptions): Line {
   const set = (phase: Phase, more: Partial<LineState> = {}) => {
     const downSince = phase === 'open' ? null : (state.downSince ?? Date.now());
     if (phase !== 'open') brokenAt ??= Date.now();
-    state = { phase, downSince, head: null, streams: null, ...more };
+    state = { ...opening, phase, downSince, ...more };
     onState(state);
   };
 
@@ -111,7 +112,7 @@ export function openLine(options: LineOptions): Line {
       options.onFrame('ping', data);
     });
     opened.addEventListener('bye', ({ data }) => {
-      // `drain` and `capacity` pass: the browser comes back after the `retry` it was given. Rights that have ended do not.
+      // After `drain` and `capacity` the browser reconnects by itself. After `expired` the reason is needed.
       if ((JSON.parse(data) as Bye).reason === 'expired') void ask();
     });
     opened.onerror = () => {
@@ -132,11 +133,11 @@ export function openLine(options: LineOptions): Line {
       ({ events }) => {
         if (current === run && state.phase === 'open' && events[0]) set('open', { head: events[0].cursor });
       },
-      () => {}, // Nobody is told how far behind we are; the events come all the same.
+      () => {}, // The number of missed events stays unknown. The events arrive anyway.
     );
   };
 
-  /** Why was the stream refused? */
+  /** Asks the server why it refused the stream. */
   const ask = async () => {
     drop();
     const current = run;
@@ -173,7 +174,7 @@ export function openLine(options: LineOptions): Line {
 
   return {
     check() {
-      // Somebody may have signed in, in another tab.
+      // The user may have signed in, in another tab.
       if (state.phase === 'signed_out') void ask();
       else if (!source && state.phase !== 'open') void open();
       else check();

@@ -1,14 +1,14 @@
-/** A hidden tab's timers may run once a minute; a leader silent for longer than this is frozen or gone. */
+/** The timers of a hidden tab can run as rarely as once a minute. A leader that is silent for longer is frozen or closed. */
 const LEADER_SILENCE_MS_MAX = 90_000;
 const STATE_MS = 15_000;
 
 export interface TabsOptions<M> {
-  /** This tab has the lock: it opens the stream. */
+  /** Called when this tab gets the lock: it opens the stream. */
   onLead: () => void;
-  /** Another tab took the lock from this one: it closes its stream. */
+  /** Called when another tab takes the lock: this one closes its stream. */
   onFollow: () => void;
   onMessage: (message: M) => void;
-  /** Called now and then in the tab that leads, so that the others know it lives. */
+  /** Called every 15 s in the leading tab, so that the others know that it is alive. */
   onTick: () => void;
 }
 
@@ -18,9 +18,9 @@ export interface Tabs<M> {
 }
 
 /**
- * The tabs of one browser choose a leader by a Web Lock and hear from it by BroadcastChannel. When the leader's tab
- * closes, the browser frees the lock and gives it to the next. Null where either is missing: Web Locks need HTTPS
- * or localhost.
+ * Joins the tabs of one browser. A Web Lock chooses the leader, a BroadcastChannel carries its messages. When the leading
+ * tab closes, the browser gives the lock to the next. Returns null if the platform has not both: Web Locks need HTTPS or
+ * localhost.
  */
 export function joinTabs<M>(name: string, on: TabsOptions<M>): Tabs<M> | null {
   const locks = globalThis.navigator?.locks;
@@ -45,7 +45,7 @@ export function joinTabs<M>(name: string, on: TabsOptions<M>): Tabs<M> | null {
         });
       })
       .catch(() => {
-        // Aborted by ourselves, or the lock was stolen because this tab had been asleep.
+        // Aborted here, or another tab took the lock because this one was asleep.
         if (mine !== turn) return;
         release = undefined;
         heardAt = Date.now();
@@ -82,5 +82,5 @@ export function joinTabs<M>(name: string, on: TabsOptions<M>): Tabs<M> | null {
   };
 }
 
-/** A new tab asks the leader, if there is one, to say where it stands. */
+/** Sent by a new tab: asks the leader for its state. */
 const HELLO = 'hello';

@@ -1,36 +1,35 @@
 import type { components } from './schema';
 
 /*
- * What the server says, as it says it; what its OpenAPI document describes is taken from there. JSON is camelCase;
- * every `…At` is unix milliseconds. Unions end in `(string & {})` where LiveKit may add a value: an unknown one is
- * shown, never refused.
+ * Types of the server's JSON, taken from its OpenAPI document where possible. Fields are camelCase; every `…At` is unix
+ * milliseconds. Unions end in `(string & {})` where LiveKit may add a value: an unknown value is shown, never refused.
  */
 
-/** The document calls optional what may be null; the server always writes it. */
+/** Makes every field required: the document calls nullable fields optional, but the server always sends them. */
 type Whole<T> = T extends readonly (infer U)[] ? Whole<U>[] : T extends object ? { [K in keyof T]-?: Whole<T[K]> } : T;
 type Schema<Name extends keyof components['schemas']> = Whole<components['schemas'][Name]>;
 
 /** Position in the log: `<epoch>-<seq>`. The epoch is 8 hex digits, new when a log is created, restored or imported. */
 export type Cursor = string;
 
-/** Who said so: LiveKit's webhook, or reconciliation, which asked LiveKit and appended what was missed. */
+/** Source of an event: a webhook of LiveKit, or reconciliation, which found it through LiveKit's API. */
 export type Source = 'webhook' | 'reconcile' | (string & {});
 
 export type TrackCounts = Room['trackCounts'];
 
-/** One life of a room that is live now. */
+/** A live session of a room. */
 export type Room = Omit<Schema<'Room'>, 'checkedAt' | 'lastEventAt' | 'source'> & {
   source: Source;
-  /** Moved on by the `timestamp` of the messages about the room. Null while it is being created. */
+  /** Time of the last event about the room. Null while the room is being created. */
   lastEventAt: number | null;
-  /** When LiveKit was last asked; in lists only, in no change. */
+  /** Time of the last comparison with LiveKit. Part of answers, not of changes. */
   checkedAt?: number | null;
 };
 
 export type ParticipantKind = 'standard' | 'agent' | 'sip' | 'ingress' | 'egress' | (string & {});
 export type ParticipantState = 'joining' | 'joined' | 'active' | 'disconnected' | 'unknown' | (string & {});
 
-/** LiveKit's `ParticipantPermission`, without what is false. */
+/** LiveKit's `ParticipantPermission`, without the fields that are false. */
 export interface Permission {
   canSubscribe?: boolean;
   canPublish?: boolean;
@@ -43,7 +42,7 @@ export interface Permission {
   [more: string]: unknown;
 }
 
-/** Somebody who is in a room now. */
+/** A participant of a live room. */
 export type Participant = Omit<Schema<'Participant'>, 'kind' | 'state' | 'permission' | 'tracks'> & {
   kind: ParticipantKind;
   state: ParticipantState;
@@ -59,7 +58,7 @@ export type Track = Omit<Schema<'Track'>, 'type' | 'source'> & { type: TrackType
 /** A recording or a stream out of LiveKit. */
 export type Egress = Schema<'Egress'>;
 
-/** Media that is sent into LiveKit. */
+/** Media sent into LiveKit. */
 export type Ingress = Schema<'Ingress'>;
 
 interface ChangeOf<K extends string, V> {
@@ -74,7 +73,7 @@ interface ChangeOf<K extends string, V> {
   value?: Partial<V> | null;
 }
 
-/** What one event altered in the state. */
+/** One change of the state by an event. */
 export type Change =
   | ChangeOf<'room', Room>
   | ChangeOf<'participant', Participant>
@@ -102,7 +101,7 @@ export type EventType =
   | 'agent_job_ended'
   | (string & {});
 
-/** LiveKit's own event, redacted, otherwise as it came. LiveKit's JSON leaves out what is empty. */
+/** LiveKit's event as it arrived, without secrets. LiveKit leaves out empty fields. */
 export interface LiveKitEvent {
   event: string;
   id?: string;
@@ -116,11 +115,11 @@ export interface LiveKitEvent {
   [more: string]: unknown;
 }
 
-/** One event on the stream, live or replayed: both are identical. */
+/** One event of the stream. A replayed event is identical to the live one. */
 export interface Message {
   type: EventType;
   data: LiveKitEvent;
-  /** When Roomwatch received the event. */
+  /** Time at which Roomwatch received the event. */
   timestamp: number;
   cursor: Cursor;
   project: string;
@@ -130,10 +129,10 @@ export interface Message {
   changes?: Change[];
 }
 
-/** Why a cursor could not be honoured. `missed` is ours: this tab slept through what another tab received. */
+/** Reason why the stream did not resume. `missed` is set by this client: the tab was asleep while another one received events. */
 export type ResetReason = 'expired' | 'unknown_epoch' | 'ahead' | 'missed';
 
-/** First frame of every connection. */
+/** First frame of each connection. */
 export interface Connected {
   type: 'connected';
   cursor: Cursor;
@@ -141,7 +140,7 @@ export interface Connected {
   reset?: ResetReason;
 }
 
-/** What a listener of the stream hears. */
+/** A frame that a listener of the stream receives. */
 export type ConnectionEvent = Message | Connected;
 
 export interface Ping {
@@ -162,35 +161,35 @@ export interface RoomAnswer {
   cursor: Cursor;
   room: Room;
   participants: Participant[];
-  /** What has not ended. */
+  /** Egress that has not ended. */
   egress: Egress[];
   ingress: Ingress[];
 }
 
 export interface ParticipantsAnswer {
   cursor: Cursor;
-  /** Of the newest live session, whose participants these are: there may be none. */
+  /** Newest live session of the name. The list can be empty. */
   roomSid: string;
   participants: Participant[];
 }
 
-/** A page of the log, ascending. `prev` and `next` say how far was scanned; null at an end. */
+/** A page of the log in ascending order. `prev` and `next` are the cursors of the neighbouring pages, null at an end. */
 export type EventsPage = Omit<Schema<'Page'>, 'events'> & { events: Message[] };
 
 export type Role = Schema<'Role'>;
 
-/** Who asks. */
+/** The caller. */
 export type Me = Omit<Schema<'Me'>, 'grants'> & {
   /** The grants of a LiveKit access token. */
   grants: Record<string, unknown> | null;
 };
 
-/** One life of a room, from start to finish, named by its sid. */
+/** A session: a room from its first join to its close, named by its sid. */
 export type Session = Schema<'Session'>;
 
 export type SessionsPage = Schema<'Sessions'>;
 
-/** One time somebody was there. */
+/** One stay of a participant in a session. */
 export type Participation = Omit<Schema<'Participation'>, 'kind' | 'source'> & {
   kind: ParticipantKind;
   source: Source;
@@ -198,14 +197,14 @@ export type Participation = Omit<Schema<'Participation'>, 'kind' | 'source'> & {
 
 export type SessionTrack = Schema<'TrackStory'>;
 
-/** One session with everything that is known of it. */
+/** A session with its participations, tracks and egress. */
 export type SessionDetail = Omit<Schema<'SessionStory'>, 'participations' | 'tracks' | 'egress'> & {
   participations: Participation[];
   tracks: SessionTrack[];
   egress: Egress[];
 };
 
-/** `rooms` and `participants` are the most at once in the step; null before the history begins: nobody knows. */
+/** `rooms` and `participants` are the peak of the step, null before the start of the history: unknown. */
 export type ActivityPoint = Schema<'ActivityPoint'>;
 
 /** `step` is in milliseconds. */
@@ -213,18 +212,18 @@ export type Activity = Schema<'Activity'>;
 
 export type Capability = Schema<'Availability'>;
 
-/** What reconciliation had to mend. */
+/** A difference that reconciliation found and appended to the log. */
 export type Correction = Schema<'Note'>;
 
-/** One LiveKit deployment and how it is doing. */
+/** A LiveKit deployment and its health. */
 export type Project = Schema<'Project'>;
 
 export type SearchResult = Schema<'Found'>;
 
-/** One command and what became of it. */
+/** A command with its result. */
 export type AuditEntry = Schema<'AuditEntry'>;
 
 export type AuditPage = Schema<'AuditPage'>;
 
-/** What it takes to watch one room with livekit-client, within a minute. */
+/** Address and token for watching one room with livekit-client. Valid for a minute. */
 export type WatchToken = Schema<'Watch'>;

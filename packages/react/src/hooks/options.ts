@@ -1,32 +1,32 @@
 import type { Roomwatch } from '../RoomwatchProvider';
 
-/** What every query about rooms takes. */
+/** Options of every query about rooms. */
 export interface ScopeOptions {
-  /** Needed for a single room where several projects are watched; appended to the query key only when given. */
+  /** Needed for one room if there are several projects. Part of the query key only if given. */
   project?: string;
-  /** False asks nothing. */
+  /** False fetches nothing. */
   enabled?: boolean;
 }
 
 export interface RoomOptions extends ScopeOptions {
   /**
-   * LiveKit sends no event when a track is muted or a participant's metadata changes: Roomwatch asks. A room that is
-   * read every few seconds it asks about every two seconds, others once a minute. True reads it, for a page that is
+   * LiveKit sends no event for a mute or for changed metadata: Roomwatch finds them by asking LiveKit, once a minute, or
+   * every two seconds for a room that was read in the last ten seconds. True reads the room every eight seconds, for a page
    * about this room.
    */
   watch?: boolean;
 }
 
-/** A little less than the ten seconds for which a reading counts. */
+/** A little less than the ten seconds for which one read counts. */
 const WATCH_MS = 8_000;
 
-/** How often a query about one room is read while the stream is live. */
+/** Returns the milliseconds between two reads of one room while the stream is live, or undefined for none. */
 export function refreshOf(
   name: string,
   watch: boolean | undefined,
   { rooms, pollInterval }: Roomwatch,
 ): number | undefined {
   if (watch) return WATCH_MS;
-  // The provider's stream says nothing of rooms that it was not opened for.
+  // The provider's stream has no events of other rooms.
   return rooms && !rooms.includes(name) ? pollInterval : undefined;
 }

@@ -8,14 +8,14 @@ import { useFollowed } from './useFollowed';
 const REFRESH_MS_MIN = 10_000;
 
 export interface ActivityOptions extends ActivityQuery {
-  /** Milliseconds back from now, instead of `from` and `to`: a window that moves. */
+  /** Length of a window that ends now, in milliseconds. Instead of `from` and `to`. */
   last?: number;
   enabled?: boolean;
 }
 
 /**
- * Rooms, participants, joins and leaves for each step, from the history. A window that moves is fetched again once a
- * step: time passes without events.
+ * Returns rooms, participants, joins and leaves for each step, from the history. A window that ends now is fetched again
+ * once a step: time passes without events.
  *
  * @example
  * const { data } = useActivity({ last: 3_600_000, step: 60_000 });

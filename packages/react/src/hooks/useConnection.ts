@@ -1,10 +1,10 @@
 import { useSyncExternalStore } from 'react';
-import type { ConnectionState } from '../core/connection';
+import type { ConnectionState } from '../core/status';
 import { useRoomwatch } from '../RoomwatchProvider';
 
 /**
- * What a connection pill shows, and `retry`, the way out of `signed_out` and `too_many`. Renders at most four times a
- * second, however busy the stream is.
+ * Returns the state of the stream, for a connection pill, and `retry`, which is needed after `signed_out` and `too_many`.
+ * Renders at most four times a second.
  *
  * @example
  * const { status, behind, retry } = useConnection();

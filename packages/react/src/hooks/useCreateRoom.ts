@@ -1,5 +1,5 @@
 import type { UseMutationResult } from '@tanstack/react-query';
-import type { Touch } from '../cache';
+import type { Edit } from '../cache/optimistic';
 import type { RoomData, RoomsData } from '../core/apply';
 import type { CreateRoom } from '../core/client';
 import type { RoomwatchError } from '../core/error';
@@ -7,7 +7,7 @@ import type { Room } from '../core/wire';
 import { shows, useCommand } from './useCommand';
 
 /**
- * Creates a room. It stands in the lists at once, with a sid that starts with `pending:` until LiveKit has said its own.
+ * Creates a room. The lists show it at once, with a sid that starts with `pending:` until LiveKit reports the real one.
  *
  * @example
  * const { mutate, isPending } = useCreateRoom();
@@ -17,7 +17,7 @@ export function useCreateRoom(): UseMutationResult<unknown, RoomwatchError, Crea
   return useCommand((client, vars: CreateRoom) => client.createRoom(vars), draft);
 }
 
-function draft(vars: CreateRoom, project: string | undefined): Touch {
+function draft(vars: CreateRoom, project: string | undefined): Edit {
   const room: Room = {
     project: project ?? '',
     sid: `pending:${vars.name}`,

@@ -5,7 +5,7 @@ import { useRoomwatch } from '../RoomwatchProvider';
 import { useFollowed } from './useFollowed';
 
 /**
- * Who the caller is and what they may do; an error with status 401 while nobody is signed in.
+ * Returns the caller and their rights; an error with status 401 while signed out.
  *
  * @example
  * const { data: me } = useMe();

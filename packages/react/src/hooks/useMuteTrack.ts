@@ -1,10 +1,10 @@
 import type { UseMutationResult } from '@tanstack/react-query';
 import type { MuteTrack } from '../core/client';
 import type { RoomwatchError } from '../core/error';
-import { touchParticipant, useCommand } from './useCommand';
+import { editParticipant, useCommand } from './useCommand';
 
 /**
- * Mutes a published track, or unmutes it where LiveKit is configured to allow that.
+ * Mutes a published track, or unmutes it if the configuration of LiveKit allows that.
  *
  * @example
  * const { mutate } = useMuteTrack();
@@ -14,7 +14,7 @@ export function useMuteTrack(): UseMutationResult<unknown, RoomwatchError, MuteT
   return useCommand(
     (client, vars: MuteTrack) => client.muteTrack(vars),
     (vars, project) =>
-      touchParticipant(vars, project, (one) => {
+      editParticipant(vars, project, (one) => {
         const done = one.tracks.every(({ sid, muted }) => sid !== vars.trackSid || muted === vars.muted);
         if (done) return one;
         const tracks = one.tracks.map((track) =>

@@ -4,13 +4,13 @@ import type { Project } from '../core/wire';
 import { useRoomwatch } from '../RoomwatchProvider';
 import { useFollowed } from './useFollowed';
 
-/** Whether LiveKit answers is nothing that LiveKit sends an event about. */
+/** The health of LiveKit has no events. */
 const REFRESH_MS = 15_000;
 
 const projects = (data: { projects: Project[] }) => data.projects;
 
 /**
- * Health of each project. The last webhook follows the stream; the rest is asked for every 15 seconds.
+ * Returns the health of each project. The last webhook follows the stream; the rest is fetched every 15 seconds.
  *
  * @example
  * const { data: projects = [] } = useProjects();

@@ -1,34 +1,28 @@
 import { type QueryKey, useQueryClient } from '@tanstack/react-query';
 import { useEffect, useRef } from 'react';
-import type { ConnectionStatus } from '../core/connection';
+import { type EventsFilter, matches } from '../core/filter';
 import { isConnected } from '../core/line';
+import type { ConnectionStatus } from '../core/status';
 import type { Cursor, Message, ResetReason } from '../core/wire';
 import { useRoomwatch } from '../RoomwatchProvider';
 import { useConnection } from './useConnection';
 
-/** In mode `invalidate` a key is invalidated at once, and then at most this often: each time costs a request. */
+/** Minimum time between two invalidations of one key in mode `invalidate`: each costs a request. */
 const INVALIDATE_MS = 1_000;
 
-export interface EventsFilter {
-  /** Values of one field are alternatives, fields are conditions; `*` in a type stands for any run. */
-  room?: string | string[];
-  type?: string | string[];
-  project?: string | string[];
-}
-
 export interface RealtimeEventsOptions extends EventsFilter {
-  /** Each event once, in log order. */
+  /** Called for each event, once, in log order. */
   onEvent?: (message: Message) => void;
-  /** A cursor could not be honoured: events in between were missed. What was fetched before is to be fetched again. */
+  /** Called if the stream did not resume: events are missing. Fetch again what you fetched before. */
   onReset?: (reason: ResetReason) => void;
   /**
-   * `write` (default): the hooks of this package follow the events by themselves. `invalidate`: an app's own queries,
-   * with keys like `['rooms']` and `['participants', name]`, are invalidated by event type.
+   * `write` (default): only the queries of this package are updated. `invalidate`: queries of the app, with keys like
+   * `['rooms']` and `['participants', name]`, are invalidated by event type.
    */
   mode?: 'write' | 'invalidate';
-  /** For `invalidate`: stands before the keys. */
+  /** Prefix of the keys, for `invalidate`. */
   keyPrefix?: readonly unknown[];
-  /** For `invalidate`: which keys an event makes stale, instead of {@link keysOf}. */
+  /** Returns the keys that an event invalidates, instead of {@link keysOf}. For `invalidate`. */
   keys?: (message: Message) => QueryKey[];
 }
 
@@ -46,7 +40,7 @@ export interface RealtimeEvents {
  * useRealtimeEvents({ type: 'participant_*', onEvent: ({ type, room }) => console.log(type, room) });
  *
  * @example
- * // An app with queries of its own: they are fetched again when something happens, and not every minute.
+ * // An app with its own queries: they are fetched again after an event, and not every minute.
  * const { isConnected } = useRealtimeEvents({ mode: 'invalidate' });
  */
 export function useRealtimeEvents(options: RealtimeEventsOptions = {}): RealtimeEvents {
@@ -97,36 +91,11 @@ export function useRealtimeEvents(options: RealtimeEventsOptions = {}): Realtime
   return { isConnected: status === 'live' || status === 'catching_up', status, cursor, staleSince };
 }
 
-/** Which of an app's keys an event makes stale. */
+/** Returns the keys of an app that an event invalidates. */
 export function keysOf({ type, room }: Message): QueryKey[] {
   const list: QueryKey[] = [['rooms']];
   if (room === null) return list;
   list.push(['rooms', room]);
   if (!type.startsWith('egress_')) list.push(['participants', room]);
   return list;
-}
-
-/** Whether a filter lets a message through, as the server would. */
-export function matches({ room, type, project }: EventsFilter, message: Message): boolean {
-  const one = (wanted: string | string[] | undefined, is: (value: string) => boolean) =>
-    wanted === undefined || [wanted].flat().some(is);
-  return (
-    one(room, (value) => value === message.room) &&
-    one(project, (value) => value === message.project) &&
-    one(type, (pattern) => glob(pattern, message.type))
-  );
-}
-
-function glob(pattern: string, text: string): boolean {
-  const [first = '', ...rest] = pattern.split('*');
-  const last = rest.pop();
-  if (last === undefined) return pattern === text;
-  let at = first.length;
-  if (!text.startsWith(first)) return false;
-  for (const part of rest) {
-    const found = text.indexOf(part, at);
-    if (found < 0) return false;
-    at = found + part.length;
-  }
-  return text.length - last.length >= at && text.endsWith(last);
 }

@@ -1,10 +1,10 @@
 import type { UseMutationResult } from '@tanstack/react-query';
 import type { ParticipantRef } from '../core/client';
 import type { RoomwatchError } from '../core/error';
-import { touchParticipant, useCommand } from './useCommand';
+import { editParticipant, useCommand } from './useCommand';
 
 /**
- * Removes a participant from a room. Whoever still has a token can join again.
+ * Removes a participant from a room. They can join again as long as their token is valid.
  *
  * @example
  * const { mutate } = useRemoveParticipant();
@@ -15,8 +15,8 @@ export function useRemoveParticipant(): UseMutationResult<void, RoomwatchError, 
     (client, vars: ParticipantRef) => client.removeParticipant(vars),
     (vars, project) => {
       const from = Date.now();
-      // The same identity back again is another participant.
-      return touchParticipant(vars, project, (one) => ((one.joinedAt ?? 0) > from ? one : null));
+      // If the same identity joins again, that is another participant.
+      return editParticipant(vars, project, (one) => ((one.joinedAt ?? 0) > from ? one : null));
     },
   );
 }

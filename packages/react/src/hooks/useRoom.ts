@@ -11,22 +11,22 @@ const egress = (data: RoomData) => data.egress;
 const ingress = (data: RoomData) => data.ingress;
 
 /**
- * The newest live session of a room; null while there is none, until one begins.
+ * Returns the newest live session of a room, or null while the room is not live.
  *
  * @example
  * const { data: room } = useRoom('standup');
- * return room ? <h1>{room.name}: {room.participantCount}</h1> : <p>Nobody is meeting.</p>;
+ * return room ? <h1>{room.name}: {room.participantCount}</h1> : <p>Not live</p>;
  */
 export function useRoom(name: string, options: RoomOptions = {}): UseQueryResult<Room | null, RoomwatchError> {
   return useRoomData(name, options, room);
 }
 
-/** The recordings and streams of a live room, from the same query as {@link useRoom}. */
+/** Returns the recordings and streams of a live room, from the same query as {@link useRoom}. */
 export function useRoomEgress(name: string, options: RoomOptions = {}): UseQueryResult<Egress[], RoomwatchError> {
   return useRoomData(name, options, egress);
 }
 
-/** The media sent into a live room, from the same query as {@link useRoom}. */
+/** Returns the media sent into a live room, from the same query as {@link useRoom}. */
 export function useRoomIngress(name: string, options: RoomOptions = {}): UseQueryResult<Ingress[], RoomwatchError> {
   return useRoomData(name, options, ingress);
 }
@@ -50,11 +50,12 @@ function useRoomData<R>(
       }),
     select,
     enabled,
-    refreshInterval: refreshOf(name, watch, roomwatch),
+    // LiveKit knows nothing about a room that is not live.
+    refreshInterval: (data) => refreshOf(name, watch && data?.room !== null, roomwatch),
   });
 }
 
-/** That a room is not live is an answer, not a failure. */
+/** Turns "not live" into an answer: it is not a failure. */
 export function notLive(error: unknown): null {
   if (error instanceof RoomwatchError && error.code === 'room_not_live') return null;
   throw error;

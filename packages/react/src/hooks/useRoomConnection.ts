@@ -1,6 +1,6 @@
 import { useCallback, useEffect, useMemo, useSyncExternalStore } from 'react';
+import { idleState, type RoomConnectionOptions, type RoomConnectionState, watchRoom } from '../core/watch';
 import { useOptionalRoomwatch } from '../RoomwatchProvider';
-import { idleState, type RoomConnectionOptions, type RoomConnectionState, watchRoom } from '../watch';
 
 export type {
   Quality,
@@ -10,10 +10,10 @@ export type {
   WatchedMessage,
   WatchedParticipant,
   WatchedTrack,
-} from '../watch';
+} from '../core/watch';
 
 export interface RoomConnection extends RoomConnectionState {
-  /** After `failed` or `disconnected`: tries again. */
+  /** Tries again after `failed` or `disconnected`. */
   reconnect(): void;
 }
 
@@ -21,10 +21,10 @@ const idle = () => idleState;
 const never = () => () => {};
 
 /**
- * Joins one room with livekit-client, to see it from inside: participants, tracks, speakers, quality, data messages.
- * With a token from Roomwatch (the default) one is hidden and can only subscribe; with `{ url, token }` of the app
- * nothing of Roomwatch is needed. Leaves on unmount and when the room changes. LiveKit keeps a room open for as long
- * as a hidden participant is in it: Roomwatch removes its watchers when the last real participant has gone.
+ * Joins one room with livekit-client and returns participants, tracks, speakers, quality and data messages. With a token from
+ * Roomwatch (the default) the client is hidden and can only subscribe. With `{ url, token }` of the app it works without
+ * Roomwatch. Leaves on unmount and when the room changes. LiveKit keeps a room open while a hidden participant is in it, so
+ * Roomwatch removes its watchers when the last other participant leaves.
  *
  * @example
  * const { status, participants } = useRoomConnection('standup');
@@ -33,7 +33,7 @@ const never = () => () => {};
 export function useRoomConnection(name: string | null, options: RoomConnectionOptions = {}): RoomConnection {
   const client = useOptionalRoomwatch()?.client ?? null;
   const { url, token, project, reason, enabled = true } = options;
-  // Made while rendering, joined in the effect: with another name nothing of the room before is shown, not for one frame.
+  // Made while rendering, joined in the effect: after a change of the name, no frame shows the previous room.
   const watch = useMemo(
     () => (enabled && name !== null ? watchRoom(client, name, { url, token, project, reason }) : null),
     [client, name, url, token, project, reason, enabled],

@@ -10,7 +10,7 @@ import { notLive } from './useRoom';
 const participants = (data: ParticipantsData) => data.participants;
 
 /**
- * Who is in the newest live session of a room, with their tracks; empty while there is none.
+ * Returns the participants of the newest live session of a room with their tracks; empty while the room is not live.
  *
  * @example
  * const { data: people = [] } = useRoomParticipants('standup');

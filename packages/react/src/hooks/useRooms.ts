@@ -9,8 +9,8 @@ import { useFollowed } from './useFollowed';
 const rooms = (data: RoomsData) => data.rooms;
 
 /**
- * All rooms that are live now, kept true by the stream. Rooms that did not change keep their identity, so that
- * memoised rows stay as they are. A room that is being created has a sid that starts with `pending:`.
+ * Returns all live rooms, kept up to date by the stream. Unchanged rooms keep their identity, so that memoised rows do not
+ * render. A room that is being created has a sid that starts with `pending:`.
  *
  * @example
  * const { data: rooms = [] } = useRooms();
@@ -27,7 +27,7 @@ export function useRooms({ project, enabled }: ScopeOptions = {}): UseQueryResul
         { scope, kind: 'rooms', project },
         [...keyPrefix, ...key],
         (): Promise<RoomsData> =>
-          // What the provider's stream does not tell of would stand there for ever.
+          // Rooms that the provider's stream has no events of would never change.
           client.rooms({ project, room: only }, signal),
       ),
     select: rooms,

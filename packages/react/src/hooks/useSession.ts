@@ -6,7 +6,7 @@ import type { ScopeOptions } from './options';
 import { useFollowed } from './useFollowed';
 
 /**
- * One life of a room: participations, tracks, egress. While it lasts it is fetched again a few seconds after its events.
+ * Returns one session: participations, tracks, egress. While live, it is fetched again a few seconds after its events.
  *
  * @example
  * const { data } = useSession('RM_hycFrzyc8LMX');

@@ -10,7 +10,7 @@ export interface SessionsOptions extends Omit<SessionsQuery, 'before'> {
 }
 
 /**
- * Sessions past and present, the newest first, page by page. Fetched again a few seconds after a room began or ended.
+ * Returns live and past sessions, the newest first, page by page. Fetched again a few seconds after a room starts or ends.
  *
  * @example
  * const { data, fetchNextPage, hasNextPage } = useSessions({ identity: 'ada' });

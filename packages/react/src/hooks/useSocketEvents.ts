@@ -1,18 +1,18 @@
 import { useEffect, useRef, useState, useSyncExternalStore } from 'react';
+import { connectSocket, type EventSocket, type SocketOptions, type SocketState } from '../core/socket';
 import { useOptionalRoomwatch } from '../RoomwatchProvider';
-import { connectSocket, type EventSocket, type SocketOptions, type SocketState } from '../socket';
 
-export type { EventSocket, SocketOptions, SocketState } from '../socket';
-export { connectSocket } from '../socket';
+export type { EventSocket, SocketOptions, SocketState } from '../core/socket';
+export { connectSocket } from '../core/socket';
 
 export interface SocketEventsOptions extends SocketOptions {
-  /** False stays away. Default true. */
+  /** False does not connect. Default true. */
   enabled?: boolean;
 }
 
 export interface SocketEvents extends SocketState {
   isConnected: boolean;
-  /** The way out of `signed_out`. */
+  /** Tries again after `signed_out`. */
   retry(): void;
 }
 
@@ -21,8 +21,8 @@ const getIdle = () => idle;
 const never = () => () => {};
 
 /**
- * The stream over Socket.IO: where a proxy lets nothing else through, or an app speaks it already. Address and token
- * are the provider's when none are given. A changed filter opens a new socket that goes on after the last cursor.
+ * Listens to the stream over Socket.IO, for proxies that allow nothing else and for apps that use it already. Address and
+ * token default to the provider's. A changed filter opens a new socket that continues after the last cursor.
  *
  * @example
  * const { isConnected } = useSocketEvents({ room: 'standup', onEvent: ({ type }) => console.log(type) });
@@ -42,7 +42,7 @@ export function useSocketEvents(options: SocketEventsOptions = {}): SocketEvents
   useEffect(() => {
     if (!enabled) return;
     let next: EventSocket | undefined;
-    // React mounts twice in development: what is closed at once has never connected.
+    // React mounts twice in development: a socket that is closed at once never connects.
     const starting = setTimeout(() => {
       next = connectSocket({
         ...JSON.parse(filter),

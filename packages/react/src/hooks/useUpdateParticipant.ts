@@ -2,11 +2,11 @@ import type { UseMutationResult } from '@tanstack/react-query';
 import type { UpdateParticipant } from '../core/client';
 import type { RoomwatchError } from '../core/error';
 import type { Permission } from '../core/wire';
-import { has, touchParticipant, useCommand } from './useCommand';
+import { editParticipant, has, useCommand } from './useCommand';
 
 /**
- * Changes name, metadata, attributes or permission of a participant. Attributes are merged: an empty value removes one.
- * The permission is whole: what it does not name is not allowed.
+ * Changes name, metadata, attributes or permission of a participant. Attributes are merged; an empty value removes one. The
+ * permission is replaced: an absent field is not allowed.
  *
  * @example
  * const { mutate } = useUpdateParticipant();
@@ -18,7 +18,7 @@ export function useUpdateParticipant(): UseMutationResult<unknown, RoomwatchErro
     (vars, project) => {
       const { name, metadata, attributes, permission } = vars;
       const wanted = { name, metadata, attributes, permission };
-      return touchParticipant(vars, project, (one) => {
+      return editParticipant(vars, project, (one) => {
         if (has(one, wanted)) return one;
         const merged = Object.entries({ ...one.attributes, ...attributes }).filter(([, value]) => value !== '');
         return {
@@ -26,12 +26,13 @@ export function useUpdateParticipant(): UseMutationResult<unknown, RoomwatchErro
           name: name ?? one.name,
           metadata: metadata ?? one.metadata,
           attributes: Object.fromEntries(merged),
-          permission: permission ? whole(permission) : one.permission,
+          permission: permission ? withoutFalse(permission) : one.permission,
         };
       });
     },
   );
 }
 
-/** As LiveKit tells it: without what is false. */
-const whole = (permission: Permission) => Object.fromEntries(Object.entries(permission).filter(([, value]) => value));
+/** Returns a permission as LiveKit reports it: without the fields that are false. */
+const withoutFalse = (permission: Permission) =>
+  Object.fromEntries(Object.entries(permission).filter(([, value]) => value));

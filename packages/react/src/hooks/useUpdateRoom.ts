@@ -1,7 +1,7 @@
 import type { UseMutationResult } from '@tanstack/react-query';
 import type { UpdateRoom } from '../core/client';
 import type { RoomwatchError } from '../core/error';
-import { touchRooms, useCommand } from './useCommand';
+import { editRooms, useCommand } from './useCommand';
 
 /**
  * Changes the metadata of a room.
@@ -14,6 +14,6 @@ export function useUpdateRoom(): UseMutationResult<unknown, RoomwatchError, Upda
   return useCommand(
     (client, vars: UpdateRoom) => client.updateRoom(vars),
     ({ room, metadata }, project) =>
-      touchRooms(room, project, (one) => (one.metadata === metadata ? one : { ...one, metadata })),
+      editRooms(room, project, (one) => (one.metadata === metadata ? one : { ...one, metadata })),
   );
 }

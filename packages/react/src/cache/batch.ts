@@ -1,0 +1,27 @@
+import type { Message } from '../core/wire';
+
+/** Messages of one flush, indexed by room: a query about one room does not read all of them. */
+export class Batch {
+  private byRoom: Map<string, Message[]> | undefined;
+
+  constructor(readonly all: readonly Message[]) {}
+
+  /** Returns the messages about one room, in log order. */
+  of(room: string): readonly Message[] {
+    if (!this.byRoom) {
+      this.byRoom = new Map();
+      for (const message of this.all) {
+        if (message.room === null) continue;
+        const list = this.byRoom.get(message.room);
+        if (list) list.push(message);
+        else this.byRoom.set(message.room, [message]);
+      }
+    }
+    return this.byRoom.get(room) ?? [];
+  }
+
+  /** Returns true if a room started or ended. */
+  hasRoomChange(): boolean {
+    return this.all.some(({ changes }) => changes?.some(({ kind, op }) => kind === 'room' && op !== 'patch'));
+  }
+}

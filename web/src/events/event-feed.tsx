@@ -1,0 +1,66 @@
+import { useEvents } from '@roomwatch/react';
+import { useEffect } from 'react';
+import { cx } from '@/ui/cx';
+import { plural } from '@/ui/format';
+import { Empty, ErrorState, Skeleton } from '@/ui/states';
+import { useHold } from '@/ui/use-hold';
+import { EventSentence } from './event-sentence';
+import { calledIn, noteNames } from './names';
+
+/** A list that grows at its head is drawn this often at most. */
+const DRAW_EVERY_MS = 500;
+
+/**
+ * What happened last, as it happens. It stands still under the pointer and the focus, and says how much waits. Not a live
+ * region: two hundred sentences a second would drown everything else.
+ */
+export function EventFeed({
+  room,
+  project,
+  limit,
+  className,
+}: {
+  room?: string;
+  project?: string;
+  limit: number;
+  className?: string;
+}) {
+  const { held, bind } = useHold();
+  const { events, waiting, isLoading, error, pause, follow, reload } = useEvents({
+    room,
+    project,
+    limit,
+    max: limit,
+    interval: DRAW_EVERY_MS,
+    onPage: (page) => noteNames(page),
+  });
+  useEffect(() => (held ? pause() : follow()), [held, pause, follow]);
+  if (error && events.length === 0) return <ErrorState error={error} compact onRetry={reload} />;
+  if (isLoading) return <Skeleton rows={8} />;
+  if (events.length === 0) {
+    return (
+      <Empty title="No events yet">{room ? 'New events of this room appear here.' : 'New events appear here.'}</Empty>
+    );
+  }
+  return (
+    <div className="relative" {...bind}>
+      {waiting > 0 ? (
+        <p className="pointer-events-none absolute inset-x-0 top-1 z-10 flex justify-center">
+          <span className="num rounded-full bg-solid px-2.5 py-0.5 text-xs text-on-solid shadow-pop">
+            {plural(waiting, 'more event')} · paused while you hover or focus
+          </span>
+        </p>
+      ) : null}
+      <ul className={cx('py-1', className)}>
+        {events.map((message) => (
+          <EventSentence
+            key={message.cursor}
+            message={message}
+            called={calledIn(message)}
+            inRoom={room !== undefined}
+          />
+        ))}
+      </ul>
+    </div>
+  );
+}

@@ -1,0 +1,115 @@
+import { useMe, useRooms } from '@roomwatch/react';
+import { X } from 'lucide-react';
+import { type RefObject, useId, useRef, useState } from 'react';
+import { IconButton } from '@/ui/button';
+import { cx } from '@/ui/cx';
+import { Select } from '@/ui/field';
+import { TypedInput } from '@/ui/typed-input';
+import { TOPIC_ICONS } from './event-icon';
+import { type EventSearch, patternsOf, TYPE_GROUPS, toggleGroup, typedPatterns, withTyped } from './event-search';
+
+/** More names are no help in choosing one. */
+const SUGGESTED_MAX = 200;
+
+/** Which events: the groups with their shapes (they are the legend too), exact types, one room, one project. */
+export function EventFilters({
+  filter,
+  roomInput,
+  onChange,
+}: {
+  filter: EventSearch;
+  roomInput: RefObject<HTMLInputElement | null>;
+  onChange: (next: EventSearch) => void;
+}) {
+  const projects = useMe().data?.projects ?? [];
+  const [suggest, setSuggest] = useState(false);
+  const listId = useId();
+  const chosen = patternsOf(filter.type);
+  const empty = filter.room === undefined && filter.type === undefined && filter.project === undefined;
+  return (
+    <search aria-label="Filter events" className="mb-3 flex flex-wrap items-center gap-2">
+      <fieldset className="flex flex-wrap gap-y-1 max-sm:order-first max-sm:grid max-sm:w-full max-sm:grid-cols-3">
+        <legend className="sr-only">Types of events</legend>
+        {TYPE_GROUPS.map(({ pattern, name, topic }) => {
+          const Icon = TOPIC_ICONS[topic];
+          const on = chosen.includes(pattern);
+          return (
+            <button
+              key={pattern}
+              type="button"
+              aria-pressed={on}
+              title={pattern}
+              onClick={() => onChange({ ...filter, type: toggleGroup(filter.type, pattern) })}
+              className={cx(
+                'relative -ml-px inline-flex h-8 items-center gap-1.5 border px-2.5 font-medium first-of-type:ml-0 first-of-type:rounded-l-md last:rounded-r-md max-lg:px-1.5 max-sm:justify-center',
+                on
+                  ? 'z-1 border-accent bg-accent-soft text-accent'
+                  : 'border-line-strong bg-surface text-ink-2 hover:bg-hover hover:text-ink',
+              )}
+            >
+              <Icon size={13} aria-hidden />
+              {name}
+            </button>
+          );
+        })}
+      </fieldset>
+      <TypedInput
+        label="Event types; * matches any characters"
+        placeholder="Event type, e.g. track_*"
+        className="w-44 max-sm:min-w-0 max-sm:flex-1"
+        value={typedPatterns(filter.type)}
+        onType={(value) => onChange({ ...filter, type: withTyped(filter.type, value) })}
+      />
+      <div className="w-48 max-sm:min-w-0 max-sm:flex-1">
+        <TypedInput
+          inputRef={roomInput}
+          label="Room (exact name)"
+          placeholder="Room"
+          hotkey="/"
+          list={listId}
+          value={filter.room ?? ''}
+          onFocus={() => setSuggest(true)}
+          onBlur={() => setSuggest(false)}
+          onType={(value) => onChange({ ...filter, room: value || undefined })}
+        />
+        {suggest ? <RoomNames id={listId} /> : null}
+      </div>
+      {projects.length > 1 ? (
+        <Select
+          aria-label="Project"
+          value={filter.project ?? ''}
+          onChange={(event) => onChange({ ...filter, project: event.target.value || undefined })}
+        >
+          <option value="">All projects</option>
+          {projects.map((name) => (
+            <option key={name}>{name}</option>
+          ))}
+        </Select>
+      ) : null}
+      {empty ? null : (
+        <IconButton
+          label="Clear the filters"
+          onClick={() => onChange({ room: undefined, type: undefined, project: undefined })}
+        >
+          <X size={14} />
+        </IconButton>
+      )}
+    </search>
+  );
+}
+
+/** Names of live rooms, from the moment somebody is about to type one: following them all the time would be work for nothing. */
+function RoomNames({ id }: { id: string }) {
+  const { data: rooms } = useRooms();
+  const first = useRef(rooms);
+  // The list of suggestions stands still while one chooses from it.
+  first.current ??= rooms;
+  const names = [...new Set(first.current?.map((room) => room.name))].slice(0, SUGGESTED_MAX);
+  return (
+    <datalist id={id}>
+      {names.map((name) => (
+        <option key={name} value={name} />
+      ))}
+    </datalist>
+  );
+}

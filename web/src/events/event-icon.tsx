@@ -1,0 +1,45 @@
+import {
+  Bot,
+  Circle,
+  CircleDot,
+  type LucideIcon,
+  Mic,
+  MonitorPlay,
+  Podcast,
+  ScreenShare,
+  UserRound,
+  Video,
+  Volume2,
+} from 'lucide-react';
+import type { EventTopic, EventWords } from './event-words';
+
+/** The shape of each topic, wherever events are listed. */
+export const TOPIC_ICONS: Record<EventTopic, LucideIcon> = {
+  room: MonitorPlay,
+  person: UserRound,
+  track: Volume2,
+  recording: CircleDot,
+  ingress: Podcast,
+  agent: Bot,
+  other: Circle,
+};
+
+const colours: Record<EventWords['turn'], string> = {
+  came: 'text-good',
+  went: 'text-ink-3',
+  changed: 'text-ink-3',
+  failed: 'text-bad',
+};
+
+/** A track has the icon it has among a participant's tracks. */
+const MEDIA_ICONS: Record<NonNullable<EventWords['medium']>, LucideIcon> = {
+  audio: Mic,
+  video: Video,
+  screen: ScreenShare,
+};
+
+/** The icon of an event: its shape says what it is about, its colour whether it came, went or failed. */
+export function EventIcon({ words, size = 14 }: { words: EventWords; size?: number }) {
+  const Icon = words.medium ? MEDIA_ICONS[words.medium] : TOPIC_ICONS[words.topic];
+  return <Icon size={size} className={colours[words.turn]} aria-hidden />;
+}

@@ -1,0 +1,50 @@
+import type { EventTopic } from './event-words';
+
+/** What the Events page is narrowed to, as it stands in the address. */
+export interface EventSearch {
+  room?: string;
+  /** Patterns with commas between: "participant_*,egress_ended". */
+  type?: string;
+  project?: string;
+}
+
+/** The groups of types that have a name of their own. */
+export const TYPE_GROUPS: { pattern: string; name: string; topic: EventTopic }[] = [
+  { pattern: 'room_*', name: 'Rooms', topic: 'room' },
+  { pattern: 'participant_*', name: 'People', topic: 'person' },
+  { pattern: 'track_*', name: 'Tracks', topic: 'track' },
+  { pattern: 'egress_*', name: 'Recordings', topic: 'recording' },
+  { pattern: 'ingress_*', name: 'Ingress', topic: 'ingress' },
+  { pattern: 'agent_*', name: 'Agents', topic: 'agent' },
+];
+
+const isGroup = (pattern: string) => TYPE_GROUPS.some((group) => group.pattern === pattern);
+
+/** "a, b,,a" → ["a", "b"]. */
+export const patternsOf = (type: string | undefined): string[] => [
+  ...new Set((type ?? '').split(/[\s,]+/).filter((pattern) => pattern !== '')),
+];
+
+const join = (patterns: string[]) => (patterns.length > 0 ? patterns.join(',') : undefined);
+
+/** Puts a group in or takes it out; everything else that was typed stays. */
+export function toggleGroup(type: string | undefined, pattern: string): string | undefined {
+  const patterns = patternsOf(type);
+  return join(patterns.includes(pattern) ? patterns.filter((one) => one !== pattern) : [...patterns, pattern]);
+}
+
+/** The patterns that are not groups, as they are edited. */
+export const typedPatterns = (type: string | undefined) =>
+  patternsOf(type)
+    .filter((pattern) => !isGroup(pattern))
+    .join(', ');
+
+/** What was typed replaces what was typed before; the groups stay. */
+export const withTyped = (type: string | undefined, typed: string): string | undefined =>
+  join([...new Set([...patternsOf(type).filter(isGroup), ...patternsOf(typed)])]);
+
+/** As the client and the server take it. */
+export function queryOf({ room, type, project }: EventSearch) {
+  const patterns = patternsOf(type);
+  return { room, project, type: patterns.length > 0 ? patterns : undefined };
+}

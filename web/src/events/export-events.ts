@@ -1,0 +1,55 @@
+import { type Cursor, type RoomwatchClient, seqOf } from '@roomwatch/react';
+
+const PAGE = 1_000;
+/** A browser builds the file in memory: what is larger is fetched with curl. */
+export const EXPORT_EVENTS_MAX = 100_000;
+
+export interface Exported {
+  lines: Blob;
+  events: number;
+  /** Where the next export would begin, when the limit was reached before the end. */
+  next: Cursor | null;
+}
+
+/**
+ * Reads the log from `after` to its present end and writes one JSON object a line, as the stream sends it. Ascending, each
+ * event once. `onProgress` hears how many events are written and which part of the way (0 to 1) is done.
+ */
+export async function exportEvents(
+  client: Pick<RoomwatchClient, 'events'>,
+  filter: { room?: string; type?: string[]; project?: string },
+  after: Cursor | 'start',
+  {
+    signal,
+    onProgress,
+    max = EXPORT_EVENTS_MAX,
+  }: {
+    signal?: AbortSignal;
+    onProgress?: (events: number, part: number) => void;
+    max?: number;
+  } = {},
+): Promise<Exported> {
+  const parts: string[] = [];
+  let events = 0;
+  let at: Cursor = after;
+  let from: number | null = null;
+  let end: number | null = null;
+  for (;;) {
+    const page = await client.events({ ...filter, after: at, limit: Math.min(PAGE, max - events) }, signal);
+    // What comes while we read is not waited for: a busy log would never end.
+    end ??= seqOf(page.cursor);
+    from ??= after === 'start' ? seqOf(page.first ?? page.cursor) : seqOf(after);
+    const due = page.events.filter(({ cursor }) => seqOf(cursor) <= (end ?? 0));
+    for (const event of due) parts.push(`${JSON.stringify(event)}\n`);
+    events += due.length;
+    const done = page.next === null ? end : seqOf(page.next);
+    onProgress?.(events, end > from ? Math.min(1, (done - from) / (end - from)) : 1);
+    if (page.next === null || done >= end) return finish(null);
+    if (events >= max) return finish(page.next);
+    at = page.next;
+  }
+
+  function finish(next: Cursor | null): Exported {
+    return { lines: new Blob(parts, { type: 'application/x-ndjson' }), events, next };
+  }
+}

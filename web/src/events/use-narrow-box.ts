@@ -1,0 +1,15 @@
+import { type RefObject, useLayoutEffect, useState } from 'react';
+
+/** Whether the list itself is narrow, whatever the window is. */
+export function useNarrowBox(box: RefObject<HTMLDivElement | null>): boolean | undefined {
+  const [narrow, setNarrow] = useState<boolean>();
+  useLayoutEffect(() => {
+    const element = box.current;
+    if (!element) return;
+    const observer = new ResizeObserver(([entry]) => setNarrow((entry?.contentRect.width ?? 0) < 640));
+    observer.observe(element);
+    setNarrow(element.clientWidth < 640);
+    return () => observer.disconnect();
+  }, [box]);
+  return narrow;
+}

@@ -1,0 +1,138 @@
+import type { ActivityPoint } from '@roomwatch/react';
+import { useEffect, useRef } from 'react';
+import uPlot from 'uplot';
+import 'uplot/dist/uPlot.min.css';
+import { THEME_CHANGED } from '@/shell/theme';
+import { shortTime } from '@/ui/format';
+
+const STEP_SECS = 60;
+const FONT = '11px "Geist Variable", system-ui, sans-serif';
+
+/** The canvas needs colours as such: `light-dark()` is resolved by asking an element what it came to. */
+function colour(name: string): string {
+  const probe = document.createElement('span');
+  probe.style.color = `var(${name})`;
+  document.body.append(probe);
+  const value = getComputedStyle(probe).color;
+  probe.remove();
+  return value;
+}
+
+function bars(name: string, label: string): uPlot.Series {
+  return {
+    label,
+    fill: () => colour(name),
+    width: 0,
+    points: { show: false },
+    paths: uPlot.paths.bars?.({ size: [0.72, 14], radius: 0.2 }),
+  };
+}
+
+/** The minutes before Roomwatch was there lie in a shade: that nothing is drawn in them does not mean that nothing happened. */
+function shadeUnknown({ ctx, bbox, valToPos }: uPlot, points: ActivityPoint[]) {
+  const known = points.findIndex((point) => point.rooms !== null);
+  const first = points[known];
+  if (known === 0) return;
+  const edge = first ? valToPos(first.at / 1_000 - STEP_SECS / 2, 'x', true) : bbox.left + bbox.width;
+  ctx.save();
+  ctx.fillStyle = colour('--sunken');
+  ctx.fillRect(bbox.left, bbox.top, Math.max(0, edge - bbox.left), bbox.height);
+  ctx.restore();
+}
+
+/** Joins upwards, leaves downwards, over one scale: what fills rooms and what empties them can be compared at a glance. */
+export default function ActivityPlot({
+  points,
+  onPoint,
+}: {
+  points: ActivityPoint[];
+  /** Told which point the pointer is over; null when it has left. */
+  onPoint: (index: number | null) => void;
+}) {
+  const box = useRef<HTMLDivElement>(null);
+  const told = useRef(onPoint);
+  told.current = onPoint;
+  const plot = useRef<uPlot | null>(null);
+  const data = useRef(points);
+
+  useEffect(() => {
+    const element = box.current;
+    if (!element) return;
+    const axis: uPlot.Axis = {
+      stroke: () => colour('--ink-3'),
+      grid: { stroke: () => colour('--line'), width: 1 },
+      ticks: { show: false },
+      font: FONT,
+    };
+    const chart = new uPlot(
+      {
+        width: element.clientWidth,
+        height: element.clientHeight,
+        legend: { show: false },
+        cursor: { y: false, points: { show: false } },
+        hooks: {
+          setCursor: [(u) => told.current(u.cursor.idx ?? null)],
+          drawClear: [(u) => shadeUnknown(u, data.current)],
+        },
+        scales: {
+          // Half a step more on each side, so that the outermost bars are whole.
+          x: { time: true, range: (_, low, high) => [low - STEP_SECS / 2, high + STEP_SECS / 2] },
+          y: {
+            range: (_, low, high) => [
+              Math.floor(Math.min(0, low ?? 0) * 1.15) || -1,
+              Math.ceil(Math.max(0, high ?? 0) * 1.15) || 1,
+            ],
+          },
+        },
+        axes: [
+          {
+            ...axis,
+            grid: { show: false },
+            space: 70,
+            size: 26,
+            values: (_, at) => at.map((secs) => shortTime(secs * 1_000)),
+          },
+          {
+            ...axis,
+            size: 36,
+            space: 32,
+            // Counts are whole; half a join is not a tick.
+            incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000],
+            values: (_, values) => values.map((value) => String(Math.abs(value))),
+          },
+        ],
+        series: [{}, bars('--chart-1', 'Joins'), bars('--chart-2', 'Leaves')],
+      },
+      [[], [], []],
+      element,
+    );
+    plot.current = chart;
+    const resize = new ResizeObserver(() =>
+      chart.setSize({ width: element.clientWidth, height: element.clientHeight }),
+    );
+    resize.observe(element);
+    const redraw = () => chart.redraw(false);
+    const dark = matchMedia('(prefers-color-scheme: dark)');
+    dark.addEventListener('change', redraw);
+    window.addEventListener(THEME_CHANGED, redraw);
+    return () => {
+      resize.disconnect();
+      dark.removeEventListener('change', redraw);
+      window.removeEventListener(THEME_CHANGED, redraw);
+      chart.destroy();
+      plot.current = null;
+    };
+  }, []);
+
+  useEffect(() => {
+    data.current = points;
+    plot.current?.setData([
+      points.map((point) => point.at / 1_000),
+      // A bar of nothing would still be a dash on the line.
+      points.map((point) => point.joins || null),
+      points.map((point) => -point.leaves || null),
+    ]);
+  }, [points]);
+
+  return <div ref={box} className="activity-plot h-full" />;
+}

@@ -1,0 +1,45 @@
+import { Search } from 'lucide-react';
+import { lazy, Suspense, useEffect, useState } from 'react';
+import { isMac, Kbd } from '@/ui/kbd';
+
+const Palette = lazy(() => import('./palette').then((module) => ({ default: module.Palette })));
+
+/** The button in the top bar, the keys, and the palette itself, which is loaded when it is first asked for. */
+export function PaletteHost() {
+  const [open, setOpen] = useState(false);
+  useEffect(() => {
+    const onKeyDown = (event: KeyboardEvent) => {
+      if (event.key.toLowerCase() !== 'k' || !(event.metaKey || event.ctrlKey) || event.altKey || event.shiftKey)
+        return;
+      // Another dialog is asking something: it is answered first.
+      if (document.querySelector('dialog[open]:not([data-palette])')) return;
+      event.preventDefault();
+      setOpen((before) => !before);
+    };
+    window.addEventListener('keydown', onKeyDown);
+    return () => window.removeEventListener('keydown', onKeyDown);
+  }, []);
+  return (
+    <>
+      <button
+        type="button"
+        onClick={() => setOpen(true)}
+        aria-label="Search and commands"
+        aria-keyshortcuts="Control+K Meta+K"
+        className="flex h-8 w-full max-w-80 items-center max-sm:w-9 max-sm:justify-center max-sm:px-0 gap-2 rounded-md border border-line bg-surface px-2.5 text-ink-3 hover:border-line-strong hover:text-ink-2"
+      >
+        <Search size={14} aria-hidden />
+        <span className="grow truncate text-left max-sm:hidden">Search and commands</span>
+        <span className="flex gap-1 max-md:hidden" aria-hidden>
+          <Kbd>{isMac ? '⌘' : 'Ctrl'}</Kbd>
+          <Kbd>K</Kbd>
+        </span>
+      </button>
+      {open ? (
+        <Suspense>
+          <Palette onClose={() => setOpen(false)} />
+        </Suspense>
+      ) : null}
+    </>
+  );
+}

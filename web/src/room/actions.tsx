@@ -1,0 +1,79 @@
+import type { Room } from '@roomwatch/react';
+import { Link } from '@tanstack/react-router';
+import { Braces, Eye, History, MessageSquare, MoreHorizontal, Octagon, Terminal } from 'lucide-react';
+import { useState } from 'react';
+import { useRefusal } from '@/shell/rights';
+import { Button, buttonClass } from '@/ui/button';
+import { Menu, MenuItem, MenuLink, MenuSeparator } from '@/ui/menu';
+import { roomCommands } from './cli-commands';
+import { CommandsDialog } from './commands-dialog';
+import { EditRoom } from './edit-room';
+import { useModeration, useProjectFor } from './moderate';
+import { SendData } from './send-data';
+
+/** All of them fit beside each other on the smallest phone. */
+const NARROW = 'max-[24rem]:px-2';
+
+/** What can be done with the room as a whole. */
+export function RoomActions({
+  room,
+  watching,
+  onWatch,
+}: {
+  room: Room;
+  watching: boolean;
+  onWatch: (on: boolean) => void;
+}) {
+  const [open, setOpen] = useState<'data' | 'metadata' | 'commands' | null>(null);
+  const { endRoom, ending } = useModeration();
+  const project = useProjectFor(room.project);
+  const mayWatch = useRefusal('watch', room.name);
+  const mayModerate = useRefusal('moderate', room.name);
+  const mayEnd = useRefusal('end', room.name);
+
+  return (
+    <>
+      <Button
+        variant={watching ? 'outline' : 'solid'}
+        className={NARROW}
+        reason={mayWatch}
+        aria-pressed={watching}
+        onClick={() => onWatch(!watching)}
+      >
+        <Eye size={14} /> {watching ? 'Stop watching' : 'Watch'}
+      </Button>
+      <Button className={NARROW} reason={mayModerate} onClick={() => setOpen('data')}>
+        <MessageSquare size={14} /> Send data
+      </Button>
+      <Button reason={mayEnd} onClick={() => endRoom(room)} disabled={ending} className={`!text-bad ${NARROW}`}>
+        <Octagon size={14} /> End room
+      </Button>
+      <Menu
+        trigger={
+          <button type="button" className={buttonClass('outline', 'w-8 px-0')} aria-label="More actions">
+            <MoreHorizontal size={15} />
+          </button>
+        }
+      >
+        <MenuItem icon={<Braces size={14} />} reason={mayModerate} onSelect={() => setOpen('metadata')}>
+          Edit metadata
+        </MenuItem>
+        <MenuItem icon={<Terminal size={14} />} onSelect={() => setOpen('commands')}>
+          Copy CLI command
+        </MenuItem>
+        <MenuSeparator />
+        <MenuLink>
+          <Link to="/sessions" search={{ room: room.name, project: room.project }}>
+            <History size={14} /> Earlier sessions
+          </Link>
+        </MenuLink>
+      </Menu>
+
+      {open === 'data' ? <SendData room={room} onClose={() => setOpen(null)} /> : null}
+      {open === 'metadata' ? <EditRoom room={room} onClose={() => setOpen(null)} /> : null}
+      {open === 'commands' ? (
+        <CommandsDialog title={room.name} commands={roomCommands(room.name, project)} onClose={() => setOpen(null)} />
+      ) : null}
+    </>
+  );
+}

@@ -1,0 +1,63 @@
+import { useState } from 'react';
+import { CopyButton } from '@/ui/copy';
+import { cx } from '@/ui/cx';
+import { Dialog } from '@/ui/dialog';
+import type { CliCommand } from './cli-commands';
+
+/** The same actions for a terminal: with LiveKit's own CLI, or against Roomwatch. */
+export function CommandsDialog({
+  title,
+  commands,
+  onClose,
+}: {
+  title: string;
+  commands: CliCommand[];
+  onClose: () => void;
+}) {
+  const [tool, setTool] = useState<'lk' | 'curl'>('lk');
+  return (
+    <Dialog
+      wide
+      title={`${title} from a terminal`}
+      description={
+        tool === 'lk'
+          ? 'The LiveKit CLI sends commands to LiveKit, for the project that you configured for it.'
+          : 'curl sends commands to Roomwatch. $ROOMWATCH_TOKEN is a LiveKit access token; `roomwatch token` creates one.'
+      }
+      onClose={onClose}
+    >
+      <fieldset aria-label="Tool" className="mb-3 flex gap-1">
+        {(['lk', 'curl'] as const).map((name) => (
+          <button
+            key={name}
+            type="button"
+            aria-pressed={tool === name}
+            onClick={() => setTool(name)}
+            className={cx(
+              'h-7 rounded-md px-2.5 font-mono text-xs',
+              tool === name ? 'bg-active text-ink' : 'text-ink-2 hover:bg-hover',
+            )}
+          >
+            {name}
+          </button>
+        ))}
+      </fieldset>
+      <dl className="space-y-3">
+        {commands.map((command) => {
+          const text = command[tool];
+          return text === null ? null : (
+            <div key={command.label}>
+              <dt className="text-xs text-ink-3">{command.label}</dt>
+              <dd className="mt-1 flex items-start gap-2 rounded-md bg-sunken py-1.5 pr-1.5 pl-3">
+                <pre className="min-w-0 grow overflow-x-auto py-0.5 font-mono text-xs break-all whitespace-pre-wrap">
+                  {text}
+                </pre>
+                <CopyButton text={text} label={`Copy: ${command.label}`} />
+              </dd>
+            </div>
+          );
+        })}
+      </dl>
+    </Dialog>
+  );
+}

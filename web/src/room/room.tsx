@@ -1,0 +1,295 @@
+import { type Participant, type Room, useRoom, useRoomParticipants, useRooms, useSession } from '@roomwatch/react';
+import { getRouteApi, Link } from '@tanstack/react-router';
+import { CircleDot, CloudOff } from 'lucide-react';
+import { lazy, Suspense, useMemo, useRef, useState } from 'react';
+import { EventFeed } from '@/events/event-feed';
+import { noteParticipants } from '@/events/names';
+import { Badge } from '@/ui/badge';
+import { CopyButton, Sid } from '@/ui/copy';
+import { codeOf } from '@/ui/errors';
+import { plural } from '@/ui/format';
+import { PageHeader, Panel } from '@/ui/panel';
+import { Empty, ErrorState, Skeleton, Unknown } from '@/ui/states';
+import { Age, Ago, useNow } from '@/ui/time';
+import { useThrottled } from '@/ui/use-throttled';
+import type { Quality } from '@/watch/quality';
+import { RoomActions } from './actions';
+import { Ended } from './ended';
+import { Participants } from './participants';
+import { pretty } from './people';
+import { Calls, Recordings } from './side';
+
+const Watch = lazy(() => import('@/watch/watch'));
+const SessionTimeline = lazy(() =>
+  import('@/sessions/session-timeline').then((module) => ({ default: module.SessionTimeline })),
+);
+
+const route = getRouteApi('/shell/rooms/$room');
+
+const DRAW_EVERY_MS = 250;
+const FEED_MAX = 60;
+/** Participations that are drawn below those who are here. */
+const LANES_MAX = 40;
+/** The right end of the timeline moves this often. */
+const MOVE_MS = 5_000;
+
+/** One room: who is in it, what happens in it, and what can be done about it. */
+export function RoomPage() {
+  const { room: name } = route.useParams();
+  const { project } = route.useSearch();
+  // Another room is another page: nothing of the one before may be remembered as its last known state.
+  return <LiveRoom key={`${project ?? ''}/${name}`} name={name} project={project} />;
+}
+
+function LiveRoom({ name, project }: { name: string; project: string | undefined }) {
+  const { sid, view } = route.useSearch();
+  const navigate = route.useNavigate();
+  const room = useRoom(name, { project, watch: true });
+  const participants = useRoomParticipants(name, { project });
+  const people = useThrottled(participants.data, DRAW_EVERY_MS);
+  // Before the events below are drawn: they name people by sid only.
+  useMemo(() => noteParticipants(people ?? []), [people]);
+  const [quality, setQuality] = useState<ReadonlyMap<string, Quality>>(new Map());
+  const last = useRef<Room | null>(null);
+  if (room.data) last.current = room.data;
+
+  if (codeOf(room.error) === 'project_required') return <WhichProject name={name} />;
+  if (room.error && room.data === undefined) {
+    return (
+      <>
+        <Crumb name={name} />
+        <PageHeader title={name} />
+        <Panel>
+          <ErrorState error={room.error} onRetry={() => room.refetch()} />
+        </Panel>
+      </>
+    );
+  }
+  if (room.data === undefined) {
+    return (
+      <>
+        <Crumb name={name} />
+        <PageHeader title={name} />
+        <Panel flush>
+          <Skeleton rows={8} />
+        </Panel>
+      </>
+    );
+  }
+  if (room.data === null) {
+    return (
+      <>
+        <Crumb name={name} />
+        <Ended name={name} project={project} sid={last.current?.sid ?? sid} />
+      </>
+    );
+  }
+
+  const live = room.data;
+  return (
+    <>
+      <Crumb name={name} />
+      <PageHeader
+        name={live.name}
+        title={
+          <span className="flex min-w-0 items-center gap-2.5">
+            <span className="truncate">{live.name}</span>
+            {live.recording ? (
+              <Badge tone="bad">
+                <CircleDot size={12} aria-hidden /> Recording
+              </Badge>
+            ) : null}
+            {live.stale ? (
+              <Badge tone="warn" title="Empty for longer than LiveKit keeps a room. Its node may have stopped.">
+                <CloudOff size={12} aria-hidden /> Leftover
+              </Badge>
+            ) : null}
+          </span>
+        }
+        actions={
+          <RoomActions
+            room={live}
+            watching={view === 'watch'}
+            onWatch={(on) => navigate({ search: (before) => ({ ...before, view: on ? 'watch' : undefined }) })}
+          />
+        }
+      >
+        <Facts room={live} />
+      </PageHeader>
+
+      {sid !== undefined && sid !== live.sid ? (
+        <p className="mb-4 rounded-md bg-accent-soft px-3 py-2 text-accent">
+          This is a newer session of the same name. The one you opened has ended.{' '}
+          <Link
+            to="/sessions/$sid"
+            params={{ sid }}
+            search={{ project: live.project }}
+            className="font-medium underline"
+          >
+            Show the ended session
+          </Link>
+        </p>
+      ) : null}
+
+      {view === 'watch' ? (
+        <Suspense fallback={<Panel className="mb-4">Loading the LiveKit client…</Panel>}>
+          <Watch
+            room={live}
+            onQuality={setQuality}
+            onClose={() => navigate({ search: (before) => ({ ...before, view: undefined }) })}
+          />
+        </Suspense>
+      ) : null}
+
+      <div className="grid items-start gap-4 xl:grid-cols-[minmax(0,1fr)_24rem]">
+        <div className="grid min-w-0 gap-4 max-xl:contents">
+          <Participants
+            room={live}
+            participants={people}
+            quality={quality}
+            error={participants.error}
+            onRetry={() => participants.refetch()}
+          />
+          <SoFar room={live} />
+        </div>
+        <div className="grid gap-4 max-xl:contents">
+          <Side room={live} participants={people ?? []} />
+          <Panel
+            title="Events"
+            flush
+            aside={
+              <Link
+                to="/events"
+                search={{ room: live.name, project: live.project }}
+                className="text-xs text-ink-2 hover:underline"
+              >
+                All events
+              </Link>
+            }
+          >
+            <EventFeed
+              room={live.name}
+              project={live.project}
+              limit={FEED_MAX}
+              className="max-h-112 overflow-y-auto xl:max-h-[max(28rem,calc(100dvh-15rem))]"
+            />
+          </Panel>
+        </div>
+      </div>
+    </>
+  );
+}
+
+function Side({ room, participants }: { room: Room; participants: Participant[] }) {
+  const callers = useMemo(() => participants.filter(({ kind }) => kind === 'sip'), [participants]);
+  return (
+    <>
+      {callers.length > 0 ? <Calls callers={callers} /> : null}
+      <Recordings room={room} />
+      {room.metadata ? (
+        <Panel title="Metadata" aside={<CopyButton text={room.metadata} label="Copy metadata" />}>
+          <pre className="max-h-60 overflow-auto font-mono text-xs break-words whitespace-pre-wrap text-ink-2">
+            {pretty(room.metadata)}
+          </pre>
+        </Panel>
+      ) : null}
+    </>
+  );
+}
+
+/** How the session went until now: who was here before, and when. A crowd is better looked at on a page of its own. */
+function SoFar({ room }: { room: Room }) {
+  const { data } = useSession(room.sid, { project: room.project });
+  const now = Math.floor(useNow() / MOVE_MS) * MOVE_MS;
+  if (!data || data.participations.length === 0 || data.participations.length > LANES_MAX) return null;
+  return (
+    <Panel
+      title="Session timeline"
+      flush
+      className="overflow-hidden max-xl:order-last"
+      aside={
+        <Link
+          to="/sessions/$sid"
+          params={{ sid: room.sid }}
+          search={{ project: room.project }}
+          className="text-xs text-ink-2 hover:underline"
+        >
+          Open session
+        </Link>
+      }
+    >
+      <Suspense fallback={<Skeleton rows={Math.min(8, data.participations.length + 1)} />}>
+        <SessionTimeline detail={data} now={now} />
+      </Suspense>
+    </Panel>
+  );
+}
+
+function Crumb({ name }: { name: string }) {
+  return (
+    <nav aria-label="Breadcrumb" className="mb-1 text-xs text-ink-3">
+      <Link to="/rooms" className="hover:text-ink hover:underline">
+        Rooms
+      </Link>
+      <span aria-hidden> / </span>
+      <span className="sr-only">, </span>
+      <span aria-current="page" className="break-all">
+        {name}
+      </span>
+    </nav>
+  );
+}
+
+function Facts({ room }: { room: Room }) {
+  const { checkedAt = null } = room;
+  return (
+    <div className="flex flex-wrap items-center gap-x-3 gap-y-0.5">
+      <span>Live for {room.startedAt === null ? <Unknown /> : <Age since={room.startedAt} />}</span>
+      <span className="num">{plural(room.participantCount, 'person', 'people')}</span>
+      {room.agentCount > 0 ? <span className="num">{plural(room.agentCount, 'agent')}</span> : null}
+      <span className="num">{plural(room.publisherCount, 'publisher')}</span>
+      <Sid>{room.sid}</Sid>
+      {checkedAt !== null ? (
+        <span
+          className="text-ink-3"
+          title="LiveKit sends no webhooks for mutes, metadata and permissions. Roomwatch polls them."
+        >
+          synced <Ago at={checkedAt} />
+        </span>
+      ) : null}
+    </div>
+  );
+}
+
+/** Several projects may have a room of this name, and the address does not say which is meant. */
+function WhichProject({ name }: { name: string }) {
+  const rooms = useRooms();
+  const candidates = rooms.data?.filter((room) => room.name === name) ?? [];
+  return (
+    <>
+      <Crumb name={name} />
+      <PageHeader title={name} />
+      <Panel>
+        <Empty title={`Which ${name}?`}>
+          {candidates.length > 0
+            ? 'Rooms of this name are live in these projects:'
+            : 'No project has a live room of this name.'}
+          <ul className="mt-3 space-y-1">
+            {candidates.map((room) => (
+              <li key={room.sid}>
+                <Link
+                  to="/rooms/$room"
+                  params={{ room: name }}
+                  search={{ project: room.project }}
+                  className="text-accent underline"
+                >
+                  {room.project}
+                </Link>
+              </li>
+            ))}
+          </ul>
+        </Empty>
+      </Panel>
+    </>
+  );
+}

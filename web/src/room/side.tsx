@@ -1,0 +1,135 @@
+import { type Egress, type Participant, type Room, useSession } from '@roomwatch/react';
+import { Badge, type Tone } from '@/ui/badge';
+import { count, duration, words } from '@/ui/format';
+import { Panel } from '@/ui/panel';
+import { ErrorState, Unknown } from '@/ui/states';
+import { Age, Ago } from '@/ui/time';
+import { callOf, nameOf } from './people';
+
+const callTones: Record<string, Tone> = { active: 'good', ringing: 'accent', dialing: 'accent', hangup: 'bad' };
+
+/** Phone calls in the room: numbers, trunk and call status, as far as LiveKit's attributes say. */
+export function Calls({ callers }: { callers: Participant[] }) {
+  return (
+    <Panel title="Calls" flush>
+      <ul className="divide-y divide-line">
+        {callers.map((caller) => {
+          const call = callOf(caller);
+          return (
+            <li key={caller.sid} className="px-4 py-3">
+              <div className="flex items-center justify-between gap-3">
+                <span className="num truncate font-medium">{call.number ?? nameOf(caller)}</span>
+                {call.status ? (
+                  <Badge tone={callTones[call.status] ?? 'plain'}>{words(call.status)}</Badge>
+                ) : (
+                  <Unknown />
+                )}
+              </div>
+              <dl className="mt-1 grid grid-cols-[auto_minmax(0,1fr)] gap-x-4 gap-y-0.5 text-xs">
+                <Fact name="Our number" value={call.trunkNumber} />
+                <Fact name="Trunk" value={call.trunkId} mono />
+                {call.ruleId ? <Fact name="Dispatch rule" value={call.ruleId} mono /> : null}
+                {call.callId ? <Fact name="Call" value={call.callId} mono /> : null}
+              </dl>
+            </li>
+          );
+        })}
+      </ul>
+    </Panel>
+  );
+}
+
+const Fact = ({ name, value, mono }: { name: string; value: string | null; mono?: boolean }) => (
+  <>
+    <dt className="text-ink-3">{name}</dt>
+    <dd className={mono ? 'truncate font-mono text-ink-2' : 'num truncate text-ink-2'}>{value ?? <Unknown />}</dd>
+  </>
+);
+
+const statusTones: Record<string, Tone> = {
+  active: 'bad',
+  starting: 'accent',
+  ending: 'warn',
+  complete: 'good',
+  failed: 'bad',
+  aborted: 'warn',
+};
+
+/** LiveKit's egresses of this session: recordings and streams, those that have ended too. */
+export function Recordings({ room }: { room: Room }) {
+  const session = useSession(room.sid, { project: room.project });
+  const egress = session.data?.egress ?? [];
+  if (session.error && !session.data) {
+    return (
+      <Panel title="Recordings">
+        <ErrorState error={session.error} compact onRetry={() => session.refetch()} />
+      </Panel>
+    );
+  }
+  // A room that records while no egress is known is recorded by a participant with the recorder permission.
+  if (egress.length === 0) {
+    return room.recording ? (
+      <Panel title="Recordings">
+        <p className="text-ink-2">The room is being recorded. LiveKit did not report where.</p>
+      </Panel>
+    ) : null;
+  }
+  return (
+    <Panel title="Recordings" flush>
+      <ul className="divide-y divide-line">
+        {egress.map((one) => (
+          <Recording key={one.egressId} egress={one} />
+        ))}
+      </ul>
+    </Panel>
+  );
+}
+
+interface Output {
+  kind?: string;
+  name?: string;
+  location?: string;
+  error?: string | null;
+  sizeBytes?: number;
+  durationMs?: number;
+}
+
+function Recording({ egress }: { egress: Egress }) {
+  return (
+    <li className="px-4 py-3">
+      <div className="flex items-center justify-between gap-3">
+        <span className="truncate font-medium first-letter:uppercase">{words(egress.kind)}</span>
+        <Badge tone={statusTones[egress.status] ?? 'plain'}>
+          {egress.status === 'active' ? 'recording' : words(egress.status)}
+        </Badge>
+      </div>
+      <p className="mt-0.5 text-xs text-ink-2">
+        {egress.startedAt === null ? (
+          <Unknown />
+        ) : egress.endedAt === null ? (
+          <>
+            for <Age since={egress.startedAt} />
+          </>
+        ) : (
+          <>
+            <Age since={egress.startedAt} until={egress.endedAt} />, ended <Ago at={egress.endedAt} />
+          </>
+        )}
+      </p>
+      {egress.error ? <p className="mt-1 break-words text-xs text-bad">{egress.error}</p> : null}
+      <ul className="mt-1 space-y-0.5">
+        {(egress.outputs as Output[]).map((output) => (
+          <li key={`${output.kind} ${output.name} ${output.location}`} className="text-xs">
+            <span className="font-mono break-all text-ink-2">{output.location || output.name}</span>
+            {output.durationMs ? <span className="num text-ink-3"> · {duration(output.durationMs)}</span> : null}
+            {output.sizeBytes ? <span className="num text-ink-3"> · {megabytes(output.sizeBytes)}</span> : null}
+            {output.error ? <span className="text-bad"> · {output.error}</span> : null}
+          </li>
+        ))}
+      </ul>
+    </li>
+  );
+}
+
+const megabytes = (bytes: number) =>
+  bytes < 1e6 ? `${count(Math.ceil(bytes / 1e3))} kB` : `${count(Math.round(bytes / 1e5) / 10)} MB`;

@@ -1,0 +1,245 @@
+import { type Room, useMe, useRooms } from '@roomwatch/react';
+import { getRouteApi, Link } from '@tanstack/react-router';
+import { Plus } from 'lucide-react';
+import { memo, useEffect, useMemo, useRef, useState } from 'react';
+import { useConnectionStatus } from '@/shell/connection-pill';
+import { useRefusal } from '@/shell/rights';
+import { useShortcuts } from '@/shell/shortcuts';
+import { Button, buttonClass } from '@/ui/button';
+import { cx } from '@/ui/cx';
+import { SearchInput, Select } from '@/ui/field';
+import { count, plural } from '@/ui/format';
+import { PageHeader, Panel } from '@/ui/panel';
+import { Empty, ErrorState, Skeleton } from '@/ui/states';
+import { useThrottled } from '@/ui/use-throttled';
+import { CreateRoom } from './create-room';
+import { listRooms } from './room-list';
+import { ROOM_SORTS, type RoomSort } from './room-sort';
+import { RoomsTable } from './rooms-table';
+
+/** The table follows the stream this often at most: faster, nobody could read it. */
+const DRAW_EVERY_MS = 250;
+/** By last event every row is another one each time. */
+const DRAW_MOVING_EVERY_MS = 500;
+/** A typed word goes into the address when the typing pauses. */
+const TYPING_MS = 200;
+
+const route = getRouteApi('/shell/rooms');
+
+const sortNames: Record<RoomSort, string> = {
+  name: 'Name',
+  people: 'People',
+  publishers: 'Publishers',
+  tracks: 'Tracks',
+  agents: 'Agents',
+  age: 'Age',
+  event: 'Last event',
+};
+
+/** Every room that is live, as it changes. */
+export function Rooms() {
+  const rooms = useRooms();
+  const { sort } = route.useSearch();
+  const shown = useThrottled(rooms.data, sort === 'event' ? DRAW_MOVING_EVERY_MS : DRAW_EVERY_MS);
+  if (rooms.error && !shown) {
+    return (
+      <>
+        <PageHeader title="Rooms" />
+        <Panel>
+          <ErrorState error={rooms.error} onRetry={() => rooms.refetch()} />
+        </Panel>
+      </>
+    );
+  }
+  return <RoomList rooms={shown} />;
+}
+
+const RoomList = memo(function RoomList({ rooms }: { rooms: Room[] | undefined }) {
+  const { q, project, recording, agents, stale, sort = 'people', desc = sort !== 'name' } = route.useSearch();
+  const navigate = route.useNavigate();
+  const projects = useMe().data?.projects ?? [];
+  const refusal = useRefusal('create');
+  const [creating, setCreating] = useState(false);
+  const search = useRef<HTMLInputElement>(null);
+  useShortcuts('Rooms', [{ keys: '/', label: 'Search rooms', run: () => search.current?.focus() }]);
+
+  const all = useMemo(() => new Map(rooms?.map((room) => [room.sid, room])), [rooms]);
+  const list = useMemo(
+    () => listRooms(rooms ?? [], { q, project, recording, agents, stale }, sort, desc),
+    [rooms, q, project, recording, agents, stale, sort, desc],
+  );
+  const filtered = q !== undefined || project !== undefined || recording || agents || stale;
+  const set = (next: Partial<ReturnType<typeof route.useSearch>>) =>
+    navigate({ search: (before) => ({ ...before, ...next }), replace: true, resetScroll: false });
+  const people = list.reduce((sum, room) => sum + room.participantCount, 0);
+  const status = useConnectionStatus();
+  const old = status === 'stale' || status === 'signed_out';
+
+  return (
+    <>
+      <PageHeader
+        title="Rooms"
+        actions={
+          <Button reason={refusal} onClick={() => setCreating(true)}>
+            <Plus size={14} /> Create room
+          </Button>
+        }
+      >
+        <span className="num">
+          {rooms
+            ? filtered
+              ? `${count(list.length)} of ${plural(rooms.length, 'live room')} · ${plural(people, 'person', 'people')}`
+              : `${plural(rooms.length, 'live room')} · ${plural(people, 'person', 'people')}`
+            : '\u00a0'}
+          {rooms && old ? ', last known' : ''}
+        </span>
+      </PageHeader>
+
+      <search aria-label="Filter rooms" className="mb-3 flex flex-wrap items-center gap-2">
+        <Search inputRef={search} value={q ?? ''} onSearch={(value) => set({ q: value || undefined })} />
+        <Select
+          aria-label="Sort by"
+          className="w-34 md:hidden"
+          value={`${sort} ${desc}`}
+          onChange={(event) => {
+            const [by, down] = event.target.value.split(' ');
+            set({ sort: ROOM_SORTS.find((one) => one === by), desc: down === 'true' });
+          }}
+        >
+          {ROOM_SORTS.flatMap((by) =>
+            [false, true].map((down) => (
+              <option key={`${by} ${down}`} value={`${by} ${down}`}>
+                {sortNames[by]} {down ? '↓' : '↑'}
+              </option>
+            )),
+          )}
+        </Select>
+        <Toggle on={!!recording} onChange={(on) => set({ recording: on || undefined })}>
+          Recording
+        </Toggle>
+        <Toggle on={!!agents} onChange={(on) => set({ agents: on || undefined })}>
+          With agents
+        </Toggle>
+        <Toggle on={!!stale} onChange={(on) => set({ stale: on || undefined })}>
+          Leftover
+        </Toggle>
+        {projects.length > 1 ? (
+          <Select
+            aria-label="Project"
+            value={project ?? ''}
+            onChange={(event) => set({ project: event.target.value || undefined })}
+          >
+            <option value="">All projects</option>
+            {projects.map((name) => (
+              <option key={name}>{name}</option>
+            ))}
+          </Select>
+        ) : null}
+      </search>
+
+      {!rooms ? (
+        <Panel flush>
+          <Skeleton rows={10} />
+        </Panel>
+      ) : rooms.length === 0 ? (
+        <Panel>
+          <Empty
+            title="No live rooms"
+            action={
+              <Link to="/settings" className={buttonClass('outline')}>
+                Check the webhook
+              </Link>
+            }
+          >
+            A room appears here with its first join; past ones are under Sessions. If people are meeting now, LiveKit
+            does not send webhooks to Roomwatch yet.
+          </Empty>
+        </Panel>
+      ) : list.length === 0 ? (
+        <Panel>
+          <Empty
+            title="No matching rooms"
+            action={
+              <Button onClick={() => navigate({ search: { sort, desc }, replace: true })}>
+                Show all {count(rooms.length)}
+              </Button>
+            }
+          >
+            {plural(rooms.length, 'room is', 'rooms are')} live, but none matches the filter.
+          </Empty>
+        </Panel>
+      ) : (
+        <RoomsTable
+          rooms={list}
+          all={all}
+          sort={sort}
+          desc={desc}
+          filterKey={JSON.stringify([q, project, recording, agents, stale])}
+          showProject={projects.length > 1 && project === undefined}
+          onSort={(by) => set({ sort: by, desc: by === sort ? !desc : by !== 'name' })}
+          onOpen={(room) =>
+            navigate({
+              to: '/rooms/$room',
+              params: { room: room.name },
+              search: { project: room.project },
+              replace: false,
+            })
+          }
+        />
+      )}
+      {creating ? <CreateRoom onClose={() => setCreating(false)} /> : null}
+    </>
+  );
+});
+
+/** What is typed stands here at once; the address, and with it the list, follows when the typing pauses. */
+function Search({
+  value,
+  onSearch,
+  inputRef,
+}: {
+  value: string;
+  onSearch: (value: string) => void;
+  inputRef: React.RefObject<HTMLInputElement | null>;
+}) {
+  const [typed, setTyped] = useState(value);
+  const timer = useRef<ReturnType<typeof setTimeout>>(undefined);
+  // Back, forward or "show all" change the address from outside.
+  useEffect(() => setTyped(value), [value]);
+  useEffect(() => () => clearTimeout(timer.current), []);
+  return (
+    <SearchInput
+      ref={inputRef}
+      label="Search rooms by name or SID"
+      placeholder="Room name or SID"
+      hotkey="/"
+      className="w-64 max-sm:w-[calc(100%-9rem)]"
+      value={typed}
+      onChange={(event) => {
+        const next = event.target.value;
+        setTyped(next);
+        clearTimeout(timer.current);
+        timer.current = setTimeout(() => onSearch(next), TYPING_MS);
+      }}
+      onKeyDown={(event) => {
+        if (event.key === 'Escape') event.currentTarget.blur();
+      }}
+    />
+  );
+}
+
+const Toggle = ({ on, onChange, children }: { on: boolean; onChange: (on: boolean) => void; children: string }) => (
+  <button
+    type="button"
+    aria-pressed={on}
+    onClick={() => onChange(!on)}
+    className={cx(
+      'inline-flex h-8 items-center rounded-md border px-2.5 font-medium',
+      on
+        ? 'border-accent bg-accent-soft text-accent'
+        : 'border-line-strong bg-surface text-ink-2 hover:bg-hover hover:text-ink',
+    )}
+  >
+    {children}
+  </button>
+);

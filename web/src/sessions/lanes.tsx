@@ -1,0 +1,144 @@
+import type { Egress, SessionTrack } from '@roomwatch/react';
+import { Bot, CircleDot, EyeOff, Phone, TriangleAlert, UserX } from 'lucide-react';
+import { memo } from 'react';
+import { cx } from '@/ui/cx';
+import { clockTime, words } from '@/ui/format';
+import { KIND_NAMES } from '@/ui/kind-names';
+import { leaveReason } from './leave-reason';
+import { FORCED, leaveWords, TROUBLE } from './leave-words';
+import type { Lane, Stay } from './timeline';
+import { kindOf } from './track-kinds';
+
+interface Span {
+  from: number;
+  to: number;
+}
+/** Position of a bar within the span, in percent. */
+const place = (span: Span, from: number, to: number) => ({
+  left: `${(100 * (from - span.from)) / (span.to - span.from)}%`,
+  width: `${(100 * (to - from)) / (span.to - span.from)}%`,
+});
+
+const LABEL =
+  'sticky left-0 z-10 flex min-w-0 flex-col justify-center border-r border-b border-line bg-surface px-3 py-1.5';
+
+export const ParticipantLane = memo(function ParticipantLane({ lane, from, to }: { lane: Lane } & Span) {
+  const span = { from, to };
+  const orders = [...new Set(lane.stays.flatMap((stay) => stay.tracks.map((track) => kindOf(track).order)))].sort();
+  const kindName = lane.kind === 'standard' ? null : (KIND_NAMES[lane.kind] ?? words(lane.kind));
+  return (
+    <>
+      <div className={LABEL}>
+        <span className="flex items-center gap-1.5">
+          {lane.kind === 'agent' ? <Bot size={12} className="text-ink-3" aria-hidden /> : null}
+          {lane.kind === 'sip' ? <Phone size={12} className="text-ink-3" aria-hidden /> : null}
+          {lane.hidden ? <EyeOff size={12} className="text-ink-3" aria-label="hidden" /> : null}
+          <span className="truncate font-medium" title={lane.name || lane.identity}>
+            {lane.name || lane.identity}
+          </span>
+        </span>
+        <span className="truncate text-xs text-ink-3" title={lane.identity}>
+          {[lane.name ? lane.identity : null, lane.watcher ? 'Roomwatch watcher' : kindName]
+            .filter((word) => word !== null)
+            .join(' · ')}
+        </span>
+      </div>
+      <div className="relative border-b border-line py-1.5">
+        <div className="relative h-5">
+          {lane.stays.map((stay) => (
+            <Bar key={stay.participation.sid} stay={stay} span={span} />
+          ))}
+        </div>
+        {orders.map((order) => (
+          <div key={order} className="relative mt-0.5 h-3.5">
+            {lane.stays.flatMap((stay) =>
+              stay.tracks
+                .filter((track) => kindOf(track).order === order && track.publishedAt !== null)
+                .map((track) => <Strip key={track.sid} track={track} stay={stay} span={span} />),
+            )}
+          </div>
+        ))}
+      </div>
+    </>
+  );
+});
+
+function Bar({ stay, span }: { stay: Stay; span: Span }) {
+  const { from, joinKnown, uncertainFrom, participation } = stay;
+  const to = stay.to ?? span.to;
+  const reason = participation.disconnectReason?.toLowerCase() ?? '';
+  const End = TROUBLE.has(reason) ? TriangleAlert : FORCED.has(reason) ? UserX : null;
+  const title = `${joinKnown ? `joined ${clockTime(from)}` : 'join time unknown'}, ${leaveWords(stay)}`;
+  return (
+    <>
+      <span
+        title={title}
+        className={cx(
+          '@container absolute inset-y-0 flex min-w-1 items-center overflow-hidden border-y border-line-strong bg-active',
+          joinKnown ? 'rounded-l border-l' : 'border-l border-dashed',
+          stay.to === null ? 'border-r border-dashed' : uncertainFrom === null && 'rounded-r border-r',
+        )}
+        style={place(span, from, uncertainFrom ?? to)}
+      >
+        <span className="hidden min-w-0 grow truncate px-1.5 text-[0.6875rem] text-ink-2 @min-[9rem]:block">
+          {stay.to === null ? 'still connected' : uncertainFrom !== null ? '' : reason ? leaveReason(reason) : ''}
+        </span>
+        {End ? <End size={11} className="mr-1 ml-auto shrink-0 text-bad" aria-hidden /> : null}
+      </span>
+      {uncertainFrom !== null ? (
+        <span
+          title={title}
+          className="uncertain absolute inset-y-0 min-w-1 rounded-r border border-l-0 border-dashed border-control"
+          style={place(span, uncertainFrom, to)}
+        />
+      ) : null}
+    </>
+  );
+}
+
+function Strip({ track, stay, span }: { track: SessionTrack; stay: Stay; span: Span }) {
+  const { icon: Icon, className, name } = kindOf(track);
+  const from = track.publishedAt ?? stay.from;
+  const to = track.unpublishedAt ?? stay.to ?? span.to;
+  return (
+    <span
+      title={`${name}${track.name ? ` “${track.name}”` : ''}, ${clockTime(from)} to ${track.unpublishedAt ? clockTime(track.unpublishedAt) : 'the leave'}`}
+      className={cx('@container absolute inset-y-0 flex min-w-0.5 items-center overflow-hidden rounded-sm', className)}
+      style={place(span, from, Math.max(from, to))}
+    >
+      <Icon size={10} className="ml-0.5 hidden @min-[1rem]:block" aria-hidden />
+    </span>
+  );
+}
+
+export function RecordingLane({ egress, from, to }: { egress: Egress } & Span) {
+  const start = egress.startedAt ?? from;
+  return (
+    <>
+      <div className={LABEL}>
+        <span className="flex items-center gap-1.5 font-medium">
+          <CircleDot size={12} className="text-bad" aria-hidden /> Recording
+        </span>
+        <span className="truncate text-xs text-ink-3" title={egress.error ?? undefined}>
+          {words(egress.kind)}
+          {egress.error ? ', failed' : ''}
+        </span>
+      </div>
+      <div className="relative border-b border-line py-1.5">
+        <div className="relative h-5">
+          <span
+            title={`${words(egress.status)}${egress.error ? `: ${egress.error}` : ''}`}
+            className={cx(
+              '@container absolute inset-y-0 flex min-w-1 items-center overflow-hidden rounded px-1.5 text-[0.6875rem]',
+              // Red: running, as everywhere, or failed.
+              egress.endedAt === null || egress.error ? 'bg-bad-soft text-bad' : 'bg-active text-ink-2',
+            )}
+            style={place({ from, to }, start, egress.endedAt ?? to)}
+          >
+            <span className="hidden truncate @min-[4rem]:block">{egress.error ?? words(egress.status)}</span>
+          </span>
+        </div>
+      </div>
+    </>
+  );
+}

@@ -1,0 +1,39 @@
+import { type Me, useMe } from '@roomwatch/react';
+
+/** What a person may want to do; each is one row of the contract's table of rights. */
+export type Action = 'moderate' | 'create' | 'end' | 'watch' | 'administer';
+
+/**
+ * Why the caller may not do this, in words for a tooltip; null when they may. The server decides again: this only keeps
+ * buttons honest.
+ */
+export function refusal(me: Me | undefined, action: Action, room?: string): string | null {
+  if (!me) return 'Your rights are not known yet';
+  if (me.kind === 'token') {
+    const grants = me.grants ?? {};
+    const admin = grants.roomAdmin === true && (room === undefined || grants.room === room);
+    const allowed = {
+      moderate: admin,
+      watch: admin,
+      end: grants.roomCreate === true,
+      create: grants.roomCreate === true,
+      administer: false,
+    };
+    const needed = {
+      moderate: 'roomAdmin',
+      watch: 'roomAdmin',
+      end: 'roomCreate',
+      create: 'roomCreate',
+      administer: 'an admin',
+    };
+    return allowed[action] ? null : `Your token needs ${needed[action]}`;
+  }
+  if (me.role === 'admin') return null;
+  if (me.role === 'operator') return action === 'administer' ? 'Needs the admin role.' : null;
+  return 'Needs the operator role. You are a viewer.';
+}
+
+/** {@link refusal} for whoever is signed in. */
+export function useRefusal(action: Action, room?: string): string | null {
+  return refusal(useMe().data, action, room);
+}

@@ -1,0 +1,16 @@
+import { useRoomwatch } from '@roomwatch/react';
+import { basePath } from '@/base';
+import { toast } from '@/ui/toast';
+
+/** Ends the session here and on the server. The page is loaded anew: nothing of what was seen stays in memory. */
+export function useSignOut() {
+  const { client } = useRoomwatch();
+  return async () => {
+    try {
+      await client.logout();
+      location.assign(`${basePath}/sign-in`);
+    } catch (error) {
+      toast.bad(error, 'Could not sign out');
+    }
+  };
+}

@@ -1,0 +1,56 @@
+import { type ChangeEvent, type ComponentProps, type RefObject, useEffect, useRef, useState } from 'react';
+import { Input, SearchInput } from './field';
+
+/** What is typed is reported when the typing pauses. */
+const TYPING_MS = 300;
+
+/** A text field that shows at once what is typed, and reports it when the typing pauses. */
+export function TypedInput({
+  value,
+  onType,
+  label,
+  hotkey,
+  inputRef,
+  className,
+  ...props
+}: Omit<ComponentProps<'input'>, 'value'> & {
+  value: string;
+  onType: (value: string) => void;
+  label: string;
+  hotkey?: string;
+  inputRef?: RefObject<HTMLInputElement | null>;
+}) {
+  const [typed, setTyped] = useState(value);
+  const timer = useRef<ReturnType<typeof setTimeout>>(undefined);
+  // Only a change from outside, by Back or "clear", rewrites what stands there: not the echo of the typing.
+  const told = useRef(value);
+  useEffect(() => {
+    if (value !== told.current) setTyped(value);
+    told.current = value;
+  }, [value]);
+  useEffect(() => () => clearTimeout(timer.current), []);
+  const change = (event: ChangeEvent<HTMLInputElement>) => {
+    const next = event.target.value;
+    setTyped(next);
+    clearTimeout(timer.current);
+    timer.current = setTimeout(() => {
+      told.current = next.trim();
+      onType(next.trim());
+    }, TYPING_MS);
+  };
+  return hotkey ? (
+    <SearchInput
+      {...props}
+      ref={inputRef}
+      className={className}
+      label={label}
+      hotkey={hotkey}
+      value={typed}
+      onChange={change}
+    />
+  ) : (
+    <div className={className}>
+      <Input {...props} aria-label={label} autoComplete="off" spellCheck={false} value={typed} onChange={change} />
+    </div>
+  );
+}
