@@ -190,6 +190,7 @@ const PLAIN: &[&str] = &[
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
     "Makefile",
+    "docs/README.md",
     "docs/adr",
     "docs/deploy.md",
     "docs/errors.md",
