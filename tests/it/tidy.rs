@@ -196,10 +196,7 @@ const PLAIN: &[&str] = &[
     "docs/errors.md",
     "docs/protocol.md",
     "src/clock.rs",
-    "tests/it/harness",
-    "tests/it/harness.rs",
-    "tests/it/tidy.rs",
-    "tests/it/tidy/source.rs",
+    "tests/it",
 ];
 
 fn root() -> &'static Path {
@@ -264,6 +261,8 @@ fn cleaned_texts_stay_plain() {
     for path in PLAIN {
         let mut all = Vec::new();
         files(&root().join(path), &mut all);
+        // The list of phrases contains the phrases.
+        all.retain(|file| !file.ends_with("tidy/rules.rs"));
         for file in all {
             let text = std::fs::read_to_string(&file).expect("text");
             let name = file.strip_prefix(root()).expect("below the root").display().to_string();

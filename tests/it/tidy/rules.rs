@@ -11,7 +11,7 @@ pub struct Module {
 
 /// Paths that only some files may use.
 pub struct Only {
-    /// What they are, for the report.
+    /// The problem, for the report.
     pub what: &'static str,
     /// `rusqlite::` is a crate, `unsafe` a word, `Instant::now` any path that contains it.
     pub paths: &'static [&'static str],
