@@ -1,6 +1,8 @@
-// Takes the pictures in docs/screenshots: every page, light and dark, wide and narrow, and the states a page can be in.
+// Takes pictures of every page: light and dark, wide and narrow, and each state that a page can have. They are in
+// e2e/.artifacts/screenshots, which git ignores. Pictures with the same name in docs/screenshots are replaced: git has only
+// those that the docs show.
 // `npm run screenshots --workspace e2e`, after `make release`, with E2E_ROOMWATCH_BIN=target/release/roomwatch.
-import { mkdirSync, rmSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Browser, Page } from 'playwright-core';
 import { launch } from './harness/browser.js';
@@ -11,7 +13,8 @@ import { simulate } from './harness/simulate.js';
 import { freePort, until } from './harness/wait.js';
 import { joined, post, started } from './web/post.js';
 
-const OUT = join(import.meta.dirname, '..', 'docs', 'screenshots');
+const OUT = join(import.meta.dirname, '.artifacts', 'screenshots');
+const IN_DOCS = join(import.meta.dirname, '..', 'docs', 'screenshots');
 const WIDE = { width: 1440, height: 900 };
 const NARROW = { width: 390, height: 844 };
 
@@ -297,3 +300,5 @@ try {
 } finally {
   await browser.close();
 }
+for (const name of readdirSync(IN_DOCS))
+  if (existsSync(join(OUT, name))) copyFileSync(join(OUT, name), join(IN_DOCS, name));

@@ -1,4 +1,4 @@
-//! Who gets in, as whom, and for how long.
+//! Sign-ins, tokens and roles: which callers get in, with which rights, and for how long.
 
 use std::time::{Duration, Instant};
 
@@ -12,9 +12,9 @@ use crate::harness::{
     *,
 };
 
-/// What LiveKit has to be told, an operator is told; a secret nobody is.
+/// Operators need the names of the keys for `livekit.yaml`. Secrets never leave the server.
 #[tokio::test]
-async fn operators_are_told_the_names_of_the_keys_and_nobody_a_secret() {
+async fn operators_see_the_names_of_the_keys_and_no_secret() {
     let keys = "[{ key = \"APIold\", secret = \"CANARY-a\" }, { key = \"APInew\", secret = \"CANARY-b\" }]";
     let file = format!(
         "public_url = \"https://rooms.example.com/watch/\"\n{}[[projects]]\nname = \"alpha\"\nkeys = {keys}\n",
@@ -61,7 +61,7 @@ async fn an_operator_signs_in_and_out() {
         set.contains("; HttpOnly") && set.contains("; SameSite=Strict") && set.contains("; Path=/;"),
         "{set}"
     );
-    // Without TLS a Secure cookie would never come back.
+    // Without TLS a browser would never send a Secure cookie back.
     assert!(!set.contains("Secure"), "{set}");
     assert_eq!(body["user"], "operator");
     let cookie = cookie(&headers);
@@ -89,11 +89,11 @@ async fn an_operator_signs_in_and_out() {
         "a dead cookie is taken away"
     );
     let (status, _, _) = post(&server, "/api/logout", &[], json!({})).await;
-    assert_eq!(status, 200, "nobody may sign out, too");
+    assert_eq!(status, 200, "signing out without a sign-in is allowed");
 }
 
 #[tokio::test]
-async fn sessions_outlive_a_restart_and_end_with_their_password() {
+async fn sign_ins_survive_a_restart_and_end_when_the_password_changes() {
     let mut server = Start::new().env("ROOMWATCH_PASSWORD", PASSWORD).start();
     let (_, headers, _) = post(&server, "/api/login", &[], json!({ "password": PASSWORD })).await;
     let cookie = cookie(&headers);
@@ -104,20 +104,20 @@ async fn sessions_outlive_a_restart_and_end_with_their_password() {
     let mut server = server.again().env("ROOMWATCH_PASSWORD", "another").start();
     assert_eq!(get(&server, "/api/me", &[("cookie", &cookie)]).await.0, 401);
     server.kill();
-    // Nor does the old password bring the old session back.
+    // The old password does not bring the old sign-in back.
     let mut server = server.again().env("ROOMWATCH_PASSWORD", PASSWORD).start();
     assert_eq!(get(&server, "/api/me", &[("cookie", &cookie)]).await.0, 401);
     server.kill();
-    // A file that is none costs a sign-in and not the start.
+    // A damaged file costs the sign-ins, and not the start.
     std::fs::write(server.dir.path().join("data/shared.db"), "junk").expect("written");
     let server = server.again().start();
     assert_eq!(post(&server, "/api/login", &[], json!({ "password": PASSWORD })).await.0, 200);
 }
 
 #[tokio::test]
-async fn no_session_of_before_is_gone_on_in() {
+async fn signing_in_always_makes_a_new_cookie() {
     let server = Start::new().file(&users()).start();
-    // What somebody else has planted is never adopted.
+    // A planted cookie is never adopted.
     let planted = "roomwatch=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
     let (_, headers, _) =
         post(&server, "/api/login", &[("cookie", planted)], json!({ "user": "ada", "password": PASSWORD }))
@@ -125,7 +125,7 @@ async fn no_session_of_before_is_gone_on_in() {
     let first = cookie(&headers);
     assert_ne!(first, planted);
     assert_eq!(get(&server, "/api/me", &[("cookie", planted)]).await.0, 401);
-    // Signing in again ends the session the browser had.
+    // A second sign-in ends the first one of this browser.
     let (_, headers, _) =
         post(&server, "/api/login", &[("cookie", &first)], json!({ "user": "vera", "password": PASSWORD }))
             .await;
@@ -133,17 +133,17 @@ async fn no_session_of_before_is_gone_on_in() {
     assert_ne!(first, second);
     assert_eq!(get(&server, "/api/me", &[("cookie", &first)]).await.0, 401);
     assert_eq!(get(&server, "/api/me", &[("cookie", &second)]).await.2["user"], "vera");
-    // A planted cookie of the same name does not lock anybody out.
+    // A planted cookie of the same name does not lock the user out.
     let both = format!("{planted}; {second}");
     assert_eq!(get(&server, "/api/me", &[("cookie", &both)]).await.0, 200);
 }
 
 #[tokio::test]
-async fn a_name_that_nobody_has_takes_as_long() {
+async fn an_unknown_name_takes_as_long_as_a_wrong_password() {
     let server = Start::new().file(&users()).env("ROOMWATCH_MAX_LOGINS_PER_MINUTE", "0").start();
     let mut times = [Vec::new(), Vec::new()];
     for i in 0..12 {
-        let name = ["ada", "nobody"][i % 2];
+        let name = ["ada", "unknown"][i % 2];
         let began = Instant::now();
         let (status, _, body) =
             post(&server, "/api/login", &[], json!({ "user": name, "password": "wrong" })).await;
@@ -154,14 +154,14 @@ async fn a_name_that_nobody_has_takes_as_long() {
     for times in &mut times {
         times.sort();
     }
-    // Without the comparison an unknown name is answered a hundred times as fast.
+    // Without a comparison the answer to an unknown name would be a hundred times as fast.
     let [known, unknown] = times.map(|times| times[times.len() / 2]);
     let ratio = known.as_secs_f64() / unknown.as_secs_f64();
     assert!((0.33..3.0).contains(&ratio), "known {known:?}, unknown {unknown:?}");
 }
 
 #[tokio::test]
-async fn a_thousand_logins_are_held_back() {
+async fn a_thousand_logins_are_limited() {
     let server = Start::new().file(&users()).start();
     let cookie = login(&server, "ada").await;
     let mut tries = tokio::task::JoinSet::new();
@@ -187,14 +187,14 @@ async fn a_thousand_logins_are_held_back() {
             other => panic!("{other:?}"),
         }
     }
-    // Nine are left of the minute's ten, and a few come back while the thousand are under way.
+    // Nine of the ten sign-ins of this minute are left, and a few more become free during the test.
     assert!((9..40).contains(&wrong), "{wrong} were tried");
     assert_eq!(wrong + many, 1000);
     assert_eq!(get(&server, "/api/me", &[("cookie", &cookie)]).await.0, 200, "who is in stays in");
 }
 
 #[tokio::test]
-async fn login_takes_nothing_but_credentials() {
+async fn login_accepts_only_credentials() {
     let server = Start::new().file(&users()).start();
     for (body, kind, expected) in [
         ("{}", "application/json", (400, "bad_body")),
@@ -203,7 +203,7 @@ async fn login_takes_nothing_but_credentials() {
         (r#"{"password":770077}"#, "application/json", (400, "bad_body")),
         (r#"{"password":"a","password":"b"}"#, "application/json", (400, "bad_body")),
         (r#"{"password":"a","role":"admin"}"#, "application/json", (400, "bad_body")),
-        // What a form of another site can send.
+        // The content types that a form of another site can send.
         (r#"{"password":"a"}"#, "text/plain", (415, "not_json")),
         ("password=a", "application/x-www-form-urlencoded", (415, "not_json")),
     ] {
@@ -226,8 +226,8 @@ async fn login_takes_nothing_but_credentials() {
 }
 
 #[tokio::test]
-async fn a_stream_ends_with_its_session() {
-    // Long heartbeats, so that it cannot be one of them at which a stream sees for itself.
+async fn a_stream_ends_when_its_sign_in_ends() {
+    // Heartbeats are long, so that the stream does not end because of a check at a heartbeat.
     let server = Start::new().file(&users()).env("ROOMWATCH_HEARTBEAT_SECS", "20").start();
     let (ada, vera) = (login(&server, "ada").await, login(&server, "vera").await);
     let mut signed_out = stream_with(&server, ("cookie", &ada)).await;
@@ -242,7 +242,7 @@ async fn a_stream_ends_with_its_session() {
         assert!(packet.starts_with(beginning), "{packet}");
     }
     assert_eq!(post(&server, "/api/logout", &[("cookie", &ada)], json!({})).await.0, 200);
-    // Vera is taken out of the file, and the server is told to read it again.
+    // Vera is removed from the file, and SIGHUP makes the server read it again.
     let path = server.dir.path().join("roomwatch.toml");
     std::fs::write(&path, user("ada", "admin")).expect("written");
     server.signal("HUP");
@@ -266,7 +266,7 @@ async fn a_stream_ends_with_its_session() {
 }
 
 #[tokio::test]
-async fn a_role_counts_at_once() {
+async fn a_changed_role_counts_at_once() {
     let server = Start::new().file(&users()).start();
     let cookie = login(&server, "ada").await;
     std::fs::write(server.dir.path().join("roomwatch.toml"), user("ada", "viewer")).expect("written");
@@ -275,7 +275,7 @@ async fn a_role_counts_at_once() {
     assert_eq!(get(&server, "/api/me", &[("cookie", &cookie)]).await.2["role"], "viewer");
 }
 
-/// A token with these claims beside the usual ones; `null` takes one away.
+/// A token with these claims in addition to the usual ones; `null` removes one.
 fn forged(changes: Value) -> String {
     let mut claims = json!({
         "iss": KEY, "sub": "alice", "nbf": now(), "exp": now() + 600,
@@ -304,7 +304,7 @@ fn raw_token(header: Value, claims: &Value, secret: &str) -> String {
 }
 
 #[tokio::test]
-async fn forged_tokens_open_nothing() {
+async fn forged_tokens_are_refused() {
     let server = Server::start();
     let good = forged(json!({}));
     let claims = json!({ "iss": KEY, "exp": now() + 600, "video": { "roomList": true } });
@@ -327,7 +327,7 @@ async fn forged_tokens_open_nothing() {
             forged(json!({ "sha256": "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=" })),
         ),
     ];
-    // Any changed letter of the payload or the signature.
+    // Each letter of the payload and of the signature, changed.
     for at in [good.find('.').expect("a dot") + 5, good.len() - 5] {
         let mut changed = good.clone().into_bytes();
         changed[at] = if changed[at] == b'A' { b'B' } else { b'A' };
@@ -354,13 +354,13 @@ async fn forged_tokens_open_nothing() {
         "GET /api/me HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {good}\r\nauthorization: Bearer {good}\r\nconnection: close\r\n\r\n"
     );
     assert!(raw(server.address, two.as_bytes()).starts_with("HTTP/1.1 401"));
-    // An access token is no webhook token.
+    // An access token is not a webhook token.
     let body = event("EV_1", "a");
     assert_eq!(server.webhook_as(&good, body.into_bytes()).await.0, 401);
 }
 
 #[tokio::test]
-async fn what_is_presented_decides() {
+async fn a_presented_credential_decides() {
     let server = Start::new().arg("--dev").env("LIVEKIT_API_KEY", "").env("LIVEKIT_API_SECRET", "").start();
     let host = ("host", "localhost");
     assert_eq!(get(&server, "/api/me", &[host]).await.2["kind"], "dev");
@@ -372,7 +372,7 @@ async fn what_is_presented_decides() {
         assert_eq!(get(&server, "/api/me", &[host, bad]).await.0, 401, "{bad:?}");
     }
     assert_eq!(get(&server, "/api/me?access_token=", &[host]).await.0, 401);
-    // A token stands before a cookie: it was sent on purpose.
+    // A token wins over a cookie, because a client sends it on purpose.
     let claims = Claims {
         iss: "devkey".into(),
         sub: "alice".into(),
@@ -391,7 +391,7 @@ async fn what_is_presented_decides() {
 }
 
 #[tokio::test]
-async fn dev_answers_to_this_machine_only() {
+async fn dev_answers_only_to_this_machine() {
     let started = |listen: &str| {
         Start::new()
             .arg("--dev")
@@ -423,9 +423,9 @@ async fn dev_answers_to_this_machine_only() {
 }
 
 #[tokio::test]
-async fn a_stream_ends_with_its_token_and_says_so_before() {
+async fn a_stream_warns_before_its_token_ends() {
     let server = Server::start();
-    // With the leeway of 60 s it is good for another 3 s.
+    // With the leeway of 60 s the token is valid for 3 s more.
     let token = forged(json!({ "exp": now() - 57 }));
     let ends_at = (now() + 3) * 1000;
     let mut stream = stream_with(&server, ("authorization", &format!("Bearer {token}"))).await;
@@ -438,7 +438,7 @@ async fn a_stream_ends_with_its_token_and_says_so_before() {
     assert_eq!((bye.event.as_str(), &bye.data), ("bye", &json!({ "reason": "expired" })));
     assert!(stream.any().await.is_none(), "and the end");
     assert!((now() * 1000 - at).abs() < 10_000);
-    // One that is good for longer is told nothing yet.
+    // A token that is valid for longer gets no warning yet.
     let mut stream = stream_with(&server, ("authorization", &format!("Bearer {}", list_token()))).await;
     let _ = stream.connected().await;
     assert_eq!(server.webhook(&event("EV_1", "a")).await, 200);
@@ -446,7 +446,7 @@ async fn a_stream_ends_with_its_token_and_says_so_before() {
 }
 
 #[tokio::test]
-async fn user_hash_makes_what_the_configuration_takes() {
+async fn user_hash_prints_a_hash_that_the_configuration_accepts() {
     use std::{
         io::Write,
         process::{Command, Stdio},
@@ -468,18 +468,17 @@ async fn user_hash_makes_what_the_configuration_takes() {
     assert_eq!((status, &me["role"]), (200, &json!("viewer")));
 }
 
-/// What came of `roomwatch user hash` at a terminal.
+/// Result of `roomwatch user hash` at a terminal.
 struct AtTerminal {
     status: Option<i32>,
-    /// What stood on the terminal.
+    /// The text on the terminal.
     shown: String,
     printed: String,
-    /// How the terminal was before and after.
+    /// The settings of the terminal, before and after.
     modes: [String; 2],
 }
 
-/// Runs `roomwatch user hash` at a terminal of its own, which shows what is typed or not, and types `keys` at its
-/// prompt; without keys it is told to end.
+/// Runs `roomwatch user hash` at a new terminal, and types `keys` at its prompt. Without keys it sends SIGTERM.
 fn at_a_terminal(shows: bool, keys: Option<&str>) -> AtTerminal {
     use std::{
         fs::{File, OpenOptions},
@@ -502,7 +501,7 @@ fn at_a_terminal(shows: bool, keys: Option<&str>) -> AtTerminal {
     let before = modes();
 
     let end = || Stdio::from(terminal.try_clone().expect("another"));
-    // `--ctty`: Ctrl-C is for whom the terminal belongs to.
+    // `--ctty`: Ctrl-C goes to the owner of the terminal.
     let mut child = Command::new("setsid")
         .args(["--ctty", env!("CARGO_BIN_EXE_roomwatch"), "user", "hash"])
         .stdin(end())
@@ -537,7 +536,7 @@ fn at_a_terminal(shows: bool, keys: Option<&str>) -> AtTerminal {
     let mut printed = String::new();
     child.stdout.take().expect("piped").read_to_string(&mut printed).expect("text");
     let modes = [before, modes()];
-    // What is left to read ends when nobody has the terminal open.
+    // Reading ends when the last process has closed the terminal.
     drop(terminal);
     while let Ok(n @ 1..) = person.read(&mut bytes) {
         shown.extend_from_slice(&bytes[..n]);
@@ -546,7 +545,7 @@ fn at_a_terminal(shows: bool, keys: Option<&str>) -> AtTerminal {
 }
 
 #[test]
-fn a_password_is_not_shown_and_the_terminal_is_left_as_it_was() {
+fn a_password_is_not_shown_and_the_terminal_is_restored() {
     for shows in [true, false] {
         let answered = at_a_terminal(shows, Some("a pass phrase\n"));
         assert_eq!(answered.status, Some(0), "{}", answered.shown);

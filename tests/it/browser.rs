@@ -1,4 +1,4 @@
-//! What browsers are let do, and what they are told.
+//! Browsers: origins, hosts, security headers and path prefixes.
 
 use serde_json::json;
 
@@ -39,7 +39,7 @@ async fn a_foreign_page_changes_nothing() {
             assert_eq!(answer["error"]["code"], "foreign_origin");
         }
     }
-    // With the cookie that the browser would not even send along.
+    // Also with the cookie, although a browser would not send it.
     let request = client().post(server.url("/api/login")).json(&body);
     let answer = request.send().await.expect("an answer");
     let set = answer.headers()["set-cookie"].to_str().expect("text").to_owned();
@@ -56,14 +56,14 @@ async fn a_foreign_page_changes_nothing() {
         }
         assert_eq!(request.send().await.expect("an answer").status(), 403, "{path}");
     }
-    // A WebSocket is no POST, but it takes the cookie along.
+    // A WebSocket is a GET, and browsers send the cookie with it.
     let upgrade = format!(
         "GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nhost: rooms.example\r\nupgrade: websocket\r\n\
          connection: upgrade\r\nsec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\
          origin: https://evil.example\r\ncookie: {cookie}\r\n\r\n"
     );
     assert!(raw(server.address, upgrade.as_bytes()).starts_with("HTTP/1.1 403"));
-    assert_eq!(get(&server, "/api/me", &[("cookie", &cookie)]).await.0, 200, "nobody was signed out");
+    assert_eq!(get(&server, "/api/me", &[("cookie", &cookie)]).await.0, 200, "the sign-in is still valid");
 }
 
 #[tokio::test]
@@ -84,11 +84,11 @@ async fn only_configured_origins_may_read() {
         assert_eq!(answer.headers().contains_key("access-control-allow-methods"), allowed, "{origin}");
         assert_eq!(answer.headers().contains_key("access-control-allow-origin"), allowed);
     }
-    // A refusal can be read too, or a page could not tell its user why.
+    // The page can read a refusal too, so that it can show the reason.
     let headers = [("origin", APP), ("authorization", "Bearer junk")];
     let (status, headers, _) = get(&server, "/api/events", &headers).await;
     assert_eq!((status, &headers["access-control-allow-origin"]), (401, &APP.parse().expect("a value")));
-    // Where nobody is configured nothing is said.
+    // Without configured origins there are no CORS headers.
     let plain = Server::start();
     let (_, headers, _) = get(&plain, "/api/me", &[("origin", APP)]).await;
     assert!(!headers.contains_key("access-control-allow-origin"));
@@ -117,7 +117,7 @@ async fn every_answer_is_safe_to_show() {
         let scripts = policy.split("; ").find(|rule| rule.starts_with("script-src")).expect("a rule");
         assert_eq!(scripts, "script-src 'self'");
         assert!(policy.contains("frame-ancestors 'none'") && policy.contains("default-src 'self'"));
-        // Who watches a room connects to LiveKit.
+        // A watcher's browser connects to LiveKit.
         assert!(policy.contains("wss://livekit.example"), "{policy}");
     }
     let refused = post(&server, "/api/login", &[("origin", "https://evil.example")], json!({})).await;
@@ -126,7 +126,7 @@ async fn every_answer_is_safe_to_show() {
 }
 
 #[tokio::test]
-async fn a_prefix_is_answered_stripped_or_not() {
+async fn a_path_prefix_works_stripped_or_not() {
     let server = Start::new().file(&users()).env("ROOMWATCH_PUBLIC_URL", "https://h.example/watch/").start();
     let request = client()
         .post(server.url("/watch/api/login"))
@@ -143,13 +143,13 @@ async fn a_prefix_is_answered_stripped_or_not() {
     assert_eq!(get(&server, "/watching/api/me", &[("cookie", cookie)]).await.2, serde_json::Value::Null);
     let page = client().get(server.url("/watch/rooms/a")).send().await.expect("an answer");
     assert_eq!(page.status(), 200);
-    // Webhooks come by either way.
+    // Webhooks arrive both ways.
     let body = event("EV_1", "a");
     let request = client().post(server.url("/watch/api/webhooks/livekit")).body(body.clone());
     let answer =
         request.header("authorization", webhook_token(body.as_bytes())).send().await.expect("an answer");
     assert_eq!(answer.status(), 200);
-    // It is a whole step of the path, and not the beginning of one.
+    // The prefix is a whole segment of the path, and not the beginning of one.
     let server = Start::new().file(&users()).env("ROOMWATCH_PUBLIC_URL", "https://h.example/a").start();
     for path in ["/api/me", "/a/api/me"] {
         assert_eq!(get(&server, path, &[]).await.0, 401, "{path}");
@@ -157,7 +157,7 @@ async fn a_prefix_is_answered_stripped_or_not() {
 }
 
 #[tokio::test]
-async fn a_proxy_that_is_trusted_says_how_the_browser_came() {
+async fn a_trusted_proxy_says_the_scheme_and_address_of_the_browser() {
     let server = Start::new().file(&users()).env("ROOMWATCH_TRUSTED_PROXIES", "127.0.0.1/32").start();
     let headers = [
         ("x-forwarded-for", "198.51.100.1"),
@@ -169,7 +169,7 @@ async fn a_proxy_that_is_trusted_says_how_the_browser_came() {
     let (status, answer, _) = post(&server, "/api/login", &headers, body.clone()).await;
     assert_eq!(status, 200);
     assert!(answer["set-cookie"].to_str().expect("text").contains("; Secure"));
-    // The same from somebody who is no proxy of ours.
+    // The same headers from an untrusted client.
     let server = Start::new().file(&users()).start();
     assert_eq!(post(&server, "/api/login", &headers, body).await.0, 403);
     let _ = login(&server, "ada").await;

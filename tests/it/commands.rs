@@ -1,4 +1,4 @@
-//! The commands, and the record of them.
+//! Commands, and their audit record.
 
 use roomwatch::token::Grant;
 use serde_json::{Value, json};
@@ -9,7 +9,7 @@ use crate::harness::{
     token, until_async,
 };
 
-/// A server with an operator's rights for whoever presents nothing.
+/// A server where a caller without credentials has the rights of an operator.
 fn dev(livekit: &FakeLiveKit) -> Server {
     Start::new()
         .env("LIVEKIT_URL", &livekit.url())
@@ -36,7 +36,7 @@ async fn refused(server: &Server, token: &str, method: &str, path: &str, body: V
     (status, answer["error"]["code"].as_str().unwrap_or("").to_owned())
 }
 
-/// The record as `user action room target outcome code`, the oldest first.
+/// The audit record as `user action room target outcome code`, the oldest first.
 async fn record(server: &Server) -> Vec<String> {
     let (status, answer) = server.get_as("", "/api/audit?limit=1000").await;
     assert_eq!(status, 200, "{answer}");
@@ -268,7 +268,7 @@ async fn livekits_errors_have_a_meaning() {
         let got = refused(&server, "", request.0, request.1, request.2).await;
         assert_eq!((got.0, got.1.as_str()), expected, "{method} {answer}");
     }
-    // Nobody of that identity: nobody answers, and asked for them LiveKit says why.
+    // No such identity: LiveKit times out, and a second question to LiveKit finds the reason.
     livekit.world().answers.insert("MutePublishedTrack", (503, twirp("unavailable")));
     livekit.world().answers.insert("GetParticipant", (404, twirp("not_found")));
     assert_eq!(refused(&server, "", "POST", mute, muted).await, (404, "participant_not_found".into()));
@@ -286,7 +286,7 @@ async fn livekits_errors_have_a_meaning() {
 }
 
 #[tokio::test]
-async fn what_is_asked_badly_never_reaches_livekit() {
+async fn bad_requests_never_reach_livekit() {
     let livekit = FakeLiveKit::start();
     let server = dev(&livekit);
     let person = "/api/rooms/standup/participants/alice";
@@ -333,14 +333,14 @@ async fn rights_come_before_everything_and_refusals_are_recorded() {
         (list_token(), "PATCH", "/api/rooms/standup", (403, "forbidden")),
         (join_token("standup"), "DELETE", "/api/rooms/standup", (403, "forbidden")),
         (join_token("standup"), "POST", mute, (403, "forbidden")),
-        // A foreign room answers as no room does.
+        // A room of another caller is answered like an unknown room.
         (admin_token("other"), "POST", mute, (404, "room_not_live")),
         (admin_token("other"), "POST", "/api/rooms/standup/data", (404, "room_not_live")),
         (creator.clone(), "PATCH", "/api/rooms/standup", (404, "room_not_live")),
         (admin_token("standup"), "POST", "/api/rooms", (403, "forbidden")),
         (admin_token("standup"), "GET", "/api/audit", (403, "forbidden")),
     ] {
-        // The body is not even looked at.
+        // The body is not parsed.
         let got = refused(&server, &token, method, path, json!({"nonsense": true})).await;
         assert_eq!((got.0, got.1.as_str()), expected, "{method} {path}");
     }
@@ -358,7 +358,7 @@ async fn rights_come_before_everything_and_refusals_are_recorded() {
 }
 
 #[tokio::test]
-async fn the_record_survives_and_comes_in_pages() {
+async fn the_record_survives_a_restart_and_has_pages() {
     let livekit = FakeLiveKit::start();
     meeting(&livekit);
     let mut server = dev(&livekit);
@@ -391,7 +391,7 @@ async fn the_record_survives_and_comes_in_pages() {
 }
 
 #[tokio::test]
-async fn names_of_every_kind_arrive_as_they_are() {
+async fn names_of_every_kind_arrive_unchanged() {
     let livekit = FakeLiveKit::start();
     meeting(&livekit);
     let server = dev(&livekit);
@@ -416,7 +416,7 @@ async fn names_of_every_kind_arrive_as_they_are() {
 }
 
 #[tokio::test]
-async fn with_several_projects_one_has_to_be_named() {
+async fn with_several_projects_the_project_is_required() {
     let livekit = FakeLiveKit::start();
     meeting(&livekit);
     let file = format!(
@@ -439,7 +439,7 @@ async fn with_several_projects_one_has_to_be_named() {
     assert_eq!(end("?project=three").await, (404, "unknown_project".into()));
     assert_eq!(end("?project=two").await, (502, "livekit_unreachable".into()));
     assert_eq!(end("?project=one").await.0, 204);
-    // A token's project is that of its key.
+    // The project of a token is that of its key.
     let own = token("creator", Grant { room_create: true, ..Grant::default() });
     assert_eq!(refused(&server, &own, "DELETE", "/api/rooms/standup", json!(null)).await.0, 204);
     assert_eq!(
@@ -449,7 +449,7 @@ async fn with_several_projects_one_has_to_be_named() {
 }
 
 #[tokio::test]
-async fn a_command_shows_at_once_even_where_nobody_watches() {
+async fn a_command_is_visible_at_once_without_watchers() {
     let livekit = FakeLiveKit::start();
     meeting(&livekit);
     let server = dev(&livekit);
@@ -475,7 +475,7 @@ async fn a_command_shows_at_once_even_where_nobody_watches() {
 }
 
 #[tokio::test]
-async fn too_many_commands_are_too_many() {
+async fn too_many_commands_are_refused() {
     let livekit = FakeLiveKit::start();
     let server = Start::new()
         .env("LIVEKIT_URL", &livekit.url())

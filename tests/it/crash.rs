@@ -1,4 +1,4 @@
-//! What was acknowledged is there, whatever happens.
+//! An acknowledged event survives every crash.
 
 use std::{
     collections::BTreeSet,
@@ -12,11 +12,11 @@ use std::{
 
 use crate::harness::*;
 
-/// How often the server is killed under load.
+/// Number of times that the server is killed under load.
 const KILLS: u32 = 200;
 const SENDERS: u32 = 8;
 
-/// Posts with LiveKit's manners but one: it does not wait before it tries again.
+/// Posts as LiveKit does, except that it retries without a pause.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_hundred_kills_under_load_lose_nothing_acknowledged() {
     let seed = fastrand::u64(..);
@@ -79,8 +79,7 @@ async fn two_hundred_kills_under_load_lose_nothing_acknowledged() {
     assert_eq!(count, logged.len(), "twice");
 }
 
-/// Reads the system calls of the server: between the request and its 200 lies an fdatasync that came
-/// back.
+/// Reads the server's system calls: an fdatasync has returned between each request and its 200.
 #[tokio::test]
 async fn no_200_is_written_before_the_sync_that_covers_it() {
     if Command::new("strace").arg("-V").stdout(Stdio::null()).status().is_err() {

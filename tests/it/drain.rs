@@ -1,4 +1,4 @@
-//! A clean exit, whoever is in the way.
+//! A clean exit, in spite of clients that hold it up.
 
 use std::{
     io::{Read, Write},
@@ -15,7 +15,7 @@ fn connection(server: &Server, bytes: &[u8]) -> TcpStream {
 }
 
 #[tokio::test]
-async fn nobody_keeps_it_from_ending_in_time() {
+async fn no_client_can_delay_the_exit() {
     let mut server = Start::new()
         .env("ROOMWATCH_DRAIN_SECS", "10")
         .env("ROOMWATCH_HEAD_SECS", "0")
@@ -32,7 +32,7 @@ async fn nobody_keeps_it_from_ending_in_time() {
         body.len()
     );
     let _in_the_way = [
-        // A reader that never reads, a head and a webhook that never come, a connection that idles.
+        // A reader that never reads, a head and a webhook that never arrive, and an idle connection.
         connection(&server, stream.as_bytes()),
         connection(&server, b"GET /api/me HTTP/1.1\r\nhost: loc"),
         connection(&server, webhook.as_bytes()),
@@ -45,7 +45,7 @@ async fn nobody_keeps_it_from_ending_in_time() {
     }
     let began = Instant::now();
     server.signal("TERM");
-    // Webhooks are taken until the very last: each that is answered is kept.
+    // Webhooks are accepted until the end, and each answered one is stored.
     let mut taken = 0;
     while began.elapsed() < Duration::from_secs(9) {
         assert_eq!(server.webhook(&event(&format!("EV_late{taken}"), "a")).await, 200);
@@ -75,15 +75,15 @@ async fn a_second_signal_ends_it_at_once() {
     }
 }
 
-/// Proxies keep connections that ask for nothing just now.
+/// Proxies keep idle connections.
 #[tokio::test]
-async fn an_idle_connection_goes_by_itself() {
+async fn an_idle_connection_is_closed_at_shutdown() {
     let mut server = Start::new().env("ROOMWATCH_DRAIN_SECS", "0").start();
     let mut kept = connection(&server, b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n");
     kept.set_read_timeout(Some(PATIENCE)).expect("a timeout");
     assert!(kept.read(&mut [0; 4096]).expect("an answer") > 0);
     server.signal("TERM");
     assert_eq!(server.ended(), Some(0), "{}", server.log());
-    until("its last word", || server.log().contains("stopped"));
+    until("it has logged its end", || server.log().contains("stopped"));
     assert!(!server.log().contains("did not end by themselves"), "{}", server.log());
 }

@@ -1,4 +1,4 @@
-//! Every error leads to a page that explains it.
+//! Every error code has a paragraph in docs/errors.md.
 
 use std::{collections::BTreeSet, path::Path};
 
@@ -7,7 +7,7 @@ use roomwatch::{
     token::Reject,
 };
 
-/// The codes in the source: the first literal after where an error is made, if it looks like one.
+/// The codes in the source: the first literal after the construction of an error, if it looks like a code.
 fn codes(dir: &Path, found: &mut BTreeSet<String>) {
     for entry in std::fs::read_dir(dir).expect("a directory") {
         let path = entry.expect("an entry").path();

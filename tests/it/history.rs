@@ -1,4 +1,4 @@
-//! What is kept: written behind the loop, found again after restarts, losses and repetitions.
+//! The history: written behind the loop, and complete after restarts, losses and duplicates.
 
 use std::{
     path::Path,
@@ -35,7 +35,7 @@ fn bounds(last: u64) -> Bounds {
     Bounds { epoch: Epoch(7), first: Seq(1), last: Seq(last) }
 }
 
-/// A history that has taken all of `said`, from seq 1.
+/// A history with all events of `said`, from seq 1.
 struct Kept {
     dir: TempDir,
     history: Arc<Derived>,
@@ -52,7 +52,7 @@ impl Kept {
         kept
     }
 
-    /// Opens what another left in its directory, and folds what came after its checkpoint.
+    /// Opens an existing directory, and folds the events after its checkpoint.
     fn again(dir: TempDir, said: &[Said], options: Options) -> Kept {
         let (history, state) =
             Derived::open(dir.path(), bounds(said.len() as u64), options).expect("it opens");
@@ -71,7 +71,7 @@ impl Kept {
         until("the history is written", || self.history.written() >= head);
     }
 
-    /// Ends well: with a checkpoint.
+    /// Closes it cleanly, with a checkpoint.
     fn closed(self) -> TempDir {
         self.history.checkpoint(self.state.clone());
         self.history.close();
@@ -90,7 +90,7 @@ impl Kept {
             .expect("the session is there")
     }
 
-    /// Everything that the tables say, for comparing.
+    /// The content of all tables, to compare.
     async fn everything(&self) -> Value {
         let mut all = Vec::new();
         for session in self.sessions(SessionQuery::default()).await {
@@ -106,7 +106,7 @@ fn json(value: impl serde::Serialize) -> Value {
     serde_json::to_value(value).expect("JSON")
 }
 
-/// Two hours of one room: Alice stays, Bob comes twice, a recorder watches, somebody is never told to have left.
+/// Two hours of one room: Alice stays, Bob joins twice, a recorder watches, and one leave event is lost.
 fn evening() -> Vec<Said> {
     let mut recorder = joined(30, ROOM, "PA_eg", "EG_1");
     recorder.body["participant"]["kind"] = "EGRESS".into();
@@ -132,7 +132,7 @@ fn evening() -> Vec<Said> {
         retro,
         joined(610, "RM_2", "PA_d", "dave"),
     ];
-    // Who leaves says when they had joined.
+    // A leave event contains the time of the join.
     for n in 0..all.len() {
         let sid = all[n].body["participant"]["sid"].clone();
         let joined = all[..n].iter().find(|said| said.body["participant"]["sid"] == sid);
@@ -146,7 +146,7 @@ fn evening() -> Vec<Said> {
 }
 
 #[tokio::test]
-async fn an_evening_is_told_as_it_was() {
+async fn an_evening_is_recorded_as_it_was() {
     let kept = Kept::of(&evening());
     let sessions = kept.sessions(SessionQuery::default()).await;
     assert_eq!(sessions.iter().map(|s| &*s.sid).collect::<Vec<_>>(), ["RM_2", ROOM]);
@@ -166,7 +166,7 @@ async fn an_evening_is_told_as_it_was() {
             "joinedAt": T + 20_077, "leftAt": T + 90_000, "leftNotBefore": null, "disconnectReason": "client_initiated", "source": "webhook"})
     );
     assert_eq!((&of("PA_eg")["kind"], &of("PA_eg")["hidden"]), (&json!("egress"), &json!(true)));
-    // Carol was there when the room ended: that she left is inferred, and when is a range.
+    // Carol was there when the room ended: her leave is inferred, and its time is a range.
     assert_eq!(
         (&of("PA_c")["leftAt"], &of("PA_c")["leftNotBefore"]),
         (&json!(T + 500_000), &json!(T + 220_077))
@@ -199,7 +199,7 @@ async fn sessions_are_found_by_room_identity_and_time_page_by_page() {
         [ROOM]
     );
     assert_eq!(
-        sids(SessionQuery { identity: Some("nobody".into()), ..SessionQuery::default() }).await.len(),
+        sids(SessionQuery { identity: Some("unknown".into()), ..SessionQuery::default() }).await.len(),
         0
     );
     let at = |from: i64, to: i64| SessionQuery {
@@ -221,7 +221,7 @@ async fn sessions_are_found_by_room_identity_and_time_page_by_page() {
 }
 
 #[tokio::test]
-async fn who_may_only_join_sees_what_joining_shows() {
+async fn a_roomjoin_caller_sees_what_joining_shows() {
     let kept = Kept::of(&evening());
     let joined = Scope { joined: Some(ROOM.into()), ..Scope::default() };
     let story = json(kept.history.session(joined.clone(), ROOM.into()).await.expect("it reads"));
@@ -245,7 +245,7 @@ async fn who_may_only_join_sees_what_joining_shows() {
 }
 
 #[tokio::test]
-async fn an_inferred_leave_yields_to_what_livekit_says_and_to_nothing_else() {
+async fn only_a_webhook_replaces_an_inferred_leave() {
     let mut inferred = left(60, ROOM, "PA_a", "alice").corrected();
     inferred.body["roomwatch"] = json!({"notBefore": T + 45_000});
     inferred.body["participant"].as_object_mut().expect("a participant").remove("disconnectReason");
@@ -253,11 +253,11 @@ async fn an_inferred_leave_yields_to_what_livekit_says_and_to_nothing_else() {
     let leave = async |all: &[Said]| json(&Kept::of(all).story(ROOM).await.participations[0]);
     let first = leave(&begun).await;
     assert_eq!((&first["leftAt"], &first["leftNotBefore"]), (&json!(T + 60_000), &json!(T + 45_000)));
-    // The webhook comes after all: nothing changes now, but what was is known better.
+    // The webhook arrives after all: the state stays the same, and the history becomes more exact.
     let mut told = [&begun[..], &[left(50, ROOM, "PA_a", "alice")]].concat();
     told[3].at = 70;
     let known = leave(&told).await;
-    // It is late, so all that is known is the second that it was in.
+    // It is late, so only its second is known.
     assert_eq!((&known["leftAt"], &known["leftNotBefore"]), (&json!(T + 50_999), &Value::Null));
     assert_eq!(known["disconnectReason"], "client_initiated");
     told.push(inferred);
@@ -273,9 +273,9 @@ async fn an_inferred_leave_yields_to_what_livekit_says_and_to_nothing_else() {
     assert_eq!((&session["endedAt"], &session["endReason"]), (&json!(T + 85_999), &json!("idle_timeout")));
 }
 
-/// A queue that has fallen behind: of events that LiveKit stamped with one second, some come soon and some late.
+/// A queue that is behind: of events with the same `createdAt`, some arrive soon and some late.
 #[tokio::test]
-async fn no_track_outlives_whose_it_is() {
+async fn no_track_outlives_its_participant() {
     let mic = || track("TR_1", "AUDIO", "MICROPHONE");
     let begun = [
         started(0, ROOM, "standup"),
@@ -294,21 +294,21 @@ async fn no_track_outlives_whose_it_is() {
         let end = |of: &Value, name: &str| of[0][name].as_i64().expect("it has ended") - T;
         (end(&story["tracks"], "unpublishedAt"), end(&story["participations"], "leftAt"))
     };
-    // LiveKit told both in the second 60, and the second of the two was late.
+    // LiveKit created both events in second 60, and the second one arrived late.
     assert_eq!(ends(&[at(60, 61, unpublished()), at(60, 64, left())]).await, (60_999, 60_999));
-    // We found the track gone at 70, and LiveKit's word that they left at 60 came after all.
+    // Reconciliation found the track gone at 70, and then LiveKit's leave of second 60 arrived.
     let found = at(70, 70, unpublished().corrected());
     assert_eq!(ends(&[found.clone(), at(60, 72, left())]).await, (60_999, 60_999));
-    // The same after we had found them gone, too.
+    // The same, after reconciliation has also found the participant gone.
     let gone = at(70, 70, left().corrected());
     assert_eq!(ends(&[found.clone(), gone, at(60, 72, left())]).await, (60_999, 60_999));
-    // They left without it, and nobody has told of its end.
+    // The participant left, and no event reported the end of the track.
     assert_eq!(ends(&[at(60, 60, left())]).await, (60_000, 60_000));
 }
 
-/// The numbers of a session are of distinct identities, whatever becomes known of them when.
+/// The counts of a session are of distinct identities, in whatever order facts become known.
 #[tokio::test]
-async fn a_session_counts_who_took_part_once() {
+async fn a_session_counts_each_identity_once() {
     let with = |mut said: Said, field: &str, value: Value| {
         said.body["participant"][field] = value;
         said
@@ -336,13 +336,13 @@ async fn a_session_counts_who_took_part_once() {
         joined(31, ROOM, "PA_3", "bob"),
     ];
     assert_eq!(numbers(&twice).await, (2, 1));
-    // A track told of somebody, and then they turn out to be an agent.
+    // A track makes a participant known, who then turns out to be an agent.
     let agent = with(joined(16, ROOM, "PA_1", "bot"), "kind", "AGENT".into());
     assert_eq!(numbers(&[mic("PA_1", "bot"), joined(17, ROOM, "PA_2", "bob"), agent.clone()]).await, (1, 0));
-    // An agent that becomes one of the people.
+    // An agent that becomes a standard participant.
     let updated = with(with(agent.clone(), "kind", "STANDARD".into()), "version", 9.into());
     assert_eq!(numbers(&[agent, mic("PA_1", "bot"), updated]).await, (1, 1));
-    // Somebody who gets a name that is there already.
+    // An unknown participant gets an identity that is already in the session.
     let renamed = with(joined(40, ROOM, "PA_3", "alice"), "version", 9.into());
     assert_eq!(numbers(&[&twice[..], &[renamed]].concat()).await, (1, 1));
 }
@@ -365,7 +365,7 @@ async fn a_leave_without_a_join_and_a_track_without_either() {
         (T + 1_077, Some(T + 50_000))
     );
     assert_eq!((&*story.participations[1].identity, &*story.tracks[0].identity), ("bob", "bob"));
-    // Who that was is said when they leave.
+    // The leave event says who it was.
     let kept = Kept::of(&[
         of_track(20, "track_published", ROOM, "PA_c", "", track("TR_1", "VIDEO", "CAMERA")),
         left(50, ROOM, "PA_c", "carol"),
@@ -375,7 +375,7 @@ async fn a_leave_without_a_join_and_a_track_without_either() {
     assert_eq!((&*carol.identity, carol.left_at), ("carol", Some(T + 50_000)));
     assert_eq!((&*story.tracks[0].identity, story.tracks[0].unpublished_at), ("carol", Some(T + 50_000)));
     assert_eq!(story.session.participant_count, 1);
-    // Somebody who never got in was not there.
+    // A participant whose connection was aborted was never there.
     let mut aborted = left(50, ROOM, "PA_x", "eve");
     aborted.body["event"] = "participant_connection_aborted".into();
     assert_eq!(Kept::of(&[started(0, ROOM, "standup"), aborted]).story(ROOM).await.participations.len(), 0);
@@ -399,7 +399,7 @@ async fn egress_is_kept_with_and_without_an_id() {
 }
 
 #[tokio::test]
-async fn activity_counts_comings_goings_and_the_most_at_once() {
+async fn activity_counts_joins_leaves_and_the_maximum() {
     let kept = Kept::of(&evening());
     let all =
         kept.history.activity(Scope::default(), T - 60_000, T + 720_000, 60_000).await.expect("activity");
@@ -410,7 +410,7 @@ async fn activity_counts_comings_goings_and_the_most_at_once() {
         points.iter().map(|p| p.participants.unwrap_or(-1)).collect::<Vec<_>>()
     };
     assert_eq!(people(&all.points), [-1, 2, 2, 1, 3, 3, 3, 3, 1, 1, 0, 1, 1], "-1: before anybody can know");
-    // The same by its sessions, which know that Carol was still there when the room ended.
+    // The same from the sessions, which know that Carol was there when the room ended.
     assert_eq!(people(&room.points), [0, 2, 2, 1, 3, 3, 3, 3, 1, 1, 0, 0, 0]);
     let sum = |points: &[roomwatch::derived::ActivityPoint]| {
         (points.iter().map(|p| p.joins).sum::<i64>(), points.iter().map(|p| p.leaves).sum::<i64>())
@@ -428,7 +428,7 @@ async fn activity_counts_comings_goings_and_the_most_at_once() {
 }
 
 #[tokio::test]
-async fn search_finds_parts_of_names_and_beginnings_of_sids() {
+async fn search_finds_parts_of_names_and_prefixes_of_sids() {
     let mut odd = joined(700, "RM_2", "PA_e", "100%_done\\");
     odd.body["participant"]["name"] = "Zoë".into();
     let kept = Kept::of(&[evening(), vec![odd]].concat());
@@ -455,17 +455,17 @@ async fn search_finds_parts_of_names_and_beginnings_of_sids() {
 }
 
 #[tokio::test]
-async fn a_restart_finds_everything_and_a_second_folding_changes_nothing() {
+async fn a_restart_finds_everything_and_folding_twice_changes_nothing() {
     let all = evening();
     let (first, rest) = all.split_at(9);
     let whole = Kept::of(&all).everything().await;
-    // Ended well in the middle.
+    // A clean end in the middle.
     let dir = Kept::of(first).closed();
     let mut kept = Kept::again(dir, first, Options::default());
     assert_eq!(kept.state.head(), Seq(9), "from the checkpoint");
     kept.take(&all);
     assert_eq!(kept.everything().await, whole);
-    // Killed, with a checkpoint that is older than the rows: what is folded again is not written again.
+    // Killed, with a checkpoint that is older than the rows: events are folded again, and not written again.
     kept.history.close();
     let kept = Kept::again(kept.dir, &all, Options::default());
     assert_eq!(kept.everything().await, whole);
@@ -473,7 +473,7 @@ async fn a_restart_finds_everything_and_a_second_folding_changes_nothing() {
         kept.sessions(SessionQuery { identity: Some("carol".into()), ..SessionQuery::default() }).await.len(),
         1
     );
-    // The log was restored as another one: the same events are folded over what is there.
+    // The log was restored with a new epoch: the same events are folded over the existing rows.
     let dir = kept.closed();
     let other = Bounds { epoch: Epoch(8), ..bounds(all.len() as u64) };
     let (history, state) = Derived::open(dir.path(), other, Options::default()).expect("it opens");
@@ -486,7 +486,7 @@ async fn a_restart_finds_everything_and_a_second_folding_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_file_that_cannot_be_used_is_put_aside_and_derived_again() {
+async fn a_damaged_file_is_put_aside_and_derived_again() {
     let all = evening();
     let whole = Kept::of(&all).everything().await;
     type Spoil = fn(&Path);
@@ -512,7 +512,7 @@ async fn changes_are_the_same_from_memory_and_from_the_file() {
     let mut all = evening();
     for n in 0..100 {
         let somebody = joined(700 + n, "RM_3", &format!("PA_{n}"), &format!("guest-{n}"));
-        // Twice: the second changes nothing, and is an event all the same.
+        // Twice: the second event has no changes, and is still an event.
         all.extend([somebody.clone(), somebody]);
     }
     let dir = tempfile::tempdir().expect("a directory");
@@ -528,7 +528,7 @@ async fn changes_are_the_same_from_memory_and_from_the_file() {
         let recorded = Recorded::new(&event, applied);
         meant.push((recorded.seq, recorded.json.clone(), recorded.joined.clone()));
         history.record(recorded);
-        // At once: it is in memory, or on its way to the file, or there.
+        // Without waiting: the changes are in memory, on their way to the file, or in the file.
         assert_eq!(told(0, n + 1).await, meant);
     }
     until("the history is written", || history.written() == state.head());
@@ -536,7 +536,7 @@ async fn changes_are_the_same_from_memory_and_from_the_file() {
         let through = (after + 9).min(all.len());
         assert_eq!(told(after, through).await, meant[after..through], "after {after}");
     }
-    assert!(told(400, 500).await.is_empty(), "nobody knows these yet");
+    assert!(told(400, 500).await.is_empty(), "these are not stored yet");
     let connection = rusqlite::Connection::open(dir.path().join("derived.db")).expect("it opens");
     let (chunks, longest): (i64, i64) = connection
         .query_row("SELECT count(*), max(length(lines)) FROM changes", [], |row| {
@@ -547,7 +547,7 @@ async fn changes_are_the_same_from_memory_and_from_the_file() {
 }
 
 #[tokio::test]
-async fn people_are_counted_while_it_is_on_when_it_is_over_and_after_late_news() {
+async fn counts_are_right_in_a_live_session_at_its_end_and_after_late_events() {
     let mut all = vec![
         started(0, ROOM, "standup"),
         joined(10, ROOM, "PA_a", "alice"),
@@ -557,7 +557,7 @@ async fn people_are_counted_while_it_is_on_when_it_is_over_and_after_late_news()
         joined(40, ROOM, "PA_b2", "bob"),
     ];
     let mut kept = Kept::of(&all);
-    // Each in a transaction of its own, for all that is taken is written then.
+    // Each event in a separate transaction, because a transaction contains everything that is waiting.
     for (news, people) in [
         (None, (2, 1)),
         (Some(finished(100, ROOM, "standup")), (2, 1)),
@@ -571,7 +571,7 @@ async fn people_are_counted_while_it_is_on_when_it_is_over_and_after_late_news()
 }
 
 #[tokio::test]
-async fn the_log_may_forget_only_what_a_checkpoint_covers() {
+async fn retention_removes_only_events_that_a_checkpoint_covers() {
     let all = evening();
     let covered = Arc::new(AtomicU64::new(0));
     let hears = covered.clone();
@@ -580,13 +580,13 @@ async fn the_log_may_forget_only_what_a_checkpoint_covers() {
         Options { retain: None, covered: Box::new(move |seq| hears.store(seq.0, Ordering::SeqCst)) }
     };
     let kept = Kept::again(tempfile::tempdir().expect("a directory"), &all, options());
-    assert_eq!(covered.load(Ordering::SeqCst), 0, "rows are no checkpoint");
+    assert_eq!(covered.load(Ordering::SeqCst), 0, "rows are not a checkpoint");
     let mut dir = kept.closed();
     assert_eq!(covered.load(Ordering::SeqCst), all.len() as u64);
     covered.store(0, Ordering::SeqCst);
     dir = Kept::again(dir, &all, options()).closed();
     assert_eq!(covered.load(Ordering::SeqCst), all.len() as u64, "a start knows it, too");
-    // What the log has forgotten goes here, too, with the next write; but not what stands together with later news.
+    // The next write removes the changes of trimmed events, except in rows that also contain later events.
     for (begins, chunks) in [(all.len() as u64, 1), (all.len() as u64 + 1, 0)] {
         let kept = Kept::again(dir, &all, options());
         kept.history.log_begins(Seq(begins));
@@ -599,10 +599,10 @@ async fn the_log_may_forget_only_what_a_checkpoint_covers() {
 }
 
 #[tokio::test]
-async fn old_sessions_go_and_live_ones_stay() {
+async fn old_sessions_are_removed_and_live_ones_stay() {
     let all = evening();
     let dir = Kept::of(&all).closed();
-    // The meetings are years before or after any clock that runs this: relative to now, so that it is neither.
+    // Relative to the present, because the fixed dates of the meetings are years away from it.
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("a clock").as_secs();
     let connection = rusqlite::Connection::open(dir.path().join("derived.db")).expect("it opens");
     let ended =
@@ -627,7 +627,7 @@ async fn old_sessions_go_and_live_ones_stay() {
 }
 
 #[tokio::test]
-async fn a_query_that_is_too_much_says_so() {
+async fn a_query_that_is_too_large_is_refused() {
     let kept = Kept::of(&evening());
     kept.history.close();
     let path = kept.dir.path().join("derived.db");
@@ -644,7 +644,7 @@ async fn a_query_that_is_too_much_says_so() {
     assert!(matches!(answer, Err(DerivedError::TooMuch(_))), "{answer:?}");
 }
 
-/// The whole loop: what is appended is folded, kept, and read again by who comes later, word for word.
+/// The whole loop: append, fold, store, and replay byte for byte.
 #[tokio::test]
 async fn a_replayed_message_is_the_live_one() {
     let dir = tempfile::tempdir().expect("a directory");
@@ -653,7 +653,7 @@ async fn a_replayed_message_is_the_live_one() {
     for round in 0..3 {
         let node = Node::open(node::config(dir.path())).await.expect("a node");
         let (log, feed) = (node.app().log.clone(), node.app().feed.clone());
-        // As the server does: nobody reads before the state has folded what there was.
+        // As the server does: reading begins after the state has folded the log.
         let there = log.bounds().last;
         feed.reached(there).await;
         let reader = feed.subscribe(Filter::all(Sight::All), feed.head().seq);
@@ -692,7 +692,7 @@ async fn a_replayed_message_is_the_live_one() {
             .collect();
         assert_eq!(replayed, live);
         drop(reader);
-        // Once in a while it ends without a checkpoint.
+        // Sometimes it ends without a checkpoint.
         if round != 1 {
             node.close().await.expect("it closes");
         }

@@ -1,4 +1,4 @@
-//! Rooms as they were, over HTTP.
+//! Past sessions, over HTTP.
 
 use roomwatch::token::Grant;
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use crate::harness::{
     *,
 };
 
-/// The standup is over and is on again; Alice was there, Bob is; a recorder was and is.
+/// The standup ended and is live again. Alice was there, Bob is there, and a recorder was and is there.
 fn days() -> Vec<Said> {
     let recorder = |at, room_sid, sid| {
         let mut recorder = joined(at, room_sid, sid, "EG_1");
@@ -41,7 +41,7 @@ fn sids(answer: &(u16, Value)) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_session_that_ended_is_found_by_who_was_in_it_after_a_restart() {
+async fn an_ended_session_is_found_by_identity_after_a_restart() {
     let mut server = Server::start();
     send_all(&server, &days()).await;
     let found = sids(&server.get("/api/sessions?identity=alice").await);
@@ -52,7 +52,7 @@ async fn a_session_that_ended_is_found_by_who_was_in_it_after_a_restart() {
         (&story["participations"][0]["identity"], &story["egress"][0]["status"]),
         (&json!("alice"), &json!("complete"))
     );
-    // At once and without a word, and then as it should be.
+    // First with SIGKILL, then with SIGTERM.
     for kill in [true, false] {
         if kill {
             server.kill();
@@ -90,7 +90,7 @@ async fn pages_of_sessions_end() {
 }
 
 #[tokio::test]
-async fn who_may_see_what_of_the_past() {
+async fn each_caller_sees_its_part_of_the_past() {
     let server = Server::start();
     send_all(&server, &days()).await;
     let admin = admin_token("standup");
@@ -100,7 +100,7 @@ async fn who_may_see_what_of_the_past() {
     let nowhere = server.get_as(&admin, "/api/sessions/RM_none").await;
     assert_eq!(foreign, nowhere);
     assert_eq!((foreign.0, &foreign.1["error"]["code"]), (404, &json!("unknown_session")));
-    // Who may join sees the present session, without the recorder.
+    // A roomJoin caller sees the present session, without the recorder.
     let join = join_token("standup");
     assert_eq!(sids(&server.get_as(&join, "/api/sessions").await), ["RM_2"]);
     assert_eq!(server.get_as(&join, "/api/sessions/RM_1").await.0, 404);
@@ -129,7 +129,7 @@ async fn who_may_see_what_of_the_past() {
             .sum::<i64>()
     };
     assert!(joins(&activity) <= 1, "{activity}");
-    let nobody = token("nobody", Grant::default());
+    let nobody = token("unknown", Grant::default());
     for path in ["/api/sessions", "/api/activity", "/api/search?q=a"] {
         assert_eq!(server.get_as(&nobody, path).await.0, 403, "{path}");
         assert_eq!(server.get_as("", path).await.0, 401, "{path}");
@@ -139,10 +139,10 @@ async fn who_may_see_what_of_the_past() {
 }
 
 #[tokio::test]
-async fn activity_is_of_now() {
+async fn activity_includes_the_present() {
     let server = Server::start();
     send_all(&server, &days()).await;
-    // Counted when they were received, which is now; those who joined are there still.
+    // Joins count when they were received, which is now; the participants are still there.
     let (status, day) = server.get("/api/activity").await;
     assert_eq!(status, 200);
     let points = day["points"].as_array().expect("points");
@@ -150,7 +150,7 @@ async fn activity_is_of_now() {
     let sum = |field: &str| points.iter().map(|p| p[field].as_i64().unwrap_or(0)).sum::<i64>();
     assert_eq!((sum("joins"), sum("leaves")), (3, 1));
     assert_eq!((&points[points.len() - 1]["rooms"], &points[0]["rooms"]), (&json!(2), &Value::Null));
-    // The same of one room, from its sessions, whose times are LiveKit's.
+    // The same for one room, from its sessions, which use LiveKit's times.
     let (_, room) =
         server.get("/api/activity?room=standup&from=1787486400000&to=1787487000000&step=60000").await;
     let people: Vec<_> = room["points"]
@@ -163,7 +163,7 @@ async fn activity_is_of_now() {
 }
 
 #[tokio::test]
-async fn what_makes_no_sense_is_400_with_a_code() {
+async fn invalid_queries_are_400_with_a_code() {
     let server = Server::start();
     let long = "x".repeat(3_000);
     for (path, code) in [

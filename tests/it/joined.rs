@@ -1,4 +1,4 @@
-//! What a caller with only `roomJoin` is told: what joining the room would show, the same on every way out.
+//! A caller with only `roomJoin` gets what joining the room would show, the same on every transport.
 
 use serde_json::{Value, json};
 
@@ -8,7 +8,7 @@ use crate::harness::{
     *,
 };
 
-/// One such reader on each transport, and where it began.
+/// One such reader on each transport, and the cursor at its start.
 struct Joiner {
     stream: Sse,
     socket: Polling,
@@ -16,7 +16,7 @@ struct Joiner {
 }
 
 impl Joiner {
-    /// `query` of the stream and of the socket; both begin at the head.
+    /// `query` is that of the stream and of the socket; both begin at the head.
     async fn of(server: &Server, room: &str) -> Joiner {
         let token = join_token(room);
         let mut stream = server.stream_as(&token, "", None).await;
@@ -26,7 +26,7 @@ impl Joiner {
         Joiner { stream, socket, after }
     }
 
-    /// What it is told up to the event `EV_last`, by every transport, live and again: it must be the same.
+    /// The messages up to `EV_last`, which must be the same on every transport, live and replayed.
     async fn told(mut self, server: &Server, room: &str) -> Vec<Value> {
         let mut live = Vec::new();
         while live.last().is_none_or(|message: &Value| message["data"]["id"] != "EV_last") {
@@ -52,7 +52,7 @@ impl Joiner {
 }
 
 async fn say(server: &Server, all: &[Said]) {
-    // Their ids differ from call to call.
+    // The ids differ between calls.
     let first = now_nanos();
     for (n, said) in all.iter().enumerate() {
         send(server, &format!("EV_{first}_{n}"), said).await;
@@ -71,7 +71,7 @@ fn types(told: &[Value]) -> Vec<&str> {
     told.iter().map(|message| message["type"].as_str().expect("a type")).collect()
 }
 
-/// The start of a later session of the same name.
+/// The start of a later session with the same name.
 fn started_later(at: u64, sid: &str) -> Said {
     let mut started = started(at, sid, "standup");
     started.body["room"]["creationTimeMs"] = json!(((START + at) * 1000).to_string());
@@ -79,9 +79,9 @@ fn started_later(at: u64, sid: &str) -> Said {
 }
 
 #[tokio::test]
-async fn a_late_event_of_yesterdays_session_is_not_told() {
+async fn a_late_event_of_an_older_session_is_not_sent() {
     let server = Server::start();
-    // Yesterday's session has no end yet: its webhook is late.
+    // The older session has no end yet: its webhook is late.
     say(
         &server,
         &[
@@ -102,7 +102,7 @@ async fn a_late_event_of_yesterdays_session_is_not_told() {
             waved,
             left(64, "RM_old", "PA_old", "olga"),
             finished(65, "RM_old", "standup"),
-            // And after its end, too.
+            // The same after its end.
             left(66, "RM_old", "PA_older", "otto"),
         ],
     )
@@ -113,9 +113,9 @@ async fn a_late_event_of_yesterdays_session_is_not_told() {
     assert_eq!(told[0]["data"]["room"]["sid"], "RM_new");
 }
 
-/// The end of the present session, and the beginning of the next, are for those who are in it.
+/// The end of the present session and the start of the next one are sent to callers with `roomJoin`.
 #[tokio::test]
-async fn the_present_sessions_end_is_told_and_what_comes_after_it_is_not() {
+async fn the_end_of_the_present_session_is_sent_and_later_events_are_not() {
     let server = Server::start();
     say(&server, &[started(0, "RM_1", "standup"), joined(1, "RM_1", "PA_1", "ada")]).await;
     let reader = Joiner::of(&server, "standup").await;
@@ -131,7 +131,7 @@ async fn the_present_sessions_end_is_told_and_what_comes_after_it_is_not() {
     )
     .await;
     say_last(&server, &joined(122, "RM_2", "PA_2", "bea")).await;
-    // A cursor of the former session is not honoured any more: what is live is compared alone.
+    // A cursor of the former session is expired now, so only the live messages are compared.
     let mut stream = reader.stream;
     let mut told = Vec::new();
     for _ in 0..3 {
@@ -141,7 +141,7 @@ async fn the_present_sessions_end_is_told_and_what_comes_after_it_is_not() {
 }
 
 #[tokio::test]
-async fn recording_is_told_and_who_records_is_not() {
+async fn recording_is_sent_and_the_recorder_is_not() {
     let server = Server::start();
     say(&server, &[started(0, "RM_1", "standup")]).await;
     let reader = Joiner::of(&server, "standup").await;
@@ -172,17 +172,17 @@ async fn recording_is_told_and_who_records_is_not() {
     );
     // The list says the same.
     assert_eq!(list["rooms"][0]["recording"], true);
-    // With a filter by type there are no changes, and nothing is left to tell.
+    // With a `type` filter there are no changes, so nothing is left to send.
     let token = join_token("standup");
     let (_, page) = server.get_as(&token, "/api/events?type=room_updated&type=egress_*").await;
     assert_eq!(page["events"], json!([]));
-    // Everybody else gets LiveKit's event.
+    // All other callers get LiveKit's event.
     let (_, page) = server.get("/api/events?type=egress_started").await;
     assert_eq!(page["events"][0]["data"]["egressInfo"]["egressId"], "EG_CANARY");
 }
 
 #[tokio::test]
-async fn a_room_that_somebody_unseen_opened_is_told() {
+async fn a_room_that_a_hidden_participant_opened_is_sent() {
     let server = Server::start();
     let reader = Joiner::of(&server, "standup").await;
     let mut watcher = joined(1, "RM_1", "PA_w", "roomwatch:CANARY");
@@ -198,11 +198,11 @@ async fn a_room_that_somebody_unseen_opened_is_told() {
 }
 
 #[tokio::test]
-async fn who_may_be_hidden_is_not_told() {
+async fn a_participant_that_may_be_hidden_is_not_sent() {
     let server = Server::start();
     say(&server, &[started(0, "RM_1", "standup")]).await;
     let reader = Joiner::of(&server, "standup").await;
-    // A track may overtake its participant, and says nothing of who that is.
+    // A track event may overtake its participant, and does not say whether they are hidden.
     let shadow =
         of_track(1, "track_published", "RM_1", "PA_CANARY", "CANARY", track("TR_1", "AUDIO", "MICROPHONE"));
     let mut waved = said(1, "participant_waved", json!({ "participant": { "sid": "PA_CANARY2" } }));
@@ -219,11 +219,11 @@ async fn who_may_be_hidden_is_not_told() {
     let (_, page) = server.get_as(&token, "/api/sessions/RM_1").await;
     let told = reader.told(&server, "standup").await;
     assert!(!json!([told, page]).to_string().contains("CANARY"), "{told:?}\n{page}");
-    // Who was only early is told whole, with the track.
+    // A visible participant is then sent as a whole, with the track.
     let last = told.last().expect("a message");
     assert_eq!((&last["changes"][0]["op"], &last["changes"][0]["id"]), (&json!("set"), &json!("PA_a")));
     assert_eq!(last["changes"][0]["value"]["tracks"][0]["sid"], "TR_2");
-    // The counts a reader has made of the changes are those of the list.
+    // The counts from the changes are those of the list.
     let (_, list) = server.get_as(&token, "/api/rooms").await;
     let mut room = json!({});
     for change in told.iter().flat_map(|message| message["changes"].as_array().expect("changes")) {

@@ -1,4 +1,4 @@
-//! The limits, at the sockets.
+//! The limits, tested at the sockets.
 
 use std::{
     io::{Read, Write},
@@ -24,7 +24,7 @@ fn bearer(identity: &str) -> String {
     format!("Bearer {}", token(identity, Grant { room_list: true, ..Grant::default() }))
 }
 
-/// Opens streams until one is refused, which must be the one after `max`.
+/// Opens `max` streams, and expects that the next one is refused.
 async fn fill(server: &Server, header: (&str, &str), max: usize) -> Vec<reqwest::Response> {
     let mut streams = Vec::new();
     for _ in 0..max {
@@ -42,7 +42,7 @@ async fn fill(server: &Server, header: (&str, &str), max: usize) -> Vec<reqwest:
 }
 
 #[tokio::test]
-async fn a_user_has_five_streams_and_a_closed_one_is_free_at_once() {
+async fn a_user_has_five_streams_and_a_closed_one_frees_its_slot_at_once() {
     let server = Start::new().file(&users()).start();
     let cookie = login(&server, "ada").await;
     let ada = ("cookie", cookie.as_str());
@@ -52,11 +52,11 @@ async fn a_user_has_five_streams_and_a_closed_one_is_free_at_once() {
     assert_eq!(open(&server, ("cookie", &elsewhere)).await.status(), 429);
     let (_, _, me) = get(&server, "/api/me", &[ada]).await;
     assert_eq!(me["streams"], json!({ "open": 5, "max": 5 }));
-    // Others have their own, even with the same name.
+    // Other users have their own slots, even with the same name.
     let vera = login(&server, "vera").await;
     assert_eq!(open(&server, ("cookie", &vera)).await.status(), 200);
     assert_eq!(open(&server, ("authorization", &bearer("ada"))).await.status(), 200);
-    // A page of the log is no stream.
+    // A page of the log is not a stream.
     assert_eq!(get(&server, "/api/events", &[ada]).await.0, 200);
     for _ in 0..3 {
         drop(streams.pop());
@@ -82,7 +82,7 @@ async fn a_token_counts_by_its_key_and_identity() {
     let _alice = fill(&server, ("authorization", &alice), 2).await;
     let bob = bearer("bob");
     let _bob = fill(&server, ("authorization", &bob), 2).await;
-    // Without an identity the address is who they are.
+    // Without an identity the address counts.
     let nobody = bearer("");
     let _nobody = fill(&server, ("authorization", &nobody), 2).await;
     let other = token("", Grant { room_admin: true, room: "a".into(), ..Grant::default() });
@@ -93,7 +93,7 @@ async fn a_token_counts_by_its_key_and_identity() {
 }
 
 #[tokio::test]
-async fn an_address_counts_as_its_proxy_says() {
+async fn a_trusted_proxy_decides_which_address_counts() {
     let server = Start::new()
         .env("ROOMWATCH_MAX_STREAMS_PER_ADDRESS", "2")
         .env("ROOMWATCH_TRUSTED_PROXIES", "127.0.0.0/8")
@@ -103,7 +103,7 @@ async fn an_address_counts_as_its_proxy_says() {
     let mut kept = Vec::new();
     for (i, forwarded, expected) in [
         (0, "198.51.100.1", 200),
-        // What the client has written itself changes nothing.
+        // A header from the client itself changes nothing.
         (1, "203.0.113.9, 198.51.100.1", 200),
         (2, "203.0.113.10, 198.51.100.1", 429),
         (3, "198.51.100.2", 200),
@@ -127,7 +127,7 @@ async fn an_address_counts_as_its_proxy_says() {
 }
 
 #[tokio::test]
-async fn an_untrusted_proxy_is_told_of_and_not_believed() {
+async fn an_untrusted_proxy_is_logged_and_not_trusted() {
     let server =
         Start::new().env("ROOMWATCH_MAX_LOGINS_PER_MINUTE", "1").env("ROOMWATCH_PASSWORD", PASSWORD).start();
     for (forwarded, expected) in [("198.51.100.1", 401), ("198.51.100.2", 429)] {
@@ -138,7 +138,7 @@ async fn an_untrusted_proxy_is_told_of_and_not_believed() {
 }
 
 #[tokio::test]
-async fn a_full_server_says_so_in_band() {
+async fn a_full_server_answers_bye_in_the_stream() {
     let server = Start::new().env("ROOMWATCH_MAX_STREAMS", "3").start();
     let mut streams = Vec::new();
     for i in 0..3 {
@@ -146,7 +146,7 @@ async fn a_full_server_says_so_in_band() {
         let _ = stream.connected().await;
         streams.push(stream);
     }
-    // An EventSource that got an error status would never come back.
+    // An EventSource never reconnects after an error status.
     let mut full = Sse::of(open(&server, ("authorization", &bearer("late"))).await);
     let bye = full.any().await.expect("a goodbye");
     assert_eq!((bye.event.as_str(), &bye.data), ("bye", &json!({ "reason": "capacity" })));
@@ -155,7 +155,7 @@ async fn a_full_server_says_so_in_band() {
 }
 
 #[tokio::test]
-async fn zero_means_none() {
+async fn zero_means_no_limit() {
     let mut start = Start::new().file(&user("ada", "admin"));
     for limit in roomwatch::server::limits::Limit::ALL {
         start = start.env(&format!("ROOMWATCH_{}", limit.option().0.to_uppercase()), "0");
@@ -177,7 +177,7 @@ async fn zero_means_none() {
     assert_eq!(server.webhook(&large).await, 200);
 }
 
-/// Writes what is given, and waits until the server closes.
+/// Writes the bytes, and waits until the server closes the connection.
 fn until_closed(server: &Server, bytes: &[u8]) -> (String, Duration) {
     let mut socket = TcpStream::connect(server.address).expect("a connection");
     socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
@@ -189,7 +189,7 @@ fn until_closed(server: &Server, bytes: &[u8]) -> (String, Duration) {
 }
 
 #[tokio::test]
-async fn heads_and_bodies_have_a_size_and_a_time() {
+async fn heads_and_bodies_have_a_maximum_size_and_time() {
     let server = Start::new()
         .env("ROOMWATCH_HEAD_SECS", "1")
         .env("ROOMWATCH_BODY_SECS", "1")
@@ -216,9 +216,9 @@ async fn heads_and_bodies_have_a_size_and_a_time() {
     assert_eq!(server.webhook(&event("EV_2", "a")).await, 200);
 }
 
-/// What lies between two requests is neither's time: a proxy sends the next by a connection that it has.
+/// The pause between two requests counts for neither: proxies reuse connections.
 #[tokio::test]
-async fn a_pause_between_two_requests_is_no_slowness() {
+async fn a_pause_between_two_requests_is_not_a_slow_head() {
     const ASKS: &[u8] = b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n";
     let server = Start::new().env("ROOMWATCH_HEAD_SECS", "1").start();
     let answered = |socket: &mut TcpStream| {
@@ -229,11 +229,11 @@ async fn a_pause_between_two_requests_is_no_slowness() {
     let mut slow = connection(&server, ASKS);
     assert!(answered(&mut kept) && answered(&mut slow));
     slow.write_all(&ASKS[..10]).expect("written");
-    // What a WebSocket says is no head of anything.
+    // Frames of a WebSocket are not a head.
     let (_, mut socket) = Polling::upgraded(&server).await;
     socket.send(&format!("40{}", auth(json!({})))).await;
     assert!(socket.packet().await.expect("a packet").starts_with("40{"));
-    // Two that say nothing, one after the other: more than twice the time has passed then.
+    // Two silent connections, one after the other: more than twice the time has passed then.
     for _ in 0..2 {
         let (answer, took) = until_closed(&server, b"");
         assert!(answer.is_empty() && took > Duration::from_millis(500), "{took:?} {answer}");
@@ -245,9 +245,9 @@ async fn a_pause_between_two_requests_is_no_slowness() {
     while !socket.packet().await.expect("it goes on").contains("EV_1") {}
 }
 
-/// Whoever goes on asking is not idle, and neither is whoever has a stream.
+/// A connection with requests is not idle, and neither is a stream.
 #[tokio::test]
-async fn a_connection_that_is_idle_is_closed_in_the_end() {
+async fn an_idle_connection_is_closed_after_idle_secs() {
     const ASKS: &[u8] = b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n";
     let server = Start::new().env("ROOMWATCH_IDLE_SECS", "2").start();
     let mut stream = server.stream("").await;
@@ -260,7 +260,7 @@ async fn a_connection_that_is_idle_is_closed_in_the_end() {
         tokio::time::sleep(Duration::from_millis(500)).await;
         asking.write_all(ASKS).expect("written");
     }
-    // Its time begins when what was asked for has gone out, however long that took.
+    // Idle time begins when the whole answer is sent, however long that took.
     let body = event("EV_slow", "a");
     let (token, length) = (webhook_token(body.as_bytes()), body.len());
     let head = format!(
@@ -289,27 +289,27 @@ async fn metrics(server: &Server) -> String {
     answer.text().await.expect("text")
 }
 
-/// Opens a connection and says something, or nothing, and then no more.
+/// Opens a connection, writes these bytes, and then stays silent.
 fn connection(server: &Server, bytes: &[u8]) -> TcpStream {
     let mut socket = TcpStream::connect(server.address).expect("a connection");
-    // It may be closed already.
+    // The server may have closed it already.
     let _ = socket.write_all(bytes);
     socket
 }
 
-/// Strangers hold every connection there is, in each way they can, and neither a webhook nor a stream notices.
+/// Strangers hold every connection, in each possible way, and webhooks and streams still work.
 #[tokio::test]
 async fn strangers_cannot_take_the_last_connection() {
     const MAX: usize = 64;
     let server = Start::new()
         .env("ROOMWATCH_MAX_CONNECTIONS", &MAX.to_string())
         .env("ROOMWATCH_MAX_STREAMS_PER_USER", "0")
-        // Nobody has to go because time is up.
+        // No connection reaches its time limit.
         .env("ROOMWATCH_HEAD_SECS", "0")
         .env("ROOMWATCH_BODY_SECS", "0")
         .env("ROOMWATCH_PASSWORD", PASSWORD)
         .start();
-    // Who has gone leaves a place.
+    // A closed connection frees a slot.
     for _ in 0..2 * MAX {
         assert!(raw(server.address, b"GET /healthz HTTP/1.0\r\n\r\n").contains("200 OK"));
     }
@@ -321,7 +321,7 @@ async fn strangers_cannot_take_the_last_connection() {
         streams.push(stream);
     }
     let mut socket = WebSocket::connected(&server, auth(json!({}))).await;
-    // It has said who it is by polling, and then become a WebSocket.
+    // It authenticated by polling, and was then upgraded to a WebSocket.
     let (_, mut upgraded) = Polling::upgraded(&server).await;
     upgraded.send(&format!("40{}", auth(json!({})))).await;
     assert!(upgraded.packet().await.expect("a packet").starts_with("40{"));
@@ -348,17 +348,17 @@ async fn strangers_cannot_take_the_last_connection() {
         for socket in [&mut socket, &mut upgraded] {
             assert_eq!(socket.message().await, id);
         }
-        // Who is sent away has gone before the next one is let in.
+        // A connection is closed before the next one is accepted.
         assert!(metric(&metrics(&server).await, "roomwatch_connections_open ") <= MAX);
     }
     let sent_away = metric(&metrics(&server).await, "roomwatch_connections_sent_away_total ");
     assert!((strangers.len() - MAX..=strangers.len() + 4 * ways.len()).contains(&sent_away), "{sent_away}");
     assert_eq!(server.log().matches("max_connections").count(), 1, "{}", server.log());
-    // Those who come to work find a place too.
+    // Real clients find a slot, too.
     assert_eq!(post(&server, "/api/login", &[], json!({ "password": PASSWORD })).await.0, 200);
 }
 
-/// Few enough places that strangers fill them in no time; nobody has to go because time is up.
+/// Few slots, so that strangers fill them at once, and long times, so that none is closed by a timeout.
 fn few_connections(max: usize) -> Server {
     Start::new()
         .env("ROOMWATCH_MAX_CONNECTIONS", &max.to_string())
@@ -368,7 +368,7 @@ fn few_connections(max: usize) -> Server {
 }
 
 #[tokio::test]
-async fn whoever_goes_on_asking_is_not_sent_away() {
+async fn a_connection_with_requests_is_not_closed() {
     const MAX: usize = 64;
     let server = few_connections(MAX);
     let ask = |socket: &mut TcpStream| {
@@ -381,15 +381,15 @@ async fn whoever_goes_on_asking_is_not_sent_away() {
     for i in 0..12 {
         assert!(ask(&mut asking), "sent away after {i}");
         strangers.extend((0..MAX / 4).map(|_| connection(&server, b"")));
-        // All of them have been let in once the last one is answered.
+        // When the last one is answered, all of them have been accepted.
         assert!(strangers.last_mut().is_some_and(ask));
     }
     assert!(metric(&metrics(&server).await, "roomwatch_connections_sent_away_total ") > 2 * MAX);
 }
 
-/// Nobody has said who they are by a WebSocket that has begun with polling, so its age is what speaks for it.
+/// The server does not know who is behind an upgraded WebSocket, so its age decides.
 #[tokio::test]
-async fn of_web_sockets_the_youngest_goes_first() {
+async fn the_youngest_web_socket_is_closed_first() {
     const MAX: usize = 64;
     let server = few_connections(MAX);
     let mut streams = Vec::new();
@@ -403,10 +403,10 @@ async fn of_web_sockets_the_youngest_goes_first() {
     assert!(socket.packet().await.expect("a packet").starts_with("40{"));
     let mut strangers = Vec::new();
     for _ in streams.len() + 1..MAX {
-        // It is one before the next one comes.
+        // It is upgraded before the next one is opened.
         strangers.push(WebSocket::open(&server, WEBSOCKET, "").await);
     }
-    // There is nobody left who is no WebSocket, but the one who comes with this.
+    // All other connections are WebSockets, except the new one.
     assert_eq!(server.webhook(&event("EV_1", "a")).await, 200);
     assert_eq!(socket.message().await, "EV_1");
     for stream in &mut streams {
@@ -415,7 +415,7 @@ async fn of_web_sockets_the_youngest_goes_first() {
     assert!(metric(&metrics(&server).await, "roomwatch_connections_sent_away_total ") > 0);
 }
 
-/// The system's limit is one too: it is raised as far as may be, and what is left is shared out.
+/// The system's limit counts, too: it is raised to the hard limit, and the rest is shared.
 #[tokio::test]
 async fn file_descriptors_are_enough_for_a_webhook() {
     let server = Start::new()
@@ -424,7 +424,7 @@ async fn file_descriptors_are_enough_for_a_webhook() {
         .env("ROOMWATCH_MAX_STREAMS_PER_ADDRESS", "0")
         .env("ROOMWATCH_HEAD_SECS", "0")
         .start();
-    // 600 less 256 are 344, and an eighth of them is for others.
+    // 600 minus 256 are 344, and one eighth is reserved for requests that are not streams.
     assert!(server.log().contains("344 connections may be open, 301 of them streams"), "{}", server.log());
     let bearer = format!("Bearer {}", list_token());
     let mut streams = Vec::new();
@@ -435,7 +435,7 @@ async fn file_descriptors_are_enough_for_a_webhook() {
     }
     let mut full = Sse::of(open(&server, ("authorization", &bearer)).await);
     assert_eq!(full.any().await.expect("a goodbye").data, json!({ "reason": "capacity" }));
-    // Many times as many as there is room for, and more at once than there are descriptors.
+    // Many times the number of slots, and more at once than there are descriptors.
     let _strangers: Vec<_> = (0..600).map(|_| connection(&server, b"")).collect();
     assert_eq!(server.webhook(&event("EV_1", "a")).await, 200);
     for stream in &mut streams {
@@ -444,9 +444,9 @@ async fn file_descriptors_are_enough_for_a_webhook() {
     assert!(!server.log().contains("cannot accept"), "{}", server.log());
 }
 
-/// Engine.IO begins a session before anybody has said who they are.
+/// Engine.IO begins a session before the client has authenticated.
 #[tokio::test]
-async fn strangers_cannot_hold_sessions_of_socket_io() {
+async fn strangers_cannot_hold_socket_io_sessions() {
     let server = Start::new().env("ROOMWATCH_MAX_STREAMS", "20").env("ROOMWATCH_BODY_SECS", "1").start();
     let session = Polling::open(&server).await;
     let slow = format!(
@@ -469,13 +469,13 @@ async fn strangers_cannot_hold_sessions_of_socket_io() {
         begun += 1;
         assert!(begun < 100, "as many as they like");
     };
-    // A few more come while it is tried.
+    // A few more slots become free during the test.
     assert!((20..40).contains(&begun), "{begun}");
     assert_eq!(
         (refused.status().as_u16(), &refused.headers()["retry-after"]),
         (503, &"10".parse().expect("a value"))
     );
     assert!(refused.text().await.expect("text").contains("\"capacity\""));
-    // In a while there is room again.
-    until_async("another may begin", async || open().await.status() == 200).await;
+    // After a while there are free slots again.
+    until_async("another session may begin", async || open().await.status() == 200).await;
 }

@@ -1,4 +1,4 @@
-//! Reconciliation and commands against a real livekit-server, where there is one.
+//! Reconciliation and commands against a real livekit-server, if one is installed.
 
 use std::{
     net::{SocketAddr, TcpListener, TcpStream, UdpSocket},
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{KEY, SECRET, Server, Sse, Start, client, until, until_async};
 
-/// `LIVEKIT_SERVER_BIN`, else the PATH, else where `go install` puts it.
+/// `LIVEKIT_SERVER_BIN`, else the PATH, else the folder of `go install`.
 fn binary() -> Option<PathBuf> {
     if let Some(path) = std::env::var_os("LIVEKIT_SERVER_BIN") {
         return Some(path.into());
@@ -30,7 +30,7 @@ fn binary() -> Option<PathBuf> {
     found
 }
 
-/// A real one, without Redis: a restart forgets every room.
+/// A real livekit-server without Redis: a restart forgets every room.
 struct LiveKit {
     binary: PathBuf,
     address: SocketAddr,
@@ -39,7 +39,7 @@ struct LiveKit {
 }
 
 impl LiveKit {
-    /// With webhooks to this address, or without any.
+    /// Starts it, with webhooks to this address or without webhooks.
     fn start(webhooks: Option<SocketAddr>) -> Option<LiveKit> {
         let binary = binary()?;
         let free = |socket: std::io::Result<SocketAddr>| socket.expect("a port").port();
@@ -107,7 +107,7 @@ async fn state(server: &Server) -> Value {
     server.get("/api/projects").await.1["projects"][0]["state"].clone()
 }
 
-/// The next message about this room: its type and who told.
+/// Type and source of the next message about this room.
 async fn next_of(stream: &mut Sse, room: &str) -> (String, String) {
     loop {
         let event = stream.next().await.data;
@@ -119,7 +119,7 @@ async fn next_of(stream: &mut Sse, room: &str) -> (String, String) {
 }
 
 #[tokio::test]
-async fn commands_work_and_their_effects_arrive_without_any_webhook() {
+async fn commands_work_and_their_effects_arrive_without_webhooks() {
     let Some(livekit) = LiveKit::start(None) else { return };
     let server = roomwatch(&livekit.url());
     let mut stream = server.stream("").await;
@@ -141,7 +141,7 @@ async fn commands_work_and_their_effects_arrive_without_any_webhook() {
         assert_eq!(next_of(&mut stream, name).await, ("room_updated".into(), "reconcile".into()));
         assert_eq!(send(&server, "POST", &format!("{path}/data"), json!({"text": "hallo"})).await.0, 204);
         assert_eq!(send(&server, "DELETE", &path, Value::Null).await.0, 204);
-        // It ended a moment ago.
+        // The room has just ended.
         for (method, rest, body, code) in [
             ("DELETE", "", Value::Null, "room_not_live"),
             ("PATCH", "", json!({"metadata": "x"}), "room_not_live"),
@@ -153,7 +153,7 @@ async fn commands_work_and_their_effects_arrive_without_any_webhook() {
         }
         assert_eq!(next_of(&mut stream, name).await, ("room_finished".into(), "reconcile".into()));
     }
-    // LiveKit waits for a node to answer for these two, so they are asked of one room only.
+    // LiveKit waits for a node before it answers these two, so only one room is tried.
     for (rest, body, code) in [
         ("/data", json!({"text": "x"}), "room_not_live"),
         ("/participants/alice/tracks/TR_1/mute", json!({"muted": true}), "participant_not_found"),
@@ -161,7 +161,7 @@ async fn commands_work_and_their_effects_arrive_without_any_webhook() {
         let (status, answer) = send(&server, "POST", &format!("/api/rooms/standup{rest}"), body).await;
         assert_eq!((status, &answer["error"]["code"]), (404, &json!(code)), "{rest}: {answer}");
     }
-    // Longer than LiveKit takes.
+    // Longer than LiveKit allows.
     let (status, answer) = send(&server, "POST", "/api/rooms", json!({"name": "x".repeat(500)})).await;
     assert_eq!((status, &answer["error"]["code"]), (400, &json!("livekit_refused")), "{answer}");
     let health = server.get("/api/projects").await.1["projects"][0].clone();
@@ -169,8 +169,8 @@ async fn commands_work_and_their_effects_arrive_without_any_webhook() {
 }
 
 #[tokio::test]
-async fn webhooks_come_first_where_there_are_any() {
-    // The port has to be known before LiveKit is: the first server keeps it for the second.
+async fn webhooks_come_before_reconciliation() {
+    // LiveKit needs the port at its start: the first server reserves it for the second.
     let mut first = Server::start();
     let Some(livekit) = LiveKit::start(Some(first.address)) else { return };
     first.kill();
@@ -186,7 +186,7 @@ async fn webhooks_come_first_where_there_are_any() {
 }
 
 #[tokio::test]
-async fn a_real_outage_is_noticed_and_its_end_too() {
+async fn an_outage_and_its_end_are_noticed() {
     let Some(mut livekit) = LiveKit::start(None) else { return };
     let server = roomwatch(&livekit.url());
     let mut stream = server.stream("").await;

@@ -1,4 +1,4 @@
-//! The log, held to its promises at the boundary of the trait.
+//! The log's promises, tested through the trait.
 
 use std::{path::Path, sync::Arc};
 
@@ -20,7 +20,7 @@ fn open(dir: &Path) -> SqliteLog {
     SqliteLog::open(dir, LogOptions::default()).expect("the log opens")
 }
 
-/// An event whose every field can be told from the id.
+/// An event whose fields follow from the id.
 fn new_event(id: &str) -> NewEvent {
     NewEvent {
         id: id.into(),
@@ -38,7 +38,7 @@ async fn append_one(log: &dyn EventLog, event: NewEvent) -> roomwatch::log::Appe
     log.append(vec![event]).await.expect("it is stored")[0]
 }
 
-/// Everything that the log has after `after`, by as many reads as it takes.
+/// All events after `after`, read page by page.
 async fn read_all(log: &dyn EventLog, mut after: Seq) -> Vec<Event> {
     let mut events = Vec::new();
     loop {
@@ -49,7 +49,7 @@ async fn read_all(log: &dyn EventLog, mut after: Seq) -> Vec<Event> {
     }
 }
 
-/// The id that [`new_event`] put into the body.
+/// The id in the body of a [`new_event`].
 fn id_of(event: &Event) -> String {
     let body: serde_json::Value = serde_json::from_slice(&event.body).expect("a body is JSON");
     body["id"].as_str().expect("the body has the id").to_owned()

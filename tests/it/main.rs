@@ -28,5 +28,6 @@ mod state;
 mod state_rest;
 mod stream;
 mod tail;
+mod tidy;
 mod watch;
 mod webhook;

@@ -1,8 +1,8 @@
-//! The document other programs are generated from.
+//! The OpenAPI document, from which clients are generated.
 
 use crate::harness::*;
 
-/// `UPDATE=1 cargo test openapi` writes it down anew; the change is then read like any other.
+/// `UPDATE=1 cargo test openapi` writes the file. The difference is then reviewed like any change.
 #[tokio::test]
 async fn the_document_in_docs_is_the_one_that_is_served() {
     let server = Server::start();

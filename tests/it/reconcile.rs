@@ -1,4 +1,4 @@
-//! What LiveKit's API says and no webhook has said.
+//! Reconciliation: facts from LiveKit's API that no webhook has reported.
 
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ fn server(livekit: &FakeLiveKit) -> Start {
     Start::new().env("LIVEKIT_URL", &livekit.url()).env("ROOMWATCH_RECONCILE_SECS", "2")
 }
 
-/// The next messages, as `type` and what they are about.
+/// The next messages, as type and sid.
 async fn told(stream: &mut Sse, count: usize) -> Vec<(String, String)> {
     let mut told = Vec::new();
     for _ in 0..count {
@@ -76,7 +76,7 @@ async fn a_room_whose_events_were_all_lost_is_found_once() {
         let event = stream.next().await;
         assert_eq!(about(&event), pairs(&[*expected])[0]);
         assert_ne!(event.data["changes"], json!([]), "{event:?}");
-        // The shape of a webhook, redacted like one.
+        // The shape of a webhook, redacted like a webhook.
         let text = event.data.to_string();
         assert!(
             !text.contains("REDACT-ME") && !text.contains("turn") && !text.contains("creation_time"),
@@ -95,7 +95,7 @@ async fn a_room_whose_events_were_all_lost_is_found_once() {
         server.get("/api/rooms").await.1["rooms"][0]["checkedAt"].as_u64().is_some()
     })
     .await;
-    // Nobody is there before they are ACTIVE, and a second and a third run change nothing.
+    // A participant counts from ACTIVE on, and a second and a third run change nothing.
     let last_seq = last(&server).await;
     livekit.full_runs(3).await;
     assert_eq!(last(&server).await, last_seq);
@@ -107,7 +107,7 @@ async fn a_room_whose_events_were_all_lost_is_found_once() {
     assert_eq!(health["ingress"], "unavailable");
     assert!(health["reconciledAt"].as_u64().is_some());
 
-    // The webhook comes after all: stored and passed on, and it changes nothing.
+    // The webhook arrives after all: it is stored and passed on, and changes nothing.
     let mut late = seen[1].data["data"].clone();
     late["id"] = "EV_late".into();
     assert_eq!(server.webhook(&late.to_string()).await, 200);
@@ -117,7 +117,7 @@ async fn a_room_whose_events_were_all_lost_is_found_once() {
 }
 
 #[tokio::test]
-async fn livekit_restarted_with_nothing() {
+async fn livekit_restarts_without_its_rooms() {
     let mut livekit = FakeLiveKit::start();
     meeting(&livekit);
     let server = server(&livekit).env("ROOMWATCH_RECONCILE_SECS", "600").start();
@@ -145,7 +145,7 @@ async fn livekit_restarted_with_nothing() {
         endings.push(event);
     }
     assert!(back.elapsed() < Duration::from_secs(5), "{:?}", back.elapsed());
-    // When it happened nobody knows; that LiveKit still had it then, we do.
+    // The time of the end is unknown; the last time that LiveKit still had it is known.
     let left = &endings[2].data;
     let not_before = left["data"]["roomwatch"]["notBefore"].as_u64().expect("a time");
     assert!(not_before <= left["timestamp"].as_u64().expect("a time"));
@@ -192,7 +192,7 @@ async fn a_watched_room_shows_mutes_within_three_seconds() {
 }
 
 #[tokio::test]
-async fn livekit_misbehaves() {
+async fn bad_answers_of_livekit_change_nothing() {
     let livekit = FakeLiveKit::start();
     meeting(&livekit);
     let server = server(&livekit).start();
@@ -206,7 +206,7 @@ async fn livekit_misbehaves() {
         (Mood::Says(200, "<html>it works!</html>".into()), "unreachable", "not JSON"),
         (Mood::Says(200, huge), "unreachable", "not JSON"),
         (Mood::Says(200, "[1,2]".into()), "unreachable", "another shape"),
-        // Somebody else's JSON is no empty list: it would end every room.
+        // JSON of another shape is not an empty list, which would end every room.
         (Mood::Says(200, r#"{"status":"ok"}"#.into()), "unreachable", "another shape"),
         (Mood::Says(500, internal), "unreachable", "boom"),
         (Mood::Says(502, "<html>Bad Gateway</html>".into()), "unreachable", "502"),
@@ -225,14 +225,14 @@ async fn livekit_misbehaves() {
         .await;
         livekit.world().mood = Mood::Fine;
         until_async("it is well again", async || project(&server).await["state"] == "ok").await;
-        // Nobody has left because LiveKit could not be understood.
+        // No participant left because of an answer that could not be read.
         assert_eq!(last(&server).await, last_seq, "{mood:?}");
     }
-    assert_eq!(thief.world().calls.len(), 0, "somebody else was shown the token");
+    assert_eq!(thief.world().calls.len(), 0, "the token was sent to another server");
 }
 
 #[tokio::test]
-async fn odd_rooms_keep_nobody_from_being_seen() {
+async fn odd_rooms_do_not_hide_other_rooms() {
     let livekit = FakeLiveKit::start();
     {
         let mut world = livekit.world();
@@ -272,7 +272,7 @@ async fn odd_rooms_keep_nobody_from_being_seen() {
 }
 
 #[tokio::test]
-async fn what_a_crashed_node_left_behind_is_stale_and_not_live() {
+async fn a_room_of_a_crashed_node_is_stale_and_not_live() {
     let livekit = FakeLiveKit::start();
     {
         let mut leftover = room("leftover", "RM_old");
@@ -300,7 +300,7 @@ async fn what_a_crashed_node_left_behind_is_stale_and_not_live() {
     for room in answer["rooms"].as_array().expect("a list") {
         assert_eq!(room["stale"], room["name"] == "leftover", "{room}");
     }
-    // Somebody is in it after all.
+    // A participant is in it after all.
     livekit.world().participants.insert("leftover".into(), vec![participant("eve", "PA_9", vec![])]);
     assert_eq!(
         told(&mut stream, 2).await,
@@ -309,7 +309,7 @@ async fn what_a_crashed_node_left_behind_is_stale_and_not_live() {
 }
 
 #[tokio::test]
-async fn egress_and_ingress_are_found_where_livekit_has_them() {
+async fn egress_and_ingress_are_found_if_livekit_has_redis() {
     let livekit = FakeLiveKit::start();
     meeting(&livekit);
     let nanos = |secs: i64| (secs * 1_000_000_000).to_string();
@@ -339,7 +339,7 @@ async fn egress_and_ingress_are_found_where_livekit_has_them() {
         "{kinds:?}"
     );
     assert_eq!(project(&server).await["egress"], "ok");
-    // It ended, and so did one that nobody had heard of.
+    // It ended, and so did one that was unknown.
     livekit.world().egress = Some(vec![
         egress("EG_1", "EGRESS_COMPLETE", &nanos(now())),
         egress("EG_2", "EGRESS_FAILED", &nanos(now())),
@@ -383,13 +383,13 @@ async fn at_most_twenty_calls_a_second() {
     let calls: Vec<Instant> = livekit.world().calls.iter().map(|(_, _, at)| *at).collect();
     for (n, first) in calls.iter().enumerate() {
         let within = calls[n..].iter().take_while(|at| **at - *first < Duration::from_secs(1)).count();
-        // One more for where the second begins.
+        // One more, because a second may begin at any moment.
         assert!(within <= 21, "{within} calls within a second");
     }
 }
 
 #[tokio::test]
-async fn livekit_behind_a_path() {
+async fn livekit_behind_a_path_prefix() {
     let livekit = FakeLiveKit::start();
     meeting(&livekit);
     let url = format!("ws://{}/behind/a/proxy/", livekit.address);
@@ -399,13 +399,13 @@ async fn livekit_behind_a_path() {
 }
 
 #[tokio::test]
-async fn without_a_url_webhooks_are_all_there_is() {
+async fn without_a_url_only_webhooks_count() {
     let server = Server::start();
     let health = project(&server).await;
     assert_eq!(health["state"], "unconfigured");
     assert_eq!(health["reachable"], false);
     assert_eq!(health["url"], Value::Null);
-    // A token for one room is not told how the project is doing.
+    // A token for one room does not see the health of the project.
     let (status, answer) = server.get_as(&crate::harness::admin_token("standup"), "/api/projects").await;
     assert_eq!((status, answer), (200, json!({"projects": []})));
     assert_eq!(server.get_as("", "/api/projects").await.0, 401);

@@ -1,4 +1,4 @@
-//! The comparison by itself: whatever LiveKit says and the log holds, afterwards they agree.
+//! The comparison as a pure function: whatever LiveKit lists and the log contains, afterwards they agree.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use crate::harness::cases;
 
-/// Times lie around this, in unix milliseconds.
+/// The time of the tests, in unix milliseconds.
 const BEGAN: u64 = 1_787_486_400_000;
 
 struct Nobody;
@@ -79,7 +79,7 @@ impl Told {
         Compare { project: &self.project, state: &self.state, redaction: &self.redaction, asked }
     }
 
-    /// Everything a full run does. The corrections that were made.
+    /// A full run. Returns the corrections.
     fn reconcile(&mut self, at: u64, world: &World) -> Vec<Correction> {
         let rooms: Vec<ListedRoom> = world.keys().map(|n| listed_room(*n)).collect();
         let mut made = self.compare(at).vanished(&rooms, |_| true, &Nobody);
@@ -103,7 +103,7 @@ impl Told {
         }
     }
 
-    /// Who is where with what, by sid, and whether it is muted.
+    /// Rooms, participants and tracks by sid, and whether each track is muted.
     fn present(&self) -> World {
         let number = |sid: &str| sid.split('_').next_back().and_then(|n| n.parse().ok()).expect("a number");
         let rooms = self.state.rooms(|_, _| true).into_iter().map(|entry| {
@@ -121,7 +121,7 @@ impl Told {
 type World = BTreeMap<u8, BTreeMap<u8, BTreeMap<u8, bool>>>;
 
 fn room_json(n: u8) -> Value {
-    // Two sids share a name: two lives of one room.
+    // Two sids share a name: two sessions of one room.
     json!({"sid": format!("RM_{n}"), "name": format!("room-{}", n / 2), "creationTimeMs": (BEGAN + u64::from(n)).to_string(),
         "emptyTimeout": 300, "departureTimeout": 20})
 }
@@ -170,7 +170,7 @@ fn listed_participant(n: u8, p: u8, tracks: &BTreeMap<u8, bool>) -> ListedPartic
     }
 }
 
-/// One of two lives of a name at most: LiveKit keys its rooms by name.
+/// At most one session of each name, because LiveKit keys its rooms by name.
 fn worlds() -> impl Strategy<Value = World> {
     let tracks = prop::collection::btree_map(0u8..3, any::<bool>(), 0..3);
     let participants = prop::collection::btree_map(0u8..6, tracks, 0..4);
@@ -194,7 +194,7 @@ impl RetainNames for World {
     }
 }
 
-/// A webhook of some sids, whether or not it fits anything.
+/// A webhook with some sids, which may not fit the rooms.
 fn webhooks() -> impl Strategy<Value = Vec<Value>> {
     let one = (0u8..8, 0u8..6, 0u8..6, 0u8..3, any::<bool>()).prop_map(|(kind, n, p, t, muted)| {
         let brief = json!({"sid": format!("RM_{n}"), "name": format!("room-{}", n / 2)});
@@ -214,7 +214,7 @@ fn webhooks() -> impl Strategy<Value = Vec<Value>> {
     prop::collection::vec(one, 0..30)
 }
 
-/// What webhooks have ended for good stays ended, even if LiveKit's store still lists it.
+/// The sids that webhooks have ended, which stay ended even if LiveKit's store still lists them.
 fn buried(told: &Told, sid: &str) -> bool {
     told.state.tombstone("p", sid).is_some_and(|tombstone| tombstone.source == Source::Webhook)
 }
@@ -250,9 +250,9 @@ proptest! {
         }
     }
 
-    /// What a webhook has told in the last 10 s is not taken back, nor anything that hangs on it.
+    /// A webhook of the last 10 s is not reverted, and nothing that depends on it.
     #[test]
-    fn a_young_webhook_is_believed(webhooks in webhooks(), world in worlds()) {
+    fn a_recent_webhook_is_not_reverted(webhooks in webhooks(), world in worlds()) {
         let mut told = Told::new();
         for body in &webhooks {
             told.webhook(BEGAN, body);
@@ -261,7 +261,7 @@ proptest! {
         let corrections = told.reconcile(BEGAN + 9_000, &world);
         let gone: Vec<_> = corrections.iter().filter(|c| matches!(c.kind, Kind::RoomFinished | Kind::ParticipantLeft | Kind::TrackUnpublished)).collect();
         for correction in &gone {
-            // A later life of the name is proof that this one is over.
+            // A later session of the name proves that this one is over.
             let n: u8 = correction.sid.split('_').nth(1).and_then(|n| n.parse().ok()).expect("a number");
             prop_assert!(n.is_multiple_of(2) && world.contains_key(&(n + 1)), "{:?} of {:?}", correction, before);
         }
@@ -296,12 +296,12 @@ fn parents_come_first_and_endings_last() {
             ("room_finished", "RM_2")
         ]
     );
-    // LiveKit had only lost sight of it: it comes back, under ids of its own.
+    // LiveKit had lost it for a while: it returns, with new event ids.
     assert_eq!(kinds(&told.reconcile(BEGAN + 120_000, &world)), kinds(&first));
 }
 
 #[test]
-fn a_restart_that_was_seen_is_believed_at_once() {
+fn an_observed_restart_is_accepted_at_once() {
     let mut told = Told::new();
     told.webhook(BEGAN, &json!({"event": "room_started", "room": room_json(1)}));
     let gone = |away_at| {
@@ -315,7 +315,7 @@ fn a_restart_that_was_seen_is_believed_at_once() {
 }
 
 #[test]
-fn only_the_names_that_were_asked_for_can_have_vanished() {
+fn only_requested_names_can_be_missing() {
     let mut told = Told::new();
     told.webhook(BEGAN, &json!({"event": "room_started", "room": room_json(0)}));
     told.webhook(BEGAN, &json!({"event": "room_started", "room": room_json(2)}));

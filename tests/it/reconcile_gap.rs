@@ -1,4 +1,4 @@
-//! Webhooks that we could not store: LiveKit gives up on them, so LiveKit is asked.
+//! Webhooks that could not be stored: LiveKit gives up on them, so Roomwatch asks LiveKit.
 
 use std::sync::atomic::Ordering;
 
@@ -14,7 +14,7 @@ use crate::harness::{
 };
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_first_webhook_after_an_outage_of_ours_has_livekit_asked() {
+async fn the_first_webhook_after_our_outage_triggers_a_comparison() {
     let livekit = FakeLiveKit::start();
     let server = Inside::start(Some(livekit.url())).await;
     let log = &server.log;
@@ -36,7 +36,7 @@ async fn the_first_webhook_after_an_outage_of_ours_has_livekit_asked() {
         let told = events.iter().filter(|event| event.source == Source::Reconcile);
         told.map(|event| event.kind.as_str().to_owned()).collect::<Vec<_>>()
     };
-    until_async("what was lost is found", async || told().await == ["room_started", "participant_joined"])
+    until_async("the lost events are found", async || told().await == ["room_started", "participant_joined"])
         .await;
 
     // An event is counted once its append has been answered, which is after it can be read.

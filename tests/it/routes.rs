@@ -1,7 +1,7 @@
 //! Every route, asked by every kind of caller.
 //!
-//! The routes are those of the router: of its OpenAPI document, and of the few that are not in it. A
-//! route that is in no row of the table fails, and so does a row whose route is gone.
+//! The routes are those of the router: those of its OpenAPI document, and a few that are not in it. A route without a row
+//! in the table fails, and so does a row without a route.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +15,7 @@ use crate::harness::{
 
 /// The kinds of callers, in the order of the table's columns.
 const CALLERS: [&str; 11] = [
-    "nobody",
+    "no credential",
     "a forged token",
     "a webhook's token",
     "roomList",
@@ -30,9 +30,9 @@ const CALLERS: [&str; 11] = [
 
 struct Row {
     method: &'static str,
-    /// As the document writes it.
+    /// As in the OpenAPI document.
     route: &'static str,
-    /// What is asked.
+    /// The path of the request.
     path: &'static str,
     body: Option<Value>,
     expected: [u16; 11],
@@ -51,11 +51,11 @@ fn row(method: &'static str, route: &'static str, path: &'static str, expected: 
     Row { method, route, path, body, expected }
 }
 
-/// What each gets. LiveKit is away, so a command that is allowed is a 502: rights come first.
+/// The status for each caller. LiveKit is away, so an allowed command is 502: rights are checked first.
 fn table() -> Vec<Row> {
     const ANYBODY: [u16; 11] = [200; 11];
     const SIGNED_IN: [u16; 11] = [401, 401, 401, 200, 200, 200, 200, 200, 200, 200, 200];
-    // What is about all that a caller may see of a project.
+    // Routes about the whole project.
     const OF_PROJECT: [u16; 11] = [401, 401, 401, 200, 200, 200, 403, 403, 200, 200, 200];
     const SEE_STANDUP: [u16; 11] = [401, 401, 401, 200, 200, 200, 404, 404, 200, 200, 200];
     const SEE_PLANNING: [u16; 11] = [401, 401, 401, 200, 404, 404, 404, 404, 200, 200, 200];
@@ -68,7 +68,7 @@ fn table() -> Vec<Row> {
         row("GET", "/api/openapi.json", "/api/openapi.json", ANYBODY),
         row("POST", "/api/login", "/api/login", [401; 11]),
         row("POST", "/api/logout", "/api/logout", ANYBODY),
-        // Its own token and its own body: nobody else's credential is one.
+        // Only the token of a webhook opens it, with its body.
         row("POST", "/api/webhooks/livekit", "/api/webhooks/livekit", [401; 11]),
         row("GET", "/api/me", "/api/me", SIGNED_IN),
         row("GET", "/api/events", "/api/events?project=alpha", OF_PROJECT),
@@ -119,7 +119,7 @@ fn table() -> Vec<Row> {
             "/api/rooms/planning?project=alpha",
             [401, 401, 401, 403, 404, 404, 502, 404, 403, 502, 502],
         ),
-        // The token is made here, without LiveKit.
+        // Roomwatch signs the token itself, without LiveKit.
         row(
             "POST",
             "/api/rooms/{room}/token",
@@ -193,7 +193,7 @@ async fn server_with(rooms: &[&str]) -> Server {
         let joined = joined(room);
         assert_eq!(server.webhook(&joined).await, 200);
     }
-    // A webhook is answered when it is durable, and folded a moment later: a page ends with what is.
+    // A webhook is answered when it is durable, and folded a moment later; a page ends at the head.
     let last = format!("-{}", 2 * rooms.len());
     until_async("all of it is folded", async || {
         server.get("/api/events").await.1["last"].as_str().is_some_and(|cursor| cursor.ends_with(&last))
@@ -264,7 +264,7 @@ async fn ask(
     (answer.status().as_u16(), answer.text().await.expect("text"))
 }
 
-/// Every method and path the router has.
+/// Every method and path of the router.
 async fn routes(server: &Server) -> BTreeSet<(String, String)> {
     let (_, document) = server.get("/api/openapi.json").await;
     let mut routes = BTreeSet::new();
@@ -273,7 +273,7 @@ async fn routes(server: &Server) -> BTreeSet<(String, String)> {
             routes.insert((method.to_uppercase(), path.clone()));
         }
     }
-    // Those that are not in the document are put on the router by name.
+    // Routes that are not in the document.
     for after in include_str!("../../src/server.rs").split(".route(\"").skip(1) {
         let path = after.split('"').next().expect("a path");
         routes.insert(("GET".into(), path.into()));
@@ -282,7 +282,7 @@ async fn routes(server: &Server) -> BTreeSet<(String, String)> {
 }
 
 #[tokio::test]
-async fn every_route_answers_every_caller_as_the_table_says() {
+async fn every_route_answers_every_caller_as_in_the_table() {
     let server = server().await;
     let table = table();
     let tabled: BTreeSet<_> = table.iter().map(|row| (row.method.to_owned(), row.route.to_owned())).collect();
@@ -295,7 +295,7 @@ async fn every_route_answers_every_caller_as_the_table_says() {
     let credentials = credentials(&server).await;
     for row in &table {
         for (i, credential) in credentials.iter().enumerate() {
-            // Signing out ends a session: it is asked without one.
+            // Signing out ends the sign-in, so the request has no cookie.
             if row.route == "/api/logout" && credential.as_ref().is_some_and(|(name, _)| *name == "cookie") {
                 continue;
             }
@@ -315,7 +315,7 @@ async fn every_route_answers_every_caller_as_the_table_says() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// What anybody on the internet reaches. A route that joins these has to be put here by hand.
+/// The routes that need no credential. A new one has to be added here by hand.
 #[tokio::test]
 async fn these_routes_are_public_and_no_others() {
     let server = server().await;
@@ -340,14 +340,14 @@ async fn these_routes_are_public_and_no_others() {
             "POST /api/webhooks/livekit",
         ]
     );
-    // The dashboard is files; what it shows it asks for.
+    // The dashboard is static files; its data comes from the API.
     assert_eq!(ask(&server, "GET", "/rooms/standup", &None, &None).await.0, 200);
-    // Socket.IO lets nobody in without a credential; its own tests say so.
+    // Socket.IO accepts no caller without a credential; `socketio.rs` tests that.
 }
 
-/// A foreign room answers as one that does not exist, to the letter.
+/// A room of another caller is answered exactly like a room that does not exist.
 #[tokio::test]
-async fn a_foreign_room_answers_as_no_room_does() {
+async fn a_foreign_room_is_answered_like_an_unknown_one() {
     let server = server().await;
     let credentials = credentials(&server).await;
     for row in table().iter().filter(|row| row.path.contains("planning")) {
@@ -371,7 +371,7 @@ async fn a_foreign_room_answers_as_no_room_does() {
     }
 }
 
-/// Nothing of a foreign room is in any answer, whatever is asked for.
+/// No answer contains anything of a foreign room.
 #[tokio::test]
 async fn a_narrow_token_reads_nothing_of_another_room() {
     let server = server().await;
@@ -429,7 +429,7 @@ async fn a_narrow_token_reads_nothing_of_another_room() {
     }
 }
 
-/// Takes out what differs between any two servers: the time, and the place in the log.
+/// Removes the differences between any two servers: times, and positions in the log.
 fn comparable(mut value: Value) -> Value {
     match &mut value {
         Value::Object(members) => {
@@ -447,7 +447,7 @@ fn comparable(mut value: Value) -> Value {
     value
 }
 
-/// No list, no count and no error tells whether there is another room.
+/// No list, no count and no error reveals that another room exists.
 #[tokio::test]
 async fn a_narrow_token_cannot_tell_whether_there_is_another_room() {
     let (alone, full) = (server_with(&["standup"]).await, server_with(&["standup", "planning"]).await);
@@ -476,12 +476,12 @@ async fn a_narrow_token_cannot_tell_whether_there_is_another_room() {
             );
         }
     }
-    // That there is something to tell: who may see both does.
+    // A caller that may see both does see a difference.
     let (_, rooms) = full.get("/api/rooms").await;
     assert_eq!(rooms["rooms"].as_array().map(Vec::len), Some(2), "{rooms}");
 }
 
-/// A cursor that somebody with more rights was given shows no more.
+/// A cursor from a caller with more rights does not show more.
 #[tokio::test]
 async fn a_cursor_of_more_rights_opens_nothing() {
     let server = server().await;
@@ -497,11 +497,11 @@ async fn a_cursor_of_more_rights_opens_nothing() {
         seen.push(event.data["data"]["id"].clone());
     }
     assert_eq!(seen, [json!("EV_standup"), json!("EV_standup_joined")]);
-    // What comes next is its own, too: nothing was left in between.
+    // The next message is from its own room: nothing was skipped in between.
     assert_eq!(server.webhook(&event("EV_more", "planning")).await, 200);
     assert_eq!(server.webhook(&event("EV_own", "standup")).await, 200);
     assert_eq!(stream.next().await.data["data"]["id"], "EV_own");
-    // Who may only join sees nothing of before this meeting, whatever cursor they have.
+    // A roomJoin caller sees nothing from before this meeting, with any cursor.
     let mut joiner = server.stream_as(&join_token("planning"), "", Some(&before_all)).await;
     assert_eq!(joiner.connected().await["reset"], "expired");
     let mut nobody_there = server.stream_as(&join_token("empty"), "", Some(&before_all)).await;
@@ -510,7 +510,7 @@ async fn a_cursor_of_more_rights_opens_nothing() {
     assert_eq!((status, &page["events"]), (200, &json!([])));
 }
 
-/// Names of rooms are any text: rights go by the text, and by nothing that looks like it.
+/// A room name may be any text. Rights compare the text itself, and not texts that look like it.
 #[tokio::test]
 async fn a_rooms_name_is_not_a_path() {
     let server = server().await;
@@ -571,12 +571,12 @@ async fn a_room_called_dot_dot_is_asked_for_in_the_query() {
         let (_, page) = server.get_as(&token, &format!("/api/events?room={name}")).await;
         assert_eq!(page["events"][0]["data"]["room"]["sid"], sid);
         for path in [format!("/api/rooms/{name}/participants"), "/api/rooms/%2e%2e/participants".to_owned()] {
-            // It never reaches the server as it was written, and what does reach it is no room of the caller's.
+            // The client changes the path, and the changed path is not a room of the caller.
             let sent = client().get(server.url(&path)).build().expect("a request");
             assert!(["/api/rooms/participants", "/api/participants"].contains(&sent.url().path()), "{path}");
             assert_eq!(server.get_as(&token, &path).await.0, 404, "{path}");
         }
-        // Who writes to the socket gets what was written.
+        // A raw request reaches the server as it was written.
         let request = format!(
             "GET /api/rooms/{} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {token}\r\nconnection: close\r\n\r\n",
             name.replace('.', "%2e")
@@ -586,9 +586,9 @@ async fn a_room_called_dot_dot_is_asked_for_in_the_query() {
     }
 }
 
-/// What is no request of ours is an error of ours all the same: with a code, and a page that explains it.
+/// A request that no route takes has an error with a code and a documentation link, too.
 #[tokio::test]
-async fn what_no_route_takes_is_told_in_our_words() {
+async fn unroutable_requests_have_an_error_code() {
     let server = server().await;
     let told = |method: &str, path: &str| {
         let request = format!(
@@ -611,7 +611,7 @@ async fn what_no_route_takes_is_told_in_our_words() {
             assert!(head.contains("\r\nallow: "), "{method} {path}: {head}");
         }
     }
-    // A name that is no text.
+    // A name that is not UTF-8.
     for (method, route) in &routes {
         let (Some(from), Some(to)) = (route.find('{'), route.rfind('}')) else { continue };
         let names = route[from..=to].split('/');
@@ -620,13 +620,13 @@ async fn what_no_route_takes_is_told_in_our_words() {
         let (status, code, _) = told(method, &path);
         assert_eq!((&*status, &*code), ("400", "bad_path"), "{method} {path}");
     }
-    // A proxy before us may have gone by the other one.
+    // A proxy in front may have used the other one.
     let two =
         raw(server.address, b"GET /healthz HTTP/1.1\r\nhost: a\r\nhost: b\r\nconnection: close\r\n\r\n");
     assert!(two.starts_with("HTTP/1.1 400") && two.contains("bad_host"), "{two}");
 }
 
-/// Rooms of two projects may have the same name, and the same people in them.
+/// Rooms of two projects may have the same name and the same participants.
 #[tokio::test]
 async fn a_room_of_the_same_name_in_another_project_is_another_room() {
     let server = server().await;
@@ -692,7 +692,7 @@ async fn a_room_of_the_same_name_in_another_project_is_another_room() {
         }
         let mut stream = server.stream_as(&own, "?after=start", None).await;
         let _ = stream.connected().await;
-        // Its own meeting, of two events (and whoever sees the whole project two more), and then what comes.
+        // Its own meeting, with two events (two more for a caller that sees the whole project), and then the new events.
         assert_eq!(server.webhook(&event(&format!("EV_{own:.40}"), "standup")).await, 200);
         loop {
             let event = stream.next().await;

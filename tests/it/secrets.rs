@@ -1,4 +1,4 @@
-//! Secrets are put everywhere they can be put, and looked for everywhere they could come out.
+//! Secrets: one in every possible place, and none in any output.
 
 use std::{
     io::{Read, Write},
@@ -17,7 +17,7 @@ use crate::harness::{
     *,
 };
 
-/// A LiveKit that takes every call and says nothing of use.
+/// A LiveKit that answers every call with `{}`.
 fn livekit() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address");
@@ -53,7 +53,7 @@ fn holds(bytes: &[u8], secret: &str) -> bool {
 }
 
 #[tokio::test]
-async fn no_secret_comes_out_anywhere() {
+async fn no_output_contains_a_secret() {
     const API_SECRET: &str = "CANARY-api-secret-0123456789";
     const PASSWORD: &str = "CANARY-password";
     let password_hash = hash(&Secret::new(PASSWORD)).expect("a hash");
@@ -85,7 +85,7 @@ async fn no_secret_comes_out_anywhere() {
         sign(&claims(Some(Grant { room_list: true, ..Grant::default() }), None), &Secret::new("other"));
     let signature = |token: &str| token.rsplit('.').next().expect("a signature").to_owned();
 
-    // What must come out nowhere: not in an answer, not in the log, not in a file.
+    // These must be in no answer, no log and no file.
     let mut secrets: Vec<String> = [
         API_SECRET,
         PASSWORD,
@@ -105,7 +105,7 @@ async fn no_secret_comes_out_anywhere() {
     .to_vec();
     secrets.push(password_hash.reveal().rsplit('$').next().expect("the hash itself").to_owned());
     secrets.extend([signature(&access), signature(&forged)]);
-    // What is said to those who may see it, and stands in no log and no metric.
+    // These may be in answers to callers that may see them, and in no log and no metric.
     let private = ["CANARY-metadata", "CANARY-room-metadata", "CANARY-data"];
 
     let mut answers: Vec<(String, String)> = Vec::new();
@@ -170,7 +170,7 @@ async fn no_secret_comes_out_anywhere() {
     keep("a login", (status, Default::default(), me));
     let set = headers["set-cookie"].to_str().expect("text").to_owned();
     let cookie = set.split(';').next().expect("a pair").to_owned();
-    // The one answer that has it is the one that gives it.
+    // Only the answer that hands it out contains it.
     secrets.push(cookie.split_once('=').expect("a pair").1.to_owned());
 
     let paths = [
@@ -207,7 +207,7 @@ async fn no_secret_comes_out_anywhere() {
         keep(path, get(&server, &with("CANARY-query-token"), &[]).await);
         keep(path, get(&server, &with("CANARY-query-token&access%5Ftoken=CANARY-query-token"), &[]).await);
         keep(path, get(&server, &format!("/api/events?access_token={access}&unknown=1"), &[]).await);
-        // A name that is not ours is a mistake, and the token after it still one.
+        // An unknown parameter is an error, and the token after it must still be masked.
         keep(path, get(&server, &format!("/api/events?Access_Token={access}"), &[]).await);
     }
     for path in ["/api/rooms/standup/data", "/api/rooms/standup/token", "/api/projects/default/test-webhook"]
@@ -236,7 +236,7 @@ async fn no_secret_comes_out_anywhere() {
         keep("Socket.IO", (0, Default::default(), json!(answer)));
     }
 
-    // Everything is written down once it has ended.
+    // All files are written when the process has ended.
     let metrics =
         client().get(server.url("/metrics")).send().await.expect("an answer").text().await.expect("text");
     server.signal("TERM");
@@ -247,7 +247,7 @@ async fn no_secret_comes_out_anywhere() {
     files(&server.dir.path().join("data"), &mut kept);
     assert!(kept.len() >= 2);
     for secret in &secrets {
-        // The token a room is watched with is signed anew, so no answer needs a secret.
+        // The token to watch a room is newly signed, so no answer contains a secret.
         for (what, answer) in &answers {
             assert!(!answer.contains(secret), "{secret} is in the answer to {what}: {answer}");
         }

@@ -1,5 +1,5 @@
-//! Socket.IO: the stream over it, its limits, and what slow and wild clients get. The official client, over
-//! both transports and the upgrade between them, is in `e2e/`.
+//! Socket.IO: the stream, its limits, and slow or broken clients. Tests with the official client, over both transports
+//! and with the upgrade between them, are in `e2e/`.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ async fn post_large(server: &Server, ids: std::ops::Range<usize>, bytes: usize) 
     }
 }
 
-/// What the server has in memory, in bytes.
+/// Resident memory of the server, in bytes.
 fn resident(server: &Server) -> usize {
     let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid())).expect("a status");
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a line");
@@ -49,7 +49,7 @@ async fn a_socket_gets_the_stream_and_resumes_it() {
     for i in 1..6 {
         let (name, message) = socket.event().await.expect("an event");
         assert_eq!((name.as_str(), &message["data"]["id"]), ("room:event", &json!(format!("EV_{i}"))));
-        // The very message of the other transport.
+        // The same message as on the other transport.
         let (_, page) = server.get("/api/events?after=start").await;
         assert_eq!(message, page["events"][i - 1]);
         cursor = message["cursor"].clone();
@@ -65,7 +65,7 @@ async fn a_socket_gets_the_stream_and_resumes_it() {
 }
 
 #[tokio::test]
-async fn a_lost_cursor_is_told() {
+async fn a_cursor_that_cannot_be_honoured_is_reset() {
     let server = Server::start();
     let mut socket = Polling::connected(&server, auth(json!({ "after": "00000000-7" }))).await;
     let (name, connected) = socket.event().await.expect("an event");
@@ -112,13 +112,13 @@ async fn a_refusal_is_a_connect_error() {
 }
 
 #[tokio::test]
-async fn limits_are_those_of_every_stream() {
+async fn the_limits_are_those_of_every_stream() {
     let server = Start::new().env("ROOMWATCH_MAX_STREAMS_PER_USER", "2").start();
     let first = Polling::connected(&server, auth(json!({}))).await;
     let _stream = server.stream("").await;
     let (_, answer) = Polling::connect(&server, auth(json!({}))).await;
     assert!(answer.contains("too_many_connections"), "{answer}");
-    // Freed at once when one closes.
+    // A closed socket frees its slot at once.
     assert_eq!(first.send("41").await, 200);
     until_async("the place is free", async || {
         Polling::connect(&server, auth(json!({}))).await.1.starts_with("40")
@@ -127,7 +127,7 @@ async fn limits_are_those_of_every_stream() {
 }
 
 #[tokio::test]
-async fn the_filter_of_a_living_socket_changes() {
+async fn the_filter_of_an_open_socket_can_change() {
     let server = Server::start();
     let mut socket = Polling::connected(&server, auth(json!({ "room": ["a"] }))).await;
     let _ = socket.event().await;
@@ -144,7 +144,7 @@ async fn the_filter_of_a_living_socket_changes() {
     for i in [5, 7] {
         assert_eq!(socket.event().await.expect("an event").1["data"]["id"], format!("EV_{i}"));
     }
-    // Losing the last room means nothing, not everything.
+    // Without its last room the socket gets nothing, not everything.
     assert!(socket.ask(json!(["unsubscribe", { "room": "b" }])).await["cursor"].is_string());
     post(&server, 8..10).await;
     while !server.get("/api/events").await.1["last"].as_str().is_some_and(|last| last.ends_with("-9")) {}
@@ -162,21 +162,21 @@ async fn the_filter_of_a_living_socket_changes() {
     ] {
         assert_eq!(socket.ask(event.clone()).await["error"]["code"], code, "{event}");
     }
-    // None of it has changed anything.
+    // None of this changed the filter.
     post(&server, 12..14).await;
     assert_eq!(socket.event().await.expect("an event").1["data"]["id"], "EV_13");
 }
 
 #[tokio::test]
-async fn what_is_no_packet_ends_the_session_and_nothing_else() {
+async fn an_invalid_packet_ends_only_its_own_session() {
     let server = Server::start();
     let bystander = Polling::connected(&server, auth(json!({}))).await;
-    // Binary where text is due.
+    // Binary instead of text.
     let mut socket = Polling::connected(&server, auth(json!({}))).await;
     let _ = socket.event().await;
     let binary = "451-7[\"subscribe\",{\"_placeholder\":true,\"num\":0}]\u{1e}bAAECAw==";
     let _ = socket.send(binary).await;
-    // Oversized, and junk.
+    // Too large, and junk.
     let large = Polling::connected(&server, auth(json!({}))).await;
     let status = large.send(&format!("42[\"subscribe\",\"{}\"]", "x".repeat(70 << 10))).await;
     assert!(matches!(status, 0 | 400 | 413), "{status}");
@@ -184,11 +184,11 @@ async fn what_is_no_packet_ends_the_session_and_nothing_else() {
         let socket = Polling::open(&server).await;
         let _ = socket.send(junk).await;
     }
-    let unknown = client().get(server.url("/socket.io/?EIO=4&transport=polling&sid=nobody")).send().await;
+    let unknown = client().get(server.url("/socket.io/?EIO=4&transport=polling&sid=unknown")).send().await;
     assert_eq!(unknown.expect("an answer").status(), 400);
     let old = client().get(server.url("/socket.io/?EIO=3&transport=polling")).send().await;
     assert_eq!(old.expect("an answer").status(), 400);
-    // The others never noticed.
+    // The other sessions are unaffected.
     let mut bystander = bystander;
     let _ = bystander.event().await;
     post(&server, 1..2).await;
@@ -196,7 +196,7 @@ async fn what_is_no_packet_ends_the_session_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn a_thousand_packets_a_second_are_a_goodbye() {
+async fn a_thousand_packets_a_second_end_the_session() {
     let server = Server::start();
     let mut socket = Polling::connected(&server, auth(json!({}))).await;
     let _ = socket.event().await;
@@ -209,7 +209,7 @@ async fn a_thousand_packets_a_second_are_a_goodbye() {
     };
     tokio::time::timeout(PATIENCE, sent_away).await.expect("it is sent away");
     assert_eq!(server.webhook(&event("EV_1", "a")).await, 200);
-    // As many as the operator allows, whatever their names; and 0 is no limit.
+    // The limit counts every event name; 0 means no limit.
     for (max, sent, stays) in [("3", 4, false), ("0", 1_000, true)] {
         let server = Start::new().env("ROOMWATCH_MAX_SOCKET_EVENTS_PER_SECOND", max).start();
         let mut socket = Polling::connected(&server, auth(json!({}))).await;
@@ -225,7 +225,7 @@ async fn a_thousand_packets_a_second_are_a_goodbye() {
 }
 
 #[tokio::test]
-async fn who_never_polls_is_let_go_and_the_place_is_free() {
+async fn a_client_that_never_polls_is_closed_and_frees_its_slot() {
     let server =
         Start::new().env("ROOMWATCH_HEARTBEAT_SECS", "1").env("ROOMWATCH_MAX_STREAMS_PER_USER", "1").start();
     let silent = Arc::new(Polling::connected(&server, auth(json!({}))).await);
@@ -238,10 +238,10 @@ async fn who_never_polls_is_let_go_and_the_place_is_free() {
 }
 
 #[tokio::test]
-async fn a_heartbeat_carries_the_place_and_the_end_is_told() {
+async fn heartbeats_carry_the_cursor_and_the_end_has_a_reason() {
     let mut server =
         Start::new().env("ROOMWATCH_HEARTBEAT_SECS", "1").env("ROOMWATCH_DRAIN_SECS", "1").start();
-    let mut socket = Polling::connected(&server, auth(json!({ "room": "nobody" }))).await;
+    let mut socket = Polling::connected(&server, auth(json!({ "room": "empty" }))).await;
     let _ = socket.event().await;
     post(&server, 1..4).await;
     let (_, page) = server.get("/api/events").await;
@@ -260,9 +260,9 @@ async fn a_heartbeat_carries_the_place_and_the_end_is_told() {
 }
 
 #[tokio::test]
-async fn a_socket_ends_with_its_token_and_is_told_before() {
+async fn a_socket_is_warned_before_its_token_ends() {
     let server = Server::start();
-    // With the leeway of 60 s it is good for another 4 s.
+    // With the leeway of 60 s the token is valid for 4 s more.
     let claims = Claims {
         iss: KEY.into(),
         sub: "alice".into(),
@@ -282,11 +282,11 @@ async fn a_socket_ends_with_its_token_and_is_told_before() {
     assert_eq!(told[2].1, json!({ "reason": "expired" }));
 }
 
-/// How much the ring keeps, which is more than any socket.
+/// Bytes that the ring keeps, which is more than any socket takes.
 const RING: usize = 32 << 20;
 
 #[tokio::test]
-async fn a_socket_that_never_reads_holds_little_and_nobody_up() {
+async fn a_socket_that_never_reads_costs_little_memory_and_delays_no_one() {
     const SIZE: usize = 64 << 10;
     const STUCK: usize = 8;
     let server =
@@ -309,7 +309,7 @@ async fn a_socket_that_never_reads_holds_little_and_nobody_up() {
     post_large(&server, ring..2 * ring, SIZE).await;
     reading.await.expect("who reads has missed nothing");
     assert_eq!(open_sockets(&server).await, 2 * STUCK, "all of them are still there");
-    // 32 packets each and what a WebSocket gathers for a write, where 512 of each went by.
+    // 32 packets and the write buffer of a WebSocket each, although 512 messages were sent.
     let grown = resident(&server).saturating_sub(before);
     let allowed = 2 * STUCK * 36 * SIZE + (16 << 20);
     println!("{} sockets that never read: {} KiB each", 2 * STUCK, grown / (2 * STUCK) / 1024);
@@ -320,25 +320,25 @@ async fn a_socket_that_never_reads_holds_little_and_nobody_up() {
 async fn a_slow_socket_catches_up_from_the_log() {
     const SIZE: usize = 256 << 10;
     let server = Start::new().env("ROOMWATCH_HEARTBEAT_SECS", "20").start();
-    // More than the ring keeps and what waits for a socket: 32 packets. Before it comes, because one that is still
-    // full at the next heartbeat is gone.
+    // More than the ring keeps, and more than the 32 packets that may wait for a socket. Posted before it connects,
+    // because a socket that is still full at the next heartbeat is closed.
     let count = (RING + (16 << 20)) / SIZE;
     post_large(&server, 0..count, SIZE).await;
     let mut slow = WebSocket::connected(&server, auth(json!({ "after": "start" }))).await;
-    until_async("it has all it takes", async || slow.waiting().await >= 128 << 10).await;
+    until_async("the socket is full", async || slow.waiting().await >= 128 << 10).await;
     post_large(&server, count..count + 8, 1).await;
     for i in 0..count + 8 {
         assert_eq!(slow.message().await, format!("EV_{i}"));
     }
-    // And is live again.
+    // It is live again.
     post_large(&server, count + 8..count + 9, 1).await;
     assert_eq!(slow.message().await, format!("EV_{}", count + 8));
 }
 
 #[tokio::test]
-async fn a_slow_socket_is_told_of_its_end() {
+async fn a_slow_socket_still_gets_bye() {
     let server = Server::start();
-    // With the leeway of 60 s it is good for another 4 s.
+    // With the leeway of 60 s the token is valid for 4 s more.
     let claims = Claims {
         iss: KEY.into(),
         sub: "alice".into(),
@@ -349,7 +349,7 @@ async fn a_slow_socket_is_told_of_its_end() {
     let token = sign(&claims, &Secret::new(SECRET));
     let mut slow = Polling::connected(&server, json!({ "token": token })).await;
     post(&server, 1..200).await;
-    // Full, so there is no room for a goodbye, and its right ends.
+    // The socket is full, so there is no room for `bye`, and its right ends.
     until_async("its stream has ended", async || open_sockets(&server).await == 0).await;
     let mut last = None;
     while let Some(event) = slow.event().await {
@@ -389,7 +389,7 @@ async fn only_configured_origins_may_open_a_socket() {
         }
         let answer = client().get(&url).header("origin", origin).send().await.expect("an answer");
         told(&answer);
-        // A browser keeps from a page what it may not read; the session that nobody knows ends by itself.
+        // The browser hides the answer from the page, and the unused session ends by itself.
         assert_eq!(answer.status(), 200);
         let open = answer.text().await.expect("text");
         let handshake: Value =

@@ -1,10 +1,10 @@
 //! The cases of the official test suites of Engine.IO 4 and Socket.IO 5, in their order, as far as they apply to a
-//! server that defines its own events and lets nobody in without a token.
+//! server that defines its own events and requires a token.
 //!
-//! Not here, because there is nothing they could be tried on: sending and receiving binary, with and without
-//! acknowledgement (no event of ours has attachments, and nothing echoes; what they do to a session is in
-//! `socketio.rs`); connecting to a custom namespace, with and without a payload, and leaving it again (there is the
-//! main one only). What the suites echo by `message` and `message-with-ack`, `subscribe` and `room:event` show here.
+//! Cases without a counterpart here: sending and receiving binary, with and without acknowledgement (our events have no
+//! attachments, and no event echoes; `socketio.rs` tests what binary does to a session); connecting to a custom
+//! namespace, with and without a payload, and leaving it (there is only the main one). Instead of the suites' `message`
+//! and `message-with-ack`, `room:event` and `subscribe` are used.
 
 use serde_json::{Value, json};
 
@@ -31,7 +31,7 @@ async fn opened(server: &Server) -> WebSocket {
     socket
 }
 
-/// What comes until the end, which has to come.
+/// The packets until the end of the connection.
 async fn ends(socket: &mut WebSocket) -> Vec<String> {
     let mut packets = Vec::new();
     while let Some(packet) = socket.frame().await {
@@ -73,7 +73,7 @@ async fn engine_io_handshake_by_polling() {
 async fn engine_io_handshake_by_websocket() {
     let server = patient().start();
     let (head, mut socket) = WebSocket::open(&server, WEBSOCKET, "").await;
-    // RFC 6455 for the key of zeros.
+    // The answer of RFC 6455 to the key of zeros.
     assert!(head.to_ascii_lowercase().contains("sec-websocket-accept: "), "{head}");
     let text = socket.frame().await.expect("a handshake");
     let mut open: Value =
@@ -95,7 +95,7 @@ async fn engine_io_messages_by_polling() {
     let mut session = Polling::open(&server).await;
     assert_eq!(post(&session.url, &format!("40{}", auth(json!({})))).await, (200, "ok".into()));
     assert!(session.packet().await.expect("a packet").starts_with("40{"));
-    // Several packets in one payload, each answered, in their order.
+    // Several packets in one payload are answered in order.
     let both = "421[\"subscribe\",{}]\u{1e}422[\"subscribe\",{}]";
     assert_eq!(post(&session.url, both).await, (200, "ok".into()));
     let mut answers = Vec::new();
@@ -111,7 +111,7 @@ async fn engine_io_messages_by_polling() {
     assert!(matches!(post(&session.url, "abc").await.0, 0 | 400));
     is_over(&session).await;
 
-    // Two polls at once are a client gone wrong.
+    // Two polls at once are an error of the client.
     let session = Polling::open(&server).await;
     assert_eq!(session.poll().await, (200, "2".into()));
     let (first, second) = tokio::join!(session.poll(), session.poll());
@@ -145,7 +145,7 @@ async fn engine_io_heartbeats() {
         assert_eq!(socket.frame().await.as_deref(), Some("2"));
         socket.send("3").await;
     }
-    // Who does not answer is told to close, and let go.
+    // A client that does not answer gets a close packet, and its session ends.
     assert_eq!(ends(&mut mute).await, ["2", "1"]);
     until_async("the silent session is over", async || silent.poll().await.0 == 400).await;
     assert_eq!(silent.send("3").await, 400);
@@ -158,7 +158,7 @@ async fn engine_io_close() {
     assert_eq!(session.poll().await, (200, "2".into()));
     let (polled, closed) = tokio::join!(session.poll(), post(&session.url, "1"));
     assert_eq!(closed.0, 200);
-    // The poll under way is answered; one that came too late finds no session.
+    // An open poll is answered; a later one finds no session.
     assert!(polled == (200, "6".into()) || polled.0 == 400, "{polled:?}");
     is_over(&session).await;
     let mut socket = opened(&server).await;
@@ -172,7 +172,7 @@ async fn engine_io_upgrade() {
     let (session, mut socket) = Polling::upgraded(&server).await;
     socket.send(&format!("40{}", auth(json!({})))).await;
     assert!(socket.packet().await.expect("a packet").starts_with("40{"));
-    // The session has left polling, and takes no second WebSocket.
+    // After the upgrade, polling and a second WebSocket are refused.
     is_over(&session).await;
     assert!(matches!(session.send("42[\"subscribe\",{}]").await, 0 | 400));
     let (head, mut second) =
@@ -195,7 +195,7 @@ async fn socket_io_connect() {
     assert_eq!(handshake.as_object().expect("an object").len(), 1);
     assert!(socket.packet().await.expect("a packet").starts_with("42[\"connected\",{"));
 
-    // Without a payload: let in are those with a cookie.
+    // Without a payload only a cookie authenticates.
     let mut socket = opened(&server).await;
     socket.send("40").await;
     let answer = socket.packet().await.expect("a packet");
@@ -212,7 +212,7 @@ async fn socket_io_connect() {
     let mut socket = opened(&server).await;
     socket.send("4abc").await;
     ends(&mut socket).await;
-    // Who never says who it is does not stay: here the place of a session is kept for 10 s.
+    // A client that never authenticates is closed after 10 s.
     let mut socket = opened(&server).await;
     let began = std::time::Instant::now();
     ends(&mut socket).await;
@@ -227,7 +227,7 @@ async fn socket_io_disconnect() {
     socket.send("41").await;
     until_async("the stream has ended", async || open_sockets(&server).await == 0).await;
     assert_eq!(server.webhook(&event("EV_1", "a")).await, 200);
-    // The connection stays for another namespace, or this one again, and nothing of the stream comes by it.
+    // The connection stays open for another namespace, or this one again, without messages of the stream.
     let mut pings = 0;
     while pings < 2 {
         let packet = socket.frame().await.expect("the connection stays");
@@ -247,7 +247,7 @@ async fn socket_io_messages_and_acknowledgements() {
     let mut socket = WebSocket::connected(&server, auth(json!({}))).await;
     assert_eq!(server.webhook(&event("EV_1", "a")).await, 200);
     assert_eq!(socket.message().await, "EV_1");
-    // An id of its own for each, however large, and none where none was asked for.
+    // Each acknowledgement has the id of its request, however large, and there is none without a request.
     socket.send("42[\"subscribe\",{}]").await;
     for id in ["0", "456", "9007199254740991"] {
         socket.send(&format!("42{id}[\"subscribe\",{{}}]")).await;

@@ -1,4 +1,4 @@
-//! The fold: what LiveKit says goes in, what is so comes out.
+//! The fold: events in, state out.
 
 use roomwatch::{
     event::{Seq, Source},
@@ -28,7 +28,7 @@ fn of_kind(state: &State, kind: &str) -> Vec<Value> {
         .collect()
 }
 
-/// Folds all, and gives what the last of them did.
+/// Folds all events, and returns the result of the last one.
 fn last(all: &[Said]) -> (State, Applied) {
     let (last, before) = all.split_last().expect("something is said");
     let mut state = fold(before);
@@ -86,7 +86,7 @@ fn a_track_before_its_participant_lists_and_counts_it() {
 }
 
 #[test]
-fn a_leave_without_a_join_makes_the_room_live_and_is_remembered() {
+fn a_leave_without_a_join_makes_the_room_live_and_leaves_a_tombstone() {
     let (state, applied) = last(&[left(9, ROOM, "PA_1", "alice")]);
     assert_eq!(rooms(&state).len(), 1);
     assert_eq!(people(&state).len(), 0);
@@ -95,7 +95,7 @@ fn a_leave_without_a_join_makes_the_room_live_and_is_remembered() {
             if &*participant.identity == "alice" && reason == "client_initiated" && participant.joined_at > 0)
     });
     assert!(there, "{:?}", applied.facts);
-    // And its late join changes nothing.
+    // Its late join changes nothing.
     let (state, applied) = last(&[left(9, ROOM, "PA_1", "alice"), joined(1, ROOM, "PA_1", "alice")]);
     assert_eq!(people(&state).len(), 0);
     assert_eq!(applied.changes.len(), 0);
@@ -113,12 +113,12 @@ fn the_leave_of_the_old_sid_after_the_join_of_the_new_one() {
 }
 
 #[test]
-fn a_second_start_of_one_sid_ends_who_was_in_its_former_life() {
+fn a_second_start_of_one_sid_ends_its_earlier_participants() {
     let mut again = started(300, ROOM, "standup");
     let meeting = [
         started(0, ROOM, "standup"),
         joined(5, ROOM, "PA_1", "alice"),
-        // The node died; LiveKit brings the room back with its sid, and Bob was the first to return.
+        // The node died. LiveKit recreates the room with the same sid, and Bob returns first.
         joined(299, ROOM, "PA_2", "bob"),
         again.clone(),
     ];
@@ -130,14 +130,14 @@ fn a_second_start_of_one_sid_ends_who_was_in_its_former_life() {
         .iter()
         .any(|fact| matches!(fact, Fact::Left { inferred: Some(from), at, .. } if from < at));
     assert!(inferred, "{:?}", applied.facts);
-    // The same start again, with an id of its own, ends nobody.
+    // The same start again, with another id, changes nothing.
     again.at = 310;
     let (state, applied) = last(&[&meeting[..], &[again]].concat());
     assert_eq!((people(&state).len(), applied.changes.len()), (1, 0));
 }
 
 #[test]
-fn two_lives_of_one_name_overlap() {
+fn two_sessions_of_one_name_overlap() {
     let mut second = started(50, "RM_2", "standup");
     second.body["room"]["creationTimeMs"] = ((START + 50) * 1000).to_string().into();
     let both = [started(0, ROOM, "standup"), second, joined(51, ROOM, "PA_1", "alice")];
@@ -152,7 +152,7 @@ fn two_lives_of_one_name_overlap() {
 }
 
 #[test]
-fn a_rooms_metadata_is_what_was_said_last_not_what_arrived_last() {
+fn metadata_follows_creation_time_and_not_arrival() {
     let with = |mut said: Said, metadata: &str| {
         said.body["room"]["metadata"] = metadata.into();
         said
@@ -162,7 +162,7 @@ fn a_rooms_metadata_is_what_was_said_last_not_what_arrived_last() {
     let (state, applied) = last(&[alice.clone(), late.clone()]);
     assert_eq!(rooms(&state)[0]["metadata"], "second");
     assert!(!changes(&applied).to_string().contains("metadata"), "{}", changes(&applied));
-    // Within one second, which is all that LiveKit says, the last to arrive is the best guess.
+    // LiveKit's times are in seconds. Within one second, the last to arrive wins.
     for at in [5, 6] {
         let bob = with(joined(at, ROOM, "PA_2", "bob"), "third");
         assert_eq!(rooms(&fold(&[alice.clone(), late.clone(), bob]))[0]["metadata"], "third");
@@ -170,7 +170,7 @@ fn a_rooms_metadata_is_what_was_said_last_not_what_arrived_last() {
 }
 
 #[test]
-fn a_room_whose_events_were_all_lost_is_found_and_its_late_webhooks_change_nothing() {
+fn late_webhooks_of_a_reconciled_room_change_nothing() {
     let found = [
         started(40, ROOM, "standup").corrected(),
         joined(5, ROOM, "PA_1", "alice").corrected(),
@@ -192,7 +192,7 @@ fn a_room_whose_events_were_all_lost_is_found_and_its_late_webhooks_change_nothi
 }
 
 #[test]
-fn a_correction_yields_to_what_livekit_says_later_and_a_webhook_does_not() {
+fn a_later_webhook_reverts_a_correction_and_not_a_webhook() {
     let gone = [joined(5, ROOM, "PA_1", "alice"), left(20, ROOM, "PA_1", "alice").corrected()];
     let rejoined = |at: u64| {
         let mut joined = joined(5, ROOM, "PA_1", "alice");
@@ -224,7 +224,7 @@ fn tombstones_expire_by_event_time() {
 }
 
 #[test]
-fn stale_rooms_are_said_and_taken_back() {
+fn a_stale_mark_is_set_and_removed() {
     let mut stale =
         said(30, "room_updated", json!({"room": room(ROOM, "standup"), "roomwatch": {"stale": true}}))
             .corrected();
@@ -233,15 +233,15 @@ fn stale_rooms_are_said_and_taken_back() {
     assert_eq!(changes(&applied)[0]["value"], json!({"stale": true}));
     let (state, applied) =
         last(&[started(0, ROOM, "standup"), stale.clone(), joined(40, ROOM, "PA_1", "alice")]);
-    assert_eq!(rooms(&state)[0]["stale"], false, "somebody joined it");
+    assert_eq!(rooms(&state)[0]["stale"], false, "a participant joined it");
     assert_eq!(changes(&applied)[1]["value"], json!({"participantCount": 1, "stale": false}));
-    // LiveKit cannot say it.
+    // LiveKit itself cannot set it.
     stale.source = Source::Webhook;
     assert_eq!(rooms(&fold(&[started(0, ROOM, "standup"), stale]))[0]["stale"], false);
 }
 
 #[test]
-fn mutes_and_updates_that_only_a_list_shows() {
+fn mutes_and_updates_come_from_reconciliation() {
     let mic = || track("TR_1", "AUDIO", "MICROPHONE");
     let base = [
         started(0, ROOM, "standup"),
@@ -270,7 +270,7 @@ fn mutes_and_updates_that_only_a_list_shows() {
         json!({"op": "patch", "kind": "participant", "id": "PA_1", "project": "default", "room": "standup", "roomSid": ROOM,
             "value": {"metadata": "new", "attributes": {"a": "1", "b": "2"}}})
     );
-    // A list that lags does not undo it.
+    // An older list does not undo it.
     updated.body["participant"]["version"] = 3.into();
     updated.body["participant"]["metadata"] = "old".into();
     let mut newest = updated.clone();
@@ -286,7 +286,7 @@ fn mutes_and_updates_that_only_a_list_shows() {
 }
 
 #[test]
-fn older_news_of_a_track_does_not_overwrite_newer() {
+fn an_older_version_of_a_track_does_not_overwrite_a_newer_one() {
     let says = |at: u64, version: u64, width: u64| {
         let mut track = track("TR_1", "VIDEO", "CAMERA");
         track["width"] = width.into();
@@ -301,7 +301,7 @@ fn older_news_of_a_track_does_not_overwrite_newer() {
 }
 
 #[test]
-fn who_counts_and_who_is_not_for_everybody() {
+fn hidden_participants_agents_and_egress_do_not_count() {
     let with = |identity: &str, extra: Value| {
         let mut joined = joined(5, ROOM, &format!("PA_{identity}"), identity);
         for (field, value) in extra.as_object().expect("fields") {
@@ -336,7 +336,7 @@ fn who_counts_and_who_is_not_for_everybody() {
         people(&state).into_iter().filter(|p| p["watcher"] == true).map(|p| p["identity"].clone()).collect();
     assert_eq!(watchers, ["roomwatch:ops"]);
     assert!(people(&state).iter().any(|p| p["kind"] == "hologram"), "an unknown kind passes through");
-    // Their tracks are hidden with them, count for nobody, and stay so after they have left.
+    // Their tracks are restricted and do not count, also after they have left.
     let camera =
         |at| of_track(at, "track_published", ROOM, "PA_shadow", "shadow", track("TR_9", "VIDEO", "CAMERA"));
     assert!(state.apply(&camera(6).event(20)).restricted);
@@ -345,7 +345,7 @@ fn who_counts_and_who_is_not_for_everybody() {
     assert!(state.apply(&gone.event(21)).restricted, "whatever the last event says of them");
     assert!(state.apply(&camera(8).event(22)).restricted);
     assert!(!state.apply(&left(9, ROOM, "PA_alice", "alice").event(23)).restricted);
-    // Nor is an event that LiveKit has only just invented.
+    // The same for an event type that LiveKit adds later.
     let about = |sid: &str| {
         said(
             10,
@@ -356,13 +356,13 @@ fn who_counts_and_who_is_not_for_everybody() {
     let seen = ["PA_EG_1", "PA_roomwatch:ops", "PA_shadow", "PA_sip_1", ""]
         .map(|sid| state.apply(&about(sid).event(state.head().0 + 1)).restricted);
     assert_eq!(seen, [true, true, true, false, false]);
-    // The end of the room does not name who is hidden.
+    // The end of the room does not name hidden participants.
     let changes = changes(&state.apply(&finished(10, ROOM, "standup").event(40)));
     assert!(!changes.to_string().contains("PA_EG_1") && changes.to_string().contains("PA_bot"), "{changes}");
 }
 
 #[test]
-fn egress_overtakes_itself_and_never_goes_back() {
+fn egress_events_out_of_order_never_go_back() {
     let step = |at, event, status| of_egress(at, event, ROOM, "EG_1", status);
     let begun = [started(0, ROOM, "standup"), step(1, "egress_started", "")];
     let (state, applied) = last(&begun);
@@ -384,7 +384,7 @@ fn egress_overtakes_itself_and_never_goes_back() {
     let (state, applied) = last(&ended);
     assert_eq!((applied.changes.len(), of_kind(&state, "egress").len()), (0, 0));
     assert_eq!(rooms(&state)[0]["recording"], false);
-    // Long after the room and its tombstone, the upload is done: that brings no room back.
+    // The upload ends long after the room and its tombstone: the room stays ended.
     let late = [
         &begun[..],
         &[
@@ -405,7 +405,7 @@ fn egress_overtakes_itself_and_never_goes_back() {
 }
 
 #[test]
-fn an_egress_that_could_not_be_launched_has_no_id() {
+fn an_egress_that_failed_to_launch_has_no_id() {
     let raw = fixture("egress_ended.participant_launch_failed");
     let mut state = State::default();
     let applied = state.apply(&event(1, "default", Source::Webhook, START * 1000, &raw));
@@ -435,7 +435,7 @@ fn an_ingress_is_reused_under_its_id() {
 }
 
 #[test]
-fn garbage_in_a_field_never_costs_the_event() {
+fn garbage_in_a_field_does_not_lose_the_event() {
     let (tracks, of_room) =
         (json!([7, null, {"sid": 5}, {"sid": "TR_1", "width": -3, "version": "x"}]), room(ROOM, "standup"));
     for junk in [
@@ -473,7 +473,7 @@ fn garbage_in_a_field_never_costs_the_event() {
             }
         }
     }
-    // A key that comes twice, numbers as numbers, text that is not to be had: still a room.
+    // A duplicate key, numbers that are not strings, invalid text: it is still a room.
     for raw in [
         format!(
             r#"{{"event":"room_started","room":{{"sid":"x","sid":"{ROOM}","name":"standup","creationTime":{START}}},"createdAt":{START}}}"#
@@ -491,23 +491,23 @@ fn garbage_in_a_field_never_costs_the_event() {
         state.apply(&event);
         assert_eq!(rooms(&state).len(), 1);
     }
-    // Names and events that are not known yet do nothing.
+    // Unknown event types change nothing.
     assert_eq!(rooms(&fold(&[said(1, "room_exploded", json!({"room": of_room}))])).len(), 0);
-    // A room without a name is a room.
+    // A room without a name is valid.
     let mut nameless = started(0, ROOM, "");
     nameless.body["room"].as_object_mut().expect("a room").remove("name");
     assert_eq!(rooms(&fold(&[nameless]))[0]["name"], "");
 }
 
 #[test]
-fn attributes_are_the_same_however_they_are_written() {
+fn attributes_compare_by_value_and_not_by_order() {
     let attributes = |written: &str| {
         let raw = format!(
             r#"{{"event":"participant_joined","room":{{"sid":"{ROOM}","name":"standup"}},"participant":{{"sid":"PA_1","attributes":{written}}}}}"#
         );
         let mut state = State::default();
         state.apply(&event(1, "default", Source::Webhook, START * 1000, raw.as_bytes()));
-        // As they are written: a parsed object would be sorted in any case.
+        // Compared as text, because a parsed object would always be sorted.
         let alice =
             state.room("default", ROOM).and_then(|room| room.participant("PA_1")).expect("she is there");
         alice.attributes.as_ref().map_or(String::new(), |attributes| attributes.get().to_owned())
@@ -528,7 +528,7 @@ fn attributes_are_the_same_however_they_are_written() {
 }
 
 #[test]
-fn every_recorded_body_is_read_as_it_was_meant() {
+fn every_captured_body_is_read_correctly() {
     let mut state = State::default();
     let seen = |state: &mut State, seq: u64, name: &str| {
         state.apply(&event(seq, "default", Source::Webhook, 1_795_467_040_900, &fixture(name)))

@@ -1,4 +1,4 @@
-//! Rooms as they are, over HTTP: list, then watch.
+//! Live rooms, over HTTP: list, then watch.
 
 use std::{collections::BTreeMap, sync::atomic::Ordering, time::Instant};
 
@@ -43,7 +43,7 @@ async fn list_then_watch_misses_nothing() {
     let (status, list) = server.get("/api/rooms").await;
     assert_eq!(status, 200);
     let (_, now) = server.get("/api/rooms/standup").await;
-    // Things go on happening before anybody watches.
+    // Events arrive between the list and the stream.
     let later =
         [&meeting()[4..], &[left(20, "RM_1", "PA_a", "alice"), joined(21, "RM_1", "PA_b", "bob")]].concat();
     for (n, said) in later.iter().enumerate() {
@@ -92,7 +92,7 @@ async fn list_then_watch_misses_nothing() {
 }
 
 #[tokio::test]
-async fn who_may_see_what_of_the_present() {
+async fn each_caller_sees_its_part_of_the_present() {
     let server = Server::start();
     send_all(&server, &meeting()).await;
     let (_, all) = server.get("/api/rooms").await;
@@ -102,7 +102,7 @@ async fn who_may_see_what_of_the_present() {
     assert_eq!(now["egress"][0]["egressId"], "EG_1");
     assert_eq!((&now["room"]["participantCount"], &now["room"]["recording"]), (&json!(1), &json!(true)));
 
-    // Who may join sees what joining shows.
+    // A roomJoin caller sees what joining shows.
     let join = join_token("standup");
     let (_, list) = server.get_as(&join, "/api/rooms").await;
     assert_eq!(sids(&list["rooms"]), ["RM_1"]);
@@ -115,7 +115,7 @@ async fn who_may_see_what_of_the_present() {
     let admin = admin_token("standup");
     let (_, now) = server.get_as(&admin, "/api/rooms/standup").await;
     assert_eq!(sids(&now["participants"]), ["PA_a", "PA_s", "PA_e"]);
-    // A foreign room answers as no room does.
+    // A foreign room is answered like an unknown one.
     for path in ["/api/rooms/re%2Ftro%3F", "/api/rooms/re%2Ftro%3F/participants"] {
         let foreign = server.get_as(&admin, path).await;
         let (status, nowhere) = server.get_as(&admin, "/api/rooms/nowhere").await;
@@ -124,11 +124,11 @@ async fn who_may_see_what_of_the_present() {
     }
     assert_eq!(server.get_as(&join, "/api/rooms?room=other").await.0, 403);
     assert_eq!(server.get_as(&join_token("elsewhere"), "/api/rooms").await.1["rooms"], json!([]));
-    let nothing = token("nobody", Grant::default());
+    let nothing = token("unknown", Grant::default());
     assert_eq!(server.get_as(&nothing, "/api/rooms").await.0, 403);
     assert_eq!(server.get_as(&nothing, "/api/rooms/standup").await.0, 404);
     assert_eq!(server.get_as("", "/api/rooms").await.0, 401);
-    // A grant for every room is for every room.
+    // A grant for every room includes this one.
     assert_eq!(server.get("/api/rooms?room=standup").await.1["rooms"].as_array().map(Vec::len), Some(1));
     for wrong in ["/api/rooms?rooms=standup", "/api/rooms/standup?projekt=x"] {
         assert_eq!(server.get(wrong).await.1["error"]["code"], "unknown_parameter");
@@ -156,7 +156,7 @@ async fn lists_are_compressed_and_the_stream_is_not() {
     assert!(get("/api/events", "text/event-stream").await.headers().get("content-encoding").is_none());
 }
 
-/// The document says what is really sent.
+/// The OpenAPI document matches what is sent.
 #[tokio::test]
 async fn the_document_has_the_fields_that_are_sent() {
     let server = Server::start();
@@ -187,7 +187,7 @@ async fn the_document_has_the_fields_that_are_sent() {
     }
 }
 
-/// Who reads waits for what is durable, and not without end.
+/// A read waits until the state has what is durable, with an upper bound.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_state_that_is_behind_is_shown_with_its_cursor() {
     let server = Inside::start(None).await;

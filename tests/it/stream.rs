@@ -1,4 +1,4 @@
-//! What a reader gets.
+//! The stream, as a reader sees it.
 
 use std::{
     io::{Read, Write},
@@ -36,7 +36,7 @@ fn expected(ids: impl Iterator<Item = u32>) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_stream_is_what_every_proxy_and_browser_expects() {
+async fn the_headers_suit_every_proxy_and_browser() {
     let server = Server::start();
     let mut stream = server.stream("").await;
     let header = |name: &str| stream.headers()[name].to_str().expect("text").to_owned();
@@ -52,7 +52,7 @@ async fn a_stream_is_what_every_proxy_and_browser_expects() {
 }
 
 #[tokio::test]
-async fn a_reader_resumes_without_a_hole_or_a_twin() {
+async fn a_reader_resumes_without_gaps_and_duplicates() {
     let mut server = Server::start();
     post(&server, 1..11).await;
     let mut all = server.stream("?after=start").await;
@@ -63,7 +63,7 @@ async fn a_reader_resumes_without_a_hole_or_a_twin() {
         assert_eq!(event.data["data"]["id"], format!("EV_{i}"));
         cursors.push(event.id);
     }
-    // From memory, and after a restart from the log; the live events follow without a seam.
+    // From memory, and after a restart from the log; then live events follow.
     for round in 0..2_u32 {
         for (seen, cursor) in cursors.iter().enumerate() {
             let mut stream = server.stream(&format!("?after={cursor}")).await;
@@ -80,7 +80,7 @@ async fn a_reader_resumes_without_a_hole_or_a_twin() {
         server.kill();
         server = server.again().start();
     }
-    // The header beats the parameter, and an empty one is none.
+    // The header is stronger than the parameter, and an empty header does not count.
     let mut stream =
         server.stream_as(&list_token(), &format!("?after={}", cursors[0]), Some(&cursors[8])).await;
     assert_eq!(stream.connected().await["cursor"], json!(cursors[8]));
@@ -108,7 +108,7 @@ async fn a_cursor_that_cannot_be_honoured_is_reset_and_never_resumed() {
         let last = format!("{epoch}-2");
         for mut stream in [
             server.stream(&format!("?after={cursor}")).await,
-            // Junk in the header beats a good parameter.
+            // Junk in the header is stronger than a valid parameter.
             server.stream_as(&list_token(), &format!("?after={last}"), Some(&cursor)).await,
         ] {
             let connected = stream.connected().await;
@@ -122,15 +122,15 @@ async fn a_cursor_that_cannot_be_honoured_is_reset_and_never_resumed() {
         let (status, answer) = server.get(&format!("/api/events?after={cursor}")).await;
         assert_eq!((status, &answer["error"]["code"]), (410, &json!(reason)), "{cursor}");
     }
-    // Before the first event is a place like any other.
+    // The position before the first event is a valid cursor.
     let mut stream = server.stream(&format!("?after={epoch}-0")).await;
     assert_eq!(stream.connected().await["resumed"], true);
     assert_eq!(ids(&mut stream, 3).await, expected(1..4));
 }
 
-/// Who was told that an event is durable finds it in whatever is asked for next, though folding it takes a while.
+/// After the 200 of a webhook, the next answer contains the event, although folding takes a moment.
 #[tokio::test]
-async fn what_was_acknowledged_is_in_every_later_answer() {
+async fn an_acknowledged_event_is_in_every_later_answer() {
     let server = Server::start();
     let long = "x".repeat(4 << 20);
     for n in 1..=8 {
@@ -151,7 +151,7 @@ async fn what_was_acknowledged_is_in_every_later_answer() {
 }
 
 #[tokio::test]
-async fn filters_are_alternatives_within_and_conditions_between() {
+async fn values_are_alternatives_and_parameters_are_conditions() {
     let server = Server::start();
     for (id, kind, room) in [
         ("1", "room_started", "a"),
@@ -172,7 +172,7 @@ async fn filters_are_alternatives_within_and_conditions_between() {
         ("type=*&room=a", "1 2"),
         ("room=a&type=track_*", "2"),
         ("project=default&room=c", "4"),
-        ("room=nobody", ""),
+        ("room=empty", ""),
         ("project=default", "1 2 3 4 5"),
     ] {
         let (status, page) = server.get(&format!("/api/events?after=start&{query}")).await;
@@ -247,9 +247,9 @@ async fn pages_go_both_ways_and_meet() {
 }
 
 #[tokio::test]
-async fn a_heartbeat_carries_the_place_that_was_scanned() {
+async fn a_heartbeat_carries_the_scanned_cursor() {
     let server = Start::new().env("ROOMWATCH_HEARTBEAT_SECS", "1").start();
-    let mut stream = server.stream("?room=nobody").await;
+    let mut stream = server.stream("?room=empty").await;
     let first = stream.connected().await["cursor"].clone();
     post(&server, 1..6).await;
     let (_, page) = server.get("/api/events").await;
@@ -265,13 +265,13 @@ async fn a_heartbeat_carries_the_place_that_was_scanned() {
 }
 
 #[tokio::test]
-async fn no_string_of_strangers_breaks_a_frame() {
+async fn no_text_from_livekit_breaks_a_frame() {
     let server = Server::start();
     let mut stream = server.stream("").await;
     let _ = stream.connected().await;
     let hostile = "a\r\n\r\nid: 666\ndata: x\n\nevent: bye\u{2028}\u{2029}\u{0}\u{85}";
     let body = json!({ "event": hostile, "id": hostile, "room": { "name": hostile, "sid": hostile } });
-    // Pretty-printed: line ends between the tokens are JSON too.
+    // Pretty-printed JSON has line ends between its tokens.
     let pretty = serde_json::to_string_pretty(&body).expect("JSON").replace('\n', "\r\n");
     assert_eq!(server.webhook(&pretty).await, 200);
     let event = stream.next().await;
@@ -281,7 +281,7 @@ async fn no_string_of_strangers_breaks_a_frame() {
 }
 
 #[tokio::test]
-async fn at_the_end_readers_are_told_and_webhooks_are_taken() {
+async fn during_a_drain_readers_get_bye_and_webhooks_are_accepted() {
     let mut server = Start::new().env("ROOMWATCH_DRAIN_SECS", "2").start();
     let mut stream = server.stream("").await;
     let _ = stream.connected().await;
@@ -331,7 +331,7 @@ async fn a_reader_that_never_reads_costs_little() {
         let line = status.lines().find(|line| line.starts_with("VmRSS")).expect("a size");
         line.split_whitespace().nth(1).expect("a number").parse::<usize>().expect("a number") << 10
     };
-    // The shared ring is as full as it gets.
+    // The shared ring is full.
     flood(0).await;
     let before = resident();
     let request = format!(
@@ -348,7 +348,7 @@ async fn a_reader_that_never_reads_costs_little() {
     }
     flood(1000).await;
     let grown = resident().saturating_sub(before);
-    // A frame may be as large as its event; what a reader holds is one of them and its buffers.
+    // A frame may be as large as its event. A reader holds one frame and its buffers.
     let allowed = READERS * (64 << 10) + (16 << 20);
     assert!(grown < allowed, "{READERS} stuck readers took {} KiB", grown >> 10);
 }
@@ -361,7 +361,7 @@ fn stream_head(version: &str, query: &str) -> String {
     )
 }
 
-/// Reads from a raw socket until `enough` says so. Heartbeats do not keep it waiting for ever.
+/// Reads from a raw socket until `enough` is true. Fails after a time, also if heartbeats arrive.
 fn read_until(socket: &mut TcpStream, bytes: &mut Vec<u8>, enough: impl Fn(&[u8]) -> bool) {
     socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
     let began = Instant::now();
@@ -374,7 +374,7 @@ fn read_until(socket: &mut TcpStream, bytes: &mut Vec<u8>, enough: impl Fn(&[u8]
     }
 }
 
-/// The content of an answer in chunks, as far as it has come; each chunk has to be whole and of the size it says.
+/// The content of a chunked answer so far. Each chunk has to be complete and to have the announced size.
 fn unchunked(mut answer: &[u8]) -> Vec<u8> {
     let head = answer.windows(4).position(|four| four == b"\r\n\r\n").expect("a head");
     answer = &answer[head + 4..];
@@ -393,8 +393,8 @@ fn unchunked(mut answer: &[u8]) -> Vec<u8> {
     content
 }
 
-/// A socket that is full takes a part of a frame; what is left of it comes first when there is room again. With and
-/// without `changes`, which are framed in another way, and far enough behind for a part of it to come from the log.
+/// A full socket takes a part of a frame; the rest is sent first when there is room again. With and without `changes`,
+/// whose framing differs, and so far behind that a part comes from the log.
 #[tokio::test]
 async fn a_reader_that_reads_late_gets_everything_once() {
     let server = Server::start();
@@ -408,7 +408,7 @@ async fn a_reader_that_reads_late_gets_everything_once() {
             (socket, answer)
         })
         .collect();
-    // Large and small ones, 40 MiB of them: more than the ring keeps.
+    // Large and small events, 40 MiB: more than the ring keeps.
     const EVENTS: u32 = 160;
     for i in 0..EVENTS {
         let filler = "y".repeat(if i % 4 == 0 { 1 << 20 } else { 1000 + i as usize });
@@ -423,7 +423,7 @@ async fn a_reader_that_reads_late_gets_everything_once() {
             tail.windows(last.len()).any(|at| at == last.as_bytes()) && tail.ends_with(b"\n\n\r\n")
         });
         let text = String::from_utf8(unchunked(answer)).expect("text");
-        // Whole lines, without parsing all of it: what comes after the filler comes last.
+        // Lines, without parsing all of it: the event after the filler is the last one.
         let data = text.lines().filter_map(|line| line.strip_prefix("data: ")?.rsplit_once("\"id\":\""));
         let ids: Vec<_> = data.map(|(_, rest)| rest.split('"').next().expect("an id").to_owned()).collect();
         assert_eq!(ids, expected(0..EVENTS));
@@ -441,7 +441,7 @@ async fn a_client_of_http_1_0_gets_the_bare_stream() {
     read_until(&mut socket, &mut answer, |bytes| {
         bytes.windows(6).any(|at| at == b"\"EV_2\"") && bytes.ends_with(b"\n\n")
     });
-    // What is said to this reader alone is framed elsewhere than what is said to all.
+    // Texts for one reader are framed in another place than shared messages.
     let told = answer.len();
     read_until(&mut socket, &mut answer, |bytes| {
         bytes[told..].windows(11).any(|at| at == b"event: ping") && bytes.ends_with(b"\n\n")
@@ -452,9 +452,9 @@ async fn a_client_of_http_1_0_gets_the_bare_stream() {
     assert!(body.starts_with("retry: ") && !body.contains('\r'), "{body}");
 }
 
-/// What a client says after its request is for nobody, and does not go on for ever.
+/// Bytes that a client sends after its request are discarded, up to a limit.
 #[tokio::test]
-async fn a_client_that_goes_on_talking_is_let_go() {
+async fn a_client_that_keeps_sending_is_closed() {
     let server = Server::start();
     let mut socket = TcpStream::connect(server.address).expect("a connection");
     socket.write_all(stream_head("HTTP/1.1", "").as_bytes()).expect("written");
@@ -475,9 +475,9 @@ async fn a_client_that_goes_on_talking_is_let_go() {
     });
 }
 
-/// Who does not read is not told that its right has ended, and is let go all the same.
+/// A reader that does not read gets no `bye` when its right ends, and is closed.
 #[tokio::test]
-async fn a_stuck_reader_ends_with_its_right() {
+async fn a_stuck_reader_is_closed_when_its_right_ends() {
     let server = Server::start();
     let claims = Claims {
         iss: KEY.into(),
@@ -512,8 +512,8 @@ async fn a_stuck_reader_ends_with_its_right() {
     assert!(began.elapsed() < Duration::from_secs(4 + 10), "within ten seconds: {:?}", began.elapsed());
 }
 
-/// Readers come and go, the server is killed again and again: what each reader has seen in the end
-/// is the log, in order, without a hole or a twin.
+/// Readers connect and disconnect while the server is killed again and again. In the end each reader has seen the log, in
+/// order, without gaps and duplicates.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn readers_see_the_log_through_every_crash() {
     let seed = fastrand::u64(..);

@@ -1,4 +1,4 @@
-//! `roomwatch tail`, at its pipes.
+//! `roomwatch tail`, tested at its pipes.
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
@@ -20,7 +20,7 @@ fn tail(url: &str, token: &str, more: &[&str]) -> Child {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts")
 }
 
-/// Waits for its end: whether it is content, and what it said.
+/// Waits until it has ended. Returns whether it succeeded, and its error output.
 fn ended(mut child: Child) -> (bool, String) {
     let began = Instant::now();
     while child.try_wait().expect("a child").is_none() && began.elapsed() < PATIENCE {
@@ -53,7 +53,7 @@ async fn a_pipe_gets_json_lines_through_a_restart_and_ends_with_its_reader() {
         assert_eq!(server.webhook(&event(&format!("{id}b"), "b")).await, 200);
         assert_eq!(next(), Some(json!(id)));
     }
-    // Nothing more happens, and nobody reads.
+    // No more events, and no reader at the pipe.
     drop(next);
     let (content, said) = ended(child);
     assert!(content, "{said}");
@@ -61,7 +61,7 @@ async fn a_pipe_gets_json_lines_through_a_restart_and_ends_with_its_reader() {
 }
 
 #[tokio::test]
-async fn who_is_refused_is_told_why() {
+async fn a_refusal_is_explained() {
     let server = Start::new().env("ROOMWATCH_MAX_STREAMS_PER_USER", "1").start();
     let url = server.url("");
     for (url, token, more, words) in [
@@ -74,7 +74,7 @@ async fn who_is_refused_is_told_why() {
         let (content, said) = ended(tail(url, token, more));
         assert!(!content && said.contains(words), "{url} {more:?}: {said}");
     }
-    // What may be otherwise in a while is tried again, and not at once.
+    // A temporary refusal is retried, and not at once.
     let request = format!(
         "GET /api/events HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {}\r\n\r\n",
         list_token()

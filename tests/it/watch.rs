@@ -1,4 +1,4 @@
-//! Watching a room unseen: the token, and the end of the watchers.
+//! Watching a room unseen: the token, and the removal of lonely watchers.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
@@ -35,7 +35,7 @@ fn person(id: &str, event: &str, identity: &str, more: &str) -> String {
     )
 }
 
-/// Room `a` has begun just now: of what is older than that, the list of this LiveKit, which has no room, is believed.
+/// Room `a` has just started. For older rooms the list of this LiveKit counts, and it has no rooms.
 fn began(id: &str) -> String {
     format!(r#"{{"event":"room_started","room":{{"sid":"RM_a","name":"a"}},"id":"{id}"}}"#)
 }
@@ -48,7 +48,7 @@ async fn meeting(server: &Server) {
     folded(server, 2).await;
 }
 
-/// Waits until the state has the log up to here.
+/// Waits until the state has folded the log up to this position.
 async fn folded(server: &Server, seq: u64) {
     let mut stream = server.stream_as("", "?after=start", None).await;
     let ending = format!("-{seq}");
@@ -78,7 +78,7 @@ async fn a_watcher_is_hidden_and_may_only_look() {
         claims["video"],
         json!({ "roomJoin": true, "room": "a", "hidden": true, "canPublish": false, "canSubscribe": true, "canPublishData": false })
     );
-    // LiveKit's own verifier takes it.
+    // LiveKit's own verifier accepts it.
     let theirs = livekit_api::access_token::TokenVerifier::with_api_key(KEY, SECRET);
     assert!(theirs.verify(second["token"].as_str().expect("a token")).is_ok());
     let (_, record) = server.get_as("", "/api/audit").await;
@@ -90,7 +90,7 @@ async fn a_watcher_is_hidden_and_may_only_look() {
 }
 
 #[tokio::test]
-async fn who_may_not_watch_is_told_why() {
+async fn a_refusal_to_watch_is_explained() {
     let livekit = FakeLiveKit::start();
     let running = server(&livekit).env("ROOMWATCH_WATCH_REASON", "true").start();
     let refused = async |server: &Server, token: &str, room: &str, body: Option<Value>| {
@@ -123,7 +123,7 @@ async fn who_may_not_watch_is_told_why() {
     assert_eq!(running.webhook(ended).await, 200);
     folded(&running, 3).await;
     assert_eq!(refused(&running, "", "a", why()).await, (404, "room_not_live".into()), "an ended room");
-    // Without an address of LiveKit there is nothing to join; the answer says what to set.
+    // Without LiveKit's address a watcher cannot connect; the answer says which option to set.
     let alone = Start::new().env("ROOMWATCH_DEV", "true").file(&format!(
         "[[projects]]\nname = \"default\"\nkeys = [{{ key = \"{KEY}\", secret = \"{SECRET}\" }}]\n"
     ));
@@ -137,7 +137,7 @@ async fn who_may_not_watch_is_told_why() {
 #[tokio::test]
 async fn an_operator_may_watch_and_a_viewer_may_not() {
     let livekit = FakeLiveKit::start();
-    // Rarely, or the room, of which this LiveKit knows nothing, is gone before both have signed in.
+    // A long interval: this LiveKit does not know the room, and a comparison would end it before both have signed in.
     let rarely = Start::new().env("ROOMWATCH_RECONCILE_SECS", "600");
     let server = rarely.file(&users()).env("LIVEKIT_URL", &livekit.url()).start();
     assert_eq!(server.webhook(&began("EV_1")).await, 200);
@@ -162,7 +162,7 @@ async fn an_operator_may_watch_and_a_viewer_may_not() {
 }
 
 #[tokio::test]
-async fn the_last_one_out_takes_the_watchers_along() {
+async fn watchers_are_removed_when_the_last_participant_leaves() {
     let livekit = FakeLiveKit::start();
     let server = server(&livekit).start();
     meeting(&server).await;
@@ -178,8 +178,8 @@ async fn the_last_one_out_takes_the_watchers_along() {
         200
     );
     folded(&server, 4).await;
-    assert_eq!(removed(), Vec::<Value>::new(), "somebody is there");
-    // LiveKit is away at first; it is asked again.
+    assert_eq!(removed(), Vec::<Value>::new(), "a participant is there");
+    // LiveKit is away at first, so the call is retried.
     livekit.world().mood = Mood::Says(500, "{}".into());
     assert_eq!(server.webhook(&person("EV_5", "participant_left", "alice", "")).await, 200);
     until("it was asked", || !removed().is_empty());
@@ -192,9 +192,9 @@ async fn the_last_one_out_takes_the_watchers_along() {
     );
 }
 
-/// Strangers name the room, and LiveKit's words are none of ours; the log is read by people and programs.
+/// Room names and LiveKit's messages are foreign text, and people and programs read the log.
 #[tokio::test]
-async fn what_others_say_is_no_line_of_the_log() {
+async fn foreign_text_cannot_forge_a_line_of_the_log() {
     let livekit = FakeLiveKit::start();
     let server = server(&livekit).start();
     let forged = "x\n2026-11-28T00:00:00.000000Z ERROR forged\r";
@@ -213,7 +213,7 @@ async fn what_others_say_is_no_line_of_the_log() {
     assert_eq!(server.webhook(&body("EV_1", "participant_joined", "alice", false)).await, 200);
     assert_eq!(server.webhook(&body("EV_2", "participant_joined", "roomwatch:dev:x1", true)).await, 200);
     assert_eq!(server.webhook(&body("EV_3", "participant_left", "alice", false)).await, 200);
-    until("it is tried", || server.log().contains("a watcher keeps its room open"));
+    until("the first try failed", || server.log().contains("a watcher keeps its room open"));
     livekit.world().mood = Mood::Fine;
     until("the watcher is removed", || server.log().contains("a watcher was alone"));
     let log = server.log();

@@ -1,4 +1,4 @@
-//! The door LiveKit knocks at.
+//! Receiving webhooks.
 
 use std::{
     io::{Read, Write},
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::harness::*;
 
-/// Everything in the log, as pages give it.
+/// All events of the log, page by page.
 async fn logged(server: &Server) -> Vec<Value> {
     let (status, page) = server.get("/api/events?after=start&limit=1000").await;
     assert_eq!(status, 200, "{page}");
@@ -20,7 +20,7 @@ async fn logged(server: &Server) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn a_webhook_comes_out_of_the_stream_as_it_went_in() {
+async fn a_webhook_leaves_the_stream_as_it_arrived() {
     let server = Server::start();
     let mut stream = server.stream("").await;
     assert_eq!(stream.connected().await["resumed"], false);
@@ -30,7 +30,7 @@ async fn a_webhook_comes_out_of_the_stream_as_it_went_in() {
             continue;
         }
         let body = std::fs::read_to_string(&path).expect("a body");
-        // Several files may show the same event of LiveKit's.
+        // Several files may contain the same event.
         let id =
             serde_json::from_str::<Value>(&body).expect("JSON")["id"].as_str().expect("an id").to_owned();
         let name = path.file_stem().expect("a name").to_string_lossy();
@@ -54,7 +54,7 @@ async fn a_webhook_comes_out_of_the_stream_as_it_went_in() {
 }
 
 #[tokio::test]
-async fn what_is_not_authentic_is_401_and_stored_nowhere() {
+async fn a_webhook_that_is_not_authentic_is_401_and_not_stored() {
     let server = Server::start();
     let body = event("EV_1", "a");
     let claims = webhook_claims(body.as_bytes());
@@ -92,7 +92,7 @@ async fn what_is_not_authentic_is_401_and_stored_nowhere() {
         assert_eq!((status, answer["error"]["code"].as_str()), (401, Some(code)), "{what}: {answer}");
     }
     assert_eq!(logged(&server).await, Vec::<Value>::new());
-    // Leeway, with and without Bearer.
+    // Within the leeway, with and without `Bearer`.
     for token in [with(&|claims| claims.exp = now() - 50), format!("Bearer {good}")] {
         assert_eq!(server.webhook_as(&token, body.clone().into_bytes()).await.0, 200);
     }
@@ -100,7 +100,7 @@ async fn what_is_not_authentic_is_401_and_stored_nowhere() {
 }
 
 #[tokio::test]
-async fn what_is_no_event_is_400() {
+async fn a_body_that_is_not_an_event_is_400() {
     let server = Server::start();
     let deep = format!(r#"{{"event":"x","a":{}{}}}"#, "[".repeat(100_000), "]".repeat(100_000));
     let bodies: [&[u8]; 9] = [
@@ -122,7 +122,7 @@ async fn what_is_no_event_is_400() {
 }
 
 #[tokio::test]
-async fn what_is_unknown_is_stored_and_passed_on_unchanged() {
+async fn unknown_names_and_fields_are_stored_and_passed_on_unchanged() {
     let server = Server::start();
     let bodies = [
         r#"{"event":"room_exploded","id":"EV_1","createdAt":1787486400}"#,
@@ -170,20 +170,20 @@ async fn the_same_id_is_stored_once_even_after_a_restart() {
 }
 
 #[tokio::test]
-async fn a_body_of_eight_mebibytes_is_taken_and_no_byte_more() {
+async fn a_body_of_eight_mebibytes_is_accepted_and_one_byte_more_is_not() {
     let server = Server::start();
     let filler = (8 << 20) - r#"{"event":"x","id":"EV_1","m":""}"#.len();
     let body = format!(r#"{{"event":"x","id":"EV_1","m":"{}"}}"#, "m".repeat(filler));
     assert_eq!(body.len(), 8 << 20);
     assert_eq!(server.webhook(&body).await, 200);
-    // One more is refused by its announced length, before it has been sent.
+    // One byte more is refused by its announced length, before it is sent.
     let head = format!(
         "POST /api/webhooks/livekit HTTP/1.1\r\nhost: localhost\r\nauthorization: {}\r\ncontent-length: {}\r\n\r\n",
         webhook_token(b"x"),
         (8 << 20) + 1,
     );
     assert!(raw(server.address, head.as_bytes()).starts_with("HTTP/1.1 413"));
-    // And one whose length is not announced, as soon as it is too long.
+    // Without an announced length it is refused when it becomes too long.
     let mut socket = TcpStream::connect(server.address).expect("a connection");
     let token = webhook_token(b"x");
     let head = format!(
@@ -198,7 +198,7 @@ async fn a_body_of_eight_mebibytes_is_taken_and_no_byte_more() {
     assert!(sent < 1024, "64 MiB were read");
     let mut answer = Vec::new();
     let _ = socket.read_to_end(&mut answer);
-    // The refusal may be lost when the connection is reset under our writing; the memory is not.
+    // A reset of the connection may lose the answer; the server's record of it stays.
     assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 413"), "{}", String::from_utf8_lossy(&answer));
 }
 
@@ -210,13 +210,13 @@ async fn a_head_that_is_too_large_is_431() {
 }
 
 #[test]
-fn a_body_that_does_not_come_is_not_waited_for() {
+fn a_slow_body_is_503() {
     let server = Start::new().env("ROOMWATCH_BODY_SECS", "1").env("ROOMWATCH_HEAD_SECS", "1").start();
     let head = format!(
         "POST /api/webhooks/livekit HTTP/1.1\r\nhost: localhost\r\nauthorization: {}\r\ncontent-length: 1000\r\n\r\n",
         webhook_token(b"x"),
     );
-    // Shorter than it said, and a byte now and then.
+    // A body that is shorter than announced, and one that arrives byte by byte.
     for trickle in [false, true] {
         let mut socket = TcpStream::connect(server.address).expect("a connection");
         socket.set_read_timeout(Some(Duration::from_millis(200))).expect("a timeout");
@@ -238,7 +238,7 @@ fn a_body_that_does_not_come_is_not_waited_for() {
             }
         });
         assert!(began.elapsed() >= Duration::from_millis(900), "it was not given its time");
-        // LiveKit tries a 503 again, and is told when.
+        // LiveKit retries after a 503, and `Retry-After` says when.
         let answer = String::from_utf8_lossy(&answer).to_ascii_lowercase();
         assert!(answer.starts_with("http/1.1 503") && answer.contains("\r\nretry-after: 1\r\n"), "{answer}");
     }
@@ -265,7 +265,7 @@ async fn several_projects_have_several_keys() {
         let (got, answer) = server.webhook_as(&sign(&claims, &Secret::new(secret)), body.into_bytes()).await;
         assert_eq!(got, status, "{key}: {answer}");
     }
-    // A token of project a sees what is a's: the same id in b is another event.
+    // A token of project a sees only a's events: the same id in b is another event.
     let seen: Vec<_> =
         logged(&server).await.iter().map(|e| (e["project"].clone(), e["data"]["id"].clone())).collect();
     assert_eq!(seen, [(json!("a"), json!("EV_1")), (json!("a"), json!("EV_2"))]);
@@ -280,8 +280,8 @@ fn an_unknown_option_is_an_error_that_names_it() {
     assert!(Start::new().env("ROOMWATCH_DRAIN_SECS", "11").fails().contains("drain_secs"));
 }
 
-/// Anybody can be rejected, as often as they like: the log has a line for each reason now and then, and how many
-/// there were without one.
+/// Any client can be rejected at any rate. The log has one line for each reason in ten seconds, with the number of
+/// suppressed ones.
 #[tokio::test]
 async fn a_stranger_cannot_flood_the_log() {
     let server = Server::start();
@@ -300,10 +300,10 @@ async fn a_stranger_cannot_flood_the_log() {
         sent += 1;
     }
     assert_eq!(lines(&server).len(), 1, "{:?}", lines(&server));
-    // The flood does not drown what is wrong with somebody else.
+    // The flood does not hide another reason.
     assert_eq!(server.webhook_as(&expired, body.clone().into_bytes()).await.0, 401);
     until("the other reason is logged", || lines(&server).len() == 2);
-    // It goes on, and in a while there is another line.
+    // The flood continues, and after a while there is another line.
     let began = Instant::now();
     while lines(&server).len() == 2 {
         assert!(began.elapsed() < PATIENCE, "the rest is never logged");
@@ -314,6 +314,6 @@ async fn a_stranger_cannot_flood_the_log() {
     let line = &lines(&server)[2];
     let (_, rest) = line.split_once("webhook.suppressed=").expect(line);
     let suppressed: i32 = rest.split(' ').next().expect("a word").parse().expect(line);
-    // Two had a line of their own; the newest may have come after this one was read.
+    // Two had lines; the newest may have arrived after this one was read.
     assert!((299..=sent - 2).contains(&suppressed), "{suppressed} of {sent}");
 }

@@ -12,7 +12,7 @@ use super::{
     until::PATIENCE,
 };
 
-/// HTTP polling: every packet that comes, in order.
+/// HTTP polling: every packet, in order.
 pub struct Polling {
     client: reqwest::Client,
     pub url: String,
@@ -33,7 +33,7 @@ impl Polling {
         polling
     }
 
-    /// And Socket.IO's: the first packet that answers it.
+    /// Engine.IO's and Socket.IO's handshake: the session and the first packet after it.
     pub async fn connect(server: &Server, auth: Value) -> (Polling, String) {
         let mut polling = Polling::open(server).await;
         assert_eq!(polling.send(&format!("40{auth}")).await, 200);
@@ -75,12 +75,12 @@ impl Polling {
         request.body(packets.to_owned()).send().await.map_or(0, |answer| answer.status().as_u16())
     }
 
-    /// The next packet that is no heartbeat of Engine.IO; `None` once the session is gone.
+    /// The next packet, without the heartbeats of Engine.IO; `None` after the session has ended.
     pub async fn packet(&mut self) -> Option<String> {
         loop {
             while let Some(packet) = self.packets.pop_front() {
                 if packet == "2" {
-                    // The session may end while we answer; the next poll says so.
+                    // The session may end while we answer; the next poll shows it.
                     let _ = self.send("3").await;
                 } else if packet != "6" {
                     return Some(packet);
@@ -94,7 +94,7 @@ impl Polling {
         }
     }
 
-    /// The next event: its name and its value. The heartbeats of the stream are passed over.
+    /// The next event: its name and its value, without the heartbeats of the stream.
     pub async fn event(&mut self) -> Option<(String, Value)> {
         tokio::time::timeout(PATIENCE, self.next_event()).await.expect("in time")
     }
@@ -145,7 +145,7 @@ impl WebSocket {
     /// The head of the answer, and the connection.
     pub async fn open(server: &Server, query: &str, headers: &str) -> (String, WebSocket) {
         let socket = TcpSocket::new_v4().expect("a socket");
-        // What is not read waits with the server, not here.
+        // A small buffer: unread bytes wait in the server, not here.
         socket.set_recv_buffer_size(256 << 10).expect("a buffer");
         let mut stream = socket.connect(server.address).await.expect("a connection");
         let head = format!(
@@ -172,7 +172,7 @@ impl WebSocket {
         socket
     }
 
-    /// Masked with zeros, as a client's frames have to be, in a way.
+    /// Sends a text frame. A client has to mask; the mask is zero.
     pub async fn send(&mut self, text: &str) {
         let mut frame = vec![0x81, 0x80 | 126];
         frame.extend(u16::try_from(text.len()).expect("a short packet").to_be_bytes());
@@ -181,7 +181,7 @@ impl WebSocket {
         self.stream.write_all(&frame).await.expect("written");
     }
 
-    /// How many bytes wait to be read, as far as that is asked.
+    /// Number of bytes that wait to be read, at most 128 KiB.
     pub async fn waiting(&self) -> usize {
         let mut bytes = vec![0; 128 << 10];
         self.stream.peek(&mut bytes).await.expect("the connection stays")
@@ -202,7 +202,7 @@ impl WebSocket {
         }
     }
 
-    /// The next packet that is no heartbeat of Engine.IO.
+    /// The next packet, without the heartbeats of Engine.IO.
     pub async fn packet(&mut self) -> Option<String> {
         loop {
             let packet = self.frame().await?;
@@ -224,7 +224,7 @@ impl WebSocket {
     }
 }
 
-/// Opcode, beginning and end of the payload of the frame at the beginning, if all of it is there.
+/// Opcode, start and end of the payload of the first frame, if the frame is complete.
 fn whole_frame(bytes: &[u8]) -> Option<(u8, usize, usize)> {
     let (from, length) = match bytes.get(1)? {
         126 => (4, u64::from(u16::from_be_bytes(bytes.get(2..4)?.try_into().ok()?))),
@@ -235,14 +235,14 @@ fn whole_frame(bytes: &[u8]) -> Option<(u8, usize, usize)> {
     (bytes.len() >= to).then_some((bytes[0] & 15, from, to))
 }
 
-/// The id of the event in a packet; `None` for what is no message of the stream.
+/// The id of the event in a packet; `None` for other packets.
 fn id_in(packet: &str) -> Option<String> {
     let message: Value =
         serde_json::from_str(packet.strip_prefix("42[\"room:event\",")?.strip_suffix(']')?).ok()?;
     Some(message["data"]["id"].as_str().expect("an id").to_owned())
 }
 
-/// How many sockets of Socket.IO are streams now.
+/// Number of Socket.IO sockets that are streams now.
 pub async fn open_sockets(server: &Server) -> usize {
     let metrics = client().get(server.url("/metrics")).send().await.expect("an answer");
     let metrics = metrics.text().await.expect("text");
@@ -250,7 +250,7 @@ pub async fn open_sockets(server: &Server) -> usize {
     metrics.lines().find_map(|line| line.strip_prefix(name)).expect("a line").parse().expect("a number")
 }
 
-/// The handshake's `auth` of somebody who sees everything.
+/// The handshake's `auth` of a caller who sees everything.
 pub fn auth(more: Value) -> Value {
     let mut auth = json!({ "token": list_token() });
     auth.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());

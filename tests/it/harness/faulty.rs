@@ -1,4 +1,4 @@
-//! The server in the test's own process, over a log whose disk fails when it is told to.
+//! The server in the process of the test, with a log whose disk fails on demand.
 
 use std::sync::{
     Arc,

@@ -1,5 +1,5 @@
-//! A small LiveKit API: Twirp over JSON as livekit-server 1.13.5 answers it (fixtures/roomservice), with a
-//! world of its own and every way to misbehave.
+//! A fake of LiveKit's API: Twirp over JSON as livekit-server 1.13.5 answers it (fixtures/roomservice), with rooms that
+//! a test sets, and every way to misbehave.
 
 use std::{
     collections::HashMap,
@@ -22,38 +22,38 @@ use super::{
     until::until_async,
 };
 
-/// How it answers.
+/// The way in which it answers.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum Mood {
     #[default]
     Fine,
-    /// Every answer is this.
+    /// Every answer has this status and text.
     Says(u16, String),
-    /// It takes requests and never answers.
+    /// It accepts requests and never answers.
     Hangs,
-    /// It answers and never comes to an end.
+    /// Its answer never ends.
     Rambles,
-    /// It sends whoever asks to this address.
+    /// It redirects to this address.
     SendsTo(String),
 }
 
-/// What LiveKit knows.
+/// The rooms and participants that LiveKit knows, and the calls it has received.
 #[derive(Default)]
 pub struct World {
     pub rooms: Vec<Value>,
     /// By room name.
     pub participants: HashMap<String, Vec<Value>>,
-    /// None: there is no Redis.
+    /// `None`: LiveKit runs without Redis.
     pub egress: Option<Vec<Value>>,
     pub ingress: Option<Vec<Value>>,
     pub mood: Mood,
-    /// What was called, with what, and when.
+    /// Method, request and time of each call.
     pub calls: Vec<(String, Value, Instant)>,
     /// Answers to commands, by method; `{}` without one.
     pub answers: HashMap<&'static str, (u16, Value)>,
 }
 
-/// A running one. Dropping it breaks every connection.
+/// A running fake. Dropping it breaks every connection.
 pub struct FakeLiveKit {
     pub address: SocketAddr,
     pub world: Arc<Mutex<World>>,
@@ -90,7 +90,7 @@ impl FakeLiveKit {
         self.runtime = Some(runtime);
     }
 
-    /// Kills it. What it knew it still knows; `forget` for a LiveKit without Redis.
+    /// Kills it. Its rooms stay; call `forget` for a LiveKit without Redis.
     pub fn down(&mut self) {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
@@ -107,7 +107,7 @@ impl FakeLiveKit {
         self.world.lock().expect("not poisoned")
     }
 
-    /// Waits until it has listed every room this many times more.
+    /// Waits until it has listed all rooms this many more times.
     pub async fn full_runs(&self, more: usize) {
         let full = |world: &World| {
             let all = |(method, request, _): &&(String, Value, Instant)| {
@@ -186,7 +186,7 @@ async fn answer(
             return axum::body::Body::from_stream(endless).into_response();
         }
         Mood::SendsTo(address) => {
-            // 307: whoever follows it posts the same again, with what it has in its hands.
+            // 307: a client that follows it posts the same request again, with its token.
             return (StatusCode::TEMPORARY_REDIRECT, [("location", address)]).into_response();
         }
     }

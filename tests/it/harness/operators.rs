@@ -10,7 +10,7 @@ use super::server::{Server, client};
 pub const PASSWORD: &str = "correct horse battery staple";
 static HASH: LazyLock<Secret> = LazyLock::new(|| hash(&Secret::new(PASSWORD)).expect("a hash"));
 
-/// A `[[users]]` of a configuration; everybody has the same password.
+/// A `[[users]]` of a configuration. All users have the same password.
 pub fn user(name: &str, role: &str) -> String {
     format!("[[users]]\nname = \"{name}\"\nrole = \"{role}\"\npassword_hash = \"{}\"\n", HASH.reveal())
 }
@@ -48,7 +48,7 @@ pub async fn get(
     (status, headers, answer.json().await.unwrap_or(Value::Null))
 }
 
-/// Signs in: the cookie as it is sent back.
+/// Signs in, and returns the cookie as a browser sends it back.
 pub async fn login(server: &Server, name: &str) -> String {
     let (status, headers, body) =
         post(server, "/api/login", &[], json!({ "user": name, "password": PASSWORD })).await;

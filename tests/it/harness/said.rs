@@ -1,4 +1,4 @@
-//! What LiveKit says, and what a reader makes of the changes.
+//! Events as LiveKit sends them, and a reader that applies their changes.
 
 use std::collections::BTreeMap;
 
@@ -13,16 +13,16 @@ use serde_json::{Map, Value, json};
 
 use super::server::Server;
 
-/// 2026-08-23, in unix seconds: when the meetings of these tests begin.
+/// Start of the meetings in these tests: 2026-08-23, in unix seconds.
 pub const START: u64 = 1_787_486_400;
 
-/// A webhook's body and who says it, before it has a place in a log.
+/// The body of a webhook and its source, before it has a position in a log.
 #[derive(Clone)]
 pub struct Said {
     pub project: &'static str,
     pub source: Source,
     pub body: Value,
-    /// Seconds after [`START`] at which it is received; it was created then, too, if the body says nothing else.
+    /// Seconds after [`START`] at which it is received. Also its `createdAt`, if the body has none.
     pub at: u64,
 }
 
@@ -52,7 +52,7 @@ impl Said {
     }
 }
 
-/// As the webhook handler makes one.
+/// An event as the webhook handler makes it.
 pub fn event(seq: u64, project: &str, source: Source, received_at: u64, raw: &[u8]) -> Event {
     let body = Body::read(raw, &Redaction::default()).expect("a body");
     Event {
@@ -78,7 +78,7 @@ pub fn room(sid: &str, name: &str) -> Value {
         "enabledCodecs": [{"mime": "audio/opus"}], "metadata": "m", "numParticipants": 7})
 }
 
-/// A whole `participant` who joined `at` seconds after the start.
+/// A whole `participant` that joined `at` seconds after the start.
 pub fn participant(sid: &str, identity: &str, at: u64) -> Value {
     json!({"sid": sid, "identity": identity, "state": "ACTIVE", "name": identity.to_uppercase(),
         "joinedAt": (START + at).to_string(), "joinedAtMs": ((START + at) * 1000 + 77).to_string(), "version": 2,
@@ -118,7 +118,7 @@ pub fn left(at: u64, room_sid: &str, sid: &str, identity: &str) -> Said {
     said(at, "participant_left", json!({"room": room(room_sid, "standup"), "participant": leaver}))
 }
 
-/// Track events carry a room's sid and name, and a participant's sid and identity, and nothing else of them.
+/// Track events carry only sid and name of the room, and only sid and identity of the participant.
 pub fn of_track(at: u64, event: &str, room_sid: &str, sid: &str, identity: &str, track: Value) -> Said {
     said(
         at,
@@ -161,7 +161,7 @@ pub async fn send_all(server: &Server, all: &[Said]) {
     }
 }
 
-/// Folds what is said, in this order, from seq 1.
+/// Folds the events in this order, from seq 1.
 pub fn fold(all: &[Said]) -> State {
     let mut state = State::default();
     for (n, said) in all.iter().enumerate() {
@@ -174,7 +174,7 @@ pub fn changes(applied: &Applied) -> Value {
     serde_json::to_value(&applied.changes).expect("changes are JSON")
 }
 
-/// Every entity by (project, kind, id), as lists show it. When a room's last event came stands in no change.
+/// Every entity by (project, kind, id), as lists show it. Without `lastEventAt`, which is not in any change.
 pub type Listing = BTreeMap<(String, String, String), Value>;
 
 pub fn listing(state: &State, projects: &[&str]) -> Listing {
@@ -237,7 +237,7 @@ impl Reader {
                 ("delete", None) => {
                     assert!(self.holds.remove(&key).is_some(), "a delete of what is not there: {key:?}");
                     if key.1 == "room" {
-                        // Whoever was hidden in it is not named.
+                        // Hidden participants have no `delete`.
                         let hidden_in_it = |held: &Value| {
                             held["project"] == *key.0
                                 && held["roomSid"] == *key.2

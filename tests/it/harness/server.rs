@@ -1,4 +1,4 @@
-//! The server as it is run: a process with a directory, a port and a log.
+//! The server as a process, with a directory, a port and a log.
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
@@ -27,13 +27,13 @@ pub struct Server {
     environment: Vec<(String, String)>,
 }
 
-/// How to start one.
+/// Options of a server that is not started yet.
 pub struct Start {
     environment: Vec<(String, String)>,
     arguments: Vec<String>,
     dir: Option<Arc<tempfile::TempDir>>,
     listen: SocketAddr,
-    /// How many file descriptors it has, and how many it may take, if not as many as this process.
+    /// Soft and hard limit of file descriptors; `None`: those of this process.
     descriptors: Option<(u32, u32)>,
 }
 
@@ -44,7 +44,7 @@ impl Default for Start {
 }
 
 impl Start {
-    /// With one project whose key is [`KEY`], and nobody who may sign in.
+    /// One project whose key is [`KEY`], and no users.
     pub fn new() -> Start {
         let environment = [("LIVEKIT_API_KEY", KEY), ("LIVEKIT_API_SECRET", SECRET)];
         Start {
@@ -56,7 +56,7 @@ impl Start {
         }
     }
 
-    /// Sets a variable, or takes it away with an empty value.
+    /// Sets a variable; an empty value removes it.
     pub fn env(mut self, name: &str, value: &str) -> Start {
         self.environment.retain(|(other, _)| other != name);
         if !value.is_empty() {
@@ -70,7 +70,7 @@ impl Start {
         self
     }
 
-    /// Options that only a file can say.
+    /// Writes a configuration file.
     pub fn file(mut self, text: &str) -> Start {
         let dir = self.dir.get_or_insert_with(|| Arc::new(tempfile::tempdir().expect("a directory")));
         let path = dir.path().join("roomwatch.toml");
@@ -79,7 +79,7 @@ impl Start {
         self
     }
 
-    /// In the directory of a server that ran before.
+    /// Uses the directory of a server that ran before.
     pub fn dir(mut self, dir: &Arc<tempfile::TempDir>) -> Start {
         self.dir = Some(dir.clone());
         self
@@ -144,7 +144,7 @@ impl Start {
         Server { address, dir, child, log, environment: self.environment }
     }
 
-    /// Starts it where it has to fail: what it said.
+    /// Starts it and expects that it fails. Returns its log.
     pub fn fails(self) -> String {
         let dir = self.dir.clone().unwrap_or_else(|| Arc::new(tempfile::tempdir().expect("a directory")));
         let mut child = self.command(dir.path()).spawn().expect("it runs");
@@ -176,7 +176,7 @@ impl Server {
         Start::new().start()
     }
 
-    /// The same directory, the same port, the same environment, after this one has ended.
+    /// Options with the same directory, port and environment, for a start after this server has ended.
     pub fn again(&self) -> Start {
         Start {
             environment: self.environment.clone(),
@@ -191,7 +191,7 @@ impl Server {
         format!("http://{}{path}", self.address)
     }
 
-    /// What it has logged so far.
+    /// The log so far.
     pub fn log(&self) -> String {
         self.log.lock().expect("not poisoned").clone()
     }
@@ -219,7 +219,7 @@ impl Server {
         assert!(status.expect("kill runs").success());
     }
 
-    /// Waits for its end: the exit code.
+    /// Waits until it has ended, and returns the exit code.
     pub fn ended(&mut self) -> Option<i32> {
         let began = Instant::now();
         loop {
@@ -231,7 +231,7 @@ impl Server {
         }
     }
 
-    /// Posts a signed webhook: the status.
+    /// Posts a signed webhook, and returns the status.
     pub async fn webhook(&self, body: &str) -> u16 {
         self.webhook_as(&webhook_token(body.as_bytes()), body.as_bytes().to_vec()).await.0
     }
@@ -246,7 +246,7 @@ impl Server {
         (status, answer.json().await.unwrap_or(Value::Null))
     }
 
-    /// A GET with a token that sees everything of the project.
+    /// A GET with a token that sees the whole project.
     pub async fn get(&self, path: &str) -> (u16, Value) {
         self.get_as(&list_token(), path).await
     }
@@ -259,7 +259,7 @@ impl Server {
         (status, answer.json().await.unwrap_or(Value::Null))
     }
 
-    /// A stream with a token that sees everything of the project.
+    /// A stream with a token that sees the whole project.
     pub async fn stream(&self, query: &str) -> Sse {
         self.stream_as(&list_token(), query, None).await
     }
@@ -285,7 +285,7 @@ impl Drop for Server {
     }
 }
 
-/// A new client each time: no test waits for another's connection.
+/// A new client each time, so that tests do not share connections.
 pub fn client() -> reqwest::Client {
     roomwatch::cli::serve::install_tls();
     reqwest::Client::builder().timeout(Duration::from_secs(60)).build().expect("a client")

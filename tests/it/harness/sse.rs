@@ -15,7 +15,7 @@ pub struct Sse {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SseEvent {
     pub id: String,
-    /// Empty for an unnamed one.
+    /// Empty if the event has no name.
     pub event: String,
     pub data: Value,
 }
@@ -53,12 +53,12 @@ impl Sse {
             }
             let chunk =
                 tokio::time::timeout(PATIENCE, self.answer.chunk()).await.expect("the stream says something");
-            // A server that was killed cuts its streams off: the end, too.
+            // A killed server cuts its streams: that is an end, too.
             self.bytes.extend_from_slice(&chunk.ok().flatten()?);
         }
     }
 
-    /// The next message: heartbeats are passed over.
+    /// The next message, without heartbeats.
     pub async fn next(&mut self) -> SseEvent {
         let next = async {
             loop {

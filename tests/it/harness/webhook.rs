@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 
 use super::tokens::{KEY, SECRET, now};
 
-/// What LiveKit would claim for a webhook with this body.
+/// The claims that LiveKit makes for a webhook with this body.
 pub fn webhook_claims(body: &[u8]) -> Claims {
     Claims {
         iss: KEY.into(),

@@ -1,9 +1,8 @@
 //! A disk that loses power, fills up and fails, as a SQLite VFS.
 //!
-//! Files are real ones, passed through to the system's VFS, so that what a process sees is what it
-//! wrote. Beside them stands, in memory, what would be left without power: a write reaches it when
-//! its file is synced. At a power loss each 512 bytes of what was not synced survive or not, by
-//! themselves, in any order.
+//! Files are real, and every call is passed to the system's VFS, so that a process sees what it wrote. Memory holds what
+//! would survive a power loss: a write reaches it when its file is synced. At a power loss each 512 bytes of unsynced data
+//! survive or not, independently and in any order.
 
 use std::{
     collections::HashMap,
@@ -20,11 +19,11 @@ use rusqlite::ffi;
 
 const SECTOR: usize = 512;
 
-/// Random enough to choose with, and the same for the same seed.
+/// A generator that gives the same numbers for the same seed.
 pub struct Dice(u64);
 
 impl Dice {
-    /// From `ROOMWATCH_SEED`, or a new one; printed, so that a failure can be looked at again.
+    /// The seed is `ROOMWATCH_SEED`, or a new one. It is printed, so that a failure can be repeated.
     pub fn new() -> Dice {
         let given = std::env::var("ROOMWATCH_SEED").ok().and_then(|seed| seed.parse().ok());
         let seed = given.unwrap_or_else(|| {
@@ -49,12 +48,12 @@ impl Dice {
     }
 }
 
-/// Which operations fail, after how many that do not, and for how many.
+/// The kind of operation that fails, after how many successes, and how often.
 pub struct Fault {
     pub on: On,
     pub after: u64,
     pub times: u64,
-    /// SQLite's code: what its own VFS would say.
+    /// The code that SQLite's own VFS would return.
     pub code: c_int,
 }
 
@@ -64,7 +63,7 @@ pub enum On {
     Sync,
 }
 
-/// One simulated disk. Its VFS stays registered for as long as the process lives.
+/// One simulated disk. Its VFS stays registered until the process ends.
 pub struct Disk {
     name: String,
     state: &'static Mutex<State>,
@@ -81,7 +80,7 @@ struct State {
 
 #[derive(Clone, Default)]
 struct Content {
-    /// `None`: without power there would be no such file.
+    /// `None`: the file would not survive a power loss.
     durable: Option<Vec<u8>>,
     pending: Vec<Pending>,
 }
@@ -113,7 +112,7 @@ impl Disk {
         Some(self.name.clone())
     }
 
-    /// The power goes after `operations` more writes, truncations and syncs. Nothing succeeds then.
+    /// Cuts the power after `operations` more writes, truncations and syncs. Every later operation fails.
     pub fn cut_after(&self, operations: u64) {
         let mut state = self.state.lock();
         state.cut_at = Some(state.operations + operations);
@@ -131,7 +130,7 @@ impl Disk {
         self.state.lock().fault = None;
     }
 
-    /// What a power loss may leave: another selection each time.
+    /// The files after a power loss: another random selection each time.
     pub fn lose_power(&self, dice: &mut Dice) -> Survived {
         let state = self.state.lock();
         let survived =
@@ -139,14 +138,13 @@ impl Disk {
         Survived(survived.collect())
     }
 
-    /// Only the process was killed: the system still has every write. The disk goes on.
+    /// Only the process is killed: the system still has every write, and the disk continues.
     pub fn kill_process(&self) {
         let mut state = self.state.lock();
         (state.dead, state.cut_at) = (false, None);
     }
 
-    /// The power is back, and the disk holds what `survived`, in place: the same inodes, as after a
-    /// real power loss.
+    /// The power is back, and the disk has what `survived`, in place: the same inodes, as after a real power loss.
     pub fn power_on(&self, survived: &Survived) {
         for (path, bytes) in &survived.0 {
             match bytes {
@@ -186,7 +184,7 @@ impl Pending {
         }
     }
 
-    /// Its parts that a disk writes each on its own.
+    /// The parts that a disk writes independently.
     fn sectors(&self) -> Vec<Pending> {
         let Pending::Write { at, bytes } = self else { return vec![self.clone()] };
         let (mut sectors, mut from) = (Vec::new(), 0);
@@ -228,7 +226,7 @@ impl Content {
 }
 
 impl State {
-    /// Counts one operation; an error is what it fails with.
+    /// Counts one operation, and returns the error with which it fails.
     fn operate(&mut self, on: On) -> Result<(), c_int> {
         self.operations += 1;
         if self.cut_at.is_some_and(|at| self.operations > at) {
@@ -248,8 +246,8 @@ impl State {
         Ok(())
     }
 
-    /// As Linux does it: what was to be synced is taken for clean, is not tried again, and may be
-    /// dropped from memory, after which a reader finds what the disk has.
+    /// As on Linux: the unsynced pages count as clean and are not written again. They may be dropped from memory, and then a
+    /// reader finds the content of the disk.
     fn fail_sync(&mut self, path: &Path) {
         let Some(content) = self.files.get_mut(path) else { return };
         let (durable, dice) = (content.durable.get_or_insert_default(), &mut self.dice);
@@ -269,7 +267,7 @@ impl State {
 mod vfs {
     use super::*;
 
-    /// An open file: ours first, as SQLite needs it, the system's file behind it.
+    /// An open file: ours first, as SQLite needs it, then the system's file.
     #[repr(C)]
     struct Shim {
         methods: *const ffi::sqlite3_io_methods,
@@ -454,7 +452,7 @@ mod vfs {
         unsafe { change(file, Pending::Truncate { to: size as usize }, || system_truncate(file, size)) }
     }
 
-    /// The real file is not synced: the simulated one is what counts, and it is much faster.
+    /// The real file is not synced, because only the simulated one counts. This is much faster.
     unsafe extern "C" fn sync(file: *mut ffi::sqlite3_file, _flags: c_int) -> c_int {
         // SAFETY: `open` filled it, the path lives until `close`.
         let (shim, path) = unsafe { (shim(file), &*shim(file).path) };

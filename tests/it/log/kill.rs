@@ -1,4 +1,4 @@
-//! Processes that are killed under load, and one that is watched system call by system call.
+//! Processes that are killed under load, and one whose system calls are traced.
 
 use std::{
     collections::HashMap,
@@ -16,19 +16,19 @@ use roomwatch::{event::Seq, log::EventLog};
 
 use super::{append_one, disk::Dice, id_of, new_event, open, read_all};
 
-/// How often a process is killed under load.
+/// Number of times that a process is killed under load.
 const KILLS: u64 = 200;
 
-/// Where the child finds its data directory; without it, it does nothing.
+/// The variable with the child's data directory. Without it the child does nothing.
 const DIR: &str = "ROOMWATCH_TEST_CHILD_DIR";
-/// How many events it appends before it ends.
+/// The variable with the number of events that the child appends before it ends.
 const EVENTS: &str = "ROOMWATCH_TEST_CHILD_EVENTS";
 const SENDERS: u64 = 8;
 
-/// Not a test: the process that the tests of this file start, this binary once more. It appends and
-/// prints `open <last seq>`, then `ack <id> <seq> .` for each answer.
+/// Not a test: the child process of the tests of this file, which is this binary again. It appends, and prints
+/// `open <last seq>`, then `ack <id> <seq> .` for each answer.
 #[test]
-#[ignore = "run by the tests of this file, as a process of its own"]
+#[ignore = "run by the tests of this file, as a separate process"]
 fn child() {
     let Ok(dir) = env::var(DIR) else { return };
     let events: u64 = env::var(EVENTS).ok().and_then(|events| events.parse().ok()).unwrap_or(u64::MAX);
@@ -58,8 +58,7 @@ fn child() {
     });
 }
 
-/// One line, in one system call: nothing of it may be told before the log has answered, and nothing
-/// held back in a buffer when the process is killed.
+/// Prints a line with one system call: not before the log has answered, and without a buffer that a kill would lose.
 fn say(line: &str) {
     std::io::stdout().lock().write_all(format!("{line}\n").as_bytes()).expect("the parent listens");
 }
@@ -84,7 +83,7 @@ async fn two_hundred_kills_under_load_lose_nothing_that_was_acknowledged() {
             .spawn()
             .expect("it starts");
         let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
-        // So many answers, then the kill; what it said before that is read to the end of the pipe.
+        // This number of answers, then the kill. The output before the kill is read to the end of the pipe.
         let lives = dice.below(60);
         let mut heard = 0;
         while let Some(Ok(line)) = lines.next() {
@@ -93,7 +92,7 @@ async fn two_hundred_kills_under_load_lose_nothing_that_was_acknowledged() {
                     let last: u64 = last.parse().expect("a seq");
                     assert!(last >= newest, "kill {kill}: {newest} was acknowledged, {last} is left");
                 }
-                // The last word is missing from a line that the kill cut off.
+                // A line that the kill cut off has no `.` at its end.
                 ["ack", id, seq, "."] => {
                     let seq = seq.parse::<u64>().expect("a seq");
                     newest = newest.max(seq);
@@ -136,7 +135,7 @@ fn no_answer_comes_before_the_sync_that_covers_it() {
     match status {
         Ok(status) => assert!(status.success(), "strace: {status}"),
         Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => {
-            eprintln!("SKIPPED: strace is not installed, so nobody has looked at the order of system calls");
+            eprintln!("SKIPPED: strace is not installed, so the order of system calls was not checked");
             return;
         }
         Err(cause) => panic!("strace: {cause}"),
@@ -167,7 +166,7 @@ fn no_answer_comes_before_the_sync_that_covers_it() {
     println!("{answers} answers after {} syncs", calls.iter().filter(|call| is_sync(call)).count());
 }
 
-/// One system call, from the line on which it began to the line on which it had ended.
+/// One system call, from the line where it began to the line where it ended.
 struct Call<'a> {
     name: &'a str,
     text: String,
@@ -175,8 +174,8 @@ struct Call<'a> {
     end: usize,
 }
 
-/// `strace -f` writes `PID name(…) = 0`, or, when another thread comes between, `PID name(…
-/// <unfinished ...>` and later `PID <... name resumed>) = 0`.
+/// `strace -f` writes `PID name(…) = 0`, or, if another thread writes in between, `PID name(… <unfinished ...>` and later
+/// `PID <... name resumed>) = 0`.
 fn calls(trace: &str) -> Vec<Call<'_>> {
     let mut unfinished = HashMap::new();
     let mut calls = Vec::new();

@@ -1,5 +1,4 @@
-//! Power losses, full disks and failing ones: nothing that was acknowledged is ever lost, and
-//! nothing is acknowledged that could be.
+//! Power losses, full disks and failing disks: no acknowledged event is ever lost.
 
 use std::{
     collections::BTreeMap,
@@ -28,11 +27,11 @@ use super::{
 };
 use crate::harness::PATIENCE;
 
-/// How often the power goes, and how many different remains of each loss are looked at.
+/// Number of power losses, and of different results of each that are examined.
 const CUTS: u64 = 120;
 const REMAINS: u64 = 3;
 
-/// What senders were told, and how far readers were told: by id, over all crashes.
+/// The answers to senders, and the positions of readers: by id, over all crashes.
 #[derive(Default)]
 struct Told {
     acknowledged: Mutex<BTreeMap<String, (Seq, usize)>>,
@@ -44,7 +43,7 @@ fn options(disk: Option<String>) -> LogOptions {
 }
 
 #[test]
-fn no_power_loss_takes_what_was_acknowledged() {
+fn no_power_loss_loses_an_acknowledged_event() {
     let mut dice = Dice::new();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -56,7 +55,7 @@ fn no_power_loss_takes_what_was_acknowledged() {
     let told = Arc::new(Told::default());
     let mut opened = 0;
     for cut in 0..CUTS {
-        // While the log is being opened, early in the load, or after some checkpoints.
+        // During the opening of the log, early in the load, or after some checkpoints.
         disk.cut_after(match dice.below(8) {
             0 | 1 => dice.below(60),
             2 => dice.below(4000),
@@ -68,8 +67,8 @@ fn no_power_loss_takes_what_was_acknowledged() {
         }
         assert!(disk.is_dead(), "the load ends with the power");
         if dice.below(4) == 0 {
-            // Killed, and the power goes later: what the next process finds in the system's cache
-            // and tells to others has to be on the disk by then.
+            // Killed, and a power loss later: what the next process reads from the system's cache and sends to readers has
+            // to be on the disk by then.
             disk.kill_process();
             continue;
         }
@@ -85,7 +84,7 @@ fn no_power_loss_takes_what_was_acknowledged() {
     assert!(acknowledged > 500 && opened > CUTS / 4, "it was a load");
 }
 
-/// Several senders and one reader, until the disk is dead.
+/// Several senders and one reader, until the power is cut.
 async fn load(log: SqliteLog, told: &Arc<Told>, seed: u64) {
     let log = Arc::new(log);
     told.read.fetch_max(log.bounds().last.0, Ordering::Relaxed);
@@ -93,7 +92,7 @@ async fn load(log: SqliteLog, told: &Arc<Told>, seed: u64) {
         let (log, told) = (log.clone(), told.clone());
         tokio::spawn(async move {
             for n in 0.. {
-                // Each body's length is its id's; each fourth id is one that was sent before.
+                // The length of a body follows from its id; each fourth id was sent before.
                 let id = |n: u64| format!("{seed:x}/{sender}/{n}");
                 let event = |id: String| {
                     let length = id.bytes().fold(0usize, |sum, b| (sum * 31 + usize::from(b)) % 16_000);
@@ -131,17 +130,17 @@ async fn load(log: SqliteLog, told: &Arc<Told>, seed: u64) {
         sender.await.expect("no sender panics");
     }
     reader.abort();
-    // What was aborted holds the log until it is gone.
+    // Aborted tasks hold the log until they have ended.
     let _ = reader.await;
     told.read.fetch_max(log.bounds().last.0, Ordering::Relaxed);
 }
 
-/// Opens what is left, and looks for everything that anybody was told of.
+/// Opens the rest, and looks for every event that a sender or a reader was told of.
 async fn check(dir: &Path, disk: Option<String>, told: &Told, cut: u64) {
     let acknowledged = told.acknowledged.lock().clone();
     let log = match SqliteLog::open(dir, LogOptions { retain_bytes: 0, ..options(disk) }) {
         Ok(log) => log,
-        // The power went while the file was made.
+        // The power was cut while the file was created.
         Err(OpenError::Foreign { .. }) if acknowledged.is_empty() => return,
         Err(cause) => panic!("cut {cut}: {cause}"),
     };
@@ -158,7 +157,7 @@ async fn check(dir: &Path, disk: Option<String>, told: &Told, cut: u64) {
             assert_eq!((&id_of(event), event.body.len()), (id, *length), "cut {cut}: event {seq}");
         }
     }
-    // Ids outlive their events: the youngest and the oldest are known.
+    // Ids are kept longer than their events: the newest and the oldest are known.
     for (id, (seq, _)) in acknowledged.iter().take(5).chain(acknowledged.iter().rev().take(5)) {
         let again = append_one(&log, new_event(id)).await;
         assert_eq!((again.seq, again.duplicate), (*seq, true), "cut {cut}: {id} was acknowledged");
@@ -173,7 +172,7 @@ fn failing_sync(after: u64, times: u64) -> Fault {
     Fault { on: On::Sync, after, times, code: ffi::SQLITE_IOERR_FSYNC }
 }
 
-/// Appends until it works, as LiveKit does; how often it did not.
+/// Appends until it succeeds, as LiveKit does. Returns the number of failures.
 async fn persist(log: &SqliteLog, id: &str) -> usize {
     let deadline = tokio::time::Instant::now() + PATIENCE;
     let mut refused = 0;
@@ -195,7 +194,7 @@ async fn a_full_disk_refuses_and_recovers_by_itself() {
     for after in 0..6 {
         disk.fail(no_space(after));
         let id = format!("full {after}");
-        // A few writes may still fit; then it is said plainly, again and again, and nothing is stored.
+        // A few writes may still fit. Then each append fails with `Full`, and nothing is stored.
         let mut refused = 0;
         for n in 0..10 {
             match log.append(vec![new_event(&format!("{id}, {n}")), new_event(&format!("{id}, {n}'"))]).await
@@ -231,7 +230,7 @@ async fn a_failed_sync_is_never_taken_for_a_success() {
                 disk.fail(failing_sync(dice.below(4), 1 + dice.below(3)));
             }
             let id = format!("{n}");
-            // Half of those that were refused are not sent again: nobody must rely on them.
+            // Half of the refused events are not sent again: nothing may depend on them.
             match log.append(vec![new_event(&id)]).await {
                 Ok(answer) => stored.push((id, answer[0].seq)),
                 Err(_) if dice.below(2) == 0 => {
@@ -242,7 +241,7 @@ async fn a_failed_sync_is_never_taken_for_a_success() {
             }
         }
         let last = log.bounds().last;
-        // The disk is cut off, so that closing adds nothing, and the power goes.
+        // The disk is disconnected, so that closing writes nothing, and then the power is cut.
         disk.cut_after(0);
         drop(log);
         disk.power_on(&disk.lose_power(&mut dice));
@@ -257,7 +256,7 @@ async fn a_failed_sync_is_never_taken_for_a_success() {
 }
 
 async fn append_one_again(log: &SqliteLog, id: &str) -> Seq {
-    // The fault may still be on: its next failures are refused, too.
+    // The fault may still be active: more appends are refused.
     persist(log, id).await;
     loop {
         if let Ok(answer) = log.append(vec![new_event(id)]).await {
@@ -267,9 +266,9 @@ async fn append_one_again(log: &SqliteLog, id: &str) -> Seq {
     }
 }
 
-/// Not a test: a process of its own, because what it logs is the point, and a process has one log.
+/// Not a test: a separate process, because the test reads its log, and a process has one log.
 #[tokio::test]
-#[ignore = "run by a_full_disk_is_told_once_and_its_end_is_too, as a process of its own"]
+#[ignore = "run by a_full_disk_and_its_end_are_logged_once, as a separate process"]
 async fn outage() {
     if std::env::var_os(OUTAGE).is_none() {
         return;
@@ -294,7 +293,7 @@ async fn outage() {
 const OUTAGE: &str = "ROOMWATCH_TEST_OUTAGE";
 
 #[test]
-fn a_full_disk_is_told_once_and_its_end_is_too() {
+fn a_full_disk_and_its_end_are_logged_once() {
     let output = std::process::Command::new(std::env::current_exe().expect("this binary"))
         .args(["--exact", "log::power::outage", "--ignored", "--nocapture"])
         .env(OUTAGE, "1")
@@ -313,7 +312,7 @@ fn a_full_disk_is_told_once_and_its_end_is_too() {
 }
 
 #[tokio::test]
-async fn events_that_a_disk_lost_end_the_epoch() {
+async fn events_that_a_disk_lost_begin_a_new_epoch() {
     let dir = tempfile::tempdir().expect("a directory");
     let disk = Disk::new(1);
     let options = || LogOptions { vfs: disk.vfs(), ..LogOptions::default() };
@@ -321,7 +320,7 @@ async fn events_that_a_disk_lost_end_the_epoch() {
     log.append((0..10).map(|n| new_event(&n.to_string())).collect()).await.expect("stored");
     let epoch = log.bounds().epoch;
 
-    // What no code can prevent: the disk confirmed three events, and has them no more.
+    // No code can prevent this: the disk confirmed three events and lost them.
     let file = rusqlite::Connection::open(dir.path().join("log.db")).expect("the file");
     file.execute("DELETE FROM events WHERE seq > 7", []).expect("deleted");
     drop(file);
@@ -337,7 +336,7 @@ async fn events_that_a_disk_lost_end_the_epoch() {
 }
 
 #[tokio::test]
-async fn what_a_killed_process_left_in_the_cache_is_durable_before_anybody_sees_it() {
+async fn events_in_the_cache_of_a_killed_process_are_durable_before_they_are_read() {
     let mut dice = Dice::new();
     let dir = tempfile::tempdir().expect("a directory");
     let disk = Disk::new(dice.roll());

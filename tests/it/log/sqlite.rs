@@ -44,7 +44,7 @@ impl TestClock {
         now.running += time;
     }
 
-    /// Somebody sets the wall clock.
+    /// The wall clock is set.
     fn jump(&self, millis: i64) {
         let mut now = self.0.lock();
         now.unix_ms = now.unix_ms.saturating_add_signed(millis);
@@ -56,7 +56,7 @@ impl TestClock {
 }
 
 #[tokio::test]
-async fn a_closed_log_says_so_and_lets_go() {
+async fn a_closed_log_says_so_and_releases_the_directory() {
     let dir = tempfile::tempdir().expect("a directory");
     let log = open(dir.path());
     append_one(&log, new_event("1")).await;
@@ -79,7 +79,7 @@ async fn a_copied_log_begins_a_new_epoch() {
     drop(log);
     assert_eq!(open(dir.path()).bounds(), original, "a restart is none");
 
-    // A backup comes back the way backups do: as a new file of the same name.
+    // A backup is restored as a new file with the same name.
     let path = dir.path().join("log.db");
     let backup = fs::read(&path).expect("the backup");
     fs::remove_file(&path).expect("gone");
@@ -91,7 +91,7 @@ async fn a_copied_log_begins_a_new_epoch() {
     drop(log);
     assert_eq!(open(dir.path()).bounds(), restored, "once");
 
-    // What the module tells operators to do after a restore in place.
+    // The instruction of the module for a restore in place.
     let file = rusqlite::Connection::open(&path).expect("the file");
     file.execute("DELETE FROM meta WHERE key = 'epoch'", []).expect("deleted");
     drop(file);
@@ -105,7 +105,7 @@ async fn two_logs_have_two_epochs() {
 }
 
 #[test]
-fn a_file_that_is_no_log_is_refused_and_left_alone() {
+fn a_file_that_is_not_a_log_is_refused_and_unchanged() {
     let refused = |content: &[u8]| {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("log.db");
@@ -150,24 +150,24 @@ async fn a_hole_at_the_end_is_found_when_the_log_is_opened() {
 }
 
 #[tokio::test]
-async fn what_waits_is_bounded_by_bytes() {
+async fn the_queue_is_bounded_in_bytes() {
     let dir = tempfile::tempdir().expect("a directory");
     let options = LogOptions { queue_bytes_max: 1 << 20, ..LogOptions::default() };
     let log = SqliteLog::open(dir.path(), options).expect("it opens");
     let big = |id: usize| NewEvent { body: vec![b'x'; 400_000].into(), ..new_event(&id.to_string()) };
-    // `append` queues when it is called: far more than the writer can take away meanwhile.
+    // `append` queues when it is called: far more than the writer can take in the meantime.
     let answers = futures_util::future::join_all((0..200).map(|id| log.append(vec![big(id)]))).await;
     let stored = answers.iter().filter(|answer| answer.is_ok()).count();
     assert!(answers.iter().any(|answer| matches!(answer, Err(LogError::Busy(_)))));
     assert!(answers.iter().all(|answer| matches!(answer, Ok(_) | Err(LogError::Busy(_)))));
     assert_eq!(log.bounds().last.0 as usize, stored, "what was refused was not stored");
 
-    // One that alone is over the limit is not refused for ever.
+    // A single event that is over the limit is accepted when the queue is empty.
     log.append((0..10).map(|id| big(1000 + id)).collect()).await.expect("stored");
 }
 
 #[tokio::test]
-async fn old_events_go_by_age_when_the_state_covers_them() {
+async fn old_events_are_trimmed_when_the_state_covers_them() {
     let dir = tempfile::tempdir().expect("a directory");
     let time = TestClock::new();
     let log = Arc::new(SqliteLog::open(dir.path(), time.options()).expect("it opens"));
@@ -182,7 +182,7 @@ async fn old_events_go_by_age_when_the_state_covers_them() {
 
     log.retain(Seq(400));
     until_async("400 events are trimmed", async || log.bounds().first == Seq(401)).await;
-    // A reader whom retention has overtaken is told so, and not taken past what it has missed.
+    // A reader that retention has overtaken sees it, and is not moved past the missing events.
     let (history, _) = Derived::open(dir.path(), log.bounds(), Default::default()).expect("it opens");
     let feed = Feed::new(log.clone(), Arc::new(history), log.bounds().last);
     let replayed = async |after| feed.replay(&Filter::all(Sight::All), Seq(after), 10, 1 << 20).await;
@@ -203,7 +203,7 @@ async fn old_events_go_by_age_when_the_state_covers_them() {
 }
 
 #[tokio::test]
-async fn events_from_a_clock_that_was_ahead_do_not_stay_for_ever() {
+async fn events_from_a_clock_that_was_ahead_are_trimmed_too() {
     let dir = tempfile::tempdir().expect("a directory");
     let time = TestClock::new();
     let log = SqliteLog::open(dir.path(), time.options()).expect("it opens");
@@ -218,7 +218,7 @@ async fn events_from_a_clock_that_was_ahead_do_not_stay_for_ever() {
     until_async("both are gone", async || log.bounds().first == Seq(3)).await;
 }
 
-/// Lets a minute pass, and waits until the log has written down where it stood then.
+/// Lets a minute pass, and waits until the log has stored its position at that time.
 async fn mark(dir: &Path, log: &SqliteLog, time: &TestClock, id: &str) {
     let seq = append_one(log, time.event(id)).await.seq;
     time.pass(Duration::from_secs(61));
@@ -255,7 +255,7 @@ async fn the_file_stays_under_its_size_and_its_space_is_used_again() {
 }
 
 #[tokio::test]
-async fn an_id_is_kept_a_day_whatever_the_clock_does_and_not_for_ever() {
+async fn an_id_is_kept_for_a_day_whatever_the_clock_does() {
     let dir = tempfile::tempdir().expect("a directory");
     let time = TestClock::new();
     let open = || {
@@ -270,7 +270,7 @@ async fn an_id_is_kept_a_day_whatever_the_clock_does_and_not_for_ever() {
     log.append((0..2500).map(|n| time.event(&n.to_string())).collect()).await.expect("stored");
     mark(dir.path(), &log, &time, "first mark").await;
 
-    // Forwards by ten years and back by twenty: not a minute has passed.
+    // Forwards by ten years and back by twenty: less than a minute has passed.
     for years in [10, -20, 10] {
         time.jump(years * 365 * DAY.as_millis() as i64);
         assert!(append_one(&log, time.event("7")).await.duplicate, "after a jump of {years} years");
@@ -278,7 +278,7 @@ async fn an_id_is_kept_a_day_whatever_the_clock_does_and_not_for_ever() {
     time.pass(12 * HOUR);
     drop(log);
 
-    // A restart: the new process' clock begins at zero, the log's time goes on.
+    // A restart: the clock of the new process begins at zero, and the log's time continues.
     time.0.lock().running = Duration::ZERO;
     let log = open();
     time.pass(11 * HOUR);
@@ -293,8 +293,8 @@ async fn an_id_is_kept_a_day_whatever_the_clock_does_and_not_for_ever() {
     assert!(append_one(&log, time.event("second mark")).await.duplicate, "what is younger is kept");
 }
 
-/// The newest ids are found in memory, older ones in the table that they are merged into: an id must
-/// be found wherever it is just then, and by the next process too.
+/// The newest ids are in memory, older ones in the table into which they are merged. An id must be found in both places, and
+/// during the merge, and by the next process.
 #[tokio::test]
 async fn an_id_is_found_before_while_and_after_it_is_merged() {
     const EVENTS: usize = 40_000;

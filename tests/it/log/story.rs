@@ -1,4 +1,4 @@
-//! The one story that every implementation of the log has to tell.
+//! The story: the promises that every implementation of the log has to keep.
 
 use std::sync::Arc;
 
@@ -12,13 +12,13 @@ use super::{append_one, id_of, new_event, open, read_all, shared};
 use crate::harness::PATIENCE;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn sqlite_tells_the_story() {
+async fn sqlite_keeps_every_promise() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().to_owned();
     story(shared(open(&path)), move || shared(open(&path))).await;
 }
 
-/// `log` is empty; `reopen` opens the same log again, after the last handle of it is gone.
+/// `log` is empty. `reopen` opens the same log again, after its last handle is dropped.
 async fn story(log: Arc<dyn EventLog>, reopen: impl Fn() -> Arc<dyn EventLog>) {
     an_empty_log(&*log).await;
     a_first_event(&*log).await;
@@ -101,7 +101,7 @@ async fn the_same_id_again(log: &dyn EventLog) {
     assert_eq!(append_one(log, other_body).await, Appended { seq: Seq(1), duplicate: true });
     assert_eq!(log.bounds().last, last, "a duplicate stores nothing");
 
-    // The same id of another project is another event, and no two names run together.
+    // The same id of another project is another event, and project and id are never joined ambiguously.
     let other = NewEvent { project: "defaultf".into(), ..new_event("irst") };
     assert_eq!(append_one(log, other).await, Appended { seq: last.next(), duplicate: false });
     let other = NewEvent { project: "other".into(), ..new_event("first") };
@@ -127,7 +127,7 @@ async fn reading_is_paged_and_bounded(log: &dyn EventLog) {
     let page = log.read(Seq(2), 3).await.expect("it reads");
     assert_eq!(page.iter().map(|event| event.seq.0).collect::<Vec<_>>(), [3, 4, 5]);
 
-    // Bodies of 8 MiB: a page of them is cut, but never empty, and nothing is left out.
+    // Bodies of 8 MiB: a page of them is short, but never empty, and nothing is missing.
     let after = log.bounds().last;
     for id in ["big 1", "big 2", "big 3", "big 4"] {
         append_one(log, NewEvent { body: vec![b'x'; 8 << 20].into(), ..new_event(id) }).await;
@@ -161,7 +161,7 @@ async fn many_senders(log: &Arc<dyn EventLog>) {
         tokio::spawn(async move {
             let mut seqs = Vec::new();
             for n in 0..20 {
-                // Half of the ids are sent by two senders at the same time.
+                // Two senders send half of the ids at the same time.
                 let id = if n % 2 == 0 { format!("{sender}:{n}") } else { format!("{}:{n}", sender / 2) };
                 seqs.push((id.clone(), append_one(&*log, new_event(&id)).await));
             }

@@ -1,4 +1,4 @@
-//! Properties: whatever order LiveKit's webhooks come in, however often, wherever one began to listen.
+//! Properties: webhooks in any order, with duplicates, from any starting point.
 
 use proptest::{prelude::*, sample::Index};
 use roomwatch::state::State;
@@ -8,7 +8,7 @@ use crate::harness::{cases, said::*};
 
 const PROJECTS: [&str; 2] = ["default", "other"];
 
-/// The webhooks of one meeting, in the order in which things happened; `cut` ends it early.
+/// The webhooks of one meeting in the order of the facts; `cut` ends it early.
 fn meeting(room_sid: &'static str, guests: &[Guest], recorded: bool) -> Vec<Said> {
     let mut all = vec![started(0, room_sid, "standup")];
     for (n, guest) in guests.iter().enumerate() {
@@ -87,7 +87,7 @@ fn guests() -> impl Strategy<Value = Vec<Guest>> {
     prop::collection::vec(guest, 1..5)
 }
 
-/// A meeting's webhooks in any order, some twice; the room's end is there or not, and so is a recording.
+/// The webhooks of a meeting in any order, some twice, with or without the end of the room and a recording.
 fn shuffled() -> impl Strategy<Value = (Vec<Said>, Vec<Said>)> {
     (guests(), any::<bool>(), any::<bool>()).prop_flat_map(|(guests, recorded, ends)| {
         let mut all = meeting("RM_1", &guests, recorded);
@@ -103,7 +103,7 @@ fn shuffled() -> impl Strategy<Value = (Vec<Said>, Vec<Said>)> {
     })
 }
 
-/// Anything at all about a handful of sids in two projects, from both sources.
+/// Random events about a few sids in two projects, from both sources.
 fn anything() -> impl Strategy<Value = Vec<Said>> {
     let step =
         (0..24u8, 0..3usize, 0..4usize, 0..3usize, any::<bool>(), any::<bool>(), 0..3600u64, any::<bool>());
@@ -111,7 +111,7 @@ fn anything() -> impl Strategy<Value = Vec<Said>> {
         let mut clock = 0;
         let steps = steps.into_iter().map(|(what, r, p, t, other, corrected, wait, flag)| {
             clock += wait % 40;
-            // Now and then long enough for tombstones to expire.
+            // Sometimes long enough that tombstones expire.
             if wait > 3_500 {
                 clock += 2_000;
             }
@@ -169,7 +169,7 @@ proptest! {
 
     /// All orders and duplicates of one meeting's webhooks give the same state.
     #[test]
-    fn every_order_comes_to_the_same((meant, came) in shuffled()) {
+    fn every_order_gives_the_same_state((meant, came) in shuffled()) {
         prop_assert_eq!(listing(&fold(&came), &PROJECTS), listing(&fold(&meant), &PROJECTS));
     }
 
@@ -184,7 +184,7 @@ proptest! {
             half.apply(&said.event(n as u64 + 1));
         }
         prop_assert_eq!(listing(&half, &PROJECTS), listing(&whole, &PROJECTS));
-        // Not only what readers see: everything that decides about what comes next.
+        // Not only the visible state: also everything that affects later events.
         let value = |state: &State| serde_json::from_slice::<serde_json::Value>(&state.checkpoint()).expect("JSON");
         prop_assert_eq!(value(&half), value(&whole));
         prop_assert_eq!(half.newest("default", "standup").map(|e| e.room.sid.clone()), whole.newest("default", "standup").map(|e| e.room.sid.clone()));
@@ -197,7 +197,7 @@ proptest! {
         for (n, said) in all.iter().enumerate() {
             state.apply(&said.event(2 * n as u64 + 1));
             let before = listing(&state, &PROJECTS);
-            // Stored before, folded again.
+            // Stored before, and folded again.
             prop_assert!(state.apply(&said.event(2 * n as u64 + 1)).changes.is_empty());
             // Stored a second time, under another id.
             let again = state.apply(&said.event(2 * n as u64 + 2));
@@ -206,7 +206,7 @@ proptest! {
         }
     }
 
-    /// What happens in one room is nothing to another.
+    /// Events of one room do not affect another room.
     #[test]
     fn rooms_commute(a in guests(), b in guests(), ends in any::<bool>(), picks in prop::collection::vec(any::<bool>(), 64)) {
         let (a, b) = (meeting("RM_1", &a, true), meeting("RM_2", &b, ends));
@@ -220,7 +220,7 @@ proptest! {
         prop_assert_eq!(listing(&fold(&mixed), &PROJECTS), listing(&one_after_the_other, &PROJECTS));
     }
 
-    /// Who lists and then watches knows what a list would say, after every single event.
+    /// A reader that lists and then applies changes has the same as a new list, after every event.
     #[test]
     fn changes_are_all_a_reader_needs(all in anything()) {
         let mut state = State::default();
@@ -232,7 +232,7 @@ proptest! {
         }
     }
 
-    /// The sums are sums of what is listed.
+    /// Counts are the numbers of listed entities.
     #[test]
     fn counts_are_counts_of_sids(all in anything()) {
         for entry in fold(&all).rooms(|_, _| true) {

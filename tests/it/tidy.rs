@@ -1,0 +1,277 @@
+//! The rules of this repository that a machine can check. [`rules`] has them as functions, with a planted mistake for each.
+//! This file has the tables: to change a rule, change its table and give the reason.
+
+use std::path::{Path, PathBuf};
+
+mod rules;
+mod source;
+
+use rules::{Module, Only};
+use source::Source;
+
+/// The modules of `src/`, in the order of the line, and which modules each may import.
+const MODULES: &[Module] = &[
+    Module { name: "clock", imports: &[] },
+    Module { name: "json", imports: &[] },
+    Module { name: "metrics", imports: &[] },
+    Module { name: "token", imports: &[] },
+    Module { name: "event", imports: &[] },
+    Module { name: "config", imports: &["clock", "event", "token"] },
+    Module { name: "log", imports: &["event"] },
+    Module { name: "state", imports: &["event", "json"] },
+    Module { name: "derived", imports: &["event", "log", "state"] },
+    Module { name: "feed", imports: &["derived", "event", "log"] },
+    Module { name: "follow", imports: &["derived", "event", "feed", "log", "state"] },
+    Module { name: "livekit", imports: &["clock", "config", "token"] },
+    Module { name: "ingest", imports: &["clock", "event", "log", "metrics", "server", "token"] },
+    Module {
+        name: "reconcile",
+        imports: &["clock", "config", "event", "feed", "ingest", "livekit", "log", "metrics", "state"],
+    },
+    Module { name: "accounts", imports: &["clock", "config", "token"] },
+    Module { name: "audit", imports: &["clock"] },
+    Module {
+        name: "server",
+        imports: &[
+            "accounts",
+            "audit",
+            "clock",
+            "config",
+            "derived",
+            "event",
+            "feed",
+            "ingest",
+            "log",
+            "metrics",
+            "reconcile",
+            "state",
+            "token",
+        ],
+    },
+    Module {
+        name: "server::stream",
+        imports: &["accounts", "clock", "config", "event", "feed", "metrics", "server"],
+    },
+    Module {
+        name: "server::api",
+        imports: &[
+            "accounts",
+            "audit",
+            "clock",
+            "config",
+            "derived",
+            "event",
+            "feed",
+            "ingest",
+            "livekit",
+            "reconcile",
+            "server",
+            "state",
+            "token",
+        ],
+    },
+    Module {
+        name: "server::listen",
+        imports: &["event", "feed", "ingest", "server", "server::api", "server::stream"],
+    },
+    Module {
+        name: "cli",
+        imports: &[
+            "accounts",
+            "clock",
+            "config",
+            "derived",
+            "feed",
+            "follow",
+            "ingest",
+            "log",
+            "metrics",
+            "server",
+            "server::stream",
+            "token",
+        ],
+    },
+];
+
+/// Imports of a module that comes later in the table, and why.
+const BACK: &[(&str, &str, &str)] =
+    &[("ingest", "server", "the receiver of webhooks answers with the server's error body")];
+
+const WALL_CLOCK: Only = Only {
+    what: "reads the wall clock",
+    paths: &["SystemTime::now"],
+    allowed: &[
+        ("clock.rs", "it is the clock"),
+        ("log/sqlite.rs", "the log has a clock that its tests replace"),
+        ("derived.rs", "removes sessions that are older than `history_days`"),
+    ],
+    instead: "take a `Clock`",
+};
+
+const MONOTONIC_CLOCK: Only = Only {
+    what: "reads the monotonic clock",
+    paths: &["Instant::now"],
+    allowed: &[
+        ("clock.rs", "it is the clock"),
+        ("cli/", "commands run without a node"),
+        ("log/sqlite.rs", "waits for the lock of the directory"),
+        ("log/sqlite/", "paces commits and upkeep on threads of the log"),
+        ("derived.rs", "paces writes on its own thread"),
+        ("follow.rs", "paces checkpoints"),
+        ("ingest.rs", "logs each reason for a refusal once in ten seconds"),
+        ("ingest/webhook.rs", "measures the time until the answer"),
+        ("reconcile.rs", "paces the calls to LiveKit"),
+        ("reconcile/engine.rs", "paces the calls to LiveKit"),
+        ("server.rs", "the beginning of the drain"),
+        ("server/connections.rs", "idle times of sockets"),
+        ("server/listen/", "timers of sockets"),
+        ("server/stream/", "heartbeats, and the end of a right"),
+    ],
+    instead: "take a `Clock`",
+};
+
+const SQL: Only = Only {
+    what: "knows SQL",
+    paths: &["rusqlite::"],
+    allowed: &[
+        ("log/sqlite/", "the log"),
+        ("derived.rs", "what is computed from the log"),
+        ("derived/", "what is computed from the log"),
+        ("accounts.rs", "sign-ins"),
+        ("audit.rs", "the audit record"),
+    ],
+    instead: "ask a store",
+};
+
+const HTTP: Only = Only {
+    what: "knows HTTP",
+    paths: &[
+        "axum::",
+        "http::",
+        "http_body::",
+        "http_body_util::",
+        "hyper::",
+        "hyper_util::",
+        "reqwest::",
+        "socketioxide::",
+        "tower::",
+        "tower_http::",
+        "utoipa_axum::",
+    ],
+    allowed: &[
+        ("server.rs", "HTTP is its job"),
+        ("server/", "HTTP is its job"),
+        ("ingest/webhook.rs", "answers LiveKit"),
+        ("livekit.rs", "asks LiveKit"),
+        ("cli/tail.rs", "a client of a running server"),
+        ("cli/simulate.rs", "a client of a running server"),
+        ("config.rs", "parses URLs"),
+        ("config/projects.rs", "parses URLs"),
+    ],
+    instead: "answer in server/, ask in livekit.rs",
+};
+
+const UNSAFE: Only = Only {
+    what: "has unsafe code",
+    paths: &["unsafe"],
+    allowed: &[("log/sqlite/wal.rs", "writes the WAL over itself through SQLite's file handle")],
+    instead: "find a safe way",
+};
+
+/// Files with more than [`rules::LINES_MAX`] lines of code, and why.
+const LONG: &[(&str, &str)] =
+    &[("state/fold.rs", "one rule for each kind of event, which are read side by side")];
+
+/// Files and folders whose comments and texts have none of [`rules::PHRASES`]. A pass over a module adds its line here.
+const PLAIN: &[&str] = &[
+    ".ci/run",
+    ".devcontainer",
+    ".github",
+    "ARCHITECTURE.md",
+    "CONTRIBUTING.md",
+    "Makefile",
+    "docs/README.md",
+    "docs/adr",
+    "docs/deploy.md",
+    "docs/errors.md",
+    "docs/protocol.md",
+    "src/clock.rs",
+    "tests/it",
+];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Every file at or below `path`.
+fn files(path: &Path, found: &mut Vec<PathBuf>) {
+    if !path.is_dir() {
+        found.push(path.to_owned());
+        return;
+    }
+    for entry in std::fs::read_dir(path).expect("a directory") {
+        files(&entry.expect("an entry").path(), found);
+    }
+    found.sort();
+}
+
+fn sources() -> Vec<Source> {
+    let mut found = Vec::new();
+    files(&root().join("src"), &mut found);
+    found.retain(|path| path.extension().is_some_and(|extension| extension == "rs"));
+    assert!(found.len() > 50, "the sources are not found");
+    let read = |path: &PathBuf| {
+        let name = path.strip_prefix(root().join("src")).expect("below src").display().to_string();
+        Source::of(&name, &std::fs::read_to_string(path).expect("text"))
+    };
+    found.iter().map(read).collect()
+}
+
+fn none(found: Vec<String>) {
+    assert!(found.is_empty(), "\n{}\nThe tables are in tests/it/tidy.rs.", found.join("\n"));
+}
+
+#[test]
+fn a_module_imports_only_what_the_table_allows() {
+    let sources = sources();
+    let mut found = rules::table(MODULES, BACK, &sources);
+    found.extend(sources.iter().flat_map(|source| rules::imports(source, MODULES)));
+    none(found);
+}
+
+#[test]
+fn clocks_sql_http_and_unsafe_code_are_where_they_may_be() {
+    let sources = sources();
+    let mut found = Vec::new();
+    for rule in [WALL_CLOCK, MONOTONIC_CLOCK, SQL, HTTP, UNSAFE] {
+        found.extend(sources.iter().flat_map(|source| rules::only(source, &rule)));
+        found.extend(rules::not_needed(&sources, &rule));
+    }
+    none(found);
+}
+
+#[test]
+fn long_files_are_on_a_list() {
+    none(sources().iter().filter_map(|source| rules::length(source, LONG)).collect());
+}
+
+#[test]
+fn cleaned_texts_stay_plain() {
+    let mut found = Vec::new();
+    for path in PLAIN {
+        let mut all = Vec::new();
+        files(&root().join(path), &mut all);
+        // The list of phrases contains the phrases.
+        all.retain(|file| !file.ends_with("tidy/rules.rs"));
+        for file in all {
+            let text = std::fs::read_to_string(&file).expect("text");
+            let name = file.strip_prefix(root()).expect("below the root").display().to_string();
+            let texts = match name.ends_with(".rs") {
+                true => Source::of(&name, &text).texts,
+                false => rules::page(&text),
+            };
+            found.extend(rules::phrases(&name, &texts));
+        }
+    }
+    none(found);
+}
