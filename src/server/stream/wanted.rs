@@ -1,11 +1,9 @@
 //! The parameters of a stream or a page.
 
 use crate::{
-    feed::{
-        Filter,
-        filter::{FILTER_VALUE_BYTES_MAX, FILTER_VALUES_MAX},
-    },
-    server::{caller::Caller, error::Error, stream::page::PAGE_EVENTS_MAX},
+    feed::filter::{FILTER_VALUE_BYTES_MAX, FILTER_VALUES_MAX},
+    rights::Window,
+    server::{App, caller::Caller, error::Error, stream::page::PAGE_EVENTS_MAX},
 };
 
 /// What a reader asks for.
@@ -66,10 +64,9 @@ impl Wanted {
         Ok(())
     }
 
-    /// The one cut of request and rights.
-    pub fn filter(&self, caller: &Caller) -> Result<Filter, Error> {
-        Filter::cut(caller.sight.clone(), &self.projects, &self.rooms, &self.types)
-            .map_err(|_| Error::forbidden())
+    /// What the request may see.
+    pub fn window(&self, app: &App, caller: &Caller) -> Result<Window, Error> {
+        caller.window(app, &self.projects, &self.rooms)
     }
 }
 
