@@ -9,11 +9,6 @@ use crate::{
 
 use super::{Frame, View};
 
-/// The most values one parameter of a filter may have. Each costs a comparison an event.
-pub const FILTER_VALUES_MAX: usize = 100;
-/// The longest value of a filter, in bytes. LiveKit's own limit of a room name is 256 characters.
-pub const FILTER_VALUE_BYTES_MAX: usize = 2_048;
-
 /// Which projects, rooms and event types a reader gets. Readers with equal filters share one group.
 ///
 /// Values of one parameter are alternatives, parameters are conditions.

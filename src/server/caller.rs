@@ -7,7 +7,7 @@ use std::{net::IpAddr, sync::Arc};
 
 use axum::{
     extract::FromRequestParts,
-    http::{HeaderMap, StatusCode, Uri, header, request::Parts},
+    http::{HeaderMap, Uri, header, request::Parts},
 };
 
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
     clock::unix_ms,
     config::Role,
     rights::{OutOfSight, Sight, Window},
-    server::{App, arrival::Arrival, connections::Connection, cookie, error::Error},
+    server::{App, arrival::Arrival, connections::Connection, cookie, error::Error, query},
     token::{Grant, LEEWAY_SECS, Verified},
 };
 
@@ -227,15 +227,7 @@ fn presented(uri: &Uri, headers: &HeaderMap) -> Result<Option<String>, Error> {
         };
         return Ok(Some(token.trim().to_owned()));
     }
-    let mut found = form_urlencoded::parse(uri.query().unwrap_or("").as_bytes())
-        .filter(|(name, _)| name == "access_token")
-        .map(|(_, value)| value.into_owned());
-    match (found.next(), found.next()) {
-        (Some(_), Some(_)) => {
-            Err(Error::new(StatusCode::BAD_REQUEST, "duplicate_parameter", "access_token stands twice"))
-        }
-        (first, _) => Ok(first),
-    }
+    query::access_token(uri.query())
 }
 
 impl FromRequestParts<Arc<App>> for Caller {

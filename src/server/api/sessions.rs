@@ -78,7 +78,7 @@ pub async fn sessions(
 ) -> Result<Response, Error> {
     let known = ["room", "identity", "from", "to", "before", "limit", "project"];
     let query = Query::parse(query.as_deref(), &known)?;
-    let limit = query.limit(SESSIONS, SESSIONS_MAX)?;
+    let limit = query.limit(SESSIONS_MAX)?.unwrap_or(SESSIONS);
     let unsigned = |time: Option<i64>| time.and_then(|time| u64::try_from(time).ok());
     let window = window(&app, &caller, &query)?;
     let wanted = SessionQuery {
@@ -86,7 +86,7 @@ pub async fn sessions(
         identity: query.one("identity")?,
         from: unsigned(query.millis("from")?),
         to: unsigned(query.millis("to")?),
-        before: query.one("before")?.map(|place| parse_place(&place)).transpose()?,
+        before: query.before(parse_place)?,
         limit,
     };
     let sessions = app.derived.sessions(wanted).await.map_err(failed)?;
@@ -195,7 +195,7 @@ pub async fn search(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Error> {
     let query = Query::parse(query.as_deref(), &["q", "limit", "project"])?;
-    let limit = query.limit(FOUND, FOUND_MAX)?;
+    let limit = query.limit(FOUND_MAX)?.unwrap_or(FOUND);
     let text = query.one("q")?.filter(|text| !text.trim().is_empty());
     let text = text.ok_or_else(|| Error::bad_request("empty_query", "q says what to look for"))?;
     let window = window(&app, &caller, &query)?;
@@ -212,10 +212,10 @@ fn write_place((started_at, id): (i64, i64)) -> String {
     format!("{started_at:x}-{id:x}")
 }
 
-fn parse_place(text: &str) -> Result<(i64, i64), Error> {
+fn parse_place(text: &str) -> Option<(i64, i64)> {
     let hex = |text: &str| i64::from_str_radix(text, 16).ok().filter(|_| !text.starts_with(['+', '-']));
-    let place = text.split_once('-').and_then(|(started_at, id)| Some((hex(started_at)?, hex(id)?)));
-    place.ok_or_else(|| Error::bad_request("bad_place", "before is the `next` of another page"))
+    let (started_at, id) = text.split_once('-')?;
+    Some((hex(started_at)?, hex(id)?))
 }
 
 fn failed(error: DerivedError) -> Error {

@@ -66,7 +66,7 @@ pub async fn events(
     version: Version,
     Extension(handover): Extension<Handover>,
 ) -> Result<Response, Error> {
-    let wanted = Wanted::parse(query.as_deref().unwrap_or(""))?;
+    let wanted = Wanted::parse(query.as_deref())?;
     let window = wanted.window(&app, &caller)?;
     if wants_page(&headers) {
         return page(&app, &wanted, &window).await;
