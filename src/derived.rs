@@ -41,7 +41,7 @@ mod writer;
 
 pub use activity::{Activity, ActivityPoint};
 pub use search::{Found, FoundKind};
-pub use sessions::{Participation, Scope, Session, SessionQuery, SessionStory, TrackStory};
+pub use sessions::{Participation, Session, SessionQuery, SessionStory, TrackStory};
 
 use crate::{
     event::{Event, Seq},

@@ -24,12 +24,13 @@ use crate::{
     derived::Derived,
     event::{Cursor, Epoch, Seq},
     log::{EventLog, LogError},
+    rights::Window,
 };
 
 pub mod filter;
 pub mod frame;
 
-pub use filter::{Filter, Sight};
+pub use filter::Filter;
 pub use frame::{Frame, View};
 
 /// The ring keeps at most this many bytes of frames. A reader that is further behind reads the log.
@@ -237,9 +238,10 @@ impl Feed {
     /// The rooms of `project` that somebody reads by name: they are being watched.
     pub fn watched(&self, project: &str) -> Vec<Arc<str>> {
         let inner = self.inner.read();
-        let named = inner.by_room.iter().filter(|(room, groups)| {
-            groups.iter().any(|group| group.filter.admits_room(project, Some(room)))
-        });
+        let named = inner
+            .by_room
+            .iter()
+            .filter(|(room, groups)| groups.iter().any(|group| group.filter.area().has(project, Some(room))));
         named.map(|(room, _)| room.clone()).collect()
     }
 
@@ -251,12 +253,11 @@ impl Feed {
         }
     }
 
-    /// Finds the place a reader asked for. `floor` is the oldest event the caller may see, for
-    /// callers whose rights begin with the present session of a room.
-    pub fn locate(&self, from: &From, floor: Option<Seq>) -> Result<Seq, Reset> {
+    /// Finds the place a reader asked for, within its window.
+    pub fn locate(&self, from: &From, window: &Window) -> Result<Seq, Reset> {
         let head = self.head().seq;
         let bounds = self.log.bounds();
-        let oldest = bounds.first.max(floor.unwrap_or(Seq::ZERO)).0.saturating_sub(1);
+        let oldest = bounds.first.max(window.earliest().unwrap_or(Seq::ZERO)).0.saturating_sub(1);
         match from {
             From::Head => Ok(head),
             From::Start => Ok(Seq(oldest.min(head.0))),
@@ -289,7 +290,7 @@ impl Feed {
                         wake: Arc::new(Notify::new()),
                         matched: RwLock::new(Matched { since: head, seqs: VecDeque::new() }),
                     });
-                    match filter.rooms() {
+                    match filter.area().rooms() {
                         Some(rooms) => {
                             for room in rooms {
                                 inner.by_room.entry(room.clone()).or_default().push(group.clone());
@@ -315,7 +316,7 @@ impl Feed {
             return;
         }
         inner.groups.remove(&group.filter);
-        match group.filter.rooms() {
+        match group.filter.area().rooms() {
             Some(rooms) => {
                 for room in rooms {
                     if let Some(groups) = inner.by_room.get_mut(room) {

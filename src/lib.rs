@@ -25,6 +25,7 @@ pub mod feed;
 pub mod follow;
 pub mod ingest;
 pub mod log;
+pub mod rights;
 pub mod state;
 
 // What acts.

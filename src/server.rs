@@ -21,7 +21,7 @@ use crate::{
     config::Config,
     derived::Derived,
     event::Seq,
-    feed::{Feed, Sight},
+    feed::Feed,
     ingest::{
         Receipts,
         webhook::{self, Webhooks},
@@ -89,18 +89,6 @@ impl App {
     pub async fn current(&self) {
         self.folded().await;
         let _ = tokio::time::timeout(BEHIND_MAX, self.feed.reached(self.log.bounds().last)).await;
-    }
-
-    /// The oldest event a caller may see, if rights set one: who may only join a room sees its
-    /// present session, and with no session nothing of what was.
-    pub fn floor(&self, sight: &Sight) -> Option<Seq> {
-        match sight {
-            Sight::Joined { project, room } => {
-                let present = self.state.read().present_since(project, room);
-                Some(present.unwrap_or_else(|| self.feed.head().seq.next()))
-            }
-            _ => None,
-        }
     }
 }
 

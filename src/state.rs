@@ -147,11 +147,6 @@ impl State {
         self.projects.get(project)?.newest(name)
     }
 
-    /// The first event of the newest live session of a room.
-    pub fn present_since(&self, project: &str, name: &str) -> Option<Seq> {
-        self.newest(project, name).map(|entry| Seq(entry.room.first_seq))
-    }
-
     /// Every live session of a room.
     pub fn sessions(&self, project: &str, name: &str) -> impl Iterator<Item = &Arc<RoomEntry>> {
         self.projects.get(project).into_iter().flat_map(move |project| project.sessions(name))

@@ -4,7 +4,8 @@ use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{Derived, DerivedError, Scope, sessions::Conditions};
+use super::{Derived, DerivedError, sessions::Conditions};
+use crate::rights::Window;
 
 const MINUTE_MS: i64 = 60_000;
 /// The most sessions and participations that are added up for the activity of one room.
@@ -41,16 +42,16 @@ impl Derived {
     /// [`DerivedError::TooMuch`] if they are too many.
     pub async fn activity(
         &self,
-        scope: Scope,
+        window: Window,
         from: i64,
         to: i64,
         step: i64,
     ) -> Result<Activity, DerivedError> {
         self.ask(move |connection| {
-            let points = if scope.room.is_some() || scope.joined.is_some() {
-                of_sessions(connection, &scope, from, to, step)?
+            let points = if window.area().rooms().is_some() {
+                of_sessions(connection, &window, from, to, step)?
             } else {
-                of_projects(connection, &scope, from, to, step)?
+                of_projects(connection, &window, from, to, step)?
             };
             Ok(Activity { from, to, step, points })
         })
@@ -65,14 +66,14 @@ fn steps(from: i64, to: i64, step: i64) -> Vec<ActivityPoint> {
 
 fn of_projects(
     connection: &Connection,
-    scope: &Scope,
+    window: &Window,
     from: i64,
     to: i64,
     step: i64,
 ) -> Result<Vec<ActivityPoint>, DerivedError> {
     let mut points = steps(from, to, step);
-    let projects: Vec<String> = match &scope.projects {
-        Some(projects) => projects.clone(),
+    let projects: Vec<String> = match window.area().projects() {
+        Some(projects) => projects.iter().map(|project| project.to_string()).collect(),
         None => connection
             .prepare_cached(
                 // One seek a project, where DISTINCT would read every minute of every one.
@@ -151,13 +152,13 @@ impl Sweep {
 
 fn of_sessions(
     connection: &Connection,
-    scope: &Scope,
+    window: &Window,
     from: i64,
     to: i64,
     step: i64,
 ) -> Result<Vec<ActivityPoint>, DerivedError> {
     let mut points = steps(from, to, step);
-    let mut conditions = Conditions::of(scope);
+    let mut conditions = Conditions::of(window);
     conditions.and("s.started_at < ?", to);
     conditions.and("(s.ended_at IS NULL OR s.ended_at >= ?)", from);
     let span = |sql: String, conditions: &Conditions| -> Result<Vec<(i64, Option<i64>)>, DerivedError> {

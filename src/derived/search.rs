@@ -4,7 +4,8 @@ use rusqlite::{Connection, Row};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{Derived, DerivedError, Scope, sessions::Conditions};
+use super::{Derived, DerivedError, sessions::Conditions};
+use crate::rights::Window;
 
 /// A part of a name is looked for in so many of the newest sessions, and among so many who took part in the newest. A
 /// whole identity and the beginning of a sid are found however old they are.
@@ -41,14 +42,19 @@ pub struct Found {
 
 impl Derived {
     /// What matches `text`, the live and the newest first, at most `limit`.
-    pub async fn search(&self, scope: Scope, text: String, limit: usize) -> Result<Vec<Found>, DerivedError> {
-        self.ask(move |connection| search(connection, &scope, &text, limit)).await
+    pub async fn search(
+        &self,
+        window: Window,
+        text: String,
+        limit: usize,
+    ) -> Result<Vec<Found>, DerivedError> {
+        self.ask(move |connection| search(connection, &window, &text, limit)).await
     }
 }
 
 fn search(
     connection: &Connection,
-    scope: &Scope,
+    window: &Window,
     text: &str,
     limit: usize,
 ) -> Result<Vec<Found>, DerivedError> {
@@ -58,7 +64,7 @@ fn search(
     let mut found = Vec::new();
     let mut look =
         |kind: FoundKind, select: &str, and: &[(&str, &str)], rest: &str| -> Result<(), DerivedError> {
-            let mut conditions = Conditions::of(scope);
+            let mut conditions = Conditions::of(window);
             for (sql, value) in and {
                 conditions.and(sql, (*value).to_owned());
             }
@@ -72,7 +78,7 @@ fn search(
         };
     let by_sid: [(&str, &str); 2] = [("s.sid >= ?", &range.0), ("s.sid < ?", &range.1)];
     look(FoundKind::Session, &format!("SELECT {SESSION} FROM sessions s"), &by_sid, "ORDER BY s.sid")?;
-    let visible = if scope.joined.is_some() { "AND NOT p.restricted" } else { "" };
+    let visible = if window.area().hides_restricted() { "AND NOT p.restricted" } else { "" };
     let by_sid: [(&str, &str); 2] = [("p.sid >= ?", &range.0), ("p.sid < ?", &range.1)];
     let people = format!("SELECT {PERSON} FROM participations p JOIN sessions s ON s.id = p.session");
     look(FoundKind::Participant, &people, &by_sid, visible)?;

@@ -6,27 +6,16 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::{Derived, DerivedError};
-use crate::state::schema::EgressSchema;
+use crate::{rights::Window, state::schema::EgressSchema};
 
 /// The most sessions of one answer.
 pub const SESSIONS_MAX: usize = 1_000;
 /// The most participations, tracks and egress of one session that are told.
 const STORY_ROWS_MAX: usize = 20_000;
 
-/// Whose past may be seen: the request and the caller's rights, intersected.
-#[derive(Clone, Debug, Default)]
-pub struct Scope {
-    /// Only these projects; none is all of them.
-    pub projects: Option<Vec<String>>,
-    /// Only rooms with this name.
-    pub room: Option<String>,
-    /// Only this session, and of it only what joining the room would show.
-    pub joined: Option<String>,
-}
-
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct SessionQuery {
-    pub scope: Scope,
+    pub window: Window,
     /// Only sessions in which this identity took part.
     pub identity: Option<String>,
     /// Only sessions that were on at some time between these two unix milliseconds.
@@ -131,10 +120,10 @@ impl Derived {
         self.ask(move |connection| sessions(connection, &query)).await
     }
 
-    /// One session and its story; none if there is none in the scope. A sid that two projects have is the one of
+    /// One session and its story; none if there is none in the window. A sid that two projects have is the one of
     /// the session that began last.
-    pub async fn session(&self, scope: Scope, sid: String) -> Result<Option<SessionStory>, DerivedError> {
-        self.ask(move |connection| story(connection, &scope, &sid)).await
+    pub async fn session(&self, window: Window, sid: String) -> Result<Option<SessionStory>, DerivedError> {
+        self.ask(move |connection| story(connection, &window, &sid)).await
     }
 }
 
@@ -145,19 +134,19 @@ pub(super) struct Conditions {
 }
 
 impl Conditions {
-    /// The scope's conditions on a session `s`.
-    pub fn of(scope: &Scope) -> Conditions {
+    /// The window's conditions on a session `s`.
+    pub fn of(window: &Window) -> Conditions {
         let mut conditions = Conditions { sql: "1".into(), values: Vec::new() };
-        if let Some(projects) = &scope.projects {
-            let places = vec!["?"; projects.len()].join(", ");
-            conditions.sql.push_str(&format!(" AND s.project IN ({places})"));
-            conditions.values.extend(projects.iter().map(|p| Box::new(p.clone()) as Box<dyn ToSql>));
+        let area = window.area();
+        for (column, values) in [("s.project", area.projects()), ("s.room", area.rooms())] {
+            let Some(values) = values else { continue };
+            let parameters = vec!["?"; values.len()].join(", ");
+            conditions.sql.push_str(&format!(" AND {column} IN ({parameters})"));
+            conditions.values.extend(values.iter().map(|v| Box::new(v.to_string()) as Box<dyn ToSql>));
         }
-        if let Some(room) = &scope.room {
-            conditions.and("s.room = ?", room.clone());
-        }
-        if let Some(sid) = &scope.joined {
-            conditions.and("s.sid = ?", sid.clone());
+        if let Some(sid) = window.session() {
+            // Equal to no sid if no session is visible.
+            conditions.and("s.sid = ?", sid.map(str::to_owned));
         }
         conditions
     }
@@ -178,9 +167,9 @@ impl Conditions {
 }
 
 fn sessions(connection: &Connection, query: &SessionQuery) -> Result<Vec<Session>, DerivedError> {
-    let mut conditions = Conditions::of(&query.scope);
+    let mut conditions = Conditions::of(&query.window);
     if let Some(identity) = &query.identity {
-        let visible = if query.scope.joined.is_some() { " AND NOT restricted" } else { "" };
+        let visible = if query.window.area().hides_restricted() { " AND NOT restricted" } else { "" };
         conditions.and(
             &format!("s.id IN (SELECT session FROM participations WHERE identity = ?{visible})"),
             identity.clone(),
@@ -225,8 +214,8 @@ fn session(row: &Row) -> rusqlite::Result<Session> {
     })
 }
 
-fn story(connection: &Connection, scope: &Scope, sid: &str) -> Result<Option<SessionStory>, DerivedError> {
-    let mut conditions = Conditions::of(scope);
+fn story(connection: &Connection, window: &Window, sid: &str) -> Result<Option<SessionStory>, DerivedError> {
+    let mut conditions = Conditions::of(window);
     conditions.and("s.sid = ?", sid.to_owned());
     let sql = format!(
         "SELECT {COLUMNS} FROM sessions s WHERE {} ORDER BY s.started_at DESC LIMIT 1",
@@ -236,7 +225,7 @@ fn story(connection: &Connection, scope: &Scope, sid: &str) -> Result<Option<Ses
         connection.prepare_cached(&sql)?.query_row(conditions.values().as_slice(), session).optional()?;
     let Some(session) = found else { return Ok(None) };
     // What joining the room would not show.
-    let restricted = scope.joined.is_none();
+    let restricted = !window.area().hides_restricted();
     let rows_max = STORY_ROWS_MAX as i64;
     let participations = connection
         .prepare_cached(

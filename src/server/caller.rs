@@ -1,22 +1,21 @@
 //! Who is calling, and what they may see and do.
 //!
 //! A handler that takes a [`Caller`] is for those who may call; one without is visibly public. What a
-//! caller sees is its [`Sight`], cut with the request in one place ([`crate::feed::Filter`]); what it
-//! may do is [`Caller::may`].
+//! request of a caller sees is its [`Window`]; what a caller may do is [`Caller::may`].
 
 use std::{net::IpAddr, sync::Arc};
 
 use axum::{
     extract::FromRequestParts,
-    http::{HeaderMap, StatusCode, Uri, header, request::Parts},
+    http::{HeaderMap, Uri, header, request::Parts},
 };
 
 use crate::{
     accounts::Login,
     clock::unix_ms,
     config::Role,
-    feed::Sight,
-    server::{App, arrival::Arrival, connections::Connection, cookie, error::Error},
+    rights::{OutOfSight, Sight, Window},
+    server::{App, arrival::Arrival, connections::Connection, cookie, error::Error, query},
     token::{Grant, LEEWAY_SECS, Verified},
 };
 
@@ -98,16 +97,7 @@ impl Caller {
             (None, Some(grant)) => grant,
             _ => return Err(Error::unauthorized()),
         };
-        let room: Arc<str> = grant.room.as_str().into();
-        let sight = if grant.room_list {
-            Sight::Project(project.clone())
-        } else if grant.room_admin && !room.is_empty() {
-            Sight::Room { project: project.clone(), room }
-        } else if grant.room_join && !room.is_empty() {
-            Sight::Joined { project: project.clone(), room }
-        } else {
-            Sight::Nothing
-        };
+        let sight = Sight::granted(&project, &grant);
         let ends_at = u64::try_from(claims.exp.saturating_add(LEEWAY_SECS)).unwrap_or(0).saturating_mul(1000);
         let counted_as = if claims.sub.is_empty() {
             format!("address {address}")
@@ -167,6 +157,13 @@ impl Caller {
         if app.config.dev { Ok(Caller::dev(address)) } else { Err(Error::unauthorized()) }
     }
 
+    /// What a request that names these projects and rooms may see. An empty list names everything.
+    pub fn window(&self, app: &App, projects: &[String], rooms: &[String]) -> Result<Window, Error> {
+        let head = app.feed.head().seq;
+        Window::resolve(&self.sight, projects, rooms, &app.state.read(), head)
+            .map_err(|OutOfSight| Error::forbidden())
+    }
+
     /// The projects the caller has any rights in.
     pub fn projects<'a>(&'a self, app: &'a App) -> impl Iterator<Item = &'a Arc<str>> {
         let names = app.config.projects.iter().map(|project| &project.name);
@@ -211,7 +208,7 @@ impl Caller {
         };
         match room {
             _ if allowed => Ok(()),
-            Some(room) if !self.sight.room(project, Some(room)) => Err(Error::room_not_live()),
+            Some(room) if !self.sight.has_room(project, room) => Err(Error::room_not_live()),
             _ => Err(Error::forbidden()),
         }
     }
@@ -230,15 +227,7 @@ fn presented(uri: &Uri, headers: &HeaderMap) -> Result<Option<String>, Error> {
         };
         return Ok(Some(token.trim().to_owned()));
     }
-    let mut found = form_urlencoded::parse(uri.query().unwrap_or("").as_bytes())
-        .filter(|(name, _)| name == "access_token")
-        .map(|(_, value)| value.into_owned());
-    match (found.next(), found.next()) {
-        (Some(_), Some(_)) => {
-            Err(Error::new(StatusCode::BAD_REQUEST, "duplicate_parameter", "access_token stands twice"))
-        }
-        (first, _) => Ok(first),
-    }
+    query::access_token(uri.query())
 }
 
 impl FromRequestParts<Arc<App>> for Caller {

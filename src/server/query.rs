@@ -1,21 +1,27 @@
-//! The query string of a request that reads: known parameters only, each within its bounds.
+//! The query string of a request: known parameters only, each within its bounds.
 
-use crate::{
-    feed::filter::{FILTER_VALUE_BYTES_MAX, FILTER_VALUES_MAX},
-    server::error::Error,
-};
+use crate::server::error::Error;
+
+/// Maximum number of values of one parameter. Each value of a filter costs a comparison an event.
+pub const VALUES_MAX: usize = 100;
+/// Maximum length of one value, in bytes. LiveKit's own limit of a room name is 256 characters.
+pub const VALUE_BYTES_MAX: usize = 2_048;
+
+/// The parameter of a token that cannot be sent in a header.
+const ACCESS_TOKEN: &str = "access_token";
 
 /// The parameters of one request.
 #[derive(Debug)]
 pub struct Query(Vec<(String, String)>);
 
 impl Query {
-    /// Reads the query. What is not in `known` is an error: a misspelled filter would silently show everything.
+    /// Reads the query. A parameter that is not in `known` is an error: a misspelled filter would silently show
+    /// everything.
     pub fn parse(query: Option<&str>, known: &[&str]) -> Result<Query, Error> {
-        let mut pairs = Vec::new();
+        let mut pairs: Vec<(String, String)> = Vec::new();
         for (name, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
             // Read by the caller's extractor.
-            if name == "access_token" {
+            if name == ACCESS_TOKEN {
                 continue;
             }
             if !known.contains(&&*name) {
@@ -24,11 +30,8 @@ impl Query {
                     format!("there is no parameter {name:?}"),
                 ));
             }
-            if value.len() > FILTER_VALUE_BYTES_MAX || pairs.len() >= FILTER_VALUES_MAX {
-                let message =
-                    format!("at most {FILTER_VALUES_MAX} parameters, each of {FILTER_VALUE_BYTES_MAX} bytes");
-                return Err(Error::bad_request("filter_too_large", message));
-            }
+            let values = pairs.iter().filter(|(other, _)| *other == name).count() + 1;
+            within(&name, values, [&*value])?;
             pairs.push((name.into_owned(), value.into_owned()));
         }
         Ok(Query(pairs))
@@ -39,13 +42,10 @@ impl Query {
         self.0.iter().filter(|(key, _)| key == name).map(|(_, value)| value.clone()).collect()
     }
 
-    /// The value of a parameter that may stand once. An empty one is none.
+    /// The value of a parameter that may be given once. An empty value is none.
     pub fn one(&self, name: &str) -> Result<Option<String>, Error> {
-        let mut values = self.all(name);
-        if values.len() > 1 {
-            return Err(Error::bad_request("duplicate_parameter", format!("{name} stands twice")));
-        }
-        Ok(values.pop().filter(|value| !value.is_empty()))
+        let value = once(name, self.0.iter().filter(|(key, _)| key == name).map(|(_, value)| value))?;
+        Ok(value.filter(|value| !value.is_empty()).cloned())
     }
 
     /// A time or a span in milliseconds.
@@ -53,9 +53,19 @@ impl Query {
         self.number(name, 0, 253_402_300_800_000, "bad_time", "unix milliseconds")
     }
 
-    pub fn limit(&self, otherwise: usize, max: usize) -> Result<usize, Error> {
+    /// `limit`: the length of a page, from 1 to `max`.
+    pub fn limit(&self, max: usize) -> Result<Option<usize>, Error> {
         let limit = self.number("limit", 1, max as i64, "bad_limit", &format!("1 to {max}"))?;
-        Ok(limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(otherwise))
+        Ok(limit.and_then(|limit| usize::try_from(limit).ok()))
+    }
+
+    /// `before`: the `next` of an earlier page, as `read` understands it.
+    pub fn before<T>(&self, read: impl FnOnce(&str) -> Option<T>) -> Result<Option<T>, Error> {
+        let Some(value) = self.one("before")? else { return Ok(None) };
+        let place = read(&value);
+        place
+            .map(Some)
+            .ok_or_else(|| Error::bad_request("bad_cursor", "before must be the `next` of an earlier page"))
     }
 
     fn number(
@@ -69,5 +79,73 @@ impl Query {
         let Some(value) = self.one(name)? else { return Ok(None) };
         let number = value.parse().ok().filter(|number| (min..=max).contains(number));
         number.map(Some).ok_or_else(|| Error::bad_request(code, format!("{name} is {what}")))
+    }
+}
+
+/// The access token in a query, if there is one.
+pub fn access_token(query: Option<&str>) -> Result<Option<String>, Error> {
+    let pairs = form_urlencoded::parse(query.unwrap_or_default().as_bytes());
+    let values = pairs.filter(|(name, _)| name == ACCESS_TOKEN).map(|(_, value)| value);
+    Ok(once(ACCESS_TOKEN, values)?.map(|value| value.into_owned()))
+}
+
+/// Holds the values of one parameter to their limits, on every transport.
+pub fn within<'a>(name: &str, count: usize, values: impl IntoIterator<Item = &'a str>) -> Result<(), Error> {
+    let long = values.into_iter().any(|value| value.len() > VALUE_BYTES_MAX);
+    if count > VALUES_MAX || long {
+        let message = format!("{name} takes at most {VALUES_MAX} values of {VALUE_BYTES_MAX} bytes");
+        return Err(Error::bad_request("filter_too_large", message));
+    }
+    Ok(())
+}
+
+fn once<T>(name: &str, mut values: impl Iterator<Item = T>) -> Result<Option<T>, Error> {
+    let first = values.next();
+    match values.next() {
+        Some(_) => Err(Error::bad_request("duplicate_parameter", format!("{name} is given twice"))),
+        None => Ok(first),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn code<T: std::fmt::Debug>(result: Result<T, Error>) -> &'static str {
+        result.expect_err("a refusal").code
+    }
+
+    #[test]
+    fn the_same_fault_has_the_same_code_everywhere() {
+        let parse = |text: &str| Query::parse(Some(text), &["room", "project", "limit", "before", "from"]);
+        assert_eq!(code(parse("rooom=a")), "unknown_parameter");
+        assert_eq!(code(parse(&"room=a&".repeat(VALUES_MAX + 1))), "filter_too_large");
+        assert_eq!(code(parse(&format!("room={}", "a".repeat(VALUE_BYTES_MAX + 1)))), "filter_too_large");
+        assert_eq!(code(parse("project=a&project=b").expect("known").one("project")), "duplicate_parameter");
+        assert_eq!(code(parse("limit=1001").expect("known").limit(1000)), "bad_limit");
+        assert_eq!(code(parse("from=-1").expect("known").millis("from")), "bad_time");
+        assert_eq!(
+            code(parse("before=x").expect("known").before(|text| text.parse::<u8>().ok())),
+            "bad_cursor"
+        );
+        assert_eq!(code(access_token(Some("access_token=a&access_token=b"))), "duplicate_parameter");
+    }
+
+    #[test]
+    fn each_parameter_has_its_own_number_of_values() {
+        let text = format!("{}{}", "room=a&".repeat(VALUES_MAX), "type=b&".repeat(VALUES_MAX));
+        let query = Query::parse(Some(&text), &["room", "type"]).expect("within the limits");
+        assert_eq!((query.all("room").len(), query.all("type").len()), (VALUES_MAX, VALUES_MAX));
+    }
+
+    #[test]
+    fn an_empty_value_is_none_and_a_token_is_not_a_parameter() {
+        let query =
+            Query::parse(Some("limit=&before=&project=&access_token=t"), &["limit", "before", "project"]);
+        let query = query.expect("known");
+        assert_eq!(query.limit(10).expect("none"), None);
+        assert_eq!(query.before(|_| Some(())).expect("none"), None);
+        assert_eq!(query.one("project").expect("none"), None);
+        assert_eq!(access_token(Some("room=a&access_token=t")).expect("one"), Some("t".into()));
     }
 }

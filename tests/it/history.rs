@@ -10,13 +10,12 @@ use std::{
 };
 
 use roomwatch::{
-    derived::{
-        Derived, DerivedError, FoundKind, Options, Recorded, Scope, Session, SessionQuery, SessionStory,
-    },
+    derived::{Derived, DerivedError, FoundKind, Options, Recorded, Session, SessionQuery, SessionStory},
     event::{Epoch, NewEvent, Seq, Source},
-    feed::{Filter, Ready, Sight, View},
+    feed::{Filter, Ready, View},
     log::Bounds,
     node::Node,
+    rights::{Sight, Window},
     state::State,
 };
 use serde_json::{Value, json};
@@ -84,7 +83,7 @@ impl Kept {
 
     async fn story(&self, sid: &str) -> SessionStory {
         self.history
-            .session(Scope::default(), sid.into())
+            .session(Window::all(), sid.into())
             .await
             .expect("it reads")
             .expect("the session is there")
@@ -93,13 +92,31 @@ impl Kept {
     /// The content of all tables, to compare.
     async fn everything(&self) -> Value {
         let mut all = Vec::new();
-        for session in self.sessions(SessionQuery::default()).await {
+        for session in self.sessions(everything()).await {
             all.push(serde_json::to_value(self.story(&session.sid).await).expect("JSON"));
         }
         let activity =
-            self.history.activity(Scope::default(), T, T + 3_600_000, 60_000).await.expect("activity");
+            self.history.activity(Window::all(), T, T + 3_600_000, 60_000).await.expect("activity");
         json!([all, activity])
     }
+}
+
+/// Every session that an operator sees.
+fn everything() -> SessionQuery {
+    SessionQuery { window: Window::all(), identity: None, from: None, to: None, before: None, limit: 100 }
+}
+
+/// What an operator sees of these projects and rooms.
+fn only(projects: &[&str], rooms: &[&str]) -> Window {
+    Window::resolve(&Sight::All, projects, rooms, &State::default(), Seq(0)).expect("in sight")
+}
+
+/// What a `roomJoin` caller sees while the session [`ROOM`] is live.
+fn joined_only() -> Window {
+    let mut state = State::default();
+    state.apply(&started(0, ROOM, "standup").event(1));
+    let sight = Sight::Joined { project: "default".into(), room: "standup".into() };
+    Window::resolve::<&str>(&sight, &[], &[], &state, Seq(1)).expect("in sight")
 }
 
 fn json(value: impl serde::Serialize) -> Value {
@@ -148,7 +165,7 @@ fn evening() -> Vec<Said> {
 #[tokio::test]
 async fn an_evening_is_recorded_as_it_was() {
     let kept = Kept::of(&evening());
-    let sessions = kept.sessions(SessionQuery::default()).await;
+    let sessions = kept.sessions(everything()).await;
     assert_eq!(sessions.iter().map(|s| &*s.sid).collect::<Vec<_>>(), ["RM_2", ROOM]);
     let story = json(kept.story(ROOM).await);
     assert_eq!(
@@ -192,45 +209,37 @@ async fn an_evening_is_recorded_as_it_was() {
 async fn sessions_are_found_by_room_identity_and_time_page_by_page() {
     let kept = Kept::of(&evening());
     let sids = async |query| kept.sessions(query).await.iter().map(|s| s.sid.clone()).collect::<Vec<_>>();
-    let scope = |room: &str| Scope { room: Some(room.into()), ..Scope::default() };
-    assert_eq!(sids(SessionQuery { scope: scope("standup"), ..SessionQuery::default() }).await, [ROOM]);
-    assert_eq!(
-        sids(SessionQuery { identity: Some("carol".into()), ..SessionQuery::default() }).await,
-        [ROOM]
-    );
-    assert_eq!(
-        sids(SessionQuery { identity: Some("unknown".into()), ..SessionQuery::default() }).await.len(),
-        0
-    );
+    assert_eq!(sids(SessionQuery { window: only(&[], &["standup"]), ..everything() }).await, [ROOM]);
+    assert_eq!(sids(SessionQuery { identity: Some("carol".into()), ..everything() }).await, [ROOM]);
+    assert_eq!(sids(SessionQuery { identity: Some("nobody".into()), ..everything() }).await.len(), 0);
     let at = |from: i64, to: i64| SessionQuery {
         from: Some((T + from) as u64),
         to: Some((T + to) as u64),
-        ..SessionQuery::default()
+        ..everything()
     };
     assert_eq!(sids(at(400_000, 499_000)).await, [ROOM], "it was on");
     assert_eq!(sids(at(550_000, 590_000)).await.len(), 0, "between the two");
     assert_eq!(sids(at(-20_000, -10_000)).await.len(), 0);
     assert_eq!(sids(at(501_000, 9_000_000)).await, ["RM_2"], "what is on has no end");
-    let first =
-        kept.history.sessions(SessionQuery { limit: 1, ..SessionQuery::default() }).await.expect("a page");
+    let first = kept.history.sessions(SessionQuery { limit: 1, ..everything() }).await.expect("a page");
     let place = Some(first[0].place());
-    assert_eq!(sids(SessionQuery { before: place, ..SessionQuery::default() }).await, [ROOM]);
-    let other = Scope { projects: Some(vec!["other".into()]), ..Scope::default() };
-    assert_eq!(sids(SessionQuery { scope: other.clone(), ..SessionQuery::default() }).await.len(), 0);
+    assert_eq!(sids(SessionQuery { before: place, ..everything() }).await, [ROOM]);
+    let other = only(&["other"], &[]);
+    assert_eq!(sids(SessionQuery { window: other.clone(), ..everything() }).await.len(), 0);
     assert!(kept.history.session(other, ROOM.into()).await.expect("it reads").is_none());
 }
 
 #[tokio::test]
 async fn a_roomjoin_caller_sees_what_joining_shows() {
     let kept = Kept::of(&evening());
-    let joined = Scope { joined: Some(ROOM.into()), ..Scope::default() };
+    let joined = joined_only();
     let story = json(kept.history.session(joined.clone(), ROOM.into()).await.expect("it reads"));
     assert!(!story.to_string().contains("EG_1"), "{story}");
     assert_eq!(story["session"]["recorded"], true);
     let by = |identity: &str| SessionQuery {
-        scope: joined.clone(),
+        window: joined.clone(),
         identity: Some(identity.into()),
-        ..SessionQuery::default()
+        ..everything()
     };
     assert_eq!(kept.sessions(by("EG_1")).await.len(), 0);
     assert_eq!(kept.sessions(by("alice")).await.len(), 1);
@@ -401,10 +410,8 @@ async fn egress_is_kept_with_and_without_an_id() {
 #[tokio::test]
 async fn activity_counts_joins_leaves_and_the_maximum() {
     let kept = Kept::of(&evening());
-    let all =
-        kept.history.activity(Scope::default(), T - 60_000, T + 720_000, 60_000).await.expect("activity");
-    let room =
-        Scope { projects: Some(vec!["default".into()]), room: Some("standup".into()), ..Scope::default() };
+    let all = kept.history.activity(Window::all(), T - 60_000, T + 720_000, 60_000).await.expect("activity");
+    let room = only(&["default"], &["standup"]);
     let room = kept.history.activity(room, T - 60_000, T + 720_000, 60_000).await.expect("activity");
     let people = |points: &[roomwatch::derived::ActivityPoint]| {
         points.iter().map(|p| p.participants.unwrap_or(-1)).collect::<Vec<_>>()
@@ -420,7 +427,7 @@ async fn activity_counts_joins_leaves_and_the_maximum() {
     assert_eq!(rooms, [-1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 1, 1]);
     // Coarser steps, and a range that begins in the middle.
     let late =
-        kept.history.activity(Scope::default(), T + 300_000, T + 900_000, 300_000).await.expect("activity");
+        kept.history.activity(Window::all(), T + 300_000, T + 900_000, 300_000).await.expect("activity");
     assert_eq!(
         late.points.iter().map(|p| (p.rooms, p.participants, p.leaves)).collect::<Vec<_>>(),
         [(Some(1), Some(3), 3), (Some(1), Some(1), 0)]
@@ -433,7 +440,7 @@ async fn search_finds_parts_of_names_and_prefixes_of_sids() {
     odd.body["participant"]["name"] = "Zoë".into();
     let kept = Kept::of(&[evening(), vec![odd]].concat());
     let found = async |text: &str| {
-        let found = kept.history.search(Scope::default(), text.into(), 10).await.expect("an answer");
+        let found = kept.history.search(Window::all(), text.into(), 10).await.expect("an answer");
         found.iter().map(|f| (f.kind, f.sid.clone(), f.live)).collect::<Vec<_>>()
     };
     assert_eq!(found("stand").await, [(FoundKind::Room, ROOM.into(), false)]);
@@ -449,8 +456,8 @@ async fn search_finds_parts_of_names_and_prefixes_of_sids() {
     assert_eq!(found("e\\").await, [(FoundKind::Identity, "PA_e".into(), true)]);
     assert_eq!(found("Zo").await.len(), 1);
     assert_eq!(found("nothing like it").await.len(), 0);
-    assert_eq!(kept.history.search(Scope::default(), "a".into(), 2).await.expect("an answer").len(), 2);
-    let other = Scope { projects: Some(vec!["other".into()]), ..Scope::default() };
+    assert_eq!(kept.history.search(Window::all(), "a".into(), 2).await.expect("an answer").len(), 2);
+    let other = only(&["other"], &[]);
     assert_eq!(kept.history.search(other, "alice".into(), 10).await.expect("an answer").len(), 0);
 }
 
@@ -469,11 +476,8 @@ async fn a_restart_finds_everything_and_folding_twice_changes_nothing() {
     kept.history.close();
     let kept = Kept::again(kept.dir, &all, Options::default());
     assert_eq!(kept.everything().await, whole);
-    assert_eq!(
-        kept.sessions(SessionQuery { identity: Some("carol".into()), ..SessionQuery::default() }).await.len(),
-        1
-    );
-    // The log was restored with a new epoch: the same events are folded over the existing rows.
+    assert_eq!(kept.sessions(SessionQuery { identity: Some("carol".into()), ..everything() }).await.len(), 1);
+    // The log was restored as another one: the same events are folded over what is there.
     let dir = kept.closed();
     let other = Bounds { epoch: Epoch(8), ..bounds(all.len() as u64) };
     let (history, state) = Derived::open(dir.path(), other, Options::default()).expect("it opens");
@@ -623,7 +627,7 @@ async fn old_sessions_are_removed_and_live_ones_stay() {
         let sql = format!("SELECT count(*) FROM {table} WHERE session NOT IN (SELECT id FROM sessions)");
         assert_eq!(connection.query_row(&sql, [], |row| row.get::<_, i64>(0)).expect("a row"), 0, "{table}");
     }
-    assert_eq!(kept.sessions(SessionQuery::default()).await[0].sid, "RM_2");
+    assert_eq!(kept.sessions(everything()).await[0].sid, "RM_2");
 }
 
 #[tokio::test]
@@ -639,7 +643,7 @@ async fn a_query_that_is_too_large_is_refused() {
              SELECT (SELECT id FROM sessions WHERE sid = 'RM_1'), 'PA_' || i, i, '', 'standard', 0, 0, 1, 0, 1787486400000 + i, 'webhook' FROM n",
         )
         .expect("inserted");
-    let room = Scope { room: Some("standup".into()), ..Scope::default() };
+    let room = only(&[], &["standup"]);
     let answer = kept.history.activity(room, T, T + 600_000, 60_000).await;
     assert!(matches!(answer, Err(DerivedError::TooMuch(_))), "{answer:?}");
 }
@@ -656,7 +660,7 @@ async fn a_replayed_message_is_the_live_one() {
         // As the server does: reading begins after the state has folded the log.
         let there = log.bounds().last;
         feed.reached(there).await;
-        let reader = feed.subscribe(Filter::all(Sight::All), feed.head().seq);
+        let reader = feed.subscribe(Filter::new(&Window::all(), &[]), feed.head().seq);
         let mut cursor = reader.cursor().seq;
         let append = |n: usize, said: &Said| {
             let event = said.event(0);
@@ -684,7 +688,8 @@ async fn a_replayed_message_is_the_live_one() {
                 (frame.seq, frame.restricted, frame.json(View::Whole), frame.json(View::Joined))
             }));
         }
-        let replayed = feed.replay(&Filter::all(Sight::All), Seq(0), 100, 1 << 20).await.expect("it replays");
+        let replayed =
+            feed.replay(&Filter::new(&Window::all(), &[]), Seq(0), 100, 1 << 20).await.expect("it replays");
         let replayed: Vec<_> = replayed
             .frames
             .iter()

@@ -13,6 +13,7 @@ use crate::{
         App,
         caller::{Action, Caller},
         error::Error,
+        query::Query,
     },
 };
 
@@ -42,27 +43,8 @@ pub async fn audit(
     RawQuery(query): RawQuery,
 ) -> Result<Json<AuditPage>, Error> {
     caller.may(Action::ReadAudit, "", None)?;
-    let (mut before, mut limit) = (i64::MAX, PAGE_ENTRIES);
-    for (name, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
-        match &*name {
-            "before" => {
-                before = value
-                    .parse()
-                    .map_err(|_| Error::bad_request("bad_cursor", "before is what an earlier page gave"))?;
-            }
-            "limit" => {
-                limit = value
-                    .parse()
-                    .ok()
-                    .filter(|limit| (1..=PAGE_ENTRIES_MAX).contains(limit))
-                    .ok_or_else(|| Error::bad_request("bad_limit", "limit is 1 to 1000"))?;
-            }
-            "access_token" => {}
-            other => {
-                let message = format!("there is no parameter {other:?}");
-                return Err(Error::bad_request("unknown_parameter", message));
-            }
-        }
-    }
+    let query = Query::parse(query.as_deref(), &["before", "limit"])?;
+    let before = query.before(|seq| seq.parse().ok())?.unwrap_or(i64::MAX);
+    let limit = query.limit(PAGE_ENTRIES_MAX)?.unwrap_or(PAGE_ENTRIES);
     Ok(Json(app.audit.page(before, limit).await.map_err(Error::internal)?))
 }

@@ -11,6 +11,7 @@ use crate::{
         App,
         caller::{Action, Caller},
         error::Error,
+        query::Query,
     },
 };
 
@@ -41,7 +42,8 @@ impl Command {
         query: Option<&str>,
         wish: Wish<'_>,
     ) -> Result<Command, Error> {
-        let project = caller.project(app, project_of(query.unwrap_or_default())?.as_deref())?;
+        let project = Query::parse(query, &["project"])?.one("project")?;
+        let project = caller.project(app, project.as_deref())?;
         let deed = Deed {
             user: caller.user.clone(),
             action: wish.action,
@@ -146,22 +148,4 @@ pub fn explain(error: CallError) -> Error {
 /// Nobody of that identity is in the room.
 pub fn no_participant() -> Error {
     Error::not_found("participant_not_found", "nobody of that identity is in the room")
-}
-
-/// The one parameter a command has in its query.
-fn project_of(query: &str) -> Result<Option<String>, Error> {
-    let mut project = None;
-    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-        match &*name {
-            "project" if project.is_none() => project = Some(value.into_owned()),
-            "project" => return Err(Error::bad_request("duplicate_parameter", "project stands twice")),
-            // Read by the caller's extractor.
-            "access_token" => {}
-            other => {
-                let message = format!("there is no parameter {other:?}");
-                return Err(Error::bad_request("unknown_parameter", message));
-            }
-        }
-    }
-    Ok(project)
 }

@@ -14,7 +14,6 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
 use crate::{
-    feed::filter::FILTER_VALUE_BYTES_MAX,
     livekit::{NewRoom, text},
     server::{
         App,
@@ -28,6 +27,8 @@ use crate::{
 
 /// The most bytes one message of data may have. LiveKit's clients take up to about this much.
 const DATA_BYTES_MAX: usize = 64 << 10;
+/// Maximum length of a room name, in bytes. LiveKit takes 256 characters unless it is configured otherwise.
+const ROOM_NAME_BYTES_MAX: usize = 2_048;
 /// The most participants one message can be addressed to.
 const IDENTITIES_MAX: usize = 1_000;
 
@@ -176,9 +177,9 @@ pub async fn create_room(
     };
     let command = Command::allowed(&app, &caller, query.as_deref(), wish).await?;
     let wanted: CreateRoom = body(&app, request).await?;
-    if wanted.name.is_empty() || wanted.name.len() > FILTER_VALUE_BYTES_MAX {
+    if wanted.name.is_empty() || wanted.name.len() > ROOM_NAME_BYTES_MAX {
         // LiveKit makes a room without a name if asked to, and then nobody can ask about it.
-        let message = format!("a room has a name of 1 to {FILTER_VALUE_BYTES_MAX} bytes");
+        let message = format!("a room has a name of 1 to {ROOM_NAME_BYTES_MAX} bytes");
         return Err(Error::bad_request("bad_name", message));
     }
     let answer = command.of_room(&wanted.name).run(move |app, project| async move {

@@ -6,9 +6,9 @@ use axum::{Json, extract::State};
 use serde::Serialize;
 
 use crate::{
-    feed::Sight,
     ingest::Rejected,
     reconcile::{Availability, Note, Reach},
+    rights::Sight,
     server::{App, caller::Caller},
 };
 
@@ -73,7 +73,7 @@ struct Corrections {
 )]
 pub async fn projects(State(app): State<Arc<App>>, caller: Caller) -> Json<Projects> {
     // Corrections and rejections are about every room: for those who see every room.
-    let visible = app.config.projects.iter().filter(|project| caller.sight.room(&project.name, None));
+    let visible = app.config.projects.iter().filter(|project| caller.sight.is_whole(&project.name));
     let projects = visible.map(|project| {
         let (receipt, foreign) = app.receipts.of(&project.name);
         // Whose key it was nobody knows, so it is nobody's but the operators'.

@@ -14,7 +14,7 @@ use serde::{Serialize, Serializer, ser::SerializeSeq};
 
 use crate::{
     event::Cursor,
-    feed::{Filter, Sight},
+    rights::Window,
     server::{
         App,
         caller::Caller,
@@ -87,16 +87,13 @@ pub async fn rooms(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Error> {
     let query = Query::parse(query.as_deref(), &["room", "project"])?;
-    let filter = Filter::cut(caller.sight.clone(), &query.all("project"), &query.all("room"), &[])
-        .map_err(|_| Error::forbidden())?;
+    let (projects, names) = (query.all("project"), query.all("room"));
     let cursor = app.feed.head();
-    let rooms: Vec<_> = {
+    let rooms = {
         let state = app.state.read();
-        match &caller.sight {
-            // The present session and no other.
-            Sight::Joined { project, room } => state.newest(project, room).cloned().into_iter().collect(),
-            _ => state.rooms(|project, room| filter.admits_room(project, Some(room))),
-        }
+        let window = Window::resolve(&caller.sight, &projects, &names, &state, cursor.seq)
+            .map_err(|_| Error::forbidden())?;
+        window.rooms(&state)
     };
     let inline = rooms.len() <= ROOMS_INLINE_MAX;
     let write = move || rooms_json(&app, cursor, rooms);
@@ -192,36 +189,33 @@ struct Now {
     entry: Arc<RoomEntry>,
     egress: Vec<Arc<Egress>>,
     ingress: Vec<Arc<Ingress>>,
-    /// Without whom joining the room would not show.
-    joined_only: bool,
+    window: Window,
 }
 
 impl Now {
     fn find(app: &App, caller: &Caller, name: &str, query: Option<&str>) -> Result<Now, Error> {
         let query = Query::parse(query, &["project"])?;
         let project = caller.project(app, query.one("project")?.as_deref())?;
-        if !caller.sight.room(&project, Some(name)) {
-            return Err(Error::room_not_live());
-        }
-        let joined_only = caller.sight.joined_only();
         let cursor = app.feed.head();
         let state = app.state.read();
-        let entry = state.newest(&project, name).cloned().ok_or_else(Error::room_not_live)?;
+        let window = Window::resolve(&caller.sight, &[&*project], &[name], &state, cursor.seq)
+            .map_err(|_| Error::room_not_live())?;
+        let entry = window.room(&state, &project, name).cloned().ok_or_else(Error::room_not_live)?;
         let sid = &entry.room.sid;
-        let egress =
-            state.egress(&project).filter(|egress| !joined_only && egress.room_sid.as_ref() == Some(sid));
+        let egress = state
+            .egress(&project)
+            .filter(|egress| window.shows_egress() && egress.room_sid.as_ref() == Some(sid));
         let ingress = state.ingress(&project).filter(|ingress| ingress.room.as_deref() == Some(name));
         let (egress, ingress) = (egress.cloned().collect(), ingress.cloned().collect());
         drop(state);
         // Somebody looks at it: it is compared with LiveKit more often.
         app.reconcile.watch(&project, name);
-        Ok(Now { cursor, entry, egress, ingress, joined_only })
+        Ok(Now { cursor, entry, egress, ingress, window })
     }
 
     /// Who joined first comes first.
     fn participants(&self) -> Vec<Arc<Participant>> {
-        let all = self.entry.participants().filter(|p| !(self.joined_only && p.restricted()));
-        let mut all: Vec<_> = all.cloned().collect();
+        let mut all: Vec<_> = self.entry.participants().filter(|p| self.window.shows(p)).cloned().collect();
         all.sort_unstable_by(|a, b| (a.joined_at, &a.sid).cmp(&(b.joined_at, &b.sid)));
         all
     }

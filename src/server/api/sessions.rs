@@ -12,8 +12,8 @@ use serde::Serialize;
 
 use crate::{
     clock::unix_ms,
-    derived::{Activity, DerivedError, Found, Scope, Session, SessionQuery, SessionStory},
-    feed::{Filter, Sight},
+    derived::{Activity, DerivedError, Found, Session, SessionQuery, SessionStory},
+    rights::Window,
     server::{
         App,
         caller::Caller,
@@ -78,17 +78,15 @@ pub async fn sessions(
 ) -> Result<Response, Error> {
     let known = ["room", "identity", "from", "to", "before", "limit", "project"];
     let query = Query::parse(query.as_deref(), &known)?;
-    let limit = query.limit(SESSIONS, SESSIONS_MAX)?;
+    let limit = query.limit(SESSIONS_MAX)?.unwrap_or(SESSIONS);
     let unsigned = |time: Option<i64>| time.and_then(|time| u64::try_from(time).ok());
-    let Some(scope) = scope(&app, &caller, &query)? else {
-        return Ok(answer(Sessions { sessions: Vec::new(), next: None }));
-    };
+    let window = window(&app, &caller, &query)?;
     let wanted = SessionQuery {
-        scope,
+        window,
         identity: query.one("identity")?,
         from: unsigned(query.millis("from")?),
         to: unsigned(query.millis("to")?),
-        before: query.one("before")?.map(|place| parse_place(&place)).transpose()?,
+        before: query.before(parse_place)?,
         limit,
     };
     let sessions = app.derived.sessions(wanted).await.map_err(failed)?;
@@ -120,12 +118,9 @@ pub async fn session(
     let sid = names(path)?;
     let unknown = || Error::not_found("unknown_session", "no session with this sid is known");
     let query = Query::parse(query.as_deref(), &["project"])?;
-    let scope = match scope(&app, &caller, &query) {
-        Ok(Some(scope)) => scope,
-        // A foreign session answers as none does.
-        _ => return Err(unknown()),
-    };
-    let story = app.derived.session(scope, sid).await.map_err(failed)?;
+    // A foreign session answers as none does.
+    let window = window(&app, &caller, &query).map_err(|_| unknown())?;
+    let story = app.derived.session(window, sid).await.map_err(failed)?;
     Ok(answer(story.ok_or_else(unknown)?))
 }
 
@@ -154,7 +149,7 @@ pub async fn activity(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Error> {
     let query = Query::parse(query.as_deref(), &["from", "to", "step", "room", "project"])?;
-    let scope = scope(&app, &caller, &query)?;
+    let window = window(&app, &caller, &query)?;
     let now = i64::try_from(unix_ms()).unwrap_or(i64::MAX);
     let up = |time: i64| (time + MINUTE_MS - 1) / MINUTE_MS * MINUTE_MS;
     let to = query.millis("to")?.unwrap_or(now).min(now);
@@ -171,10 +166,10 @@ pub async fn activity(
             format!("at most {POINTS_MAX} steps; take longer ones"),
         ));
     }
-    let Some(scope) = scope else {
+    if window.has_no_session() {
         return Ok(answer(Activity { from, to, step, points: Vec::new() }));
-    };
-    Ok(answer(app.derived.activity(scope, from, to, step).await.map_err(failed)?))
+    }
+    Ok(answer(app.derived.activity(window, from, to, step).await.map_err(failed)?))
 }
 
 /// Rooms, sessions and people, now and past, by a part of a name or the beginning of a sid.
@@ -200,48 +195,27 @@ pub async fn search(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Error> {
     let query = Query::parse(query.as_deref(), &["q", "limit", "project"])?;
-    let limit = query.limit(FOUND, FOUND_MAX)?;
+    let limit = query.limit(FOUND_MAX)?.unwrap_or(FOUND);
     let text = query.one("q")?.filter(|text| !text.trim().is_empty());
     let text = text.ok_or_else(|| Error::bad_request("empty_query", "q says what to look for"))?;
-    let Some(scope) = scope(&app, &caller, &query)? else {
-        return Ok(answer(Results { results: Vec::new() }));
-    };
-    let results = app.derived.search(scope, text.trim().to_owned(), limit).await.map_err(failed)?;
+    let window = window(&app, &caller, &query)?;
+    let results = app.derived.search(window, text.trim().to_owned(), limit).await.map_err(failed)?;
     Ok(answer(Results { results }))
 }
 
-/// The request and the caller's rights, cut as everywhere. None: a caller who sees the present session of a room
-/// that has none.
-fn scope(app: &App, caller: &Caller, query: &Query) -> Result<Option<Scope>, Error> {
-    let room = query.one("room")?;
-    let projects = query.all("project");
-    let filter =
-        Filter::cut(caller.sight.clone(), &projects, room.as_slice(), &[]).map_err(|_| Error::forbidden())?;
-    let joined = match &caller.sight {
-        Sight::Joined { project, room } => {
-            let present = app.state.read().newest(project, room).map(|entry| entry.room.sid.to_string());
-            match present {
-                Some(sid) => Some(sid),
-                None => return Ok(None),
-            }
-        }
-        _ => None,
-    };
-    Ok(Some(Scope {
-        projects: filter.projects().map(|projects| projects.iter().map(|name| name.to_string()).collect()),
-        room: filter.rooms().and_then(|rooms| rooms.first()).map(|name| name.to_string()),
-        joined,
-    }))
+/// What a request with an optional `room` and any number of `project` may see.
+fn window(app: &App, caller: &Caller, query: &Query) -> Result<Window, Error> {
+    caller.window(app, &query.all("project"), query.one("room")?.as_slice())
 }
 
 fn write_place((started_at, id): (i64, i64)) -> String {
     format!("{started_at:x}-{id:x}")
 }
 
-fn parse_place(text: &str) -> Result<(i64, i64), Error> {
+fn parse_place(text: &str) -> Option<(i64, i64)> {
     let hex = |text: &str| i64::from_str_radix(text, 16).ok().filter(|_| !text.starts_with(['+', '-']));
-    let place = text.split_once('-').and_then(|(started_at, id)| Some((hex(started_at)?, hex(id)?)));
-    place.ok_or_else(|| Error::bad_request("bad_place", "before is the `next` of another page"))
+    let (started_at, id) = text.split_once('-')?;
+    Some((hex(started_at)?, hex(id)?))
 }
 
 fn failed(error: DerivedError) -> Error {

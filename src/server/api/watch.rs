@@ -18,7 +18,8 @@ use tokio::task::JoinSet;
 use crate::{
     clock::unix_ms,
     event::Seq,
-    feed::{Filter, ReplayError, Sight},
+    feed::{Filter, ReplayError},
+    rights::Window,
     server::{
         App,
         api::command::{Command, Wish, livekit},
@@ -175,9 +176,7 @@ pub fn remove_watchers(app: Arc<App>) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     tasks.spawn(async move {
         app.folded().await;
-        let left = ["participant_*".to_owned()];
-        // Nothing is asked for that `Sight::All` does not see.
-        let Ok(filter) = Filter::cut(Sight::All, &[], &[], &left) else { return };
+        let filter = Filter::new(&Window::all(), &["participant_*".to_owned()]);
         let head: Seq = app.feed.head().seq;
         let mut subscription = app.feed.subscribe(filter, head);
         // Those who went while we were away.

@@ -18,8 +18,8 @@ use bytes::Bytes;
 use http_body::Frame as BodyFrame;
 
 use crate::{
-    event::Seq,
     feed::{Filter, From},
+    rights::Window,
     server::{
         App,
         caller::Caller,
@@ -66,11 +66,10 @@ pub async fn events(
     version: Version,
     Extension(handover): Extension<Handover>,
 ) -> Result<Response, Error> {
-    let wanted = Wanted::parse(query.as_deref().unwrap_or(""))?;
-    let filter = wanted.filter(&caller)?;
-    let floor = app.floor(filter.sight());
+    let wanted = Wanted::parse(query.as_deref())?;
+    let window = wanted.window(&app, &caller)?;
     if wants_page(&headers) {
-        return page(&app, &wanted, &filter, floor).await;
+        return page(&app, &wanted, &window).await;
     }
     if wanted.before.is_some() || wanted.limit.is_some() {
         return Err(Error::bad_request(
@@ -87,8 +86,9 @@ pub async fn events(
         // An EventSource that gets 503 is closed for good; this one comes back later.
         Err(refused) => return refused.map(goodbye),
     };
+    let filter = Filter::new(&window, &wanted.types);
     let framing = if version == Version::HTTP_11 { Framing::Chunked } else { Framing::Bare };
-    Ok(answer(Body::new(Opening::begin(&app, open, filter, floor, &from, framing, handover))))
+    Ok(answer(Body::new(Opening::begin(&app, open, filter, &window, &from, framing, handover))))
 }
 
 fn wants_page(headers: &HeaderMap) -> bool {
@@ -129,12 +129,12 @@ impl Opening {
         app: &Arc<App>,
         open: OpenStream,
         filter: Filter,
-        floor: Option<Seq>,
+        window: &Window,
         from: &From,
         framing: Framing,
         handover: Handover,
     ) -> Opening {
-        let (cursor, connected) = match app.feed.locate(from, floor) {
+        let (cursor, connected) = match app.feed.locate(from, window) {
             Ok(after) => {
                 let resumed = !matches!(from, From::Head);
                 app.metrics.stream(if resumed { "resumed" } else { "started" });

@@ -11,6 +11,7 @@ use bytes::{BufMut, BytesMut};
 use crate::{
     event::{Cursor, Seq},
     feed::{Feed, Filter, Frame, From, ReplayError, Replayed, Reset},
+    rights::Window,
     server::{App, error::Error, stream::wanted::Wanted},
 };
 
@@ -44,24 +45,20 @@ pub struct Page {
     events: Vec<serde_json::Value>,
 }
 
-pub async fn page(
-    app: &App,
-    wanted: &Wanted,
-    filter: &Filter,
-    floor: Option<Seq>,
-) -> Result<Response, Error> {
+pub async fn page(app: &App, wanted: &Wanted, window: &Window) -> Result<Response, Error> {
     if wanted.after.is_some() && wanted.before.is_some() {
         return Err(Error::bad_request("bad_parameter", "after and before exclude each other"));
     }
+    let filter = &Filter::new(window, &wanted.types);
     let feed = &app.feed;
     let limit = wanted.limit.unwrap_or(PAGE_EVENTS);
     let bounds = app.log.bounds();
     let head = feed.head();
-    let oldest = bounds.first.max(floor.unwrap_or(Seq(1)));
+    let oldest = bounds.first.max(window.earliest().unwrap_or(Seq(1)));
     let gone = |reset: Reset| Error::new(StatusCode::GONE, reset.as_str(), "this cursor cannot be honoured");
     let mut page = match &wanted.after {
         Some(after) => {
-            let after = feed.locate(&From::parse(Some(after)), floor).map_err(gone)?;
+            let after = feed.locate(&From::parse(Some(after)), window).map_err(gone)?;
             forward(feed, filter, after, head.seq, limit).await.map_err(|error| failed(error, gone))?
         }
         None => {

@@ -45,6 +45,7 @@ use crate::{
     config::Limits,
     event::Seq,
     feed::{Filter, Frame, From, ReplayError, Reset, Subscription, View},
+    rights::Window,
     server::{
         App,
         caller::Caller,
@@ -130,8 +131,7 @@ struct Grant {
     caller: Caller,
     open: OpenStream,
     wanted: Wanted,
-    filter: Filter,
-    floor: Option<Seq>,
+    window: Window,
 }
 
 /// Answers `/socket.io/`.
@@ -199,8 +199,7 @@ async fn admit(
         ..Wanted::default()
     };
     wanted.check().map_err(Refusal)?;
-    let filter = wanted.filter(&caller).map_err(Refusal)?;
-    let floor = app.floor(filter.sight());
+    let window = wanted.window(&app, &caller).map_err(Refusal)?;
     let open = app.streams.open("socketio", &caller).map_err(|refused| {
         Refusal(match refused {
             Refused::Error(error) => error,
@@ -211,7 +210,7 @@ async fn admit(
             ),
         })
     })?;
-    let grant = Grant { caller, open, wanted, filter, floor };
+    let grant = Grant { caller, open, wanted, window };
     socket.extensions.insert(Admitted(Arc::new(Mutex::new(Some(grant)))));
     Ok(())
 }
@@ -378,9 +377,9 @@ struct Serving {
 
 impl Serving {
     fn begin(app: Arc<App>, socket: SocketRef, grant: Grant) -> Serving {
-        let Grant { caller, open, wanted, filter, floor } = grant;
+        let Grant { caller, open, wanted, window } = grant;
         let from = From::parse(wanted.after.as_deref());
-        let after = match app.feed.locate(&from, floor) {
+        let after = match app.feed.locate(&from, &window) {
             Ok(after) => {
                 let resumed = !matches!(from, From::Head);
                 app.metrics.stream(if resumed { "resumed" } else { "started" });
@@ -399,6 +398,7 @@ impl Serving {
                 head
             }
         };
+        let filter = Filter::new(&window, &wanted.types);
         Serving {
             view: filter.view(),
             subscription: Some(app.feed.subscribe(filter, after)),
@@ -528,7 +528,7 @@ impl Serving {
             self.subscription = None;
             return Ok(());
         }
-        let filter = wanted.filter(&self.caller)?;
+        let filter = Filter::new(&wanted.window(&self.app, &self.caller)?, &wanted.types);
         let after = self.subscription.as_ref().map_or(self.app.feed.head(), Subscription::cursor);
         self.view = filter.view();
         self.subscription = Some(self.app.feed.subscribe(filter, after.seq));

@@ -6,11 +6,12 @@ use parking_lot::Mutex;
 use roomwatch::{
     derived::Derived,
     event::{NewEvent, Seq},
-    feed::{Feed, Filter, ReplayError, Sight},
+    feed::{Feed, Filter, ReplayError},
     log::{
         EventLog, LogError,
         sqlite::{Clock, LogOptions, Now, OpenError, SqliteLog},
     },
+    rights::Window,
 };
 
 use super::{append_one, id_of, new_event, open, read_all};
@@ -185,7 +186,8 @@ async fn old_events_are_trimmed_when_the_state_covers_them() {
     // A reader that retention has overtaken sees it, and is not moved past the missing events.
     let (history, _) = Derived::open(dir.path(), log.bounds(), Default::default()).expect("it opens");
     let feed = Feed::new(log.clone(), Arc::new(history), log.bounds().last);
-    let replayed = async |after| feed.replay(&Filter::all(Sight::All), Seq(after), 10, 1 << 20).await;
+    let replayed =
+        async |after| feed.replay(&Filter::new(&Window::all(), &[]), Seq(after), 10, 1 << 20).await;
     assert!(matches!(replayed(399).await, Err(ReplayError::Expired)));
     assert!(replayed(400).await.is_ok());
     log.retain(Seq(1002));
