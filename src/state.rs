@@ -29,39 +29,40 @@
 //! any webhook about the room takes it back. `notBefore` (with endings) is the unix millisecond of the last answer of
 //! LiveKit that still had it; without it, the last event about it is taken.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-};
+use std::sync::Arc;
 
-use foldhash::fast::RandomState;
 use serde::{Deserialize, Serialize};
 
 mod body;
 pub mod change;
 mod checkpoint;
-mod egress;
 pub mod entity;
 mod fold;
+mod map;
+mod mask;
 mod part;
+mod permission;
+mod project;
+mod read;
 pub mod schema;
+mod table;
 mod tombstone;
 pub mod wire;
+mod word;
+mod words;
 
 pub use change::{Applied, Change, Entity, Fact, Inferred, Op};
 pub use checkpoint::{CHECKPOINT_VERSION, CheckpointError};
 pub use entity::{Egress, Ingress, Participant, Room, Track};
 pub use fold::RESTART_MARGIN_MS;
+pub use project::RoomEntry;
 pub use tombstone::{TOMBSTONE_MS, TOMBSTONES_MAX, Tombstone};
 pub use wire::Wire;
 
 use crate::event::{Event, Seq};
-use entity::{Counts, Permission};
-use tombstone::Tombstones;
-
-/// Maps are keyed by sids, which LiveKit draws at random: SipHash's strength would cost a tenth of the fold. The
-/// seed still differs from process to process.
-type Map<K, V> = HashMap<K, V, RandomState>;
+use map::Map;
+use project::Project;
+use words::Words;
 
 /// Everything that is live. Cloning it is cheap: rooms are shared until one of the two changes.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -73,34 +74,6 @@ pub struct State {
     #[serde(skip)]
     words: Words,
 }
-
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-struct Project {
-    rooms: Map<Arc<str>, Arc<RoomEntry>>,
-    /// The live sessions of each name. There can be two: the next may begin before the last has ended.
-    #[serde(skip)]
-    sessions: Map<Arc<str>, Vec<Arc<str>>>,
-    egress: Map<Arc<str>, Arc<Egress>>,
-    ingress: Map<Arc<str>, Arc<Ingress>>,
-    tombstones: Tombstones,
-}
-
-/// A live room and who is in it. A reader holds it by its `Arc` and serialises it outside any lock.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct RoomEntry {
-    pub room: Arc<Room>,
-    participants: Map<Arc<str>, Arc<Participant>>,
-}
-
-/// Strings that many entities have in common, kept once. What it forgets costs memory only.
-#[derive(Clone, Debug, Default)]
-struct Words {
-    texts: HashSet<Arc<str>, RandomState>,
-    permissions: Map<Box<str>, Option<Arc<Permission>>>,
-}
-
-/// How many shared strings are remembered; then it starts afresh, so that odd input cannot grow it.
-const WORDS_MAX: usize = 4_096;
 
 impl State {
     /// The last event that was applied.
@@ -175,98 +148,5 @@ impl State {
             .flat_map(|rooms| rooms.values())
             .map(|entry| entry.room.counts.participants as usize);
         (rooms.map_or(0, Map::len), people.sum())
-    }
-}
-
-impl RoomEntry {
-    /// Everybody who is in it, in no order.
-    pub fn participants(&self) -> impl Iterator<Item = &Arc<Participant>> {
-        self.participants.values()
-    }
-
-    pub fn participant(&self, sid: &str) -> Option<&Arc<Participant>> {
-        self.participants.get(sid)
-    }
-
-    /// Those with this identity, the one that joined last first. There is more than one for a moment
-    /// after a rejoin.
-    pub fn identity(&self, identity: &str) -> Vec<&Arc<Participant>> {
-        let mut found: Vec<_> = self.participants.values().filter(|p| &*p.identity == identity).collect();
-        found.sort_by_key(|p| std::cmp::Reverse((p.joined_at, p.last_seq)));
-        found
-    }
-}
-
-impl RoomEntry {
-    /// Takes somebody out, and out of the counts.
-    fn remove(&mut self, sid: &str) -> Option<Arc<Participant>> {
-        let participant = self.participants.remove(sid)?;
-        Arc::make_mut(&mut self.room).counts.shift(participant.counts(), Counts::default());
-        Some(participant)
-    }
-}
-
-impl Project {
-    /// Makes a session live.
-    fn begin(&mut self, room: Room) {
-        self.sessions.entry(room.name.clone()).or_default().push(room.sid.clone());
-        let entry = RoomEntry { room: Arc::new(room), participants: Map::default() };
-        self.rooms.insert(entry.room.sid.clone(), Arc::new(entry));
-    }
-
-    fn sessions(&self, name: &str) -> impl Iterator<Item = &Arc<RoomEntry>> {
-        let sids = self.sessions.get(name).map_or(&[][..], Vec::as_slice);
-        sids.iter().filter_map(|sid| self.rooms.get(sid))
-    }
-
-    fn newest(&self, name: &str) -> Option<&Arc<RoomEntry>> {
-        self.sessions(name).max_by_key(|entry| entry.room.age())
-    }
-
-    fn is_newest(&self, name: &str, sid: &str) -> bool {
-        match self.sessions.get(name).map(Vec::as_slice) {
-            // As good as always: no need to look at the room.
-            Some([only]) => **only == *sid,
-            _ => self.newest(name).is_some_and(|entry| *entry.room.sid == *sid),
-        }
-    }
-
-    /// Ends a session: who was in it goes with it.
-    fn end(&mut self, sid: &str) -> Option<Arc<RoomEntry>> {
-        let entry = self.rooms.remove(sid)?;
-        if let Some(sids) = self.sessions.get_mut(&entry.room.name) {
-            sids.retain(|other| **other != *sid);
-            if sids.is_empty() {
-                self.sessions.remove(&entry.room.name);
-            }
-        }
-        Some(entry)
-    }
-}
-
-impl Words {
-    fn text(&mut self, text: &str) -> Arc<str> {
-        if let Some(known) = self.texts.get(text) {
-            return known.clone();
-        }
-        if self.texts.len() >= WORDS_MAX {
-            self.texts.clear();
-        }
-        let text: Arc<str> = text.into();
-        self.texts.insert(text.clone());
-        text
-    }
-
-    /// The permission that this JSON object says; `None` if it is no object after all.
-    fn permission(&mut self, json: &str) -> Option<Arc<Permission>> {
-        if let Some(known) = self.permissions.get(json) {
-            return known.clone();
-        }
-        if self.permissions.len() >= WORDS_MAX {
-            self.permissions.clear();
-        }
-        let permission = Permission::parse(json).map(Arc::new);
-        self.permissions.insert(json.into(), permission.clone());
-        permission
     }
 }

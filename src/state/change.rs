@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use serde::{Serialize, Serializer, ser::SerializeStruct};
+use utoipa::ToSchema;
 
 use super::{
     entity::{Egress, Ingress, Participant, Room, Track, Word},
-    wire::{ALL, Mask, Wire},
+    mask::{ALL, Mask, Wire},
 };
 use crate::event::Source;
 
@@ -149,4 +150,40 @@ impl Serialize for Change {
         }
         change.end()
     }
+}
+
+/// What one event altered of one entity.
+#[derive(ToSchema)]
+#[schema(as = Change, rename_all = "camelCase")]
+pub struct ChangeSchema {
+    pub op: OpSchema,
+    pub kind: EntityKindSchema,
+    /// Its sid or id.
+    pub id: String,
+    pub project: String,
+    #[schema(required)]
+    pub room: Option<String>,
+    #[schema(required)]
+    pub room_sid: Option<String>,
+    /// `set`: the whole entity. `patch`: the top-level fields that changed, each whole. `delete`: null; a room takes
+    /// everything under its `roomSid` with it.
+    #[schema(required, value_type = Option<Object>)]
+    pub value: (),
+}
+
+#[derive(ToSchema)]
+#[schema(as = ChangeOp, rename_all = "lowercase")]
+pub enum OpSchema {
+    Set,
+    Patch,
+    Delete,
+}
+
+#[derive(ToSchema)]
+#[schema(as = EntityKind, rename_all = "lowercase")]
+pub enum EntityKindSchema {
+    Room,
+    Participant,
+    Egress,
+    Ingress,
 }

@@ -4,7 +4,11 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Project, RoomEntry, State, Words, entity::shared};
+use super::{
+    State,
+    project::{Project, RoomEntry},
+    words::Words,
+};
 
 /// The shape of the bytes. A checkpoint of another version is not read: the log is folded again.
 pub const CHECKPOINT_VERSION: u32 = 1;
@@ -57,26 +61,13 @@ impl Project {
     fn relink(&mut self, words: &mut Words) {
         for entry in self.rooms.values_mut() {
             let RoomEntry { room, participants } = Arc::make_mut(entry);
-            {
-                let room = Arc::make_mut(room);
-                room.project = words.text(&room.project);
-            }
+            Arc::make_mut(room).share(words);
             for participant in participants.values_mut() {
                 let p = Arc::make_mut(participant);
                 p.project = room.project.clone();
                 p.room = room.name.clone();
                 p.room_sid = room.sid.clone();
-                p.region = words.text(&p.region);
-                p.permission =
-                    p.permission.take().and_then(|permission| words.permission(permission.json.get()));
-                p.tracks.shrink_to_fit();
-                shared(&mut p.kind);
-                shared(&mut p.state);
-                for track in &mut p.tracks {
-                    track.mime_type = words.text(&track.mime_type);
-                    shared(&mut track.kind);
-                    shared(&mut track.source);
-                }
+                p.share(words);
             }
             // A map's key and its value's sid are one allocation again.
             *participants = participants.drain().map(|(_, p)| (p.sid.clone(), p)).collect();

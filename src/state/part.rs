@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Project, State};
+use super::{State, project::Project};
 
 impl State {
     /// The live sessions `rooms` of one project, its egress and ingress, and the tombstones of `sids`:

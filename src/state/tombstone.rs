@@ -4,7 +4,7 @@ use std::{collections::VecDeque, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use super::Map;
+use super::map::Map;
 use crate::event::Source;
 
 /// How long a tombstone stands, in milliseconds of event time. LiveKit itself delivers at most some 45 s

@@ -564,3 +564,34 @@ fn every_captured_body_is_read_correctly() {
     }
     assert_eq!(state.head(), Seq(seq));
 }
+
+#[test]
+fn each_member_of_a_participant_changes_its_own_field_and_no_other() {
+    let base = joined(5, ROOM, "PA_1", "alice");
+    for (member, value, changed) in [
+        ("identity", json!("bob"), json!({"identity": "bob"})),
+        ("name", json!("Bob"), json!({"name": "Bob"})),
+        ("kind", json!("SIP"), json!({"kind": "sip"})),
+        ("state", json!("DISCONNECTED"), json!({"state": "disconnected"})),
+        ("joinedAtMs", json!("1795467038990"), json!({"joinedAt": 1_795_467_038_990_u64})),
+        ("metadata", json!("m"), json!({"metadata": "m"})),
+        ("attributes", json!({"b": "2", "a": "1"}), json!({"attributes": {"a": "1", "b": "2"}})),
+        ("permission", json!({"canPublish": true}), json!({"permission": {"canPublish": true}})),
+        ("permission", json!({"hidden": true}), json!({"permission": {"hidden": true}, "hidden": true})),
+        ("region", json!("fra"), json!({"region": "fra"})),
+    ] {
+        let mut updated = base.clone();
+        updated.body["event"] = "participant_updated".into();
+        updated.body["participant"]["version"] = 100.into();
+        updated.body["participant"]["state"] = "ACTIVE".into();
+        updated.body["participant"][member] = value;
+        let updated = updated.corrected();
+        let (state, applied) = last(&[base.clone(), updated.clone()]);
+        let told = changes(&applied);
+        assert_eq!((&told[0]["op"], &told[0]["value"]), (&json!("patch"), &changed), "{member}");
+        // A checkpoint keeps it, and a second time it is not news.
+        let mut restored = State::restore(&state.checkpoint()).expect("a checkpoint");
+        assert_eq!(people(&restored), people(&state), "{member}");
+        assert_eq!(restored.apply(&updated.event(3)).changes.len(), 0, "{member}");
+    }
+}

@@ -445,7 +445,7 @@ export interface components {
         };
         /** @description A recording or a stream out of LiveKit. */
         Egress: {
-            /** @description Null where LiveKit could not even launch it. */
+            /** @description Null if LiveKit could not launch it. */
             egressId: string | null;
             /** Format: int64 */
             endedAt: number | null;
@@ -550,7 +550,7 @@ export interface components {
             type: string;
             why: string;
         };
-        /** @description Where an egress wrote to. */
+        /** @description One output of an egress. */
         Output: {
             /** Format: int64 */
             durationMs: number;
@@ -558,7 +558,7 @@ export interface components {
             /** @description `file`, `stream`, `segments` or `images`. */
             kind: string;
             location: string;
-            /** @description A file's, a playlist's or a prefix's name, or the masked URL of a stream. */
+            /** @description The name of a file, a playlist or a prefix, or the masked URL of a stream. */
             name: string;
             /** Format: int64 */
             sizeBytes: number;
@@ -581,12 +581,12 @@ export interface components {
             /** @description `before=` for what came before; null at the beginning. */
             prev?: string | null;
         };
-        /** @description Somebody who is in a room now. */
+        /** @description A participant who is in a room now. */
         Participant: {
             attributes: {
                 [key: string]: string;
             };
-            /** @description Null while they are there. */
+            /** @description Null while the participant is in the room. */
             disconnectReason: string | null;
             hidden: boolean;
             identity: string;
@@ -596,17 +596,17 @@ export interface components {
             kind: string;
             metadata: string;
             name: string;
-            /** @description LiveKit's `ParticipantPermission`, without what is false. */
+            /** @description LiveKit's `ParticipantPermission`, without members that are false. */
             permission: Record<string, never> | null;
             project: string;
             region: string | null;
             room: string;
             roomSid: string;
             sid: string;
-            /** @description `joining`, `joined`, `active`, `disconnected`, or `unknown` where only a track has told of them. */
+            /** @description `joining`, `joined`, `active`, `disconnected`, or `unknown` while only track events have arrived. */
             state: string;
             tracks: components["schemas"]["Track"][];
-            /** @description Roomwatch's own guest, who watches the room for an operator. */
+            /** @description True for the hidden participant through which an operator watches the room in Roomwatch. */
             watcher: boolean;
         };
         /** @description The participant a command was about. */
@@ -701,33 +701,34 @@ export interface components {
             checkedAt?: number | null;
             /**
              * Format: int64
-             * @description When the last event about it was received. In lists; take it from the messages' `timestamp` after that.
+             * @description When Roomwatch received the last event about it. In lists; later, use the `timestamp` of the messages.
              */
             lastEventAt: number;
             metadata: string;
             name: string;
             /**
              * Format: int32
-             * @description Those that are neither hidden, nor agents, nor egress.
+             * @description Participants that are neither hidden, nor agents, nor egress.
              */
             participantCount: number;
             project: string;
             /**
              * Format: int32
-             * @description Those of `participantCount` that publish something.
+             * @description Those of `participantCount` that publish at least one track.
              */
             publisherCount: number;
             recording: boolean;
-            /** @description LiveKit's id of this life of the room; a name may have several over time. */
+            /** @description LiveKit's id of this session; a name may have several over time. */
             sid: string;
             source: ("webhook" | "reconcile") & Record<string, never>;
-            /** @description LiveKit lists it, but it is an entry that a crashed node has left behind. */
+            /** @description True for an entry that a crashed LiveKit node has left behind: LiveKit lists the room, and it is empty. */
             stale: boolean;
             /**
              * Format: int64
-             * @description Unix milliseconds; null while only partial events have told of the room.
+             * @description Unix milliseconds; null while only partial events about the room have arrived.
              */
             startedAt: number | null;
+            /** @description Tracks of a room by what they show. */
             trackCounts: {
                 /** Format: int32 */
                 audio: number;
@@ -831,6 +832,7 @@ export interface components {
              */
             open: number;
         };
+        /** @description A published track. */
         Track: {
             /** Format: int32 */
             height: number;

@@ -1,0 +1,176 @@
+//! The rules for participants.
+
+use std::sync::Arc;
+
+use super::Fold;
+use crate::{
+    event::{Kind, Source},
+    state::{
+        change::{Change, Entity, Fact},
+        entity::{
+            Counts, Participant,
+            participant::{Told, bits},
+        },
+        mask::Mask,
+        permission::Permission,
+        project::RoomEntry,
+        word::word,
+    },
+};
+
+impl Fold<'_> {
+    /// Handles `participant_joined` and `participant_updated`, which carry the whole participant.
+    pub(super) fn participant(&mut self) {
+        let permission = self.permission();
+        self.with_participant(|fold, p| {
+            let mask = fold.update(p, permission);
+            let mut tracks = false;
+            for track in &fold.body.participant.tracks.0 {
+                tracks |= fold.publish(p, track, None);
+            }
+            if tracks { mask | bits::TRACKS } else { mask }
+        });
+    }
+
+    /// Updates a participant from a whole `participant`, unless that is older than what is known.
+    fn update(&mut self, p: &mut Participant, permission: Option<Arc<Permission>>) -> Mask {
+        let body = &self.body.participant;
+        if p.state != "unknown" && body.version.0 < p.version {
+            return 0;
+        }
+        p.version = body.version.0;
+        let state_zero = if self.event.kind == Kind::ParticipantJoined { "active" } else { "joining" };
+        p.take(&mut Told { body, permission, state_zero, words: self.words })
+    }
+
+    /// Lets `alter` change the event's participant, who is listed first if the event may do so, and reports the
+    /// result. `alter` returns the fields it changed.
+    pub(super) fn with_participant(&mut self, alter: impl FnOnce(&mut Self, &mut Participant) -> Mask) {
+        let event = self.event;
+        let sid = &*self.body.participant.sid;
+        let Some(room_sid) = event.room_sid.as_ref().filter(|_| !sid.is_empty()) else { return };
+        // Taken out and put back, so that `alter` can borrow the whole project.
+        let known = match self.project.rooms.get_mut(room_sid) {
+            Some(entry) if entry.participants.contains_key(sid) => {
+                Arc::make_mut(entry).participants.remove(sid)
+            }
+            Some(_) => None,
+            None => return self.restrict_absent(sid),
+        };
+        let created = known.is_none();
+        if created && !self.may_begin(sid) {
+            return self.restrict_absent(sid);
+        }
+        let mut participant = match known {
+            Some(participant) => participant,
+            None => {
+                self.project.tombstones.open(sid);
+                Arc::new(self.unknown_participant())
+            }
+        };
+        let counted = if created { Counts::default() } else { participant.counts() };
+        let was_restricted = !created && participant.restricted();
+        let facts = self.applied.facts.len();
+        let sent_at = self.sent_at();
+        let p = Arc::make_mut(&mut participant);
+        let mask = alter(self, p);
+        p.last_seq = event.seq.0;
+        p.last_event_at = p.last_event_at.max(event.received_at);
+        if event.source == Source::Webhook {
+            p.webhook_at = sent_at;
+        }
+        let counts = p.counts();
+        self.applied.restricted |= participant.restricted();
+        if let Some(entry) = self.project.rooms.get_mut(room_sid) {
+            let RoomEntry { room, participants } = Arc::make_mut(entry);
+            if counts != counted {
+                Arc::make_mut(room).counts.shift(counted, counts);
+            }
+            participants.insert(participant.sid.clone(), participant.clone());
+        }
+        if !created && mask == 0 {
+            return;
+        }
+        // A join is always sent whole, and so is a participant who becomes visible to restricted readers.
+        let whole = created
+            || self.event.kind == Kind::ParticipantJoined
+            || (was_restricted && !participant.restricted());
+        let entity = Entity::Participant(participant.clone());
+        self.applied.changes.push(if whole { Change::set(entity) } else { Change::patch(entity, mask) });
+        if created || mask != bits::TRACKS {
+            // The participant comes before the facts about its tracks.
+            self.applied.facts.insert(facts, Fact::Participation(participant));
+        }
+    }
+
+    pub(super) fn participant_left(&mut self) {
+        let event = self.event;
+        let body = &self.body.participant;
+        if body.sid.is_empty() {
+            return;
+        }
+        let permission = self.permission();
+        let at = self.happened_at().max(body.joined_at_ms());
+        let entry = event.room_sid.as_ref().and_then(|sid| self.project.rooms.get_mut(sid));
+        let there = entry.and_then(|entry| Arc::make_mut(entry).remove(&body.sid));
+        let inferred = self.is_inferred().then(|| {
+            let known = there.as_ref().map_or(body.joined_at_ms(), |p| p.last_known_at());
+            self.not_before().unwrap_or(known).min(at)
+        });
+        let was_there = there.is_some();
+        let was_restricted = there.as_ref().is_some_and(|participant| participant.restricted());
+        let mut participant = match there {
+            Some(participant) => participant,
+            None => Arc::new(self.unknown_participant()),
+        };
+        self.update(Arc::make_mut(&mut participant), permission);
+        let tombstone = self.project.tombstones.get(&body.sid);
+        let restricted = was_restricted
+            || participant.restricted()
+            || tombstone.is_some_and(|tombstone| tombstone.restricted);
+        self.applied.restricted |= restricted;
+        if was_there {
+            self.applied.changes.push(Change::delete(Entity::Participant(participant.clone())));
+        }
+        if event.room_sid.as_ref().is_some_and(|sid| self.project.rooms.contains_key(sid)) {
+            self.bury(&participant.sid.clone(), restricted, 0);
+        }
+        // A participant whose connection was aborted has never been in the room.
+        if was_there || event.kind != Kind::ParticipantConnectionAborted {
+            let reason = &*body.disconnect_reason;
+            let reason = (!reason.is_empty()).then(|| word(reason, "", ""));
+            // The end of a track may have been inferred for a later moment than this leave.
+            let late = at < participant.last_event_at;
+            let publishing = !was_there || late || !participant.tracks.is_empty();
+            self.applied.facts.push(Fact::Left { participant, at, inferred, reason, publishing });
+        }
+    }
+
+    /// Restricts an event about a participant who is not there. It changes nothing. An unknown participant may be
+    /// hidden.
+    pub(super) fn restrict_absent(&mut self, sid: &str) {
+        let body = &self.body.participant;
+        let by_body = self.permission().is_some_and(|p| p.hidden || p.recorder)
+            || body.kind.eq_ignore_ascii_case("egress");
+        let by_tombstone = self.project.tombstones.get(sid).is_none_or(|tombstone| tombstone.restricted);
+        self.applied.restricted |= by_body || by_tombstone;
+    }
+
+    /// Returns a participant of whom only the sid and the identity are known.
+    fn unknown_participant(&mut self) -> Participant {
+        let event = self.event;
+        let body = &self.body.participant;
+        let mut p = Participant::new(event.source);
+        p.project = event.project.clone();
+        p.room = event.room.clone().unwrap_or_default();
+        p.room_sid = event.room_sid.clone().unwrap_or_default();
+        p.sid = (&*body.sid).into();
+        p.identity = (&*body.identity).into();
+        p.kind = "standard".into();
+        p.state = "unknown".into();
+        p.region = self.words.text("");
+        p.last_seq = event.seq.0;
+        p.last_event_at = event.received_at;
+        p
+    }
+}

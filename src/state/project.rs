@@ -1,0 +1,100 @@
+//! The live rooms, egress and ingress of one project.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    entity::{Counts, Egress, Ingress, Participant, Room},
+    map::Map,
+    tombstone::Tombstones,
+};
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Project {
+    pub rooms: Map<Arc<str>, Arc<RoomEntry>>,
+    /// The sids of the live sessions of each name. There can be two: the next may begin before the last has ended.
+    #[serde(skip)]
+    pub sessions: Map<Arc<str>, Vec<Arc<str>>>,
+    pub egress: Map<Arc<str>, Arc<Egress>>,
+    pub ingress: Map<Arc<str>, Arc<Ingress>>,
+    pub tombstones: Tombstones,
+}
+
+/// A live room and its participants. A reader holds it by its `Arc` and serialises it outside any lock.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RoomEntry {
+    pub room: Arc<Room>,
+    pub(super) participants: Map<Arc<str>, Arc<Participant>>,
+}
+
+impl RoomEntry {
+    /// Returns its participants, in no order.
+    pub fn participants(&self) -> impl Iterator<Item = &Arc<Participant>> {
+        self.participants.values()
+    }
+
+    pub fn participant(&self, sid: &str) -> Option<&Arc<Participant>> {
+        self.participants.get(sid)
+    }
+
+    /// Returns the participants with this identity, the one that joined last first. For a moment after a rejoin there
+    /// is more than one.
+    pub fn identity(&self, identity: &str) -> Vec<&Arc<Participant>> {
+        let mut found: Vec<_> = self.participants.values().filter(|p| &*p.identity == identity).collect();
+        found.sort_by_key(|p| std::cmp::Reverse((p.joined_at, p.last_seq)));
+        found
+    }
+
+    /// Removes a participant, and subtracts it from the counts.
+    pub(super) fn remove(&mut self, sid: &str) -> Option<Arc<Participant>> {
+        let participant = self.participants.remove(sid)?;
+        Arc::make_mut(&mut self.room).counts.shift(participant.counts(), Counts::default());
+        Some(participant)
+    }
+}
+
+impl Project {
+    /// Makes a session live.
+    pub fn begin(&mut self, room: Room) {
+        self.sessions.entry(room.name.clone()).or_default().push(room.sid.clone());
+        let entry = RoomEntry { room: Arc::new(room), participants: Map::default() };
+        self.rooms.insert(entry.room.sid.clone(), Arc::new(entry));
+    }
+
+    /// Ends a session, and removes it with its participants.
+    pub fn end(&mut self, sid: &str) -> Option<Arc<RoomEntry>> {
+        let entry = self.rooms.remove(sid)?;
+        if let Some(sids) = self.sessions.get_mut(&entry.room.name) {
+            sids.retain(|other| **other != *sid);
+            if sids.is_empty() {
+                self.sessions.remove(&entry.room.name);
+            }
+        }
+        Some(entry)
+    }
+
+    /// Returns the live sessions of a room name.
+    pub fn sessions(&self, name: &str) -> impl Iterator<Item = &Arc<RoomEntry>> {
+        let sids = self.sessions.get(name).map_or(&[][..], Vec::as_slice);
+        sids.iter().filter_map(|sid| self.rooms.get(sid))
+    }
+
+    pub fn newest(&self, name: &str) -> Option<&Arc<RoomEntry>> {
+        self.sessions(name).max_by_key(|entry| entry.room.age())
+    }
+
+    pub fn is_newest(&self, name: &str, sid: &str) -> bool {
+        match self.sessions.get(name).map(Vec::as_slice) {
+            // Nearly always: no need to look at the room.
+            Some([only]) => **only == *sid,
+            _ => self.newest(name).is_some_and(|entry| *entry.room.sid == *sid),
+        }
+    }
+
+    /// Returns the number of egress of a session that have not ended.
+    pub fn egress_in(&self, sid: &str) -> u32 {
+        let here = self.egress.values().filter(|egress| egress.room_sid.as_deref() == Some(sid));
+        u32::try_from(here.count()).unwrap_or(u32::MAX)
+    }
+}
