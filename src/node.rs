@@ -23,10 +23,7 @@ use crate::{
     feed::Feed,
     follow::Follower,
     ingest::{Receipts, Rejections, webhook::Webhooks},
-    log::{
-        EventLog,
-        sqlite::{LogOptions, SqliteLog},
-    },
+    log::{self, EventLog, LogOptions, LogUrl},
     metrics::Metrics,
     reconcile::Reconcile,
     server::{App, api::watch, front::Front, limits::Limiter, listen, stream::open::Streams},
@@ -40,20 +37,22 @@ pub struct Node {
     derived: Arc<Derived>,
     state: Arc<RwLock<State>>,
     fold: Fold,
-    /// Locked for as long as anything of the node may write.
-    _data: DataDir,
+    /// The data directory, and that of the log if it is another one. Locked for as long as anything of the node may
+    /// write.
+    dirs: (DataDir, Option<DataDir>),
 }
 
 impl Node {
-    /// Opens a node over the log in its data directory. Within a tokio runtime.
+    /// Opens a node over the log that its configuration names. Within a tokio runtime.
     pub async fn open(config: Config) -> anyhow::Result<Node> {
-        Node::open_over(config, |config, data| {
+        Node::open_over(config, |config, _| {
             let options = LogOptions {
                 retain_age: config.retention.unwrap_or_default(),
                 retain_bytes: config.retention_bytes.unwrap_or_default(),
+                clock: config.clock.clone(),
                 ..LogOptions::default()
             };
-            Ok(Arc::new(SqliteLog::open(data.path(), options)?))
+            Ok(log::open(&config.log_url, options)?)
         })
         .await
     }
@@ -65,6 +64,10 @@ impl Node {
     ) -> anyhow::Result<Node> {
         // The data directory comes first: its lock keeps every other process away from the files in it.
         let data = DataDir::open(&config.data_dir)?;
+        let log_dir = match &config.log_url {
+            LogUrl::Sqlite(dir) => data.open_other(dir)?,
+            LogUrl::Memory => None,
+        };
         let log = open_log(&config, &data)?;
 
         let covered = log.clone();
@@ -118,7 +121,7 @@ impl Node {
             limiter,
             streams,
         });
-        Ok(Node { app, log, derived, state, fold, _data: data })
+        Ok(Node { app, log, derived, state, fold, dirs: (data, log_dir) })
     }
 
     /// Returns the handles that requests share.
@@ -137,15 +140,15 @@ impl Node {
 
     /// Stops the fold, writes a checkpoint and closes every file. What was acknowledged is on the disk when it returns.
     pub async fn close(self) -> anyhow::Result<()> {
-        let Node { app, log, derived, state, fold, _data } = self;
+        let Node { app, log, derived, state, fold, dirs } = self;
         drop(app);
         let close = move || {
             drop(fold);
             derived.checkpoint(state.read().clone());
             derived.close();
             log.close();
-            // The lock is released last.
-            drop(_data);
+            // The locks are released last.
+            drop(dirs);
         };
         tokio::task::spawn_blocking(close).await?;
         Ok(())

@@ -9,10 +9,7 @@ use futures_util::{FutureExt, future::BoxFuture};
 use roomwatch::{
     cli::serve::{Options, install_tls},
     event::{Event, NewEvent, Seq},
-    log::{
-        Appended, Bounds, EventLog, LogError,
-        sqlite::{LogOptions, SqliteLog},
-    },
+    log::{Appended, Bounds, EventLog, LogError, LogOptions, sqlite::SqliteLog},
     metrics::Metrics,
     node::Node,
     server::App,
@@ -55,6 +52,10 @@ impl EventLog for Faulty {
 
     fn bounds(&self) -> Bounds {
         self.log.bounds()
+    }
+
+    fn seek(&self, unix_ms: u64) -> BoxFuture<'_, Result<Option<Seq>, LogError>> {
+        self.log.seek(unix_ms)
     }
 
     fn retain(&self, through: Seq) {
