@@ -16,10 +16,7 @@ use harness::*;
 use roomwatch::{
     derived::{Derived, Options, Recorded},
     event::{Epoch, Event, Kind, NewEvent, Seq, Source},
-    log::{
-        Bounds, EventLog,
-        sqlite::{LogOptions, SqliteLog},
-    },
+    log::{Bounds, EventLog, LogOptions, sqlite::SqliteLog},
     state::State,
 };
 use tikv_jemallocator::Jemalloc;

@@ -27,10 +27,7 @@ use harness::{median, millis, percentile, setting};
 use parking_lot::{Condvar, Mutex};
 use roomwatch::{
     event::{Kind, NewEvent, Seq, Source},
-    log::{
-        EventLog,
-        sqlite::{LogOptions, SqliteLog},
-    },
+    log::{EventLog, LogOptions, sqlite::SqliteLog},
 };
 use tokio::sync::oneshot;
 

@@ -11,10 +11,7 @@ use std::{sync::Arc, time::Instant};
 use harness::*;
 use roomwatch::{
     event::{Kind, NewEvent, Source},
-    log::{
-        EventLog,
-        sqlite::{LogOptions, SqliteLog},
-    },
+    log::{EventLog, LogOptions, sqlite::SqliteLog},
 };
 
 const BATCH: usize = 1_000;

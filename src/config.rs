@@ -20,6 +20,7 @@ use serde::Deserialize;
 use crate::{
     clock::Clock,
     event::body::Redaction,
+    log::LogUrl,
     token::{Keys, Secret},
 };
 
@@ -39,6 +40,11 @@ pub struct Options {
     /// Where the log and everything derived from it live [default: ./roomwatch-data]
     #[arg(long, env = "ROOMWATCH_DATA_DIR", value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
+
+    /// Where the log is: sqlite:<directory>, or memory: which keeps nothing and is for tests [default: sqlite: and the
+    /// data directory]
+    #[arg(long, env = "ROOMWATCH_LOG_URL", value_name = "URL")]
+    pub log_url: Option<LogUrl>,
 
     /// Pair with `livekit-server --dev`: its key and secret, no sign-in, loopback only
     #[arg(long, env = "ROOMWATCH_DEV", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
@@ -220,6 +226,7 @@ pub enum Role {
 pub struct Config {
     pub listen: SocketAddr,
     pub data_dir: PathBuf,
+    pub log_url: LogUrl,
     pub dev: bool,
     pub projects: Vec<Project>,
     pub keys: Keys,
@@ -344,7 +351,7 @@ impl Options {
             }
         );
         over!(self, below, Options {
-            listen, data_dir, dev, livekit_url, livekit_api_key, livekit_api_secret, password, public_url,
+            listen, data_dir, log_url, dev, livekit_url, livekit_api_key, livekit_api_secret, password, public_url,
             trusted_proxies, cors_origins, redact, retention_days, retention_bytes, history_days,
             reconcile_secs, heartbeat_secs, drain_secs, watch_reason, log_format
         } limits, projects: below.projects, users: below.users)
@@ -397,9 +404,11 @@ impl Options {
             "max_head_bytes is {}; it must be at least 8192",
             limits.max_head_bytes
         );
+        let data_dir = self.data_dir.unwrap_or_else(|| "roomwatch-data".into());
         Ok(Config {
             listen,
-            data_dir: self.data_dir.unwrap_or_else(|| "roomwatch-data".into()),
+            log_url: self.log_url.unwrap_or_else(|| LogUrl::Sqlite(data_dir.clone())),
+            data_dir,
             dev,
             projects,
             keys,
@@ -554,6 +563,7 @@ mod tests {
         let plain = file(PROJECT).expect("a configuration");
         assert_eq!(format!("{:?}", full.limits), format!("{:?}", plain.limits));
         assert_eq!((full.listen, full.heartbeat, full.drain), (plain.listen, plain.heartbeat, plain.drain));
+        assert_eq!((full.data_dir, full.log_url), (plain.data_dir, plain.log_url));
         assert_eq!(
             (full.retention, full.history, full.reconcile),
             (plain.retention, plain.history, plain.reconcile)
@@ -585,6 +595,7 @@ mod tests {
         assert!(refused(&format!("drain_secs = 11\n{PROJECT}")).contains("10"));
         assert!(refused(&format!("public_url = \"example.com\"\n{PROJECT}")).contains("https://"));
         assert!(refused(&PROJECT.replace("keys", "url = \"ftp://x\"\nkeys")).contains("wss"));
+        assert!(refused(&format!("log_url = \"nats://n1\"\n{PROJECT}")).contains("sqlite:<directory>"));
         for text in [
             "x = CANARY",
             "[[projects]]\nname = \"a\"\nkeys = [{ key = \"k\", secret = 77007700 }]",

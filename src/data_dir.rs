@@ -36,6 +36,16 @@ impl DataDir {
         Ok(DataDir { path: path.into(), _lock: lock(path)? })
     }
 
+    /// Locks another directory too. `None` if it is this one by another name.
+    pub fn open_other(&self, path: &Path) -> Result<Option<DataDir>, DataDirError> {
+        let io = |cause| DataDirError::Io { path: path.into(), cause };
+        fs::create_dir_all(path).map_err(io)?;
+        if path.canonicalize().map_err(io)? == self.path.canonicalize().map_err(io)? {
+            return Ok(None);
+        }
+        DataDir::open(path).map(Some)
+    }
+
     pub fn path(&self) -> &Path {
         &self.path
     }

@@ -24,10 +24,7 @@ use crate::{
     feed::Feed,
     follow::Follower,
     ingest::{Receipts, Rejections, webhook::Webhooks},
-    log::{
-        EventLog,
-        sqlite::{LogOptions, SqliteLog},
-    },
+    log::{self, EventLog, LogOptions, LogUrl},
     metrics::Metrics,
     reconcile::Reconcile,
     server::{App, api::watch, front::Front, limits::Limiter, listen, stream::open::Streams},
@@ -41,12 +38,30 @@ pub struct Node {
     derived: Arc<Derived>,
     state: Arc<RwLock<State>>,
     fold: Fold,
-    /// Locked for as long as anything of the node may write.
-    _data: DataDir,
+    dirs: Dirs,
+}
+
+/// The directories of a node. They are locked first, before any file in them is opened, and for as long as anything of
+/// the node may write.
+struct Dirs {
+    data: DataDir,
+    /// That of the log, if it is another one.
+    _log: Option<DataDir>,
+}
+
+impl Dirs {
+    fn lock(config: &Config) -> anyhow::Result<Dirs> {
+        let data = DataDir::open(&config.data_dir)?;
+        let log = match &config.log_url {
+            LogUrl::Sqlite(dir) => data.open_other(dir)?,
+            LogUrl::Memory => None,
+        };
+        Ok(Dirs { data, _log: log })
+    }
 }
 
 impl Node {
-    /// Opens a node over the log in its data directory. Within a tokio runtime.
+    /// Opens a node over the log that its configuration names. Within a tokio runtime.
     pub async fn open(config: Config) -> anyhow::Result<Node> {
         Node::open_over(config, open_log).await
     }
@@ -54,29 +69,29 @@ impl Node {
     /// Opens a node over another log.
     pub async fn open_over(
         config: Config,
-        open_log: impl FnOnce(&Config, &DataDir) -> anyhow::Result<Arc<dyn EventLog>>,
+        open_log: impl FnOnce(&Config) -> anyhow::Result<Arc<dyn EventLog>>,
     ) -> anyhow::Result<Node> {
-        let data = DataDir::open(&config.data_dir)?;
-        let log = open_log(&config, &data)?;
-        let cluster = Arc::new(Local::open(data.path())?);
-        Node::assemble(config, data, log, cluster).await
+        let dirs = Dirs::lock(&config)?;
+        let log = open_log(&config)?;
+        let cluster = Arc::new(Local::open(dirs.data.path())?);
+        Node::assemble(config, dirs, log, cluster).await
     }
 
     /// Opens a node of a deployment.
     pub async fn open_in(config: Config, cluster: Arc<dyn Cluster>) -> anyhow::Result<Node> {
-        let data = DataDir::open(&config.data_dir)?;
-        let log = open_log(&config, &data)?;
-        Node::assemble(config, data, log, cluster).await
+        let dirs = Dirs::lock(&config)?;
+        let log = open_log(&config)?;
+        Node::assemble(config, dirs, log, cluster).await
     }
 
-    /// Everything of a node, in the order in which one part needs another. The data directory comes first: its lock
-    /// keeps other processes away from the files in it.
+    /// Opens every part of a node, in the order in which one needs another.
     async fn assemble(
         config: Config,
-        data: DataDir,
+        dirs: Dirs,
         log: Arc<dyn EventLog>,
         cluster: Arc<dyn Cluster>,
     ) -> anyhow::Result<Node> {
+        let data = &dirs.data;
         let covered = log.clone();
         let options =
             derived::Options { retain: config.history, covered: Box::new(move |seq| covered.retain(seq)) };
@@ -130,7 +145,7 @@ impl Node {
             limiter,
             streams,
         });
-        Ok(Node { app, log, derived, state, fold, _data: data })
+        Ok(Node { app, log, derived, state, fold, dirs })
     }
 
     /// Returns the handles that requests share.
@@ -149,28 +164,29 @@ impl Node {
 
     /// Stops the fold, writes a checkpoint and closes every file. What was acknowledged is on the disk when it returns.
     pub async fn close(self) -> anyhow::Result<()> {
-        let Node { app, log, derived, state, fold, _data } = self;
+        let Node { app, log, derived, state, fold, dirs } = self;
         drop(app);
         let close = move || {
             drop(fold);
             derived.checkpoint(state.read().clone());
             derived.close();
             log.close();
-            // The lock is released last.
-            drop(_data);
+            // The locks are released last.
+            drop(dirs);
         };
         tokio::task::spawn_blocking(close).await?;
         Ok(())
     }
 }
 
-fn open_log(config: &Config, data: &DataDir) -> anyhow::Result<Arc<dyn EventLog>> {
+fn open_log(config: &Config) -> anyhow::Result<Arc<dyn EventLog>> {
     let options = LogOptions {
         retain_age: config.retention.unwrap_or_default(),
         retain_bytes: config.retention_bytes.unwrap_or_default(),
+        clock: config.clock.clone(),
         ..LogOptions::default()
     };
-    Ok(Arc::new(SqliteLog::open(data.path(), options)?))
+    Ok(log::open(&config.log_url, options)?)
 }
 
 /// The thread that folds the log. A round of it takes milliseconds, and any task that shared a worker with it would

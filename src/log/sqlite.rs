@@ -42,22 +42,23 @@ use std::{
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread::{self, JoinHandle},
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use futures_util::future::{self, BoxFuture, FutureExt};
 use parking_lot::Mutex;
 use tokio::sync::{oneshot, watch};
 
-use super::{Appended, Bounds, EventLog, LogError};
+use super::{Appended, Bounds, EventLog, LogError, LogOptions, OpenError, READ_BYTES_MAX};
 use crate::event::{Epoch, Event, NewEvent, Seq};
 
 mod checkpoint;
 mod file;
 mod ids;
+mod meta;
 mod queue;
 mod readers;
 mod tail;
+mod times;
 mod upkeep;
 mod wal;
 mod writer;
@@ -67,78 +68,6 @@ use queue::Queue;
 use readers::Readers;
 use tail::Tail;
 use writer::Writer;
-
-/// The most bytes of bodies that one read returns, whatever its limit: a page of a thousand 8 MiB
-/// bodies must not be held in memory at once.
-const READ_BYTES_MAX: usize = 16 << 20;
-
-/// What an operator may set, and what a test has to.
-#[derive(Clone)]
-pub struct LogOptions {
-    /// Events older than this are removed. Zero: none are, for their age.
-    pub retain_age: Duration,
-    /// The oldest events are removed while the file uses more bytes than this. 0: no limit.
-    pub retain_bytes: u64,
-    /// How many bytes may wait to be written before an append is refused as [`LogError::Busy`].
-    pub queue_bytes_max: usize,
-    /// How many bytes of the newest events are kept in memory for those who follow the log.
-    pub tail_bytes_max: usize,
-    /// How many ids are kept in memory before they are merged into their table, where finding one costs several times as
-    /// much. A start reads as many of the newest events.
-    pub ids_max: usize,
-    /// Another SQLite VFS than the default: how tests cut the power.
-    pub vfs: Option<String>,
-    /// What time it is: how tests let a day pass.
-    pub clock: Clock,
-}
-
-impl Default for LogOptions {
-    fn default() -> Self {
-        LogOptions {
-            retain_age: Duration::from_secs(30 * 24 * 3600),
-            retain_bytes: 0,
-            queue_bytes_max: 64 << 20,
-            tail_bytes_max: 2 << 20,
-            ids_max: 65_536,
-            vfs: None,
-            clock: system_clock(),
-        }
-    }
-}
-
-/// The time as the log needs it.
-#[derive(Clone, Copy, Debug)]
-pub struct Now {
-    /// Unix milliseconds: what retention by age compares an event's `received_at` with.
-    pub unix_ms: u64,
-    /// Since some fixed moment of this process; never goes back, whatever the wall clock does.
-    pub running: Duration,
-}
-
-pub type Clock = Arc<dyn Fn() -> Now + Send + Sync>;
-
-fn system_clock() -> Clock {
-    let start = Instant::now();
-    Arc::new(move || Now {
-        unix_ms: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64),
-        running: start.elapsed(),
-    })
-}
-
-/// Why a log could not be opened. Each says what to do about it.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    #[error(
-        "{path} was written by a newer Roomwatch (format {found}, this one knows {known}): use that version"
-    )]
-    Newer { path: PathBuf, found: i64, known: i64 },
-    #[error("{path} is a SQLite file, but not a log of Roomwatch: choose another data directory")]
-    Foreign { path: PathBuf },
-    #[error("{path} is damaged ({what}): restore a backup, or move the file away to start with an empty log")]
-    Damaged { path: PathBuf, what: String },
-    #[error("cannot use {path}: {cause}: check that the directory exists, is writable and has room")]
-    Io { path: PathBuf, cause: String },
-}
 
 /// The log in one SQLite file. See the module for how.
 pub struct SqliteLog {
@@ -258,6 +187,11 @@ impl EventLog for SqliteLog {
         Bounds { epoch: self.shared.epoch, first, last }
     }
 
+    fn seek(&self, unix_ms: u64) -> BoxFuture<'_, Result<Option<Seq>, LogError>> {
+        let bounds = self.bounds();
+        self.shared.readers.seek(bounds.first, bounds.last, unix_ms).boxed()
+    }
+
     fn retain(&self, through: Seq) {
         if self.shared.trimmable.fetch_max(through.0, Ordering::AcqRel) < through.0 {
             self.shared.queue.poke();
@@ -267,7 +201,7 @@ impl EventLog for SqliteLog {
     fn close(&self) {
         self.shared.queue.close();
         if let Some(writer) = self.writer.lock().take() {
-            // A panic of the writer has been printed by its hook; there is nobody to tell it again.
+            // A panic of the writer has been printed by its hook.
             let _ = writer.join();
         }
         self.shared.readers.close();

@@ -1,18 +1,16 @@
 //! The log's promises, tested through the trait.
 
-use std::{path::Path, sync::Arc};
+use std::path::Path;
 
 use roomwatch::{
     event::{Event, Kind, NewEvent, Seq, Source},
-    log::{
-        EventLog,
-        sqlite::{LogOptions, SqliteLog},
-    },
+    log::{EventLog, LogOptions, sqlite::SqliteLog},
 };
 
 mod disk;
 mod kill;
 mod power;
+mod served;
 mod sqlite;
 mod story;
 
@@ -53,8 +51,4 @@ async fn read_all(log: &dyn EventLog, mut after: Seq) -> Vec<Event> {
 fn id_of(event: &Event) -> String {
     let body: serde_json::Value = serde_json::from_slice(&event.body).expect("a body is JSON");
     body["id"].as_str().expect("the body has the id").to_owned()
-}
-
-fn shared(log: SqliteLog) -> Arc<dyn EventLog> {
-    Arc::new(log)
 }

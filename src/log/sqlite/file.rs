@@ -8,17 +8,17 @@ use std::{
 };
 
 use bytes::Bytes;
-use rusqlite::{
-    CachedStatement, Connection, ErrorCode, OpenFlags, OptionalExtension, Row, Statement, config::DbConfig,
-    params,
-};
+use rusqlite::{CachedStatement, Connection, ErrorCode, OpenFlags, Row, Statement, config::DbConfig, params};
 
 use super::{
     LogError, OpenError,
     ids::{Ids, Key},
-    wal,
+    meta, times, wal,
 };
-use crate::event::{Epoch, Event, Kind, NewEvent, Seq, Source};
+use crate::{
+    event::{Epoch, Event, Kind, NewEvent, Seq, Source},
+    log::new_epoch,
+};
 
 /// `PRAGMA application_id`: "RmWt", so that no other SQLite file is taken for a log.
 const APPLICATION_ID: i64 = 0x526d_5774;
@@ -93,11 +93,12 @@ pub(super) fn open_log(path: &Path, vfs: Option<&str>) -> Result<Opened, OpenErr
         Ok(tail) => tail,
         Err(what) => return Err(damaged(what)),
     };
+    connection.execute_batch(times::TABLE).map_err(sqlite)?;
     let (epoch, copied) = epoch(&mut connection, path).map_err(sqlite)?;
     let ids = Ids::load(&connection).map_err(sqlite)?;
     let running: Option<i64> =
         connection.query_row("SELECT max(running_ms) FROM marks", [], |row| row.get(0)).map_err(sqlite)?;
-    let swept = meta(&connection, "swept").map_err(sqlite)?.and_then(|seq| seq.parse().ok());
+    let swept = meta::get(&connection, "swept").map_err(sqlite)?.and_then(|seq| seq.parse().ok());
     Ok(Opened {
         connection,
         epoch,
@@ -167,8 +168,8 @@ fn create(connection: &mut Connection, path: &Path) -> rusqlite::Result<()> {
     tx.execute_batch(TABLES)?;
     tx.pragma_update(None, "application_id", APPLICATION_ID)?;
     tx.pragma_update(None, "user_version", FORMAT)?;
-    set_meta(&tx, "epoch", &new_epoch().to_string())?;
-    set_meta(&tx, "file", &identity(path))?;
+    meta::set(&tx, "epoch", &new_epoch().to_string())?;
+    meta::set(&tx, "file", &identity(path))?;
     tx.commit()
 }
 
@@ -176,24 +177,18 @@ fn create(connection: &mut Connection, path: &Path) -> rusqlite::Result<()> {
 /// epoch was taken away.
 fn epoch(connection: &mut Connection, path: &Path) -> rusqlite::Result<(Epoch, bool)> {
     let file = identity(path);
-    let known = meta(connection, "epoch")?.and_then(|epoch| u32::from_str_radix(&epoch, 16).ok());
+    let known = meta::get(connection, "epoch")?.and_then(|epoch| u32::from_str_radix(&epoch, 16).ok());
     if let Some(epoch) = known
-        && meta(connection, "file")?.as_deref() == Some(&file)
+        && meta::get(connection, "file")?.as_deref() == Some(&file)
     {
         return Ok((Epoch(epoch), false));
     }
     let epoch = new_epoch();
     let tx = connection.transaction()?;
-    set_meta(&tx, "epoch", &epoch.to_string())?;
-    set_meta(&tx, "file", &file)?;
+    meta::set(&tx, "epoch", &epoch.to_string())?;
+    meta::set(&tx, "file", &file)?;
     tx.commit()?;
     Ok((epoch, true))
-}
-
-fn new_epoch() -> Epoch {
-    let mut bytes = [0; 4];
-    getrandom::fill(&mut bytes).expect("the system gives random bytes");
-    Epoch(u32::from_ne_bytes(bytes))
 }
 
 /// Which file this is: its inode, and its birth where the file system knows it, because inodes are
@@ -206,20 +201,7 @@ fn identity(path: &Path) -> String {
 
 /// Takes the epoch away, so that the next start begins a new one.
 pub(super) fn forget_epoch(connection: &Connection) -> rusqlite::Result<()> {
-    connection.execute("DELETE FROM meta WHERE key = 'epoch'", []).map(|_| ())
-}
-
-pub(super) fn meta(connection: &Connection, key: &str) -> rusqlite::Result<Option<String>> {
-    connection.query_row("SELECT value FROM meta WHERE key = ?1", [key], |row| row.get(0)).optional()
-}
-
-pub(super) fn set_meta(connection: &Connection, key: &str, value: &str) -> rusqlite::Result<()> {
-    connection
-        .execute(
-            "INSERT INTO meta (key, value) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET value = ?2",
-            [key, value],
-        )
-        .map(|_| ())
+    meta::remove(connection, "epoch")
 }
 
 /// Opens the file that nobody else has open, makes what it holds durable and reads its tail back; the

@@ -11,7 +11,7 @@ use foldhash::fast::RandomState;
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Statement, TransactionBehavior, params};
 use sha2::{Digest, Sha256};
 
-use super::file;
+use super::meta;
 use crate::event::{NewEvent, Seq};
 
 /// How many ids one step merges at least: a page of the table each at most, a millisecond or a few. Where so many
@@ -52,7 +52,7 @@ struct Pass {
 impl Ids {
     /// Reads back the ids that no finished pass has merged.
     pub fn load(connection: &Connection) -> rusqlite::Result<Ids> {
-        let merged = file::meta(connection, "merged")?.and_then(|seq| seq.parse().ok()).unwrap_or(0);
+        let merged = meta::get(connection, "merged")?.and_then(|seq| seq.parse().ok()).unwrap_or(0);
         let mut select = connection.prepare("SELECT id, seq FROM events WHERE seq > ?1")?;
         let fresh = select
             .query_map([merged as i64], |row| Ok((row.get(0)?, Seq(row.get::<_, i64>(1)? as u64))))?
@@ -111,7 +111,7 @@ impl Ids {
             }
         }
         if finished {
-            file::set_meta(&tx, "merged", &pass.through.to_string())?;
+            meta::set(&tx, "merged", &pass.through.to_string())?;
         }
         tx.commit()?;
         for (key, _) in &step {

@@ -12,7 +12,7 @@ use parking_lot::{Mutex, RwLock, RwLockWriteGuard};
 use rusqlite::Connection;
 use tokio::sync::Semaphore;
 
-use super::{LogError, READ_BYTES_MAX, file};
+use super::{LogError, READ_BYTES_MAX, file, times};
 use crate::event::{Event, Seq};
 
 /// How many reads go on at once. They are for readers that are far behind, and share two cores with
@@ -40,13 +40,26 @@ impl Readers {
         Readers { pool: Arc::new(pool), permits: Semaphore::new(READERS_MAX) }
     }
 
-    /// Up to `limit` events after `after`, none later than `last`: what lies beyond is not known to
-    /// be durable.
+    /// Returns up to `limit` events after `after`, none later than `last`: what lies beyond is not
+    /// known to be durable.
     pub async fn read(&self, after: Seq, last: Seq, limit: usize) -> Result<Vec<Event>, LogError> {
+        self.run(move |connection| file::read(connection, after, last, limit, READ_BYTES_MAX)).await
+    }
+
+    /// Returns the last of the events from `first` to `last` that was received at `unix_ms` or before.
+    pub async fn seek(&self, first: Seq, last: Seq, unix_ms: u64) -> Result<Option<Seq>, LogError> {
+        self.run(move |connection| times::seek(connection, first, last, unix_ms)).await
+    }
+
+    /// Runs a query on a thread that may block.
+    async fn run<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, LogError> {
         let _permit = self.permits.acquire().await.map_err(|_| LogError::Closed)?;
         let pool = self.pool.clone();
-        let read = tokio::task::spawn_blocking(move || pool.read(after, last, limit));
-        read.await.unwrap_or_else(|cause| Err(LogError::Failed(cause.to_string().into())))
+        let answer = tokio::task::spawn_blocking(move || pool.run(query));
+        answer.await.unwrap_or_else(|cause| Err(LogError::Failed(cause.to_string().into())))
     }
 
     /// Waits for the reads that go on, closes all connections, and keeps new ones out for as long as
@@ -70,22 +83,22 @@ impl Readers {
 }
 
 impl Pool {
-    fn read(&self, after: Seq, last: Seq, limit: usize) -> Result<Vec<Event>, LogError> {
+    fn run<T>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, LogError> {
         let _open = self.gate.read();
         if self.closed.load(Ordering::Acquire) {
             return Err(LogError::Closed);
         }
         let idle = self.idle.lock().pop();
-        let read = || {
+        let run = || {
             let connection = match idle {
                 Some(connection) => connection,
                 None => file::open_reader(&self.path, self.vfs.as_deref())?,
             };
-            let events = file::read(&connection, after, last, limit, READ_BYTES_MAX)?;
-            Ok((connection, events))
+            let answer = query(&connection)?;
+            Ok((connection, answer))
         };
-        let (connection, events) = read().map_err(file::failure)?;
+        let (connection, answer) = run().map_err(file::failure)?;
         self.idle.lock().push(connection);
-        Ok(events)
+        Ok(answer)
     }
 }

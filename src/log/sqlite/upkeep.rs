@@ -1,4 +1,4 @@
-//! What the writer does beside appending: marks, retention, and merging and forgetting ids.
+//! What the writer does beside appending: marks, retention, merging and forgetting ids, and noting times.
 //!
 //! Each in steps of a millisecond or so, in transactions of their own, at most one between two
 //! commits while appends wait.
@@ -10,12 +10,8 @@ use std::{
 
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
-use super::{Shared, file, ids::Ids};
-use crate::event::Seq;
-
-/// For how long an id is kept. Webhook tokens may be accepted for 24 hours and 60 s of leeway; the
-/// rest is for clocks that do not run alike.
-const IDS_KEPT: Duration = Duration::from_secs(24 * 3600 + 300);
+use super::{Shared, ids::Ids, meta, times};
+use crate::{event::Seq, log::IDS_KEPT};
 
 /// How often it is written down which seq is the newest. The second is for a process that never
 /// lives as long as the first: its ids have to expire at last, too.
@@ -59,7 +55,7 @@ struct Sweep {
 
 impl Upkeep {
     pub fn new(shared: Arc<Shared>, before: Duration, last: Seq, swept: Seq) -> Upkeep {
-        let opened = (shared.options.clock)().running;
+        let opened = shared.options.clock.running();
         let mark = Mark { running: before, seq: last };
         Upkeep { shared, before, opened, mark, swept, sweep: None, due: Instant::now() }
     }
@@ -94,14 +90,19 @@ impl Upkeep {
         } else {
             0
         };
-        let written = trimmed.bytes() + swept.bytes() + merged * MERGED_BYTES;
+        let noted = times::note_next(connection, self.first(), last)?;
+        let written = trimmed.bytes() + swept.bytes() + merged * MERGED_BYTES + noted;
         self.due = Instant::now() + if written > 0 { STEP_PAUSE } else { LOOK_EVERY };
         Ok(written)
     }
 
+    fn first(&self) -> Seq {
+        Seq(self.shared.first.load(Ordering::Acquire))
+    }
+
     /// For how long the log has been open, in all its processes.
     fn running(&self) -> Duration {
-        self.before + (self.shared.options.clock)().running.saturating_sub(self.opened)
+        self.before + self.shared.options.clock.running().saturating_sub(self.opened)
     }
 
     /// Writes down that `last` is the newest event now.
@@ -135,7 +136,7 @@ impl Upkeep {
         last: Seq,
         running: Duration,
     ) -> rusqlite::Result<Step> {
-        let first = Seq(self.shared.first.load(Ordering::Acquire));
+        let first = self.first();
         // The newest event stays in any case: the next seq is found from it.
         let trimmable = Seq(self.shared.trimmable.load(Ordering::Acquire).min(last.0.saturating_sub(1)));
         if first > trimmable {
@@ -189,7 +190,7 @@ impl Upkeep {
         if age.is_zero() {
             return Ok(Old { received_before: 0, through: Seq::ZERO });
         }
-        let unix_ms = (self.shared.options.clock)().unix_ms;
+        let unix_ms = self.shared.options.clock.unix_ms();
         Ok(Old {
             received_before: unix_ms.saturating_sub(age.as_millis() as u64),
             through: marked(connection, running.checked_sub(age))?,
@@ -229,7 +230,7 @@ impl Upkeep {
             .prepare_cached("DELETE FROM ids WHERE key > ?1 AND (?2 IS NULL OR key <= ?2) AND seq <= ?3")?
             .execute(params![*after, upper, through.0 as i64])?;
         if upper.is_none() {
-            file::set_meta(&tx, "swept", &through.to_string())?;
+            meta::set(&tx, "swept", &through.to_string())?;
         }
         tx.commit()?;
         match upper {

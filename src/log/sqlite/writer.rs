@@ -14,7 +14,10 @@ use super::{
     queue::{Next, Waiting},
     upkeep::Upkeep,
 };
-use crate::event::{Event, NewEvent, Seq};
+use crate::{
+    event::{Event, Seq},
+    log::placed,
+};
 
 /// After a failure the file is opened again by an append that comes at least this much later; what
 /// comes sooner gets the same answer, so that an outage is not made worse by senders that hammer.
@@ -242,18 +245,5 @@ impl Writer {
             Ok(bytes) => self.checkpointer.wrote(bytes),
             Err(cause) => self.failed(file::failure(cause), 0),
         }
-    }
-}
-
-fn placed(event: &NewEvent, seq: Seq) -> Event {
-    Event {
-        seq,
-        project: event.project.clone(),
-        source: event.source,
-        received_at: event.received_at,
-        kind: event.kind.clone(),
-        room: event.room.clone(),
-        room_sid: event.room_sid.clone(),
-        body: event.body.clone(),
     }
 }

@@ -9,10 +9,7 @@ use futures_util::{FutureExt, future::BoxFuture};
 use roomwatch::{
     cli::serve::{Options, install_tls},
     event::{Event, NewEvent, Seq},
-    log::{
-        Appended, Bounds, EventLog, LogError,
-        sqlite::{LogOptions, SqliteLog},
-    },
+    log::{Appended, Bounds, EventLog, LogError, LogOptions, sqlite::SqliteLog},
     metrics::Metrics,
     node::Node,
     server::App,
@@ -57,6 +54,10 @@ impl EventLog for Faulty {
         self.log.bounds()
     }
 
+    fn seek(&self, unix_ms: u64) -> BoxFuture<'_, Result<Option<Seq>, LogError>> {
+        self.log.seek(unix_ms)
+    }
+
     fn retain(&self, through: Seq) {
         self.log.retain(through);
     }
@@ -90,8 +91,8 @@ impl Inside {
         };
         let config = options.check().expect("options");
         let mut log = None;
-        let node = Node::open_over(config, |_, data| {
-            let sqlite = SqliteLog::open(data.path(), LogOptions::default())?;
+        let node = Node::open_over(config, |config| {
+            let sqlite = SqliteLog::open(&config.data_dir, LogOptions::default())?;
             let faulty =
                 Faulty { log: sqlite, full: AtomicBool::new(false), unreadable: AtomicBool::new(false) };
             Ok(log.insert(Arc::new(faulty)).clone())

@@ -13,10 +13,7 @@ use std::{
 use parking_lot::Mutex;
 use roomwatch::{
     event::{NewEvent, Seq},
-    log::{
-        EventLog, LogError,
-        sqlite::{LogOptions, OpenError, SqliteLog},
-    },
+    log::{EventLog, LogError, LogOptions, OpenError, sqlite::SqliteLog},
 };
 use rusqlite::ffi;
 

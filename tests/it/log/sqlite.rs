@@ -2,15 +2,12 @@
 
 use std::{fs, path::Path, sync::Arc, time::Duration};
 
-use parking_lot::Mutex;
 use roomwatch::{
+    clock::Clock,
     derived::Derived,
     event::{NewEvent, Seq},
     feed::{Feed, Filter, ReplayError},
-    log::{
-        EventLog, LogError,
-        sqlite::{Clock, LogOptions, Now, OpenError, SqliteLog},
-    },
+    log::{EventLog, LogError, LogOptions, OpenError, sqlite::SqliteLog},
     rights::Window,
 };
 
@@ -19,41 +16,20 @@ use crate::harness::until_async;
 
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
+/// Where the clock of a test begins, in unix milliseconds.
+const NOW: u64 = 1_787_486_406_123;
 
-/// A clock that only the test moves.
-#[derive(Clone)]
-struct TestClock(Arc<Mutex<Now>>);
+fn options(clock: &Clock) -> LogOptions {
+    LogOptions { clock: clock.clone(), ..LogOptions::default() }
+}
 
-impl TestClock {
-    fn new() -> TestClock {
-        TestClock(Arc::new(Mutex::new(Now { unix_ms: 1_787_486_406_123, running: Duration::ZERO })))
-    }
+/// Sets the wall clock, and only that.
+fn jump(clock: &Clock, millis: i64) {
+    clock.set_wall(clock.unix_ms().saturating_add_signed(millis));
+}
 
-    fn clock(&self) -> Clock {
-        let now = self.0.clone();
-        Arc::new(move || *now.lock())
-    }
-
-    fn options(&self) -> LogOptions {
-        LogOptions { clock: self.clock(), ..LogOptions::default() }
-    }
-
-    /// Time goes by.
-    fn pass(&self, time: Duration) {
-        let mut now = self.0.lock();
-        now.unix_ms += time.as_millis() as u64;
-        now.running += time;
-    }
-
-    /// The wall clock is set.
-    fn jump(&self, millis: i64) {
-        let mut now = self.0.lock();
-        now.unix_ms = now.unix_ms.saturating_add_signed(millis);
-    }
-
-    fn event(&self, id: &str) -> NewEvent {
-        NewEvent { received_at: self.0.lock().unix_ms, ..new_event(id) }
-    }
+fn event_at(clock: &Clock, id: &str) -> NewEvent {
+    NewEvent { received_at: clock.unix_ms(), ..new_event(id) }
 }
 
 #[tokio::test]
@@ -170,15 +146,15 @@ async fn the_queue_is_bounded_in_bytes() {
 #[tokio::test]
 async fn old_events_are_trimmed_when_the_state_covers_them() {
     let dir = tempfile::tempdir().expect("a directory");
-    let time = TestClock::new();
-    let log = Arc::new(SqliteLog::open(dir.path(), time.options()).expect("it opens"));
+    let time = Clock::held(NOW);
+    let log = Arc::new(SqliteLog::open(dir.path(), options(&time)).expect("it opens"));
     for n in 0..1000 {
-        append_one(&*log, time.event(&format!("old {n}"))).await;
+        append_one(&*log, event_at(&time, &format!("old {n}"))).await;
     }
-    time.pass(20 * DAY);
-    append_one(&*log, time.event("young")).await;
-    time.pass(11 * DAY);
-    append_one(&*log, time.event("younger")).await;
+    time.advance(20 * DAY);
+    append_one(&*log, event_at(&time, "young")).await;
+    time.advance(11 * DAY);
+    append_one(&*log, event_at(&time, "younger")).await;
     assert_eq!(log.bounds().first, Seq(1), "nothing goes before a checkpoint covers it");
 
     log.retain(Seq(400));
@@ -196,34 +172,34 @@ async fn old_events_are_trimmed_when_the_state_covers_them() {
         read_all(&*log, Seq::ZERO).await.iter().map(|event| (event.seq.0, id_of(event))).collect();
     assert_eq!(left, [(1001, "young".into()), (1002, "younger".into())]);
 
-    time.pass(365 * DAY);
+    time.advance(365 * DAY);
     until_async("the newest event stays", async || log.bounds().first == Seq(1002)).await;
     drop((feed, log));
-    let log = SqliteLog::open(dir.path(), time.options()).expect("it opens");
+    let log = SqliteLog::open(dir.path(), options(&time)).expect("it opens");
     assert_eq!((log.bounds().first, log.bounds().last), (Seq(1002), Seq(1002)), "so no seq is given twice");
-    assert_eq!(append_one(&log, time.event("next")).await.seq, Seq(1003));
+    assert_eq!(append_one(&log, event_at(&time, "next")).await.seq, Seq(1003));
 }
 
 #[tokio::test]
 async fn events_from_a_clock_that_was_ahead_are_trimmed_too() {
     let dir = tempfile::tempdir().expect("a directory");
-    let time = TestClock::new();
-    let log = SqliteLog::open(dir.path(), time.options()).expect("it opens");
+    let time = Clock::held(NOW);
+    let log = SqliteLog::open(dir.path(), options(&time)).expect("it opens");
     let year = 365 * DAY.as_millis() as i64;
-    time.jump(10 * year);
-    append_one(&log, time.event("from the future")).await;
-    time.jump(-10 * year);
-    append_one(&log, time.event("from now")).await;
+    jump(&time, 10 * year);
+    append_one(&log, event_at(&time, "from the future")).await;
+    jump(&time, -10 * year);
+    append_one(&log, event_at(&time, "from now")).await;
     log.retain(Seq(2));
     mark(dir.path(), &log, &time, "mark").await;
-    time.pass(31 * DAY);
+    time.advance(31 * DAY);
     until_async("both are gone", async || log.bounds().first == Seq(3)).await;
 }
 
-/// Lets a minute pass, and waits until the log has stored its position at that time.
-async fn mark(dir: &Path, log: &SqliteLog, time: &TestClock, id: &str) {
-    let seq = append_one(log, time.event(id)).await.seq;
-    time.pass(Duration::from_secs(61));
+/// Lets a minute pass, and waits until the log has written down where it stood then.
+async fn mark(dir: &Path, log: &SqliteLog, time: &Clock, id: &str) {
+    let seq = append_one(log, event_at(time, id)).await.seq;
+    time.advance(Duration::from_secs(61));
     let file = rusqlite::Connection::open(dir.join("log.db")).expect("the file");
     let marked = || {
         file.query_row("SELECT max(seq) FROM marks", [], |row| row.get::<_, Option<i64>>(0)).expect("read")
@@ -259,40 +235,40 @@ async fn the_file_stays_under_its_size_and_its_space_is_used_again() {
 #[tokio::test]
 async fn an_id_is_kept_for_a_day_whatever_the_clock_does() {
     let dir = tempfile::tempdir().expect("a directory");
-    let time = TestClock::new();
-    let open = || {
-        SqliteLog::open(dir.path(), LogOptions { retain_age: Duration::ZERO, ..time.options() })
+    let time = Clock::held(NOW);
+    let open = |time: &Clock| {
+        SqliteLog::open(dir.path(), LogOptions { retain_age: Duration::ZERO, ..options(time) })
             .expect("it opens")
     };
     let number = |sql: &str| {
         let file = rusqlite::Connection::open(dir.path().join("log.db")).expect("the file");
         file.query_row(sql, [], |row| row.get::<_, i64>(0)).expect("a number")
     };
-    let log = open();
-    log.append((0..2500).map(|n| time.event(&n.to_string())).collect()).await.expect("stored");
+    let log = open(&time);
+    log.append((0..2500).map(|n| event_at(&time, &n.to_string())).collect()).await.expect("stored");
     mark(dir.path(), &log, &time, "first mark").await;
 
     // Forwards by ten years and back by twenty: less than a minute has passed.
     for years in [10, -20, 10] {
-        time.jump(years * 365 * DAY.as_millis() as i64);
-        assert!(append_one(&log, time.event("7")).await.duplicate, "after a jump of {years} years");
+        jump(&time, years * 365 * DAY.as_millis() as i64);
+        assert!(append_one(&log, event_at(&time, "7")).await.duplicate, "after a jump of {years} years");
     }
-    time.pass(12 * HOUR);
+    time.advance(12 * HOUR);
     drop(log);
 
-    // A restart: the clock of the new process begins at zero, and the log's time continues.
-    time.0.lock().running = Duration::ZERO;
-    let log = open();
-    time.pass(11 * HOUR);
+    // A restart: the new process' clock begins at zero, the log's time goes on.
+    let time = Clock::held(time.unix_ms());
+    let log = open(&time);
+    time.advance(11 * HOUR);
     mark(dir.path(), &log, &time, "second mark").await;
-    assert!(append_one(&log, time.event("7")).await.duplicate, "23 hours and a restart later");
+    assert!(append_one(&log, event_at(&time, "7")).await.duplicate, "23 hours and a restart later");
 
-    time.pass(2 * HOUR);
+    time.advance(2 * HOUR);
     let swept = "SELECT coalesce(max(CAST(value AS INTEGER)), 0) FROM meta WHERE key = 'swept'";
     until_async("expired ids are swept", async || number(swept) >= 2501).await;
     assert!(number("SELECT count(*) FROM ids") < 100, "only what is younger is left");
-    assert!(!append_one(&log, time.event("7")).await.duplicate, "25 hours later");
-    assert!(append_one(&log, time.event("second mark")).await.duplicate, "what is younger is kept");
+    assert!(!append_one(&log, event_at(&time, "7")).await.duplicate, "25 hours later");
+    assert!(append_one(&log, event_at(&time, "second mark")).await.duplicate, "what is younger is kept");
 }
 
 /// The newest ids are in memory, older ones in the table into which they are merged. An id must be found in both places, and
@@ -334,4 +310,30 @@ async fn an_id_is_found_before_while_and_after_it_is_merged() {
         }
     }
     assert_eq!(log.bounds().last, Seq(EVENTS as u64));
+}
+
+/// A log from before the notes: seeks are right from the start, and upkeep writes the notes.
+#[tokio::test]
+async fn an_older_log_is_sought_before_and_after_its_times_are_noted() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let event = |n: u64| NewEvent { received_at: NOW + n, ..new_event(&n.to_string()) };
+    let log = open(dir.path());
+    log.append((1..=4000).map(event).collect()).await.expect("stored");
+    drop(log);
+    let file = rusqlite::Connection::open(dir.path().join("log.db")).expect("the file");
+    let notes = || file.query_row("SELECT count(*) FROM times", [], |row| row.get::<_, i64>(0)).ok();
+    file.execute("DROP TABLE times", []).expect("dropped");
+    assert_eq!(notes(), None);
+    let log = open(dir.path());
+    let seek = async |n: u64| log.seek(NOW + n).await.expect("it seeks").map(|seq| seq.0);
+    for noted in [false, true] {
+        if noted {
+            // 1,023 events, then 1,024 in each: the last 929 are no whole block.
+            until_async("three blocks are noted", async || notes() == Some(3)).await;
+        }
+        for n in [1, 2, 1022, 1023, 1024, 2047, 2048, 3071, 3072, 3999, 4000] {
+            assert_eq!(seek(n).await, Some(n), "noted: {noted}");
+        }
+        assert_eq!((seek(0).await, seek(4001).await), (None, Some(4000)));
+    }
 }

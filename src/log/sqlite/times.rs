@@ -1,0 +1,84 @@
+//! From a time to a position, without an index by time: such an index would be written with every append.
+//!
+//! Seqs fall into blocks. Once a block is complete, upkeep notes the earliest `received_at` in it: a
+//! row for [`BLOCK`] events. A seek reads the events after the last noted block from the end, then
+//! goes back through the notes, and looks only into blocks that can hold the answer.
+
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
+
+use crate::event::Seq;
+
+/// Events in a block: as many rows as a seek or a step of upkeep reads in about a millisecond.
+const BLOCK: u64 = 1024;
+
+/// `earliest` is the lowest `received_at` of the events of the block, when it was noted. A log that
+/// was written before this table existed is noted step by step, beginning with its oldest event.
+pub(super) const TABLE: &str =
+    "CREATE TABLE IF NOT EXISTS times (block INTEGER PRIMARY KEY, earliest INTEGER NOT NULL);";
+
+/// About what a note writes to the WAL.
+const NOTE_BYTES: usize = super::file::PAGE_BYTES;
+
+/// Notes the next block if it is complete, and drops the notes of blocks that retention has removed.
+/// Returns about how many bytes it wrote to the WAL.
+pub(super) fn note_next(connection: &mut Connection, first: Seq, last: Seq) -> rusqlite::Result<usize> {
+    let kept_from = first.0 / BLOCK;
+    let block = noted(connection)?.max(kept_from);
+    let (low, high) = ends(block);
+    if last < high {
+        return Ok(0);
+    }
+    let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    tx.prepare_cached("DELETE FROM times WHERE block < ?1")?.execute([kept_from as i64])?;
+    tx.prepare_cached(
+        "INSERT INTO times (block, earliest)
+            SELECT ?1, min(received_at) FROM events WHERE seq BETWEEN ?2 AND ?3",
+    )?
+    .execute(params![block as i64, low.0 as i64, high.0 as i64])?;
+    tx.commit()?;
+    Ok(NOTE_BYTES)
+}
+
+/// Returns the last of the events from `first` to `last` that was received at `unix_ms` or before.
+pub(super) fn seek(
+    connection: &Connection,
+    first: Seq,
+    last: Seq,
+    unix_ms: u64,
+) -> rusqlite::Result<Option<Seq>> {
+    let unix_ms = i64::try_from(unix_ms).unwrap_or(i64::MAX);
+    // Notes and rows of one moment.
+    let tx = connection.unchecked_transaction()?;
+    let mut newest = tx.prepare_cached(
+        "SELECT seq FROM events WHERE seq BETWEEN ?1 AND ?2 AND received_at <= ?3 ORDER BY seq DESC LIMIT 1",
+    )?;
+    let mut newest = |low: Seq, high: Seq| {
+        let bounds = params![low.max(first).0 as i64, high.min(last).0 as i64, unix_ms];
+        newest.query_row(bounds, |row| row.get::<_, i64>(0).map(|seq| Seq(seq as u64))).optional()
+    };
+    if let Some(seq) = newest(ends(noted(&tx)?).0, last)? {
+        return Ok(Some(seq));
+    }
+    let mut blocks = tx
+        .prepare_cached("SELECT block FROM times WHERE earliest <= ?1 AND block >= ?2 ORDER BY block DESC")?;
+    let mut blocks = blocks.query(params![unix_ms, (first.0 / BLOCK) as i64])?;
+    while let Some(row) = blocks.next()? {
+        let (low, high) = ends(row.get::<_, i64>(0)? as u64);
+        // Nothing is found where retention has just removed the event that the note is about.
+        if let Some(seq) = newest(low, high)? {
+            return Ok(Some(seq));
+        }
+    }
+    Ok(None)
+}
+
+/// Returns the block after the last noted one.
+fn noted(connection: &Connection) -> rusqlite::Result<u64> {
+    connection
+        .prepare_cached("SELECT coalesce(max(block) + 1, 0) FROM times")?
+        .query_row([], |row| row.get::<_, i64>(0).map(|block| block as u64))
+}
+
+fn ends(block: u64) -> (Seq, Seq) {
+    (Seq(block * BLOCK), Seq(block * BLOCK + BLOCK - 1))
+}
