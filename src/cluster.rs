@@ -9,8 +9,10 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
+mod counts;
 mod local;
 
+pub use counts::Counts;
 pub use local::Local;
 
 /// A map of a deployment. This enum is the whole list.

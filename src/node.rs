@@ -12,12 +12,12 @@ use std::{
 use anyhow::Context;
 use futures_util::future::{AbortHandle, abortable};
 use parking_lot::RwLock;
-use tokio::{net::TcpListener, runtime::Handle};
+use tokio::{net::TcpListener, runtime::Handle, task::JoinSet};
 
 use crate::{
     accounts::Accounts,
     audit::Audit,
-    cluster::{Cluster, Local},
+    cluster::{Cluster, Counts, Local, Map, NodeId},
     config::Config,
     data_dir::DataDir,
     derived::{self, Derived},
@@ -35,9 +35,14 @@ use crate::{
 pub struct Node {
     app: Arc<App>,
     log: Arc<dyn EventLog>,
+    cluster: Arc<dyn Cluster>,
     derived: Arc<Derived>,
     state: Arc<RwLock<State>>,
     fold: Fold,
+    receipts: Arc<Receipts>,
+    users: Arc<Counts>,
+    /// Share receipts and counts with the deployment.
+    _shared: [JoinSet<()>; 2],
     dirs: Dirs,
 }
 
@@ -92,6 +97,7 @@ impl Node {
         cluster: Arc<dyn Cluster>,
     ) -> anyhow::Result<Node> {
         let data = &dirs.data;
+        let clock = config.clock.clone();
         let covered = log.clone();
         let options =
             derived::Options { retain: config.history, covered: Box::new(move |seq| covered.retain(seq)) };
@@ -102,7 +108,7 @@ impl Node {
         let feed = Feed::new(log.clone(), derived.clone(), state.read().head());
 
         let metrics: Arc<Metrics> = Arc::default();
-        let receipts: Arc<Receipts> = Arc::default();
+        let receipts = Receipts::open(cluster.clone()).await;
         let webhooks = Arc::new(Webhooks {
             keys: config.keys.clone(),
             redaction: config.redaction.clone(),
@@ -124,7 +130,9 @@ impl Node {
         let accounts =
             Accounts::open(cluster.clone(), &config.users, config.password.as_ref(), config.clock.clone())
                 .await?;
-        let limiter = Limiter::new(config.limits);
+        let node = NodeId::random();
+        let users = Counts::new(cluster.clone(), Map::Streams, node, config.clock.clone());
+        let limiter = Limiter::new(config.limits, users.clone());
         let streams = Streams::new(limiter.clone(), feed.clone(), metrics.clone(), &config);
 
         let fold = Fold::start(follower, feed.clone())?;
@@ -138,14 +146,15 @@ impl Node {
             derived: derived.clone(),
             feed,
             metrics,
-            receipts,
+            receipts: receipts.clone(),
             webhooks,
             reconcile,
             accounts,
             limiter,
             streams,
         });
-        Ok(Node { app, log, derived, state, fold, dirs })
+        let shared = [receipts.start(&clock), users.start()];
+        Ok(Node { app, log, cluster, derived, state, fold, receipts, users, _shared: shared, dirs })
     }
 
     /// Returns the handles that requests share.
@@ -157,15 +166,18 @@ impl Node {
     /// webhooks are taken to the end.
     pub async fn run(&self, listener: TcpListener, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
         // Both end when this function does.
-        let _reconciling = self.app.reconcile.start();
+        let _reconciling = self.app.reconcile.start(&self.cluster);
         let _removing = watch::remove_watchers(self.app.clone());
         listen::run(listener, self.app.clone(), shutdown).await.context("cannot write to streams")
     }
 
     /// Stops the fold, writes a checkpoint and closes every file. What was acknowledged is on the disk when it returns.
     pub async fn close(self) -> anyhow::Result<()> {
-        let Node { app, log, derived, state, fold, dirs } = self;
+        let Node { app, log, cluster: _, derived, state, fold, receipts, users, _shared, dirs } = self;
         drop(app);
+        drop(_shared);
+        receipts.share().await;
+        users.leave().await;
         let close = move || {
             drop(fold);
             derived.checkpoint(state.read().clone());

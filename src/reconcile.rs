@@ -18,8 +18,8 @@ use parking_lot::{Mutex, MutexGuard, RwLock};
 use tokio::{sync::Notify, task::JoinSet};
 
 use crate::{
-    config::Config, event::body::Redaction, feed::Feed, ingest::Receipts, livekit::LiveKit, log::EventLog,
-    metrics::Metrics, state::State,
+    cluster::Cluster, config::Config, event::body::Redaction, feed::Feed, ingest::Receipts, livekit::LiveKit,
+    log::EventLog, metrics::Metrics, state::State,
 };
 
 pub mod correction;
@@ -108,12 +108,24 @@ impl Reconcile {
     }
 
     /// Compares until the set is dropped. Without an interval, never.
-    pub fn start(&self) -> JoinSet<()> {
+    /// In a deployment of several nodes, each project is compared by the one that holds its lease.
+    pub fn start(&self, cluster: &Arc<dyn Cluster>) -> JoinSet<()> {
         let mut loops = JoinSet::new();
         let Some(every) = self.shared.every else { return loops };
         for project in self.projects.values().filter(|project| project.livekit.is_some()) {
-            let (shared, project) = (self.shared.clone(), project.clone());
-            loops.spawn(async move { engine::Engine::new(&shared, &project, every).run().await });
+            let (shared, project, cluster) = (self.shared.clone(), project.clone(), cluster.clone());
+            loops.spawn(async move {
+                let job = format!("reconcile/{}", project.name);
+                loop {
+                    let lease = cluster.lease(&job).await;
+                    // A new holder begins with a full comparison.
+                    let engine = engine::Engine::new(&shared, &project, every);
+                    tokio::select! {
+                        () = engine.run() => {}
+                        () = lease.lost() => tracing::info!("another node compares {} with LiveKit", project.name),
+                    }
+                }
+            });
         }
         loops
     }

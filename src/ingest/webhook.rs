@@ -171,7 +171,7 @@ impl Webhooks {
     /// Remembers a rejection, so that `GET /api/projects` can say why nothing comes.
     fn reject(&self, project: Option<&Arc<str>>, iss: Option<&str>, reject: Reject, at: u64) -> Refusal {
         let iss = iss.map(|iss| iss.chars().take(SHOWN_ISS_CHARS).collect::<String>().into());
-        self.receipts.rejected(project.cloned(), Rejected { at, reason: reject.code(), iss });
+        self.receipts.rejected(project.cloned(), Rejected { at, reason: reject.code().into(), iss });
         Refusal::Unauthentic(reject)
     }
 

@@ -20,7 +20,7 @@ use governor::{
 };
 use parking_lot::Mutex;
 
-use crate::{config::Limits, server::error::Error};
+use crate::{cluster::Counts, config::Limits, server::error::Error};
 
 /// What is limited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -206,6 +206,8 @@ pub fn within(limits: Limits, descriptors: u32) -> Limits {
 /// Counts what the limits are about.
 pub struct Limiter {
     limits: Limits,
+    /// The open streams of each user, for the other nodes to count.
+    users: Arc<Counts>,
     streams: Mutex<Streams>,
     logins: Option<Rate<IpAddr>>,
     commands: Option<Rate<Arc<str>>>,
@@ -220,9 +222,10 @@ struct Streams {
 }
 
 impl Limiter {
-    pub fn new(limits: Limits) -> Arc<Limiter> {
+    pub fn new(limits: Limits, users: Arc<Counts>) -> Arc<Limiter> {
         Arc::new(Limiter {
             limits,
+            users,
             streams: Mutex::default(),
             logins: Rate::of(Limit::LoginsPerMinute, &limits),
             commands: Rate::of(Limit::CommandsPerMinute, &limits),
@@ -240,9 +243,10 @@ impl Limiter {
     /// limits. The place is free again when what is returned is dropped.
     pub fn stream(self: &Arc<Self>, user: &Arc<str>, address: IpAddr) -> Result<Place, Limit> {
         let address = network(address);
+        let elsewhere = self.users.elsewhere(user);
         let mut streams = self.streams.lock();
         let full = |limit: Limit, open: u32| limit.max(&self.limits).is_some_and(|max| open >= max);
-        if full(Limit::StreamsPerUser, streams.by_user.get(user).copied().unwrap_or(0)) {
+        if full(Limit::StreamsPerUser, elsewhere + streams.by_user.get(user).copied().unwrap_or(0)) {
             return Err(Limit::StreamsPerUser);
         }
         if full(Limit::StreamsPerAddress, streams.by_address.get(&address).copied().unwrap_or(0)) {
@@ -252,14 +256,16 @@ impl Limiter {
             return Err(Limit::Streams);
         }
         streams.open += 1;
-        *streams.by_user.entry(user.clone()).or_default() += 1;
+        let of_user = streams.by_user.entry(user.clone()).or_default();
+        *of_user += 1;
+        self.users.set(user, *of_user);
         *streams.by_address.entry(address).or_default() += 1;
         Ok(Place { limiter: self.clone(), user: user.clone(), address })
     }
 
-    /// How many streams this user has open.
+    /// Returns the number of streams that this user has open, on any node.
     pub fn streams_of(&self, user: &str) -> u32 {
-        self.streams.lock().by_user.get(user).copied().unwrap_or(0)
+        self.users.elsewhere(user) + self.streams.lock().by_user.get(user).copied().unwrap_or(0)
     }
 
     /// One more sign-in is tried from this address.
@@ -314,19 +320,21 @@ impl Drop for Place {
     fn drop(&mut self) {
         let mut streams = self.limiter.streams.lock();
         streams.open -= 1;
-        give_back(&mut streams.by_user, &self.user);
+        let of_user = give_back(&mut streams.by_user, &self.user);
+        self.limiter.users.set(&self.user, of_user);
         give_back(&mut streams.by_address, &self.address);
     }
 }
 
-/// Counts one less, and forgets who has none.
-fn give_back<K: Hash + Eq>(counts: &mut HashMap<K, u32>, key: &K) {
-    if let Some(count) = counts.get_mut(key) {
-        *count -= 1;
-        if *count == 0 {
-            counts.remove(key);
-        }
+/// Counts one less, and returns how many are left. A key that has none is removed.
+fn give_back<K: Hash + Eq>(counts: &mut HashMap<K, u32>, key: &K) -> u32 {
+    let Some(count) = counts.get_mut(key) else { return 0 };
+    *count -= 1;
+    let left = *count;
+    if left == 0 {
+        counts.remove(key);
     }
+    left
 }
 
 /// So many a minute, for each key; the whole minute's may come at once.
@@ -360,9 +368,15 @@ impl<K: Hash + Eq + Clone> Rate<K> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        clock::Clock,
+        cluster::{Local, Map, NodeId},
+    };
 
     fn limiter(limits: Limits) -> Arc<Limiter> {
-        Limiter::new(limits)
+        let dir = tempfile::tempdir().expect("a directory");
+        let local = Arc::new(Local::open(dir.path()).expect("it opens"));
+        Limiter::new(limits, Counts::new(local, Map::Streams, NodeId::random(), Clock::system()))
     }
 
     #[test]

@@ -2,16 +2,26 @@
 
 use std::{sync::Arc, time::Duration};
 
+use axum::{
+    extract::State,
+    http::{HeaderMap, header::AUTHORIZATION},
+};
 use bytes::Bytes;
 use roomwatch::{
-    cluster::{Cluster, ClusterError, Expected, Local, Map, MapChange},
+    clock::Clock,
+    cluster::{Cluster, ClusterError, Counts, Expected, Local, Map, MapChange, NodeId},
+    config::DEV_KEY,
+    ingest::webhook::receive,
     node::Node,
-    token::Secret,
+    token::{Claims, Secret, sign},
 };
 
 use sha2::{Digest, Sha256};
 
-use crate::node::config;
+use crate::{
+    harness::{event, until_async, webhook_claims},
+    node::config,
+};
 
 fn bytes(text: &str) -> Bytes {
     Bytes::copy_from_slice(text.as_bytes())
@@ -145,12 +155,11 @@ async fn a_sign_in_holds_on_every_node_and_so_does_its_end() {
     let [(a, _a), (b, _b)] = pair(&cluster).await;
     let (a, b) = (a.app(), b.app());
     let (token, _) = a.accounts.login("operator", Secret::new("correct horse")).await.expect("signed in");
-    crate::harness::until_async("the other node knows it", async || b.accounts.find(&token).is_some()).await;
+    until_async("the other node knows it", async || b.accounts.find(&token).is_some()).await;
     let (login, _) = b.accounts.find(&token).expect("known");
     b.accounts.logout(&token).await.expect("signed out");
     assert!(login.has_ended() && b.accounts.find(&token).is_none());
-    crate::harness::until_async("the first node knows that", async || a.accounts.find(&token).is_none())
-        .await;
+    until_async("the first node knows that", async || a.accounts.find(&token).is_none()).await;
 }
 
 #[tokio::test]
@@ -211,4 +220,61 @@ async fn sign_ins_of_the_first_version_go_on() {
     let (login, _) = node.app().accounts.find(token).expect("still signed in");
     assert_eq!((&*login.user, login.ends_at), ("operator", 4_000_000_000_000));
     assert!(!dir.path().join("logins.db").exists());
+}
+
+#[tokio::test]
+async fn receipts_are_known_on_every_node_and_after_a_restart() {
+    let shared = tempfile::tempdir().expect("a directory");
+    let cluster = Arc::new(Local::open(shared.path()).expect("it opens"));
+    let [(a, _a), (b, _b)] = pair(&cluster).await;
+    let body = event("EV_1", "standup");
+    let claims = Claims { iss: DEV_KEY.0.into(), ..webhook_claims(body.as_bytes()) };
+    let token = sign(&claims, &Secret::new(DEV_KEY.1)).parse().expect("a header");
+    let headers = HeaderMap::from_iter([(AUTHORIZATION, token)]);
+    let answer = receive(State(a.app().webhooks.clone()), headers, body.into()).await;
+    assert_eq!(answer.status(), 200);
+    let receipt = |node: &Node| node.app().receipts.of("default").0;
+    let here = receipt(&a);
+    assert_eq!(here.last_event.as_deref(), Some("room_started"));
+    a.close().await.expect("it closes");
+    until_async("the other node knows it", async || receipt(&b) == here).await;
+    b.close().await.expect("it closes");
+    let [(again, _again), _] = pair(&cluster).await;
+    assert_eq!(receipt(&again), here);
+}
+
+#[tokio::test]
+async fn counts_are_those_of_all_nodes_that_are_alive() {
+    let shared = tempfile::tempdir().expect("a directory");
+    let cluster = Arc::new(Local::open(shared.path()).expect("it opens"));
+    let clock = Clock::held(1);
+    let node = || Counts::new(cluster.clone(), Map::Streams, NodeId::random(), clock.clone());
+    let (a, b, c) = (node(), node(), node());
+    let (_a, _b, dead) = (a.start(), b.start(), c.start());
+    let elsewhere = async |counts: &Counts, ada, bob| {
+        until_async("the counts have come", async || {
+            clock.advance(Duration::from_millis(10));
+            (counts.elsewhere("ada"), counts.elsewhere("bob")) == (ada, bob)
+        })
+        .await;
+    };
+    a.set("ada", 2);
+    b.set("ada", 1);
+    c.set("bob", 4);
+    elsewhere(&a, 1, 4).await;
+    elsewhere(&b, 2, 4).await;
+    elsewhere(&c, 3, 0).await;
+    a.set("ada", 1);
+    a.set("ada", 0);
+    elsewhere(&c, 1, 0).await;
+    // A node that was killed says nothing, and counts no more after a while; one that lives still does.
+    drop(dead);
+    for _ in 0..4 {
+        clock.advance(Duration::from_secs(10));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    elsewhere(&a, 1, 0).await;
+    // A node that leaves says so.
+    b.leave().await;
+    elsewhere(&a, 0, 0).await;
 }

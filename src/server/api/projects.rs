@@ -47,7 +47,7 @@ struct Project {
 #[derive(Serialize, utoipa::ToSchema)]
 struct LastRejected {
     at: u64,
-    reason: &'static str,
+    reason: Box<str>,
     /// The key it claimed to be signed with.
     iss: Option<Box<str>>,
 }
