@@ -165,7 +165,9 @@ export class TestServer {
     this.log = [];
   }
 
-  /** A heartbeat, after an event that the filter of every stream kept back: whoever has heard it stands at the new head. */
+  /**
+   * A heartbeat, after an event that the filter of every stream kept back: whoever has heard it stands at the new head.
+   */
   ping(): void {
     this.log.length++;
     for (const stream of this.streams) {
@@ -294,8 +296,8 @@ export function fail(status: number, code: string, headers?: Record<string, stri
 let nextPort = 18_000 + 1_000 * Number(process.env.VITEST_POOL_ID);
 
 /**
- * On a port of this worker's own, below those that the system hands out: a server that was away finds it free when it is back.
- * Without a port, on the next one that is free. Returns which.
+ * On a port of this worker's own, below those that the system hands out: a server that was away finds it free when it
+ * is back. Without a port, on the next one that is free. Returns which.
  */
 export async function listenOn(http: Server, port?: number): Promise<number> {
   const chosen = port ?? nextPort++;
