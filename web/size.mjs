@@ -1,8 +1,8 @@
-// Fails when the JavaScript that a first visit loads outgrows its budget. Run after each build.
+// Fails if a first visit loads more JavaScript than its budget. Runs after each build.
 import { readFileSync } from 'node:fs';
 import { gzipSync } from 'node:zlib';
 
-/** Gzipped, for the first paint of any page; charts, the Watch view and the palette come later. */
+/** Maximum JavaScript for the first paint of a page, gzipped. Charts, the Watch view and the palette are loaded later. */
 const BYTES_MAX = 200 * 1024;
 
 const dist = new URL('./dist/', import.meta.url);
@@ -10,7 +10,7 @@ const manifest = JSON.parse(readFileSync(new URL('manifest.json', dist), 'utf8')
 const entry = Object.keys(manifest).find((name) => manifest[name].isEntry);
 const pages = manifest[entry].dynamicImports;
 
-/** The chunk and all that it imports statically. */
+/** Returns a chunk and all its static imports. */
 function closure(name, found = new Set()) {
   if (found.has(name)) return found;
   found.add(name);

@@ -10,12 +10,12 @@ import { defineConfig } from 'vitest/config';
 
 const source = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 
-/** Text below this size does not shrink enough to be worth two more files in the binary. */
+/** Minimum size for compression. Smaller files do not shrink enough for two more files in the binary. */
 const COMPRESS_BYTES_MIN = 1024;
 
 /**
- * Writes `.gz` and `.br` next to every text file of the build. The server embeds them and answers with the one the
- * browser accepts, so it never compresses the dashboard itself.
+ * Writes `.gz` and `.br` next to every text file of the build. The server embeds them and sends the one that the browser
+ * accepts, so it compresses nothing itself.
  */
 function precompress(): Plugin {
   let dir = '';
@@ -29,7 +29,7 @@ function precompress(): Plugin {
       const files = await readdir(dir, { recursive: true });
       await Promise.all(
         files
-          // index.html is left out: the server rewrites its <base> and compresses nothing.
+          // Without index.html: the server changes its <base> and compresses nothing.
           .filter((file) => /\.(js|css|svg|json|txt)$/.test(file))
           .map(async (file) => {
             const body = await readFile(join(dir, file));
@@ -44,26 +44,26 @@ function precompress(): Plugin {
 }
 
 export default defineConfig({
-  // Relative, so that the same files work below a path prefix; `<base>` in index.html says where they are.
+  // Relative, so that the same files work below a path prefix. `<base>` in index.html is the prefix.
   base: './',
   plugins: [react(), tailwindcss(), precompress()],
   resolve: {
     alias: { '@': source('./src') },
-    // The package's source, not its build: nobody has to rebuild it to see a change.
+    // The source of the package, not its build: a change needs no rebuild.
     conditions: ['roomwatch-source', ...defaultClientConditions],
     dedupe: ['react', 'react-dom', '@tanstack/react-query'],
   },
   build: {
     target: 'es2022',
-    // The polyfill is an inline script's worth of code for browsers that none of us support.
+    // The polyfill is for browsers that are not supported.
     modulePreload: { polyfill: false },
-    // data: URLs are not in the content security policy.
+    // The content security policy forbids data: URLs.
     assetsInlineLimit: 0,
     chunkSizeWarningLimit: 700,
     manifest: 'manifest.json',
     rolldownOptions: {
       output: {
-        // What two pages share is one file: twenty small ones keep a first visit waiting for its page.
+        // Shared modules are one file: twenty small ones slow down the first visit.
         codeSplitting: {
           groups: [
             {

@@ -1,5 +1,8 @@
-/** Path under which the dashboard is served, without a slash at its end: "" or "/roomwatch". The server writes it into `<base>`. */
+/**
+ * Path under which the dashboard is served, without a slash at the end: "" or "/roomwatch". The server writes it into
+ * `<base>`.
+ */
 export const basePath = new URL(document.baseURI).pathname.replace(/\/+$/, '');
 
-/** Absolute address of the server, for commands and settings that are copied elsewhere. */
+/** Absolute address of the server, for commands and settings that the user copies. */
 export const serverUrl = `${location.origin}${basePath}`;

@@ -14,10 +14,10 @@ import './styles.css';
 const queryClient = new QueryClient({
   defaultOptions: {
     queries: {
-      // An answer such as 401 or 404 is an answer; only silence is worth a second question.
+      // Only a missing answer is worth a retry. An error status is an answer.
       retry: (failures, error) => failures < 2 && !isSignedOut(error) && (error as { status?: number }).status === 0,
       staleTime: 5_000,
-      // Whether this machine has the internet says nothing about Roomwatch, which may be on loopback.
+      // Without internet, Roomwatch can still be reachable: it may be on loopback.
       networkMode: 'always',
     },
   },

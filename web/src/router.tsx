@@ -7,20 +7,20 @@ import { basePath } from './base';
 
 type Raw = Record<string, unknown>;
 
-/** A word of the address; numbers too, since a room may be called 42. Anything else is as if it were not there. */
+/** Reads a text from the address; a number too, because a room can be named 42. Anything else is ignored. */
 const text = (value: unknown) =>
   typeof value === 'string' && value !== '' ? value : typeof value === 'number' ? String(value) : undefined;
 const millis = (value: unknown) => (typeof value === 'number' && Number.isFinite(value) ? value : undefined);
 const flag = (value: unknown) => (value === true || value === 'true' ? true : undefined);
 const oneOf = <T extends string>(value: unknown, options: readonly T[]) => options.find((option) => option === value);
 
-/** Every search parameter is optional: a link names those it means. */
+/** Makes every search parameter optional: a link names only the ones it needs. */
 const search =
   <T extends object>(parse: (raw: Raw) => T) =>
   (raw: Raw): { [Name in keyof T]?: T[Name] } =>
     parse(raw);
 
-/** A page outside the shell still has its landmark and a first heading. */
+/** Page outside the shell, with its landmark and first heading. */
 const Alone = ({ children }: { children: ReactNode }) => (
   <main>
     <h1 className="sr-only">Roomwatch</h1>
@@ -78,7 +78,7 @@ const room = createRoute({
   path: '/rooms/$room',
   validateSearch: search((raw) => ({
     project: text(raw.project),
-    /** The session that was meant; the page says so when another one is live by now. */
+    /** Session of the link. The page says so if another one is live now. */
     sid: text(raw.sid),
     view: oneOf(raw.view, ['watch'] as const),
   })),
@@ -112,9 +112,9 @@ const events = createRoute({
     room: text(raw.room),
     type: text(raw.type),
     project: text(raw.project),
-    /** A cursor to stand at, instead of following. */
+    /** Cursor of the event at which the list stands. */
     at: text(raw.at),
-    /** A time to stand at, unix milliseconds: the page looks its cursor up. */
+    /** Time in unix milliseconds. The page looks up its cursor. */
     t: millis(raw.t),
   })),
   component: lazyRouteComponent(() => import('@/events/events'), 'Events'),
@@ -131,7 +131,7 @@ const signIn = createRoute({
   path: '/sign-in',
   validateSearch: search((raw) => ({
     to: text(raw.to),
-    /** A session was there and has ended: the page says so. */
+    /** True if a login has expired: the page says so. */
     ended: flag(raw.ended),
   })),
   component: lazyRouteComponent(() => import('@/shell/sign-in'), 'SignIn'),

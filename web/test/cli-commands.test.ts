@@ -12,17 +12,17 @@ it.each(['standup', "o'hara", '$(reboot)', '`id`', 'a b', '"', '\\', 'naÃ¯ve ðŸŽ
   (name) => expect(words(shellQuote(name))).toEqual([name]),
 );
 
-it('keeps a name that begins with a dash from being an option', () => {
+it('does not read a name that starts with a dash as an option', () => {
   const end = roomCommands('--force', undefined).at(-1);
   expect(words(end?.lk ?? '')).toEqual(['lk', 'room', 'delete', '--', '--force']);
 });
 
-it('puts names into an address so that they stay one segment', () => {
+it('encodes a name in an address as one segment', () => {
   const list = roomCommands('../a?b/c', 'p q')[0];
   expect(list?.curl).toContain('/api/rooms/..%2Fa%3Fb%2Fc/participants?project=p%20q');
 });
 
-it('names the participant, the track and the wish', () => {
+it('has the participant, the track and the wanted state', () => {
   expect(participantCommands('r', "o'hara", undefined).at(-1)?.lk).toBe(
     `lk room participants remove --room r 'o'\\''hara'`,
   );

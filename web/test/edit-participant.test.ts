@@ -31,12 +31,12 @@ const draft = {
   permission: { canPublish: true, canSubscribe: true, canPublishData: false },
 };
 
-it('sends nothing when nothing differs', () => expect(changesOf(before, draft)).toEqual({}));
+it('sends nothing if nothing differs', () => expect(changesOf(before, draft)).toEqual({}));
 
 it('sends only the fields that differ', () =>
   expect(changesOf(before, { ...draft, name: 'Al' })).toEqual({ name: 'Al' }));
 
-it('removes an attribute by setting it to nothing, and ignores one without a name', () =>
+it('removes an attribute with an empty value, and ignores one without a name', () =>
   expect(
     changesOf(before, {
       ...draft,
@@ -47,7 +47,7 @@ it('removes an attribute by setting it to nothing, and ignores one without a nam
     }),
   ).toEqual({ attributes: { role: 'guest', team: '' } }));
 
-it('sends a changed permission whole, with what the dialog does not show', () =>
+it('sends the whole permission if it changed, with the fields that the dialog does not show', () =>
   expect(changesOf(before, { ...draft, permission: { ...draft.permission, canPublish: false } })).toEqual({
     permission: { canPublish: false, canSubscribe: true, canPublishData: false, canPublishSources: ['CAMERA'] },
   }));

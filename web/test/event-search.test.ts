@@ -1,19 +1,19 @@
 import { expect, test } from 'vitest';
 import { patternsOf, queryOf, toggleGroup, typedPatterns, withTyped } from '@/events/event-search';
 
-test('patterns are separated by commas or spaces, and stand once', () => {
+test('patterns are separated by commas or spaces, without duplicates', () => {
   expect(patternsOf(' room_*, track_muted track_muted,,')).toEqual(['room_*', 'track_muted']);
   expect(patternsOf(undefined)).toEqual([]);
 });
 
-test('a group is put in and taken out beside what was typed', () => {
+test('a group is added and removed; typed patterns stay', () => {
   const both = toggleGroup('egress_ended', 'participant_*');
   expect(both).toBe('egress_ended,participant_*');
   expect(toggleGroup(both, 'participant_*')).toBe('egress_ended');
   expect(toggleGroup('room_*', 'room_*')).toBeUndefined();
 });
 
-test('typing does not touch the groups', () => {
+test('typing does not change the groups', () => {
   expect(typedPatterns('room_*,egress_ended,*_muted')).toBe('egress_ended, *_muted');
   expect(withTyped('room_*,egress_ended', 'track_unmuted')).toBe('room_*,track_unmuted');
   expect(withTyped('egress_ended', ' ')).toBeUndefined();

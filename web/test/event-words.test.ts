@@ -12,7 +12,7 @@ const say = (data: LiveKitEvent, room: string | null = 'standup') => {
   return `${subject} ${verb} ${preposition}${room}${detail ? ` · ${detail}` : ''}`;
 };
 
-describe('what LiveKit really sends', () => {
+describe('real webhooks of LiveKit', () => {
   const folder = fileURLToPath(new URL('../../fixtures/webhooks/', import.meta.url));
   it.each(readdirSync(folder).filter((name) => name.endsWith('.json')))('%s becomes a sentence', (name) => {
     const data = JSON.parse(readFileSync(`${folder}${name}`, 'utf8')) as LiveKitEvent;
@@ -23,12 +23,12 @@ describe('what LiveKit really sends', () => {
   });
 });
 
-it('says who left and why', () =>
+it('names the participant who left, and the reason', () =>
   expect(
     say({ event: 'participant_left', participant: { identity: 'bob', disconnectReason: 'DUPLICATE_IDENTITY' } }),
   ).toBe('bob left standup · replaced by the same identity'));
 
-it('marks those who watch through Roomwatch, and nobody who only has such a name', () => {
+it('marks watchers of Roomwatch, but not a visible participant with such an identity', () => {
   const participant = { identity: 'roomwatch:ada:x1', disconnectReason: 'PARTICIPANT_REMOVED' };
   const hidden = { ...participant, permission: { hidden: true } };
   expect(say({ event: 'participant_joined', participant: hidden })).toBe(
@@ -40,7 +40,7 @@ it('marks those who watch through Roomwatch, and nobody who only has such a name
   expect(say({ event: 'participant_joined', participant })).toBe('roomwatch:ada:x1 joined standup');
 });
 
-it('reads a track without a type as audio, because LiveKit leaves out what is zero', () => {
+it('reads a track without a type as audio, because LiveKit leaves out zero values', () => {
   expect(say({ event: 'track_published', participant: { identity: 'bob' }, track: { sid: 'TR_1' } })).toBe(
     'bob published audio track in standup',
   );
@@ -53,7 +53,7 @@ it('reads a track without a type as audio, because LiveKit leaves out what is ze
   ).toBe('bob published screen share track in standup');
 });
 
-it('blames nobody for a mute, because the event does not say who did it', () => {
+it('is passive about a mute, because the event does not say who muted', () => {
   const data = {
     event: 'track_muted',
     participant: { identity: 'troll', name: 'Troll' },
@@ -86,31 +86,31 @@ it.each([
   { event: 'track_published', track: 'text', participant: 7 },
   { event: 'egress_updated', egressInfo: [] },
   { event: 'constructor' },
-])('never fails, whatever comes: %j', (data) => {
+])('does not throw on unexpected data: %j', (data) => {
   expect(() => describeEvent({ type: data.event, data: data as unknown as LiveKitEvent, room: null })).not.toThrow();
 });
 
 it.each([
   [{ source: 'MICROPHONE' }, 'audio'],
-  // LiveKit leaves out what is zero: a track without a type is audio.
+  // LiveKit leaves out zero values: a track without a type is audio.
   [{}, 'audio'],
   [{ source: 'CAMERA', type: 'VIDEO' }, 'video'],
   [{ type: 'VIDEO' }, 'video'],
   [{ source: 'SCREEN_SHARE', type: 'VIDEO' }, 'screen'],
   [{ source: 'SCREEN_SHARE_AUDIO' }, 'screen'],
   [{ type: 'DATA' }, undefined],
-] as const)('a track has the icon of what it carries: %j', (track, medium) => {
+] as const)('a track has the icon of its medium: %j', (track, medium) => {
   expect(describeEvent({ type: 'track_published', data: { event: 'track_published', track }, room: 'a' }).medium).toBe(
     medium,
   );
 });
 
-describe('a track, of which LiveKit tells whose it is by sid and identity only', () => {
+describe('an event of a track, which has only the sid and identity of its participant', () => {
   const heard = (event: string, participant: Record<string, unknown>, project = 'default', past = false) =>
     noteNames([{ type: event, data: { event, participant }, project }], past);
   const published = (sid: string) => say({ event: 'track_published', participant: { sid, identity: 'farid-567' } });
 
-  it('is called as its participant is, and the identity stands behind', () => {
+  it('has the name of the participant, and keeps the identity', () => {
     expect(published('PA_f')).toBe('farid-567 published audio track in standup');
     heard('participant_joined', { sid: 'PA_f', identity: 'farid-567', name: 'Farid' });
     expect(published('PA_f')).toBe('Farid published audio track in standup');
@@ -118,7 +118,7 @@ describe('a track, of which LiveKit tells whose it is by sid and identity only',
     expect(describeEvent({ type: data.event, data, room: 'standup' }, 'Farid').identity).toBe('farid-567');
   });
 
-  it('follows a change of the name, which no older event undoes', () => {
+  it('follows a change of the name; an older event does not undo it', () => {
     heard('participant_updated', { sid: 'PA_g', name: 'Grace H.' });
     heard('participant_joined', { sid: 'PA_g', name: 'Grace' }, 'default', true);
     expect(published('PA_g')).toBe('Grace H. published audio track in standup');
@@ -126,7 +126,7 @@ describe('a track, of which LiveKit tells whose it is by sid and identity only',
     expect(published('PA_g')).toBe('farid-567 published audio track in standup');
   });
 
-  it('has nothing to do with the same sid of another project', () => {
+  it('is independent of the same sid in another project', () => {
     heard('participant_joined', { sid: 'PA_h', name: 'Hiro' }, 'staging');
     expect(published('PA_h')).toBe('farid-567 published audio track in standup');
   });

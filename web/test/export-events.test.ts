@@ -9,7 +9,7 @@ const read = async (blob: Blob) =>
     .filter((line) => line !== '')
     .map((line) => JSON.parse(line) as Message);
 
-test('every event is one line, ascending, as it came', async () => {
+test('every event is one line, in ascending order, unchanged', async () => {
   const log = new FakeLog();
   log.append(2_500, (seq) => ({ data: { event: 'x', text: `line\nbreak ${seq}` } }));
   const { lines, events, next } = await exportEvents(log.client, {}, 'start');
@@ -18,7 +18,7 @@ test('every event is one line, ascending, as it came', async () => {
   expect(await read(lines)).toEqual(log.events);
 });
 
-test('it begins after a cursor, keeps the filter, and reports its progress', async () => {
+test('it starts after a cursor, keeps the filter, and reports its progress', async () => {
   const log = new FakeLog();
   log.append(3_000, (seq) => ({ room: seq % 2 ? 'a' : 'b' }));
   const progress: number[] = [];
@@ -32,7 +32,7 @@ test('it begins after a cursor, keeps the filter, and reports its progress', asy
   expect([...progress].sort((a, b) => a - b)).toEqual(progress);
 });
 
-test('what comes meanwhile is left out, so that a busy log has an end', async () => {
+test('events that arrive meanwhile are left out, so that a busy log has an end', async () => {
   const log = new FakeLog();
   log.append(1_500);
   const client = {
@@ -46,7 +46,7 @@ test('what comes meanwhile is left out, so that a busy log has an end', async ()
   expect(events).toBe(1_500);
 });
 
-test('at the limit it ends and says where to go on', async () => {
+test('at the limit it ends and returns the next cursor', async () => {
   const log = new FakeLog();
   log.append(500);
   const { events, next } = await exportEvents(log.client, {}, 'start', { max: 200 });

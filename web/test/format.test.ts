@@ -17,7 +17,8 @@ describe('duration', () => {
 });
 
 describe('ago', () => {
-  it('never shows a negative age when the server clock runs ahead', () => expect(ago(10_000, 4_000)).toBe('just now'));
+  it('does not show a negative age if the clock of the server is ahead', () =>
+    expect(ago(10_000, 4_000)).toBe('just now'));
   it.each([
     [42_000, '42 s ago'],
     [4 * MINUTE, '4 m ago'],
@@ -26,10 +27,9 @@ describe('ago', () => {
   ])('%d ms is %s', (millis, text) => expect(ago(0, millis)).toBe(text));
 });
 
-it('counts in words', () => {
+it('has singular and plural', () => {
   expect(plural(1, 'room')).toBe('1 room');
   expect(plural(12_345, 'room')).toBe('12,345 rooms');
 });
 
-it('reads the name of an event nobody has heard of', () =>
-  expect(words('HOLOGRAM_projected')).toBe('hologram projected'));
+it('writes an unknown event type as words', () => expect(words('HOLOGRAM_projected')).toBe('hologram projected'));

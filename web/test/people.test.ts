@@ -23,7 +23,7 @@ const person = (sid: string, more: Partial<Participant> = {}): Participant => ({
   ...more,
 });
 
-it('puts people first, machines after, what is hidden last, a kind we do not know among the machines', () => {
+it('orders people, machines, hidden participants; an unknown kind is a machine', () => {
   const list = [
     person('WATCHER', { hidden: true, watcher: true }),
     person('EGRESS', { kind: 'egress' }),
@@ -48,20 +48,20 @@ it('puts people first, machines after, what is hidden last, a kind we do not kno
   ]);
 });
 
-it('calls somebody by what is known of them', () => {
+it('uses the name, else the identity, else the sid', () => {
   expect(nameOf({ name: 'Alice', identity: 'alice', sid: 'PA_1' })).toBe('Alice');
   expect(nameOf({ name: '', identity: 'alice', sid: 'PA_1' })).toBe('alice');
   expect(nameOf({ name: '', identity: '', sid: 'PA_1' })).toBe('PA_1');
 });
 
-it('names tracks and their size, and invents neither', () => {
+it('returns the name and the size of a track only if they are known', () => {
   expect(trackName({ source: 'screen_share', type: 'video' })).toBe('screen share');
   expect(trackName({ source: 'unknown', type: 'audio' })).toBe('audio track');
   expect(resolution({ width: 720, height: 1280 })).toBe('720p');
   expect(resolution({ width: 0, height: 0 })).toBeNull();
 });
 
-it('reads a call from its attributes, and leaves out what LiveKit did not say', () =>
+it('reads a call from its attributes; missing ones are null', () =>
   expect(callOf({ attributes: { 'sip.phoneNumber': '+49', 'sip.callStatus': 'active', 'sip.trunkID': '' } })).toEqual({
     number: '+49',
     trunkNumber: null,

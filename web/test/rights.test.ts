@@ -16,13 +16,13 @@ const me = (more: Partial<Me>): Me => ({
   ...more,
 });
 
-it('lets a viewer look, and says why no more', () => {
+it('gives a viewer no commands, with a reason', () => {
   for (const action of ['moderate', 'create', 'end', 'watch', 'administer'] as const) {
     expect(refusal(me({ role: 'viewer' }), action)).toBe('Needs the operator role. You are a viewer.');
   }
 });
 
-it('lets an operator do everything but administer', () => {
+it('gives an operator everything but administration', () => {
   expect(refusal(me({ role: 'operator' }), 'end')).toBeNull();
   expect(refusal(me({ role: 'operator' }), 'administer')).toBe('Needs the admin role.');
 });
@@ -35,4 +35,4 @@ it('reads the grants of a token: roomAdmin moderates its own room, roomCreate en
   expect(refusal(me({ kind: 'token', grants: { roomCreate: true } }), 'end', 'b')).toBeNull();
 });
 
-it('allows nothing while nobody knows who asks', () => expect(refusal(undefined, 'end')).not.toBeNull());
+it('allows nothing before the user is known', () => expect(refusal(undefined, 'end')).not.toBeNull());

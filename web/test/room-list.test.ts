@@ -20,10 +20,10 @@ const room = (name: string, more: Partial<Room> = {}): Room => ({
 });
 const names = (rooms: Room[]) => rooms.map(({ name }) => name);
 
-it('sorts names as people count: room-2 before room-10', () =>
+it('sorts numbers in names by value: room-2 before room-10', () =>
   expect(names(listRooms([room('room-10'), room('room-2')], {}, 'name', false))).toEqual(['room-2', 'room-10']));
 
-it('sorts names without regard to case and accents', () =>
+it('ignores case and accents in names', () =>
   expect(names(listRooms([room('Zoo'), room('échec'), room('apple'), room('eclair')], {}, 'name', false))).toEqual([
     'apple',
     'échec',
@@ -31,24 +31,24 @@ it('sorts names without regard to case and accents', () =>
     'Zoo',
   ]));
 
-it('orders equal rooms by name in both directions, so that no row wanders', () => {
+it('orders equal rooms by name in both directions, so that rows do not move', () => {
   const rooms = [room('c'), room('a'), room('b')];
   expect(names(listRooms(rooms, {}, 'people', false))).toEqual(['a', 'b', 'c']);
   expect(names(listRooms(rooms, {}, 'people', true))).toEqual(['a', 'b', 'c']);
 });
 
-it('sorts by age, the oldest first when descending, and the unknown last', () => {
+it('sorts by age: descending has the oldest first and unknown ages last', () => {
   const rooms = [room('old', { startedAt: 1 }), room('unknown', { startedAt: null }), room('new', { startedAt: 9 })];
   expect(names(listRooms(rooms, {}, 'age', true))).toEqual(['old', 'new', 'unknown']);
 });
 
-it('finds part of a name in any case, and the beginning of a sid', () => {
+it('finds part of a name in any case, and the start of a sid', () => {
   const rooms = [room('Stand-up'), room('other')];
   expect(names(listRooms(rooms, { q: 'stand' }, 'name', false))).toEqual(['Stand-up']);
   expect(names(listRooms(rooms, { q: 'RM_oth' }, 'name', false))).toEqual(['other']);
 });
 
-it('takes every condition together', () => {
+it('applies all conditions together', () => {
   const rooms = [
     room('a', { recording: true, agentCount: 1 }),
     room('b', { recording: true }),
@@ -57,7 +57,7 @@ it('takes every condition together', () => {
   expect(names(listRooms(rooms, { recording: true, agents: true, project: 'default' }, 'name', false))).toEqual(['a']);
 });
 
-it('keeps sids apart that share a name', () => {
+it('keeps sessions with the same name apart', () => {
   const rooms = [room('a', { sid: 'RM_2' }), room('a', { sid: 'RM_1' })];
   expect(listRooms(rooms, {}, 'name', false).map(({ sid }) => sid)).toEqual(['RM_1', 'RM_2']);
 });

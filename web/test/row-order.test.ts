@@ -9,21 +9,21 @@ describe('arrangeRows', () => {
     expect(first(['a', 'b']).entered.size).toBe(0);
   });
 
-  it('lets new rows in where they belong and tints them for a moment', () => {
+  it('inserts new rows in order and tints them for a moment', () => {
     const order = arrangeRows(first(['a', 'c']), ['a', 'b', 'c'], { held: false, now: 10 });
     expect(order.ids).toEqual(['a', 'b', 'c']);
     expect([...order.entered.keys()]).toEqual(['b']);
     expect(arrangeRows(order, ['a', 'b', 'c'], { held: false, now: 10 + ENTER_MS }).entered.size).toBe(0);
   });
 
-  it('keeps a row that has gone in its place until it has faded', () => {
+  it('keeps a removed row in its place until it has faded', () => {
     const order = arrangeRows(first(['a', 'b', 'c']), ['a', 'c'], { held: false, now: 10 });
     expect(order.ids).toEqual(['a', 'b', 'c']);
     expect(order.left.has('b')).toBe(true);
     expect(arrangeRows(order, ['a', 'c'], { held: false, now: 10 + LEAVE_MS }).ids).toEqual(['a', 'c']);
   });
 
-  it('moves nothing while it is held: no new row, no gap, no new order', () => {
+  it('does not move rows while held: no new row, no gap, no new order', () => {
     const held = arrangeRows(first(['a', 'b', 'c']), ['z', 'c', 'a'], { held: true, now: 10 });
     expect(held.ids).toEqual(['a', 'b', 'c']);
     expect(held.waiting).toBe(1);
@@ -33,7 +33,7 @@ describe('arrangeRows', () => {
     expect(later.left.has('b')).toBe(true);
   });
 
-  it('catches up when it is let go', () => {
+  it('catches up when it is released', () => {
     const held = arrangeRows(first(['a', 'b']), ['c', 'a'], { held: true, now: 10 });
     const free = arrangeRows(held, ['c', 'a'], { held: false, now: 10 + LEAVE_MS });
     expect(free.ids).toEqual(['c', 'a']);
@@ -41,14 +41,14 @@ describe('arrangeRows', () => {
     expect(free.waiting).toBe(0);
   });
 
-  it('takes a row back that went and came again', () => {
+  it('keeps a row that was removed and added again', () => {
     const gone = arrangeRows(first(['a', 'b']), ['a'], { held: false, now: 10 });
     const back = arrangeRows(gone, ['a', 'b'], { held: false, now: 20 });
     expect(back.ids).toEqual(['a', 'b']);
     expect(back.left.size).toBe(0);
   });
 
-  it('never draws a row twice, whatever comes and goes', () => {
+  it('never draws a row twice, whatever changes', () => {
     let order = first(['a', 'b', 'c', 'd']);
     let now = 0;
     for (const sorted of [['d', 'b'], ['b', 'd', 'e'], ['e'], [], ['a', 'e', 'd']]) {

@@ -16,14 +16,14 @@ test.each([
   expect(log.requests).toBeLessThan(14);
 });
 
-test('after the newest event the newest one is the answer; an empty log has none', async () => {
+test('a time after the newest event finds the newest; an empty log has none', async () => {
   const log = new FakeLog();
   expect(await cursorAt(log.client, 5)).toBeNull();
   log.append(3);
   expect(await cursorAt(log.client, 99_000)).toBe(log.cursor(3));
 });
 
-test('events that retention has taken are not asked for', async () => {
+test('events before the retention are not requested', async () => {
   const log = new FakeLog();
   log.append(100);
   log.first = 40;

@@ -61,7 +61,7 @@ const detail = (
   ...more,
 });
 
-test('somebody who comes back has one lane with two stays', () => {
+test('a participant who rejoins has one lane with two stays', () => {
   const { lanes } = timelineOf(
     detail([
       stay('PA_2', 'ada', 50_000, null),
@@ -76,7 +76,7 @@ test('somebody who comes back has one lane with two stays', () => {
   ]);
 });
 
-test('an inferred leave is a range, and within it nobody says for sure', () => {
+test('an inferred leave is a range, in which the participant is uncertain', () => {
   const timeline = timelineOf(detail([stay('PA_1', 'ada', 20_000, 60_000, { leftNotBefore: 40_000 })]), 0);
   expect(timeline.lanes[0]?.stays[0]?.uncertainFrom).toBe(40_000);
   const at = (millis: number) => {
@@ -92,29 +92,29 @@ test('an inferred leave is a range, and within it nobody says for sure', () => {
   ]);
 });
 
-test('the range of an inferred leave does not begin before the join', () => {
+test('the range of an inferred leave does not start before the join', () => {
   const { lanes } = timelineOf(detail([stay('PA_1', 'ada', 50_000, 60_000, { leftNotBefore: 40_000 })]), 0);
   expect(lanes[0]?.stays[0]?.uncertainFrom).toBe(50_000);
 });
 
-test('a leave that was never told ends with the session; while it lasts it has no end', () => {
+test('a stay without a leave ends with the session; in a live session it has no end', () => {
   expect(timelineOf(detail([stay('PA_1', 'ada', 20_000, null)]), 0).lanes[0]?.stays[0]?.to).toBe(90_000);
   const live = timelineOf(detail([stay('PA_1', 'ada', 20_000, null)], {}, null), 70_000);
   expect(live.lanes[0]?.stays[0]?.to).toBeNull();
   expect(live.to).toBe(70_000);
 });
 
-test('a join that is not known begins with the session, and says so', () => {
+test('a stay without a join starts with the session, and is marked', () => {
   const [lane] = timelineOf(detail([stay('PA_1', 'ada', null, 50_000)]), 0).lanes;
   expect(lane?.stays[0]).toMatchObject({ from: 10_000, joinKnown: false });
 });
 
-test('nothing is drawn outside: a join before the start and a leave after the end widen the whole', () => {
+test('a join before the start and a leave after the end widen the timeline', () => {
   const { from, to } = timelineOf(detail([stay('PA_1', 'ada', 9_000, 95_000)]), 0);
   expect([from, to]).toEqual([9_000, 95_000]);
 });
 
-test('a moment knows its tracks, and every change is a step', () => {
+test('a moment has its tracks, and every change is a step', () => {
   const timeline = timelineOf(
     detail([stay('PA_1', 'ada', 20_000, 60_000)], {
       tracks: [track('TR_1', 'PA_1', 25_000, 30_000), track('TR_2', 'PA_1', 28_000, null)],
@@ -142,7 +142,7 @@ test.each([
   for (const at of ticks) expect(new Date(at).getMilliseconds()).toBe(0);
 });
 
-test('a track that was told late lies within the stay of its participant all the same', () => {
+test('a track that was reported late lies within the stay of its participant', () => {
   const { lanes } = timelineOf(
     detail([stay('PA_1', 'ada', 20_000, 40_000), stay('PA_2', 'bob', 20_000, null)], {
       tracks: [

@@ -25,12 +25,12 @@ const person = (identity: string, tracks: WatchedTrack[] = []): WatchedParticipa
 });
 const identities = (list: WatchedParticipant[]) => list.map(({ identity }) => identity);
 
-it('gives everybody a tile while there is room', () => {
+it('gives every participant a tile below the limit', () => {
   const all = [person('a'), person('b')];
   expect(chooseTiles(all, [], 2)).toBe(all);
 });
 
-it('prefers who speaks, then who shows something, and keeps the order of the room', () => {
+it('prefers speakers, then cameras, and keeps the order of the room', () => {
   const all = [person('a'), person('b', [camera]), person('c'), person('d')];
   expect(identities(chooseTiles(all, [], 2))).toEqual(['a', 'b']);
   expect(identities(chooseTiles(all, ['d'], 2))).toEqual(['b', 'd']);

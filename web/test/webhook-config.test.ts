@@ -2,13 +2,13 @@ import { expect, test } from 'vitest';
 import { explainRejection } from '@/settings/rejections';
 import { addressTrouble, livekitYaml, webhookUrl } from '@/settings/webhook-config';
 
-test('the address stands once, whatever slashes were typed', () => {
+test('the address has single slashes, whatever was typed', () => {
   expect(webhookUrl(' https://watch.example.com/roomwatch// ')).toBe(
     'https://watch.example.com/roomwatch/api/webhooks/livekit',
   );
 });
 
-test('the lines are YAML that LiveKit takes', () => {
+test('the lines are valid YAML for LiveKit', () => {
   expect(livekitYaml('https://watch.example.com', 'APIabc')).toBe(
     'webhook:\n  api_key: APIabc\n  urls:\n    - "https://watch.example.com/api/webhooks/livekit"\n',
   );
@@ -17,19 +17,22 @@ test('the lines are YAML that LiveKit takes', () => {
   expect(livekitYaml('https://x', 'a: b #')).toContain('api_key: "a: b #"');
 });
 
-test.each(['localhost:3001', 'ftp://x', '', 'watch.example.com'])('%s is no address', (address) => {
+test.each(['localhost:3001', 'ftp://x', '', 'watch.example.com'])('%s is not an address', (address) => {
   expect(addressTrouble(address)).toContain('Not an HTTP');
 });
 
-test.each(['http://localhost:3001', 'http://127.0.0.1:3001/x', 'http://[::1]:3001'])('%s is only here', (address) => {
-  expect(addressTrouble(address)).toContain('this machine');
-});
+test.each(['http://localhost:3001', 'http://127.0.0.1:3001/x', 'http://[::1]:3001'])(
+  '%s is only reachable from this machine',
+  (address) => {
+    expect(addressTrouble(address)).toContain('this machine');
+  },
+);
 
-test('an address that others reach is taken', () => {
+test('a reachable address has no problem', () => {
   expect(addressTrouble('https://watch.example.com/roomwatch')).toBeNull();
 });
 
-test('every reason says what to do; one from a newer server is told as it is', () => {
+test('every reason says what to do; an unknown reason is shown as it is', () => {
   expect(explainRejection('unknown_key', 'APIold').what).toContain('APIold');
   expect(explainRejection('quite_new', null).what).toContain('quite new');
 });

@@ -28,7 +28,7 @@ const here = () => `7f3a9c21-${seq}`;
 const scope = { name: 'standup' };
 
 describe('cursors', () => {
-  it('compare within one log only', () => {
+  it('have an order within one log only', () => {
     expect(isAfter('aaaaaaaa-10', 'aaaaaaaa-9')).toBe(true);
     expect(isAfter('aaaaaaaa-9', 'aaaaaaaa-10')).toBe(false);
     expect(isAfter('bbbbbbbb-10', 'aaaaaaaa-9')).toBe(false);
@@ -40,7 +40,7 @@ describe('cursors', () => {
 });
 
 describe('a list of rooms', () => {
-  it('takes what is newer, once', () => {
+  it('applies newer messages, once', () => {
     const old = message([patch(standup, { metadata: 'old' })]);
     const data = { cursor: here(), rooms: [{ ...standup, metadata: 'new' }] };
     expect(applyToRooms(data, [old])).toBe(data);
@@ -49,12 +49,12 @@ describe('a list of rooms', () => {
     expect(next.cursor).toBe(here());
   });
 
-  it('ignores another log', () => {
+  it('ignores messages of another log', () => {
     const data = { cursor: here(), rooms: [standup] };
     expect(applyToRooms(data, [message([gone(standup)], { cursor: '00c0ffee-99999' })])).toBe(data);
   });
 
-  it('folds set, patch and delete of one batch in their order', () => {
+  it('applies set, patch and delete of one batch in order', () => {
     const retro = room('retro');
     const batch = [
       message([set(retro)], { room: 'retro' }),
@@ -68,13 +68,13 @@ describe('a list of rooms', () => {
     expect(applyToRooms(next, [message([set(standup)]), message([gone(standup)])]).rooms).toEqual(next.rooms);
   });
 
-  it('takes null as a value, and whole fields', () => {
+  it('accepts null as a value, and replaces whole fields', () => {
     const value = { startedAt: null, trackCounts: { audio: 1, video: 2, screen: 3 } };
     const next = applyToRooms({ cursor: null, rooms: [standup] }, [message([patch(standup, value)])]);
     expect(next.rooms[0]).toMatchObject(value);
   });
 
-  it('knows when the last event came, though no change says it', () => {
+  it('updates the time of the last event, which no change has', () => {
     const data = { cursor: null, rooms: [standup] };
     const silent = message([], { data: { event: 'x', room: { sid: standup.sid } } });
     expect(applyToRooms(data, [silent]).rooms[0]?.lastEventAt).toBe(silent.timestamp);
@@ -82,18 +82,18 @@ describe('a list of rooms', () => {
     expect(applyToRooms(data, [joined]).rooms[0]?.lastEventAt).toBe(joined.timestamp);
   });
 
-  it('leaves a room alone that it does not list', () => {
+  it('ignores a patch of a room that it does not list', () => {
     const data = { cursor: null, rooms: [standup] };
     expect(applyToRooms(data, [message([patch(room('other'), { metadata: 'x' })], { room: 'other' })])).toBe(data);
   });
 
-  it('keeps to its project', () => {
+  it('applies messages of its project only', () => {
     const foreign = room('standup', { project: 'other', sid: 'RM_other' });
     const data = { cursor: null, rooms: [standup] };
     expect(applyToRooms(data, [message([set(foreign)], { project: 'other' })], 'default')).toBe(data);
   });
 
-  it('keeps what only lists carry', () => {
+  it('keeps fields that only lists have', () => {
     const data = { cursor: null, rooms: [{ ...standup, checkedAt: 7 }] };
     expect(applyToRooms(data, [message([set(standup)])]).rooms[0]?.checkedAt).toBe(7);
   });
@@ -109,13 +109,13 @@ describe('a room by its name', () => {
     expect(applyToRoom(data, [message([gone(earlier)])], scope)).toBe(data);
   });
 
-  it('is the other session again when the newest has ended: which is for the server to say', () => {
+  it('is unknown when the newest of two sessions ends: the server is asked', () => {
     const data = { cursor: null, room: standup, egress: [], ingress: [] };
     const another = (sid: string) => sid === standup.sid;
     expect(applyToRoom(data, [message([gone(standup)])], { ...scope, another })).toBe(UNKNOWN);
     const people = { cursor: null, roomSid: standup.sid, participants: [ada] };
     expect(applyToParticipants(people, [message([gone(standup)])], { ...scope, another })).toBe(UNKNOWN);
-    // The list has been told already of the next one, which these messages tell of too: nothing has to be asked.
+    // The next session starts in the same messages, and the list knows it already: no request is needed.
     const again = room('standup', { sid: 'RM_again', startedAt: 2000 });
     const both = [message([gone(standup)]), message([set(again)])];
     expect(applyToRoom(data, both, { ...scope, another })).toMatchObject({ room: { sid: 'RM_again' } });
@@ -125,7 +125,7 @@ describe('a room by its name', () => {
     });
   });
 
-  it('does not know a session of which it only hears a part', () => {
+  it('is unknown if it gets only a patch of a session', () => {
     expect(
       applyToRoom(
         { cursor: null, room: null, egress: [], ingress: [] },
@@ -149,7 +149,7 @@ describe('egress and ingress of a room', () => {
   };
   const data = { cursor: null, room: standup, egress: [], ingress: [] };
 
-  it('come, change and go, also with the room', () => {
+  it('are added, changed and removed, also with the room', () => {
     const active: Change = { ...change, op: 'patch', value: { status: 'active' } };
     expect(applyToRoom(data, [message([change]), message([active])], scope)).toMatchObject({
       egress: [{ egressId: 'EG_1', status: 'active' }],
@@ -164,7 +164,7 @@ describe('egress and ingress of a room', () => {
     expect(applyToRoom(data, [message([active])], scope)).toMatchObject({ egress: [] });
   });
 
-  it('of a session that has ended, or of another one, are not its own', () => {
+  it('of an ended or another session are ignored', () => {
     const again = room('standup', { sid: 'RM_again', startedAt: 2000 });
     const ended = applyToRoom(data, [message([gone(standup)]), message([change])], scope);
     expect(ended).toMatchObject({ room: null, egress: [] });
@@ -174,7 +174,7 @@ describe('egress and ingress of a room', () => {
       room: { sid: 'RM_again' },
       egress: [],
     });
-    // Told of before its room, it waits for it.
+    // Reported before its room, it is kept for the room.
     const early = {
       ...change,
       id: 'EG_2',
@@ -192,33 +192,33 @@ describe('egress and ingress of a room', () => {
 describe('participants', () => {
   const data = { cursor: null, roomSid: standup.sid, participants: [ada] };
 
-  it('come, change and go by sid: the same identity can be there twice', () => {
+  it('are added, changed and removed by sid: one identity can be there twice', () => {
     const again = person(standup, 'ada', { sid: 'PA_again' });
     const next = applyToParticipants(data, [message([set(again)]), message([gone(ada)])], scope);
     expect(next).toMatchObject({ participants: [{ sid: 'PA_again' }] });
   });
 
-  it('keep what a patch does not name', () => {
+  it('keep the fields that a patch does not have', () => {
     const next = applyToParticipants(data, [message([patch(ada, { metadata: '{"hand":true}' })])], scope);
     expect(next).toMatchObject({ participants: [{ ...ada, metadata: '{"hand":true}' }] });
   });
 
-  it('of another session of the name are not these', () => {
+  it('of another session of the name are ignored', () => {
     const other = person(room('standup', { sid: 'RM_old' }), 'old', { sid: 'PA_old' });
     expect(applyToParticipants(data, [message([set(other)])], scope)).toBe(data);
   });
 
-  it('leave with their room, and the next session begins empty', () => {
+  it('leave with their room, and the next session starts empty', () => {
     const again = room('standup', { sid: 'RM_again' });
     const next = applyToParticipants(data, [message([gone(standup)]), message([set(again)])], scope);
     expect(next).toMatchObject({ roomSid: 'RM_again', participants: [] });
   });
 
-  it('of a session that has ended do not come back', () => {
+  it('of an ended session do not come back', () => {
     const ended = applyToParticipants(data, [message([gone(standup)]), message([gone(ada)])], scope);
     expect(ended).toMatchObject({ roomSid: null, participants: [] });
     if (ended === UNKNOWN) throw new Error('it is known');
-    // A set of nobody knows which session: the server is asked.
+    // A set of an unknown session: the server is asked.
     expect(applyToParticipants(ended, [message([set(ada)])], scope)).toBe(UNKNOWN);
     expect(applyToParticipants(ended, [message([patch(ada, { name: 'Ada' })])], scope)).toBe(UNKNOWN);
     const bob = person(room('standup', { sid: 'RM_again' }), 'bob', { sid: 'PA_bob' });
@@ -227,17 +227,17 @@ describe('participants', () => {
       roomSid: 'RM_again',
       participants: [{ sid: 'PA_bob' }],
     });
-    // LiveKit may begin the same session again, and says so.
+    // LiveKit can start the same session again, with an event.
     const begun = applyToParticipants(ended, [message([set(standup)]), message([set(ada)])], scope);
     expect(begun).toMatchObject({ roomSid: standup.sid, participants: [{ sid: ada.sid }] });
   });
 
-  it('are asked for when there are two sessions, or one that is only half known', () => {
+  it('are fetched if there are two sessions, or one is only partly known', () => {
     expect(applyToParticipants(data, [message([set(room('standup', { sid: 'RM_2' }))])], scope)).toBe(UNKNOWN);
     expect(applyToParticipants(data, [message([patch(person(standup, 'who'), { name: 'x' })])], scope)).toBe(UNKNOWN);
   });
 
-  it('of an older session do not move into one where nobody is yet', () => {
+  it('of an older session do not appear in a new one', () => {
     const old = person(room('standup', { sid: 'RM_old' }), 'old', { sid: 'PA_old' });
     const empty = { ...data, participants: [] };
     expect(applyToParticipants(empty, [message([set(old)])], scope)).toBe(empty);
@@ -246,7 +246,7 @@ describe('participants', () => {
     expect(applyToParticipants(none, [message([gone(old)])], scope)).toBe(none);
   });
 
-  it('are not touched by what happens elsewhere', () => {
+  it('keep their identity when other rooms change', () => {
     expect(applyToParticipants(data, [message([patch(standup, { metadata: 'x' })])], scope)).toBe(data);
     expect(applyToParticipants(data, [message([set(person(room('retro'), 'bob'))], { room: 'retro' })], scope)).toBe(
       data,
@@ -305,7 +305,7 @@ describe('a filter', () => {
 });
 
 describe('cost', () => {
-  it('of 200 events/s over 2,000 rooms and 20,000 participants is a small part of a core', () => {
+  it('of 200 events/s over 2,000 rooms and 20,000 participants is a small part of one core', () => {
     const rooms: Room[] = Array.from({ length: 2_000 }, (_, n) => room(`room-${n}`));
     const people = new Map<string, Participant[]>(
       rooms.map((one) => [one.name, Array.from({ length: 10 }, (_, n) => person(one, `p${n}`))]),
@@ -317,7 +317,7 @@ describe('cost', () => {
       roomSid: shown.sid as string | null,
       participants: people.get(shown.name) ?? [],
     };
-    // Ten seconds of it, in the ten batches a second that the cache makes.
+    // Ten seconds, in the ten batches a second of the cache.
     const batches = Array.from({ length: 100 }, (_, batch) =>
       Array.from({ length: 20 }, (_, n) => {
         const one = rooms[(batch * 20 + n) % rooms.length] as Room;
@@ -339,7 +339,7 @@ describe('cost', () => {
     const ms = (user + system) / 1000;
     console.info(`10 s of events applied in ${ms.toFixed(1)} ms of CPU`);
     expect(list.rooms[5]?.participantCount).toBe(5);
-    // 30 % of the main thread is the whole page's budget: 3,000 ms. A tenth of it is plenty on a loaded machine.
+    // The budget of the whole page is 30 % of the main thread: 3,000 ms. A tenth of it is enough on a loaded machine.
     expect(ms).toBeLessThan(300);
   });
 });

@@ -1,6 +1,6 @@
 const todo: (() => unknown)[] = [];
 
-/** Runs after the test, the latest first, whatever became of the test. */
+/** Runs after the test, the latest first, also after a failure. */
 export function atEnd(fn: () => unknown): void {
   todo.push(fn);
 }

@@ -55,7 +55,7 @@ describe('the client', () => {
     ['POST /api/rooms/a/token', (c) => c.watchToken({ room: 'a', reason: 'why' }), { reason: 'why' }],
   ];
 
-  it.each(cases)('asks %s', async (line, call, body = '') => {
+  it.each(cases)('sends %s', async (line, call, body = '') => {
     const { server, client } = await setUp();
     await call(client);
     expect(server.requests.map((request) => request.line)).toEqual([line]);
@@ -63,7 +63,7 @@ describe('the client', () => {
     expect(server.requests[0]?.headers.accept).toBe('application/json');
   });
 
-  it('turns the body of an error into one that can be branched on', async () => {
+  it('turns the body of an error into a typed error', async () => {
     const { server, client } = await setUp();
     server.answers.set('GET /api/rooms', () => fail(429, 'too_many_connections', { 'retry-after': '2' }));
     const error = await failure(client.rooms());
@@ -89,14 +89,14 @@ describe('the client', () => {
     expect(await failure(client.rooms())).toMatchObject(expected);
   });
 
-  it('leaves an abort what it is', async () => {
+  it('passes an abort on unchanged', async () => {
     const { client } = await setUp();
     const abort = new AbortController();
     abort.abort();
     expect((await failure(client.rooms({}, abort.signal))).name).toBe('AbortError');
   });
 
-  it('gives a token as bearer, a fresh one each time', async () => {
+  it('sends a token as bearer, a fresh one each time', async () => {
     let n = 0;
     const { server, client } = await setUp({ token: () => `token-${++n}` });
     await client.rooms();
@@ -104,7 +104,7 @@ describe('the client', () => {
     expect(server.requests.map(({ headers }) => headers.authorization)).toEqual(['Bearer token-1', 'Bearer token-2']);
   });
 
-  it('sends the cookie where no token speaks, and never both', async () => {
+  it('sends the cookie without a token, and never both', async () => {
     const asked: (string | undefined)[] = [];
     const answer = async (_: unknown, init?: RequestInit) => {
       asked.push(init?.credentials);
@@ -115,7 +115,7 @@ describe('the client', () => {
     expect(asked).toEqual(['include', 'omit']);
   });
 
-  it('names the project it is narrowed to, unless another is asked for', async () => {
+  it('sends its project, unless the request has another', async () => {
     const { client } = await setUp({ project: 'one' });
     const seen: string[] = [];
     const spy = createClient({

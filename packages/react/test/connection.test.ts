@@ -6,7 +6,7 @@ import { clock, live, open, status, until } from './tab';
 const standup = room('standup');
 
 describe('the stream', () => {
-  it('begins at the head and gives each event once, in order', async () => {
+  it('starts at the head and delivers each event once, in order', async () => {
     const server = await TestServer.start();
     server.publish('room_started', standup, set(standup));
     const tab = open(server);
@@ -18,7 +18,7 @@ describe('the stream', () => {
     await until(() => expect(tab.connection.getState().cursor).toBe('7f3a9c21-3'));
   });
 
-  it('goes on after a cut where it was, and onerror never closes the source', async () => {
+  it('resumes after a break, and onerror never closes the source', async () => {
     const server = await TestServer.start();
     const tab = open(server);
     await live(tab);
@@ -53,7 +53,7 @@ describe('the stream', () => {
     expect(tab.sources).toHaveLength(1);
   });
 
-  it('asks why a source was closed, and opens another with the cursor', async () => {
+  it('asks for the reason of a closed source, and opens another with the cursor', async () => {
     const server = await TestServer.start();
     const tab = open(server);
     await live(tab);
@@ -69,7 +69,7 @@ describe('the stream', () => {
     expect(server.opened.at(-1)?.after).toBe(server.cursor(1));
   });
 
-  it('is signed out at 401, waits, and is back after a sign-in', async () => {
+  it('is signed out after 401, waits, and is back after a sign-in', async () => {
     const server = await TestServer.start();
     const tab = open(server);
     await live(tab);
@@ -88,7 +88,7 @@ describe('the stream', () => {
     await until(() => expect(tab.cursors()).toEqual([server.cursor(1), server.cursor(2)]));
   });
 
-  it('says how many streams are open elsewhere, and tries again when told to', async () => {
+  it('reports the open streams of the user, and tries again on retry', async () => {
     const server = await TestServer.start();
     server.refuse = fail(429, 'too_many_connections', { 'retry-after': '5' });
     server.me = { status: 200, body: server.meOf(5) };
@@ -101,7 +101,7 @@ describe('the stream', () => {
     expect(tab.connection.getState().streams).toBeNull();
   });
 
-  it('tells of a reset and goes on from the head', async () => {
+  it('reports a reset and continues from the head', async () => {
     const server = await TestServer.start();
     const tab = open(server);
     await live(tab);
@@ -121,7 +121,7 @@ describe('the stream', () => {
     await until(() => expect(tab.cursors()).toEqual(['7f3a9c21-1', '00c0ffee-1']));
   });
 
-  it('opens a line anew that has been silent for 45 s, as after sleep', async () => {
+  it('reopens a line that was silent for 45 s, as after sleep', async () => {
     clock();
     const server = await TestServer.start();
     const tab = open(server);
@@ -140,7 +140,7 @@ describe('the stream', () => {
     expect(server.opened[1]?.after).toBe(server.cursor(2));
   });
 
-  it('moves the cursor by pings, for a filter that lets little through', async () => {
+  it('moves the cursor with pings, for a filter with few matches', async () => {
     const server = await TestServer.start();
     const tab = open(server, { rooms: ['standup', 'retro'] });
     await live(tab);
@@ -150,7 +150,7 @@ describe('the stream', () => {
     expect(tab.cursors()).toEqual([]);
   });
 
-  it('closes at a bye because of ended rights, and asks', async () => {
+  it('closes after a bye with expired rights, and asks for the reason', async () => {
     const server = await TestServer.start();
     const tab = open(server);
     await live(tab);
@@ -160,7 +160,7 @@ describe('the stream', () => {
     await until(() => expect(server.streams.size).toBe(0));
   });
 
-  it('leaves a bye because of a drain to the browser', async () => {
+  it('lets the browser reconnect after a bye with drain', async () => {
     const server = await TestServer.start();
     const tab = open(server);
     await live(tab);
@@ -174,7 +174,7 @@ describe('the stream', () => {
     expect(server.count('GET /api/me')).toBe(0);
   });
 
-  it('is stale while nothing comes, polling while requests come through, and live again', async () => {
+  it('is stale without answers, polling while requests are answered, and live again', async () => {
     const server = await TestServer.start();
     const tab = open(server);
     await live(tab);
@@ -195,7 +195,7 @@ describe('the stream', () => {
     expect(tab.connection.getState().staleSince).toBeNull();
   });
 
-  it('says how far behind it is after a break', async () => {
+  it('reports the number of missed events after a break', async () => {
     clock();
     const server = await TestServer.start();
     const tab = open(server);
@@ -208,7 +208,7 @@ describe('the stream', () => {
     const behind: number[] = [];
     tab.connection.onState(() => behind.push(tab.connection.getState().behind));
     for (let n = 0; n < 50; n++) server.publish('participant_joined', standup);
-    // The head is 20 further than what has been sent: the rest comes in a moment.
+    // The head is 20 events further: the rest arrives in a moment.
     const held = server.log.splice(31);
     await server.listen();
     server.answers.set('GET /api/events', () => ({
@@ -234,7 +234,7 @@ describe('the stream', () => {
     expect(Math.max(...behind)).toBe(20);
   });
 
-  it('sends a token where EventSource can: in the query, and never as a cookie', async () => {
+  it('sends a token in the query, because EventSource has no headers, and no cookie', async () => {
     const server = await TestServer.start();
     const token = `x.${Buffer.from('{"sub":"app"}').toString('base64url')}.y`;
     const tab = open(server, { token });

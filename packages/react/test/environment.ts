@@ -1,9 +1,9 @@
 import { builtinEnvironments, type Environment } from 'vitest/runtime';
 
-/** The network of Node, not the one that happy-dom acts: the tests speak HTTP to a real server. */
+/** The network of Node instead of happy-dom's: the tests use HTTP with a real server. */
 const NETWORK = ['fetch', 'Request', 'Response', 'Headers', 'AbortController', 'AbortSignal', 'URL', 'URLSearchParams'];
 
-/** A document from happy-dom over Node's own network. */
+/** A document of happy-dom with the network of Node. */
 export default {
   name: 'dom-over-node',
   viteEnvironment: 'client',

@@ -19,18 +19,18 @@ async function listOf(log: FakeLog, more: Partial<EventListOptions> = {}) {
   return list;
 }
 
-/** Newest first, every one once, none missing. */
+/** Expects newest first, without a hole or a duplicate. */
 function expectUnbroken(events: Message[] | null) {
   const all = seqs(events);
   expect(all).toEqual(all.map((_, i) => (all[0] ?? 0) - i));
 }
 
-test('follows the stream from the newest page on, without a hole or a twin at the seam', async () => {
+test('follows the stream from the newest page on, without a hole or a duplicate', async () => {
   const log = new FakeLog();
   log.append(10);
   const list = new EventList({ client: log.client, connection: log.connection });
   list.start();
-  // Comes by the stream while the page is under way, and stands in the page too.
+  // Arrives by the stream while the page is pending, and is in the page too.
   log.append(5);
   await settle();
   log.append(5);
@@ -40,7 +40,7 @@ test('follows the stream from the newest page on, without a hole or a twin at th
   expect(list.getState().waiting).toBe(0);
 });
 
-test('paused it stands still and counts; resumed it shows what waited', async () => {
+test('paused it counts new events; resumed it shows them', async () => {
   const log = new FakeLog();
   log.append(3);
   const list = await listOf(log);
@@ -56,7 +56,7 @@ test('paused it stands still and counts; resumed it shows what waited', async ()
   expectUnbroken(list.getState().events);
 });
 
-test('paused for long, only the newest are kept, the count is true, and the rest is read back from the log', async () => {
+test('after a long pause only the newest are kept, the count is right, and the rest can be loaded', async () => {
   const log = new FakeLog();
   log.append(3);
   const list = await listOf(log);
@@ -71,7 +71,7 @@ test('paused for long, only the newest are kept, the count is true, and the rest
   expectUnbroken(list.getState().events);
 });
 
-test('followed for long, the list does not grow without end, and what fell off can be read back', async () => {
+test('a followed list has a limit, and dropped events can be loaded again', async () => {
   const log = new FakeLog();
   const list = await listOf(log);
   for (let i = 0; i < 10; i++) {
@@ -85,7 +85,7 @@ test('followed for long, the list does not grow without end, and what fell off c
   expectUnbroken(list.getState().events);
 });
 
-test('pages go back to the oldest event that is kept', async () => {
+test('pages go back to the oldest event', async () => {
   const log = new FakeLog();
   log.append(450);
   log.first = 11;
@@ -98,7 +98,7 @@ test('pages go back to the oldest event that is kept', async () => {
   expectUnbroken(list.getState().events);
 });
 
-test('filters hold for pages and for the stream', async () => {
+test('filters apply to pages and to the stream', async () => {
   const log = new FakeLog();
   log.append(100, (seq) => ({ room: seq % 2 ? 'a' : 'b', type: seq % 3 ? 'track_muted' : 'room_started' }));
   const list = await listOf(log, { filter: { room: 'a', type: ['track_*'] } });
@@ -109,7 +109,7 @@ test('filters hold for pages and for the stream', async () => {
   expect(list.getState().events?.every((event) => event.room === 'a' && event.type === 'track_muted')).toBe(true);
 });
 
-test('a rare filter is searched for through pages without a match', async () => {
+test('pages without a match are skipped for a rare filter', async () => {
   const log = new FakeLog();
   log.scanMax = 100;
   log.append(1, () => ({ type: 'egress_ended' }));
@@ -118,7 +118,7 @@ test('a rare filter is searched for through pages without a match', async () => 
   expect(seqs(list.getState().events)).toEqual([1]);
 });
 
-test('after many pages without a match the user is asked, with the number that was looked at', async () => {
+test('after many pages without a match the search stops, with the number of searched events', async () => {
   const log = new FakeLog();
   log.scanMax = 100;
   log.append(5_000);
@@ -130,7 +130,7 @@ test('after many pages without a match the user is asked, with the number that w
   expect(list.getState().scanned).toBe(2_000);
 });
 
-test('standing at a cursor, the event is there among its neighbours, and one reads on both ways', async () => {
+test('a list at a cursor has the event with its neighbours, and loads both ways', async () => {
   const log = new FakeLog();
   log.append(1_000);
   const list = await listOf(log, { at: log.cursor(500) });
@@ -144,7 +144,7 @@ test('standing at a cursor, the event is there among its neighbours, and one rea
   while (list.getState().newer === 'more') await list.loadNewer();
   expect(seqs(list.getState().events)[0]).toBe(1_000);
 
-  // What comes meanwhile waits, and can be read too.
+  // Events that arrive meanwhile wait, and can be loaded too.
   log.append(7);
   await settle();
   expect(list.getState().waiting).toBe(7);
@@ -153,7 +153,7 @@ test('standing at a cursor, the event is there among its neighbours, and one rea
   expectUnbroken(list.getState().events);
 });
 
-test.each([1, 1_000])('standing at an end of the log (%i) works', async (seq) => {
+test.each([1, 1_000])('a list at an end of the log works (%i)', async (seq) => {
   const log = new FakeLog();
   log.append(1_000);
   const list = await listOf(log, { at: log.cursor(seq) });
@@ -172,12 +172,12 @@ test('a reset fetches the page again', async () => {
   expect(list.getState().events?.map((event) => event.room)).toEqual(['restored', 'restored']);
 });
 
-test('what happened between the first page and the beginning of the stream is not missing', async () => {
+test('events between the first page and the start of the stream are not missing', async () => {
   const log = new FakeLog();
   log.append(10);
   log.streaming = false;
   const list = await listOf(log);
-  // The page stands, the stream is still being opened.
+  // The page is there, the stream is still opening.
   log.append(3);
   log.open();
   log.append(2);
@@ -186,7 +186,7 @@ test('what happened between the first page and the beginning of the stream is no
   expectUnbroken(list.getState().events);
 });
 
-test('the stream begins while the first page is under way: what lies between is asked for again', async () => {
+test('if the stream starts while the first page is pending, the page is fetched again', async () => {
   const log = new FakeLog();
   log.append(10);
   log.streaming = false;
@@ -194,7 +194,7 @@ test('the stream begins while the first page is under way: what lies between is 
   const list = new EventList({ client: log.client, connection: log.connection });
   list.start();
   await settle();
-  // The answer was made from ten events; it is on its way while two more happen and the stream begins.
+  // The answer has ten events. While it is pending, two more happen and the stream starts.
   log.append(2);
   log.open();
   answer();
@@ -203,7 +203,7 @@ test('the stream begins while the first page is under way: what lies between is 
   expectUnbroken(list.getState().events);
 });
 
-test('an event that comes while a page is under way and is not in it needs no other one to be shown', async () => {
+test('an event that arrives while a page is pending is shown without another event', async () => {
   const log = new FakeLog();
   log.append(10);
   const answer = log.hold();
@@ -217,7 +217,7 @@ test('an event that comes while a page is under way and is not in it needs no ot
   expectUnbroken(list.getState().events);
 });
 
-test('a stream that goes on where it was makes no page be asked for', async () => {
+test('a stream that resumes causes no request', async () => {
   const log = new FakeLog();
   log.append(10);
   await listOf(log);
@@ -228,7 +228,7 @@ test('a stream that goes on where it was makes no page be asked for', async () =
   expect(log.requests).toBe(before);
 });
 
-test('paused, nobody is disturbed by a hole: it is said that more waits than was counted, and following fills it', async () => {
+test('a paused list stays after a reset and sets uncounted; following fetches the missing events', async () => {
   const log = new FakeLog();
   log.append(10);
   const list = await listOf(log);
@@ -248,7 +248,7 @@ test('paused, nobody is disturbed by a hole: it is said that more waits than was
   expectUnbroken(list.getState().events);
 });
 
-test('standing at a cursor, what came before the stream began can be read too', async () => {
+test('a list at a cursor can load the events before the start of the stream', async () => {
   const log = new FakeLog();
   log.append(10);
   log.streaming = false;
@@ -263,7 +263,7 @@ test('standing at a cursor, what came before the stream began can be read too', 
   expectUnbroken(list.getState().events);
 });
 
-test('an older page that comes after the list was made anew is not put below it', async () => {
+test('a late older page is not added to a list that was replaced', async () => {
   const log = new FakeLog();
   log.append(1_000);
   const list = await listOf(log);
@@ -281,7 +281,7 @@ test('an older page that comes after the list was made anew is not put below it'
   expect(list.getState().events).toHaveLength(400);
 });
 
-test('a failure is told, and trying again helps', async () => {
+test('a failure is reported, and loading again helps', async () => {
   const log = new FakeLog();
   log.append(300);
   log.fail = new Error('no answer');
@@ -298,7 +298,7 @@ test('a failure is told, and trying again helps', async () => {
   expectUnbroken(list.getState().events);
 });
 
-test('stopped, nothing more is heard', async () => {
+test('a stopped list hears nothing', async () => {
   const log = new FakeLog();
   const list = new EventList({ client: log.client, connection: log.connection });
   const stop = list.start();

@@ -4,7 +4,7 @@ import { afterEach, expect, it, vi } from 'vitest';
 import { type EventsOptions, type Message, RoomwatchProvider, seqOf, useEvents } from '../src/index';
 import { FakeLog } from './log';
 
-/** A stream that is opened when the test says so. */
+/** A stream that the test drives. */
 class Source extends EventTarget {
   static readonly CLOSED = 2;
   static last: Source;
@@ -53,7 +53,7 @@ function eventsOf(log: FakeLog, options: EventsOptions = {}, pollInterval?: numb
 const seqs = (list: Message[]) => list.map(({ cursor }) => seqOf(cursor));
 const down = (from: number, to = 1) => Array.from({ length: from - to + 1 }, (_, i) => from - i);
 
-it('has no hole where the stream began after the page was made', async () => {
+it('has no hole if the stream starts after the page was made', async () => {
   const log = new FakeLog();
   log.append(5);
   const { result } = eventsOf(log);
@@ -65,7 +65,7 @@ it('has no hole where the stream began after the page was made', async () => {
   await waitFor(() => expect(seqs(result.current.events)).toEqual(down(9)), { timeout: 3_000 });
 });
 
-it('has no hole after a reset, however much was missed', async () => {
+it('has no hole after a reset, however many events were missed', async () => {
   const log = new FakeLog();
   log.append(5);
   const { result } = eventsOf(log);

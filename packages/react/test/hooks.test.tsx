@@ -46,7 +46,7 @@ function render<T>(server: TestServer, hook: () => T, props: Partial<RoomwatchPr
   return { ...rendered, queryClient };
 }
 
-/** A heartbeat that has been heard: only then may the clock jump on. */
+/** Sends a ping and waits until it has arrived: only then may the clock jump. */
 async function heartbeat(server: TestServer, connection: () => ConnectionState) {
   server.ping();
   await until(() => expect(connection().cursor).toBe(server.cursor()));
@@ -76,8 +76,8 @@ async function meeting() {
   return { server, standup, ada };
 }
 
-describe('queries that stay true', () => {
-  it('lists, then follows the stream, and fetches nothing more', async () => {
+describe('queries that follow the stream', () => {
+  it('list, then follow the stream, and fetch nothing more', async () => {
     const { server, standup, ada } = await meeting();
     const { result, queryClient } = render(server, () => ({
       rooms: useRooms(),
@@ -116,7 +116,7 @@ describe('queries that stay true', () => {
     expect(queryClient.getQueryData(['participants', 'standup'])).toMatchObject({ participants: [] });
   });
 
-  it('keeps the identity of rooms that did not change', async () => {
+  it('keep the identity of unchanged rooms', async () => {
     const { server, standup } = await meeting();
     const retro = room('retro');
     server.publish('room_started', retro, set(retro));
@@ -131,7 +131,7 @@ describe('queries that stay true', () => {
     expect(result.current.rooms.data?.[1]).toBe(before?.[1]);
   });
 
-  it('shows a room that is not live as null, and the next session when it begins', async () => {
+  it('return null for a room that is not live, and its next session when it starts', async () => {
     const server = await TestServer.start();
     const { result } = render(server, () => ({ room: useRoom('standup'), people: useRoomParticipants('standup') }));
     await until(() => expect(result.current.room.data).toBeNull());
@@ -146,7 +146,7 @@ describe('queries that stay true', () => {
     await until(() => expect(result.current.room.data?.sid).toBe('RM_2'));
   });
 
-  it('shows the other live session of a name when the newest has ended', async () => {
+  it('return the other live session of a name when the newest has ended', async () => {
     const { server, standup } = await meeting();
     const later = room('standup', { sid: 'RM_later', startedAt: (standup.startedAt ?? 0) + 1 });
     const { result } = render(server, () => ({
@@ -158,7 +158,7 @@ describe('queries that stay true', () => {
     await until(() => expect(result.current.connection.status).toBe('live'));
     const first = server.rooms.get(standup.sid);
     await act(async () => {
-      // The server answers for the newest: in the test's server, the only one.
+      // The server answers with the newest session: in the test server, the only one.
       server.rooms.clear();
       server.publish('room_started', later, set(later));
       await until(() => expect(result.current.room.data?.sid).toBe('RM_later'));
@@ -172,7 +172,7 @@ describe('queries that stay true', () => {
     });
   });
 
-  it('loses no event that comes while the snapshot is under way, and takes none twice', async () => {
+  it('lose no event that arrives while the snapshot is pending, and apply none twice', async () => {
     const { server, standup } = await meeting();
     let answer = () => {};
     const held = new Promise<void>((resolve) => {
@@ -186,7 +186,7 @@ describe('queries that stay true', () => {
       queryClient.getQueryData<{ participants: Participant[] }>(['participants', 'standup'])?.participants;
     await until(() => expect(result.current.people.data).toHaveLength(1));
     await until(() => expect(result.current.connection.status).toBe('live'));
-    // The answer is as of now; it arrives after three more events.
+    // The answer is made now and arrives after three more events.
     const cursor = server.cursor();
     const participants = [...server.people.values()];
     server.answers.set('GET /api/rooms/standup/participants', async () => {
@@ -215,7 +215,7 @@ describe('queries that stay true', () => {
       let asked = 0;
       server.answers.set('GET /api/rooms', async () => {
         if (++asked > 1) return { status: 200, body: { cursor: server.cursor(), rooms: [...server.rooms.values()] } };
-        // Before the stream has said where it begins, or when it is known.
+        // Before the stream has started, or after.
         if (order === 'after') await until(() => expect(status).toBe('live'));
         return { status: 200, body };
       });
@@ -234,7 +234,7 @@ describe('queries that stay true', () => {
     },
   );
 
-  it('fetches its snapshots again on a reset', async () => {
+  it('fetch their snapshots again on a reset', async () => {
     const { server } = await meeting();
     const resets: string[] = [];
     const { result } = render(server, () => {
@@ -260,7 +260,7 @@ describe('queries that stay true', () => {
     });
   });
 
-  it('catches up after a break without fetching', async () => {
+  it('catch up after a break without a request', async () => {
     const { server, standup } = await meeting();
     const { result } = render(server, () => ({ people: useRoomParticipants('standup'), connection: useConnection() }));
     await until(() => expect(result.current.people.data).toHaveLength(1));
@@ -274,7 +274,7 @@ describe('queries that stay true', () => {
     expect(server.requests.length).toBe(asked);
   });
 
-  it('polls while the stream is down for more than 3 s, and stops when it is back', async () => {
+  it('poll while the stream is down for more than 3 s, and stop when it is back', async () => {
     clock();
     const { server } = await meeting();
     const { result } = render(server, () => ({ rooms: useRooms(), connection: useConnection() }), {
@@ -284,7 +284,7 @@ describe('queries that stay true', () => {
     await until(() => expect(result.current.connection.status).toBe('live'));
     const polls = () => server.count('GET /api/rooms');
     const before = polls();
-    // Pages poll apart, each after its own part of two seconds: here after half of it.
+    // Pages poll at different times, within two seconds: here after one second.
     vi.spyOn(Math, 'random').mockReturnValue(0.5);
     atEnd(() => vi.restoreAllMocks());
     server.refuse = { status: 502 };
@@ -300,7 +300,7 @@ describe('queries that stay true', () => {
       expect(server.opened.length).toBeGreaterThan(1);
       await vi.advanceTimersByTimeAsync(20_000);
       expect(polls()).toBe(before + 1);
-      // What happens meanwhile is seen by the next poll.
+      // The next poll returns what happened meanwhile.
       server.rooms.set('RM_retro', room('retro'));
       await vi.advanceTimersByTimeAsync(41_000);
       await until(() => expect(polls()).toBeGreaterThanOrEqual(before + 2));
@@ -321,7 +321,7 @@ describe('queries that stay true', () => {
     expect(polls()).toBe(atLast);
   });
 
-  it('is stale when the polls fail too, and comes back by itself', async () => {
+  it('are stale if the polls fail too, and recover by themselves', async () => {
     const { server } = await meeting();
     const { result } = render(server, () => ({ rooms: useRooms(), connection: useConnection() }), {
       pollInterval: 500,
@@ -335,7 +335,7 @@ describe('queries that stay true', () => {
     await until(() => expect(result.current.connection.status).toBe('live'));
   });
 
-  it('follows the last webhook of a project', async () => {
+  it('follow the last webhook of a project', async () => {
     const { server, standup } = await meeting();
     const project = { name: 'default', lastWebhookAt: null, lastWebhookEvent: null };
     server.answers.set('GET /api/projects', () => ({ status: 200, body: { projects: [project] } }));
@@ -348,7 +348,7 @@ describe('queries that stay true', () => {
     });
   });
 
-  it('lists only rooms that its stream tells of, and polls for others', async () => {
+  it('list only the rooms of the stream, and poll for others', async () => {
     clock();
     const { server } = await meeting();
     server.publish('room_started', room('retro'), set(room('retro')));
@@ -373,7 +373,7 @@ describe('queries that stay true', () => {
     expect(server.count('GET /api/rooms/standup')).toBe(asked);
   });
 
-  it('reads a watched room often enough for Roomwatch to keep asking LiveKit about it', async () => {
+  it('read a watched room often enough for Roomwatch to keep asking LiveKit about it', async () => {
     clock();
     const { server } = await meeting();
     const { result } = render(server, () => ({
@@ -389,7 +389,7 @@ describe('queries that stay true', () => {
     }
   });
 
-  it('does not read a watched room while it is not live', async () => {
+  it('do not read a watched room while it is not live', async () => {
     clock();
     const { server, standup } = await meeting();
     const { result } = render(server, () => ({
@@ -408,7 +408,7 @@ describe('queries that stay true', () => {
     expect(server.count('GET /api/rooms/standup')).toBe(asked);
   });
 
-  it('puts a prefix before its keys and leaves an app its own', async () => {
+  it('have a prefix before their keys and leave the queries of the app alone', async () => {
     const { server, standup } = await meeting();
     const queryClient = new QueryClient();
     queryClient.setQueryData(['rooms'], 'the app has something else here');
@@ -428,7 +428,7 @@ describe('queries that stay true', () => {
 });
 
 describe('events', () => {
-  it('come once, through a filter, in the order of the log', async () => {
+  it('arrive once, through a filter, in log order', async () => {
     const { server, standup } = await meeting();
     const seen: Message[] = [];
     const { result } = render(server, () =>
@@ -445,7 +445,7 @@ describe('events', () => {
     );
   });
 
-  it("invalidate an app's own queries by type, at most once a second each", async () => {
+  it('invalidate queries of the app by type, at most once a second each', async () => {
     clock();
     const { server, standup } = await meeting();
     const queryClient = new QueryClient();
@@ -498,7 +498,7 @@ describe('commands', () => {
     });
     expect(server.requests.find(({ line }) => line === MUTE)?.body).toEqual({ muted: true });
     await until(() => expect(muted()).toBe(true));
-    // Something else about ada, from before LiveKit did it: the wish stays drawn.
+    // Another change of ada, from before the command: the edit stays drawn.
     await act(async () => {
       server.publish('participant_updated', standup, patch(ada, { name: 'Ada', tracks: ada.tracks }));
       await until(() => expect(result.current.people.data?.[0]?.name).toBe('Ada'));
@@ -507,7 +507,7 @@ describe('commands', () => {
     const tracks = ada.tracks.map((track) => ({ ...track, muted: true }));
     await act(async () => {
       server.publish('track_muted', standup, patch(ada, { tracks }));
-      // From then on the truth speaks: ada unmutes, at once, so that both come in one batch.
+      // From then on the confirmed data is drawn: ada unmutes at once, so that both events are in one batch.
       server.publish('track_unmuted', standup, patch(ada, { tracks: ada.tracks }));
       await until(() => expect(muted()).toBe(false));
       await vi.advanceTimersByTimeAsync(6_000);
@@ -516,7 +516,7 @@ describe('commands', () => {
     expect(server.count('GET /api/rooms/standup/participants')).toBe(asked);
   });
 
-  it('are rolled back on an error, without undoing what came meanwhile', async () => {
+  it('are rolled back on an error, without undoing events that arrived meanwhile', async () => {
     const { server, standup, ada, result, muted } = await ready(useMuteTrack);
     let answer = () => {};
     const held = new Promise<void>((resolve) => {
@@ -544,7 +544,7 @@ describe('commands', () => {
     expect(result.current.people.data?.[0]?.name).toBe('Ada');
   });
 
-  it('ask for the truth when no event comes in time', async () => {
+  it('fetch the data if no event arrives in time', async () => {
     clock();
     const { server, result, muted } = await ready(useMuteTrack);
     const asked = server.count('GET /api/rooms/standup/participants');
@@ -574,7 +574,7 @@ describe('commands', () => {
     expect(result.current.rooms.data?.map(({ sid }) => sid)).toEqual(['RM_again']);
   });
 
-  it('create a room, which stands there until LiveKit has named it', async () => {
+  it('create a room, which is listed until LiveKit reports it', async () => {
     const { server, result } = await ready(useCreateRoom);
     await act(async () => {
       await result.current.command.mutateAsync({ name: 'retro', metadata: 'm' });
@@ -591,7 +591,7 @@ describe('commands', () => {
     });
   });
 
-  it('take a room back that could not be created', async () => {
+  it('remove a room that could not be created', async () => {
     const { server, result } = await ready(useCreateRoom);
     server.answers.set('POST /api/rooms', () => fail(403, 'forbidden'));
     await act(async () => {
@@ -600,7 +600,7 @@ describe('commands', () => {
     await until(() => expect(result.current.rooms.data).toHaveLength(1));
   });
 
-  it('remove a participant, who may come back as another', async () => {
+  it('remove a participant, who can rejoin as another', async () => {
     const { server, standup, ada, result } = await ready(useRemoveParticipant);
     await act(async () => {
       await result.current.command.mutateAsync({ room: 'standup', identity: 'ada' });

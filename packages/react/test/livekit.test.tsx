@@ -12,13 +12,13 @@ import { until } from './tab';
 type Listener = (...args: unknown[]) => void;
 
 /**
- * LiveKit's client needs WebRTC, which Node has not: here stands what the hook uses of it. Against the real client and
- * a real server the hook runs in the end-to-end tests.
+ * Double of LiveKit's client, which needs WebRTC. It has the parts that the hook uses. The end-to-end tests run the hook
+ * with the real client and a real server.
  */
 const fake = vi.hoisted(() => {
   class Room {
     static readonly all: Room[] = [];
-    /** What `connect` waits for. */
+    /** Promise that `connect` waits for. */
     static gate: Promise<void> = Promise.resolve();
     readonly listeners = new Map<string, Listener[]>();
     readonly remoteParticipants = new Map<string, unknown>();
@@ -112,7 +112,7 @@ function ada(publication: object = {}) {
 }
 
 describe('useRoomConnection', () => {
-  it('asks for one token, joins once, and draws what it sees', async () => {
+  it('asks for one token, joins once, and returns the room', async () => {
     const { server, result } = await setUp({ name: 'standup', options: { reason: 'ticket 7' } });
     await until(() => expect(result.current.status).toBe('connected'));
     expect(server.count(TOKEN)).toBe(1);
@@ -143,7 +143,7 @@ describe('useRoomConnection', () => {
     });
   });
 
-  it('gives the same attach for as long as the media is the same', async () => {
+  it('returns the same attach while the media is the same', async () => {
     const { result } = await setUp();
     await until(() => expect(result.current.status).toBe('connected'));
     const [room] = fake.Room.all;
@@ -177,7 +177,7 @@ describe('useRoomConnection', () => {
     await until(() => expect(fake.Room.all[0]?.disconnects).toBeGreaterThan(0));
   });
 
-  it('leaves one room for another', async () => {
+  it('leaves one room before it joins another', async () => {
     const { result, rerender } = await setUp();
     await until(() => expect(result.current.status).toBe('connected'));
     rerender({ name: 'retro' });
@@ -189,7 +189,7 @@ describe('useRoomConnection', () => {
     expect(fake.Room.all[1]?.disconnects).toBe(1);
   });
 
-  it('shows nothing of one room under the name of another, not for one frame', async () => {
+  it('shows no frame of one room under the name of another', async () => {
     const { result, drawn, rerender } = await setUp();
     await until(() => expect(result.current.status).toBe('connected'));
     rerender({ name: 'retro' });
@@ -200,7 +200,7 @@ describe('useRoomConnection', () => {
     expect([...statuses(null)]).toEqual(['idle']);
   });
 
-  it("says why a token was refused, in the server's code, and can try again", async () => {
+  it('returns the error code of a refused token, and can try again', async () => {
     const { server, result } = await setUp({ name: null });
     const granted = server.answers.get(TOKEN);
     server.answers.set(TOKEN, () => fail(409, 'livekit_url_missing'));
@@ -226,7 +226,7 @@ describe('useRoomConnection', () => {
     expect(result.current.status).toBe('idle');
   });
 
-  it('shows reconnecting, and why it was put out', async () => {
+  it('reports reconnecting, and the reason of a disconnect', async () => {
     const { result } = await setUp();
     await until(() => expect(result.current.status).toBe('connected'));
     const [room] = fake.Room.all;
@@ -245,7 +245,7 @@ describe('useRoomConnection', () => {
     await until(() => expect(result.current.status).toBe('connected'));
   });
 
-  it('keeps the last 200 data messages, text or not', async () => {
+  it('keeps the last 200 data messages, text and binary', async () => {
     const { result } = await setUp();
     await until(() => expect(result.current.status).toBe('connected'));
     act(() => {

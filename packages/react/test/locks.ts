@@ -1,5 +1,5 @@
 /**
- * Web Locks as browsers have them and Node 20 does not: exclusive locks, a queue for each name, `signal` and `steal`.
+ * Web Locks for Node 20, which has none: exclusive locks, a queue for each name, `signal` and `steal`.
  * https://w3c.github.io/web-locks/
  */
 export class TestLocks {

@@ -5,11 +5,11 @@ import { matches } from '../src/index';
 export class FakeLog {
   readonly events: Message[] = [];
   requests = 0;
-  /** Events one request looks at. */
+  /** Maximum events that one request reads. */
   scanMax = 50_000;
   first = 1;
   fail: Error | null = null;
-  /** False while the stream is being opened, or is down: what is appended then, nobody hears. */
+  /** False while the stream is opening or down: appended events are not delivered. */
   streaming = true;
   private held: Promise<void> | null = null;
   private readonly listeners = new Set<(event: ConnectionEvent) => void>();
@@ -36,13 +36,13 @@ export class FakeLog {
     }
   }
 
-  /** The stream begins at the head: after a reset, or as the first one. */
+  /** Starts the stream at the head: after a reset, or for the first time. */
   open(reset?: ResetReason) {
     this.streaming = true;
     this.say({ type: 'connected', cursor: this.cursor(this.events.length), resumed: false, reset });
   }
 
-  /** The next page is made at once, and on its way until the returned function is called. */
+  /** Holds the next page, which is made at once, until the returned function is called. */
   hold(): () => void {
     let release = () => {};
     this.held = new Promise((resolve) => {

@@ -29,7 +29,7 @@ it('has a core below 5 KiB', async () => {
   expect(bytes).toBeLessThan(5 * 1024);
 });
 
-it('loads livekit-client and socket.io-client only when a hook needs them, and React not at all in the core', async () => {
+it('loads livekit-client and socket.io-client only when a hook needs them, and no React in the core', async () => {
   const chunks = await build({
     input: {
       index: join(root, 'src/index.ts'),
@@ -58,7 +58,7 @@ it('loads livekit-client and socket.io-client only when a hook needs them, and R
   expect(reach('socket')).toEqual(hooks);
 });
 
-it("has the types of the server's OpenAPI document: else run `npm run generate`", () => {
+it("has the types of the server's OpenAPI document (else run `npm run generate`)", () => {
   const args = ['openapi-typescript', '../../docs/openapi.json', '--output', 'src/core/schema.ts', '--check'];
   execFileSync('npx', args, { cwd: root, stdio: 'pipe' });
 });
@@ -72,7 +72,7 @@ it('knows every error code that is documented', () => {
   expect(documented.filter((code) => !known.includes(`'${code}'`))).toEqual([]);
 });
 
-it('shows in its README examples that compile', () => {
+it('has README examples that compile', () => {
   const readme = readFileSync(join(root, 'README.md'), 'utf8');
   const examples = [...readme.matchAll(/```tsx\n([\s\S]*?)```/g)].map(([, code]) => code ?? '');
   expect(examples.length).toBeGreaterThan(0);

@@ -76,25 +76,25 @@ export interface Stream {
 type Answer = { status: number; body?: unknown; headers?: Record<string, string> };
 
 /**
- * Roomwatch's contract with its clients over real HTTP, small enough to be seen through: a log, a state folded from
- * its changes, the stream, the snapshots. It knows nothing of LiveKit: the test says what happens.
+ * Small server with the API of Roomwatch over real HTTP: a log, a state folded from its changes, the stream, the
+ * snapshots. It has no LiveKit: the test publishes the events.
  */
 export class TestServer {
   epoch = '7f3a9c21';
   log: Message[] = [];
-  /** Rows before this seq are no longer kept. */
+  /** Rows before this seq are removed by the retention. */
   first = 1;
   readonly rooms = new Map<string, Room>();
   readonly people = new Map<string, Participant>();
   readonly streams = new Set<Stream>();
-  /** Every stream that was ever opened. */
+  /** All streams, open and closed. */
   readonly opened: Stream[] = [];
-  /** Every request but streams, as `METHOD /path`. */
+  /** All requests but streams, as `METHOD /path`. */
   readonly requests: { line: string; body: unknown; headers: IncomingMessage['headers'] }[] = [];
-  /** Refuses streams: an answer, or null to accept. */
+  /** Answer that refuses streams, or null. */
   refuse: Answer | null = null;
   me: Answer = { status: 200, body: this.meOf(1) };
-  /** Answers instead of the default route, by `METHOD /path`. */
+  /** Answers that replace a route, by `METHOD /path`. */
   readonly answers = new Map<string, () => Answer | Promise<Answer>>();
   retry = 30;
   url = '';
@@ -129,7 +129,7 @@ export class TestServer {
     this.url = `http://127.0.0.1:${this.port}`;
   }
 
-  /** Away from the network, as a process that was killed. `listen` brings it back on the same port. */
+  /** Stops like a killed process. `listen` starts it again on the same port. */
   async close(): Promise<void> {
     if (!this.http.listening) return;
     this.http.closeAllConnections();
@@ -141,7 +141,7 @@ export class TestServer {
     return `${this.epoch}-${seq}`;
   }
 
-  /** Something happens: into the log, the state, and out. */
+  /** Appends an event to the log, applies it to the state, and sends it. */
   publish(type: string, of: Room, ...changes: Change[]): Message {
     const message: Message = {
       type,
@@ -159,13 +159,15 @@ export class TestServer {
     return message;
   }
 
-  /** A restored backup: another log, of which no cursor of old is true. */
+  /** Restores a backup: another log, in which no old cursor is valid. */
   restore(): void {
     this.epoch = '00c0ffee';
     this.log = [];
   }
 
-  /** A heartbeat, after an event that the filter of every stream kept back: whoever has heard it stands at the new head. */
+  /**
+   * Sends a ping after an event that no filter lets through: it moves the cursor to the new head.
+   */
   ping(): void {
     this.log.length++;
     for (const stream of this.streams) {
@@ -173,7 +175,7 @@ export class TestServer {
     }
   }
 
-  /** Accepts streams and says nothing yet. */
+  /** Accepts streams and sends nothing yet. */
   hold(): void {
     this.held = new Promise((resolve) => {
       this.letGo = resolve;
@@ -280,7 +282,7 @@ export class TestServer {
     const reset = given === null ? undefined : this.resetOf(epoch, Number(seq));
     const from = given && !reset ? Number(seq) : this.log.length;
     response.write(frame({ type: 'connected', cursor: this.cursor(from), resumed: Boolean(given && !reset), reset }));
-    // Events that the filter keeps back are holes, which `forEach` passes over.
+    // Filtered events are holes of the array, which `forEach` skips.
     this.log.slice(from).forEach((message) => void response.write(frame(message)));
     this.streams.add(stream);
     response.on('close', () => this.streams.delete(stream));
@@ -294,8 +296,8 @@ export function fail(status: number, code: string, headers?: Record<string, stri
 let nextPort = 18_000 + 1_000 * Number(process.env.VITEST_POOL_ID);
 
 /**
- * On a port of this worker's own, below those that the system hands out: a server that was away finds it free when it is back.
- * Without a port, on the next one that is free. Returns which.
+ * Listens on a port of this worker, below the range of the system, so that the port is free when a stopped server starts
+ * again. Without a port, it takes the next free one. Returns the port.
  */
 export async function listenOn(http: Server, port?: number): Promise<number> {
   const chosen = port ?? nextPort++;

@@ -8,10 +8,10 @@ import { atEnd } from './cleanup';
 import { listenOn, room, TestServer } from './server';
 import { until } from './tab';
 
-/** The Socket.IO half of the contract, over the log of {@link TestServer} and the official server. */
+/** The Socket.IO part of the API, over the log of {@link TestServer}, with the official server. */
 class TestSockets {
   readonly auths: Record<string, unknown>[] = [];
-  /** As the server refuses: `code: words`. */
+  /** Refusal as the server sends it: `code: message`. */
   refuse: string | null = null;
   url = '';
   private port: number | undefined;
@@ -40,7 +40,7 @@ class TestSockets {
     this.url = `http://127.0.0.1:${this.port}`;
   }
 
-  /** As a process that was killed: no farewell. */
+  /** Stops like a killed process, without a bye. */
   async close(): Promise<void> {
     this.http.closeAllConnections();
     await this.io?.close();
@@ -50,7 +50,7 @@ class TestSockets {
     this.io?.emit(event, value);
   }
 
-  /** Says goodbye from the server: Socket.IO's client does not come back by itself then. */
+  /** Disconnects from the server: then the client of Socket.IO does not reconnect by itself. */
   kick(): void {
     this.io?.disconnectSockets(false);
   }
@@ -94,7 +94,7 @@ function open(server: TestSockets, options: SocketOptions = {}) {
 
 describe('Socket.IO', () => {
   it.each([['websocket' as const], ['polling' as const]])(
-    'by %s survives three restarts without a hole or a twin',
+    'by %s survives three restarts without a hole or a duplicate',
     async (transport) => {
       const server = await TestSockets.start();
       const { cursors, live } = open(server, { transports: [transport] });
@@ -112,14 +112,14 @@ describe('Socket.IO', () => {
     },
   );
 
-  it('gives token, cursor and filter in the handshake, and nothing else', async () => {
+  it('sends token, cursor and filter in the handshake, and nothing else', async () => {
     const server = await TestSockets.start();
     const { live } = open(server, { token: () => 'tok', after: '7f3a9c21-0', room: ['a', 'b'], type: 'track_*' });
     await live();
     expect(server.auths).toEqual([{ token: 'tok', after: '7f3a9c21-0', room: ['a', 'b'], type: 'track_*' }]);
   });
 
-  it('tells of a reset and drops a twin', async () => {
+  it('reports a reset and drops a duplicate', async () => {
     const server = await TestSockets.start();
     const { cursors, resets, live } = open(server, { after: 'ffffffff-7' });
     await live();
@@ -130,7 +130,7 @@ describe('Socket.IO', () => {
     await until(() => expect(cursors).toEqual(['7f3a9c21-1', '7f3a9c21-2']));
   });
 
-  it('moves its cursor by pings', async () => {
+  it('moves its cursor with pings', async () => {
     const server = await TestSockets.start();
     const { socket, live } = open(server);
     await live();
@@ -138,7 +138,7 @@ describe('Socket.IO', () => {
     await until(() => expect(socket.getState().cursor).toBe('7f3a9c21-9'));
   });
 
-  it('comes back when the server has said goodbye', async () => {
+  it('reconnects after a bye', async () => {
     const server = await TestSockets.start();
     const { cursors, live } = open(server);
     await live();
@@ -150,7 +150,7 @@ describe('Socket.IO', () => {
     await until(() => expect(cursors).toEqual(server.log.log.map(({ cursor }) => cursor)));
   });
 
-  it('asks for a new token before its right ends', async () => {
+  it('asks for a new token before the old one expires', async () => {
     const server = await TestSockets.start();
     let n = 0;
     const { cursors, live } = open(server, { token: () => `token-${++n}` });
@@ -165,7 +165,7 @@ describe('Socket.IO', () => {
     await until(() => expect(cursors).toEqual(server.log.log.map(({ cursor }) => cursor)));
   });
 
-  it('is signed out at 401, and back when told to try again', async () => {
+  it('is signed out after 401, and back after retry', async () => {
     const server = await TestSockets.start();
     server.refuse = 'unauthorized: sign in, or send a LiveKit access token';
     const { socket, live } = open(server);
@@ -177,7 +177,7 @@ describe('Socket.IO', () => {
     expect(socket.getState().error).toBeNull();
   });
 
-  it('tries again by itself when it was refused for another reason', async () => {
+  it('tries again by itself after another refusal', async () => {
     const server = await TestSockets.start();
     server.refuse = 'too_many_connections: five are open';
     const { socket, live } = open(server);
@@ -186,7 +186,7 @@ describe('Socket.IO', () => {
     await live();
   });
 
-  it('is a hook that goes on after the last cursor when its filter changes', async () => {
+  it('continues after the last cursor when the filter of the hook changes', async () => {
     const server = await TestSockets.start();
     const cursors: string[] = [];
     const { result, rerender } = renderHook(

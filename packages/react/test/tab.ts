@@ -8,7 +8,7 @@ export interface Tab {
   connection: Connection;
   events: ConnectionEvent[];
   cursors: () => string[];
-  /** Every EventSource that was made. */
+  /** All EventSources. */
   sources: EventSource[];
 }
 
@@ -43,7 +43,7 @@ export const until = (check: () => unknown) => vi.waitFor(check, { timeout: 20_0
 export const status = (tab: Tab) => tab.connection.getState().status;
 export const live = (tab: Tab) => until(() => expect(status(tab)).toBe('live'));
 
-/** The clock runs on, and can be put forward. */
+/** Fake clock that runs on, and can be advanced. */
 export function clock(): void {
   vi.useFakeTimers({
     shouldAdvanceTime: true,

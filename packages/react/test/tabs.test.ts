@@ -6,7 +6,7 @@ import { clock, live, open, status, type Tab, until } from './tab';
 
 const standup = room('standup');
 
-/** A browser: its tabs are connections of this process, its BroadcastChannel is Node's. */
+/** A browser whose tabs are connections of this process, with the BroadcastChannel of Node. */
 function browser(): void {
   Object.defineProperty(navigator, 'locks', { value: new TestLocks(), configurable: true });
   atEnd(() => Reflect.deleteProperty(navigator, 'locks'));
@@ -26,7 +26,7 @@ async function three(): Promise<{ server: TestServer; tabs: [Tab, Tab, Tab] }> {
 }
 
 describe('the tabs of one browser', () => {
-  it('share one stream, and each hears each event once', async () => {
+  it('share one stream, and each gets each event once', async () => {
     const { server, tabs } = await three();
     for (let n = 0; n < 20; n++) server.publish('participant_joined', standup);
     const all = server.log.map(({ cursor }) => cursor);
@@ -35,7 +35,7 @@ describe('the tabs of one browser', () => {
     expect(tabs.map(({ sources }) => sources.length).sort()).toEqual([0, 0, 1]);
   });
 
-  it('hand the stream over when the leader closes, without a hole or a twin', async () => {
+  it('pass the stream on when the leader closes, without a hole or a duplicate', async () => {
     const { server, tabs } = await three();
     const left = [...tabs];
     while (left.length > 1) {
@@ -53,7 +53,7 @@ describe('the tabs of one browser', () => {
     await until(() => expect(server.streams.size).toBe(1));
   });
 
-  it('are told the state of the line, and can all ask for another try', async () => {
+  it('get the state of the line, and can all retry', async () => {
     const { server, tabs } = await three();
     server.refuse = fail(401, 'unauthorized');
     server.me = fail(401, 'unauthorized');
@@ -66,7 +66,7 @@ describe('the tabs of one browser', () => {
     for (const tab of tabs) await live(tab);
   });
 
-  it('learn where the stream stands when they open later', async () => {
+  it('get the cursor of the stream when they open later', async () => {
     browser();
     const server = await TestServer.start();
     const first = open(server);
@@ -81,12 +81,12 @@ describe('the tabs of one browser', () => {
     expect(server.opened).toHaveLength(1);
   });
 
-  it('drop a twin, and notice when they missed something', async () => {
+  it('drop a duplicate, and notice a missed event', async () => {
     const { server, tabs } = await three();
     const first = server.publish('participant_joined', standup);
     for (const tab of tabs) await until(() => expect(tab.cursors()).toEqual([first.cursor]));
     const follower = tabs.find(({ sources }) => sources.length === 0) as Tab;
-    // Another leader speaks: what was heard already, then what comes after something that was not heard.
+    // Another leader sends a known event, then one after an event that this tab missed.
     const channel = new BroadcastChannel(`roomwatch:${JSON.stringify([server.url, null, null, null])}`);
     atEnd(() => channel.close());
     channel.postMessage({ frame: ['message', JSON.stringify(first)], prev: server.cursor(0) });
@@ -98,11 +98,11 @@ describe('the tabs of one browser', () => {
     ]);
   });
 
-  it('take the lock from a leader that says nothing any more', async () => {
+  it('take the lock from a silent leader', async () => {
     clock();
     browser();
     const server = await TestServer.start();
-    // A tab that was frozen with the lock in its hand.
+    // A frozen tab that holds the lock.
     let robbed = false;
     const name = `roomwatch:${JSON.stringify([server.url, null, null, null])}`;
     navigator.locks
@@ -118,7 +118,7 @@ describe('the tabs of one browser', () => {
     expect(robbed).toBe(true);
   });
 
-  it('follow when their own lock was taken, and close their stream', async () => {
+  it('follow after another tab takes their lock, and close their stream', async () => {
     const { server, tabs } = await three();
     const leader = tabs.find(({ sources }) => sources.length > 0);
     const name = `roomwatch:${JSON.stringify([server.url, null, null, null])}`;
@@ -137,7 +137,7 @@ describe('the tabs of one browser', () => {
     expect(server.streams.size).toBe(1);
   });
 
-  it('do not share with another user, nor with a token of other rights', async () => {
+  it('do not share a stream with another user, or with a token of other rights', async () => {
     browser();
     const server = await TestServer.start();
     const token = (claims: object) => `x.${Buffer.from(JSON.stringify(claims)).toString('base64url')}.y`;
@@ -152,7 +152,7 @@ describe('the tabs of one browser', () => {
     expect(cookie.sources).toHaveLength(1);
   });
 
-  it('have a stream each without Web Locks, and none while they are hidden', async () => {
+  it('have a stream each without Web Locks, and none while hidden', async () => {
     const server = await TestServer.start();
     atEnd(() => visible('visible'));
     const tab = open(server);
@@ -168,7 +168,7 @@ describe('the tabs of one browser', () => {
     expect(server.opened[1]?.after).toBe(server.cursor(1));
   });
 
-  it('open nothing in a tab that is born hidden without Web Locks', async () => {
+  it('open no stream in a hidden tab without Web Locks', async () => {
     const server = await TestServer.start();
     visible('hidden');
     atEnd(() => visible('visible'));

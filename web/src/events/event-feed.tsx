@@ -7,12 +7,12 @@ import { useHold } from '@/ui/use-hold';
 import { EventSentence } from './event-sentence';
 import { calledIn, noteNames } from './names';
 
-/** A list that grows at its head is drawn this often at most. */
+/** Minimum time between two changes of the list. */
 const DRAW_EVERY_MS = 500;
 
 /**
- * What happened last, as it happens. It stands still under the pointer and the focus, and says how much waits. Not a live
- * region: two hundred sentences a second would drown everything else.
+ * Latest events. The list pauses under the pointer and the focus, and shows how many events wait. It is not a live
+ * region: a screen reader could not follow hundreds of sentences a second.
  */
 export function EventFeed({
   room,

@@ -8,10 +8,10 @@ import { TypedInput } from '@/ui/typed-input';
 import { TOPIC_ICONS } from './event-icon';
 import { type EventSearch, patternsOf, TYPE_GROUPS, toggleGroup, typedPatterns, withTyped } from './event-search';
 
-/** More names are no help in choosing one. */
+/** Maximum suggested names. */
 const SUGGESTED_MAX = 200;
 
-/** Which events: the groups with their shapes (they are the legend too), exact types, one room, one project. */
+/** Filters of the Events page: groups of types (also the legend), exact types, room, project. */
 export function EventFilters({
   filter,
   roomInput,
@@ -98,11 +98,11 @@ export function EventFilters({
   );
 }
 
-/** Names of live rooms, from the moment somebody is about to type one: following them all the time would be work for nothing. */
+/** Names of live rooms as suggestions. Only mounted while the field has the focus: following the rooms costs work. */
 function RoomNames({ id }: { id: string }) {
   const { data: rooms } = useRooms();
   const first = useRef(rooms);
-  // The list of suggestions stands still while one chooses from it.
+  // The suggestions stand still while the user chooses.
   first.current ??= rooms;
   const names = [...new Set(first.current?.map((room) => room.name))].slice(0, SUGGESTED_MAX);
   return (

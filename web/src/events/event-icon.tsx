@@ -13,7 +13,7 @@ import {
 } from 'lucide-react';
 import type { EventTopic, EventWords } from './event-words';
 
-/** The shape of each topic, wherever events are listed. */
+/** Icon of each topic. */
 export const TOPIC_ICONS: Record<EventTopic, LucideIcon> = {
   room: MonitorPlay,
   person: UserRound,
@@ -31,14 +31,14 @@ const colours: Record<EventWords['turn'], string> = {
   failed: 'text-bad',
 };
 
-/** A track has the icon it has among a participant's tracks. */
+/** Icons of tracks, as in the list of participants. */
 const MEDIA_ICONS: Record<NonNullable<EventWords['medium']>, LucideIcon> = {
   audio: Mic,
   video: Video,
   screen: ScreenShare,
 };
 
-/** The icon of an event: its shape says what it is about, its colour whether it came, went or failed. */
+/** Icon of an event. The shape is the topic, the colour the effect. */
 export function EventIcon({ words, size = 14 }: { words: EventWords; size?: number }) {
   const Icon = words.medium ? MEDIA_ICONS[words.medium] : TOPIC_ICONS[words.topic];
   return <Icon size={size} className={colours[words.turn]} aria-hidden />;

@@ -14,9 +14,9 @@ import { useNarrowBox } from './use-narrow-box';
 const ROW_PX = 32;
 /** On a phone a row has two lines. */
 const ROW_PX_NARROW = 52;
-/** So close to its end (in pixels) the list asks for the next page. */
+/** Distance from the end, in pixels, at which the next page is loaded. */
 const NEAR_END_PX = 1_500;
-/** Rows shown above an event that was jumped to. */
+/** Rows shown above the event of `at`. */
 const ABOVE = 3;
 
 export interface EventListProps {
@@ -24,18 +24,18 @@ export interface EventListProps {
   older: ListEnd;
   newer: ListEnd;
   scanned: number;
-  /** The event that was jumped to. */
+  /** Event at which the list stands. */
   at?: string;
   showProject: boolean;
   filter: EventSearch;
   scroller: RefObject<HTMLDivElement | null>;
-  /** Events wait above: the head of the list says so. */
+  /** Number of events that wait above the list. */
   waiting: number;
   onOlder: () => void;
   onNewer: () => void;
-  /** Somebody reads: scrolls away, clicks or moves into the list. Nothing may move any more. */
+  /** Called when the user reads (scrolls, clicks or moves into the list): the list must stand still. */
   onRead: () => void;
-  /** Read back as far as one page goes. */
+  /** Called at the limit of one list, to continue in a new one. */
   onContinueFrom: (cursor: string) => void;
 }
 
@@ -67,7 +67,7 @@ export function EventList({
     getScrollElement: () => scroller.current,
     estimateSize: () => (narrow ? ROW_PX_NARROW : ROW_PX),
     getItemKey: (index) => rows[index]?.cursor ?? index,
-    // Followed, every row in view is a new one four times a second: each more is layout for nothing.
+    // While following, every row in view changes four times a second: each extra row costs layout.
     overscan: 4,
     scrollMargin: list.current?.offsetTop ?? 0,
   });
@@ -75,7 +75,7 @@ export function EventList({
     if (narrow !== undefined) virtual.measure();
   }, [narrow, virtual]);
 
-  // What comes in above must not push away what is being read: the list is scrolled by as much.
+  // New rows above must not move the rows that are read: the list scrolls by their height.
   const top = useRef<string | undefined>(undefined);
   useLayoutEffect(() => {
     const box = scroller.current;
@@ -86,8 +86,8 @@ export function EventList({
     if (added > 0) box.scrollTop += added * (narrow ? ROW_PX_NARROW : ROW_PX);
   }, [rows, narrow, scroller, standing]);
 
-  // An event that was jumped to is brought into view once, with a little of what came after it above. The rows above it are
-  // closed, so their heights are known without measuring.
+  // The event of `at` is scrolled into view once, with a few newer ones above it. The rows above are closed, so their
+  // heights are known.
   const shownAt = useRef<string>(undefined);
   useLayoutEffect(() => {
     const box = scroller.current;
@@ -98,7 +98,7 @@ export function EventList({
     box.scrollTop = (list.current?.offsetTop ?? 0) + (index - ABOVE) * (narrow ? ROW_PX_NARROW : ROW_PX);
   }, [at, rows, narrow, scroller]);
 
-  // The list fills itself as one scrolls down; after a failure only the button asks again.
+  // Scrolling down loads the next page. After a failure only the button tries again.
   const lastIndex = virtual.getVirtualItems().at(-1)?.index ?? 0;
   useEffect(() => {
     const near = (rows.length - 1 - lastIndex) * ROW_PX < NEAR_END_PX;
@@ -179,8 +179,8 @@ export function EventList({
           return (
             <li
               key={item.key}
-              // Only an open row is measured, and seen to close again: a closed one's height is known, and asking each new
-              // row for its own would lay out the page once a row.
+              // Only an open row is measured. The height of a closed row is known, and measuring each new row would
+              // cost one layout of the page for each row.
               ref={isOpen ? virtual.measureElement : undefined}
               data-index={item.index}
               data-cursor={message.cursor}

@@ -1,14 +1,14 @@
 import type { EventTopic } from './event-words';
 
-/** What the Events page is narrowed to, as it stands in the address. */
+/** Filter of the Events page, as in the address. */
 export interface EventSearch {
   room?: string;
-  /** Patterns with commas between: "participant_*,egress_ended". */
+  /** Patterns separated by commas: "participant_*,egress_ended". */
   type?: string;
   project?: string;
 }
 
-/** The groups of types that have a name of their own. */
+/** Named groups of types. */
 export const TYPE_GROUPS: { pattern: string; name: string; topic: EventTopic }[] = [
   { pattern: 'room_*', name: 'Rooms', topic: 'room' },
   { pattern: 'participant_*', name: 'People', topic: 'person' },
@@ -27,23 +27,23 @@ export const patternsOf = (type: string | undefined): string[] => [
 
 const join = (patterns: string[]) => (patterns.length > 0 ? patterns.join(',') : undefined);
 
-/** Puts a group in or takes it out; everything else that was typed stays. */
+/** Adds or removes a group. Typed patterns stay. */
 export function toggleGroup(type: string | undefined, pattern: string): string | undefined {
   const patterns = patternsOf(type);
   return join(patterns.includes(pattern) ? patterns.filter((one) => one !== pattern) : [...patterns, pattern]);
 }
 
-/** The patterns that are not groups, as they are edited. */
+/** Returns the typed patterns: those that are not groups. */
 export const typedPatterns = (type: string | undefined) =>
   patternsOf(type)
     .filter((pattern) => !isGroup(pattern))
     .join(', ');
 
-/** What was typed replaces what was typed before; the groups stay. */
+/** Replaces the typed patterns. The groups stay. */
 export const withTyped = (type: string | undefined, typed: string): string | undefined =>
   join([...new Set([...patternsOf(type).filter(isGroup), ...patternsOf(typed)])]);
 
-/** As the client and the server take it. */
+/** Returns the filter as a query of the client. */
 export function queryOf({ room, type, project }: EventSearch) {
   const patterns = patternsOf(type);
   return { room, project, type: patterns.length > 0 ? patterns : undefined };

@@ -6,7 +6,7 @@ import { Clock } from '@/ui/time';
 import { EventIcon } from './event-icon';
 import { describeEvent } from './event-words';
 
-/** One event as a sentence; `inRoom` leaves out the room's name where the page is that room. */
+/** One event as a sentence. `inRoom` leaves out the name of the room, on the page of that room. */
 export const EventSentence = memo(function EventSentence({
   message,
   called,

@@ -48,7 +48,9 @@ function trackWords(event: LiveKitEvent): string {
   return type === 'video' || type === 'data' ? type : 'audio';
 }
 
-/** Returns true for a watcher of Roomwatch: hidden, with an identity from Roomwatch. The server decides in the same way. */
+/**
+ * Returns true for a watcher of Roomwatch: hidden, with an identity from Roomwatch. The server decides in the same way.
+ */
 function isWatcher(data: LiveKitEvent): boolean {
   const { permission } = (data.participant ?? {}) as { permission?: { hidden?: unknown } };
   return permission?.hidden === true && field(data, 'participant', 'identity')?.startsWith('roomwatch:') === true;
@@ -63,8 +65,8 @@ function mediumOf(event: LiveKitEvent): EventWords['medium'] {
 }
 
 /**
- * Returns an event as a short sentence. It never throws: unknown types and values are shown as they are. `called` is the known
- * name of the participant, for an event without a name.
+ * Returns an event as a short sentence. It never throws: unknown types and values are shown as they are. `called` is
+ * the known name of the participant, for an event without a name.
  */
 export function describeEvent(
   { type, data, room }: Pick<Message, 'type' | 'data' | 'room'>,

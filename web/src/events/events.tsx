@@ -116,7 +116,9 @@ function Tail({ filter, at, onAt }: { filter: EventSearch; at?: string; onAt: (c
   const status = useConnectionStatus();
   const projects = useMe().data?.projects ?? [];
   const scroller = useRef<HTMLDivElement>(null);
-  /** True if the list was paused by scrolling or clicking: scrolling back to the top continues it. The button does not. */
+  /**
+   * True if the list was paused by scrolling or clicking: scrolling back to the top continues it. The button does not.
+   */
   const byReading = useRef(false);
   const tail = useEvents({ ...queryOf(filter), at, onPage: (page, place) => noteNames(page, place === 'older') });
   const { events, isLoading, following, waiting, uncounted, older, newer, scanned, error } = tail;

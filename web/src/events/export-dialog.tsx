@@ -23,7 +23,7 @@ const spans = [
 
 type Progress = { events: number; part: number } | { done: number; more: boolean } | { error: unknown } | null;
 
-/** Writes what the filter lets through into a file, one JSON object a line. */
+/** Dialog that writes the matching events to a file, one JSON object on each line. */
 export function ExportEvents({ filter, onClose }: { filter: EventSearch; onClose: () => void }) {
   const { client } = useRoomwatch();
   const [span, setSpan] = useState(1);
@@ -131,7 +131,7 @@ export function ExportEvents({ filter, onClose }: { filter: EventSearch; onClose
   );
 }
 
-/** Only what a shell takes as it stands: the values are percent-encoded, and the address is quoted. */
+/** Returns the curl command. The values are percent-encoded and the address is quoted, so a shell changes nothing. */
 function curl(filter: EventSearch): string {
   const { type, room, project } = queryOf(filter);
   const query = new URLSearchParams({ after: 'start' });
@@ -148,6 +148,6 @@ function save(lines: Blob) {
   link.href = address;
   link.download = `roomwatch-${new Date().toISOString().slice(0, 19).replaceAll(':', '')}.jsonl`;
   link.click();
-  // The download has its own hold on the data by the next task.
+  // By the next task the download holds the data.
   setTimeout(() => URL.revokeObjectURL(address));
 }

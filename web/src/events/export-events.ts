@@ -1,19 +1,19 @@
 import { type Cursor, type RoomwatchClient, seqOf } from '@roomwatch/react';
 
 const PAGE = 1_000;
-/** A browser builds the file in memory: what is larger is fetched with curl. */
+/** Maximum events of an export: the browser keeps the file in memory. Larger ones need curl. */
 export const EXPORT_EVENTS_MAX = 100_000;
 
 export interface Exported {
   lines: Blob;
   events: number;
-  /** Where the next export would begin, when the limit was reached before the end. */
+  /** Cursor at which the next export would start, if the limit was reached. */
   next: Cursor | null;
 }
 
 /**
- * Reads the log from `after` to its present end and writes one JSON object a line, as the stream sends it. Ascending, each
- * event once. `onProgress` hears how many events are written and which part of the way (0 to 1) is done.
+ * Reads the log from `after` to its present end. Returns one JSON object on each line, as in the stream, in ascending
+ * order, each event once. `onProgress` gets the number of events and the finished part (0 to 1).
  */
 export async function exportEvents(
   client: Pick<RoomwatchClient, 'events'>,
@@ -36,7 +36,7 @@ export async function exportEvents(
   let end: number | null = null;
   for (;;) {
     const page = await client.events({ ...filter, after: at, limit: Math.min(PAGE, max - events) }, signal);
-    // What comes while we read is not waited for: a busy log would never end.
+    // Events that arrive during the export are left out: a busy log would never end.
     end ??= seqOf(page.cursor);
     from ??= after === 'start' ? seqOf(page.first ?? page.cursor) : seqOf(after);
     const due = page.events.filter(({ cursor }) => seqOf(cursor) <= (end ?? 0));

@@ -9,7 +9,7 @@ import { cursorAt } from './seek';
 /** A number alone is a position in the present log. */
 const SEQ = /^\d{1,19}$/;
 
-/** Asks for a cursor or a time, and answers with a cursor. */
+/** Dialog that asks for a cursor or a time. */
 export function GoToEvent({ onGo, onClose }: { onGo: (cursor: string) => void; onClose: () => void }) {
   const { client } = useRoomwatch();
   const [busy, setBusy] = useState(false);

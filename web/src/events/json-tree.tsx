@@ -2,13 +2,13 @@ import { ChevronDown, ChevronRight } from 'lucide-react';
 import { memo, type ReactNode, useState } from 'react';
 import { count } from '@/ui/format';
 
-/** Longer text, and longer lists, are opened on request: metadata may be half a megabyte. */
+/** Limits beyond which text and lists are cut until a click: metadata can have half a megabyte. */
 const TEXT_CHARS = 600;
 const ITEMS = 100;
 
 type Json = string | number | boolean | null | undefined | Json[] | { [name: string]: Json };
 
-/** JSON that can be opened and closed, each level by a button of its own. `open` is how many levels stand open at first. */
+/** JSON as a tree. Each level opens and closes; `open` levels are open at first. */
 export const JsonTree = memo(function JsonTree({ value, open = 2 }: { value: unknown; open?: number }) {
   return (
     <div className="font-mono text-xs leading-5 break-words">

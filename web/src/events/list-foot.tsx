@@ -4,7 +4,7 @@ import { Button } from '@/ui/button';
 import { messageOf } from '@/ui/errors';
 import { clockTime, count, shortDay } from '@/ui/format';
 
-/** What stands at the old end of the list. */
+/** Foot of the list, at its oldest event. */
 export function ListFoot({
   older,
   scanned,

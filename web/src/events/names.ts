@@ -1,9 +1,9 @@
 import type { Message } from '@roomwatch/react';
 
-/** Names that are remembered; a new one beyond it takes the place of the one that was heard longest ago. */
+/** Maximum remembered names. The one that was not used for the longest time is dropped. */
 const NAMES_MAX = 20_000;
 
-/** What participants are called, by project and sid. */
+/** Names of participants, by project and sid. */
 const names = new Map<string, string>();
 
 const keyOf = (project: string, sid: string) => `${project} ${sid}`;
@@ -11,7 +11,7 @@ const keyOf = (project: string, sid: string) => `${project} ${sid}`;
 function hold(project: string, sid: unknown, name: unknown) {
   if (typeof sid !== 'string' || sid === '') return;
   const key = keyOf(project, sid);
-  // Put back at the end: whoever is still heard of is not forgotten.
+  // Moved to the end, because it was used.
   names.delete(key);
   if (typeof name !== 'string' || name === '') return;
   names.set(key, name);
@@ -19,9 +19,9 @@ function hold(project: string, sid: unknown, name: unknown) {
 }
 
 /**
- * LiveKit names somebody where they come, go or change; an event of one of their tracks has only their sid and identity.
- * What one has said is remembered for the others, so that the same person is called the same on every line. Messages in
- * log order; `past` ones say nothing new of anybody who is known.
+ * Remembers the names in messages, which are in log order. LiveKit sends a name only with joins, leaves and updates;
+ * events of tracks have sid and identity. So every row shows the same name. `past` messages do not replace a known
+ * name.
  */
 export function noteNames(messages: readonly Pick<Message, 'type' | 'data' | 'project'>[], past = false) {
   for (const { type, data, project } of messages) {
@@ -30,12 +30,12 @@ export function noteNames(messages: readonly Pick<Message, 'type' | 'data' | 'pr
   }
 }
 
-/** The same from a list of who is in a room. */
+/** Remembers the names of a list of participants. */
 export function noteParticipants(participants: readonly { project: string; sid: string; name: string }[]) {
   for (const { project, sid, name } of participants) hold(project, sid, name);
 }
 
-/** What the participant of an event is called, as far as anybody has said. */
+/** Returns the known name of the participant of an event, or null. */
 export function calledIn({ data, project }: Pick<Message, 'data' | 'project'>): string | null {
   const { sid } = data.participant ?? {};
   return typeof sid === 'string' ? (names.get(keyOf(project, sid)) ?? null) : null;

@@ -10,7 +10,7 @@ import { toast } from '@/ui/toast';
 import type { EventSearch } from './event-search';
 import { JsonTree } from './json-tree';
 
-/** The whole event, and where one can go from it. */
+/** The whole event, with its links. */
 export function OpenedEvent({ message, filter }: { message: Message; filter: EventSearch }) {
   const { data, changes, ...envelope } = message;
   const text = JSON.stringify(message, null, 2);

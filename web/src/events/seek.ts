@@ -2,12 +2,13 @@ import { type Cursor, cursorOf, type EventsPage, type RoomwatchClient, seqOf } f
 
 type Client = Pick<RoomwatchClient, 'events'>;
 
-/** Halving a log of more events than atoms ends sooner; a server that answers nonsense must not keep us here. */
+/** Maximum requests of one search. More are not needed for any log; a wrong answer must not cause an endless loop. */
 const ROUNDS_MAX = 64;
 
 /**
- * The cursor of the first event received at `millis` or later; of the newest one when all are earlier, and null when the
- * log is empty. The log knows positions and no times, but its times ascend: so it is halved, one event a question.
+ * Returns the cursor of the first event received at `millis` or later; of the newest one if all are earlier; null if
+ * the log is empty. The log has no index by time, but its times ascend: this is a binary search with one event for each
+ * request.
  */
 export async function cursorAt(client: Client, millis: number, signal?: AbortSignal): Promise<Cursor | null> {
   const page = await client.events({ limit: 1 }, signal);
@@ -19,7 +20,7 @@ export async function cursorAt(client: Client, millis: number, signal?: AbortSig
   for (let round = 0; low < high && round < ROUNDS_MAX; round++) {
     const middle = Math.floor((low + high) / 2);
     const event = await firstAfter(client, cursorOf({ epoch: page.epoch, seq: middle - 1 }), signal);
-    // Some events cannot be seen by everybody: then the next one that can speaks for them.
+    // The caller may not see some events: then the next visible one is used.
     if (!event || seqOf(event.cursor) > high) high = middle;
     else if (event.timestamp >= millis) {
       found = event.cursor;
@@ -35,7 +36,7 @@ async function firstAfter(client: Client, after: Cursor, signal?: AbortSignal) {
   do {
     page = await client.events({ after: at, limit: 1 }, signal);
     at = page.next;
-    // An empty page with a `next` means: nothing visible so far, go on.
+    // An empty page with a `next` has no visible event. The next page may have one.
   } while (page.events.length === 0 && at !== null);
   return page.events[0];
 }

@@ -1,6 +1,6 @@
 import { type RefObject, useLayoutEffect, useState } from 'react';
 
-/** Whether the list itself is narrow, whatever the window is. */
+/** Returns true if the box is narrow, whatever the width of the window. */
 export function useNarrowBox(box: RefObject<HTMLDivElement | null>): boolean | undefined {
   const [narrow, setNarrow] = useState<boolean>();
   useLayoutEffect(() => {

@@ -7,10 +7,10 @@ import { plural, shortTime } from '@/ui/format';
 import { Panel } from '@/ui/panel';
 import { ErrorState, Skeleton, Unknown } from '@/ui/states';
 
-/** uPlot, 21 KiB, comes after the first paint. */
+/** uPlot (21 KiB) is loaded after the first paint. */
 const Plot = lazy(() => import('./activity-plot'));
 
-/** The chart in one sentence, for those who cannot see it. Of equal minutes the first is named. */
+/** Returns the chart as one sentence, for screen readers. Of equal minutes it names the first. */
 export function describeActivity({ points }: Activity): string {
   const joins = points.reduce((sum, point) => sum + point.joins, 0);
   const leaves = points.reduce((sum, point) => sum + point.leaves, 0);
@@ -22,7 +22,7 @@ export function describeActivity({ points }: Activity): string {
   return `${plural(joins, 'join')} and ${plural(leaves, 'leave')}.${peak}`;
 }
 
-/** Joins above the line, leaves below it, minute by minute; the same numbers as a table for whoever prefers one. */
+/** Joins and leaves by minute, as a chart or as a table. */
 export function ActivityChart({
   activity,
   error,
@@ -85,7 +85,7 @@ export function ActivityChart({
             </div>
           )}
         </div>
-        {/* Beside the title there is no room for it on a phone. */}
+        {/* On a phone the legend does not fit beside the title. */}
         {shade ? <p className="px-4 pb-2.5 sm:hidden">{shade}</p> : null}
       </div>
     </Panel>

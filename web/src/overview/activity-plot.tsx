@@ -8,7 +8,7 @@ import { shortTime } from '@/ui/format';
 const STEP_SECS = 60;
 const FONT = '11px "Geist Variable", system-ui, sans-serif';
 
-/** The canvas needs colours as such: `light-dark()` is resolved by asking an element what it came to. */
+/** Returns a colour for the canvas. `light-dark()` is resolved by reading the computed style of an element. */
 function colour(name: string): string {
   const probe = document.createElement('span');
   probe.style.color = `var(${name})`;
@@ -28,7 +28,7 @@ function bars(name: string, label: string): uPlot.Series {
   };
 }
 
-/** The minutes before Roomwatch was there lie in a shade: that nothing is drawn in them does not mean that nothing happened. */
+/** Shades the minutes without data: no bar there does not mean that nothing happened. */
 function shadeUnknown({ ctx, bbox, valToPos }: uPlot, points: ActivityPoint[]) {
   const known = points.findIndex((point) => point.rooms !== null);
   const first = points[known];
@@ -40,13 +40,13 @@ function shadeUnknown({ ctx, bbox, valToPos }: uPlot, points: ActivityPoint[]) {
   ctx.restore();
 }
 
-/** Joins upwards, leaves downwards, over one scale: what fills rooms and what empties them can be compared at a glance. */
+/** Joins upwards and leaves downwards, on one scale. */
 export default function ActivityPlot({
   points,
   onPoint,
 }: {
   points: ActivityPoint[];
-  /** Told which point the pointer is over; null when it has left. */
+  /** Called with the index of the point under the pointer, or null. */
   onPoint: (index: number | null) => void;
 }) {
   const box = useRef<HTMLDivElement>(null);
@@ -75,7 +75,7 @@ export default function ActivityPlot({
           drawClear: [(u) => shadeUnknown(u, data.current)],
         },
         scales: {
-          // Half a step more on each side, so that the outermost bars are whole.
+          // Half a step more on each side, so that the first and last bar are whole.
           x: { time: true, range: (_, low, high) => [low - STEP_SECS / 2, high + STEP_SECS / 2] },
           y: {
             range: (_, low, high) => [
@@ -96,7 +96,7 @@ export default function ActivityPlot({
             ...axis,
             size: 36,
             space: 32,
-            // Counts are whole; half a join is not a tick.
+            // Whole numbers only.
             incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000],
             values: (_, values) => values.map((value) => String(Math.abs(value))),
           },
@@ -128,7 +128,7 @@ export default function ActivityPlot({
     data.current = points;
     plot.current?.setData([
       points.map((point) => point.at / 1_000),
-      // A bar of nothing would still be a dash on the line.
+      // A bar of height zero would be drawn as a dash.
       points.map((point) => point.joins || null),
       points.map((point) => -point.leaves || null),
     ]);

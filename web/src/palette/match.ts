@@ -1,10 +1,10 @@
 import { parseCursor, type Room } from '@roomwatch/react';
 
-/** What can be said before a name: "end standup", "remove ada". */
+/** Verbs before a name: "end standup", "remove ada". */
 export const VERBS = ['end', 'watch', 'remove', 'mute'] as const;
 export type Verb = (typeof VERBS)[number];
 
-/** What was typed: a verb if it begins with one and a space, a cursor if it looks like one, and the words. */
+/** Returns the parts of a query: the verb at its start, the cursor if it is one, and the words. */
 export function readQuery(typed: string): { verb: Verb | null; text: string; cursor: string | null } {
   const text = typed.trim();
   const verb = VERBS.find((one) => typed.trimStart().toLowerCase().startsWith(`${one} `)) ?? null;
@@ -16,8 +16,8 @@ export function readQuery(typed: string): { verb: Verb | null; text: string; cur
 }
 
 /**
- * How well words fit a text: null when one of them is nowhere in it; else the smaller the better. The beginning beats the
- * beginning of a word, which beats the middle of one.
+ * Returns how well the words of a query match a text: null if one is missing, else a score; smaller is better. The
+ * start of the text is better than the start of a word, which is better than its middle.
  */
 export function rank(text: string, query: string): number | null {
   const hay = text.toLowerCase();
@@ -31,7 +31,7 @@ export function rank(text: string, query: string): number | null {
   return score;
 }
 
-/** The best ones first, at most `max`; equally good ones keep their order. */
+/** Returns the best items first, at most `max`. Equal ones keep their order. */
 export function best<T>(items: Iterable<T>, text: (item: T) => string, query: string, max: number): T[] {
   const scored: { item: T; score: number }[] = [];
   for (const item of items) {
@@ -44,7 +44,7 @@ export function best<T>(items: Iterable<T>, text: (item: T) => string, query: st
     .map(({ item }) => item);
 }
 
-/** Live rooms by name or by the beginning of their sid, fuller rooms first among equals. */
+/** Returns live rooms by name or by the start of their sid. Among equals, rooms with more people come first. */
 export function findRooms(rooms: Room[], query: string, max: number): Room[] {
   const bySid = query.startsWith('RM_') ? rooms.filter((room) => room.sid.startsWith(query)) : [];
   const full = [...rooms].sort((a, b) => b.participantCount - a.participantCount);

@@ -4,14 +4,14 @@ import { isMac, Kbd } from '@/ui/kbd';
 
 const Palette = lazy(() => import('./palette').then((module) => ({ default: module.Palette })));
 
-/** The button in the top bar, the keys, and the palette itself, which is loaded when it is first asked for. */
+/** Button in the top bar, keys, and the palette, which is loaded on first use. */
 export function PaletteHost() {
   const [open, setOpen] = useState(false);
   useEffect(() => {
     const onKeyDown = (event: KeyboardEvent) => {
       if (event.key.toLowerCase() !== 'k' || !(event.metaKey || event.ctrlKey) || event.altKey || event.shiftKey)
         return;
-      // Another dialog is asking something: it is answered first.
+      // An open dialog must be answered first.
       if (document.querySelector('dialog[open]:not([data-palette])')) return;
       event.preventDefault();
       setOpen((before) => !before);

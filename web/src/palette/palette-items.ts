@@ -41,7 +41,7 @@ const ROOMS_MAX = 8;
 const PEOPLE_MAX = 8;
 const SESSIONS_MAX = 6;
 
-/** Who somebody is, as far as a search knows. */
+/** A participant, as a search knows them. */
 export interface Person {
   project: string;
   room: string;
@@ -50,7 +50,7 @@ export interface Person {
   live: boolean;
 }
 
-/** What one has gone into: a room or a person, of which the actions are listed. */
+/** The opened room or person, whose actions are listed. */
 export type Frame = { title: string } & (
   | { room: Pick<Room, 'project' | 'name' | 'sid' | 'participantCount'> }
   | { person: Person }
@@ -63,13 +63,13 @@ export interface Item {
   title: string;
   detail?: string;
   danger?: boolean;
-  /** Why it cannot be done now. */
+  /** Reason why the item is disabled. */
   reason?: string | null;
   /** Exactly one of these three. */
   run?: () => void;
   enters?: Frame;
   types?: string;
-  /** Beside what Enter does: more that can be done, by Tab. */
+  /** More actions, opened by Tab. */
   more?: Frame;
 }
 
@@ -77,11 +77,11 @@ interface Asked {
   query: string;
   frame: Frame | undefined;
   rooms: Room[];
-  /** What the server found; undefined while it was not asked. */
+  /** Results of the server; undefined without a search. */
   found: SearchResult[] | undefined;
 }
 
-/** What the palette offers for what was typed. */
+/** Returns the items of the palette for a query. */
 export function usePaletteItems({ query, frame, rooms, found }: Asked): Item[] {
   const actions = useActions();
   const latest = useRef(rooms);
@@ -156,7 +156,7 @@ function useActions() {
       run: openRoom(room.name, room.project, 'watch'),
     });
     const personItem = (person: Person): Item => ({
-      // Past stays of one identity are one line: it leads to all of their sessions.
+      // All past stays of one identity are one item, which links to their sessions.
       id: `person-${person.project}-${person.identity}-${person.live ? person.room : ''}`,
       group: person.live ? 'Live participants' : 'Past participants',
       icon: UserRound,
@@ -255,7 +255,7 @@ function useActions() {
         run: () => void go({ to: '/events', search: { at: cursor } }),
       }),
       rooms: (list: Room[]) => list.map(roomItem),
-      /** What the live list does not have: people, and what is past. */
+      /** Items for participants and past sessions, which the live list does not have. */
       found: (results: SearchResult[]): Item[] => {
         const people = results
           .filter((one) => (one.kind === 'identity' || one.kind === 'participant') && one.identity)
@@ -310,11 +310,11 @@ function useActions() {
   }, [me, theme]);
 }
 
-/** What can be done with the room or the person one has gone into. */
+/** Returns the actions of the opened room or person. */
 function useFrameItems(frame: Frame | undefined, actions: ReturnType<typeof useActions>): Item[] {
   const { client } = useRoomwatch();
   const person = frame && 'person' in frame && frame.person.live ? frame.person : null;
-  // Their tracks, to mute them: asked for once, when one goes into them.
+  // The tracks, for muting. Fetched once, on opening.
   const { data } = useQuery({
     queryKey: ['palette', 'participants', person?.project, person?.room],
     queryFn: ({ signal }) => client.participants({ room: person?.room ?? '', project: person?.project }, signal),

@@ -9,11 +9,11 @@ import { Kbd } from '@/ui/kbd';
 import { readQuery } from './match';
 import { type Frame, type Item, usePaletteItems } from './palette-items';
 
-/** The server is asked when the typing pauses, and for two letters at least: one letter finds everything. */
+/** Pause in typing before the server is asked. It needs two letters: one letter finds everything. */
 const TYPING_MS = 150;
 const SEARCH_CHARS_MIN = 2;
 
-/** Finds rooms, people and sids, goes to pages, and runs commands: all from the keyboard. */
+/** Command palette: finds rooms, people and sids, opens pages, and runs commands, by keyboard. */
 export function Palette({ onClose }: { onClose: () => void }) {
   const dialog = useRef<HTMLDialogElement>(null);
   const input = useRef<HTMLInputElement>(null);
@@ -35,7 +35,7 @@ export function Palette({ onClose }: { onClose: () => void }) {
     staleTime: 10_000,
   });
 
-  // Rooms come and go under the palette; a list that is being chosen from holds still until the next letter.
+  // The list stands still until the next letter, although rooms start and end meanwhile.
   const query = useDeferredValue(typed);
   const found = search.data?.results;
   const items = usePaletteItems({
@@ -75,7 +75,7 @@ export function Palette({ onClose }: { onClose: () => void }) {
     if (!item || item.reason) return;
     if (item.types !== undefined) return type(item.types);
     if (item.enters) return enter(item.enters);
-    // Before it runs: what it asks stands in a dialog of its own.
+    // Closed first: the action may open its own dialog.
     onClose();
     item.run?.();
   };
@@ -89,7 +89,7 @@ export function Palette({ onClose }: { onClose: () => void }) {
     if (event.key === 'ArrowDown') move(at + 1);
     else if (event.key === 'ArrowUp') move(at - 1);
     else if (event.key === 'Enter') {
-      // An input method uses Enter to choose a character.
+      // During composition, Enter belongs to the input method.
       if (event.nativeEvent.isComposing) return;
       event.preventDefault();
       choose(current);
@@ -231,7 +231,7 @@ function Option({
       aria-selected={selected}
       aria-disabled={item.reason ? true : undefined}
       onPointerMove={() => selected || onPoint()}
-      // The focus stays in the field.
+      // Keeps the focus in the field.
       onPointerDown={(event) => event.preventDefault()}
       onClick={onChoose}
       className={cx(
@@ -247,7 +247,7 @@ function Option({
       </span>
       {item.reason ? <span className="shrink-0 text-xs">{item.reason}</span> : null}
       {item.more ? (
-        // For fingers and mice; keys have Tab, and an option holds no button.
+        // For pointers. The keyboard has Tab, and an option must not contain a button.
         <span
           aria-hidden
           title="More actions"
@@ -269,7 +269,7 @@ function Option({
   );
 }
 
-/** How much was found, read out when the list has settled and not with every letter. */
+/** Number of results. It is read out once the list has settled, not with every letter. */
 function Count({ items }: { items: number }) {
   const settled = useSettled(items, 700);
   return (
@@ -279,7 +279,7 @@ function Count({ items }: { items: number }) {
   );
 }
 
-/** The value once it has not changed for so long. */
+/** Returns the value once it has not changed for `millis`. */
 function useSettled<T>(value: T, millis: number): T {
   const [settled, setSettled] = useState(value);
   useEffect(() => {

@@ -11,10 +11,10 @@ import { EditRoom } from './edit-room';
 import { useModeration, useProjectFor } from './moderate';
 import { SendData } from './send-data';
 
-/** All of them fit beside each other on the smallest phone. */
+/** Padding with which all buttons fit on the smallest phone. */
 const NARROW = 'max-[24rem]:px-2';
 
-/** What can be done with the room as a whole. */
+/** Actions on the room. */
 export function RoomActions({
   room,
   watching,

@@ -1,21 +1,21 @@
 import { serverUrl } from '@/base';
 
-/** Quotes a word for a POSIX shell: whatever a room is called, it stays one argument. */
+/** Quotes a word for a POSIX shell, so that any name stays one argument. */
 export function shellQuote(word: string): string {
   return /^[A-Za-z0-9_./:@%+=-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
 }
 
-/** An argument of `lk` that is no option even if it begins with a dash. */
+/** Returns an argument of `lk`, which must not be read as an option. */
 const argument = (word: string) => (word.startsWith('-') ? `-- ${shellQuote(word)}` : shellQuote(word));
 
-/** A command that can be copied: with LiveKit's own CLI, or against Roomwatch. */
+/** Command to copy, for the LiveKit CLI and for curl. */
 export interface CliCommand {
   label: string;
   lk: string | null;
   curl: string;
 }
 
-/** `$ROOMWATCH_TOKEN` is a LiveKit access token: a cookie has no place in a shell's history. */
+/** `$ROOMWATCH_TOKEN` is a LiveKit access token: a cookie must not be in the history of a shell. */
 function curl(method: string, path: string, project: string | undefined, body?: unknown): string {
   const query = project === undefined ? '' : `?project=${encodeURIComponent(project)}`;
   const parts = [
@@ -28,7 +28,7 @@ function curl(method: string, path: string, project: string | undefined, body?: 
 
 const roomPath = (room: string) => `/api/rooms/${encodeURIComponent(room)}`;
 
-/** What can be done with a room from a terminal. `project` only where several are watched. */
+/** Returns the commands for a room. `project` is given only if there are several. */
 export function roomCommands(room: string, project: string | undefined): CliCommand[] {
   return [
     {
@@ -57,7 +57,7 @@ export function roomCommands(room: string, project: string | undefined): CliComm
   ];
 }
 
-/** What can be done with somebody in a room. */
+/** Returns the commands for a participant. */
 export function participantCommands(room: string, identity: string, project: string | undefined): CliCommand[] {
   const path = `${roomPath(room)}/participants/${encodeURIComponent(identity)}`;
   return [
@@ -74,7 +74,7 @@ export function participantCommands(room: string, identity: string, project: str
   ];
 }
 
-/** Mutes or unmutes one track from a terminal. */
+/** Returns the command that mutes or unmutes one track. */
 export function muteCommand(
   room: string,
   identity: string,

@@ -4,7 +4,7 @@ import { cx } from '@/ui/cx';
 import { Dialog } from '@/ui/dialog';
 import type { CliCommand } from './cli-commands';
 
-/** The same actions for a terminal: with LiveKit's own CLI, or against Roomwatch. */
+/** Dialog with the actions as commands, for the LiveKit CLI and for curl. */
 export function CommandsDialog({
   title,
   commands,

@@ -18,8 +18,8 @@ interface Draft {
 }
 
 /**
- * Only what differs: a field that is sent is written, even with the same value. LiveKit merges attributes, and removes one
- * that is set to nothing.
+ * Returns only the changed fields: LiveKit writes every field that is sent, even with the same value. It merges
+ * attributes and removes one with an empty value.
  */
 export function changesOf(before: Participant, draft: Draft): Omit<UpdateParticipant, 'room' | 'identity'> {
   const changes: Omit<UpdateParticipant, 'room' | 'identity'> = {};
@@ -37,12 +37,12 @@ export function changesOf(before: Participant, draft: Draft): Omit<UpdatePartici
   const differs = (['canPublish', 'canSubscribe', 'canPublishData'] as const).some(
     (name) => permission[name] !== (now?.[name] ?? false),
   );
-  // LiveKit replaces the permission as a whole: what is not shown here must go back as it came.
+  // LiveKit replaces the whole permission, so the fields that are not shown are sent back unchanged.
   if (differs) changes.permission = { ...now, ...permission };
   return changes;
 }
 
-/** Name, metadata, attributes and permissions of somebody in the room. */
+/** Dialog for name, metadata, attributes and permissions of a participant. */
 export function EditParticipant({
   room,
   participant,
@@ -65,7 +65,7 @@ export function EditParticipant({
       canPublishData: participant.permission?.canPublishData ?? false,
     },
   }));
-  // What was there when the dialog opened: a change that comes in meanwhile is not undone by saving.
+  // The values at opening: saving does not undo a change that arrived meanwhile.
   const [before] = useState(participant);
   const changes = changesOf(before, draft);
   const changed = Object.keys(changes).length > 0;

@@ -8,7 +8,7 @@ import { toast } from '@/ui/toast';
 import { useProjectFor } from './moderate';
 import { pretty } from './people';
 
-/** Says what kind of text it is; metadata may be anything, so this only informs. */
+/** Returns a hint about the text. Metadata can be any text, so this is not an error. */
 export function textHint(text: string): string {
   if (text.trim() === '') return 'Empty';
   try {
@@ -19,7 +19,7 @@ export function textHint(text: string): string {
   }
 }
 
-/** Everybody in the room is told of new metadata at once. */
+/** Dialog for the metadata of a room. */
 export function EditRoom({ room, onClose }: { room: Room; onClose: () => void }) {
   const update = useUpdateRoom();
   const project = useProjectFor(room.project);

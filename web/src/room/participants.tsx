@@ -13,12 +13,12 @@ import { ParticipantRow } from './participant-row';
 import { orderParticipants } from './people';
 
 const ROW_PX = 44;
-/** Fewer than this are found by looking. */
+/** Number of participants from which the search is shown. */
 const SEARCH_FROM = 8;
 
 const sidOf = (participant: Participant) => participant.sid;
 
-/** Who is in the room, hidden ones included; nobody moves while somebody points at the list. */
+/** Participants of the room, with the hidden ones. No row moves while the pointer or the focus is in the list. */
 export function Participants({
   room,
   participants,
@@ -28,7 +28,7 @@ export function Participants({
 }: {
   room: Room;
   participants: Participant[] | undefined;
-  /** By identity, from the Watch view; nobody outside the room knows it. */
+  /** Quality by identity, from the Watch view. LiveKit reports it only inside the room. */
   quality: ReadonlyMap<string, Quality>;
   error: unknown;
   onRetry: () => void;
@@ -48,7 +48,7 @@ export function Participants({
           one.sid.startsWith(q),
     );
   }, [participants, q]);
-  // The first answer is no arrival: nobody in it is tinted.
+  // The rows of the first answer are not tinted.
   const { order, find } = useRowOrder(list, all, sidOf, `${participants !== undefined} ${q}`, held);
 
   const rowCount = order.ids.length;

@@ -1,14 +1,14 @@
 import type { Participant, Track } from '@roomwatch/react';
 import { words } from '@/ui/format';
 
-/** Who comes first in a room: people, then callers, then machines, then what nobody in the room can see. */
+/** Returns the order of kinds: people, callers, machines, hidden participants. */
 function rank({ kind, hidden, watcher }: Participant): number {
   if (watcher) return 6;
   if (hidden) return 5;
   return { standard: 0, sip: 1, agent: 2, ingress: 3, egress: 4 }[kind as 'standard'] ?? 3;
 }
 
-/** By kind, then by when they joined; somebody whose join nobody saw comes last. */
+/** Orders by kind, then by join time. Participants without a join time come last. */
 export function orderParticipants(participants: Participant[]): Participant[] {
   return [...participants].sort(
     (a, b) =>
@@ -18,20 +18,20 @@ export function orderParticipants(participants: Participant[]): Participant[] {
   );
 }
 
-/** What to call somebody: the name they gave, else their identity, else the sid of a participant we know by a track only. */
+/** Returns the name, else the identity, else the sid of a participant that is known from a track only. */
 export const nameOf = ({ name, identity, sid }: Pick<Participant, 'name' | 'identity' | 'sid'>) =>
   name || identity || sid;
 
-/** "microphone", "screen share"; a track without a source by its type. */
+/** "microphone", "screen share". Without a source, the type is used. */
 export const trackName = ({ source, type }: Pick<Track, 'source' | 'type'>) =>
   source === 'unknown' || source === '' ? `${type} track` : words(source);
 
-/** "720p" from the shorter edge, since phones send portrait; null when LiveKit gave no size. */
+/** "720p" from the shorter edge, because phones send portrait video; null without a size. */
 export function resolution({ width, height }: Pick<Track, 'width' | 'height'>): string | null {
   return width && height ? `${Math.min(width, height)}p` : null;
 }
 
-/** LiveKit's attributes of a phone call, in words. */
+/** LiveKit's attributes of a phone call. */
 export interface Call {
   number: string | null;
   trunkNumber: string | null;
@@ -53,7 +53,7 @@ export function callOf({ attributes }: Pick<Participant, 'attributes'>): Call {
   };
 }
 
-/** JSON indented; anything else as it is. */
+/** Returns JSON with indentation, and any other text unchanged. */
 export function pretty(text: string): string {
   try {
     return JSON.stringify(JSON.parse(text), null, 2);

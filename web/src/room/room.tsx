@@ -28,16 +28,16 @@ const route = getRouteApi('/shell/rooms/$room');
 
 const DRAW_EVERY_MS = 250;
 const FEED_MAX = 60;
-/** Participations that are drawn below those who are here. */
+/** Maximum participations in the timeline of the room page. */
 const LANES_MAX = 40;
-/** The right end of the timeline moves this often. */
+/** Time between two moves of the right end of the timeline. */
 const MOVE_MS = 5_000;
 
-/** One room: who is in it, what happens in it, and what can be done about it. */
+/** Room page: participants, events and actions of one live room. */
 export function RoomPage() {
   const { room: name } = route.useParams();
   const { project } = route.useSearch();
-  // Another room is another page: nothing of the one before may be remembered as its last known state.
+  // Another room is another page: no state of the previous one may be shown.
   return <LiveRoom key={`${project ?? ''}/${name}`} name={name} project={project} />;
 }
 
@@ -47,7 +47,7 @@ function LiveRoom({ name, project }: { name: string; project: string | undefined
   const room = useRoom(name, { project, watch: true });
   const participants = useRoomParticipants(name, { project });
   const people = useThrottled(participants.data, DRAW_EVERY_MS);
-  // Before the events below are drawn: they name people by sid only.
+  // Before the events are drawn: some have the sid only, and no name.
   useMemo(() => noteParticipants(people ?? []), [people]);
   const [quality, setQuality] = useState<ReadonlyMap<string, Quality>>(new Map());
   const last = useRef<Room | null>(null);
@@ -197,7 +197,7 @@ function Side({ room, participants }: { room: Room; participants: Participant[] 
   );
 }
 
-/** How the session went until now: who was here before, and when. A crowd is better looked at on a page of its own. */
+/** Timeline of the present session. A large session has its own page. */
 function SoFar({ room }: { room: Room }) {
   const { data } = useSession(room.sid, { project: room.project });
   const now = Math.floor(useNow() / MOVE_MS) * MOVE_MS;
@@ -261,7 +261,7 @@ function Facts({ room }: { room: Room }) {
   );
 }
 
-/** Several projects may have a room of this name, and the address does not say which is meant. */
+/** Choice of the project, if several have a room of this name and the address has no project. */
 function WhichProject({ name }: { name: string }) {
   const rooms = useRooms();
   const candidates = rooms.data?.filter((room) => room.name === name) ?? [];

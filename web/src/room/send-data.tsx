@@ -9,7 +9,7 @@ import { toast } from '@/ui/toast';
 import { useProjectFor } from './moderate';
 import { nameOf } from './people';
 
-/** A data message to everybody, or to one participant. */
+/** Dialog for a data message to the room or to one participant. */
 export function SendData({ room, to, onClose }: { room: Room; to?: Participant; onClose: () => void }) {
   const send = useSendData();
   const project = useProjectFor(room.project);
@@ -27,7 +27,7 @@ export function SendData({ room, to, onClose }: { room: Room; to?: Participant; 
         identities: to ? [to.identity] : undefined,
         reliable: form.get('reliable') === 'on',
       });
-      // LiveKit reports no event for data: this is all that anybody can know.
+      // LiveKit sends no event for data, so delivery is not known.
       toast.good('Sent to LiveKit');
       onClose();
     } catch (cause) {

@@ -8,7 +8,7 @@ import { callOf, nameOf } from './people';
 
 const callTones: Record<string, Tone> = { active: 'good', ringing: 'accent', dialing: 'accent', hangup: 'bad' };
 
-/** Phone calls in the room: numbers, trunk and call status, as far as LiveKit's attributes say. */
+/** Phone calls of the room: numbers, trunk and status from LiveKit's attributes. */
 export function Calls({ callers }: { callers: Participant[] }) {
   return (
     <Panel title="Calls" flush>
@@ -55,7 +55,7 @@ const statusTones: Record<string, Tone> = {
   aborted: 'warn',
 };
 
-/** LiveKit's egresses of this session: recordings and streams, those that have ended too. */
+/** Recordings and streams of this session, with the ended ones. */
 export function Recordings({ room }: { room: Room }) {
   const session = useSession(room.sid, { project: room.project });
   const egress = session.data?.egress ?? [];
@@ -66,7 +66,7 @@ export function Recordings({ room }: { room: Room }) {
       </Panel>
     );
   }
-  // A room that records while no egress is known is recorded by a participant with the recorder permission.
+  // Recording without an egress means a participant with the recorder permission.
   if (egress.length === 0) {
     return room.recording ? (
       <Panel title="Recordings">

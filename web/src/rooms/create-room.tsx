@@ -7,10 +7,10 @@ import { messageOf } from '@/ui/errors';
 import { Field, Input, Select, Textarea } from '@/ui/field';
 import { toast } from '@/ui/toast';
 
-/** A positive whole number, or nothing where the field is empty. */
+/** Returns a positive whole number, or undefined for an empty field. */
 const whole = (value: FormDataEntryValue | null) => (value === null || value === '' ? undefined : Number(value));
 
-/** Makes a room before anybody is in it, and goes there. */
+/** Dialog that creates a room and opens its page. */
 export function CreateRoom({ onClose }: { onClose: () => void }) {
   const create = useCreateRoom();
   const navigate = useNavigate();

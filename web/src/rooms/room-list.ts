@@ -2,7 +2,7 @@ import type { Room } from '@roomwatch/react';
 import type { RoomSort } from './room-sort';
 
 export interface RoomFilter {
-  /** Part of a name, or the beginning of a sid. */
+  /** Part of a name, or the start of a sid. */
   q?: string;
   project?: string;
   recording?: boolean;
@@ -21,24 +21,24 @@ export function matchesRoom(room: Room, { q, project, recording, agents, stale }
   return room.name.toLowerCase().includes(q.toLowerCase()) || room.sid.startsWith(q);
 }
 
-/** Numbers, so that sorting compares no strings; what is unknown sorts as the smallest. */
+/** Sort values. Numbers are faster to compare than strings; unknown is the smallest. */
 const measures: Record<Exclude<RoomSort, 'name'>, (room: Room) => number> = {
   people: (room) => room.participantCount,
   publishers: (room) => room.publisherCount,
   tracks: trackCount,
   agents: (room) => room.agentCount,
-  // By age, not by start: the youngest is the smallest.
+  // By age, not by start: the newest room is the smallest.
   age: (room) => (room.startedAt === null ? Number.NEGATIVE_INFINITY : -room.startedAt),
   event: (room) => room.lastEventAt ?? Number.NEGATIVE_INFINITY,
 };
 
-/** Names are few and live long; should ever more than these pass by, the memory of them starts anew. */
+/** Maximum cached keys. Beyond it the cache is cleared. */
 const KEYS_MAX = 50_000;
 const keys = new Map<string, string>();
 
 /**
- * What a name is sorted by: without case and accents, its numbers by value. A string made once a name, because comparing
- * ten thousand names by the browser's collator takes longer than a frame.
+ * Returns the sort key of a name: without case and accents, with numbers by value. It is cached, because comparing ten
+ * thousand names with the browser's collator takes longer than a frame.
  */
 export function nameKey(name: string): string {
   let key = keys.get(name);
@@ -61,7 +61,7 @@ function byName(a: Room, b: Room): number {
   return a.sid < b.sid ? -1 : a.sid > b.sid ? 1 : 0;
 }
 
-/** The rooms that are asked for, in the order that is asked for. Equal ones are ordered by name, then sid: no row may wander. */
+/** Returns the matching rooms in order. Equal ones are ordered by name, then sid, so that rows do not move. */
 export function listRooms(rooms: Room[], filter: RoomFilter, sort: RoomSort, desc: boolean): Room[] {
   const sign = desc ? -1 : 1;
   const list = rooms.filter((room) => matchesRoom(room, filter));
@@ -69,7 +69,7 @@ export function listRooms(rooms: Room[], filter: RoomFilter, sort: RoomSort, des
   const measure = measures[sort];
   return list.sort((a, b) => {
     const difference = measure(a) - measure(b);
-    // Two that are both unknown differ by NaN.
+    // The difference of two unknown values is NaN.
     return difference ? sign * difference : byName(a, b);
   });
 }

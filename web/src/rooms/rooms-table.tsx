@@ -50,8 +50,8 @@ function useNarrow() {
 }
 
 /**
- * Table of live rooms. Only the rows in view are in the page, so ten thousand cost as much as thirty. New and ended rooms are
- * tinted. No row moves while the pointer or the focus is in the table.
+ * Table of live rooms. Only the rows in view are in the page, so ten thousand cost as much as thirty. New and ended
+ * rooms are tinted. No row moves while the pointer or the focus is in the table.
  */
 export function RoomsTable({
   rooms,
@@ -132,8 +132,8 @@ export function RoomsTable({
       },
     },
   ]);
-  // The focus follows the keys, so that the marked row is read out and opened by Enter. A row that was out of view is in the
-  // page one render later.
+  // The focus follows the keys, so that the marked row is read out and opened by Enter. A row that was out of view is
+  // in the page one render later.
   useEffect(() => {
     if (!focusDue.current || active === null) return;
     const link = body.current?.querySelector<HTMLElement>(`[data-sid="${CSS.escape(active)}"]`);
@@ -212,7 +212,9 @@ export function RoomsTable({
   );
 }
 
-/** Notice that the table is held, with a button that releases it. It floats: a line in the table would move the rows. */
+/**
+ * Notice that the table is held, with a button that releases it. It floats: a line in the table would move the rows.
+ */
 function HeldNotice({ order, held, onRelease }: { order: RowOrder; held: boolean; onRelease: () => void }) {
   if (!held || (order.waiting === 0 && order.left.size === 0)) return null;
   const parts = [

@@ -17,11 +17,11 @@ import { listRooms } from './room-list';
 import { ROOM_SORTS, type RoomSort } from './room-sort';
 import { RoomsTable } from './rooms-table';
 
-/** The table follows the stream this often at most: faster, nobody could read it. */
+/** Minimum time between two changes of the table: faster ones cannot be read. */
 const DRAW_EVERY_MS = 250;
-/** By last event every row is another one each time. */
+/** The same while sorted by last event, when every change moves every row. */
 const DRAW_MOVING_EVERY_MS = 500;
-/** A typed word goes into the address when the typing pauses. */
+/** Pause in typing after which the text goes into the address. */
 const TYPING_MS = 200;
 
 const route = getRouteApi('/shell/rooms');
@@ -36,7 +36,7 @@ const sortNames: Record<RoomSort, string> = {
   event: 'Last event',
 };
 
-/** Every room that is live, as it changes. */
+/** Rooms page: all live rooms. */
 export function Rooms() {
   const rooms = useRooms();
   const { sort } = route.useSearch();
@@ -192,7 +192,7 @@ const RoomList = memo(function RoomList({ rooms }: { rooms: Room[] | undefined }
   );
 });
 
-/** What is typed stands here at once; the address, and with it the list, follows when the typing pauses. */
+/** Search field. The text is shown at once; the address and the list follow when the typing pauses. */
 function Search({
   value,
   onSearch,
@@ -204,7 +204,7 @@ function Search({
 }) {
   const [typed, setTyped] = useState(value);
   const timer = useRef<ReturnType<typeof setTimeout>>(undefined);
-  // Back, forward or "show all" change the address from outside.
+  // Back, Forward and "Show all" change the address from outside.
   useEffect(() => setTyped(value), [value]);
   useEffect(() => () => clearTimeout(timer.current), []);
   return (

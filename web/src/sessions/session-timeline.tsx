@@ -16,8 +16,8 @@ const TICKS = { wide: 7, narrow: 3 };
 const NARROW = matchMedia('(max-width: 47.99rem)');
 
 /**
- * The session as a drawing: a lane for each participant, a bar for each stay, and below it the published tracks. A slider
- * moves the moment, which is also described in words. The table has the same facts.
+ * The session as a drawing: a lane for each participant, a bar for each stay, and below it the published tracks. A
+ * slider moves the moment, which is also described in words. The table has the same facts.
  */
 export function SessionTimeline({ detail, now }: { detail: SessionDetail; now: number }) {
   const { session, egress } = detail;

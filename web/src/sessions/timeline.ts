@@ -1,19 +1,19 @@
 import type { Participation, SessionDetail, SessionTrack } from '@roomwatch/react';
 
-/** One stay of somebody, between a join and a leave. */
+/** One stay of a participant, from a join to a leave. */
 export interface Stay {
   participation: Participation;
-  /** Where it is drawn from; `joinKnown` says whether that is when they joined. */
+  /** Start of the bar: the join time if `joinKnown`, else the start of the session. */
   from: number;
   joinKnown: boolean;
-  /** Where it is drawn to; null while they are there. */
+  /** End of the bar; null while the participant is connected. */
   to: number | null;
-  /** The leave was inferred: it happened between this and `to`. */
+  /** If the leave was inferred: it happened between this time and `to`. */
   uncertainFrom: number | null;
   tracks: SessionTrack[];
 }
 
-/** Everything one identity did: people come back, and each time with another sid. */
+/** All stays of one identity. Each stay has another sid. */
 export interface Lane {
   identity: string;
   name: string;
@@ -29,7 +29,7 @@ export interface Timeline {
   lanes: Lane[];
 }
 
-/** The session as lanes, in the order of the first joins. `now` ends what goes on. */
+/** Returns the session as lanes, in the order of the first joins. `now` is the end of a live session. */
 export function timelineOf({ session, participations, tracks, egress }: SessionDetail, now: number): Timeline {
   const byParticipant = new Map<string, SessionTrack[]>();
   for (const track of tracks) {
@@ -42,7 +42,7 @@ export function timelineOf({ session, participations, tracks, egress }: SessionD
     ...participations.flatMap(({ joinedAt, leftNotBefore, leftAt }) => joinedAt ?? leftNotBefore ?? leftAt ?? []),
     ...egress.flatMap(({ startedAt }) => startedAt ?? []),
   ];
-  // Clocks differ: LiveKit's join may be a moment before the room's start, and nothing may be drawn outside.
+  // Clocks differ: a join can be earlier than the start of the room, but no bar may start outside.
   const from = Math.min(...known);
   const to = Math.max(
     session.endedAt ?? now,
@@ -56,7 +56,7 @@ export function timelineOf({ session, participations, tracks, egress }: SessionD
   );
   for (const participation of sorted) {
     const { identity, name, kind, hidden, watcher, joinedAt, leftAt } = participation;
-    // Nobody leaves before they have come.
+    // A leave is not earlier than the join.
     const leftNotBefore = participation.leftNotBefore && Math.max(participation.leftNotBefore, joinedAt ?? from);
     const lane = lanes.get(identity) ?? { identity, name, kind, hidden, watcher, stays: [] };
     lane.name = name || lane.name;
@@ -64,7 +64,7 @@ export function timelineOf({ session, participations, tracks, egress }: SessionD
       participation,
       from: joinedAt ?? from,
       joinKnown: joinedAt !== null,
-      // A session that has ended has nobody in it, whether their leave was told or not.
+      // The end of the session is the latest leave, also without an event.
       to: leftAt ?? session.endedAt,
       uncertainFrom: leftNotBefore !== null && leftAt !== null && leftNotBefore < leftAt ? leftNotBefore : null,
       tracks: (byParticipant.get(participation.sid) ?? [])
@@ -77,8 +77,8 @@ export function timelineOf({ session, participations, tracks, egress }: SessionD
 }
 
 /**
- * LiveKit tells times in whole seconds, and what it tells late is placed by them: a track can seem to begin a moment
- * before its participant came, or to end a moment after they left. Nobody publishes who is not there.
+ * Limits a track to the stay of its participant. LiveKit's times are whole seconds, so a track can seem to start before
+ * the join, or to end after the leave.
  */
 function within(track: SessionTrack, joinedAt: number | null, leftAt: number | null): SessionTrack {
   const { publishedAt, unpublishedAt } = track;
@@ -90,7 +90,7 @@ function within(track: SessionTrack, joinedAt: number | null, leftAt: number | n
   };
 }
 
-/** Who and what was there at a moment. Somebody whose leave is uncertain counts as `unsure` in between. */
+/** Returns the participants and tracks at a moment. `unsure` are those whose leave is uncertain then. */
 export function momentOf({ lanes }: Timeline, at: number) {
   const present: Lane[] = [];
   const unsure: Lane[] = [];
@@ -109,7 +109,7 @@ export function momentOf({ lanes }: Timeline, at: number) {
   return { present, unsure, tracks };
 }
 
-/** Every moment at which something changed, ascending: where one steps to. */
+/** Returns the times of all changes in ascending order, for stepping. */
 export function changesOf({ from, to, lanes }: Timeline): number[] {
   const times = new Set<number>([from]);
   for (const { stays } of lanes) {
@@ -144,7 +144,7 @@ const STEPS = [
   7 * 24 * HOUR,
 ];
 
-/** Round times for the axis, at most `max` of them. Local time: midnight is where the reader's day begins. */
+/** Returns at most `max` round times for the axis, in local time. */
 export function ticksOf(from: number, to: number, max: number): number[] {
   const step = STEPS.find((one) => (to - from) / one <= max) ?? STEPS[STEPS.length - 1] ?? HOUR;
   const zone = new Date(from).getTimezoneOffset() * MINUTE;

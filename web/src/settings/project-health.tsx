@@ -16,7 +16,7 @@ const states: Record<string, { icon: ReactNode; className: string; words: string
   unknown: { icon: <CircleHelp size={14} />, className: 'text-ink-3', words: 'Not checked yet' },
 };
 
-/** Whether LiveKit answers, in shape, words and colour. */
+/** State of LiveKit as shape, word and colour. */
 export function ProjectState({ state }: { state: string }) {
   const look = states[state] ?? { icon: <CircleHelp size={14} />, className: 'text-ink-3', words: words(state) };
   return (
@@ -27,7 +27,7 @@ export function ProjectState({ state }: { state: string }) {
   );
 }
 
-/** One project: does LiveKit answer, do its webhooks come, and what was missed without them. */
+/** Health of one project: LiveKit, its webhooks, and missed webhooks. */
 export function ProjectHealth({ project, demo }: { project: Project; demo: boolean }) {
   const { lastRejected, corrections } = project;
   return (

@@ -1,4 +1,4 @@
-/** Why a webhook was refused, and what to do about it, in the words of somebody who wants it to work. */
+/** Reason of a rejected webhook, and what to do. */
 export interface Rejection {
   what: string;
   todo: string;

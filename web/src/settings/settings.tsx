@@ -17,7 +17,7 @@ const themes: { value: Theme; label: string; icon: typeof Sun }[] = [
   { value: 'dark', label: 'Dark', icon: Moon },
 ];
 
-/** Does it work, how is it set up, and who am I here. */
+/** Settings page: projects, appearance, account. */
 export function Settings() {
   const projects = useProjects();
   return (

@@ -9,12 +9,12 @@ import { count, plural, shortTime } from '@/ui/format';
 import { portal } from '@/ui/portal';
 import { Ago } from '@/ui/time';
 
-/** A state must last this long before it is read out: a hiccup of the network is not news. */
+/** Time for which a state must last before it is read out. Short breaks are not announced. */
 const ANNOUNCE_AFTER_MS = 3_000;
 
 /**
- * The state of the connection without its cursor, which moves with every event: as one string, so that a component
- * renders when something to be seen has changed, and not two hundred times a second.
+ * Returns the state of the connection without its cursor. It is compared as one string, so that a component does not
+ * render with every event.
  */
 function useConnectionSummary() {
   const { connection } = useRoomwatch();
@@ -30,7 +30,7 @@ function useConnectionSummary() {
   };
 }
 
-/** The status alone, for pages that draw differently while the stream is down. */
+/** Returns the status of the stream. */
 export function useConnectionStatus(): ConnectionStatus {
   const { connection } = useRoomwatch();
   return useSyncExternalStore(connection.onState, () => connection.getState().status);
@@ -82,7 +82,7 @@ const looks: Record<ConnectionStatus, { icon: ReactNode; className: string; word
   },
 };
 
-/** How true the page is right now: a shape, words and a colour that say the same, and what to do about it. */
+/** State of the stream as shape, word and colour, with an explanation and the action to take. */
 export function ConnectionPill() {
   const { connection } = useRoomwatch();
   const location = useLocation();
@@ -155,14 +155,14 @@ export function ConnectionPill() {
   );
 }
 
-/** The cursor of the last event: shown only while the popover is open, because it changes with each. */
+/** Cursor of the last event. Only mounted in the open popover, because it changes with each event. */
 function Cursor() {
   const { connection } = useRoomwatch();
   const cursor = useSyncExternalStore(connection.onState, () => connection.getState().cursor);
   return cursor ?? 'none';
 }
 
-/** Reads a change of state out once it has lasted; the first state is no change. */
+/** Announces a change of state once it has lasted. The first state is not announced. */
 function Announcer({ word }: { word: string }) {
   const [said, setSaid] = useState<string | null>(null);
   useEffect(() => {
@@ -179,7 +179,7 @@ function Announcer({ word }: { word: string }) {
   );
 }
 
-/** A line below the top bar while the page may be wrong: the pill alone is easily overlooked. */
+/** Banner below the top bar while the data may be old: the pill alone is easily overlooked. */
 export function StaleBanner() {
   const { connection } = useRoomwatch();
   const location = useLocation();

@@ -1,11 +1,11 @@
 import { type Me, useMe } from '@roomwatch/react';
 
-/** What a person may want to do; each is one row of the contract's table of rights. */
+/** Actions that need a right. Each is a row of the server's table of rights. */
 export type Action = 'moderate' | 'create' | 'end' | 'watch' | 'administer';
 
 /**
- * Why the caller may not do this, in words for a tooltip; null when they may. The server decides again: this only keeps
- * buttons honest.
+ * Returns the reason why the caller may not do this, for a tooltip, or null. The server checks the rights itself: this
+ * only disables buttons.
  */
 export function refusal(me: Me | undefined, action: Action, room?: string): string | null {
   if (!me) return 'Your rights are not known yet';
@@ -33,7 +33,7 @@ export function refusal(me: Me | undefined, action: Action, room?: string): stri
   return 'Needs the operator role. You are a viewer.';
 }
 
-/** {@link refusal} for whoever is signed in. */
+/** Returns {@link refusal} for the signed-in user. */
 export function useRefusal(action: Action, room?: string): string | null {
   return refusal(useMe().data, action, room);
 }

@@ -42,7 +42,7 @@ const pages: {
   { to: '/settings', name: 'Settings', icon: Settings, key: ',' },
 ];
 
-/** Everything around a page: where one is, where one can go, and how true it is. */
+/** Frame around every page: navigation, search, state of the stream, account. */
 export function Shell() {
   const me = useMe();
   const location = useLocation();
@@ -58,7 +58,7 @@ export function Shell() {
   const { href } = location;
   const wanted = useRef(href);
   useEffect(() => {
-    // Where one wanted to go is read once: the way to the sign-in changes the address too.
+    // The target is read once: going to the sign-in page changes the address too.
     if (signedOut) navigate({ to: '/sign-in', search: { to: wanted.current }, replace: true });
     else wanted.current = href;
   }, [signedOut, href, navigate]);

@@ -4,15 +4,15 @@ import { isMac, Kbd } from '@/ui/kbd';
 import { recall, remember } from '@/ui/storage';
 
 export interface Shortcut {
-  /** One key as `KeyboardEvent.key`, or two with a space between, pressed one after the other: "g r". */
+  /** One key as in `KeyboardEvent.key`, or two keys pressed one after the other: "g r". */
   keys: string;
   label: string;
   run: () => void;
 }
 
-/** The group of what works on every page; the last one in the help. */
+/** Group of shortcuts that work on every page. It is the last one in the help. */
 const EVERYWHERE = 'Everywhere';
-/** The second key of a pair must follow within this time. */
+/** Maximum time between the two keys of a pair. */
 const PAIR_MS = 1_000;
 
 const groups = new Map<object, { title: string; shortcuts: Shortcut[] }>();
@@ -31,8 +31,8 @@ const subscribe = (listener: () => void) => {
 };
 
 /**
- * Makes keys work while the component is there, and lists them in the help (`?`). Keys are ignored in text fields, in
- * dialogs and menus, with Ctrl, Cmd or Alt, and where single keys have been switched off (WCAG 2.1.4).
+ * Registers shortcuts while the component is mounted, and lists them in the help (`?`). Keys are ignored in text
+ * fields, dialogs and menus, with Ctrl, Cmd or Alt, and while single keys are switched off (WCAG 2.1.4).
  */
 export function useShortcuts(title: string, shortcuts: Shortcut[]) {
   const latest = useRef(shortcuts);
@@ -64,12 +64,12 @@ function onKeyDown(event: KeyboardEvent) {
   const target = event.target as HTMLElement;
   if (target.closest('input, textarea, select, [contenteditable], [role="menu"], dialog[open]')) return;
   if (document.querySelector('dialog[open]')) return;
-  // A focused button or link keeps Enter and space for itself.
+  // Enter and space belong to a focused button or link.
   if ((event.key === 'Enter' || event.key === ' ') && target.closest('a, button, summary, [role="button"]')) return;
 
   const pair = first && event.timeStamp - first.at < PAIR_MS ? `${first.key} ${event.key}` : null;
   first = null;
-  // What was mounted last is nearest to the user: it wins.
+  // The component that was mounted last wins.
   const all = [...groups.values()].reverse().flatMap((group) => group.shortcuts);
   const match = all.find((shortcut) => shortcut.keys === pair) ?? all.find((shortcut) => shortcut.keys === event.key);
   if (match) {
@@ -80,7 +80,7 @@ function onKeyDown(event: KeyboardEvent) {
   }
 }
 
-/** Listens for every shortcut of the page, and shows them all on `?`. */
+/** Listens for all shortcuts, and lists them on `?`. */
 export function Shortcuts() {
   const [open, setOpen] = useState(false);
   useShortcuts(EVERYWHERE, [{ keys: '?', label: 'Show this help', run: () => setOpen(true) }]);
@@ -148,7 +148,7 @@ function Help({ onClose }: { onClose: () => void }) {
   );
 }
 
-/** Opens the help for those who do not use the keyboard to find the keyboard's help. */
+/** Opens the list of shortcuts from a button or a menu. */
 export const showShortcuts = () =>
   snapshot
     .flatMap((group) => group.shortcuts)

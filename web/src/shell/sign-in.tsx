@@ -15,14 +15,14 @@ import { returnPath } from './return-path';
 
 const route = getRouteApi('/sign-in');
 
-/** Who are you? Afterwards one is where one wanted to go. */
+/** Sign-in page. Afterwards the user is at the page they asked for. */
 export function SignIn() {
   const { to, ended } = route.useSearch();
   const router = useRouter();
   const me = useMe();
   const path = returnPath(to);
 
-  // Who comes because the session has ended is still remembered as signed in: the server is asked anew.
+  // After an expired login, the cached `me` still says signed in: the server is asked again.
   const [asked, setAsked] = useState(!ended);
   const { refetch } = me;
   useEffect(() => {
@@ -30,7 +30,7 @@ export function SignIn() {
   }, [ended, refetch]);
   const signedIn = asked && me.data !== undefined && me.error === null;
   useEffect(() => {
-    // Signed in already, in another tab or by --dev: nothing to ask.
+    // Signed in already, in another tab or with --dev.
     if (signedIn) router.history.replace(`${basePath}${path}`);
   }, [signedIn, router, path]);
 
@@ -83,7 +83,7 @@ function SignInForm() {
     setError(null);
     try {
       await client.login({ user: user || undefined, password: String(form.get('password')) });
-      // Whatever was seen before belongs to somebody else; `me` is asked anew, and its answer leads on.
+      // The old data may belong to another user. `me` is fetched again, and its answer leads on.
       connection.retry();
       await queryClient.resetQueries();
     } catch (cause) {
@@ -133,7 +133,7 @@ function SignInForm() {
           </IconButton>
         </div>
       </div>
-      {/* Stands empty from the start: a live region that arrives with its text is not read out. */}
+      {/* Empty at first: screen readers ignore a live region that appears together with its text. */}
       <p id="sign-in-error" role="alert" className="text-bad empty:mt-0">
         {error ? wordsOf(error) : null}
       </p>
@@ -151,7 +151,7 @@ function SignInForm() {
   );
 }
 
-/** What went wrong, for somebody who wants to get in. */
+/** Returns the message for a failed sign-in. */
 function wordsOf(error: unknown): string {
   if (error instanceof RoomwatchError) {
     if (error.status === 401) return 'Wrong user name or password.';

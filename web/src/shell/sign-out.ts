@@ -2,7 +2,7 @@ import { useRoomwatch } from '@roomwatch/react';
 import { basePath } from '@/base';
 import { toast } from '@/ui/toast';
 
-/** Ends the session here and on the server. The page is loaded anew: nothing of what was seen stays in memory. */
+/** Ends the login, here and on the server. The page is loaded anew, so that no data stays in memory. */
 export function useSignOut() {
   const { client } = useRoomwatch();
   return async () => {

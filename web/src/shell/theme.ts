@@ -3,7 +3,7 @@ import { recall, remember } from '@/ui/storage';
 
 export type Theme = 'light' | 'dark' | 'system';
 
-/** Sent to the window when the colours changed, for what draws on a canvas. */
+/** Event on the window after a change of colours, for canvas drawings. */
 export const THEME_CHANGED = 'roomwatch:theme';
 
 function current(): Theme {
@@ -11,7 +11,7 @@ function current(): Theme {
   return theme === 'light' || theme === 'dark' ? theme : 'system';
 }
 
-/** The theme that was chosen, and how to choose another. theme.js applies it before the next first paint. */
+/** Returns the chosen theme and a setter. theme.js applies it before the first paint of the next visit. */
 export function useTheme(): [Theme, (theme: Theme) => void] {
   const [theme, setTheme] = useState(current);
   return [

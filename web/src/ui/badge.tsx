@@ -11,7 +11,7 @@ const tones: Record<Tone, string> = {
   accent: 'bg-accent-soft text-accent',
 };
 
-/** A short word about a thing. Colour repeats what the word says, never more. */
+/** Short word about an item. The colour repeats the word and never says more. */
 export function Badge({
   tone = 'plain',
   className,

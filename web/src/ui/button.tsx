@@ -21,8 +21,8 @@ export const buttonClass = (variant: Variant = 'outline', className?: string) =>
   );
 
 /**
- * A button. Give `reason` when it cannot be used now: it then stays focusable, does nothing, and tells why on hover and
- * focus, because a control that is merely grey leaves everybody guessing.
+ * Button. With `reason` it is disabled, but stays focusable and shows the reason on hover and focus: a grey control
+ * alone explains nothing.
  */
 export function Button({
   variant,
@@ -43,7 +43,7 @@ export function Button({
   return reason ? <Tooltip text={reason}>{button}</Tooltip> : button;
 }
 
-/** A square button with an icon; `label` is its name for everybody who does not see the icon. */
+/** Square button with an icon. `label` is its accessible name and its tooltip. */
 export function IconButton({
   label,
   variant = 'ghost',

@@ -1,6 +1,6 @@
 /**
- * Puts text on the clipboard; false if the browser refuses. The Clipboard API exists only on HTTPS and localhost, and a
- * gateway inside a private network is often neither, so the old command stands behind it.
+ * Copies text to the clipboard. Returns false if the browser refuses. The Clipboard API needs HTTPS or localhost; a
+ * server in a private network often has neither, so the old command is the fallback.
  */
 export async function copyText(text: string): Promise<boolean> {
   try {

@@ -5,18 +5,18 @@ import { Field, Input } from './field';
 
 export interface Question {
   title: string;
-  /** What happens, to whom, and whether it can be undone. */
+  /** Consequences of the action, and whether it can be undone. */
   body: ReactNode;
-  /** The verb on the button. */
+  /** Verb on the button. */
   action: string;
   danger?: boolean;
-  /** Ask for this word to be typed: for what hits many people and cannot be undone. */
+  /** Word that the user must type, for actions that affect many people and cannot be undone. */
   type?: string;
 }
 
 const Context = createContext<(question: Question) => Promise<boolean>>(() => Promise.resolve(false));
 
-/** `if (await confirm({…})) …`: asks, and resolves to the answer. */
+/** Asks the user and resolves to the answer: `if (await confirm({…})) …`. */
 export const useConfirm = () => useContext(Context);
 
 export function ConfirmProvider({ children }: { children: ReactNode }) {

@@ -4,7 +4,7 @@ import { IconButton } from './button';
 import { copyText } from './clipboard';
 import { toast } from './toast';
 
-/** Copies `text`, and says so by its own icon. */
+/** Button that copies `text`. Its icon shows the success. */
 export function CopyButton({ text, label = 'Copy' }: { text: string; label?: string }) {
   const [done, setDone] = useState(false);
   return (
@@ -22,7 +22,7 @@ export function CopyButton({ text, label = 'Copy' }: { text: string; label?: str
   );
 }
 
-/** An identifier in the mono face, with a button that copies it. */
+/** Identifier in the mono font, with a button that copies it. */
 export const Sid = ({ children, label }: { children: string; label?: ReactNode }) => (
   <span className="inline-flex max-w-full items-center gap-0.5">
     {label}

@@ -6,8 +6,8 @@ import { cx } from './cx';
 const openers = new WeakMap<Element, HTMLElement>();
 
 /**
- * Says what gets the focus when the dialog that is open now closes. A menu whose entry opened it needs this: its own way of
- * giving the focus back comes when everything outside the dialog is inert already.
+ * Sets the element that gets the focus when the open dialog closes. A menu needs this for a dialog that one of its
+ * entries opens: its own return of the focus comes too late, when everything outside the dialog is inert.
  */
 export function returnFocusTo(element: HTMLElement | null) {
   const dialog = document.querySelector('dialog[open]');
@@ -15,8 +15,8 @@ export function returnFocusTo(element: HTMLElement | null) {
 }
 
 /**
- * A modal dialog: the browser's own, which brings the focus trap, Escape, the inert page behind it and the return of the
- * focus. Mount it to open it, unmount it to close it.
+ * Modal dialog of the browser, with focus trap, Escape, an inert page behind it, and return of the focus. Mount it to
+ * open it, unmount it to close it.
  */
 export function Dialog({
   title,
@@ -34,12 +34,12 @@ export function Dialog({
   const ref = useRef<HTMLDialogElement>(null);
   const id = useId();
 
-  // Not a passive effect: those are cleaned up later, and the focus would be taken from whatever was opened meanwhile.
+  // Not a passive effect: it would be cleaned up later, and take the focus from a dialog that was opened meanwhile.
   useLayoutEffect(() => {
     const dialog = ref.current;
     if (!dialog) return;
     dialog.showModal();
-    // `autofocus` works on pages that load, not on what appears later. Without a field the dialog itself takes the focus.
+    // `autofocus` works only on load. Without a field, the dialog itself takes the focus.
     const target =
       dialog.querySelector<HTMLElement>('[data-autofocus], input:not([type="checkbox"]), textarea, select') ?? dialog;
     target.focus();
@@ -61,7 +61,7 @@ export function Dialog({
         wide ? 'max-w-2xl' : 'max-w-md',
       )}
       onCancel={(event) => {
-        // React owns whether it is open: the caller unmounts it.
+        // The caller closes the dialog by unmounting it.
         event.preventDefault();
         onClose();
       }}
@@ -81,7 +81,7 @@ export function Dialog({
               </div>
             ) : null}
           </div>
-          {/* No tooltip here: it would take the first Escape for itself. */}
+          {/* No tooltip here: it would consume the first Escape. */}
           <button
             type="button"
             aria-label="Close"

@@ -1,9 +1,9 @@
 import { RoomwatchError } from '@roomwatch/react';
 
-/** What to read to a person. */
+/** Returns a message for the user. */
 export const messageOf = (error: unknown) => (error instanceof Error ? error.message : 'Something went wrong');
 
-/** A page that explains the error, when the server names one. */
+/** Returns the address of a page that explains the error, if the server sent one. */
 export const docsOf = (error: unknown) => (error instanceof RoomwatchError ? error.docs : null);
 
 export const codeOf = (error: unknown) => (error instanceof RoomwatchError ? error.code : null);

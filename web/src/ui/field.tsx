@@ -16,12 +16,12 @@ export const Textarea = ({ className, ...props }: ComponentProps<'textarea'>) =>
   />
 );
 
-/** The browser's own select: it is accessible, works on a phone, and costs nothing. */
+/** The browser's own select: accessible, and good on phones. */
 export const Select = ({ className, ...props }: ComponentProps<'select'>) => (
   <select className={cx(control, 'pr-7', className)} {...props} />
 );
 
-/** A labelled control, with a hint or an error below it that assistive technology reads along. */
+/** Labelled control with a hint or an error, which screen readers announce. */
 export function Field({
   label,
   hint,
@@ -50,7 +50,7 @@ export function Field({
   );
 }
 
-/** A search box; `hotkey` is shown at its end while it is empty. */
+/** Search box. While it is empty, `hotkey` is shown at its end. */
 export function SearchInput({
   label,
   hotkey,

@@ -19,7 +19,10 @@ export const count = (value: number) => number.format(value);
 /** "1 room", "2 rooms". */
 export const plural = (value: number, one: string, many = `${one}s`) => `${count(value)} ${value === 1 ? one : many}`;
 
-/** Two units at most, the smaller one with two digits so that a ticking column does not jitter: "9 s", "4 m 07 s", "1 h 04 m", "3 d 02 h". */
+/**
+ * Returns at most two units, the smaller one with two digits so that a ticking column does not jitter: "9 s", "4 m 07
+ * s", "1 h 04 m", "3 d 02 h".
+ */
 export function duration(millis: number): string {
   const secs = Math.max(0, Math.floor(millis / 1_000));
   if (secs < 60) return `${secs} s`;
@@ -31,7 +34,7 @@ export function duration(millis: number): string {
   return `${Math.floor(hours / 24)} d ${two(hours % 24)} h`;
 }
 
-/** One unit: "just now", "42 s ago", "4 m ago". A clock that runs ahead of ours gives "just now", not a negative age. */
+/** Returns one unit: "just now", "42 s ago", "4 m ago". A time in the future (clocks differ) is "just now". */
 export function ago(at: number, now: number): string {
   const secs = Math.floor((now - at) / 1_000);
   if (secs < 2) return 'just now';
@@ -50,5 +53,5 @@ export const shortDay = (at: number) => day.format(at);
 /** "Mon, 23 Nov 2026, 14:03:22.123" */
 export const fullTime = (at: number) => full.format(at);
 
-/** "participant_joined" → "participant joined"; what we have never heard of reads as well. */
+/** "participant_joined" → "participant joined". It works for unknown names too. */
 export const words = (name: string) => name.replaceAll('_', ' ').toLowerCase();

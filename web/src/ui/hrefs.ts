@@ -1,6 +1,6 @@
 import { defaultStringifySearch } from '@tanstack/react-router';
 
-/** Addresses below the base, made by hand: see {@link PlainLink}. */
+/** Addresses below the base, for {@link PlainLink}. */
 export const roomHref = (name: string, search: { project?: string; sid?: string }) =>
   `/rooms/${encodeURIComponent(name)}${defaultStringifySearch(search)}`;
 

@@ -1,4 +1,4 @@
-/** Where the key beside the space bar is Cmd, and not Ctrl. */
+/** True on platforms whose command key is Cmd, and not Ctrl. */
 export const isMac = /Mac|iPhone|iPad/.test(navigator.userAgent);
 
 export const Kbd = ({ children }: { children: string }) => (

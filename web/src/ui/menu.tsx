@@ -5,8 +5,7 @@ import { returnFocusTo } from './dialog';
 import { portal } from './portal';
 
 /**
- * A menu below its trigger. Not modal: a modal one writes a style tag to lock scrolling, which our content security
- * policy refuses, and a menu has no need of it.
+ * Menu below its trigger. Not modal: a modal menu writes a style tag, which the content security policy forbids.
  */
 export function Menu({
   trigger,
@@ -18,7 +17,7 @@ export function Menu({
   align?: 'start' | 'end';
 }) {
   const button = useRef<HTMLButtonElement>(null);
-  // Asked for when it opens: a dialog that was open at the last render may be gone by now.
+  // Read on opening: a dialog that was open at the last render may be closed by now.
   const [container, setContainer] = useState<HTMLElement>();
   return (
     <DropdownMenu.Root modal={false} onOpenChange={(open) => open && setContainer(portal())}>
@@ -43,7 +42,7 @@ export function Menu({
 const item =
   'flex items-center gap-2 rounded-md px-2 py-1.5 text-[0.8125rem] outline-none select-none data-highlighted:bg-active data-disabled:cursor-not-allowed data-disabled:text-ink-3';
 
-/** One entry. With `reason` it cannot be chosen, and the reason stands below its name. */
+/** One entry. With `reason` it is disabled and shows the reason. */
 export function MenuItem({
   icon,
   danger,
@@ -68,14 +67,14 @@ export function MenuItem({
   );
 }
 
-/** An entry that goes somewhere: `children` is one link. */
+/** Entry that is a link: `children` is one link. */
 export const MenuLink = ({ children }: { children: ReactElement }) => (
   <DropdownMenu.Item asChild className={item}>
     {children}
   </DropdownMenu.Item>
 );
 
-/** A group of which one is chosen. */
+/** Group of radio entries. */
 export function MenuChoice<T extends string>({
   label,
   value,

@@ -1,7 +1,7 @@
 import type { ReactNode } from 'react';
 import { cx } from './cx';
 
-/** A titled box: the unit every page is laid out with. */
+/** Box with a title. Every page consists of panels. */
 export function Panel({
   title,
   aside,
@@ -28,7 +28,7 @@ export function Panel({
   );
 }
 
-/** The head of a page: its name, what can be done, and an optional line below. */
+/** Head of a page: title, actions, and an optional line below. */
 export function PageHeader({
   title,
   name = typeof title === 'string' ? title : undefined,
@@ -36,7 +36,7 @@ export function PageHeader({
   actions,
 }: {
   title: ReactNode;
-  /** For the browser's tab, where the title is more than a text. */
+  /** Title of the browser tab, if `title` is not a text. */
   name?: string;
   children?: ReactNode;
   actions?: ReactNode;

@@ -3,8 +3,9 @@ import type { ComponentProps } from 'react';
 import { basePath } from '@/base';
 
 /**
- * A link within the dashboard for lists that are drawn many times a second: the router's own works its address out anew on
- * each render and listens to every navigation, which at fifty rows a frame is most of the frame. `href` begins below the base.
+ * Link within the dashboard, for lists that are drawn many times a second. The router's own link computes its address
+ * on each render and listens to every navigation: with fifty rows that is most of a frame. `href` starts below the
+ * base.
  */
 export function PlainLink({ href, ...props }: ComponentProps<'a'> & { href: string }) {
   const { history } = useRouter();
@@ -13,7 +14,7 @@ export function PlainLink({ href, ...props }: ComponentProps<'a'> & { href: stri
     <a
       href={address}
       onClick={(event) => {
-        // A new tab, a download or a context menu stay the browser's.
+        // The browser handles new tabs, downloads and the context menu.
         if (
           event.defaultPrevented ||
           event.button !== 0 ||

@@ -1,6 +1,6 @@
 /**
- * Where a menu, popover or tooltip is put when it opens. A modal dialog makes everything outside it inert, so inside one it
- * is the dialog; else the page's main part, so that it belongs to a landmark like everything else.
+ * Returns the parent of a menu, popover or tooltip: the open modal dialog, because everything outside it is inert, else
+ * the main landmark.
  */
 export const portal = (): HTMLElement | undefined =>
   document.querySelector<HTMLElement>('dialog[open]') ?? document.getElementById('main') ?? undefined;

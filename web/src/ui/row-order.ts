@@ -1,30 +1,30 @@
-/** A row that has gone stays this long, tinted, so that one sees which it was. */
+/** Time for which a removed row stays, tinted, so that the user sees which one it was. */
 export const LEAVE_MS = 900;
-/** A row that has come is tinted this long. */
+/** Time for which a new row is tinted. */
 export const ENTER_MS = 1_600;
 
-/** Which rows stand where, and which of them have just come or gone. */
+/** Order of rows, with the rows that have just been added or removed. */
 export interface RowOrder {
   ids: string[];
-  /** When a row appeared, for those that are new enough to be tinted. */
+  /** Times at which rows appeared, for rows that are still tinted. */
   entered: ReadonlyMap<string, number>;
-  /** When a row that is still drawn went away. */
+  /** Times at which rows were removed, for rows that are still drawn. */
   left: ReadonlyMap<string, number>;
-  /** New rows that wait because the order is held. */
+  /** Number of new rows that wait because the order is held. */
   waiting: number;
 }
 
 export interface Arranging {
-  /** Somebody points at a row or has the focus in one: nothing may move. */
+  /** True while the pointer or the focus is in the list: no row may move. */
   held: boolean;
   /** Milliseconds of any steady clock. */
   now: number;
 }
 
 /**
- * The order of rows from the one before and from the rows as they should be now. While held, every row keeps its place:
- * rows that have gone stay as such, new ones wait. Otherwise the order is that of `sorted`, and rows that went a moment
- * ago keep their place until they have faded.
+ * Returns the next order from the previous one and the sorted rows. While held, every row keeps its place: removed rows
+ * stay, new rows wait. Otherwise the order is that of `sorted`, and rows that were just removed keep their place until
+ * they fade.
  */
 export function arrangeRows(before: RowOrder | null, sorted: string[], { held, now }: Arranging): RowOrder {
   if (!before) return { ids: sorted, entered: new Map(), left: new Map(), waiting: 0 };

@@ -4,7 +4,7 @@ import { Button } from './button';
 import { cx } from './cx';
 import { docsOf, messageOf } from './errors';
 
-/** Nothing here: says why, and what to do next. */
+/** Empty state: the reason, and what to do next. */
 export function Empty({
   icon,
   title,
@@ -26,7 +26,7 @@ export function Empty({
   );
 }
 
-/** Something went wrong: what, in words, with a way to try again. */
+/** Error state: the message, and a button that tries again. */
 export function ErrorState({
   error,
   title = 'Could not load',
@@ -63,7 +63,7 @@ export function ErrorState({
   );
 }
 
-/** Lines where text will be. Only for the very first load: later the old answer stays until the new one is there. */
+/** Placeholder for text, for the first load only. Later, the old answer stays until the new one arrives. */
 export function Skeleton({ rows = 6, className }: { rows?: number; className?: string }) {
   return (
     <div role="status" aria-label="Loading" className={cx('space-y-3 p-4', className)}>
@@ -75,7 +75,7 @@ export function Skeleton({ rows = 6, className }: { rows?: number; className?: s
   );
 }
 
-/** What LiveKit has not told us. Drawn as unknown, never as zero. */
+/** A value that LiveKit has not reported. It is shown as unknown, never as zero. */
 export const Unknown = ({ why = 'Not reported by LiveKit' }: { why?: string }) => (
   <span className="text-ink-3" title={why}>
     <span aria-hidden>–</span>

@@ -2,8 +2,8 @@ import { useSyncExternalStore } from 'react';
 import { ago, clockTime, duration, fullTime, shortDay, shortTime } from './format';
 
 /**
- * One clock for the whole page: a second a tick, stopped while nobody looks. A thousand ages on the page cost one timer,
- * and they all change in the same frame.
+ * One clock for the whole page. It ticks once a second and stops while the page is hidden. A thousand ages cost one
+ * timer and change in the same frame.
  */
 let now = Date.now();
 let timer: ReturnType<typeof setInterval> | undefined;
@@ -29,10 +29,10 @@ function subscribe(listener: () => void) {
   };
 }
 
-/** Unix milliseconds, a second a step. */
+/** Returns the present time in unix milliseconds, in steps of a second. */
 export const useNow = () => useSyncExternalStore(subscribe, () => now);
 
-/** "4 m ago", with the full time as its title. */
+/** "4 m ago". The title is the full time. */
 export function Ago({ at }: { at: number }) {
   return (
     <time dateTime={new Date(at).toISOString()} title={fullTime(at)} className="num whitespace-nowrap">
@@ -41,7 +41,7 @@ export function Ago({ at }: { at: number }) {
   );
 }
 
-/** How long something has lasted: "1 h 04 m". */
+/** A duration: "1 h 04 m". */
 export function Age({ since, until }: { since: number; until?: number | null }) {
   const at = useNow();
   return (
@@ -51,14 +51,14 @@ export function Age({ since, until }: { since: number; until?: number | null }) 
   );
 }
 
-/** "14:03:22", with the date and milliseconds as its title. */
+/** "14:03:22". The title has the date and milliseconds. */
 export const Clock = ({ at }: { at: number }) => (
   <time dateTime={new Date(at).toISOString()} title={fullTime(at)} className="num whitespace-nowrap">
     {clockTime(at)}
   </time>
 );
 
-/** "23 Nov, 14:03", with the full time as its title: for what may be long ago. */
+/** "23 Nov, 14:03", for times that can be long ago. The title is the full time. */
 export const DayTime = ({ at }: { at: number }) => (
   <time dateTime={new Date(at).toISOString()} title={fullTime(at)} className="num whitespace-nowrap">
     {shortDay(at)}, {shortTime(at)}

@@ -10,9 +10,9 @@ interface Toast {
   text: string;
 }
 
-/** How long good news stays. Bad news stays until it is closed: it may have to be read twice. */
+/** Time for which a message of success stays. An error stays until it is closed. */
 const GOOD_NEWS_MS = 5_000;
-/** More than these are not read by anybody; the oldest goes. */
+/** Maximum messages. The oldest is dropped. */
 const TOASTS_MAX = 4;
 
 let toasts: Toast[] = [];
@@ -32,10 +32,10 @@ function push(tone: Toast['tone'], text: string) {
   if (tone === 'good') setTimeout(() => dismiss(id), GOOD_NEWS_MS);
 }
 
-/** Says what came of an action: `toast.good('Room ended')`, `toast.bad(error)`. */
+/** Reports the result of an action: `toast.good('Room ended')`, `toast.bad(error)`. */
 export const toast = {
   good: (text: string) => push('good', text),
-  /** Takes an error as it was thrown, and words for what was tried. */
+  /** Reports an error. `title` says which action failed. */
   bad: (error: unknown, tried?: string) => push('bad', tried ? `${tried}: ${messageOf(error)}` : messageOf(error)),
 };
 
@@ -50,7 +50,7 @@ export function Toasts() {
   return (
     <div className="pointer-events-none fixed inset-x-3 bottom-18 z-60 flex flex-col items-center gap-2 md:right-4 md:bottom-4 md:left-auto md:items-end">
       {(['good', 'bad'] as const).map((tone) => (
-        // Both regions stand empty from the start: a live region that arrives with its text is not read out.
+        // Both regions are empty at first: screen readers ignore a live region that appears together with its text.
         <div key={tone} role={tone === 'bad' ? 'alert' : 'status'} className="flex flex-col items-end gap-2">
           {list
             .filter((toast) => toast.tone === tone)

@@ -2,7 +2,7 @@ import { Tooltip as Radix } from 'radix-ui';
 import { type ReactElement, type ReactNode, useState } from 'react';
 import { portal } from './portal';
 
-/** Words for a control on hover and on focus. `children` is one element that takes a ref. */
+/** Tooltip of a control, on hover and on focus. `children` is one element that takes a ref. */
 export function Tooltip({ text, children }: { text: ReactNode; children: ReactElement }) {
   const [container, setContainer] = useState<HTMLElement>();
   return (

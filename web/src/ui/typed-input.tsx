@@ -1,10 +1,10 @@
 import { type ChangeEvent, type ComponentProps, type RefObject, useEffect, useRef, useState } from 'react';
 import { Input, SearchInput } from './field';
 
-/** What is typed is reported when the typing pauses. */
+/** Pause in typing after which the text is reported. */
 const TYPING_MS = 300;
 
-/** A text field that shows at once what is typed, and reports it when the typing pauses. */
+/** Text field that shows the text at once, and reports it when the typing pauses. */
 export function TypedInput({
   value,
   onType,
@@ -22,7 +22,7 @@ export function TypedInput({
 }) {
   const [typed, setTyped] = useState(value);
   const timer = useRef<ReturnType<typeof setTimeout>>(undefined);
-  // Only a change from outside, by Back or "clear", rewrites what stands there: not the echo of the typing.
+  // Only a change from outside (Back, "clear") replaces the text, not the echo of the typing.
   const told = useRef(value);
   useEffect(() => {
     if (value !== told.current) setTyped(value);

@@ -1,23 +1,23 @@
 import { type FocusEvent, useEffect, useRef, useState } from 'react';
 
 /**
- * True while the pointer or the focus is inside: then nothing may move, because somebody is about to click or is reading.
- * Spread `bind` on the element.
+ * Returns true while the pointer or the focus is inside the element: then rows must not move, because the user reads or
+ * is about to click. Spread `bind` on the element.
  */
 export function useHold() {
   const ref = useRef<HTMLDivElement>(null);
   const [pointer, setPointer] = useState(false);
   const [focus, setFocus] = useState(false);
   useEffect(() => {
-    // An element that is taken out of the page while it has the focus loses it without a word, to the page itself. Anywhere
-    // else it is still ours: a menu that was opened in here stands elsewhere in the page, and hangs on its row all the same.
+    // A removed element loses the focus to the body without an event. A focus anywhere else still counts as inside: a
+    // menu of a row is elsewhere in the page.
     if (focus && (document.activeElement === null || document.activeElement === document.body)) setFocus(false);
   });
   return {
     held: pointer || focus,
     bind: {
       ref,
-      // A finger leaves no pointer behind: only a mouse or a pen hovers.
+      // Only a mouse or a pen hovers, a finger does not.
       onPointerEnter: (event: { pointerType: string }) => setPointer(event.pointerType !== 'touch'),
       onPointerLeave: () => setPointer(false),
       onFocus: () => setFocus(true),

@@ -2,9 +2,8 @@ import { useEffect, useReducer, useRef } from 'react';
 import { arrangeRows, LEAVE_MS, type RowOrder } from './row-order';
 
 /**
- * Keeps the order of rows from one render to the next. `rows` is what should be shown, in its order; `all` everything that
- * exists, by id; `key` changes when the user asks for something else, and the order is then made anew. `find` also knows
- * rows that are drawn a little longer than they exist, as they looked last.
+ * Keeps the order of rows between renders. `rows` are the matching rows in order, `all` the existing rows by id. A
+ * changed `key` (another filter) computes the order anew. `find` also returns removed rows that are still drawn.
  */
 export function useRowOrder<T>(
   rows: T[],
@@ -35,7 +34,7 @@ export function useRowOrder<T>(
 
   useEffect(() => {
     if (order.left.size === 0 || held) return;
-    // Rows that fade need one more look when they have faded, even if nothing else happens.
+    // Faded rows must be removed, even if nothing else renders.
     const timer = setTimeout(settle, LEAVE_MS);
     return () => clearTimeout(timer);
   }, [order, held]);

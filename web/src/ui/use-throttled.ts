@@ -1,6 +1,6 @@
 import { useEffect, useRef, useState } from 'react';
 
-/** The value, but changing at most once in `millis`: a list that follows two hundred events a second need not be drawn as often. */
+/** Returns the value, changing at most once in `millis`, for lists that follow hundreds of events a second. */
 export function useThrottled<T>(value: T, millis: number): T {
   const [shown, setShown] = useState(value);
   const at = useRef(Number.NEGATIVE_INFINITY);
@@ -12,6 +12,6 @@ export function useThrottled<T>(value: T, millis: number): T {
     }, wait);
     return () => clearTimeout(timer);
   }, [value, millis]);
-  // The first answer is not held back: the skeleton goes as soon as there is something to show.
+  // The first value is returned at once, so that the skeleton goes.
   return shown === undefined ? value : shown;
 }

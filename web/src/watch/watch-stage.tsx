@@ -13,7 +13,10 @@ const TILES_MAX = 24;
 const trackOf = (participant: WatchedParticipant, source: string) =>
   participant.tracks.find((track) => track.source === source && track.kind === 'video');
 
-/** Returns the participants that get a tile: speakers and cameras first. The order of the room stays, so that tiles do not move. */
+/**
+ * Returns the participants that get a tile: speakers and cameras first. The order of the room stays, so that tiles do
+ * not move.
+ */
 export function chooseTiles(
   participants: WatchedParticipant[],
   speakers: string[],
@@ -124,7 +127,7 @@ const Tile = memo(function Tile({ participant }: { participant: WatchedParticipa
   );
 });
 
-/** How loud somebody speaks, as of LiveKit's last report. */
+/** Audio level from LiveKit's last report. */
 const Level = ({ value }: { value: number }) => (
   <span aria-hidden className="flex h-3 w-2.5 items-end overflow-hidden rounded-[2px] bg-white/25">
     <span

@@ -14,8 +14,8 @@ import type { Batch } from './batch';
 import type { Follows } from './follows';
 
 /**
- * Returns the data of a query after a batch of messages: the same object if nothing changed, UNKNOWN if the messages do not
- * fit. `lists` are the lists of rooms in the cache.
+ * Returns the data of a query after a batch of messages: the same object if nothing changed, UNKNOWN if the messages do
+ * not fit. `lists` are the lists of rooms in the cache.
  */
 export function applyBatch(
   follows: Follows,

@@ -9,7 +9,10 @@ import { Batch } from './batch';
 import { type FollowedQuery, type Follows, followsOf, isDown } from './follows';
 import { type Edit, type OptimisticUpdate, OptimisticUpdates } from './optimistic';
 
-/** Minimum time between two flushes. The first event of a burst is written at once: a long list costs by flush, not by event. */
+/**
+ * Minimum time between two flushes. The first event of a burst is written at once: a long list costs by flush, not by
+ * event.
+ */
 const FLUSH_MS = 100;
 /** Minimum time between two fetches of data that no event carries (sessions past and present). */
 const SOON_MS = 5_000;
@@ -163,7 +166,10 @@ export class Cache {
     if (follows.kind === 'sessions' && batch.hasRoomChange()) this.invalidateSoon(query);
   }
 
-  /** Below an edit, one message at a time: the first one with the result settles the edit, even if the next one undoes it. */
+  /**
+   * Below an edit, one message at a time: the first one with the result settles the edit, even if the next one undoes
+   * it.
+   */
   private steps(query: Query, follows: Follows, batch: Batch): Batch[] {
     if (!this.optimistic.covers(query) || !('name' in follows)) return [batch];
     return batch.of(follows.name).map((message) => new Batch([message]));

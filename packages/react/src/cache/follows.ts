@@ -1,7 +1,10 @@
 import type { Query } from '@tanstack/react-query';
 import type { ConnectionStatus } from '../core/status';
 
-/** Content of a query, so that events find it. Kept in the query's `meta`: queries of the app have none and are not written to. */
+/**
+ * Content of a query, so that events find it. Kept in the query's `meta`: queries of the app have none and are not
+ * written to.
+ */
 export type Follows = { scope: string } & (
   | { kind: 'rooms'; project?: string }
   | { kind: 'room' | 'participants'; name: string; project?: string }

@@ -36,7 +36,10 @@ export interface RoomScope {
 const within = (scope: RoomScope, change: Change) =>
   change.room === scope.name && (!scope.project || scope.project === change.project);
 
-/** Returns the sid of the room that a message is about. Its timestamp is the room's `lastEventAt`, which no change contains. */
+/**
+ * Returns the sid of the room that a message is about. Its timestamp is the room's `lastEventAt`, which no change
+ * contains.
+ */
 function touched(message: Message): string | undefined {
   for (const change of message.changes ?? []) {
     const sid = change.kind === 'room' ? change.id : change.roomSid;
@@ -47,8 +50,8 @@ function touched(message: Message): string | undefined {
 }
 
 /**
- * Applies a batch of messages in one pass over the list. Unchanged rooms keep their identity, and so does the list if no
- * room changed.
+ * Applies a batch of messages in one pass over the list. Unchanged rooms keep their identity, and so does the list if
+ * no room changed.
  */
 export function applyToRooms(data: RoomsData, messages: readonly Message[], project?: string): RoomsData {
   const todo = newerThan(data.cursor, messages);

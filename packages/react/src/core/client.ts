@@ -105,7 +105,9 @@ export interface WatchRequest extends RoomRef {
 
 type Query = Record<string, string | number | string[] | null | undefined>;
 
-/** One method for each route. Every rejection is a {@link RoomwatchError}, except an abort, which stays an `AbortError`. */
+/**
+ * One method for each route. Every rejection is a {@link RoomwatchError}, except an abort, which stays an `AbortError`.
+ */
 export interface RoomwatchClient {
   /** Absolute or root-relative base address, without a slash at the end. */
   readonly base: string;

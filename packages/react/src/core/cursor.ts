@@ -54,7 +54,10 @@ export function covers(snapshot: Cursor, position: Cursor): boolean {
   return (compareCursors(snapshot, position) ?? -1) >= 0;
 }
 
-/** Returns the cursor `count` events earlier, not before the start of the log. Reading `after` it starts with the event itself. */
+/**
+ * Returns the cursor `count` events earlier, not before the start of the log. Reading `after` it starts with the event
+ * itself.
+ */
 export function cursorBefore(cursor: Cursor, count = 1): Cursor {
   const { epoch, seq } = positionOf(cursor);
   return `${epoch}-${Math.max(0, seq - count)}`;

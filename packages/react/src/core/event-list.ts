@@ -60,8 +60,8 @@ interface FirstPage {
 }
 
 /**
- * The log as a list, newest first: the newest page, which grows with the stream, and older pages on demand. Subscribe, and
- * read the state.
+ * The log as a list, newest first: the newest page, which grows with the stream, and older pages on demand. Subscribe,
+ * and read the state.
  */
 export class EventList {
   private state: EventListState;

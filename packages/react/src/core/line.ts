@@ -23,7 +23,9 @@ export interface LineState {
 
 export const opening: LineState = { phase: 'opening', downSince: null, head: null, streams: null };
 
-/** Returns true for the first frame of a connection. A LiveKit event named `connected` arrives as `livekit.connected`. */
+/**
+ * Returns true for the first frame of a connection. A LiveKit event named `connected` arrives as `livekit.connected`.
+ */
 export function isConnected(event: ConnectionEvent): event is Connected {
   return event.type === 'connected';
 }
@@ -52,8 +54,9 @@ export interface Line {
 }
 
 /**
- * Keeps one EventSource open. The browser reconnects it with its last id, so `onerror` does nothing. Only a source in state
- * CLOSED is opened again here, after `GET /api/me` has given the reason: an EventSource does not tell a 401 from a 429.
+ * Keeps one EventSource open. The browser reconnects it with its last id, so `onerror` does nothing. Only a source in
+ * state CLOSED is opened again here, after `GET /api/me` has given the reason: an EventSource does not tell a 401 from
+ * a 429.
  */
 export function openLine(options: LineOptions): Line {
   const { client, onState } = options;

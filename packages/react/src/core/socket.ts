@@ -39,8 +39,9 @@ export interface EventSocket {
 }
 
 /**
- * Opens the stream over Socket.IO. The client sends its last cursor at each connection, so that missed events are replayed
- * first: the recovery of Socket.IO does not survive a restart of the server. `socket.io-client` is loaded on the call.
+ * Opens the stream over Socket.IO. The client sends its last cursor at each connection, so that missed events are
+ * replayed first: the recovery of Socket.IO does not survive a restart of the server. `socket.io-client` is loaded on
+ * the call.
  *
  * @example
  * const socket = connectSocket({ url: 'https://watch.example.com', token, onEvent: console.log });
@@ -158,7 +159,9 @@ export function connectSocket(options: SocketOptions): EventSocket {
   };
 }
 
-/** Returns the host and the path, which Socket.IO takes separately. A prefix of `/api` is a prefix of `/socket.io/` too. */
+/**
+ * Returns the host and the path, which Socket.IO takes separately. A prefix of `/api` is a prefix of `/socket.io/` too.
+ */
 function locate(url = ''): { origin: string; path: string } {
   const base = url.replace(/\/+$/, '');
   const absolute = /^https?:\/\//.test(base);

@@ -1,4 +1,7 @@
-/** The timers of a hidden tab can run as rarely as once a minute. A leader that is silent for longer is frozen or closed. */
+/**
+ * The timers of a hidden tab can run as rarely as once a minute. A leader that is silent for longer is frozen or
+ * closed.
+ */
 const LEADER_SILENCE_MS_MAX = 90_000;
 const STATE_MS = 15_000;
 
@@ -18,9 +21,9 @@ export interface Tabs<M> {
 }
 
 /**
- * Joins the tabs of one browser. A Web Lock chooses the leader, a BroadcastChannel carries its messages. When the leading
- * tab closes, the browser gives the lock to the next. Returns null if the platform has not both: Web Locks need HTTPS or
- * localhost.
+ * Joins the tabs of one browser. A Web Lock chooses the leader, a BroadcastChannel carries its messages. When the
+ * leading tab closes, the browser gives the lock to the next. Returns null if the platform has not both: Web Locks need
+ * HTTPS or localhost.
  */
 export function joinTabs<M>(name: string, on: TabsOptions<M>): Tabs<M> | null {
   const locks = globalThis.navigator?.locks;

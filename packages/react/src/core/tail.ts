@@ -17,8 +17,8 @@ export interface Snapshot {
 
 /**
  * Joins fetched answers to the stream (list, then watch) without a hole and without a duplicate. Pass every frame to
- * `hear`, from before the first request on. An answer can still miss events: it was made, an event happened, and only then
- * the stream started. Neither of the two contains that event, so the answer is fetched again.
+ * `hear`, from before the first request on. An answer can still miss events: it was made, an event happened, and only
+ * then the stream started. Neither of the two contains that event, so the answer is fetched again.
  */
 export class Tail {
   /** Cursor at which the stream started without resuming. Earlier events did not come through it. */

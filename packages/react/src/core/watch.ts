@@ -30,8 +30,8 @@ export interface WatchedTrack {
   width: number | null;
   height: number | null;
   /**
-   * Plays the track in an element. Returns a function that stops. It is the same function for as long as the media is the
-   * same, so that an effect can depend on it: `useEffect(() => attach(ref.current), [attach])`.
+   * Plays the track in an element. Returns a function that stops. It is the same function for as long as the media is
+   * the same, so that an effect can depend on it: `useEffect(() => attach(ref.current), [attach])`.
    */
   attach(element: HTMLMediaElement): () => void;
 }
@@ -104,8 +104,8 @@ export const idleState: RoomConnectionState = {
 const nothing = () => {};
 
 /**
- * Watches one room from inside with livekit-client, which is loaded on opening (134 KiB). Nothing is published. With a token
- * from Roomwatch the client is hidden from the participants.
+ * Watches one room from inside with livekit-client, which is loaded on opening (134 KiB). Nothing is published. With a
+ * token from Roomwatch the client is hidden from the participants.
  */
 export function watchRoom(client: RoomwatchClient | null, name: string, options: RoomConnectionOptions): RoomWatch {
   const listeners = new Set<() => void>();

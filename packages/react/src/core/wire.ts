@@ -129,7 +129,10 @@ export interface Message {
   changes?: Change[];
 }
 
-/** Reason why the stream did not resume. `missed` is set by this client: the tab was asleep while another one received events. */
+/**
+ * Reason why the stream did not resume. `missed` is set by this client: the tab was asleep while another one received
+ * events.
+ */
 export type ResetReason = 'expired' | 'unknown_epoch' | 'ahead' | 'missed';
 
 /** First frame of each connection. */
@@ -173,7 +176,9 @@ export interface ParticipantsAnswer {
   participants: Participant[];
 }
 
-/** A page of the log in ascending order. `prev` and `next` are the cursors of the neighbouring pages, null at an end. */
+/**
+ * A page of the log in ascending order. `prev` and `next` are the cursors of the neighbouring pages, null at an end.
+ */
 export type EventsPage = Omit<Schema<'Page'>, 'events'> & { events: Message[] };
 
 export type Role = Schema<'Role'>;

@@ -10,9 +10,9 @@ export interface ScopeOptions {
 
 export interface RoomOptions extends ScopeOptions {
   /**
-   * LiveKit sends no event for a mute or for changed metadata: Roomwatch finds them by asking LiveKit, once a minute, or
-   * every two seconds for a room that was read in the last ten seconds. True reads the room every eight seconds, for a page
-   * about this room.
+   * LiveKit sends no event for a mute or for changed metadata: Roomwatch finds them by asking LiveKit, once a minute,
+   * or every two seconds for a room that was read in the last ten seconds. True reads the room every eight seconds, for
+   * a page about this room.
    */
   watch?: boolean;
 }

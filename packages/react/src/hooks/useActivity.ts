@@ -14,8 +14,8 @@ export interface ActivityOptions extends ActivityQuery {
 }
 
 /**
- * Returns rooms, participants, joins and leaves for each step, from the history. A window that ends now is fetched again
- * once a step: time passes without events.
+ * Returns rooms, participants, joins and leaves for each step, from the history. A window that ends now is fetched
+ * again once a step: time passes without events.
  *
  * @example
  * const { data } = useActivity({ last: 3_600_000, step: 60_000 });

@@ -8,8 +8,8 @@ import type { Participant, Room } from '../core/wire';
 import { useRoomwatch } from '../RoomwatchProvider';
 
 /**
- * Returns a mutation with an optimistic update: drawn at once, rolled back on an error, settled by the event and not by the
- * response, because LiveKit answers before it has carried out the command.
+ * Returns a mutation with an optimistic update: drawn at once, rolled back on an error, settled by the event and not by
+ * the response, because LiveKit answers before it has carried out the command.
  */
 export function useCommand<V, R>(
   run: (client: RoomwatchClient, vars: V) => Promise<R>,

@@ -3,8 +3,8 @@ import type { ConnectionState } from '../core/status';
 import { useRoomwatch } from '../RoomwatchProvider';
 
 /**
- * Returns the state of the stream, for a connection pill, and `retry`, which is needed after `signed_out` and `too_many`.
- * Renders at most four times a second.
+ * Returns the state of the stream, for a connection pill, and `retry`, which is needed after `signed_out` and
+ * `too_many`. Renders at most four times a second.
  *
  * @example
  * const { status, behind, retry } = useConnection();

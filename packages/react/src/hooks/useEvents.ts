@@ -27,9 +27,9 @@ const none: Message[] = [];
 
 /**
  * Lists the events of the log, newest first: a page, the live stream on top of it, older pages on demand. No event is
- * missing and none appears twice, also over a reconnect. After a reset a list that follows is fetched anew; a paused list
- * stays as it is and sets `uncounted`. While the stream is down, the newest page is fetched every `pollInterval`. A changed
- * filter makes a new list. The functions stay the same for as long as the list does.
+ * missing and none appears twice, also over a reconnect. After a reset a list that follows is fetched anew; a paused
+ * list stays as it is and sets `uncounted`. While the stream is down, the newest page is fetched every `pollInterval`.
+ * A changed filter makes a new list. The functions stay the same for as long as the list does.
  *
  * @example
  * const { events, older, loadOlder } = useEvents({ room: 'standup', type: 'participant_*' });

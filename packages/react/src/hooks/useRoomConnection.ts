@@ -21,10 +21,10 @@ const idle = () => idleState;
 const never = () => () => {};
 
 /**
- * Joins one room with livekit-client and returns participants, tracks, speakers, quality and data messages. With a token from
- * Roomwatch (the default) the client is hidden and can only subscribe. With `{ url, token }` of the app it works without
- * Roomwatch. Leaves on unmount and when the room changes. LiveKit keeps a room open while a hidden participant is in it, so
- * Roomwatch removes its watchers when the last other participant leaves.
+ * Joins one room with livekit-client and returns participants, tracks, speakers, quality and data messages. With a
+ * token from Roomwatch (the default) the client is hidden and can only subscribe. With `{ url, token }` of the app it
+ * works without Roomwatch. Leaves on unmount and when the room changes. LiveKit keeps a room open while a hidden
+ * participant is in it, so Roomwatch removes its watchers when the last other participant leaves.
  *
  * @example
  * const { status, participants } = useRoomConnection('standup');

@@ -9,8 +9,8 @@ import { useFollowed } from './useFollowed';
 const rooms = (data: RoomsData) => data.rooms;
 
 /**
- * Returns all live rooms, kept up to date by the stream. Unchanged rooms keep their identity, so that memoised rows do not
- * render. A room that is being created has a sid that starts with `pending:`.
+ * Returns all live rooms, kept up to date by the stream. Unchanged rooms keep their identity, so that memoised rows do
+ * not render. A room that is being created has a sid that starts with `pending:`.
  *
  * @example
  * const { data: rooms = [] } = useRooms();

@@ -10,7 +10,8 @@ export interface SessionsOptions extends Omit<SessionsQuery, 'before'> {
 }
 
 /**
- * Returns live and past sessions, the newest first, page by page. Fetched again a few seconds after a room starts or ends.
+ * Returns live and past sessions, the newest first, page by page. Fetched again a few seconds after a room starts or
+ * ends.
  *
  * @example
  * const { data, fetchNextPage, hasNextPage } = useSessions({ identity: 'ada' });

@@ -21,8 +21,8 @@ const getIdle = () => idle;
 const never = () => () => {};
 
 /**
- * Listens to the stream over Socket.IO, for proxies that allow nothing else and for apps that use it already. Address and
- * token default to the provider's. A changed filter opens a new socket that continues after the last cursor.
+ * Listens to the stream over Socket.IO, for proxies that allow nothing else and for apps that use it already. Address
+ * and token default to the provider's. A changed filter opens a new socket that continues after the last cursor.
  *
  * @example
  * const { isConnected } = useSocketEvents({ room: 'standup', onEvent: ({ type }) => console.log(type) });

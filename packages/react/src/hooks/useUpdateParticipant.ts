@@ -5,8 +5,8 @@ import type { Permission } from '../core/wire';
 import { editParticipant, has, useCommand } from './useCommand';
 
 /**
- * Changes name, metadata, attributes or permission of a participant. Attributes are merged; an empty value removes one. The
- * permission is replaced: an absent field is not allowed.
+ * Changes name, metadata, attributes or permission of a participant. Attributes are merged; an empty value removes one.
+ * The permission is replaced: an absent field is not allowed.
  *
  * @example
  * const { mutate } = useUpdateParticipant();
