@@ -1,4 +1,4 @@
-//! What a deployment shares: one story for every implementation, and nodes that share one.
+//! The shared part of a deployment: one story for every implementation, and nodes that share one.
 
 use std::{sync::Arc, time::Duration};
 
@@ -36,7 +36,7 @@ fn seen(changes: Vec<MapChange>) -> Vec<(String, Option<String>)> {
         .collect()
 }
 
-/// What every implementation promises.
+/// The promises of every implementation.
 async fn story(cluster: &dyn Cluster) {
     for map in Map::ALL {
         maps(cluster, map).await;

@@ -106,12 +106,12 @@ fn everything() -> SessionQuery {
     SessionQuery { window: Window::all(), identity: None, from: None, to: None, before: None, limit: 100 }
 }
 
-/// What an operator sees of these projects and rooms.
+/// The view of an operator, of these projects and rooms.
 fn only(projects: &[&str], rooms: &[&str]) -> Window {
     Window::resolve(&Sight::All, projects, rooms, &State::default(), Seq(0)).expect("in sight")
 }
 
-/// What a `roomJoin` caller sees while the session [`ROOM`] is live.
+/// The view of a `roomJoin` caller while the session [`ROOM`] is live.
 fn joined_only() -> Window {
     let mut state = State::default();
     state.apply(&started(0, ROOM, "standup").event(1));
@@ -211,7 +211,7 @@ async fn sessions_are_found_by_room_identity_and_time_page_by_page() {
     let sids = async |query| kept.sessions(query).await.iter().map(|s| s.sid.clone()).collect::<Vec<_>>();
     assert_eq!(sids(SessionQuery { window: only(&[], &["standup"]), ..everything() }).await, [ROOM]);
     assert_eq!(sids(SessionQuery { identity: Some("carol".into()), ..everything() }).await, [ROOM]);
-    assert_eq!(sids(SessionQuery { identity: Some("nobody".into()), ..everything() }).await.len(), 0);
+    assert_eq!(sids(SessionQuery { identity: Some("unknown".into()), ..everything() }).await.len(), 0);
     let at = |from: i64, to: i64| SessionQuery {
         from: Some((T + from) as u64),
         to: Some((T + to) as u64),

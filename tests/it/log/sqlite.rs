@@ -1,4 +1,4 @@
-//! What only the embedded log promises: its epoch, its retention, its bounds.
+//! Promises of the embedded log only: epoch, retention, bounds.
 
 use std::{fs, path::Path, sync::Arc, time::Duration};
 
@@ -328,7 +328,7 @@ async fn an_older_log_is_sought_before_and_after_its_times_are_noted() {
     let seek = async |n: u64| log.seek(NOW + n).await.expect("it seeks").map(|seq| seq.0);
     for noted in [false, true] {
         if noted {
-            // 1,023 events, then 1,024 in each: the last 929 are no whole block.
+            // 1,023 events, then 1,024 in each: the last 929 are less than a block.
             until_async("three blocks are noted", async || notes() == Some(3)).await;
         }
         for n in [1, 2, 1022, 1023, 1024, 2047, 2048, 3071, 3072, 3999, 4000] {

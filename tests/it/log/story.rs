@@ -46,7 +46,7 @@ async fn story(log: Arc<dyn EventLog>) {
     closing(&*log).await;
 }
 
-/// What the log at `url` holds is the same in the next process.
+/// The log at `url` has the same content in the next process.
 async fn a_restart(url: &LogUrl) {
     let log = open(url, LogOptions::default());
     let before = log.bounds();

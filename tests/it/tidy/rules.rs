@@ -2,11 +2,20 @@
 
 use super::source::{Source, Text};
 
-/// A module and the modules that it may import. The rules have them in the order of the line: a module imports only modules
-/// before it.
+/// A module and the modules that it may import.
 pub struct Module {
     pub name: &'static str,
-    pub imports: &'static [&'static str],
+    pub imports: Vec<&'static str>,
+}
+
+/// Reads a table of modules: one line each, `name: import import`. They are in the order of the line: a module imports only
+/// modules before it.
+pub fn modules(table: &'static str) -> Vec<Module> {
+    let row = |line: &'static str| {
+        let (name, imports) = line.split_once(": ").or_else(|| Some((line.strip_suffix(':')?, "")))?;
+        Some(Module { name, imports: imports.split_whitespace().collect() })
+    };
+    table.lines().filter_map(row).collect()
 }
 
 /// Paths that only some files may use.
@@ -89,14 +98,20 @@ fn row<'a>(path: &[String], modules: &'a [Module]) -> Option<&'a Module> {
     modules.iter().filter(begins).max_by_key(|module| module.name.len())
 }
 
-/// Finds rows that import a later row, except `back`, and rows that the sources do not have.
+/// Finds rows that import a later row, except `back`, and rows and imports that the sources do not have.
 pub fn table(modules: &[Module], back: &[(&str, &str, &str)], sources: &[Source]) -> Vec<String> {
     let mut found = Vec::new();
     for (at, module) in modules.iter().enumerate() {
-        for import in module.imports {
+        for import in &module.imports {
             let before = modules[..at].iter().any(|earlier| earlier.name == *import);
             if !before && !back.iter().any(|(from, to, _)| (*from, *to) == (module.name, *import)) {
                 found.push(format!("the table of modules: {} comes before {import}", module.name));
+            }
+            if !sources
+                .iter()
+                .any(|source| targets(source, modules).any(|(from, to)| (from, to) == (module.name, *import)))
+            {
+                found.push(format!("the table of modules: {} does not import {import}", module.name));
             }
         }
         if !sources
@@ -108,10 +123,23 @@ pub fn table(modules: &[Module], back: &[(&str, &str, &str)], sources: &[Source]
     }
     for (from, to, _) in back {
         if !modules.iter().any(|module| module.name == *from && module.imports.contains(to)) {
-            found.push(format!("the table of modules: {from} does not import {to} any more"));
+            found.push(format!("the imports of later modules: {from} does not import {to}"));
         }
     }
     found
+}
+
+/// The imports of a file, as rows of the table.
+fn targets<'a>(
+    source: &'a Source,
+    modules: &'a [Module],
+) -> impl Iterator<Item = (&'static str, &'static str)> + 'a {
+    let own = source.module();
+    let from = row(&own, modules).map_or("", |row| row.name);
+    source.paths.iter().filter_map(move |(_, path)| {
+        let to = row(&absolute(&own, path)?, modules)?;
+        Some((from, to.name))
+    })
 }
 
 /// Finds uses of paths in files that may not use them.
@@ -205,12 +233,7 @@ fn says(text: &str, phrase: &str) -> bool {
 mod tests {
     use super::*;
 
-    const MODULES: &[Module] = &[
-        Module { name: "clock", imports: &[] },
-        Module { name: "log", imports: &["clock"] },
-        Module { name: "server", imports: &["log"] },
-        Module { name: "server::api", imports: &["log", "server"] },
-    ];
+    const MODULES: &str = "clock:\nlog: clock\nserver: log\nserver::api: log server\n";
     const HTTP: Only = Only {
         what: "HTTP",
         paths: &["axum::", "http::"],
@@ -234,30 +257,38 @@ mod tests {
     fn a_planted_import_is_reported() {
         let planted = Source::of("log/file.rs", "use std::io;\nuse crate::{clock::Clock, server::App};\n");
         assert_eq!(
-            imports(&planted, MODULES),
+            imports(&planted, &modules(MODULES)),
             ["src/log/file.rs:2: log must not import server (server::App)"]
         );
         let in_code = Source::of("server/limits.rs", "fn f() {\n    super::api::rooms::list()\n}\n");
         assert_eq!(
-            imports(&in_code, MODULES),
+            imports(&in_code, &modules(MODULES)),
             ["src/server/limits.rs:2: server must not import server::api (server::api::rooms::list)"]
         );
         let allowed = Source::of(
             "server/api/rooms.rs",
             "use crate::{log::EventLog, server::App};\nuse super::names;\n",
         );
-        assert_eq!(imports(&allowed, MODULES), [""; 0]);
+        assert_eq!(imports(&allowed, &modules(MODULES)), [""; 0]);
         let unknown = Source::of("helpers.rs", "");
-        assert_eq!(imports(&unknown, MODULES), ["src/helpers.rs: the module is not in the table of modules"]);
+        assert_eq!(
+            imports(&unknown, &modules(MODULES)),
+            ["src/helpers.rs: the module is not in the table of modules"]
+        );
     }
 
     #[test]
     fn a_table_with_an_import_of_a_later_module_is_reported() {
-        let sources = [Source::of("a.rs", ""), Source::of("b.rs", "")];
-        let modules = [Module { name: "a", imports: &["b"] }, Module { name: "b", imports: &[] }];
+        let sources = [Source::of("a.rs", "use crate::b;"), Source::of("b.rs", "")];
+        let modules = modules("a: b\nb:\n");
         assert_eq!(table(&modules, &[], &sources), ["the table of modules: a comes before b"]);
         assert_eq!(table(&modules, &[("a", "b", "a reason")], &sources), [""; 0]);
         assert_eq!(table(&modules[1..], &[], &sources[..1]), ["the table of modules: there is no module b"]);
+        let sources = [Source::of("a.rs", ""), Source::of("b.rs", "")];
+        assert_eq!(
+            table(&modules, &[("a", "b", "")], &sources),
+            ["the table of modules: a does not import b"]
+        );
     }
 
     #[test]
