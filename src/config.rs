@@ -4,16 +4,10 @@
 //! option nobody knows is an error that names it, wherever it stands: a typing error in a limit must
 //! not leave the limit at its default. Secrets print as `***`.
 
-use std::{
-    collections::BTreeSet,
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use anyhow::{Context, ensure};
-use argon2::password_hash::phc::PasswordHash;
-use clap::{Args, CommandFactory, ValueEnum};
+use clap::Args;
 use ipnet::IpNet;
 use serde::Deserialize;
 
@@ -24,10 +18,19 @@ use crate::{
     token::{Keys, Secret},
 };
 
+mod environment;
+mod limits;
+mod log;
 mod projects;
+mod server;
+mod users;
+
+pub use limits::{Answer, Limit, LimitOptions, Limits};
+pub use log::LogFormat;
+pub use projects::{DEFAULT_PROJECT, DEV_KEY, DEV_URL, KeyOptions, Project, ProjectOptions};
+pub use users::{Role, User, read_users};
 
 use projects::projects;
-pub use projects::{DEFAULT_PROJECT, DEV_KEY, DEV_URL, KeyOptions, Project, ProjectOptions};
 
 /// The options as they are written: on the command line, in the environment, in the file.
 #[derive(Args, Clone, Debug, Default, Deserialize)]
@@ -127,98 +130,15 @@ pub struct Options {
 
     #[arg(skip)]
     pub users: Vec<User>,
+
+    /// The demonstration: its meetings are made up, and the dashboard says so. Set by `roomwatch demo` only.
+    #[arg(skip)]
+    #[serde(skip)]
+    pub demo: bool,
 }
 
 fn secret(text: &str) -> Result<Secret, std::convert::Infallible> {
     Ok(Secret::new(text))
-}
-
-/// Limits as they are written. 0 means none.
-#[derive(Args, Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct LimitOptions {
-    /// Streams one user may hold open [default: 5]
-    #[arg(long, env = "ROOMWATCH_MAX_STREAMS_PER_USER", value_name = "N")]
-    pub max_streams_per_user: Option<u32>,
-    /// Streams one address may hold open [default: 200]
-    #[arg(long, env = "ROOMWATCH_MAX_STREAMS_PER_ADDRESS", value_name = "N")]
-    pub max_streams_per_address: Option<u32>,
-    /// Streams in all [default: 10000]
-    #[arg(long, env = "ROOMWATCH_MAX_STREAMS", value_name = "N")]
-    pub max_streams: Option<u32>,
-    /// Connections in all, an eighth of them for what is no stream [default: 12000]
-    #[arg(long, env = "ROOMWATCH_MAX_CONNECTIONS", value_name = "N")]
-    pub max_connections: Option<u32>,
-    /// Sign-ins one address may try in a minute [default: 10]
-    #[arg(long, env = "ROOMWATCH_MAX_LOGINS_PER_MINUTE", value_name = "N")]
-    pub max_logins_per_minute: Option<u32>,
-    /// Commands one user may give in a minute [default: 120]
-    #[arg(long, env = "ROOMWATCH_MAX_COMMANDS_PER_MINUTE", value_name = "N")]
-    pub max_commands_per_minute: Option<u32>,
-    /// Events one Socket.IO client may emit in a second; 0 for any number [default: 50]
-    #[arg(long, env = "ROOMWATCH_MAX_SOCKET_EVENTS_PER_SECOND", value_name = "N")]
-    pub max_socket_events_per_second: Option<u32>,
-    /// Bytes of a request's head, at least 8192 [default: 16384]
-    #[arg(long, env = "ROOMWATCH_MAX_HEAD_BYTES", value_name = "BYTES")]
-    pub max_head_bytes: Option<u32>,
-    /// Bytes of a webhook [default: 8388608]
-    #[arg(long, env = "ROOMWATCH_MAX_WEBHOOK_BYTES", value_name = "BYTES")]
-    pub max_webhook_bytes: Option<u32>,
-    /// Bytes of any other request's body [default: 2097152]
-    #[arg(long, env = "ROOMWATCH_MAX_BODY_BYTES", value_name = "BYTES")]
-    pub max_body_bytes: Option<u32>,
-    /// Seconds a request's head may take [default: 10]
-    #[arg(long, env = "ROOMWATCH_HEAD_SECS", value_name = "SECS")]
-    pub head_secs: Option<u32>,
-    /// Seconds a request's body may take [default: 10]
-    #[arg(long, env = "ROOMWATCH_BODY_SECS", value_name = "SECS")]
-    pub body_secs: Option<u32>,
-    /// Seconds a connection may be idle between two requests [default: 300]
-    #[arg(long, env = "ROOMWATCH_IDLE_SECS", value_name = "SECS")]
-    pub idle_secs: Option<u32>,
-}
-
-/// How the program's own log is written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum LogFormat {
-    #[default]
-    Text,
-    Json,
-}
-
-/// One `[[users]]` of the file.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct User {
-    pub name: String,
-    /// argon2id, as `roomwatch user hash` prints it.
-    pub password_hash: Secret,
-    pub role: Role,
-}
-
-/// What an operator may do. Each may do what those before it may.
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Deserialize,
-    serde::Serialize,
-    ValueEnum,
-    utoipa::ToSchema,
-)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    /// Sees everything.
-    Viewer,
-    /// Moderates, creates, ends and watches rooms.
-    Operator,
-    /// Reads the audit record too.
-    Admin,
 }
 
 /// The options, merged and checked.
@@ -238,9 +158,8 @@ pub struct Config {
     pub trusted_proxies: Vec<IpNet>,
     pub cors_origins: Vec<String>,
     pub redaction: Redaction,
-    /// None: for ever.
+    /// None: no limit, as for every `Option` of a limit here.
     pub retention: Option<Duration>,
-    /// None: no limit.
     pub retention_bytes: Option<u64>,
     pub history: Option<Duration>,
     pub reconcile: Option<Duration>,
@@ -249,64 +168,16 @@ pub struct Config {
     pub watch_reason: bool,
     pub log_format: LogFormat,
     pub limits: Limits,
-    /// The demonstration: its meetings are made up, and the dashboard says so.
+    /// See [`Options::demo`].
     pub demo: bool,
     /// The time of the node. Tests put a held clock here.
     pub clock: Clock,
 }
 
-/// The limits in force. 0 means none.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    pub max_streams_per_user: u32,
-    pub max_streams_per_address: u32,
-    pub max_streams: u32,
-    pub max_connections: u32,
-    pub max_logins_per_minute: u32,
-    pub max_commands_per_minute: u32,
-    pub max_socket_events_per_second: u32,
-    pub max_head_bytes: u32,
-    pub max_webhook_bytes: u32,
-    pub max_body_bytes: u32,
-    pub head_secs: u32,
-    pub body_secs: u32,
-    pub idle_secs: u32,
-}
-
-impl Default for Limits {
-    fn default() -> Limits {
-        Limits {
-            max_streams_per_user: 5,
-            max_streams_per_address: 200,
-            max_streams: 10_000,
-            max_connections: 12_000,
-            max_logins_per_minute: 10,
-            max_commands_per_minute: 120,
-            max_socket_events_per_second: 50,
-            max_head_bytes: 16 << 10,
-            max_webhook_bytes: 8 << 20,
-            max_body_bytes: 2 << 20,
-            head_secs: 10,
-            body_secs: 10,
-            idle_secs: 300,
-        }
-    }
-}
-
-impl Config {
-    /// The path under which browsers reach this server: empty, or `/something` without a slash at
-    /// the end.
-    pub fn path_prefix(&self) -> &str {
-        let url = self.public_url.as_deref().unwrap_or("");
-        let after_scheme = url.split_once("://").map_or("", |(_, rest)| rest);
-        after_scheme.find('/').map_or("", |at| &after_scheme[at..])
-    }
-}
-
 impl Options {
     /// Reads the file `path`, or `./roomwatch.toml` if it is there, and puts these options over it.
     pub fn load(self, path: Option<PathBuf>) -> anyhow::Result<Config> {
-        refuse_unknown_environment(std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()))?;
+        environment::refuse_unknown(std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()))?;
         let file = match path {
             Some(path) => Some(path),
             None => Some(PathBuf::from("roomwatch.toml")).filter(|path| path.exists()),
@@ -331,30 +202,12 @@ impl Options {
                 $type { $($name: $ours.$name.or($theirs.$name),)* $($rest)* }
             };
         }
-        let limits = over!(
-            self.limits,
-            below.limits,
-            LimitOptions {
-                max_streams_per_user,
-                max_streams_per_address,
-                max_streams,
-                max_connections,
-                max_logins_per_minute,
-                max_commands_per_minute,
-                max_socket_events_per_second,
-                max_head_bytes,
-                max_webhook_bytes,
-                max_body_bytes,
-                head_secs,
-                body_secs,
-                idle_secs
-            }
-        );
+        let limits = self.limits.over(below.limits);
         over!(self, below, Options {
             listen, data_dir, log_url, dev, livekit_url, livekit_api_key, livekit_api_secret, password, public_url,
             trusted_proxies, cors_origins, redact, retention_days, retention_bytes, history_days,
             reconcile_secs, heartbeat_secs, drain_secs, watch_reason, log_format
-        } limits, projects: below.projects, users: below.users)
+        } limits, projects: below.projects, users: below.users, demo: self.demo)
     }
 
     /// Checks what only the whole can tell.
@@ -367,43 +220,12 @@ impl Options {
              leave --dev out and set ROOMWATCH_PASSWORD"
         );
         let (projects, keys) = projects(&self, dev)?;
-        check_users(&self.users)?;
+        users::check(&self.users)?;
         ensure!(
             self.password.is_none() || self.users.is_empty(),
             "ROOMWATCH_PASSWORD is for one operator and [[users]] is for several; use one of them"
         );
-        let heartbeat_secs = self.heartbeat_secs.unwrap_or(15);
-        ensure!((1..=20).contains(&heartbeat_secs), "heartbeat_secs is {heartbeat_secs}; it may be 1 to 20");
-        let drain_secs = self.drain_secs.unwrap_or(5);
-        ensure!(
-            drain_secs <= 10,
-            "drain_secs is {drain_secs}; more than 10 and LiveKit gives up on webhooks"
-        );
-        let days = |days: u32| (days > 0).then(|| Duration::from_secs(u64::from(days) * 86_400));
-        let defaults = Limits::default();
-        macro_rules! limits {
-            ($($name:ident),*) => { Limits { $($name: self.limits.$name.unwrap_or(defaults.$name)),* } };
-        }
-        let limits = limits!(
-            max_streams_per_user,
-            max_streams_per_address,
-            max_streams,
-            max_connections,
-            max_logins_per_minute,
-            max_commands_per_minute,
-            max_socket_events_per_second,
-            max_head_bytes,
-            max_webhook_bytes,
-            max_body_bytes,
-            head_secs,
-            body_secs,
-            idle_secs
-        );
-        ensure!(
-            limits.max_head_bytes == 0 || limits.max_head_bytes >= 8192,
-            "max_head_bytes is {}; it must be at least 8192",
-            limits.max_head_bytes
-        );
+        let limits = self.limits.check()?;
         let data_dir = self.data_dir.unwrap_or_else(|| "roomwatch-data".into());
         Ok(Config {
             listen,
@@ -415,22 +237,22 @@ impl Options {
             file: None,
             users: self.users,
             password: self.password,
-            public_url: self.public_url.map(|url| public_url(&url)).transpose()?,
+            public_url: self.public_url.map(|url| server::public_url(&url)).transpose()?,
             trusted_proxies: self.trusted_proxies.unwrap_or_default(),
-            cors_origins: cors_origins(self.cors_origins.unwrap_or_default())?,
+            cors_origins: server::cors_origins(self.cors_origins.unwrap_or_default())?,
             redaction: Redaction::new(&self.redact.unwrap_or_default())?,
-            retention: days(self.retention_days.unwrap_or(30)),
+            retention: log::days(self.retention_days.unwrap_or(30)),
             retention_bytes: self.retention_bytes.filter(|bytes| *bytes > 0),
-            history: days(self.history_days.unwrap_or(365)),
+            history: log::days(self.history_days.unwrap_or(365)),
             reconcile: Some(self.reconcile_secs.unwrap_or(60))
                 .filter(|s| *s > 0)
                 .map(|s| Duration::from_secs(s.into())),
-            heartbeat: Duration::from_secs(heartbeat_secs.into()),
-            drain: Duration::from_secs(drain_secs.into()),
+            heartbeat: server::heartbeat(self.heartbeat_secs.unwrap_or(15))?,
+            drain: server::drain(self.drain_secs.unwrap_or(5))?,
             watch_reason: self.watch_reason.unwrap_or(false),
             log_format: self.log_format.unwrap_or_default(),
             limits,
-            demo: false,
+            demo: self.demo,
             clock: Clock::system(),
         })
     }
@@ -443,88 +265,10 @@ fn parse(text: &str) -> anyhow::Result<Options> {
         let line = text.as_bytes()[..at.min(text.len())].iter().filter(|byte| **byte == b'\n').count() + 1;
         // The message repeats a value of the wrong type.
         let message = error.message().split_once("invalid").map_or(error.message(), |(before, _)| {
-            if before.is_empty() { "a value of the wrong type" } else { "this is no TOML" }
+            if before.is_empty() { "a value of the wrong type" } else { "not valid TOML" }
         });
         anyhow::anyhow!("line {line}: {message}")
     })
-}
-
-fn public_url(url: &str) -> anyhow::Result<String> {
-    let parsed: http::Uri = url.parse().with_context(|| format!("the public URL {url:?}"))?;
-    ensure!(
-        matches!(parsed.scheme_str(), Some("http" | "https"))
-            && parsed.host().is_some()
-            && parsed.query().is_none(),
-        "the public URL {url:?} must look like https://rooms.example.com or https://example.com/roomwatch"
-    );
-    Ok(url.trim_end_matches('/').to_owned())
-}
-
-/// The users a file names now: what a running server may read again.
-pub fn read_users(path: &Path) -> anyhow::Result<Vec<User>> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let users = parse(&text).with_context(|| format!("in {}", path.display()))?.users;
-    check_users(&users)?;
-    Ok(users)
-}
-
-fn check_users(users: &[User]) -> anyhow::Result<()> {
-    let mut names = BTreeSet::new();
-    for user in users {
-        ensure!(!user.name.is_empty() && names.insert(&user.name), "two users are called {:?}", user.name);
-        ensure!(
-            is_argon2id(&user.password_hash),
-            "the password_hash of user {:?} is no argon2id hash; `roomwatch user hash` makes one",
-            user.name
-        );
-    }
-    Ok(())
-}
-
-/// Can sign-ins be checked with it?
-fn is_argon2id(hash: &Secret) -> bool {
-    PasswordHash::new(hash.reveal())
-        .is_ok_and(|hash| hash.algorithm.as_str() == "argon2id" && argon2::Params::try_from(&hash).is_ok())
-}
-
-/// Origins exactly as browsers send them: a pattern would let in whom nobody meant.
-fn cors_origins(origins: Vec<String>) -> anyhow::Result<Vec<String>> {
-    for origin in &origins {
-        let parsed: http::Uri = origin.parse().with_context(|| format!("the CORS origin {origin:?}"))?;
-        ensure!(
-            matches!(parsed.scheme_str(), Some("http" | "https"))
-                && parsed.host().is_some_and(|host| !host.contains('*'))
-                && matches!(parsed.path(), "" | "/")
-                && parsed.query().is_none(),
-            "the CORS origin {origin:?} must look like https://app.example.com, without a path and without *"
-        );
-    }
-    Ok(origins)
-}
-
-/// A variable with our prefix that nobody reads is a typing error.
-fn refuse_unknown_environment(names: impl Iterator<Item = String>) -> anyhow::Result<()> {
-    let command = Probe::command();
-    let known: BTreeSet<_> = command.get_arguments().filter_map(|arg| arg.get_env()?.to_str()).collect();
-    for name in names.filter(|name| name.starts_with("ROOMWATCH_")) {
-        let ours = known.contains(name.as_str())
-            || matches!(
-                name.as_str(),
-                "ROOMWATCH_PASSWORD"
-                    | "ROOMWATCH_CONFIG"
-                    | "ROOMWATCH_LOG"
-                    | "ROOMWATCH_URL"
-                    | "ROOMWATCH_TOKEN"
-            );
-        ensure!(ours, "the environment has {name}, which is no option; see `roomwatch serve --help`");
-    }
-    Ok(())
-}
-
-#[derive(clap::Parser)]
-struct Probe {
-    #[command(flatten)]
-    _options: Options,
 }
 
 #[cfg(test)]
@@ -568,7 +312,7 @@ mod tests {
             (full.retention, full.history, full.reconcile),
             (plain.retention, plain.history, plain.reconcile)
         );
-        for argument in Probe::command().get_arguments() {
+        for argument in environment::command().get_arguments() {
             let name = argument.get_id().as_str();
             if !matches!(name, "dev" | "livekit_url" | "livekit_api_key" | "livekit_api_secret") {
                 assert!(uncommented.contains(&format!("\n{name} = ")), "{name} is not in the example");
@@ -582,7 +326,7 @@ mod tests {
         assert!(refused("[limits]\nmax_steams = 1").contains("max_steams"));
         assert!(refused("[[projects]]\nname = \"a\"\nkyes = []").contains("kyes"));
         let names = ["PATH", "ROOMWATCH_LISTEN", "ROOMWATCH_LISTNE"].map(str::to_owned);
-        let error = refuse_unknown_environment(names.into_iter()).expect_err("must be refused");
+        let error = environment::refuse_unknown(names.into_iter()).expect_err("must be refused");
         assert!(error.to_string().contains("ROOMWATCH_LISTNE"));
     }
 

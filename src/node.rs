@@ -6,7 +6,6 @@ use std::{
     future::Future,
     sync::Arc,
     thread::{self, JoinHandle},
-    time::Duration,
 };
 
 use anyhow::Context;
@@ -18,7 +17,7 @@ use crate::{
     accounts::Accounts,
     audit::Audit,
     cluster::{Cluster, Counts, Local, Map, NodeId},
-    config::Config,
+    config::{Config, Limit},
     data_dir::DataDir,
     derived::{self, Derived},
     feed::Feed,
@@ -116,8 +115,8 @@ impl Node {
             metrics: metrics.clone(),
             receipts: receipts.clone(),
             rejections: Rejections::default(),
-            body_bytes_max: config.limits.max_webhook_bytes as usize,
-            body_time_max: Duration::from_secs(config.limits.body_secs.into()),
+            body_bytes_max: Limit::WebhookBytes.bytes(&config.limits),
+            body_time_max: Limit::BodyTime.time(&config.limits),
         });
         let reconcile = Arc::new(Reconcile::new(
             &config,

@@ -53,7 +53,7 @@ pub async fn main(arguments: Arguments) -> anyhow::Result<()> {
 
 async fn run(arguments: &Arguments, directory: &std::path::Path) -> anyhow::Result<()> {
     let secret = Secret::new(format!("{:032x}", u128::from_ne_bytes(random()?)));
-    let mut config = Options {
+    let config = Options {
         listen: Some(arguments.listen),
         data_dir: Some(directory.to_owned()),
         dev: Some(true),
@@ -65,10 +65,10 @@ async fn run(arguments: &Arguments, directory: &std::path::Path) -> anyhow::Resu
             url: None,
             keys: vec![KeyOptions { key: KEY.into(), secret: secret.clone() }],
         }],
+        demo: true,
         ..Options::default()
     }
     .check()?;
-    config.demo = true;
     serve::start_tracing(config.log_format);
     let listener = TcpListener::bind(config.listen)
         .await

@@ -47,10 +47,9 @@ pub struct Webhooks {
     pub metrics: Arc<Metrics>,
     pub receipts: Arc<Receipts>,
     pub rejections: Rejections,
-    /// 0: none.
     pub body_bytes_max: usize,
-    /// Zero: none.
-    pub body_time_max: Duration,
+    /// None: no limit.
+    pub body_time_max: Option<Duration>,
 }
 
 /// Why a webhook was not taken.
@@ -58,7 +57,7 @@ enum Refusal {
     Unauthentic(Reject),
     TooLarge,
     /// The body did not come in time. 503 and not 408: LiveKit gives up on a 408.
-    Slow,
+    Slow(Duration),
     /// The sender went away, or broke HTTP's framing.
     Broken,
     Malformed(BadBody),
@@ -102,15 +101,13 @@ impl Webhooks {
         // The token first: a stranger's body is not even read.
         let (project, claims) = self.authenticate(headers, now).map_err(Refusal::Unauthentic)?;
         let length = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
-        let limit = if self.body_bytes_max == 0 { usize::MAX } else { self.body_bytes_max };
-        if length.is_some_and(|length| length > limit as u64) {
+        if length.is_some_and(|length| length > self.body_bytes_max as u64) {
             return Err(Refusal::TooLarge);
         }
-        let collect = Limited::new(body, limit).collect();
-        let collected = if self.body_time_max.is_zero() {
-            collect.await
-        } else {
-            tokio::time::timeout(self.body_time_max, collect).await.map_err(|_| Refusal::Slow)?
+        let collect = Limited::new(body, self.body_bytes_max).collect();
+        let collected = match self.body_time_max {
+            Some(time) => tokio::time::timeout(time, collect).await.map_err(|_| Refusal::Slow(time))?,
+            None => collect.await,
         };
         let raw = match collected {
             Ok(collected) => collected.to_bytes(),
@@ -187,11 +184,11 @@ impl Webhooks {
                 "body_too_large",
                 format!("a webhook may have {} bytes", self.body_bytes_max),
             ),
-            Refusal::Slow => (
+            Refusal::Slow(time) => (
                 "slow",
                 StatusCode::SERVICE_UNAVAILABLE,
                 "body_timeout",
-                format!("the body did not come within {} s", self.body_time_max.as_secs()),
+                format!("the body did not come within {} s", time.as_secs()),
             ),
             Refusal::Broken => {
                 ("malformed", StatusCode::BAD_REQUEST, "body_incomplete", "the body ended early".to_owned())

@@ -9,7 +9,10 @@ use axum::{
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 
-use crate::server::{App, error::Error, limits::Limit};
+use crate::{
+    config::Limit,
+    server::{App, error::Error},
+};
 
 /// The body of a request that changes something. It must say that it is JSON: a form of another
 /// site cannot.
@@ -29,7 +32,7 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for JsonBody<T> {
             ));
         }
         let limits = app.limiter.limits();
-        let max = Limit::BodyBytes.max(limits).map_or(usize::MAX, |max| max as usize);
+        let max = Limit::BodyBytes.bytes(limits);
         let collect = Limited::new(request.into_body(), max).collect();
         let collected = match Limit::BodyTime.time(limits) {
             Some(time) => {

@@ -27,7 +27,10 @@ use tokio::{
     time::{Sleep, sleep_until},
 };
 
-use crate::{config::Limits, metrics::Metrics, server::limits::Limit};
+use crate::{
+    config::{Limit, Limits},
+    metrics::Metrics,
+};
 
 /// One in so many goes when room has to be made: looking for those who go costs as much for one as for many.
 const SENT_AWAY_ONE_IN: usize = 64;

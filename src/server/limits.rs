@@ -1,5 +1,5 @@
-//! Every limit, and what happens at it. [`Limit`] is the whole policy: a limit that is not in this
-//! enum does not exist, and one that is has an option of the same name. 0 means none.
+//! The limits at work: counts of streams, rates, and the error of a limit that is reached. The limits themselves are
+//! one table, [`crate::config::Limit`].
 
 use std::{
     collections::HashMap,
@@ -20,153 +20,25 @@ use governor::{
 };
 use parking_lot::Mutex;
 
-use crate::{cluster::Counts, config::Limits, server::error::Error};
-
-/// What is limited.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Limit {
-    /// The tabs of a browser share one stream; a few browsers and a terminal are normal, more are a
-    /// client that forgets to close.
-    StreamsPerUser,
-    /// An office behind one address needs many; one machine that needs more is taking the server's
-    /// file descriptors from the others.
-    StreamsPerAddress,
-    /// Each takes a file descriptor.
-    Streams,
-    /// So does each connection, and anybody can open one: when no other is left for a webhook, those that have been
-    /// waited for the longest are closed.
-    Connections,
-    /// Each costs an argon2 hash: some 50 ms of a core and 19 MiB.
-    LoginsPerMinute,
-    /// Each is a call to LiveKit.
-    CommandsPerMinute,
-    /// What a Socket.IO client says costs a look at its filter; one that talks without a pause is broken.
-    SocketEventsPerSecond,
-    /// What is read of a request before anybody knows whose it is.
-    HeadBytes,
-    /// LiveKit allows 512 KiB of metadata for a room and as much for a participant.
-    WebhookBytes,
-    /// Any other request's body.
-    BodyBytes,
-    /// A head that trickles in holds a connection for nothing.
-    HeadTime,
-    /// The same for a body.
-    BodyTime,
-    /// Proxies send the next request by a connection that they have: nginx and load balancers for 60 s, Go's client for
-    /// 90 s, Caddy for two minutes. Closed by us while it comes, it would be lost.
-    IdleTime,
-}
-
-/// What who meets a limit is told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answer {
-    /// An error with this status and code.
-    Error(StatusCode, &'static str),
-    /// `bye`, in-band: a browser that gets an error status never comes back.
-    Bye(&'static str),
-    /// The HTTP server answers or closes by itself, before there is a request.
-    Http,
-}
+use crate::{
+    cluster::Counts,
+    config::{Answer, Limit, Limits},
+    server::error::Error,
+};
 
 impl Limit {
-    pub const ALL: [Limit; 13] = [
-        Limit::StreamsPerUser,
-        Limit::StreamsPerAddress,
-        Limit::Streams,
-        Limit::Connections,
-        Limit::LoginsPerMinute,
-        Limit::CommandsPerMinute,
-        Limit::SocketEventsPerSecond,
-        Limit::HeadBytes,
-        Limit::WebhookBytes,
-        Limit::BodyBytes,
-        Limit::HeadTime,
-        Limit::BodyTime,
-        Limit::IdleTime,
-    ];
-
-    /// The option in `[limits]`, and what it is if nobody says.
-    pub const fn option(self) -> (&'static str, u32) {
-        match self {
-            Limit::StreamsPerUser => ("max_streams_per_user", 5),
-            Limit::StreamsPerAddress => ("max_streams_per_address", 200),
-            Limit::Streams => ("max_streams", 10_000),
-            Limit::Connections => ("max_connections", 12_000),
-            Limit::LoginsPerMinute => ("max_logins_per_minute", 10),
-            Limit::CommandsPerMinute => ("max_commands_per_minute", 120),
-            Limit::SocketEventsPerSecond => ("max_socket_events_per_second", 50),
-            Limit::HeadBytes => ("max_head_bytes", 16 << 10),
-            Limit::WebhookBytes => ("max_webhook_bytes", 8 << 20),
-            Limit::BodyBytes => ("max_body_bytes", 2 << 20),
-            Limit::HeadTime => ("head_secs", 10),
-            Limit::BodyTime => ("body_secs", 10),
-            Limit::IdleTime => ("idle_secs", 300),
-        }
-    }
-
-    /// The limit in force; none if it is 0.
-    pub fn max(self, limits: &Limits) -> Option<u32> {
-        let value = match self {
-            Limit::StreamsPerUser => limits.max_streams_per_user,
-            Limit::StreamsPerAddress => limits.max_streams_per_address,
-            Limit::Streams => limits.max_streams,
-            Limit::Connections => limits.max_connections,
-            Limit::LoginsPerMinute => limits.max_logins_per_minute,
-            Limit::CommandsPerMinute => limits.max_commands_per_minute,
-            Limit::SocketEventsPerSecond => limits.max_socket_events_per_second,
-            Limit::HeadBytes => limits.max_head_bytes,
-            Limit::WebhookBytes => limits.max_webhook_bytes,
-            Limit::BodyBytes => limits.max_body_bytes,
-            Limit::HeadTime => limits.head_secs,
-            Limit::BodyTime => limits.body_secs,
-            Limit::IdleTime => limits.idle_secs,
-        };
-        (value > 0).then_some(value)
-    }
-
-    /// As [`Limit::max`], for those that are seconds.
-    pub fn time(self, limits: &Limits) -> Option<Duration> {
-        self.max(limits).map(|secs| Duration::from_secs(secs.into()))
-    }
-
-    /// What who meets it is told.
-    pub const fn answer(self) -> Answer {
-        match self {
-            Limit::StreamsPerUser | Limit::StreamsPerAddress => {
-                Answer::Error(StatusCode::TOO_MANY_REQUESTS, "too_many_connections")
-            }
-            Limit::Streams => Answer::Bye("capacity"),
-            Limit::LoginsPerMinute => Answer::Error(StatusCode::TOO_MANY_REQUESTS, "too_many_logins"),
-            Limit::CommandsPerMinute => Answer::Error(StatusCode::TOO_MANY_REQUESTS, "too_many_commands"),
-            Limit::SocketEventsPerSecond => Answer::Bye("too_many_commands"),
-            // A webhook's body that trickles is 503 instead, in webhook.rs: LiveKit tries that again.
-            Limit::WebhookBytes | Limit::BodyBytes => {
-                Answer::Error(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large")
-            }
-            Limit::BodyTime => Answer::Error(StatusCode::REQUEST_TIMEOUT, "body_timeout"),
-            Limit::Connections | Limit::HeadBytes | Limit::HeadTime | Limit::IdleTime => Answer::Http,
-        }
-    }
-
-    /// The error, for limits whose answer is one; `after` is when it is worth another try.
+    /// Returns the error of a limit that is reached; `after` is when another try may succeed.
     pub fn error(self, limits: &Limits, after: Option<Duration>) -> Error {
-        let Answer::Error(status, code) = self.answer() else {
+        let Answer::Error(status, code, message) = self.answer() else {
             // Other transports have no in-band answer before they begin.
             return Error::new(StatusCode::SERVICE_UNAVAILABLE, "capacity", "the server is full")
                 .retry_after(10);
         };
-        let max = self.max(limits).unwrap_or(0);
-        let message = match self {
-            Limit::StreamsPerUser => format!("you have {max} streams open already; close one"),
-            Limit::StreamsPerAddress => format!("your address has {max} streams open already"),
-            Limit::LoginsPerMinute => format!("{max} sign-ins a minute are enough; wait a little"),
-            Limit::CommandsPerMinute => format!("{max} commands a minute are enough; wait a little"),
-            Limit::BodyTime => format!("the body did not come within {max} s"),
-            _ => format!("the body may have {max} bytes"),
-        };
-        let error = Error::new(status, code, message);
+        let status = StatusCode::from_u16(status).expect("the table has statuses of HTTP");
+        let max = self.max(limits).unwrap_or(0).to_string();
+        let error = Error::new(status, code, message.replace("{max}", &max));
         match after {
-            // Rounded up: who comes back a moment too early is refused again.
+            // Rounded up: a client that comes back a moment too early is refused again.
             Some(after) => error.retry_after(u32::try_from(after.as_millis().div_ceil(1000)).unwrap_or(60)),
             None => error,
         }
@@ -187,20 +59,21 @@ const DESCRIPTORS_KEPT: u32 = 256;
 /// One in so many connections is for what is no stream: webhooks first of all.
 const CONNECTIONS_KEPT_ONE_IN: u32 = 8;
 
-/// Limits that a process with so many file descriptors can hold: it has room for a webhook at any time. What could
-/// not be had is logged.
+/// Returns the limits that a process with this number of file descriptors can keep, so that it has one for a webhook at
+/// any time. Logs it if they are lower than `limits`.
 pub fn within(limits: Limits, descriptors: u32) -> Limits {
     let possible = descriptors.saturating_sub(DESCRIPTORS_KEPT).max(descriptors / 2);
-    let least = |wanted: u32, possible: u32| if wanted == 0 { possible } else { wanted.min(possible) };
-    let max_connections = least(limits.max_connections, possible);
-    let max_streams = least(limits.max_streams, max_connections - max_connections / CONNECTIONS_KEPT_ONE_IN);
-    if max_connections < limits.max_connections || max_streams < limits.max_streams {
+    let least = |limit: Limit, possible: u32| limit.max(&limits).map_or(possible, |max| max.min(possible));
+    let connections = least(Limit::Connections, possible);
+    let streams = least(Limit::Streams, connections - connections / CONNECTIONS_KEPT_ONE_IN);
+    let lower = |limit: Limit, possible: u32| limit.max(&limits).is_some_and(|max| possible < max);
+    if lower(Limit::Connections, connections) || lower(Limit::Streams, streams) {
         tracing::warn!(
-            "{max_connections} connections may be open, {max_streams} of them streams: the system gives this \
-             process {descriptors} file descriptors"
+            "{connections} connections may be open, {streams} of them streams: the system gives this process \
+             {descriptors} file descriptors"
         );
     }
-    Limits { max_connections, max_streams, ..limits }
+    limits.with(Limit::Connections, connections).with(Limit::Streams, streams)
 }
 
 /// Counts what the limits are about.
@@ -380,28 +253,23 @@ mod tests {
     }
 
     #[test]
-    fn the_enum_is_the_whole_policy() {
-        let defaults = Limits::default();
-        let printed = format!("{defaults:?}");
-        let fields: Vec<&str> = printed.matches(": ").collect();
-        assert_eq!(fields.len(), Limit::ALL.len(), "a limit of the configuration is not in the enum");
-        let example = include_str!("../../roomwatch.example.toml");
+    fn each_answer_is_an_error_that_names_its_limit() {
+        let limits = Limits::default();
         for limit in Limit::ALL {
-            let (option, default) = limit.option();
-            assert!(printed.contains(&format!("{option}: {default}")), "{limit:?}");
-            assert_eq!(limit.max(&defaults), Some(default));
-            assert!(example.contains(&format!("\n#{option} = {default}\n")), "{option} in the example file");
+            let error = limit.error(&limits, None);
+            let Answer::Error(status, code, _) = limit.answer() else {
+                assert_eq!((error.status.as_u16(), error.code), (503, "capacity"), "{limit:?}");
+                continue;
+            };
+            assert_eq!((error.status.as_u16(), error.code), (status, code), "{limit:?}");
+            assert!(error.message.contains(&limit.default().to_string()), "{limit:?}: {}", error.message);
         }
     }
 
     #[test]
     fn a_place_is_free_at_once_when_its_stream_ends() {
-        let limiter = limiter(Limits {
-            max_streams_per_user: 2,
-            max_streams_per_address: 3,
-            max_streams: 4,
-            ..Limits::default()
-        });
+        let limits = Limits::default().with(Limit::StreamsPerUser, 2).with(Limit::StreamsPerAddress, 3);
+        let limiter = limiter(limits.with(Limit::Streams, 4));
         let (ada, bob, eve): (Arc<str>, Arc<str>, Arc<str>) = ("ada".into(), "bob".into(), "eve".into());
         let [here, there, far] = ["10.0.0.1", "10.0.0.2", "10.0.0.3"].map(|a| a.parse().expect("an address"));
         let open = |user: &Arc<str>, address| limiter.stream(user, address);
@@ -420,9 +288,12 @@ mod tests {
 
     #[test]
     fn streams_leave_room_for_webhooks() {
-        let fit = |max_connections, max_streams, descriptors| {
-            let limits = within(Limits { max_connections, max_streams, ..Limits::default() }, descriptors);
-            (limits.max_connections, limits.max_streams)
+        let fit = |connections, streams, descriptors| {
+            let limits =
+                Limits::default().with(Limit::Connections, connections).with(Limit::Streams, streams);
+            let limits = within(limits, descriptors);
+            let max = |limit: Limit| limit.max(&limits).expect("a limit");
+            (max(Limit::Connections), max(Limit::Streams))
         };
         assert_eq!(fit(12_000, 10_000, u32::MAX), (12_000, 10_000));
         assert_eq!(fit(0, 0, 1 << 20), (1_048_320, 917_280));
@@ -434,14 +305,9 @@ mod tests {
 
     #[test]
     fn zero_means_none() {
-        let none = Limits {
-            max_streams_per_user: 0,
-            max_streams_per_address: 0,
-            max_streams: 0,
-            max_logins_per_minute: 0,
-            ..Limits::default()
-        };
-        let limiter = limiter(none);
+        let limits =
+            [Limit::StreamsPerUser, Limit::StreamsPerAddress, Limit::Streams, Limit::LoginsPerMinute];
+        let limiter = limiter(limits.iter().fold(Limits::default(), |none, limit| none.with(*limit, 0)));
         let address = "::1".parse().expect("an address");
         let places: Vec<_> = (0..300).map(|_| limiter.stream(&"ada".into(), address)).collect();
         assert!(places.iter().all(Result::is_ok));
@@ -450,7 +316,7 @@ mod tests {
 
     #[test]
     fn one_network_of_ipv6_is_one_address() {
-        let limiter = limiter(Limits { max_logins_per_minute: 2, ..Limits::default() });
+        let limiter = limiter(Limits::default().with(Limit::LoginsPerMinute, 2));
         let login = |text: &str| limiter.login(text.parse().expect("an address"));
         assert!(login("2001:db8::1").is_ok() && login("2001:db8::ffff:1").is_ok());
         let refused = login("2001:db8::2").expect_err("the third");

@@ -18,11 +18,14 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 use tokio_util::task::TaskTracker;
 
-use crate::server::{
-    App,
-    connections::{Connected, Connections},
-    router,
-    stream::handover::{Begun, Handover},
+use crate::{
+    config::Limit,
+    server::{
+        App,
+        connections::{Connected, Connections},
+        router,
+        stream::handover::{Begun, Handover},
+    },
 };
 
 pub mod pass;
@@ -104,8 +107,8 @@ async fn serve(stream: Connected, peer: IpAddr, app: Arc<App>, router: Router) -
     let mut http = hyper::server::conn::http1::Builder::new();
     // `Connected` knows how long a head may take: hyper would count the pause before it too.
     http.half_close(false).header_read_timeout(None);
-    if limits.max_head_bytes > 0 {
-        http.max_buf_size(limits.max_head_bytes as usize);
+    if let Some(max) = Limit::HeadBytes.max(&limits) {
+        http.max_buf_size(max as usize);
     }
     let (connection, handover) = (stream.connection(), Handover::default());
     let (arrived_by, left) = (connection.clone(), handover.clone());

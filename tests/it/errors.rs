@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, path::Path};
 
 use roomwatch::{
-    server::limits::{Answer, Limit},
+    config::{Answer, Limit},
     token::Reject,
 };
 
@@ -42,7 +42,7 @@ fn every_code_is_explained() {
     assert!(found.len() > 30, "the codes are no longer found: {found:?}");
     for limit in Limit::ALL {
         match limit.answer() {
-            Answer::Error(_, code) | Answer::Bye(code) => {
+            Answer::Error(_, code, _) | Answer::Bye(code) => {
                 found.insert(code.into());
             }
             Answer::Http => {}

@@ -157,8 +157,8 @@ async fn a_full_server_answers_bye_in_the_stream() {
 #[tokio::test]
 async fn zero_means_no_limit() {
     let mut start = Start::new().file(&user("ada", "admin"));
-    for limit in roomwatch::server::limits::Limit::ALL {
-        start = start.env(&format!("ROOMWATCH_{}", limit.option().0.to_uppercase()), "0");
+    for limit in roomwatch::config::Limit::ALL {
+        start = start.env(limit.env(), "0");
     }
     let server = start.start();
     for _ in 0..15 {

@@ -11,11 +11,10 @@ use axum::{
 use serde::Serialize;
 
 use crate::{
-    config::Role,
+    config::{Limit, Role},
     server::{
         App,
         caller::{Caller, CallerKind},
-        limits::Limit,
     },
     token::Grant,
 };

@@ -10,14 +10,14 @@ use tokio::time::Instant;
 use crate::{
     accounts::Login,
     clock::Clock,
-    config::Config,
+    config::{Answer, Config},
     feed::Feed,
     metrics::{Metrics, Transport},
     server::{
         caller::Caller,
         connections::{self, Streaming},
         error::Error,
-        limits::{Answer, Limiter, Place},
+        limits::{Limiter, Place},
         stream::say,
     },
 };

@@ -42,7 +42,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock::unix_ms,
-    config::Limits,
+    config::{Answer, Limit, Limits},
     event::Seq,
     feed::{Filter, Frame, From, ReplayError, Reset, Subscription, View},
     rights::Window,
@@ -50,7 +50,7 @@ use crate::{
         App,
         caller::Caller,
         error::Error,
-        limits::{self, Limit},
+        limits,
         stream::{
             open::{OpenStream, Refused},
             say::{connected_message, ping_in},
@@ -320,7 +320,7 @@ impl Talk {
                 return false;
             }
         }
-        if let limits::Answer::Bye(reason) = Limit::SocketEventsPerSecond.answer() {
+        if let Answer::Bye(reason) = Limit::SocketEventsPerSecond.answer() {
             let _ = socket.emit("bye", &json!({ "reason": reason }));
         }
         let _ = socket.clone().disconnect();
