@@ -89,7 +89,7 @@ impl Reconcile {
         receipts: Arc<Receipts>,
     ) -> Reconcile {
         let project = |project: &crate::config::Project| {
-            let livekit = LiveKit::new(project);
+            let livekit = LiveKit::new(project, &config.clock);
             let reach = if livekit.is_some() { Reach::Unknown } else { Reach::Unconfigured };
             let handle = Project {
                 name: project.name.clone(),

@@ -12,6 +12,7 @@ use source::Source;
 /// The modules of `src/`, in the order of the line, and which modules each may import.
 const MODULES: &[Module] = &[
     Module { name: "clock", imports: &[] },
+    Module { name: "http", imports: &[] },
     Module { name: "json", imports: &[] },
     Module { name: "metrics", imports: &[] },
     Module { name: "token", imports: &[] },
@@ -22,7 +23,7 @@ const MODULES: &[Module] = &[
     Module { name: "derived", imports: &["event", "log", "state"] },
     Module { name: "feed", imports: &["derived", "event", "log"] },
     Module { name: "follow", imports: &["derived", "event", "feed", "log", "state"] },
-    Module { name: "livekit", imports: &["clock", "config", "token"] },
+    Module { name: "livekit", imports: &["clock", "config", "http", "token"] },
     Module { name: "ingest", imports: &["clock", "event", "log", "metrics", "server", "token"] },
     Module {
         name: "reconcile",
@@ -162,13 +163,13 @@ const HTTP: Only = Only {
         ("server.rs", "HTTP is its job"),
         ("server/", "HTTP is its job"),
         ("ingest/webhook.rs", "answers LiveKit"),
-        ("livekit.rs", "asks LiveKit"),
+        ("http.rs", "the client for outgoing requests"),
         ("cli/tail.rs", "a client of a running server"),
         ("cli/simulate.rs", "a client of a running server"),
         ("config.rs", "parses URLs"),
         ("config/projects.rs", "parses URLs"),
     ],
-    instead: "answer in server/, ask in livekit.rs",
+    instead: "answer in server/, ask through http.rs",
 };
 
 const UNSAFE: Only = Only {
