@@ -121,8 +121,6 @@ const MONOTONIC_CLOCK: Only = Only {
         ("follow.rs", "paces checkpoints"),
         ("ingest.rs", "logs each reason for a refusal once in ten seconds"),
         ("ingest/webhook.rs", "measures the time until the answer"),
-        ("reconcile.rs", "paces the calls to LiveKit"),
-        ("reconcile/engine.rs", "paces the calls to LiveKit"),
         ("server.rs", "the beginning of the drain"),
         ("server/connections.rs", "idle times of sockets"),
         ("server/listen/", "timers of sockets"),
