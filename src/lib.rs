@@ -12,6 +12,7 @@
 pub mod clock;
 pub mod cluster;
 pub mod data_dir;
+pub mod http;
 pub mod json;
 pub mod metrics;
 pub mod store;

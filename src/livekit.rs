@@ -11,26 +11,24 @@ use std::{sync::Arc, time::Duration};
 use serde_json::{Map, Value, json};
 
 use crate::{
-    clock::unix_ms,
+    clock::Clock,
     config::Project,
+    http::{Answer, Client, Error, Limits},
     token::{Claims, Grant, Secret, sign},
 };
 
 pub mod shape;
 
-/// How long a TCP and TLS handshake with LiveKit may take.
-const CONNECT_TIME_MAX: Duration = Duration::from_secs(3);
-/// How long an answer to a list may take. A slow list holds up those behind it, so it is shorter than a
-/// command's.
+/// `answer_bytes` is enough for ten thousand rooms with a little metadata, or some hundred with the most that LiveKit
+/// allows.
+const LIMITS: Limits = Limits { connect: Duration::from_secs(3), answer_bytes: 64 << 20 };
+/// Maximum time for a list. The lists behind it wait for it, so it is shorter than that for a command.
 const LIST_TIME_MAX: Duration = Duration::from_secs(5);
-/// How long a command may take. LiveKit itself waits for a room's node for less than this.
+/// Maximum time for a command. LiveKit itself waits less than this for a room's node.
 const COMMAND_TIME_MAX: Duration = Duration::from_secs(10);
-/// The largest answer that is read: ten thousand rooms with a little metadata, or some hundred with the
-/// most that LiveKit allows.
-const ANSWER_BYTES_MAX: usize = 64 << 20;
-/// How long a token for one call is good. LiveKit's clock may be a minute off.
+/// Lifetime of the token of one call. LiveKit's clock may differ by a minute.
 const TOKEN_SECS: i64 = 300;
-/// How much of an error's text is kept: it is shown on pages and in the log.
+/// Maximum length of the text of an error. It is shown on pages and in the log.
 const SHOWN_CHARS: usize = 200;
 
 /// Why a call was not answered as hoped. The address is for the operator who has to go there.
@@ -106,7 +104,8 @@ pub struct NewRoom<'a> {
 
 /// The API of one project's LiveKit.
 pub struct LiveKit {
-    http: reqwest::Client,
+    http: Client,
+    clock: Clock,
     /// With its path, without a slash at the end.
     url: Box<str>,
     key: Box<str>,
@@ -114,18 +113,17 @@ pub struct LiveKit {
 }
 
 impl LiveKit {
-    /// None for a project without a URL.
-    pub fn new(project: &Project) -> Option<LiveKit> {
+    /// Returns `None` for a project without a URL.
+    pub fn new(project: &Project, clock: &Clock) -> Option<LiveKit> {
         let url = project.url.clone()?;
-        let http = reqwest::Client::builder()
-            .connect_timeout(CONNECT_TIME_MAX)
-            // A redirect would carry the token to wherever it points.
-            .redirect(reqwest::redirect::Policy::none())
-            .user_agent(concat!("roomwatch/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .inspect_err(|error| tracing::error!("no client for LiveKit: {error}"))
+        let http = Client::new(LIMITS)
+            .and_then(|client| client.trust(&url))
+            .inspect_err(
+                |error| tracing::error!(project.name = %project.name, "no client for LiveKit: {error}"),
+            )
             .ok()?;
-        Some(LiveKit { http, url, key: project.key.clone(), secret: project.secret.clone() })
+        let (key, secret) = (project.key.clone(), project.secret.clone());
+        Some(LiveKit { http, clock: clock.clone(), url, key, secret })
     }
 
     /// Where it is: fit to be shown, so without user and password.
@@ -315,41 +313,23 @@ impl LiveKit {
     ) -> Result<Value, CallError> {
         let claims = Claims {
             iss: self.key.to_string(),
-            exp: i64::try_from(unix_ms() / 1000).unwrap_or(0) + TOKEN_SECS,
+            exp: self.clock.unix_secs() + TOKEN_SECS,
             video: Some(grant),
             ..Claims::default()
         };
-        let call = async {
-            let mut answer = self
-                .http
-                .post(format!("{}/twirp/livekit.{service}/{method}", self.url))
-                .bearer_auth(sign(&claims, &self.secret))
-                .json(request)
-                .send()
-                .await?;
-            let status = answer.status();
-            let mut body = Vec::new();
-            while let Some(chunk) = answer.chunk().await? {
-                if body.len() + chunk.len() > ANSWER_BYTES_MAX {
-                    return Ok((status, None));
-                }
-                body.extend_from_slice(&chunk);
+        let url = format!("{}/twirp/livekit.{service}/{method}", self.url);
+        let answer = match self.http.post(&url) {
+            Ok(post) => {
+                let post = post.bearer_auth(sign(&claims, &self.secret)).json(request);
+                self.http.send(post, time_max).await
             }
-            Ok::<_, reqwest::Error>((status, Some(body)))
+            Err(error) => Err(error),
         };
-        let (status, body) = match tokio::time::timeout(time_max, call).await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(error)) => {
-                let cause = root_cause(&error);
-                return Err(CallError::Unreachable { address: self.address(), cause: shown(&cause) });
-            }
-            Err(_) => {
-                return Err(CallError::Timeout { address: self.address(), secs: time_max.as_secs() });
-            }
-        };
-        let Some(body) = body else {
-            return Err(self.garbage(&format!("more than {ANSWER_BYTES_MAX} bytes")));
-        };
+        let Answer { status, body } = answer.map_err(|error| match error {
+            Error::Timeout(time) => CallError::Timeout { address: self.address(), secs: time.as_secs() },
+            Error::TooLarge(bytes) => self.garbage(&format!("more than {bytes} bytes")),
+            error => CallError::Unreachable { address: self.address(), cause: shown(&error.to_string()) },
+        })?;
         if status.is_success() {
             return serde_json::from_slice(&body).map_err(|_| self.garbage("something that is not JSON"));
         }
@@ -411,12 +391,4 @@ fn admin(room: &str) -> Grant {
 fn shown(text: &str) -> Box<str> {
     let words = text.split_whitespace().map(|word| if word.starts_with("eyJ") { "***" } else { word });
     words.collect::<Vec<_>>().join(" ").chars().take(SHOWN_CHARS).collect::<String>().into()
-}
-
-fn root_cause(error: &reqwest::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
 }

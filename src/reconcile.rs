@@ -1,46 +1,34 @@
-//! Asks LiveKit what is true and appends what no webhook has told.
+//! Compares the state with LiveKit's API, and appends what no webhook has reported.
 //!
-//! LiveKit's webhooks are best effort: 15 s of outage of the receiver, 30 s in a queue, and an event is
-//! gone. So rooms and participants are listed at start, every `reconcile_secs`, and at any sign of a gap,
-//! and the differences become ordinary events of the log with `source: "reconcile"`. What there is no
-//! webhook for (mutes, metadata, permissions) is found the same way, every two seconds in rooms that
-//! somebody watches.
+//! LiveKit's webhooks are best effort: after 15 s without a receiver, or 30 s in a queue, an event is lost. So rooms
+//! and participants are listed at the start, every `reconcile_secs`, and at each sign of a loss, and the differences
+//! become ordinary events of the log with `source: "reconcile"`. Facts that have no webhook (mutes, metadata,
+//! permissions) are found in the same way, every two seconds in rooms that are watched.
 //!
-//! Nothing here touches the state: it learns from the log, like everybody.
+//! [`schedule`] decides when to ask what, [`diff`] what is to be corrected; both are pure. The engine does the I/O. It
+//! never touches the state, which learns from the log alone.
 
-use std::{
-    collections::HashMap,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use parking_lot::{Mutex, MutexGuard, RwLock};
 use tokio::{sync::Notify, task::JoinSet};
 
 use crate::{
-    cluster::Cluster, config::Config, event::body::Redaction, feed::Feed, ingest::Receipts, livekit::LiveKit,
-    log::EventLog, metrics::Metrics, state::State,
+    clock::Clock, cluster::Cluster, config::Config, event::body::Redaction, feed::Feed, ingest::Receipts,
+    livekit::LiveKit, log::EventLog, metrics::Metrics, state::State,
 };
 
 pub mod correction;
 pub mod diff;
 mod engine;
 mod health;
+pub mod schedule;
 
-pub use health::{Availability, Health, Note, Reach};
+pub use health::{Capability, Health, Reach, ShownCorrection};
 
 use diff::LastSeen;
 use health::Checked;
-
-/// A room counts as watched for this long after its page was read.
-const LOOKED_AT: Duration = Duration::from_secs(10);
-/// A command's effect may reach LiveKit's store a little later than its answer reaches us: so its room is
-/// asked about at once, and again.
-const AFTER_COMMAND: &[Duration] = &[Duration::ZERO, Duration::from_millis(700), Duration::from_secs(3)];
-/// The same where LiveKit sends a webhook: it shall have the time to arrive.
-const AFTER_WEBHOOK: &[Duration] = &[Duration::from_secs(1), Duration::from_secs(4)];
-/// How many rooms can be waiting to be asked about for one project; more are left to the next full run.
-const WAITING_ROOMS_MAX: usize = 1_000;
+use schedule::Requests;
 
 /// The comparison of every project with its LiveKit.
 pub struct Reconcile {
@@ -48,35 +36,27 @@ pub struct Reconcile {
     shared: Arc<Shared>,
 }
 
-/// What the projects' loops have in common.
+/// What the loops of all projects share.
 struct Shared {
+    clock: Clock,
     log: Arc<dyn EventLog>,
     state: Arc<RwLock<State>>,
     feed: Arc<Feed>,
     metrics: Arc<Metrics>,
     receipts: Arc<Receipts>,
     redaction: Redaction,
-    /// None: never.
+    /// The interval between two full runs; `None` means never.
     every: Option<Duration>,
 }
 
-/// One project: what its loop and those who ask about it share.
+/// One project, shared by its loop and the callers of [`Reconcile`].
 struct Project {
     name: Arc<str>,
     livekit: Option<LiveKit>,
     health: Mutex<Health>,
     checked: Mutex<Checked>,
-    asks: Mutex<Asks>,
+    requests: Mutex<Requests>,
     wake: Notify,
-}
-
-/// Rooms that somebody wants to be true now.
-#[derive(Default)]
-struct Asks {
-    /// By name, until when.
-    watched: HashMap<Arc<str>, Instant>,
-    /// When to ask about them.
-    due: Vec<(Instant, Arc<str>)>,
 }
 
 impl Reconcile {
@@ -89,25 +69,26 @@ impl Reconcile {
         receipts: Arc<Receipts>,
     ) -> Reconcile {
         let project = |project: &crate::config::Project| {
-            let livekit = LiveKit::new(project);
+            let livekit = LiveKit::new(project, &config.clock);
             let reach = if livekit.is_some() { Reach::Unknown } else { Reach::Unconfigured };
             let handle = Project {
                 name: project.name.clone(),
                 livekit,
                 health: Mutex::new(Health { reach, ..Health::default() }),
                 checked: Mutex::default(),
-                asks: Mutex::default(),
+                requests: Mutex::default(),
                 wake: Notify::new(),
             };
             (project.name.clone(), Arc::new(handle))
         };
         let projects = config.projects.iter().map(project).collect();
-        let redaction = config.redaction.clone();
-        let shared = Shared { log, state, feed, metrics, receipts, redaction, every: config.reconcile };
+        let (clock, redaction) = (config.clock.clone(), config.redaction.clone());
+        let shared =
+            Shared { clock, log, state, feed, metrics, receipts, redaction, every: config.reconcile };
         Reconcile { projects, shared: Arc::new(shared) }
     }
 
-    /// Compares until the set is dropped. Without an interval, never.
+    /// Starts the loop of each project. They run until the set is dropped. Without an interval there are none.
     /// In a deployment of several nodes, each project is compared by the one that holds its lease.
     pub fn start(&self, cluster: &Arc<dyn Cluster>) -> JoinSet<()> {
         let mut loops = JoinSet::new();
@@ -130,53 +111,42 @@ impl Reconcile {
         loops
     }
 
-    /// The API of a project's LiveKit, if its URL is known.
+    /// Returns the API of a project's LiveKit, or `None` if its URL is unknown.
     pub fn livekit(&self, project: &str) -> Option<&LiveKit> {
         self.projects.get(project)?.livekit.as_ref()
     }
 
-    /// Somebody looks at this room: it is asked about every 2 s for a while.
+    /// Notes that a reader looks at this room: it is compared every 2 s for a while.
     pub fn watch(&self, project: &str, room: &str) {
         let Some(project) = self.projects.get(project) else { return };
-        let now = Instant::now();
-        let mut asks = project.asks.lock();
-        asks.watched.retain(|_, until| *until > now);
-        if asks.watched.len() < WAITING_ROOMS_MAX
-            && asks.watched.insert(room.into(), now + LOOKED_AT).is_none()
-        {
+        if project.requests.lock().watch(self.shared.clock.running(), room) {
             project.wake.notify_one();
         }
     }
 
-    /// A command has changed something in this room: it is asked about at once, or, if LiveKit sends a
-    /// webhook for what has changed, a little later.
+    /// Notes that a command has changed this room: it is compared at once, or a little later if LiveKit sends a webhook
+    /// for the change.
     pub fn changed(&self, project: &str, room: &str, has_webhook: bool) {
         let Some(project) = self.projects.get(project) else { return };
-        let room: Arc<str> = room.into();
-        let now = Instant::now();
-        let mut asks = project.asks.lock();
-        if asks.due.len() < WAITING_ROOMS_MAX {
-            let waits = if has_webhook { AFTER_WEBHOOK } else { AFTER_COMMAND };
-            asks.due.extend(waits.iter().map(|wait| (now + *wait, room.clone())));
-        }
+        project.requests.lock().change(self.shared.clock.running(), room, has_webhook);
         project.wake.notify_one();
     }
 
-    /// How the comparison of a project is going.
+    /// Returns how the comparison of a project is going.
     pub fn health(&self, project: &str) -> Option<Health> {
         self.projects.get(project).map(|project| project.health.lock().clone())
     }
 
-    /// Seconds between two full comparisons; 0 is never.
+    /// Returns the seconds between two full runs; 0 means never.
     pub fn every_secs(&self) -> u64 {
         self.shared.every.map_or(0, |every| every.as_secs())
     }
 
-    /// When sessions were last compared with LiveKit, in unix milliseconds, by project and sid.
+    /// Returns when sessions, given by project and sid, were last compared with LiveKit, in unix milliseconds.
     pub fn checked_at<'a>(&self, sessions: impl IntoIterator<Item = (&'a str, &'a str)>) -> Vec<Option<u64>> {
         let mut of: Option<(&str, MutexGuard<'_, Checked>)> = None;
         let checked_at = |(project, sid): (&'a str, &str)| {
-            // Those of one project stand together in a list: they cost one lock.
+            // A list has the sessions of one project side by side: they cost one lock.
             if of.as_ref().is_none_or(|(locked, _)| *locked != project) {
                 of = None;
                 of = self.projects.get(project).map(|handle| (project, handle.checked.lock()));

@@ -1,22 +1,18 @@
-//! Reading the JSON object LiveKit sends: what it says, without what must not be kept.
+//! Reads the JSON object that LiveKit sends, and removes what must not be stored.
 //!
-//! The bytes are passed on as they came: LiveKit adds fields, enum values and event names without
-//! notice, and whoever parses a body into types and writes it again loses them. So one pass over the
-//! text sees that it is JSON, finds the few fields Roomwatch needs and cuts out the members that hold
-//! secrets; everything else stays byte for byte.
+//! The bytes stay as they arrived: LiveKit adds fields, enum values and event names without notice, and a program that
+//! parses a body into types and writes it again loses them. So one pass over the text checks that it is JSON, finds the
+//! few fields that Roomwatch needs and cuts out the members that hold secrets.
 
 use std::{borrow::Cow, sync::Arc};
 
 use bytes::Bytes;
 use data_encoding::HEXLOWER;
-use serde::de::IgnoredAny;
 use sha2::{Digest, Sha256};
 
-/// JSON nested deeper than this is refused: readers in many languages stop at about that depth, and
-/// no LiveKit message comes near it.
-pub const DEPTH_MAX: usize = 128;
+use crate::json::walk::{self, SPACE, Stop, Walk};
 
-/// What was read of a body.
+/// An event's JSON object and the fields read from it.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Body {
     /// The object without secrets, on one line.
@@ -31,7 +27,7 @@ pub struct Body {
     pub room_sid: Option<Arc<str>>,
 }
 
-/// Why a body is no event.
+/// Why a body is not an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadBody {
     #[error("the body is not UTF-8")]
@@ -46,16 +42,18 @@ pub enum BadBody {
     TooDeep,
 }
 
-/// Fields that an installation wants removed on the way in, beside the secrets that always are:
-/// dotted paths from the top of the body, `*` for any one key. Arrays take no part in a path.
+/// Fields that an operator wants removed from every body, in addition to the secrets that always are: dotted paths from
+/// the top of the body, `*` for any one key. Arrays are not part of a path.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Redaction {
     paths: Vec<Vec<Box<str>>>,
 }
 
-/// A path of the configuration that cannot be one.
+/// A configured path that is not valid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no path of a field: write `participant.metadata` or `participant.attributes.*`")]
+#[error(
+    "`{0}` is not a path of a field; write for example `participant.metadata` or `participant.attributes.*`"
+)]
 pub struct BadPath(pub String);
 
 impl Redaction {
@@ -80,32 +78,41 @@ impl Redaction {
     }
 }
 
+impl From<Stop> for BadBody {
+    fn from(stop: Stop) -> BadBody {
+        match stop {
+            Stop::NotJson => BadBody::NotJson,
+            Stop::TooDeep => BadBody::TooDeep,
+        }
+    }
+}
+
 impl Body {
     /// Reads and redacts one body.
     pub fn read(raw: &[u8], redaction: &Redaction) -> Result<Body, BadBody> {
         let text = simdutf8::basic::from_utf8(raw).map_err(|_| BadBody::NotUtf8)?;
         let text = text.trim_matches(SPACE);
         if !text.starts_with('{') {
-            return Err(is_json(text).err().unwrap_or(BadBody::NotAnObject));
+            walk::is_json(text)?;
+            return Err(BadBody::NotAnObject);
         }
-        let mut walk = Walk {
+        let mut reader = Reader {
             text,
-            controls: text.bytes().fold(false, |found, byte| found | (byte < b' ')),
-            at: 0,
+            walk: Walk::new(text),
             copied: 0,
             out: Vec::with_capacity(text.len()),
             path: Vec::new(),
             redaction,
             found: Found::default(),
         };
-        walk.object(1)?;
-        let Walk { controls, at, mut out, copied, found, .. } = walk;
-        if at < text.len() {
+        reader.value()?;
+        let Reader { walk, mut out, copied, found, .. } = reader;
+        if !walk.is_at_end() {
             return Err(BadBody::NotJson);
         }
         out.extend_from_slice(&text.as_bytes()[copied..]);
-        if controls {
-            // They stand only between tokens: inside a string JSON demands an escape.
+        if walk.has_controls() {
+            // They are only between tokens: inside a string JSON demands an escape.
             out.iter_mut().filter(|byte| matches!(byte, b'\r' | b'\n')).for_each(|byte| *byte = b' ');
         }
         Ok(Body {
@@ -126,13 +133,6 @@ fn first(places: [Option<Cow<'_, str>>; 4]) -> Option<Arc<str>> {
     places.into_iter().find_map(filled).map(Arc::from)
 }
 
-/// What may stand between tokens.
-const SPACE: [char; 4] = [' ', '\t', '\r', '\n'];
-
-fn is_json(text: &str) -> Result<(), BadBody> {
-    serde_json::from_str::<IgnoredAny>(text).map(|_| ()).map_err(|_| BadBody::NotJson)
-}
-
 #[derive(Default)]
 struct Found<'a> {
     event: Option<Cow<'a, str>>,
@@ -142,13 +142,11 @@ struct Found<'a> {
     room_sid: [Option<Cow<'a, str>>; 4],
 }
 
-/// One pass over the text. Recursion is bounded by [`DEPTH_MAX`].
-struct Walk<'a> {
+/// One pass over the text. [`Walk`] bounds the recursion.
+struct Reader<'a> {
     text: &'a str,
-    /// There are control characters in it: LiveKit sends none.
-    controls: bool,
-    at: usize,
-    /// Everything before is in `out`, or cut.
+    walk: Walk<'a>,
+    /// Everything before this position is in `out`, or was cut.
     copied: usize,
     out: Vec<u8>,
     path: Vec<Cow<'a, str>>,
@@ -156,135 +154,58 @@ struct Walk<'a> {
     found: Found<'a>,
 }
 
-impl<'a> Walk<'a> {
-    /// The next byte; at the end 0, which JSON has nowhere.
-    fn byte(&self) -> u8 {
-        self.text.as_bytes().get(self.at).copied().unwrap_or(0)
-    }
-
-    fn space(&mut self) {
-        while matches!(self.byte(), b' ' | b'\t' | b'\r' | b'\n') {
-            self.at += 1;
+impl<'a> Reader<'a> {
+    fn value(&mut self) -> Result<(), BadBody> {
+        self.walk.space();
+        let start = self.walk.at();
+        match self.walk.value()? {
+            walk::Value::Object => self.object()?,
+            walk::Value::Array => self.array()?,
+            walk::Value::Text(text) => self.string(start, text),
+            walk::Value::Scalar => {}
         }
-    }
-
-    /// Moves past `byte`, which has to be the next.
-    fn pass(&mut self, byte: u8) -> Result<(), BadBody> {
-        if self.byte() != byte {
-            return Err(BadBody::NotJson);
-        }
-        self.at += 1;
         Ok(())
     }
 
-    /// Moves past the comma or the bracket that follows an element: is there another?
-    fn comma(&mut self, end: u8) -> Result<bool, BadBody> {
-        self.space();
-        let more = self.byte() == b',';
-        self.pass(if more { b',' } else { end })?;
-        Ok(more)
-    }
-
-    fn value(&mut self, depth: usize) -> Result<(), BadBody> {
-        self.space();
-        let start = self.at;
-        match self.byte() {
-            b'{' => self.object(depth + 1),
-            b'[' => self.array(depth + 1),
-            b'"' => {
-                let text = self.string()?;
-                self.note(start, text);
-                Ok(())
-            }
-            _ => {
-                while !matches!(self.byte(), b',' | b'}' | b']' | b' ' | b'\t' | b'\r' | b'\n' | 0) {
-                    self.at += 1;
-                }
-                match &self.text[start..self.at] {
-                    "true" | "false" | "null" => Ok(()),
-                    number => is_json(number),
-                }
-            }
-        }
-    }
-
-    /// Moves past the string that begins here. A lone surrogate, which JSON allows and Rust's strings do not, leaves
-    /// its text as it is written.
-    fn string(&mut self) -> Result<Cow<'a, str>, BadBody> {
-        let text = self.text;
-        self.pass(b'"')?;
-        let (start, mut plain) = (self.at, !self.controls);
-        loop {
-            let rest = text.as_bytes().get(self.at..).unwrap_or_default();
-            let length = memchr::memchr2(b'"', b'\\', rest).ok_or(BadBody::NotJson)?;
-            self.at += length + 1;
-            if rest[length] == b'"' {
-                break;
-            }
-            plain = false;
-            self.at += 1;
-        }
-        let inner = &text[start..self.at - 1];
-        if plain {
-            return Ok(inner.into());
-        }
-        let raw = &text[start - 1..self.at];
-        serde_json::from_str(raw).map(Cow::Owned).or_else(|_| is_json(raw).map(|()| inner.into()))
-    }
-
-    fn array(&mut self, depth: usize) -> Result<(), BadBody> {
-        if depth > DEPTH_MAX {
-            return Err(BadBody::TooDeep);
-        }
-        self.at += 1;
-        self.space();
-        if self.byte() == b']' {
-            self.at += 1;
+    fn array(&mut self) -> Result<(), BadBody> {
+        if self.walk.closes_empty(b']') {
             return Ok(());
         }
         loop {
-            self.value(depth)?;
-            if !self.comma(b']')? {
+            self.value()?;
+            if !self.walk.continues(b']')? {
                 return Ok(());
             }
         }
     }
 
-    fn object(&mut self, depth: usize) -> Result<(), BadBody> {
-        if depth > DEPTH_MAX {
-            return Err(BadBody::TooDeep);
-        }
-        self.at += 1;
-        // Where the last kept member ended: a cut begins there and so takes the comma with it.
-        let mut kept_to = self.at;
+    fn object(&mut self) -> Result<(), BadBody> {
+        // The end of the last kept member: a cut begins there, and so removes the comma too.
+        let mut kept_to = self.walk.at();
         let mut kept_any = false;
-        self.space();
-        if self.byte() == b'}' {
-            self.at += 1;
+        if self.walk.closes_empty(b'}') {
             return Ok(());
         }
         loop {
-            let start = self.at;
-            let key = self.string()?;
-            self.space();
-            self.pass(b':')?;
+            let start = self.walk.at();
+            let key = self.walk.key()?;
             self.path.push(key);
-            let cut = self.cuts();
-            // The fields of a member that is cut are not looked at either.
+            let cut = self.is_secret();
+            // The fields of a member that is cut do not count either.
             let found = cut.then(|| std::mem::take(&mut self.found));
-            self.value(depth)?;
+            self.value()?;
             self.path.pop();
             if let Some(found) = found {
                 self.found = found;
             }
-            let end = self.at;
-            let more = self.comma(b'}')?;
+            let end = self.walk.at();
+            let more = self.walk.continues(b'}')?;
             if more {
-                self.space();
+                self.walk.space();
             }
             if cut {
                 // `{a,SECRET,b}` loses `,SECRET`; `{SECRET,b}` loses `SECRET,`.
-                let (from, to) = if kept_any || !more { (kept_to, end) } else { (start, self.at) };
+                let (from, to) = if kept_any || !more { (kept_to, end) } else { (start, self.walk.at()) };
                 if from >= self.copied {
                     self.out.extend_from_slice(&self.text.as_bytes()[self.copied..from]);
                 }
@@ -295,14 +216,14 @@ impl<'a> Walk<'a> {
             if !more {
                 return Ok(());
             }
-            kept_to = if cut && !kept_any { self.at } else { end };
+            kept_to = if cut && !kept_any { self.walk.at() } else { end };
         }
     }
 
-    /// Does the member whose path this is hold a secret?
-    fn cuts(&self) -> bool {
+    /// Returns true if the member at this path holds a secret.
+    fn is_secret(&self) -> bool {
         let Some(key) = self.path.last().map(|key| &**key) else { return false };
-        // The keys of `attributes` are the application's own words.
+        // The keys of `attributes` belong to the application.
         if self.path.len() > 1 && self.path[self.path.len() - 2] == "attributes" {
             return self.redaction.covers(&self.path);
         }
@@ -336,9 +257,8 @@ impl<'a> Walk<'a> {
                 || key.starts_with("assume_role"))
     }
 
-    /// Looks at a string that has just been passed: one of the fields that are needed, or a URL that
-    /// carries a secret.
-    fn note(&mut self, start: usize, text: Cow<'a, str>) {
+    /// Handles a string that has just been passed: one of the fields that are needed, or a URL with a secret in it.
+    fn string(&mut self, start: usize, text: Cow<'a, str>) {
         let path = &self.path;
         let place = match path.len() {
             1 => match &*path[0] {
@@ -371,7 +291,7 @@ impl<'a> Walk<'a> {
                 self.out.extend_from_slice(&self.text.as_bytes()[self.copied..start]);
                 let masked = serde_json::to_string(&masked).expect("a string is JSON");
                 self.out.extend_from_slice(masked.as_bytes());
-                self.copied = self.at;
+                self.copied = self.walk.at();
             }
         }
         if let Some(place) = place {
@@ -380,8 +300,8 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// Masks what gives access in a URL of an output: user and password, the query, and, where media is
-/// pushed, the last part of the path, which is the stream key.
+/// Masks the secrets in the URL of an output: user and password, the query, and, where media is pushed, the last part of
+/// the path, which is the stream key.
 fn mask_url(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
     let (rest, query) = match rest.find(['?', '#']) {
@@ -401,7 +321,7 @@ fn mask_url(url: &str) -> String {
         Some((before, _)) if pushed => format!("{before}/***"),
         _ => path.to_owned(),
     };
-    // `twitch://KEY` and `mux://KEY` are nothing but the key.
+    // `twitch://KEY` and `mux://KEY` have the key in place of the host.
     let authority = if pushed && path.is_empty() && !authority.contains('.') && !authority.contains(':') {
         "***".to_owned()
     } else {
@@ -412,6 +332,8 @@ fn mask_url(url: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde::de::IgnoredAny;
+
     use super::*;
 
     fn read(text: &str) -> Result<Body, BadBody> {
@@ -423,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_event_is_refused() {
+    fn a_body_that_is_not_an_event_is_refused() {
         assert_eq!(read(""), Err(BadBody::NotJson));
         assert_eq!(read("{"), Err(BadBody::NotJson));
         assert_eq!(read("[]"), Err(BadBody::NotAnObject));
@@ -436,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_json_is_what_others_take_for_it() {
+    fn a_body_is_json_exactly_if_serde_json_accepts_it() {
         let whole = r#" {"event":"x","id":"EV_1","a":[true,false,null,-1.5e+3,0,[],{}, {"b" : "\\\"\u00e9\/é"}],"turnPassword":[""]} "#;
         let changes = [
             "", " ", "\n", "\u{b}", "\u{c}", "\u{1}", "\0", ",", ":", "\"", "\\", "{", "}", "[", "]", "0",
@@ -461,7 +383,7 @@ mod tests {
     }
 
     #[test]
-    fn depth_is_bounded_and_costs_no_stack() {
+    fn depth_is_bounded_before_the_stack_is_used_up() {
         let nested = |n: usize| format!(r#"{{"event":"x","a":{}{}}}"#, "[".repeat(n), "]".repeat(n));
         assert!(read(&nested(127)).is_ok());
         assert_eq!(read(&nested(128)), Err(BadBody::TooDeep));
@@ -471,7 +393,7 @@ mod tests {
     }
 
     #[test]
-    fn secrets_go_key_and_all_and_nothing_else_moves() {
+    fn secrets_are_removed_with_their_keys_and_nothing_else_changes() {
         for (from, to) in [
             (r#"{"event":"x","room":{"turnPassword":"S"}}"#, r#"{"event":"x","room":{}}"#),
             (r#"{"event":"x","room":{"turnPassword":"S","a":1}}"#, r#"{"event":"x","room":{"a":1}}"#),
@@ -503,7 +425,7 @@ mod tests {
     }
 
     #[test]
-    fn stream_urls_lose_their_secret_part() {
+    fn secret_parts_of_stream_urls_are_masked() {
         for (from, to) in [
             ("rtmp://a.rtmp.youtube.com/live2/S", "rtmp://a.rtmp.youtube.com/live2/***"),
             ("rtmps://u:S@h.example:443/app/S?k=S", "rtmps://***@h.example:443/app/***?***"),
@@ -522,7 +444,7 @@ mod tests {
     }
 
     #[test]
-    fn an_installation_can_have_more_removed() {
+    fn configured_paths_are_removed_too() {
         let rules = ["participant.metadata", "participant.attributes.*"].map(str::to_owned);
         let redaction = Redaction::new(&rules).expect("paths");
         let text = r#"{"event":"x","participant":{"metadata":"S","attributes":{"a":"S","b":"S"},"sid":"PA_1"},"metadata":1}"#;
@@ -537,7 +459,7 @@ mod tests {
     }
 
     #[test]
-    fn the_room_is_found_where_livekit_puts_it() {
+    fn the_room_is_read_from_each_place_where_livekit_puts_it() {
         let place = |text: &str| {
             let body = read(text).expect("a body");
             (body.room, body.room_sid)
@@ -563,7 +485,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_without_an_id_is_named_by_its_bytes() {
+    fn an_event_without_an_id_gets_the_hash_of_its_body() {
         let id = read(r#"{"event":"x"}"#).expect("a body").id;
         assert_eq!(id.len(), 64);
         assert_ne!(id, read(r#"{"event":"x" }"#).expect("a body").id);

@@ -1,17 +1,9 @@
-//! The loop of one project: when to ask LiveKit what.
-//!
-//! One call at a time, and never more than 20 a second: intervals stretch, and `checkedAt` shows it.
+//! The loop of one project: does what the [`Schedule`] says, and appends the corrections.
 
-use std::{
-    collections::{HashSet, VecDeque},
-    sync::Arc,
-    time::Duration,
-};
-
-use tokio::time::Instant;
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use crate::{
-    clock::unix_ms,
+    clock::Clock,
     event::Kind,
     livekit::{CallError, ListedRoom, LiveKit},
     log::LogError,
@@ -22,38 +14,21 @@ use super::{
     Project, Shared,
     correction::Correction,
     diff::{Asked, Compare},
-    health::Availability,
+    health::Capability,
+    schedule::{Schedule, Step},
 };
 
-/// At most 20 calls a second for one project.
-const CALL_EVERY: Duration = Duration::from_millis(50);
-/// How often a watched room is asked about.
-const WATCH_EVERY: Duration = Duration::from_secs(2);
-/// How often LiveKit is asked about one room if nothing else is: an outage is noticed, and a restart
-/// that lost the rooms.
-const BEAT_EVERY: Duration = Duration::from_secs(2);
-/// A full run ends this part of its interval before the next one begins.
-const SPREAD: f64 = 0.8;
-/// Corrections are a sign that webhooks are lost: the next full run comes at once, but not more often
-/// than this, for some are only the race between a list and its webhook.
-const SUSPICION_EVERY: Duration = Duration::from_secs(10);
-/// LiveKit goes on delivering its backlog for this long after an outage of ours.
-const BACKLOG: Duration = Duration::from_secs(15);
-/// How long to wait before LiveKit is asked again after a failure: doubling, up to the second.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(2));
-/// A key that is refused is refused a second later too.
-const BACKOFF_UNAUTHORIZED: Duration = Duration::from_secs(10);
-/// How long the state may take to fold what is in the log before a comparison is put off.
+/// Maximum time that the state may take to fold what is in the log. After it, the comparison is put off.
 const SETTLE_MAX: Duration = Duration::from_secs(10);
-/// How many watched rooms one round asks about.
-const WATCHED_ROOMS_MAX: usize = 100;
-/// How many corrections are appended at a time.
+/// Wait after the log has refused corrections.
+const LOG_RETRY: Duration = Duration::from_secs(1);
+/// Maximum number of corrections in one append.
 const APPEND_EVENTS: usize = 256;
-/// How often a correction is given a new id because its own is taken.
+/// Maximum number of new ids for a correction whose id is taken.
 const APPEND_TRIES: usize = 4;
-/// An egress may end this long before LiveKit lists it so.
+/// An egress may end this long before LiveKit lists its end.
 const EGRESS_LATE_MS: u64 = 60_000;
-/// What a heartbeat asks about when no room is live.
+/// The room that a heartbeat asks about if no room is live.
 const NO_ROOM: &str = "roomwatch:heartbeat";
 
 /// Why a step did not get to its end.
@@ -73,203 +48,111 @@ impl From<CallError> for Stop {
 pub(super) struct Engine<'a> {
     shared: &'a Shared,
     project: &'a Project,
-    every: Duration,
-    /// Not before this may LiveKit be called again.
-    next_call: Instant,
-    next_full: Instant,
-    next_watch: Instant,
-    next_beat: Instant,
-    /// Rooms of the full run that are still to be compared, and when the next one is due.
-    full: VecDeque<ListedRoom>,
-    full_due: Instant,
-    full_gap: Duration,
-    /// So many of them nobody has told of: they do not wait.
-    full_unknown: usize,
-    /// What the full run has corrected; none while there is no run.
-    full_corrected: Option<u64>,
-    /// Watched rooms that are still to be compared.
-    watch: VecDeque<ListedRoom>,
-    /// So that a long round of watched rooms does not keep the full run waiting for ever.
-    full_turn: bool,
-    /// A full run without pauses is due, from this time on.
-    suspected: Option<Instant>,
-    suspected_last: Option<Instant>,
-    failures: u32,
+    clock: &'a Clock,
+    schedule: Schedule<ListedRoom>,
+    /// When LiveKit was last found to be down, in unix milliseconds.
     away_at: u64,
-    /// The last loss of a webhook that has been dealt with.
+    /// The last lost webhook that the schedule knows of, in unix milliseconds.
     lost_at: u64,
-    /// Egress that ended after this was heard of, or has been told.
+    /// Egress that ended before this has been reported, in unix milliseconds.
     egress_since: u64,
-    watch_rotation: usize,
 }
 
 impl<'a> Engine<'a> {
     pub fn new(shared: &'a Shared, project: &'a Project, every: Duration) -> Engine<'a> {
-        let now = Instant::now();
-        Engine {
-            shared,
-            project,
-            every,
-            next_call: now,
-            next_full: now + every,
-            next_watch: now,
-            next_beat: now,
-            full: VecDeque::new(),
-            full_due: now,
-            full_gap: Duration::ZERO,
-            full_unknown: 0,
-            full_corrected: None,
-            watch: VecDeque::new(),
-            full_turn: false,
-            // Nobody knows what has happened while there was nobody to listen.
-            suspected: Some(now),
-            suspected_last: None,
-            failures: 0,
-            away_at: 0,
-            lost_at: 0,
-            egress_since: 0,
-            watch_rotation: 0,
-        }
+        let clock = &shared.clock;
+        let schedule = Schedule::new(clock.running(), every);
+        Engine { shared, project, clock, schedule, away_at: 0, lost_at: 0, egress_since: 0 }
     }
 
     pub async fn run(mut self) {
         let Some(livekit) = &self.project.livekit else { return };
         while self.settle().await.is_err() {}
-        // Of what ended before we listened the history knows, or never will.
+        // Egress that ended earlier is in the log, or LiveKit does not list it any more.
         let last_known = self.shared.state.read().now();
         self.egress_since =
-            if last_known > 0 { last_known.saturating_sub(EGRESS_LATE_MS) } else { unix_ms() };
+            if last_known > 0 { last_known.saturating_sub(EGRESS_LATE_MS) } else { self.clock.unix_ms() };
         loop {
-            match self.step(livekit).await {
-                Ok(None) => {}
-                Ok(Some(next)) => self.pause(next).await,
-                Err(stop) => self.stopped(stop).await,
+            self.notice_lost_webhooks();
+            let step = {
+                let mut requests = self.project.requests.lock();
+                let streamed = || self.shared.feed.watched(&self.project.name);
+                self.schedule.next(self.clock.running(), &mut requests, streamed)
+            };
+            if let Err(stop) = self.take(livekit, step).await {
+                self.stopped(stop).await;
             }
         }
     }
 
-    async fn pause(&self, until: Instant) {
-        tokio::select! {
-            () = tokio::time::sleep_until(until) => {}
-            () = self.project.wake.notified() => {}
+    async fn take(&mut self, livekit: &LiveKit, step: Step<ListedRoom>) -> Result<(), Stop> {
+        match step {
+            Step::Heartbeat => self.heartbeat(livekit).await,
+            Step::Changed(names) => {
+                for room in self.list_named(livekit, &names).await? {
+                    self.compare(livekit, room).await?;
+                }
+                Ok(())
+            }
+            Step::Watched(names) => {
+                let rooms = self.list_named(livekit, &names).await?;
+                self.schedule.watched_listed(rooms);
+                Ok(())
+            }
+            Step::Full => self.list_all(livekit).await,
+            Step::Compare(room) => self.compare(livekit, room).await,
+            Step::Finished { corrections } => {
+                self.shared.metrics.reconcile_run(if corrections > 0 { "corrected" } else { "agreed" });
+                self.project.health.lock().reconciled_at = Some(self.clock.unix_ms());
+                Ok(())
+            }
+            Step::Wait(until) => {
+                let time = until.saturating_sub(self.clock.running());
+                tokio::select! {
+                    () = self.clock.sleep(time) => {}
+                    () = self.project.wake.notified() => {}
+                }
+                Ok(())
+            }
         }
     }
 
-    /// Does the most urgent thing that is due, or says when something will be.
-    async fn step(&mut self, livekit: &LiveKit) -> Result<Option<Instant>, Stop> {
-        if self.failures > 0 {
-            self.beat(livekit).await?;
-        }
-        self.notice_losses();
-        let now = Instant::now();
-        let names = self.due_rooms(now);
-        if !names.is_empty() {
-            let rooms = self.list_named(livekit, &names).await?;
-            for room in rooms {
-                self.compare(livekit, room).await?;
-            }
-            return Ok(None);
-        }
-        if self.suspected.is_some_and(|at| at <= now) {
-            self.suspected = None;
-            self.suspected_last = Some(now);
-            self.begin_full(livekit, Duration::ZERO).await?;
-            return Ok(None);
-        }
-        if self.watch.is_empty() && self.next_watch <= now {
-            self.next_watch = now + WATCH_EVERY;
-            let names = self.watched();
-            if !names.is_empty() {
-                self.watch = self.list_named(livekit, &names).await?.into();
-                return Ok(None);
-            }
-        }
-        let full_due = !self.full.is_empty() && self.full_due <= now;
-        if full_due && (self.full_turn || self.watch.is_empty()) {
-            self.full_turn = false;
-            if self.full_unknown > 0 {
-                self.full_unknown -= 1;
-            } else {
-                self.full_due = now + self.full_gap;
-            }
-            if let Some(room) = self.full.pop_front() {
-                self.compare(livekit, room).await?;
-            }
-            return Ok(None);
-        }
-        if let Some(room) = self.watch.pop_front() {
-            self.full_turn = true;
-            self.compare(livekit, room).await?;
-            return Ok(None);
-        }
-        if self.full.is_empty() {
-            self.end_full();
-            if self.next_full <= now {
-                self.begin_full(livekit, self.every).await?;
-                return Ok(None);
-            }
-        }
-        if self.next_beat <= now {
-            self.beat(livekit).await?;
-        }
-        let next_of_full = if self.full.is_empty() { self.next_full } else { self.full_due };
-        let due = self.project.asks.lock().due.iter().map(|(at, _)| (*at).into()).min();
-        let times = [Some(self.next_watch), Some(self.next_beat), Some(next_of_full), self.suspected, due];
-        Ok(times.into_iter().flatten().min())
-    }
-
-    /// A webhook that we could not store, and then one that we could: there may be more that LiveKit has
-    /// given up on.
-    fn notice_losses(&mut self) {
+    /// Brings full runs forward after Roomwatch has failed to store a webhook and has then stored one: LiveKit may have
+    /// given up on more of them.
+    fn notice_lost_webhooks(&mut self) {
         let (receipt, _) = self.shared.receipts.of(&self.project.name);
         let Some(lost_at) = receipt.lost_at.filter(|at| *at > self.lost_at) else { return };
         if receipt.last_at.is_some_and(|last_at| last_at >= lost_at) {
             self.lost_at = lost_at;
-            self.suspected = Some(Instant::now());
-            self.next_full = self.next_full.min(Instant::now() + BACKLOG);
+            self.schedule.webhook_lost(self.clock.running());
         }
     }
 
-    /// The rooms that are due to be asked about after a command.
-    fn due_rooms(&self, now: Instant) -> Vec<Arc<str>> {
-        let mut names = Vec::new();
-        self.project.asks.lock().due.retain(|(at, name)| {
-            let due = Instant::from(*at) <= now;
-            if due && !names.contains(name) {
-                names.push(name.clone());
-            }
-            !due
-        });
-        names
-    }
-
-    /// The rooms that somebody watches. With too many of them each has its turn.
-    fn watched(&mut self) -> Vec<Arc<str>> {
-        let now = std::time::Instant::now();
-        let mut names: HashSet<Arc<str>> = self.shared.feed.watched(&self.project.name).into_iter().collect();
-        {
-            let mut asks = self.project.asks.lock();
-            asks.watched.retain(|_, until| *until > now);
-            names.extend(asks.watched.keys().cloned());
-        }
-        let mut names: Vec<_> = names.into_iter().filter(|name| !name.is_empty()).collect();
-        if names.len() > WATCHED_ROOMS_MAX {
-            names.sort_unstable();
-            self.watch_rotation = (self.watch_rotation + WATCHED_ROOMS_MAX) % names.len();
-            names.rotate_left(self.watch_rotation);
-            names.truncate(WATCHED_ROOMS_MAX);
-        }
-        names
-    }
-
-    /// Lists these rooms and ends the sessions that are not among them.
+    /// Lists these rooms, and ends the sessions that are not among them.
     async fn list_named(&mut self, livekit: &LiveKit, names: &[Arc<str>]) -> Result<Vec<ListedRoom>, Stop> {
-        let asked_at = unix_ms();
+        let asked_at = self.clock.unix_ms();
         let rooms = self.rooms(livekit, names).await?;
         self.settle().await?;
         let vanished = self.vanished(&rooms, asked_at, |name| names.iter().any(|asked| **asked == *name));
         self.append(vanished, asked_at).await?;
         Ok(rooms)
+    }
+
+    /// Lists everything for a full run, and ends the sessions that are not listed.
+    async fn list_all(&mut self, livekit: &LiveKit) -> Result<(), Stop> {
+        let asked_at = self.clock.unix_ms();
+        let rooms = self.rooms(livekit, &[]).await?;
+        self.settle().await?;
+        let vanished = self.vanished(&rooms, asked_at, |_| true);
+        self.append(vanished, asked_at).await?;
+        self.egress_and_ingress(livekit).await?;
+        let (unknown, known): (Vec<_>, Vec<_>) = {
+            let state = self.shared.state.read();
+            self.project.checked.lock().retain(|sid| state.room(&self.project.name, sid).is_some());
+            rooms.into_iter().partition(|room| state.room(&self.project.name, &room.sid).is_none())
+        };
+        self.schedule.full_listed(self.clock.running(), unknown, known);
+        Ok(())
     }
 
     fn vanished(
@@ -278,7 +161,7 @@ impl<'a> Engine<'a> {
         asked_at: u64,
         asked_for: impl Fn(&str) -> bool,
     ) -> Vec<Correction> {
-        // All of them may have: a copy, which shares the rooms, keeps nobody from writing meanwhile.
+        // All sessions may have vanished: the copy shares the rooms, and the fold need not wait.
         let state = self.shared.state.read().clone();
         self.against(&state, asked_at).vanished(listed, asked_for, &*self.project.checked.lock())
     }
@@ -288,50 +171,17 @@ impl<'a> Engine<'a> {
             project: &self.project.name,
             state,
             redaction: &self.shared.redaction,
-            asked: Asked { at: asked_at, now: unix_ms(), away_at: self.away_at },
+            asked: Asked { at: asked_at, now: self.clock.unix_ms(), away_at: self.away_at },
         }
     }
 
-    /// Begins a full run; its rooms are compared one by one, spread over `spread`.
-    async fn begin_full(&mut self, livekit: &LiveKit, spread: Duration) -> Result<(), Stop> {
-        let now = Instant::now();
-        self.next_full = now + self.every;
-        self.full.clear();
-        self.full_corrected = Some(0);
-        let asked_at = unix_ms();
-        let rooms = self.rooms(livekit, &[]).await?;
-        self.settle().await?;
-        let vanished = self.vanished(&rooms, asked_at, |_| true);
-        self.append(vanished, asked_at).await?;
-        self.sides(livekit).await?;
-        // What nobody has told of comes first.
-        let (unknown, known): (Vec<_>, Vec<_>) = {
-            let state = self.shared.state.read();
-            self.project.checked.lock().retain(|sid| state.room(&self.project.name, sid).is_some());
-            rooms.into_iter().partition(|room| state.room(&self.project.name, &room.sid).is_none())
-        };
-        self.full_unknown = unknown.len();
-        self.full_gap = spread.mul_f64(SPREAD) / u32::try_from(known.len()).unwrap_or(u32::MAX).max(1);
-        self.full = unknown.into_iter().chain(known).collect();
-        self.full_due = Instant::now();
-        Ok(())
-    }
-
-    fn end_full(&mut self) {
-        let Some(corrected) = self.full_corrected.take() else { return };
-        self.shared.metrics.reconcile_run(if corrected > 0 { "corrected" } else { "agreed" });
-        self.project.health.lock().reconciled_at = Some(unix_ms());
-        // It took longer than the interval: then the next one begins now.
-        self.next_full = self.next_full.max(Instant::now());
-    }
-
-    /// Egress and ingress, where LiveKit has them.
-    async fn sides(&mut self, livekit: &LiveKit) -> Result<(), Stop> {
-        let asked_at = unix_ms();
+    /// Compares egress and ingress, if LiveKit has them.
+    async fn egress_and_ingress(&mut self, livekit: &LiveKit) -> Result<(), Stop> {
+        let asked_at = self.clock.unix_ms();
         self.pace().await;
         let listed = livekit.list_egress().await;
-        let (listed, availability) = self.side(listed)?;
-        self.project.health.lock().egress = availability;
+        let (listed, capability) = self.optional(listed)?;
+        self.project.health.lock().egress = capability;
         if let Some(listed) = listed {
             self.settle().await?;
             let state = self.shared.state.read().clone();
@@ -339,11 +189,11 @@ impl<'a> Engine<'a> {
             self.append(corrections, asked_at).await?;
             self.egress_since = asked_at.saturating_sub(EGRESS_LATE_MS);
         }
-        let asked_at = unix_ms();
+        let asked_at = self.clock.unix_ms();
         self.pace().await;
         let listed = livekit.list_ingress().await;
-        let (listed, availability) = self.side(listed)?;
-        self.project.health.lock().ingress = availability;
+        let (listed, capability) = self.optional(listed)?;
+        self.project.health.lock().ingress = capability;
         if let Some(listed) = listed {
             self.settle().await?;
             let state = self.shared.state.read().clone();
@@ -353,17 +203,17 @@ impl<'a> Engine<'a> {
         Ok(())
     }
 
-    /// A list that not every LiveKit has. That it fails is no reason to do without the rooms.
-    fn side<T>(
+    /// Handles a list that not every LiveKit has. Its failure must not keep the rooms from being compared.
+    fn optional<T>(
         &mut self,
         answer: Result<Option<T>, CallError>,
-    ) -> Result<(Option<T>, Availability), CallError> {
+    ) -> Result<(Option<T>, Capability), CallError> {
         match self.answered(answer) {
-            Ok(Some(list)) => Ok((Some(list), Availability::Ok)),
-            Ok(None) => Ok((None, Availability::Unavailable)),
+            Ok(Some(list)) => Ok((Some(list), Capability::Ok)),
+            Ok(None) => Ok((None, Capability::Unavailable)),
             Err(error @ (CallError::Refused { .. } | CallError::Garbage { .. })) => {
-                tracing::debug!("LiveKit does not list egress or ingress: {error}");
-                Ok((None, Availability::Unknown))
+                tracing::debug!(project.name = %self.project.name, "LiveKit does not list egress or ingress: {error}");
+                Ok((None, Capability::Unknown))
             }
             Err(error) => Err(error),
         }
@@ -371,7 +221,7 @@ impl<'a> Engine<'a> {
 
     /// Compares one listed room with the state.
     async fn compare(&mut self, livekit: &LiveKit, mut room: ListedRoom) -> Result<(), Stop> {
-        let asked_at = unix_ms();
+        let asked_at = self.clock.unix_ms();
         self.pace().await;
         let participants = livekit.list_participants(&room.name).await;
         let participants = match self.answered(participants) {
@@ -379,11 +229,11 @@ impl<'a> Engine<'a> {
             Err(error @ (CallError::Unreachable { .. } | CallError::Unauthorized { .. })) => {
                 return Err(error.into());
             }
-            // One room that LiveKit cannot list is no reason to ask about no other, unless it is LiveKit
-            // as a whole.
+            // Other rooms can be compared although LiveKit cannot list this one. The heartbeat shows whether LiveKit
+            // as a whole has failed.
             Err(error) => {
-                tracing::debug!("LiveKit does not list a room's participants: {error}");
-                return self.beat(livekit).await;
+                tracing::debug!(project.name = %self.project.name, "LiveKit does not list a room's participants: {error}");
+                return self.heartbeat(livekit).await;
             }
         };
         self.settle().await?;
@@ -392,13 +242,13 @@ impl<'a> Engine<'a> {
             engine.against(&state, asked_at).room(room, &participants, &*engine.project.checked.lock())
         };
         let mut corrections = diff(self, &room);
-        // Participants are listed by the room's name: they are of this session only if the name still
-        // means it. And the list that named the room may be a minute old. And a webhook that was on its
-        // way has arrived when this is answered.
-        let doubtful = |correction: &Correction| {
+        // Participants are listed by the room's name: they are of this session only if the name still means it. The
+        // list that named the room may be a minute old. And a webhook that was on its way has arrived when this second
+        // question is answered.
+        let is_doubtful = |correction: &Correction| {
             !matches!(correction.kind, Kind::TrackMuted | Kind::TrackUnmuted | Kind::ParticipantUpdated)
         };
-        if corrections.iter().any(doubtful) {
+        if corrections.iter().any(is_doubtful) {
             let now = self.rooms(livekit, std::slice::from_ref(&room.name)).await?;
             match now.into_iter().find(|now| now.sid == room.sid) {
                 Some(now) => room = now,
@@ -416,10 +266,10 @@ impl<'a> Engine<'a> {
         Ok(())
     }
 
-    /// Is LiveKit there, and does it still know a room that we know?
-    async fn beat(&mut self, livekit: &LiveKit) -> Result<(), Stop> {
-        let asked_at = unix_ms();
-        let was_away = self.failures > 0;
+    /// Asks whether LiveKit answers, and whether it still has a room that the state has.
+    async fn heartbeat(&mut self, livekit: &LiveKit) -> Result<(), Stop> {
+        let asked_at = self.clock.unix_ms();
+        let was_away = self.schedule.is_away();
         let known = {
             let state = self.shared.state.read();
             let mut rooms = state.rooms(|project, _| *project == *self.project.name).into_iter();
@@ -427,29 +277,23 @@ impl<'a> Engine<'a> {
         };
         let name = known.as_ref().map_or_else(|| NO_ROOM.into(), |room| room.name.clone());
         let listed = self.rooms(livekit, std::slice::from_ref(&name)).await?;
-        let lost = known.is_some_and(|room| !listed.iter().any(|listed| listed.sid == room.sid));
+        let is_lost = known.is_some_and(|room| !listed.iter().any(|listed| listed.sid == room.sid));
         if was_away {
-            self.suspected = Some(Instant::now());
-        } else if lost {
+            self.schedule.suspect_at(self.clock.running());
+        } else if is_lost {
             self.settle().await?;
             if !self.vanished(&listed, asked_at, |asked| *asked == *name).is_empty() {
-                self.suspect();
+                self.schedule.suspect(self.clock.running());
             }
         }
         Ok(())
-    }
-
-    fn suspect(&mut self) {
-        let earliest = self.suspected_last.map(|last| last + SUSPICION_EVERY);
-        let at = earliest.unwrap_or_else(Instant::now).max(Instant::now());
-        self.suspected = Some(self.suspected.map_or(at, |earlier| earlier.min(at)));
     }
 
     async fn rooms(&mut self, livekit: &LiveKit, names: &[Arc<str>]) -> Result<Vec<ListedRoom>, Stop> {
         self.pace().await;
         let rooms = livekit.list_rooms(names).await;
         match self.answered(rooms) {
-            // A server that refuses even this is of no use.
+            // A server that refuses even this is not a LiveKit that can be compared with.
             Err(CallError::Refused { code, message }) => Err(Stop::LiveKit(CallError::Garbage {
                 address: livekit.address(),
                 what: format!("{code}: {message}").into(),
@@ -458,9 +302,13 @@ impl<'a> Engine<'a> {
         }
     }
 
+    /// Waits until the next call may begin.
     async fn pace(&mut self) {
-        tokio::time::sleep_until(self.next_call).await;
-        self.next_call = Instant::now() + CALL_EVERY;
+        let now = self.clock.running();
+        let at = self.schedule.reserve_call(now);
+        if at > now {
+            self.clock.sleep(at - now).await;
+        }
     }
 
     fn answered<T>(&mut self, answer: Result<T, CallError>) -> Result<T, CallError> {
@@ -474,17 +322,15 @@ impl<'a> Engine<'a> {
         };
         self.shared.metrics.reconcile_call(outcome);
         if answer.is_ok() {
-            self.next_beat = Instant::now() + BEAT_EVERY;
             self.project.health.lock().answered();
-            if self.failures > 0 {
+            if self.schedule.answered(self.clock.running()) {
                 tracing::info!(project.name = %self.project.name, "LiveKit answers again");
-                self.failures = 0;
             }
         }
         answer
     }
 
-    /// Waits until the state has folded what is in the log: what is compared has to be up to date.
+    /// Waits until the state has folded what is in the log: a comparison with an old state finds old differences.
     async fn settle(&self) -> Result<(), Stop> {
         let last = self.shared.log.bounds().last;
         tokio::time::timeout(SETTLE_MAX, self.shared.feed.reached(last)).await.map_err(|_| Stop::Behind)
@@ -492,14 +338,14 @@ impl<'a> Engine<'a> {
 
     /// Appends corrections in order.
     async fn append(&mut self, corrections: Vec<Correction>, asked_at: u64) -> Result<(), Stop> {
-        let missed = |correction: &Correction| {
+        let is_missed_webhook = |correction: &Correction| {
             !matches!(
                 correction.kind,
                 Kind::TrackMuted | Kind::TrackUnmuted | Kind::ParticipantUpdated | Kind::RoomUpdated
             )
         };
-        if corrections.iter().any(missed) && self.suspected_last.is_some() {
-            self.suspect();
+        if corrections.iter().any(is_missed_webhook) {
+            self.schedule.suspect(self.clock.running());
         }
         let mut waiting: VecDeque<Correction> = corrections.into();
         let mut tries = 0;
@@ -516,11 +362,10 @@ impl<'a> Engine<'a> {
                 if !appended.duplicate {
                     self.shared.metrics.reconcile_corrections.inc();
                     self.project.health.lock().corrected(&correction);
-                    if let Some(corrected) = &mut self.full_corrected {
-                        *corrected += 1;
-                    }
+                    self.schedule.corrected();
                 } else if tries < APPEND_TRIES {
-                    // It was right before, then something undid it that the state has forgotten since.
+                    // The same correction was appended before, and then undone by an event that the state has
+                    // forgotten.
                     tries += 1;
                     correction.again_after(appended.seq);
                     waiting.push_front(correction);
@@ -531,37 +376,30 @@ impl<'a> Engine<'a> {
     }
 
     async fn stopped(&mut self, stop: Stop) {
-        self.watch.clear();
-        self.full.clear();
-        if self.full_corrected.take().is_some() {
+        if self.schedule.abort(self.clock.running()) {
             self.shared.metrics.reconcile_run("failed");
-            // What this run was for is still to be done.
-            self.suspected.get_or_insert_with(Instant::now);
         }
         let error = match stop {
             Stop::LiveKit(error) => error,
             Stop::Log(error) => {
                 tracing::warn!(project.name = %self.project.name, "corrections cannot be stored: {error}");
-                self.suspected = Some(Instant::now() + Duration::from_secs(1));
-                return tokio::time::sleep(Duration::from_secs(1)).await;
+                self.schedule.suspect_at(self.clock.running() + LOG_RETRY);
+                return self.clock.sleep(LOG_RETRY).await;
             }
             Stop::Behind => {
                 tracing::warn!(project.name = %self.project.name, "the state is behind the log; comparing later");
                 return;
             }
         };
-        if self.failures == 0 {
-            tracing::warn!(project.name = %self.project.name, "{error}; asking again until it answers");
+        if !self.schedule.is_away() {
+            tracing::warn!(project.name = %self.project.name, "{error}; retrying until LiveKit answers");
         }
         if error.refused_connection() {
-            self.away_at = unix_ms();
+            self.away_at = self.clock.unix_ms();
         }
         self.project.health.lock().failed(&error);
-        self.failures += 1;
-        let (first, most) = BACKOFF;
-        let most = if matches!(error, CallError::Unauthorized { .. }) { BACKOFF_UNAUTHORIZED } else { most };
-        let wait = first.saturating_mul(1 << (self.failures - 1).min(8)).min(most);
-        // A little apart, so that many projects on one LiveKit do not ask in step.
-        tokio::time::sleep(wait.mul_f64(fastrand::f64().mul_add(0.2, 0.9))).await;
+        let wait = self.schedule.failed(matches!(error, CallError::Unauthorized { .. }));
+        // Random, so that the projects of one LiveKit do not ask at the same moment.
+        self.clock.sleep(wait.mul_f64(fastrand::f64().mul_add(0.2, 0.9))).await;
     }
 }

@@ -1,4 +1,4 @@
-//! How a project's comparison with LiveKit is going: what `GET /api/projects` shows.
+//! The progress of a project's comparison with LiveKit, as `GET /api/projects` shows it.
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -11,38 +11,39 @@ use crate::livekit::CallError;
 
 use super::{correction::Correction, diff::LastSeen};
 
-/// How many corrections are remembered to be shown.
+/// Maximum number of corrections that are shown.
 const SHOWN_CORRECTIONS: usize = 50;
 
-/// How LiveKit answered last.
+/// LiveKit's last answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Reach {
     Ok,
-    /// It does not answer, or not as LiveKit does.
+    /// It does not answer, or its answers are not LiveKit's.
     Unreachable,
-    /// It does not take the project's key.
+    /// It refuses the project's key.
     Unauthorized,
-    /// The project has no URL: webhooks are all there is.
+    /// The project has no URL: Roomwatch has only its webhooks.
     Unconfigured,
-    /// It has not been asked yet.
+    /// Roomwatch has not asked yet.
     #[default]
     Unknown,
 }
 
-/// Whether LiveKit has egress, or ingress: both need its Redis.
+/// Egress or ingress of a LiveKit. Both need its Redis.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum Availability {
+pub enum Capability {
     Ok,
     Unavailable,
     #[default]
     Unknown,
 }
 
-/// One correction, as it is shown. `at` in unix milliseconds.
+/// One correction. `at` is in unix milliseconds.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
-pub struct Note {
+#[schema(as = Correction)]
+pub struct ShownCorrection {
     pub at: u64,
     #[serde(rename = "type")]
     pub kind: String,
@@ -56,16 +57,16 @@ pub struct Note {
 #[derive(Clone, Debug, Default)]
 pub struct Health {
     pub reach: Reach,
-    /// Why it is not [`Reach::Ok`].
+    /// The reason why `reach` is not [`Reach::Ok`].
     pub error: Option<Box<str>>,
-    /// When the last full comparison was done, in unix milliseconds.
+    /// When the last full run was done, in unix milliseconds.
     pub reconciled_at: Option<u64>,
-    /// Since the process began.
+    /// Number of corrections since the process began.
     pub corrections: u64,
-    /// The last of them, the newest first.
-    pub last: VecDeque<Note>,
-    pub egress: Availability,
-    pub ingress: Availability,
+    /// The last corrections, the newest first.
+    pub last: VecDeque<ShownCorrection>,
+    pub egress: Capability,
+    pub ingress: Capability,
 }
 
 impl Health {
@@ -85,7 +86,7 @@ impl Health {
     pub(super) fn corrected(&mut self, correction: &Correction) {
         self.corrections += 1;
         self.last.truncate(SHOWN_CORRECTIONS - 1);
-        self.last.push_front(Note {
+        self.last.push_front(ShownCorrection {
             at: correction.received_at,
             kind: correction.kind.wire().to_owned(),
             room: correction.room.clone(),
@@ -95,10 +96,10 @@ impl Health {
     }
 }
 
-/// A sid that was not there so shortly before is fresh, in milliseconds.
+/// A sid is fresh if it was absent less than this before, in milliseconds.
 const FRESH_MS: u64 = 10_000;
 
-/// When each session was last compared, and which participants and tracks were in it then.
+/// When each session was last compared, and which participants and tracks it had then.
 #[derive(Debug, Default)]
 pub struct Checked(HashMap<Arc<str>, Check>);
 

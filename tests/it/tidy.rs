@@ -12,29 +12,30 @@ use source::Source;
 /// The modules of `src/` in the order of the line, and the modules that each imports.
 const MODULES: &str = "
 clock:
+http:
 json:
 metrics:
 store:
 data_dir:
 token:
-event:
+event: json
 log: clock event
 config: clock event log token
+cluster: clock store
 state: event json
 rights: event state token
 derived: event log rights state store
 feed: derived event log rights
 follow: derived event feed log state
-livekit: clock config token
-ingest: clock event log metrics server token
-reconcile: clock config event feed ingest livekit log metrics state
-cluster: store
+livekit: clock config http token
+ingest: clock cluster event log metrics server token
+reconcile: clock cluster config event feed ingest livekit log metrics state
 accounts: clock cluster config token
 audit: clock store
-server: accounts audit clock config derived event feed ingest log metrics reconcile rights state token
+server: accounts audit clock cluster config derived event feed ingest log metrics reconcile rights state token
 server::stream: accounts clock config event feed metrics rights server
 server::api: accounts audit clock config derived event feed ingest livekit reconcile rights server state token
-server::listen: event feed ingest metrics server server::stream
+server::listen: config event feed ingest metrics server server::stream
 node: accounts audit cluster config data_dir derived feed follow ingest log metrics reconcile server server::api server::listen server::stream state
 cli: accounts clock config ingest node server server::stream token
 ";
@@ -65,8 +66,6 @@ const MONOTONIC_CLOCK: Only = Only {
         ("follow.rs", "paces checkpoints"),
         ("ingest.rs", "logs each reason for a refusal once in ten seconds"),
         ("ingest/webhook.rs", "measures the time until the answer"),
-        ("reconcile.rs", "paces the calls to LiveKit"),
-        ("reconcile/engine.rs", "paces the calls to LiveKit"),
         ("server/connections.rs", "idle times of sockets"),
         ("server/listen/", "timers of sockets"),
         ("server/stream/", "heartbeats, and the end of a right"),
@@ -107,13 +106,13 @@ const HTTP: Only = Only {
         ("server.rs", "HTTP is its job"),
         ("server/", "HTTP is its job"),
         ("ingest/webhook.rs", "answers LiveKit"),
-        ("livekit.rs", "asks LiveKit"),
+        ("http.rs", "the client for outgoing requests"),
         ("cli/tail.rs", "a client of a running server"),
         ("cli/simulate.rs", "a client of a running server"),
-        ("config.rs", "parses URLs"),
+        ("config/server.rs", "parses URLs"),
         ("config/projects.rs", "parses URLs"),
     ],
-    instead: "answer in server/, ask in livekit.rs",
+    instead: "answer in server/, ask through http.rs",
 };
 
 const UNSAFE: Only = Only {

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::{
     ingest::Rejected,
-    reconcile::{Availability, Note, Reach},
+    reconcile::{Capability, Reach, ShownCorrection},
     rights::Sight,
     server::{App, caller::Caller},
 };
@@ -39,8 +39,8 @@ struct Project {
     /// 0: never.
     reconcile_every_secs: u64,
     corrections: Corrections,
-    egress: Availability,
-    ingress: Availability,
+    egress: Capability,
+    ingress: Capability,
 }
 
 /// A webhook that was not taken.
@@ -58,7 +58,7 @@ struct Corrections {
     /// Since the server started.
     total: u64,
     /// The newest first.
-    last: Vec<Note>,
+    last: Vec<ShownCorrection>,
 }
 
 /// The projects the caller may see the whole of.

@@ -404,19 +404,28 @@ export interface components {
             next?: string | null;
         };
         /**
-         * @description Whether LiveKit has egress, or ingress: both need its Redis.
-         * @enum {string}
-         */
-        Availability: "ok" | "unavailable" | "unknown";
-        /**
          * @description How a caller proved who they are.
          * @enum {string}
          */
         CallerKind: "session" | "token" | "dev";
+        /**
+         * @description Egress or ingress of a LiveKit. Both need its Redis.
+         * @enum {string}
+         */
+        Capability: "ok" | "unavailable" | "unknown";
+        /** @description One correction. `at` is in unix milliseconds. */
+        Correction: {
+            /** Format: int64 */
+            at: number;
+            room: string;
+            sid: string;
+            type: string;
+            why: string;
+        };
         /** @description Events that LiveKit's API showed and no webhook had told of. */
         Corrections: {
             /** @description The newest first. */
-            last: components["schemas"]["Note"][];
+            last: components["schemas"]["Correction"][];
             /**
              * Format: int64
              * @description Since the server started.
@@ -541,15 +550,6 @@ export interface components {
         MuteTrack: {
             muted: boolean;
         };
-        /** @description One correction, as it is shown. `at` in unix milliseconds. */
-        Note: {
-            /** Format: int64 */
-            at: number;
-            room: string;
-            sid: string;
-            type: string;
-            why: string;
-        };
         /** @description One output of an egress. */
         Output: {
             /** Format: int64 */
@@ -647,10 +647,10 @@ export interface components {
         /** @description One LiveKit deployment. Times in unix milliseconds. */
         Project: {
             corrections: components["schemas"]["Corrections"];
-            egress: components["schemas"]["Availability"];
+            egress: components["schemas"]["Capability"];
             /** @description Why it is not. */
             error?: string | null;
-            ingress: components["schemas"]["Availability"];
+            ingress: components["schemas"]["Capability"];
             /** @description Names of its API keys, of which LiveKit has to sign its webhooks with one; told to operators only. */
             keys: string[];
             lastRejected?: components["schemas"]["LastRejected"] | null;
@@ -677,7 +677,7 @@ export interface components {
             projects: components["schemas"]["Project"][];
         };
         /**
-         * @description How LiveKit answered last.
+         * @description LiveKit's last answer.
          * @enum {string}
          */
         Reach: "ok" | "unreachable" | "unauthorized" | "unconfigured" | "unknown";

@@ -215,10 +215,10 @@ export type ActivityPoint = Schema<'ActivityPoint'>;
 /** `step` is in milliseconds. */
 export type Activity = Schema<'Activity'>;
 
-export type Capability = Schema<'Availability'>;
+export type Capability = Schema<'Capability'>;
 
 /** A difference that reconciliation found and appended to the log. */
-export type Correction = Schema<'Note'>;
+export type Correction = Schema<'Correction'>;
 
 /** A LiveKit deployment and its health. */
 export type Project = Schema<'Project'>;
