@@ -8,8 +8,12 @@ use std::{
 use bytes::Bytes;
 use parking_lot::RwLock;
 
+mod encode;
+
+pub use encode::encode;
+
 use crate::{
-    derived::{Derived, Recorded},
+    derived::Derived,
     event::{Event, Seq},
     feed::{Feed, Frame},
     log::{EventLog, LogError},
@@ -85,7 +89,7 @@ impl Follower {
     /// The changes, as all are told of them and as callers with only `roomJoin` are.
     fn fold(&self, event: &Event) -> (Bytes, Option<Bytes>) {
         let applied = self.state.write().apply(event);
-        let recorded = Recorded::new(event, applied);
+        let recorded = encode(event, applied);
         let answer = (recorded.json.clone(), recorded.joined.clone());
         self.derived.record(recorded);
         answer
@@ -100,6 +104,6 @@ impl Follower {
             let state = self.state.read().clone();
             self.derived.checkpoint(state);
         }
-        self.derived.room().await;
+        self.derived.wait_for_capacity().await;
     }
 }

@@ -5,9 +5,12 @@ use std::{path::Path, sync::Arc};
 use roomwatch::{
     accounts::Accounts,
     audit::Audit,
-    derived::{Derived, Options, Scope, SessionQuery},
+    clock::Clock,
+    cluster::Local,
+    derived::{Derived, Options, SessionQuery},
     event::{Epoch, Seq},
     log::Bounds,
+    rights::Window,
     token::Secret,
 };
 use serde_json::json;
@@ -34,7 +37,8 @@ fn log(epoch: u32) -> Bounds {
 }
 
 async fn sessions(derived: &Derived) -> Vec<String> {
-    let query = SessionQuery { limit: 10, ..SessionQuery::default() };
+    let query =
+        SessionQuery { window: Window::all(), identity: None, from: None, to: None, before: None, limit: 10 };
     derived.sessions(query).await.expect("sessions").into_iter().map(|session| session.sid).collect()
 }
 
@@ -48,7 +52,7 @@ async fn sessions_older_than_the_log_outlive_an_upgrade() {
                 Derived::open(dir.path(), log(epoch), Options::default()).expect("it opens");
             assert_eq!(state.head(), Seq(checkpoint));
             assert_eq!(sessions(&derived).await, ["RM_2", "RM_1"]);
-            let standup = derived.session(Scope::default(), "RM_1".into()).await.expect("it reads");
+            let standup = derived.session(Window::all(), "RM_1".into()).await.expect("it reads");
             let standup = json!(standup.expect("the session"));
             assert_eq!(standup["session"]["participantCount"], 3);
             assert_eq!(standup["participations"].as_array().map(Vec::len), Some(5));
@@ -63,10 +67,12 @@ async fn sessions_older_than_the_log_outlive_an_upgrade() {
 async fn logins_and_the_audit_record_outlive_an_upgrade() {
     let dir = written_by("d9a324f");
     for _ in 0..2 {
+        let cluster = Arc::new(Local::open(dir.path()).expect("it opens"));
+        let password = Secret::new("correct horse");
         let accounts =
-            Accounts::open(dir.path(), &[], Some(&Secret::new("correct horse"))).expect("it opens");
-        let (session, _) = accounts.session(TOKEN).expect("the login");
-        assert_eq!(&*session.user, "operator");
+            Accounts::open(cluster, &[], Some(&password), Clock::system()).await.expect("it opens");
+        let (login, _) = accounts.find(TOKEN).expect("the login");
+        assert_eq!(&*login.user, "operator");
         let audit: Arc<Audit> = Audit::new(dir.path());
         let page = json!(audit.page(i64::MAX, 10).await.expect("a page"));
         assert_eq!(page["entries"][0]["code"], "forbidden");
