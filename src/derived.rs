@@ -2,8 +2,9 @@
 //!
 //! One SQLite file, `derived.db`, in the data directory, which the loop that follows the log writes and nobody else:
 //!
-//! - `checkpoint`: the [`State`] at a seq. Start-up folds only what came after it, and the log forgets only what it
-//!   covers: [`Options::covered`] hears of a checkpoint once it is on the disk.
+//! - `checkpoints`: the [`State`] at some seqs, close enough that the state of any time is folded from one of them.
+//!   Start-up folds only what came after the newest, and the log forgets only what it covers: [`Options::covered`] is
+//!   called once a checkpoint is on the disk.
 //! - `changes`: what each event changed, as readers got it, so that a replayed message is the live one. Trimmed with
 //!   the log. An event that is not in it changed nothing that anybody may not see.
 //! - sessions, participations, tracks and egress, and how many there were in each minute: what is asked for by
@@ -32,6 +33,7 @@ use tokio::sync::Notify;
 
 mod activity;
 mod changes;
+pub mod checkpoints;
 mod rows;
 #[macro_use]
 mod schema;
@@ -41,15 +43,17 @@ mod statements;
 mod writer;
 
 pub use activity::{Activity, ActivityPoint};
+pub use checkpoints::{Around, Rung};
 pub use search::{SearchResult, SearchResultKind};
 pub use sessions::{Participation, Session, SessionDetail, SessionQuery, SessionTrack};
 
 use crate::{
     event::Seq,
     log::Bounds,
-    state::{Fact, State},
+    state::{CheckpointError, Fact, State},
     store::{Readers, StoreError},
 };
+use checkpoints::{Pace, Pending};
 use schema::Opened;
 use writer::{FLUSH_EVENTS, Writer};
 
@@ -58,6 +62,7 @@ const WAITING_EVENTS_MAX: usize = 20_000;
 const WAITING_BYTES_MAX: usize = 64 << 20;
 /// So long a query waits for what has just happened to be written.
 const SETTLE_MAX: Duration = Duration::from_secs(1);
+
 #[derive(Debug, thiserror::Error)]
 pub enum DerivedError {
     #[error("the history cannot be read or written: {0}")]
@@ -70,6 +75,8 @@ pub enum DerivedError {
     Json(#[from] serde_json::Error),
     #[error("more than {0} rows would have to be read")]
     TooMuch(usize),
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
     #[error("the history is closed")]
     Closed,
 }
@@ -103,6 +110,7 @@ struct Shared {
     readers: Readers,
     /// The oldest event of the log: changes before it are of no use.
     log_first: AtomicU64,
+    pace: Mutex<Pace>,
 }
 
 #[derive(Default)]
@@ -110,7 +118,8 @@ struct Waiting {
     /// What is not in the file yet, ascending. The writer takes copies and removes them when they are.
     events: VecDeque<Arc<Recorded>>,
     bytes: usize,
-    checkpoint: Option<State>,
+    /// Checkpoints that are not in the file yet, ascending.
+    checkpoints: VecDeque<Pending>,
     /// Everything up to here is in the file.
     written: Seq,
     /// The oldest event whose changes are known.
@@ -147,18 +156,12 @@ pub struct Recorded {
 pub const NO_CHANGES: Bytes = Bytes::from_static(b"[]");
 
 impl Derived {
-    /// Opens the file in `dir`, which is derived from the log with these bounds, and gives the state it has a
-    /// checkpoint of: none of anything, if it has none.
+    /// Opens the file in `dir`, which is derived from the log with these bounds. Returns the state of the newest
+    /// checkpoint too, or an empty one.
     pub fn open(dir: &Path, log: Bounds, options: Options) -> Result<(Derived, State), DerivedError> {
-        let Opened { connection, folded, changes_from, checkpoint } = schema::open(dir, log)?;
-        let state = match checkpoint.map(|bytes| State::restore(&bytes)) {
-            None => State::default(),
-            Some(Ok(state)) => state,
-            Some(Err(error)) => {
-                tracing::warn!("{error}: folding the log from its beginning");
-                State::default()
-            }
-        };
+        let Opened { connection, folded, changes_from, ladder, state } = schema::open(dir, log)?;
+        let state = state.unwrap_or_default();
+        let work = ladder.newest().map_or(Duration::ZERO, |newest| newest.work);
         if state.head() > Seq::ZERO {
             (options.covered)(state.head());
         }
@@ -168,9 +171,10 @@ impl Derived {
             work: Condvar::new(),
             written: Notify::new(),
             readers: schema::STORE.readers(dir),
-            log_first: AtomicU64::new(0),
+            log_first: AtomicU64::new(log.first.0),
+            pace: Mutex::new(Pace::new(state.head(), work)),
         });
-        let writer = Writer::new(shared.clone(), connection, &state, folded);
+        let writer = Writer::new(shared.clone(), connection, ladder, &state, folded);
         let thread = std::thread::Builder::new().name("history".into()).spawn(move || writer.run())?;
         Ok((Derived { shared, writer: Mutex::new(Some(thread)) }, state))
     }
@@ -227,12 +231,6 @@ impl Derived {
             }
         };
         let _ = tokio::time::timeout(SETTLE_MAX, written).await;
-    }
-
-    /// Has a checkpoint written, behind everything that was recorded before.
-    pub fn checkpoint(&self, state: State) {
-        self.shared.waiting.lock().checkpoint = Some(state);
-        self.shared.work.notify_one();
     }
 
     /// Says what retention has left of the log: older changes go too.

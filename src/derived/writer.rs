@@ -7,7 +7,13 @@ use std::{
 
 use rusqlite::{Connection, params};
 
-use super::{DerivedError, Recorded, Shared, rows::Rows, schema, statements::Statements};
+use super::{
+    DerivedError, Recorded, Shared,
+    checkpoints::{Ladder, Pending},
+    rows::Rows,
+    schema,
+    statements::Statements,
+};
 use crate::{event::Seq, state::State};
 
 /// Maximum time that an event waits in the queue. Its neighbours change the same pages, which are then written once.
@@ -27,27 +33,41 @@ pub(super) struct Writer {
     shared: Arc<Shared>,
     connection: Connection,
     rows: Rows,
+    ladder: Ladder,
     /// Everything up to here was in the file when it was opened, or has been written since.
     folded: Seq,
     failing: bool,
 }
 
+/// The content of the next transaction.
+struct Next {
+    batch: Vec<Arc<Recorded>>,
+    checkpoints: Vec<Pending>,
+    closing: bool,
+}
+
 impl Writer {
-    /// `state` is that of the checkpoint, and everything up to `folded` is in the file.
-    pub fn new(shared: Arc<Shared>, connection: Connection, state: &State, folded: Seq) -> Writer {
-        Writer { shared, connection, rows: Rows::new(state), folded, failing: false }
+    /// `state` is that of the newest checkpoint, and everything up to `folded` is in the file.
+    pub fn new(
+        shared: Arc<Shared>,
+        connection: Connection,
+        ladder: Ladder,
+        state: &State,
+        folded: Seq,
+    ) -> Writer {
+        Writer { shared, connection, rows: Rows::new(state), ladder, folded, failing: false }
     }
 
     /// Writes until the queue is closed.
     pub fn run(mut self) {
         let mut looked_at = None;
         loop {
-            let (batch, checkpoint, closing) = self.next();
-            if !batch.is_empty() || checkpoint.is_some() {
-                match self.write(&batch, checkpoint.as_ref()) {
-                    Ok(()) => self.done(&batch, checkpoint.as_ref()),
+            let Next { batch, checkpoints, closing } = self.next();
+            if !batch.is_empty() || !checkpoints.is_empty() {
+                match self.write(&batch, &checkpoints) {
+                    Ok(()) => self.done(&batch, &checkpoints),
                     Err(error) => {
-                        self.failed(&error, checkpoint);
+                        self.failed(&error, checkpoints);
                         if closing {
                             break;
                         }
@@ -71,17 +91,17 @@ impl Writer {
         self.shared.written.notify_waiters();
     }
 
-    /// Waits until there is something worth a transaction. A checkpoint comes only behind everything before it.
-    fn next(&self) -> (Vec<Arc<Recorded>>, Option<State>, bool) {
+    /// Waits until there is something worth a transaction. A checkpoint comes only after everything before it.
+    fn next(&self) -> Next {
         let mut waiting = self.shared.waiting.lock();
-        while waiting.events.is_empty() && waiting.checkpoint.is_none() && !waiting.closing {
+        while waiting.events.is_empty() && waiting.checkpoints.is_empty() && !waiting.closing {
             self.shared.work.wait(&mut waiting);
         }
         let deadline = Instant::now() + FLUSH_AFTER;
         while waiting.events.len() < FLUSH_EVENTS
             && !waiting.closing
             && !waiting.hurry
-            && waiting.checkpoint.is_none()
+            && waiting.checkpoints.is_empty()
         {
             if self.shared.work.wait_until(&mut waiting, deadline).timed_out() {
                 break;
@@ -89,11 +109,14 @@ impl Writer {
         }
         waiting.hurry = false;
         let batch: Vec<_> = waiting.events.iter().take(2 * FLUSH_EVENTS).cloned().collect();
-        let checkpoint = if batch.len() == waiting.events.len() { waiting.checkpoint.take() } else { None };
-        (batch, checkpoint, waiting.closing)
+        let rest = waiting.events.get(batch.len()).map_or(u64::MAX, |first| first.seq.0);
+        let covered = waiting.checkpoints.partition_point(|checkpoint| checkpoint.state.head().0 < rest);
+        let checkpoints = waiting.checkpoints.drain(..covered).collect();
+        Next { batch, checkpoints, closing: waiting.closing }
     }
 
-    fn write(&mut self, batch: &[Arc<Recorded>], checkpoint: Option<&State>) -> Result<(), DerivedError> {
+    fn write(&mut self, batch: &[Arc<Recorded>], checkpoints: &[Pending]) -> Result<(), DerivedError> {
+        let encoded = checkpoints.iter().map(Pending::encode).collect::<Result<Vec<_>, _>>()?;
         let transaction = self.connection.transaction()?;
         let mut statements = Statements::of(&transaction)?;
         for recorded in batch {
@@ -110,22 +133,23 @@ impl Writer {
             let changes_from = self.shared.waiting.lock().changes_from;
             schema::put(&transaction, "changes_from", changes_from.0 as i64)?;
         }
-        if let Some(state) = checkpoint {
-            let mut insert =
-                transaction.prepare_cached("INSERT OR REPLACE INTO checkpoint VALUES (1, ?1, ?2)")?;
-            insert.execute(params![state.head().0 as i64, state.checkpoint()])?;
+        let log_first = self.shared.log_first.load(Ordering::Relaxed);
+        let mut ladder = None;
+        for encoded in &encoded {
+            let before = ladder.as_ref().unwrap_or(&self.ladder);
+            ladder = Some(before.write(&transaction, encoded, Seq(log_first))?);
         }
-        let log_first = self.shared.log_first.load(Ordering::Relaxed) as i64;
         let mut trim = transaction.prepare_cached(
             "DELETE FROM changes WHERE last IN (SELECT last FROM changes WHERE last < ?1 ORDER BY last LIMIT ?2)",
         )?;
-        trim.execute(params![log_first, TRIM_CHANGES])?;
+        trim.execute(params![log_first as i64, TRIM_CHANGES])?;
         drop(trim);
         transaction.commit()?;
+        self.ladder = ladder.unwrap_or_else(|| std::mem::take(&mut self.ladder));
         Ok(())
     }
 
-    fn done(&mut self, batch: &[Arc<Recorded>], checkpoint: Option<&State>) {
+    fn done(&mut self, batch: &[Arc<Recorded>], checkpoints: &[Pending]) {
         if std::mem::take(&mut self.failing) {
             tracing::info!("the history is written again");
         }
@@ -140,19 +164,21 @@ impl Writer {
                 waiting.written = self.folded;
             }
         }
-        if let Some(state) = checkpoint {
-            (self.shared.options.covered)(state.head());
+        if let Some(newest) = checkpoints.last() {
+            (self.shared.options.covered)(newest.state.head());
         }
         self.shared.written.notify_waiters();
     }
 
-    fn failed(&mut self, error: &DerivedError, checkpoint: Option<State>) {
+    fn failed(&mut self, error: &DerivedError, checkpoints: Vec<Pending>) {
         if !std::mem::replace(&mut self.failing, true) {
             tracing::error!("the history cannot be written, and is tried again until it can: {error}");
         }
         self.rows.forget();
         let mut waiting = self.shared.waiting.lock();
-        waiting.checkpoint = waiting.checkpoint.take().or(checkpoint);
+        for checkpoint in checkpoints.into_iter().rev() {
+            waiting.checkpoints.push_front(checkpoint);
+        }
     }
 
     /// Removes some of what is older than the history is kept.
@@ -181,7 +207,14 @@ impl Writer {
             }
             transaction.execute("DELETE FROM egress WHERE room_sid IS NULL AND at < ?1", [before])?;
             transaction.execute("DELETE FROM minutes WHERE minute < ?1", [before / 60_000])?;
+            let mut ladder = self.ladder.clone();
+            ladder.forget_before(
+                &transaction,
+                before.max(0) as u64,
+                Seq(self.shared.log_first.load(Ordering::Relaxed)),
+            )?;
             transaction.commit()?;
+            self.ladder = ladder;
             self.rows.forget();
             if (old.len() as i64) < TRIM_SESSIONS || self.shared.waiting.lock().closing {
                 return Ok(());

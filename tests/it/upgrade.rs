@@ -63,6 +63,20 @@ async fn sessions_older_than_the_log_outlive_an_upgrade() {
     }
 }
 
+/// The one checkpoint of before is the first step of the ladder.
+#[tokio::test]
+async fn the_checkpoint_outlives_an_upgrade_with_its_time() {
+    let dir = written_by("d9a324f");
+    let (derived, state) = Derived::open(dir.path(), log(7), Options::default()).expect("it opens");
+    let around = derived.around_time(state.time()).await.expect("it reads");
+    let below = around.below.expect("the checkpoint");
+    assert_eq!((below.seq, below.at), (Seq(16), state.time()));
+    assert!(around.above.is_none());
+    let again = derived.restore(Seq(16)).await.expect("it reads").expect("the state");
+    assert_eq!(again.checkpoint().len(), state.checkpoint().len());
+    assert!(derived.around_time(state.time() - 1).await.expect("it reads").below.is_none());
+}
+
 #[tokio::test]
 async fn logins_and_the_audit_record_outlive_an_upgrade() {
     let dir = written_by("d9a324f");
