@@ -14,8 +14,9 @@ use std::{
 
 use harness::*;
 use roomwatch::{
-    derived::{Derived, Options, Recorded},
+    derived::{Derived, Options},
     event::{Epoch, Event, Kind, NewEvent, Seq, Source},
+    follow::encode,
     log::{Bounds, EventLog, LogOptions, sqlite::SqliteLog},
     state::State,
 };
@@ -193,8 +194,8 @@ async fn kept() {
     let began = of_process();
     for event in &events {
         let applied = state.apply(event);
-        history.record(Recorded::new(event, applied));
-        history.room().await;
+        history.record(encode(event, applied));
+        history.wait_for_capacity().await;
     }
     history.close();
     let each = (of_process() - began).as_secs_f64() * 1e6 / events.len() as f64;

@@ -21,7 +21,7 @@ use parking_lot::RwLock;
 use tokio::sync::{Notify, futures::OwnedNotified};
 
 use crate::{
-    derived::Derived,
+    derived::{Derived, NO_CHANGES},
     event::{Cursor, Epoch, Seq},
     log::{EventLog, LogError},
     rights::Window,
@@ -46,9 +46,6 @@ pub const BATCH_BYTES: usize = 16 << 10;
 const RING_SCAN_MAX: usize = 4_096;
 /// How many events one step of a replay reads from the log.
 const REPLAY_EVENTS: usize = 256;
-
-/// The changes of an event that changed nothing.
-const NOTHING: &[u8] = b"[]";
 
 /// The fan-out of one log.
 pub struct Feed {
@@ -372,7 +369,7 @@ impl Feed {
             let (json, joined) = match &row {
                 Some(row) => (&row.json[..], row.joined.as_deref()),
                 // Without its row nobody can say whether a narrow reader may see it.
-                None => (NOTHING, Some(NOTHING)),
+                None => (&NO_CHANGES[..], Some(&NO_CHANGES[..])),
             };
             let frame = Frame::encode(self.epoch, event, json, joined);
             if !filter.matches(&frame) {

@@ -8,8 +8,12 @@ use std::{
 use bytes::Bytes;
 use parking_lot::RwLock;
 
+mod encode;
+
+pub use encode::encode;
+
 use crate::{
-    derived::{Derived, Recorded},
+    derived::Derived,
     event::{Event, Seq},
     feed::{Feed, Frame},
     log::{EventLog, LogError},
@@ -18,10 +22,6 @@ use crate::{
 
 /// How many events one round reads.
 const ROUND_EVENTS: usize = 512;
-/// A checkpoint is written when so much time or so many events lie behind the last one: what a start after a crash
-/// folds again. Writing one costs about as much as folding a hundred thousand events.
-const CHECKPOINT_AFTER: Duration = Duration::from_secs(60);
-const CHECKPOINT_EVENTS: u64 = 200_000;
 /// After the log could not be read, so long until it is tried again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
@@ -30,8 +30,6 @@ pub struct Follower {
     log: Arc<dyn EventLog>,
     state: Arc<RwLock<State>>,
     derived: Arc<Derived>,
-    checkpoint_at: Instant,
-    checkpoint_seq: Seq,
 }
 
 impl Follower {
@@ -45,10 +43,11 @@ impl Follower {
                 "the state begins with the oldest event that is kept: what it misses, reconciliation finds"
             );
             state.skip_to(Seq(bounds.first.0 - 1));
+            // The states of what is left of the log are folded from here.
+            derived.checkpoint(state.clone());
         }
-        let checkpoint_seq = state.head();
         let state = Arc::new(RwLock::new(state));
-        Follower { log, state, derived, checkpoint_at: Instant::now(), checkpoint_seq }
+        Follower { log, state, derived }
     }
 
     /// What the loop keeps true, for everybody to read.
@@ -57,7 +56,7 @@ impl Follower {
     }
 
     /// Follows the log for ever. It may be dropped at any time: what it has not done yet, the log still has.
-    pub async fn follow(mut self, feed: Arc<Feed>) {
+    pub async fn follow(self, feed: Arc<Feed>) {
         let mut head = self.state.read().head();
         loop {
             self.log.wait(head).await;
@@ -71,35 +70,38 @@ impl Follower {
                 }
             };
             let mut frames = Vec::with_capacity(events.len());
+            let mut folding = Duration::ZERO;
             for event in &events {
                 // The state has it before a reader gets its frame, and the history before a reader can ask for it.
-                let (changes, joined) = self.fold(event);
+                let (changes, joined) = self.fold(event, &mut folding);
                 frames.push(Arc::new(Frame::encode(feed.epoch(), event, &changes, joined.as_deref())));
                 head = event.seq;
             }
             feed.publish(frames);
-            self.after_round().await;
+            self.derived.note_fold(folding);
+            self.after_round(head).await;
         }
     }
 
     /// The changes, as all are told of them and as callers with only `roomJoin` are.
-    fn fold(&self, event: &Event) -> (Bytes, Option<Bytes>) {
-        let applied = self.state.write().apply(event);
-        let recorded = Recorded::new(event, applied);
+    fn fold(&self, event: &Event, folding: &mut Duration) -> (Bytes, Option<Bytes>) {
+        let mut state = self.state.write();
+        let began = Instant::now();
+        let applied = state.apply(event);
+        *folding += began.elapsed();
+        drop(state);
+        let recorded = encode(event, applied);
         let answer = (recorded.json.clone(), recorded.joined.clone());
         self.derived.record(recorded);
         answer
     }
 
-    async fn after_round(&mut self) {
-        let head = self.state.read().head();
-        let behind = head.0.saturating_sub(self.checkpoint_seq.0);
-        if behind >= CHECKPOINT_EVENTS || (behind > 0 && self.checkpoint_at.elapsed() >= CHECKPOINT_AFTER) {
-            (self.checkpoint_at, self.checkpoint_seq) = (Instant::now(), head);
+    async fn after_round(&self, head: Seq) {
+        if self.derived.checkpoint_is_due(head) {
             self.derived.log_begins(self.log.bounds().first);
             let state = self.state.read().clone();
             self.derived.checkpoint(state);
         }
-        self.derived.room().await;
+        self.derived.wait_for_capacity().await;
     }
 }

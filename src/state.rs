@@ -81,6 +81,11 @@ impl State {
         self.head
     }
 
+    /// The newest `received_at` of the events that were applied, in unix milliseconds; 0 before the first.
+    pub fn time(&self) -> u64 {
+        self.now
+    }
+
     /// Goes on as if everything up to `seq` had been applied: the log has it no more.
     pub fn skip_to(&mut self, seq: Seq) {
         self.head = self.head.max(seq);

@@ -8,7 +8,7 @@ use std::io::Write;
 use bytes::Bytes;
 use rusqlite::{Connection, Statement, params};
 
-use super::{Changes, DerivedError, NOTHING, Recorded};
+use super::{Changes, DerivedError, NO_CHANGES, Recorded};
 use crate::event::Seq;
 
 /// A chunk is written when it has so many bytes: who resumes reads a whole one for the first event they want.
@@ -25,7 +25,7 @@ impl Chunk {
     /// Adds what an event changed, if anything. True if the chunk is full.
     pub fn add(&mut self, recorded: &Recorded) -> bool {
         let Recorded { seq, json, joined, .. } = recorded;
-        if joined.is_some() || json.len() > NOTHING.len() {
+        if joined.is_some() || json.len() > NO_CHANGES.len() {
             if self.lines.is_empty() {
                 self.first = *seq;
             }
@@ -63,7 +63,7 @@ pub(super) fn stored(
     let mut rows = select.query([after.0 as i64])?;
     let mut all = Vec::new();
     let mut next = after.next();
-    let nothing = |seq| Changes { seq, json: NOTHING, joined: None };
+    let nothing = |seq| Changes { seq, json: NO_CHANGES, joined: None };
     while let Some(row) = rows.next()? {
         if row.get::<_, i64>(0)? as u64 > through.0 {
             break;
@@ -74,7 +74,7 @@ pub(super) fn stored(
             let seq = fields.next().and_then(|seq| std::str::from_utf8(seq).ok()?.parse().ok().map(Seq));
             let Some(seq) = seq.filter(|seq| (next..=through).contains(seq)) else { continue };
             all.extend((next.0..seq.0).map(Seq).map(nothing));
-            let json = fields.next().map_or(NOTHING, |json| chunk.slice_ref(json));
+            let json = fields.next().map_or(NO_CHANGES, |json| chunk.slice_ref(json));
             all.push(Changes { seq, json, joined: fields.next().map(|joined| chunk.slice_ref(joined)) });
             next = seq.next();
         }

@@ -13,7 +13,7 @@ const NEWEST: i64 = 100_000;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum FoundKind {
+pub enum SearchResultKind {
     /// A room, by its name; `sid` is its newest session's.
     Room,
     /// A session, by its sid.
@@ -26,8 +26,8 @@ pub enum FoundKind {
 
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Found {
-    pub kind: FoundKind,
+pub struct SearchResult {
+    pub kind: SearchResultKind,
     pub project: String,
     pub room: String,
     /// The session's sid, or for a participant its own.
@@ -47,7 +47,7 @@ impl Derived {
         window: Window,
         text: String,
         limit: usize,
-    ) -> Result<Vec<Found>, DerivedError> {
+    ) -> Result<Vec<SearchResult>, DerivedError> {
         self.ask(move |connection| search(connection, &window, &text, limit)).await
     }
 }
@@ -57,37 +57,40 @@ fn search(
     window: &Window,
     text: &str,
     limit: usize,
-) -> Result<Vec<Found>, DerivedError> {
+) -> Result<Vec<SearchResult>, DerivedError> {
     let part = format!("%{}%", escape(text));
     // Every sid that begins with the text, as a range of the index: no string sorts after U+10FFFF.
     let range = (text.to_owned(), format!("{text}\u{10FFFF}"));
     let mut found = Vec::new();
-    let mut look =
-        |kind: FoundKind, select: &str, and: &[(&str, &str)], rest: &str| -> Result<(), DerivedError> {
-            let mut conditions = Conditions::of(window);
-            for (sql, value) in and {
-                conditions.and(sql, (*value).to_owned());
-            }
-            let sql = format!("{select} WHERE {} {rest} LIMIT {limit}", conditions.sql());
-            let mut select = connection.prepare_cached(&sql)?;
-            let rows = select.query_map(conditions.values().as_slice(), |row| read(kind, row))?;
-            for row in rows {
-                found.push(row?);
-            }
-            Ok(())
-        };
+    let mut look = |kind: SearchResultKind,
+                    select: &str,
+                    and: &[(&str, &str)],
+                    rest: &str|
+     -> Result<(), DerivedError> {
+        let mut conditions = Conditions::of(window);
+        for (sql, value) in and {
+            conditions.and(sql, (*value).to_owned());
+        }
+        let sql = format!("{select} WHERE {} {rest} LIMIT {limit}", conditions.sql());
+        let mut select = connection.prepare_cached(&sql)?;
+        let rows = select.query_map(conditions.values().as_slice(), |row| read(kind, row))?;
+        for row in rows {
+            found.push(row?);
+        }
+        Ok(())
+    };
     let by_sid: [(&str, &str); 2] = [("s.sid >= ?", &range.0), ("s.sid < ?", &range.1)];
-    look(FoundKind::Session, &format!("SELECT {SESSION} FROM sessions s"), &by_sid, "ORDER BY s.sid")?;
+    look(SearchResultKind::Session, &format!("SELECT {SESSION} FROM sessions s"), &by_sid, "ORDER BY s.sid")?;
     let visible = if window.area().hides_restricted() { "AND NOT p.restricted" } else { "" };
     let by_sid: [(&str, &str); 2] = [("p.sid >= ?", &range.0), ("p.sid < ?", &range.1)];
     let people = format!("SELECT {PERSON} FROM participations p JOIN sessions s ON s.id = p.session");
-    look(FoundKind::Participant, &people, &by_sid, visible)?;
+    look(SearchResultKind::Participant, &people, &by_sid, visible)?;
     let newest = format!(
         "s.id > (SELECT coalesce(max(id), 0) - {NEWEST} FROM sessions) AND s.room LIKE ? ESCAPE '\\'"
     );
     let rooms = format!("SELECT {SESSION}, max(s.started_at) FROM sessions s");
     look(
-        FoundKind::Room,
+        SearchResultKind::Room,
         &rooms,
         &[(&newest, &part)],
         "GROUP BY s.project, s.room ORDER BY max(s.started_at) DESC",
@@ -96,12 +99,12 @@ fn search(
     let people = format!(
         "SELECT {PERSON}, max(p.joined_at) FROM participations p JOIN sessions s ON s.id = p.session"
     );
-    look(FoundKind::Identity, &people, &[("p.identity = ?", text)], &grouped)?;
+    look(SearchResultKind::Identity, &people, &[("p.identity = ?", text)], &grouped)?;
     let newest = format!(
         "p.session >= coalesce((SELECT session FROM participations ORDER BY session DESC LIMIT 1 OFFSET {NEWEST}), 0)
          AND (p.identity || char(10) || p.name) LIKE ? ESCAPE '\\'"
     );
-    look(FoundKind::Identity, &people, &[(&newest, &part), ("p.identity <> ?", text)], &grouped)?;
+    look(SearchResultKind::Identity, &people, &[(&newest, &part), ("p.identity <> ?", text)], &grouped)?;
     found.sort_by_key(|found| std::cmp::Reverse((found.live, found.at)));
     found.truncate(limit);
     Ok(found)
@@ -111,8 +114,8 @@ const SESSION: &str = "s.project, s.room, s.sid, NULL, NULL, s.ended_at IS NULL,
 const PERSON: &str =
     "s.project, s.room, p.sid, p.identity, p.name, p.left_at IS NULL AND s.ended_at IS NULL, p.joined_at";
 
-fn read(kind: FoundKind, row: &Row) -> rusqlite::Result<Found> {
-    Ok(Found {
+fn read(kind: SearchResultKind, row: &Row) -> rusqlite::Result<SearchResult> {
+    Ok(SearchResult {
         kind,
         project: row.get(0)?,
         room: row.get(1)?,

@@ -11,7 +11,7 @@ use crate::{rights::Window, state::schema::EgressSchema};
 /// The most sessions of one answer.
 pub const SESSIONS_MAX: usize = 1_000;
 /// The most participations, tracks and egress of one session that are told.
-const STORY_ROWS_MAX: usize = 20_000;
+const DETAIL_ROWS_MAX: usize = 20_000;
 
 #[derive(Clone, Debug)]
 pub struct SessionQuery {
@@ -62,10 +62,10 @@ impl Session {
 /// One session with everything that is known of it.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct SessionStory {
+pub struct SessionDetail {
     pub session: Session,
     pub participations: Vec<Participation>,
-    pub tracks: Vec<TrackStory>,
+    pub tracks: Vec<SessionTrack>,
     /// As lists of what is live show it.
     #[schema(value_type = Vec<EgressSchema>)]
     pub egress: Vec<Box<RawValue>>,
@@ -92,7 +92,7 @@ pub struct Participation {
 
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct TrackStory {
+pub struct SessionTrack {
     pub sid: String,
     pub participant_sid: String,
     /// Whose it was.
@@ -120,10 +120,10 @@ impl Derived {
         self.ask(move |connection| sessions(connection, &query)).await
     }
 
-    /// One session and its story; none if there is none in the window. A sid that two projects have is the one of
+    /// One session with everything that is known of it; none if there is none in the window. A sid that two projects have is the one of
     /// the session that began last.
-    pub async fn session(&self, window: Window, sid: String) -> Result<Option<SessionStory>, DerivedError> {
-        self.ask(move |connection| story(connection, &window, &sid)).await
+    pub async fn session(&self, window: Window, sid: String) -> Result<Option<SessionDetail>, DerivedError> {
+        self.ask(move |connection| detail(connection, &window, &sid)).await
     }
 }
 
@@ -214,7 +214,11 @@ fn session(row: &Row) -> rusqlite::Result<Session> {
     })
 }
 
-fn story(connection: &Connection, window: &Window, sid: &str) -> Result<Option<SessionStory>, DerivedError> {
+fn detail(
+    connection: &Connection,
+    window: &Window,
+    sid: &str,
+) -> Result<Option<SessionDetail>, DerivedError> {
     let mut conditions = Conditions::of(window);
     conditions.and("s.sid = ?", sid.to_owned());
     let sql = format!(
@@ -226,7 +230,7 @@ fn story(connection: &Connection, window: &Window, sid: &str) -> Result<Option<S
     let Some(session) = found else { return Ok(None) };
     // What joining the room would not show.
     let restricted = !window.area().hides_restricted();
-    let rows_max = STORY_ROWS_MAX as i64;
+    let rows_max = DETAIL_ROWS_MAX as i64;
     let participations = connection
         .prepare_cached(
             "SELECT sid, identity, name, kind, hidden, watcher, joined_at, left_at, left_not_before, reason, source
@@ -255,7 +259,7 @@ fn story(connection: &Connection, window: &Window, sid: &str) -> Result<Option<S
              WHERE t.session = ?1 AND (?2 OR NOT p.restricted) ORDER BY t.published_at, t.sid LIMIT ?3",
         )?
         .query_map(params![session.id, restricted, rows_max], |row| {
-            Ok(TrackStory {
+            Ok(SessionTrack {
                 sid: row.get(0)?,
                 participant_sid: row.get(1)?,
                 identity: row.get(2)?,
@@ -277,5 +281,5 @@ fn story(connection: &Connection, window: &Window, sid: &str) -> Result<Option<S
             egress.push(RawValue::from_string(json?)?);
         }
     }
-    Ok(Some(SessionStory { session, participations, tracks, egress }))
+    Ok(Some(SessionDetail { session, participations, tracks, egress }))
 }

@@ -1,396 +1,224 @@
-//! Facts into rows. Every statement may be run again: a log that is folded a second time gives the same rows.
+//! The thread that writes: takes what is in the queue, one transaction at a time.
 
 use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
+    time::{Duration, Instant},
 };
 
-use foldhash::fast::RandomState;
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{Connection, params};
 
-use super::{Recorded, changes::Chunk, statements::Statements};
-use crate::{
-    event::Source,
-    state::{Egress, Fact, Participant, Room, State, Track, Wire, entity::Word, wire::ALL},
+use super::{
+    DerivedError, Recorded, Shared,
+    checkpoints::{Ladder, Pending},
+    rows::Rows,
+    schema,
+    statements::Statements,
 };
+use crate::{event::Seq, state::State};
 
-/// Keyed by sids and numbers of our own, as the state's are.
-type Map<K, V> = HashMap<K, V, RandomState>;
+/// Maximum time that an event waits in the queue. Its neighbours change the same pages, which are then written once.
+const FLUSH_AFTER: Duration = Duration::from_secs(1);
+/// With so many events in the queue nothing is waited for.
+pub(super) const FLUSH_EVENTS: usize = 4_000;
+/// Time between a failed write and the next attempt.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// Rows that one step of trimming removes at most, so that writing is not held up.
+const TRIM_CHANGES: i64 = 100;
+const TRIM_SESSIONS: i64 = 100;
+/// Time between two searches for sessions that are too old.
+const RETENTION_EVERY: Duration = Duration::from_secs(60);
 
-/// How many sessions' row numbers are remembered of one project.
-const SESSIONS_MAX: usize = 20_000;
-
-const MINUTE_MS: u64 = 60_000;
-
-/// What the writer knows without asking the tables.
-#[derive(Default)]
+/// The thread that writes.
 pub(super) struct Writer {
-    /// Row numbers of sessions by project and sid.
-    sessions: Map<Arc<str>, Map<Arc<str>, i64>>,
-    live: Map<Arc<str>, Live>,
-    /// What the transaction has still to write: of each session's row, which many events change,
-    seen: Map<i64, Seen>,
-    /// of which sessions people are to be counted, if they have ended,
-    uncounted: HashSet<i64, RandomState>,
-    /// of each minute of a project,
-    minutes: Map<(Arc<str>, u64), Minute>,
-    /// and what was told of the latest events.
-    changes: Chunk,
+    shared: Arc<Shared>,
+    connection: Connection,
+    rows: Rows,
+    ladder: Ladder,
+    /// Everything up to here was in the file when it was opened, or has been written since.
+    folded: Seq,
+    failing: bool,
 }
 
-/// That a session is live, with what a list of sessions shows of it.
-struct Seen {
-    started_at: u64,
-    peak: u32,
-    recorded: bool,
-}
-
-/// What happened within a minute: the most at once, how many there were at last, and who came and went.
-#[derive(Default)]
-struct Minute {
-    most: (u32, u32),
-    after: (u32, u32),
-    traffic: Traffic,
-}
-
-/// How many there are now in one project: what a minute begins with.
-#[derive(Default)]
-struct Live {
-    participants_by_sid: Map<Arc<str>, u32>,
-    participants: u32,
-}
-
-impl Live {
-    fn totals(&self) -> (u32, u32) {
-        (u32::try_from(self.participants_by_sid.len()).unwrap_or(u32::MAX), self.participants)
-    }
-
-    fn set(&mut self, sid: &Arc<str>, participants: Option<u32>) {
-        let former = match participants {
-            Some(participants) => self.participants_by_sid.insert(sid.clone(), participants),
-            None => self.participants_by_sid.remove(sid),
-        };
-        self.participants =
-            (self.participants + participants.unwrap_or(0)).saturating_sub(former.unwrap_or(0));
-    }
-}
-
-/// Who came and who went by one event, of those that count.
-#[derive(Default)]
-struct Traffic {
-    joins: u32,
-    leaves: u32,
+/// The content of the next transaction.
+struct Next {
+    batch: Vec<Arc<Recorded>>,
+    checkpoints: Vec<Pending>,
+    closing: bool,
 }
 
 impl Writer {
-    /// The writer that goes on from `state`.
-    pub fn new(state: &State) -> Writer {
-        let mut writer = Writer::default();
-        for entry in state.rooms(|_, _| true) {
-            let live = writer.live.entry(entry.room.project.clone()).or_default();
-            live.set(&entry.room.sid, Some(entry.room.counts.participants));
-        }
-        writer
+    /// `state` is that of the newest checkpoint, and everything up to `folded` is in the file.
+    pub fn new(
+        shared: Arc<Shared>,
+        connection: Connection,
+        ladder: Ladder,
+        state: &State,
+        folded: Seq,
+    ) -> Writer {
+        Writer { shared, connection, rows: Rows::new(state), ladder, folded, failing: false }
     }
 
-    /// Forgets what it knew of rows: a transaction was rolled back, and rows with it.
-    pub fn forget(&mut self) {
-        self.sessions.clear();
-        self.seen.clear();
-        self.uncounted.clear();
-        self.minutes.clear();
-        self.changes = Chunk::default();
+    /// Writes until the queue is closed.
+    pub fn run(mut self) {
+        let mut looked_at = None;
+        loop {
+            let Next { batch, checkpoints, closing } = self.next();
+            if !batch.is_empty() || !checkpoints.is_empty() {
+                match self.write(&batch, &checkpoints) {
+                    Ok(()) => self.done(&batch, &checkpoints),
+                    Err(error) => {
+                        self.failed(&error, checkpoints);
+                        if closing {
+                            break;
+                        }
+                        std::thread::sleep(RETRY_AFTER);
+                        continue;
+                    }
+                }
+            } else if closing {
+                break;
+            }
+            if looked_at.is_none_or(|at: Instant| at.elapsed() > RETENTION_EVERY) {
+                looked_at = Some(Instant::now());
+                if let Err(error) = self.forget_old() {
+                    tracing::warn!("old history cannot be removed: {error}");
+                }
+            }
+        }
+        let mut waiting = self.shared.waiting.lock();
+        waiting.closed = true;
+        drop(waiting);
+        self.shared.written.notify_waiters();
     }
 
-    /// Takes over what an event did that is in the tables already.
-    pub fn pass(&mut self, recorded: &Recorded) {
-        for fact in &recorded.facts {
-            self.count(fact);
+    /// Waits until there is something worth a transaction. A checkpoint comes only after everything before it.
+    fn next(&self) -> Next {
+        let mut waiting = self.shared.waiting.lock();
+        while waiting.events.is_empty() && waiting.checkpoints.is_empty() && !waiting.closing {
+            self.shared.work.wait(&mut waiting);
         }
+        let deadline = Instant::now() + FLUSH_AFTER;
+        while waiting.events.len() < FLUSH_EVENTS
+            && !waiting.closing
+            && !waiting.hurry
+            && waiting.checkpoints.is_empty()
+        {
+            if self.shared.work.wait_until(&mut waiting, deadline).timed_out() {
+                break;
+            }
+        }
+        waiting.hurry = false;
+        let batch: Vec<_> = waiting.events.iter().take(2 * FLUSH_EVENTS).cloned().collect();
+        let rest = waiting.events.get(batch.len()).map_or(u64::MAX, |first| first.seq.0);
+        let covered = waiting.checkpoints.partition_point(|checkpoint| checkpoint.state.head().0 < rest);
+        let checkpoints = waiting.checkpoints.drain(..covered).collect();
+        Next { batch, checkpoints, closing: waiting.closing }
     }
 
-    pub fn write(&mut self, to: &mut Statements, recorded: &Recorded) -> rusqlite::Result<()> {
-        if self.changes.add(recorded) {
-            self.changes.write(&mut to.put_changes)?;
+    fn write(&mut self, batch: &[Arc<Recorded>], checkpoints: &[Pending]) -> Result<(), DerivedError> {
+        let encoded = checkpoints.iter().map(Pending::encode).collect::<Result<Vec<_>, _>>()?;
+        let transaction = self.connection.transaction()?;
+        let mut statements = Statements::of(&transaction)?;
+        for recorded in batch {
+            if recorded.seq <= self.folded {
+                self.rows.pass(recorded);
+            } else {
+                self.rows.write(&mut statements, recorded)?;
+            }
         }
-        if recorded.facts.is_empty() {
-            return Ok(());
+        self.rows.finish(&mut statements)?;
+        drop(statements);
+        if let Some(last) = batch.last().filter(|last| last.seq > self.folded) {
+            schema::put(&transaction, "folded", last.seq.0 as i64)?;
+            let changes_from = self.shared.waiting.lock().changes_from;
+            schema::put(&transaction, "changes_from", changes_from.0 as i64)?;
         }
-        let before = self.live.get(&recorded.project).map(Live::totals).unwrap_or_default();
-        let mut traffic = Traffic::default();
-        for fact in &recorded.facts {
-            self.fact(to, recorded, fact, &mut traffic)?;
+        let log_first = self.shared.log_first.load(Ordering::Relaxed);
+        let mut ladder = None;
+        for encoded in &encoded {
+            let before = ladder.as_ref().unwrap_or(&self.ladder);
+            ladder = Some(before.write(&transaction, encoded, Seq(log_first))?);
         }
-        for fact in &recorded.facts {
-            self.count(fact);
-        }
-        let after = self.live.get(&recorded.project).map(Live::totals).unwrap_or_default();
-        if before == after && traffic.joins + traffic.leaves == 0 {
-            return Ok(());
-        }
-        let at = recorded.received_at / MINUTE_MS;
-        let minute = self.minutes.entry((recorded.project.clone(), at)).or_default();
-        for totals in [before, after] {
-            minute.most = (minute.most.0.max(totals.0), minute.most.1.max(totals.1));
-        }
-        minute.after = after;
-        minute.traffic.joins += traffic.joins;
-        minute.traffic.leaves += traffic.leaves;
+        let mut trim = transaction.prepare_cached(
+            "DELETE FROM changes WHERE last IN (SELECT last FROM changes WHERE last < ?1 ORDER BY last LIMIT ?2)",
+        )?;
+        trim.execute(params![log_first as i64, TRIM_CHANGES])?;
+        drop(trim);
+        transaction.commit()?;
+        self.ladder = ladder.unwrap_or_else(|| std::mem::take(&mut self.ladder));
         Ok(())
     }
 
-    /// Writes what was kept for the end of the transaction.
-    pub fn finish(&mut self, to: &mut Statements) -> rusqlite::Result<()> {
-        self.changes.write(&mut to.put_changes)?;
-        for (id, seen) in self.seen.drain() {
-            put_seen(to, id, &seen)?;
+    fn done(&mut self, batch: &[Arc<Recorded>], checkpoints: &[Pending]) {
+        if std::mem::take(&mut self.failing) {
+            tracing::info!("the history is written again");
         }
-        for id in self.uncounted.drain() {
-            to.count_ended_session.execute([id])?;
+        {
+            let mut waiting = self.shared.waiting.lock();
+            for recorded in batch {
+                waiting.bytes -= recorded.json.len();
+            }
+            waiting.events.drain(..batch.len());
+            if let Some(last) = batch.last() {
+                self.folded = self.folded.max(last.seq);
+                waiting.written = self.folded;
+            }
         }
-        for ((project, at), Minute { most, after, traffic }) in self.minutes.drain() {
-            let Traffic { joins, leaves } = traffic;
-            to.put_minute
-                .execute(params![project, at as i64, most.0, most.1, after.0, after.1, joins, leaves])?;
+        if let Some(newest) = checkpoints.last() {
+            (self.shared.options.covered)(newest.state.head());
         }
-        Ok(())
+        self.shared.written.notify_waiters();
     }
 
-    fn count(&mut self, fact: &Fact) {
-        match fact {
-            Fact::Session { project, sid, participants, .. } => {
-                self.live.entry(project.clone()).or_default().set(sid, Some(*participants));
-            }
-            Fact::SessionEnded { room, .. } => {
-                self.live.entry(room.project.clone()).or_default().set(&room.sid, None);
-            }
-            _ => {}
+    fn failed(&mut self, error: &DerivedError, checkpoints: Vec<Pending>) {
+        if !std::mem::replace(&mut self.failing, true) {
+            tracing::error!("the history cannot be written, and is tried again until it can: {error}");
+        }
+        self.rows.forget();
+        let mut waiting = self.shared.waiting.lock();
+        for checkpoint in checkpoints.into_iter().rev() {
+            waiting.checkpoints.push_front(checkpoint);
         }
     }
 
-    fn fact(
-        &mut self,
-        to: &mut Statements,
-        recorded: &Recorded,
-        fact: &Fact,
-        traffic: &mut Traffic,
-    ) -> rusqlite::Result<()> {
-        match fact {
-            Fact::Session { project, sid, name, began_at, participants, recording, source } => {
-                let id = self.session(to, project, sid, name, *began_at, *source)?;
-                let before = self.seen.get(&id);
-                let seen = Seen {
-                    started_at: *began_at,
-                    peak: before.map_or(0, |before| before.peak).max(*participants),
-                    recorded: before.is_some_and(|before| before.recorded) || *recording,
-                };
-                self.seen.insert(id, seen);
-            }
-            Fact::SessionEnded { room, at, reason, source } => {
-                self.session_ended(to, room, *at, reason.as_ref(), *source)?;
-            }
-            Fact::Participation(participant) => {
-                let session = self.session_of(to, participant, recorded.received_at)?;
-                let new = put_participation(to, session, participant, recorded.received_at, true)?;
-                traffic.joins += u32::from(new && participant.counted());
-            }
-            Fact::Left { participant, at, inferred, reason, publishing } => {
-                let session = self.session_of(to, participant, recorded.received_at)?;
-                let reason = reason.as_deref();
-                let (at, inferred) = (*at as i64, inferred.map(|time| time as i64));
-                let mut first = put_leave(to, session, participant, at, inferred, reason)?;
-                let mut written = first;
-                if !first {
-                    // They were not known to be there, or not by this identity, or had left before: perhaps with the
-                    // session.
-                    self.uncounted.insert(session);
-                    let new = put_participation(to, session, participant, at as u64, false)?;
-                    traffic.joins += u32::from(new && participant.counted());
-                    first = put_leave(to, session, participant, at, inferred, reason)?;
-                    written = first
-                        || to.correct_leave.execute(params![
-                            session,
-                            participant.sid,
-                            at,
-                            inferred,
-                            reason
-                        ])? > 0;
+    /// Removes some of what is older than the history is kept.
+    fn forget_old(&mut self) -> Result<(), DerivedError> {
+        let Some(retain) = self.shared.options.retain else { return Ok(()) };
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        let before = now.saturating_sub(retain).as_millis() as i64;
+        loop {
+            let transaction = self.connection.transaction()?;
+            let old: Vec<(i64, String, String)> = transaction
+                .prepare_cached(
+                    "SELECT id, project, sid FROM sessions WHERE ended_at < ?1 ORDER BY ended_at LIMIT ?2",
+                )?
+                .query_map(params![before, TRIM_SESSIONS], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+                .collect::<Result<_, _>>()?;
+            for (id, project, sid) in &old {
+                for table in ["participations", "tracks"] {
+                    transaction
+                        .prepare_cached(&format!("DELETE FROM {table} WHERE session = ?1"))?
+                        .execute([id])?;
                 }
-                if written && (*publishing || !first) {
-                    to.end_tracks_of.execute(params![session, participant.sid, at, inferred])?;
-                }
-                traffic.leaves += u32::from(first && participant.counted());
+                transaction
+                    .prepare_cached("DELETE FROM egress WHERE room_sid = ?1 AND project = ?2")?
+                    .execute([sid, project])?;
+                transaction.prepare_cached("DELETE FROM sessions WHERE id = ?1")?.execute([id])?;
             }
-            Fact::Track { project, room_sid, participant, track } => {
-                if let Some(session) = self.known_session(to, project, room_sid)? {
-                    put_track(to, session, participant, track)?;
-                }
+            transaction.execute("DELETE FROM egress WHERE room_sid IS NULL AND at < ?1", [before])?;
+            transaction.execute("DELETE FROM minutes WHERE minute < ?1", [before / 60_000])?;
+            let mut ladder = self.ladder.clone();
+            ladder.forget_before(
+                &transaction,
+                before.max(0) as u64,
+                Seq(self.shared.log_first.load(Ordering::Relaxed)),
+            )?;
+            transaction.commit()?;
+            self.ladder = ladder;
+            self.rows.forget();
+            if (old.len() as i64) < TRIM_SESSIONS || self.shared.waiting.lock().closing {
+                return Ok(());
             }
-            Fact::Unpublished { project, room_sid, participant, sid, at, inferred } => {
-                if let Some(session) = self.known_session(to, project, room_sid)? {
-                    let inferred = inferred.map(|time| time as i64);
-                    to.end_track.execute(params![session, participant, sid, *at as i64, inferred])?;
-                }
-            }
-            Fact::Egress { egress, seq } => put_egress(to, egress, *seq, recorded.received_at)?,
         }
-        Ok(())
     }
-
-    fn session_ended(
-        &mut self,
-        to: &mut Statements,
-        room: &Room,
-        at: u64,
-        reason: Option<&Word>,
-        source: Source,
-    ) -> rusqlite::Result<()> {
-        let id = self.session(to, &room.project, &room.sid, &room.name, room.began_at(), room.source)?;
-        if let Some(seen) = self.seen.remove(&id) {
-            put_seen(to, id, &seen)?;
-        }
-        to.end_session.execute(params![id, at as i64, reason.map(|reason| &**reason), source.as_str()])?;
-        to.end_tracks_in.execute(params![id, at as i64])?;
-        self.uncounted.insert(id);
-        if let Some(sessions) = self.sessions.get_mut(&room.project) {
-            sessions.remove(&room.sid);
-        }
-        Ok(())
-    }
-
-    /// The session somebody took part in, which events about it usually made known before.
-    fn session_of(&mut self, to: &mut Statements, of: &Participant, at: u64) -> rusqlite::Result<i64> {
-        self.session(to, &of.project, &of.room_sid, &of.room, at, of.source)
-    }
-
-    /// The row of a session; made, if there is none.
-    fn session(
-        &mut self,
-        to: &mut Statements,
-        project: &Arc<str>,
-        sid: &Arc<str>,
-        name: &str,
-        at: u64,
-        source: Source,
-    ) -> rusqlite::Result<i64> {
-        if let Some(id) = self.known_session(to, project, sid)? {
-            return Ok(id);
-        }
-        let id = to.new_session.insert(params![project, sid, name, at as i64, source.as_str()])?;
-        self.remember(project, sid, id);
-        Ok(id)
-    }
-
-    fn known_session(
-        &mut self,
-        to: &mut Statements,
-        project: &Arc<str>,
-        sid: &Arc<str>,
-    ) -> rusqlite::Result<Option<i64>> {
-        if let Some(id) = self.sessions.get(project).and_then(|sessions| sessions.get(sid)) {
-            return Ok(Some(*id));
-        }
-        let id = to.session.query_row(params![sid, project], |row| row.get(0)).optional()?;
-        if let Some(id) = id {
-            self.remember(project, sid, id);
-        }
-        Ok(id)
-    }
-
-    fn remember(&mut self, project: &Arc<str>, sid: &Arc<str>, id: i64) {
-        let sessions = self.sessions.entry(project.clone()).or_default();
-        if sessions.len() >= SESSIONS_MAX {
-            sessions.clear();
-        }
-        sessions.insert(sid.clone(), id);
-    }
-}
-
-/// Writes what became of a session.
-fn put_seen(to: &mut Statements, id: i64, seen: &Seen) -> rusqlite::Result<()> {
-    to.session_is_live.execute(params![id, seen.started_at as i64, seen.peak, seen.recorded])?;
-    Ok(())
-}
-
-/// Writes who somebody is; `present` says that they are there. True if the row is new.
-fn put_participation(
-    to: &mut Statements,
-    session: i64,
-    p: &Participant,
-    at: u64,
-    present: bool,
-) -> rusqlite::Result<bool> {
-    let insert = &mut to.new_participation;
-    bind_who(insert, session, p)?;
-    insert.raw_bind_parameter(11, at as i64)?;
-    insert.raw_bind_parameter(12, p.source.as_str())?;
-    if insert.raw_execute()? > 0 {
-        return Ok(true);
-    }
-    let update = &mut to.participation_is;
-    bind_who(update, session, p)?;
-    update.raw_bind_parameter(11, present)?;
-    update.raw_execute()?;
-    Ok(false)
-}
-
-/// Writes that somebody left, and who they were; false if they are not there, or have another identity there.
-fn put_leave(
-    to: &mut Statements,
-    session: i64,
-    p: &Participant,
-    at: i64,
-    inferred: Option<i64>,
-    reason: Option<&str>,
-) -> rusqlite::Result<bool> {
-    let leave = &mut to.leave;
-    bind_who(leave, session, p)?;
-    leave.raw_bind_parameter(11, at)?;
-    leave.raw_bind_parameter(12, inferred)?;
-    leave.raw_bind_parameter(13, reason)?;
-    Ok(leave.raw_execute()? > 0)
-}
-
-/// Binds who somebody is to a statement's first ten parameters.
-fn bind_who(to: &mut rusqlite::Statement, session: i64, p: &Participant) -> rusqlite::Result<()> {
-    to.raw_bind_parameter(1, session)?;
-    to.raw_bind_parameter(2, &*p.sid)?;
-    to.raw_bind_parameter(3, &*p.identity)?;
-    to.raw_bind_parameter(4, &*p.name)?;
-    to.raw_bind_parameter(5, &*p.kind)?;
-    to.raw_bind_parameter(6, p.hidden())?;
-    to.raw_bind_parameter(7, p.watcher())?;
-    to.raw_bind_parameter(8, p.counted())?;
-    to.raw_bind_parameter(9, p.restricted())?;
-    to.raw_bind_parameter(10, (p.joined_at > 0).then_some(p.joined_at as i64))
-}
-
-fn put_track(to: &mut Statements, session: i64, participant: &str, track: &Track) -> rusqlite::Result<()> {
-    let Track { sid, name, kind, source, published_at, .. } = track;
-    to.put_track.execute(params![session, participant, sid, name, kind, source, *published_at as i64])?;
-    Ok(())
-}
-
-fn put_egress(to: &mut Statements, egress: &Egress, seq: u64, at: u64) -> rusqlite::Result<()> {
-    let id = if egress.egress_id.is_empty() { format!("#{seq}") } else { egress.egress_id.to_string() };
-    let json = serde_json::to_string(&Wire(egress, ALL))
-        .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
-    let ended = egress.ended() || egress.ended_at > 0;
-    to.put_egress.execute(params![
-        egress.project,
-        id,
-        egress.room_sid,
-        ended,
-        egress.updated_at_ns as i64,
-        at as i64,
-        json
-    ])?;
-    // One that never ran has recorded nothing.
-    if let Some(sid) = &egress.room_sid
-        && egress.status != "failed"
-        && egress.status != "aborted"
-    {
-        to.session_is_recorded.execute(params![sid, egress.project])?;
-    }
-    Ok(())
 }

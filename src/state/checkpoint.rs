@@ -19,6 +19,8 @@ pub enum CheckpointError {
     Version(u32),
     #[error("the checkpoint cannot be read: {0}")]
     Broken(#[from] serde_json::Error),
+    #[error("the checkpoint cannot be decompressed: {0}")]
+    Cut(#[from] std::io::Error),
 }
 
 #[derive(Serialize)]

@@ -18,6 +18,8 @@ pub(super) struct Project {
     pub sessions: Map<Arc<str>, Vec<Arc<str>>>,
     pub egress: Map<Arc<str>, Arc<Egress>>,
     pub ingress: Map<Arc<str>, Arc<Ingress>>,
+    /// Checkpoints of d9a324f have them under their former name.
+    #[serde(alias = "graves")]
     pub tombstones: Tombstones,
 }
 

@@ -10,9 +10,10 @@ use std::{
 };
 
 use roomwatch::{
-    derived::{Derived, DerivedError, FoundKind, Options, Recorded, Session, SessionQuery, SessionStory},
+    derived::{Derived, DerivedError, Options, SearchResultKind, Session, SessionDetail, SessionQuery},
     event::{Epoch, NewEvent, Seq, Source},
     feed::{Filter, Ready, View},
+    follow::encode,
     log::Bounds,
     node::Node,
     rights::{Sight, Window},
@@ -64,7 +65,7 @@ impl Kept {
         for (n, said) in said.iter().enumerate().skip(self.state.head().0 as usize) {
             let event = said.event(n as u64 + 1);
             let applied = self.state.apply(&event);
-            self.history.record(Recorded::new(&event, applied));
+            self.history.record(encode(&event, applied));
         }
         let head = self.state.head();
         until("the history is written", || self.history.written() >= head);
@@ -81,7 +82,7 @@ impl Kept {
         self.history.sessions(SessionQuery { limit: 100, ..query }).await.expect("sessions")
     }
 
-    async fn story(&self, sid: &str) -> SessionStory {
+    async fn story(&self, sid: &str) -> SessionDetail {
         self.history
             .session(Window::all(), sid.into())
             .await
@@ -443,17 +444,17 @@ async fn search_finds_parts_of_names_and_prefixes_of_sids() {
         let found = kept.history.search(Window::all(), text.into(), 10).await.expect("an answer");
         found.iter().map(|f| (f.kind, f.sid.clone(), f.live)).collect::<Vec<_>>()
     };
-    assert_eq!(found("stand").await, [(FoundKind::Room, ROOM.into(), false)]);
-    assert_eq!(found("BO").await, [(FoundKind::Identity, "PA_b2".into(), false)]);
-    assert_eq!(found("dave").await, [(FoundKind::Identity, "PA_d".into(), true)]);
-    assert_eq!(found("RM_2").await, [(FoundKind::Session, "RM_2".into(), true)]);
-    assert_eq!(found("PA_b2").await, [(FoundKind::Participant, "PA_b2".into(), false)]);
+    assert_eq!(found("stand").await, [(SearchResultKind::Room, ROOM.into(), false)]);
+    assert_eq!(found("BO").await, [(SearchResultKind::Identity, "PA_b2".into(), false)]);
+    assert_eq!(found("dave").await, [(SearchResultKind::Identity, "PA_d".into(), true)]);
+    assert_eq!(found("RM_2").await, [(SearchResultKind::Session, "RM_2".into(), true)]);
+    assert_eq!(found("PA_b2").await, [(SearchResultKind::Participant, "PA_b2".into(), false)]);
     assert_eq!(
         found("%_").await,
-        [(FoundKind::Identity, "PA_e".into(), true)],
+        [(SearchResultKind::Identity, "PA_e".into(), true)],
         "what is typed stands for itself"
     );
-    assert_eq!(found("e\\").await, [(FoundKind::Identity, "PA_e".into(), true)]);
+    assert_eq!(found("e\\").await, [(SearchResultKind::Identity, "PA_e".into(), true)]);
     assert_eq!(found("Zo").await.len(), 1);
     assert_eq!(found("nothing like it").await.len(), 0);
     assert_eq!(kept.history.search(Window::all(), "a".into(), 2).await.expect("an answer").len(), 2);
@@ -529,7 +530,7 @@ async fn changes_are_the_same_from_memory_and_from_the_file() {
     for (n, said) in all.iter().enumerate() {
         let event = said.event(n as u64 + 1);
         let applied = state.apply(&event);
-        let recorded = Recorded::new(&event, applied);
+        let recorded = encode(&event, applied);
         meant.push((recorded.seq, recorded.json.clone(), recorded.joined.clone()));
         history.record(recorded);
         // Without waiting: the changes are in memory, on their way to the file, or in the file.

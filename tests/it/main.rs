@@ -29,5 +29,6 @@ mod state_rest;
 mod stream;
 mod tail;
 mod tidy;
+mod upgrade;
 mod watch;
 mod webhook;

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::{
     clock::unix_ms,
-    derived::{Activity, DerivedError, Found, Session, SessionQuery, SessionStory},
+    derived::{Activity, DerivedError, SearchResult, Session, SessionDetail, SessionQuery},
     rights::Window,
     server::{
         App,
@@ -47,7 +47,7 @@ pub struct Sessions {
 #[derive(Serialize, utoipa::ToSchema)]
 pub struct Results {
     /// What is live comes first, then what is newest.
-    results: Vec<Found>,
+    results: Vec<SearchResult>,
 }
 
 /// The lives of rooms, past and present.
@@ -104,7 +104,7 @@ pub async fn sessions(
         ("project" = Option<Vec<String>>, Query, description = "Only of these projects; may be repeated"),
     ),
     responses(
-        (status = 200, description = "The session", body = SessionStory),
+        (status = 200, description = "The session", body = SessionDetail),
         (status = 401, description = "Nobody is signed in", body = ErrorBody),
         (status = 404, description = "`unknown_session`; one out of sight answers alike", body = ErrorBody),
     )
@@ -120,8 +120,8 @@ pub async fn session(
     let query = Query::parse(query.as_deref(), &["project"])?;
     // A foreign session answers as none does.
     let window = window(&app, &caller, &query).map_err(|_| unknown())?;
-    let story = app.derived.session(window, sid).await.map_err(failed)?;
-    Ok(answer(story.ok_or_else(unknown)?))
+    let detail = app.derived.session(window, sid).await.map_err(failed)?;
+    Ok(answer(detail.ok_or_else(unknown)?))
 }
 
 /// How many rooms and people there were, and how many came and went, step by step.

@@ -482,24 +482,6 @@ export interface components {
             /** @description For people; may change. */
             message: string;
         };
-        Found: {
-            /**
-             * Format: int64
-             * @description When it began.
-             */
-            at: number;
-            identity?: string | null;
-            kind: components["schemas"]["FoundKind"];
-            /** @description Is it so now? */
-            live: boolean;
-            name?: string | null;
-            project: string;
-            room: string;
-            /** @description The session's sid, or for a participant its own. */
-            sid: string;
-        };
-        /** @enum {string} */
-        FoundKind: "room" | "session" | "identity" | "participant";
         /** @description Media that is sent into LiveKit. */
         Ingress: {
             /** Format: int64 */
@@ -683,7 +665,7 @@ export interface components {
         Reach: "ok" | "unreachable" | "unauthorized" | "unconfigured" | "unknown";
         Results: {
             /** @description What is live comes first, then what is newest. */
-            results: components["schemas"]["Found"][];
+            results: components["schemas"]["SearchResult"][];
         };
         /**
          * @description What an operator may do. Each may do what those before it may.
@@ -760,6 +742,24 @@ export interface components {
             cursor: string;
             rooms: components["schemas"]["Room"][];
         };
+        SearchResult: {
+            /**
+             * Format: int64
+             * @description When it began.
+             */
+            at: number;
+            identity?: string | null;
+            kind: components["schemas"]["SearchResultKind"];
+            /** @description Is it so now? */
+            live: boolean;
+            name?: string | null;
+            project: string;
+            room: string;
+            /** @description The session's sid, or for a participant its own. */
+            sid: string;
+        };
+        /** @enum {string} */
+        SearchResultKind: "room" | "session" | "identity" | "participant";
         /** @description Either `text` or `base64`. */
         SendData: {
             base64?: string | null;
@@ -804,12 +804,26 @@ export interface components {
             startedAt: number;
         };
         /** @description One session with everything that is known of it. */
-        SessionStory: {
+        SessionDetail: {
             /** @description As lists of what is live show it. */
             egress: components["schemas"]["Egress"][];
             participations: components["schemas"]["Participation"][];
             session: components["schemas"]["Session"];
-            tracks: components["schemas"]["TrackStory"][];
+            tracks: components["schemas"]["SessionTrack"][];
+        };
+        SessionTrack: {
+            /** @description Whose it was. */
+            identity: string;
+            /** @description The track's own name. */
+            name: string;
+            participantSid: string;
+            /** Format: int64 */
+            publishedAt: number;
+            sid: string;
+            source: string;
+            type: string;
+            /** Format: int64 */
+            unpublishedAt?: number | null;
         };
         /** @description Sessions, the one that began last first. */
         Sessions: {
@@ -854,20 +868,6 @@ export interface components {
         TrackAnswer: {
             muted: boolean;
             sid: string;
-        };
-        TrackStory: {
-            /** @description Whose it was. */
-            identity: string;
-            /** @description The track's own name. */
-            name: string;
-            participantSid: string;
-            /** Format: int64 */
-            publishedAt: number;
-            sid: string;
-            source: string;
-            type: string;
-            /** Format: int64 */
-            unpublishedAt?: number | null;
         };
         /** @description What is left out stays as it is. */
         UpdateParticipant: {
@@ -2154,7 +2154,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["SessionStory"];
+                    "application/json": components["schemas"]["SessionDetail"];
                 };
             };
             /** @description Nobody is signed in */

@@ -200,10 +200,10 @@ export type Participation = Omit<Schema<'Participation'>, 'kind' | 'source'> & {
   source: Source;
 };
 
-export type SessionTrack = Schema<'TrackStory'>;
+export type SessionTrack = Schema<'SessionTrack'>;
 
 /** A session with its participations, tracks and egress. */
-export type SessionDetail = Omit<Schema<'SessionStory'>, 'participations' | 'tracks' | 'egress'> & {
+export type SessionDetail = Omit<Schema<'SessionDetail'>, 'participations' | 'tracks' | 'egress'> & {
   participations: Participation[];
   tracks: SessionTrack[];
   egress: Egress[];
@@ -223,7 +223,7 @@ export type Correction = Schema<'Correction'>;
 /** A LiveKit deployment and its health. */
 export type Project = Schema<'Project'>;
 
-export type SearchResult = Schema<'Found'>;
+export type SearchResult = Schema<'SearchResult'>;
 
 /** A command with its result. */
 export type AuditEntry = Schema<'AuditEntry'>;

@@ -1,0 +1,32 @@
+//! The JSON of the changes of an event: encoded once, then sent to readers and kept for those who resume.
+
+use bytes::Bytes;
+
+use crate::{
+    derived::{NO_CHANGES, Recorded},
+    event::Event,
+    state::{Applied, Change},
+};
+
+/// Bytes that the changes of an event take as JSON, most often less.
+const CHANGES_BYTES: usize = 1024;
+
+/// Encodes the changes of an event, and adds what else is kept of it.
+pub fn encode(event: &Event, applied: Applied) -> Recorded {
+    Recorded {
+        seq: event.seq,
+        project: event.project.clone(),
+        received_at: event.received_at,
+        json: json(&applied.changes),
+        joined: applied.restricted.then(|| json(&applied.joined)),
+        facts: applied.facts,
+    }
+}
+
+fn json(changes: &[Change]) -> Bytes {
+    if changes.is_empty() {
+        return NO_CHANGES;
+    }
+    let mut json = Vec::with_capacity(CHANGES_BYTES);
+    serde_json::to_writer(&mut json, changes).map_or(NO_CHANGES, |()| json.into())
+}
