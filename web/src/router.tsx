@@ -112,7 +112,7 @@ const events = createRoute({
     room: text(raw.room),
     type: text(raw.type),
     project: text(raw.project),
-    /** Cursor of the event at which the list stands. */
+    /** Cursor of the event around which the list is loaded. */
     at: text(raw.at),
     /** Time in unix milliseconds. The page looks up its cursor. */
     t: millis(raw.t),

@@ -102,7 +102,7 @@ export function EventFilters({
 function RoomNames({ id }: { id: string }) {
   const { data: rooms } = useRooms();
   const first = useRef(rooms);
-  // The suggestions stand still while the user chooses.
+  // The suggestions do not change while the user chooses.
   first.current ??= rooms;
   const names = [...new Set(first.current?.map((room) => room.name))].slice(0, SUGGESTED_MAX);
   return (

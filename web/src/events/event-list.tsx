@@ -24,7 +24,7 @@ export interface EventListProps {
   older: ListEnd;
   newer: ListEnd;
   scanned: number;
-  /** Event at which the list stands. */
+  /** Event around which the list is loaded. */
   at?: string;
   showProject: boolean;
   filter: EventSearch;
@@ -33,7 +33,7 @@ export interface EventListProps {
   waiting: number;
   onOlder: () => void;
   onNewer: () => void;
-  /** Called when the user reads (scrolls, clicks or moves into the list): the list must stand still. */
+  /** Called when the user reads (scrolls, clicks or moves into the list): the list must not move. */
   onRead: () => void;
   /** Called at the limit of one list, to continue in a new one. */
   onContinueFrom: (cursor: string) => void;

@@ -50,8 +50,8 @@ export default function ActivityPlot({
   onPoint: (index: number | null) => void;
 }) {
   const box = useRef<HTMLDivElement>(null);
-  const told = useRef(onPoint);
-  told.current = onPoint;
+  const latest = useRef(onPoint);
+  latest.current = onPoint;
   const plot = useRef<uPlot | null>(null);
   const data = useRef(points);
 
@@ -71,7 +71,7 @@ export default function ActivityPlot({
         legend: { show: false },
         cursor: { y: false, points: { show: false } },
         hooks: {
-          setCursor: [(u) => told.current(u.cursor.idx ?? null)],
+          setCursor: [(u) => latest.current(u.cursor.idx ?? null)],
           drawClear: [(u) => shadeUnknown(u, data.current)],
         },
         scales: {

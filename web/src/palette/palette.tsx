@@ -6,8 +6,9 @@ import { cx } from '@/ui/cx';
 import { messageOf } from '@/ui/errors';
 import { plural } from '@/ui/format';
 import { Kbd } from '@/ui/kbd';
+import type { Frame, Item } from './item';
 import { readQuery } from './match';
-import { type Frame, type Item, usePaletteItems } from './palette-items';
+import { usePaletteItems } from './palette-items';
 
 /** Pause in typing before the server is asked. It needs two letters: one letter finds everything. */
 const TYPING_MS = 150;
@@ -35,7 +36,7 @@ export function Palette({ onClose }: { onClose: () => void }) {
     staleTime: 10_000,
   });
 
-  // The list stands still until the next letter, although rooms start and end meanwhile.
+  // The list does not change until the next letter, although rooms start and end meanwhile.
   const query = useDeferredValue(typed);
   const found = search.data?.results;
   const items = usePaletteItems({

@@ -2,19 +2,14 @@
 // biome-ignore-all lint/a11y/useFocusableInteractive: each row has one link, which has the focus
 import type { Room } from '@roomwatch/react';
 import { defaultRangeExtractor, useWindowVirtualizer } from '@tanstack/react-virtual';
-import { ArrowDown, ArrowUp, Bot, CircleDot, CloudOff, Mic, ScreenShare, Video } from 'lucide-react';
-import { memo, type ReactNode, useEffect, useLayoutEffect, useReducer, useRef, useState } from 'react';
+import { ArrowDown, ArrowUp } from 'lucide-react';
+import { useEffect, useLayoutEffect, useReducer, useRef, useState } from 'react';
 import { useShortcuts } from '@/shell/shortcuts';
 import { cx } from '@/ui/cx';
-import { count, plural } from '@/ui/format';
-import { roomHref } from '@/ui/hrefs';
-import { PlainLink } from '@/ui/plain-link';
-import type { RowOrder } from '@/ui/row-order';
-import { Unknown } from '@/ui/states';
-import { Age, Ago } from '@/ui/time';
 import { useHold } from '@/ui/use-hold';
 import { useRowOrder } from '@/ui/use-row-order';
-import { trackCount } from './room-list';
+import { HeldNotice } from './held-notice';
+import { GRID, RoomRow } from './room-row';
 import type { RoomSort } from './room-sort';
 
 const ROW_PX = 40;
@@ -34,8 +29,6 @@ const columns: { sort: RoomSort; title: string; number?: boolean }[] = [
 
 const sidOf = (room: Room) => room.sid;
 
-const GRID =
-  'grid grid-cols-[minmax(0,1fr)_4.5rem_5.5rem_10.5rem_4rem_6rem_6.5rem] items-center gap-x-3 px-4 max-lg:grid-cols-[minmax(0,1fr)_4.5rem_5rem_5.5rem]';
 /** Columns that are hidden on a tablet. */
 const WIDE: RoomSort[] = ['tracks', 'agents', 'event'];
 
@@ -203,7 +196,7 @@ export function RoomsTable({
               )}
               style={{ height: item.size, transform: `translateY(${item.start - offset}px)` }}
             >
-              <Row room={room} ended={!all.has(id)} narrow={narrow} showProject={showProject} />
+              <RoomRow room={room} ended={!all.has(id)} narrow={narrow} showProject={showProject} />
             </div>
           );
         })}
@@ -211,139 +204,3 @@ export function RoomsTable({
     </div>
   );
 }
-
-/**
- * Notice that the table is held, with a button that releases it. It floats: a line in the table would move the rows.
- */
-function HeldNotice({ order, held, onRelease }: { order: RowOrder; held: boolean; onRelease: () => void }) {
-  if (!held || (order.waiting === 0 && order.left.size === 0)) return null;
-  const parts = [
-    order.waiting > 0 ? `${count(order.waiting)} new` : null,
-    order.left.size > 0 ? `${count(order.left.size)} gone` : null,
-  ];
-  return (
-    <div className="pop-in pointer-events-none fixed inset-x-0 bottom-5 z-20 flex justify-center px-4 max-md:bottom-18 md:pl-56">
-      <button
-        type="button"
-        className="num pointer-events-auto h-8 rounded-full bg-solid px-4 text-xs text-on-solid shadow-pop"
-        onClick={onRelease}
-      >
-        {parts.filter(Boolean).join(', ')} · paused while you hover or focus ·{' '}
-        <span className="font-medium underline">show now</span>
-      </button>
-    </div>
-  );
-}
-
-const Row = memo(function Row({
-  room,
-  ended,
-  narrow,
-  showProject,
-}: {
-  room: Room;
-  ended: boolean;
-  narrow: boolean;
-  showProject: boolean;
-}) {
-  const tracks = trackCount(room);
-  const name = (
-    <PlainLink
-      href={roomHref(room.name, { project: room.project, sid: ended ? room.sid : undefined })}
-      data-sid={room.sid}
-      // The link covers the whole row: a click anywhere opens the room, and Tab stops once a row.
-      className="min-w-0 truncate font-medium outline-offset-[-2px] after:absolute after:inset-0 focus-visible:outline-none focus-visible:after:outline-2 focus-visible:after:outline-offset-[-2px] focus-visible:after:outline-accent"
-    >
-      {room.name}
-    </PlainLink>
-  );
-  const marks = (
-    <>
-      {room.recording ? (
-        <span className="inline-flex items-center gap-1 text-xs text-bad">
-          <CircleDot size={12} aria-hidden /> rec
-        </span>
-      ) : null}
-      {room.stale ? (
-        <span
-          className="inline-flex items-center gap-1 text-xs text-warn"
-          title="Empty for longer than LiveKit keeps a room. Its node may have stopped."
-        >
-          <CloudOff size={12} aria-hidden /> leftover
-        </span>
-      ) : null}
-      {ended ? <span className="text-xs text-ink-3">ended</span> : null}
-      {showProject ? <span className="truncate text-xs text-ink-3">{room.project}</span> : null}
-    </>
-  );
-
-  if (narrow) {
-    return (
-      <div role="cell" className="flex h-full flex-col justify-center gap-0.5 px-4 hover:bg-hover">
-        <span className="flex items-center gap-2">
-          {name}
-          {marks}
-        </span>
-        <span className="num flex items-center gap-1.5 text-xs text-ink-2">
-          <span>
-            {plural(room.participantCount, 'person', 'people')} · {plural(room.publisherCount, 'publisher')}
-            {room.agentCount ? ` · ${plural(room.agentCount, 'agent')}` : ''}
-          </span>
-          <span className="ml-auto text-ink-3">
-            {room.startedAt === null ? <Unknown /> : <Age since={room.startedAt} />}
-          </span>
-        </span>
-      </div>
-    );
-  }
-  return (
-    <div className={cx(GRID, 'num h-full hover:bg-hover')} role="presentation">
-      <Cell className="flex min-w-0 items-center gap-2.5">
-        {name}
-        {marks}
-      </Cell>
-      <Cell className="text-right">{count(room.participantCount)}</Cell>
-      <Cell className="text-right text-ink-2">{count(room.publisherCount)}</Cell>
-      <Cell className="flex gap-3 pl-4 text-ink-2 max-lg:hidden">
-        {tracks === 0 ? (
-          <span className="text-ink-3">none</span>
-        ) : (
-          <>
-            <Tracks icon={<Mic size={13} />} value={room.trackCounts.audio} name="audio" />
-            <Tracks icon={<Video size={13} />} value={room.trackCounts.video} name="video" />
-            <Tracks icon={<ScreenShare size={13} />} value={room.trackCounts.screen} name="screen share" />
-          </>
-        )}
-      </Cell>
-      <Cell className="text-right text-ink-2 max-lg:hidden">
-        {room.agentCount ? (
-          <span className="inline-flex items-center gap-1 align-bottom">
-            <Bot size={13} aria-hidden /> {count(room.agentCount)}
-          </span>
-        ) : (
-          <span className="text-ink-3">0</span>
-        )}
-      </Cell>
-      <Cell className="text-right text-ink-2">
-        {room.startedAt === null ? <Unknown /> : <Age since={room.startedAt} />}
-      </Cell>
-      <Cell className="text-right text-ink-3 max-lg:hidden">
-        {room.lastEventAt === null ? <Unknown /> : <Ago at={room.lastEventAt} />}
-      </Cell>
-    </div>
-  );
-});
-
-const Cell = ({ className, children }: { className?: string; children: ReactNode }) => (
-  <div role="cell" className={className}>
-    {children}
-  </div>
-);
-
-const Tracks = ({ icon, value, name }: { icon: ReactNode; value: number; name: string }) => (
-  <span className={cx('inline-flex w-9 items-center gap-1', value === 0 && 'invisible')}>
-    <span aria-hidden>{icon}</span>
-    {value}
-    <span className="sr-only"> {name}</span>
-  </span>
-);

@@ -23,10 +23,10 @@ export function TypedInput({
   const [typed, setTyped] = useState(value);
   const timer = useRef<ReturnType<typeof setTimeout>>(undefined);
   // Only a change from outside (Back, "clear") replaces the text, not the echo of the typing.
-  const told = useRef(value);
+  const reported = useRef(value);
   useEffect(() => {
-    if (value !== told.current) setTyped(value);
-    told.current = value;
+    if (value !== reported.current) setTyped(value);
+    reported.current = value;
   }, [value]);
   useEffect(() => () => clearTimeout(timer.current), []);
   const change = (event: ChangeEvent<HTMLInputElement>) => {
@@ -34,7 +34,7 @@ export function TypedInput({
     setTyped(next);
     clearTimeout(timer.current);
     timer.current = setTimeout(() => {
-      told.current = next.trim();
+      reported.current = next.trim();
       onType(next.trim());
     }, TYPING_MS);
   };

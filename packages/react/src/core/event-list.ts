@@ -6,7 +6,7 @@ import { isConnected } from './line';
 import { Tail } from './tail';
 import type { Connected, ConnectionEvent, Cursor, EventsPage, Message } from './wire';
 
-/** Newer events loaded above the event at which a list stands. */
+/** Newer events loaded above the event of `at`. */
 const ABOVE = 25;
 /** Maximum events of a list that was read backwards. Beyond it the reader continues in a new list. */
 const READ_MAX = 20_000;
@@ -21,7 +21,7 @@ export type ListEnd = 'more' | 'loading' | 'end' | 'full' | { error: unknown };
 export interface EventListState {
   /** Newest first. Null until the first answer. */
   events: Message[] | null;
-  /** False while paused, and in a list that stands at an event. */
+  /** False while paused, and in a list around an event. */
   following: boolean;
   /** Number of matching events that arrived and are not shown. */
   waiting: number;
@@ -39,7 +39,7 @@ export interface EventListOptions {
   client: Pick<RoomwatchClient, 'events'>;
   connection: Pick<Connection, 'onEvent'>;
   filter?: EventsFilter;
-  /** Event at which the list stands instead of following the stream. */
+  /** Event around which the list is loaded, instead of following the stream. */
   at?: Cursor;
   /** Events of one page. Default 200. */
   limit?: number;
@@ -53,7 +53,7 @@ export interface EventListOptions {
 
 interface FirstPage {
   page: EventsPage;
-  /** Events after the one at which the list stands. */
+  /** Events after the one of `at`. */
   above: EventsPage | null;
   /** Events that arrived while the page was pending. */
   newer: readonly Message[];
@@ -123,7 +123,7 @@ export class EventList {
     if (this.state.following) this.set({ following: false });
   };
 
-  /** Shows the events that wait and follows the stream again. Does nothing in a list that stands at an event. */
+  /** Shows the events that wait and follows the stream again. Does nothing in a list around an event. */
   readonly follow = (): void => {
     if (this.options.at !== undefined || this.state.following) return;
     this.set({ following: true });
@@ -167,7 +167,7 @@ export class EventList {
     }
   };
 
-  /** Fetches the next newer page of a list that stands at an event. */
+  /** Fetches the next newer page of a list around an event. */
   readonly loadNewer = async (): Promise<void> => {
     const { signal } = this.abort;
     if (this.after === null || this.state.newer === 'loading' || this.state.events === null) return;

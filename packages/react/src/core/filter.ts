@@ -3,7 +3,7 @@ import type { Message } from './wire';
 /** Values of one field are alternatives, fields are conditions. An absent field lets everything through. */
 export interface EventsFilter {
   room?: string | string[];
-  /** `*` stands for any run of characters: `track_*`. */
+  /** `*` matches any characters: `track_*`. */
   type?: string | string[];
   project?: string | string[];
 }

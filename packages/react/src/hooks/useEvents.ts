@@ -13,7 +13,7 @@ export interface Events extends Omit<EventListState, 'events'> {
   isLoading: boolean;
   /** Fetches the next older page. */
   loadOlder(): Promise<void>;
-  /** Fetches the next newer page of a list that stands at an event (`at`). */
+  /** Fetches the next newer page of a list around an event (`at`). */
   loadNewer(): Promise<void>;
   /** Stops the list. Events that arrive are counted in `waiting`. */
   pause(): void;
