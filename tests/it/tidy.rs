@@ -133,6 +133,8 @@ const PLAIN: &[&str] = &[
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
     "Makefile",
+    "SECURITY.md",
+    "benches",
     "docs/README.md",
     "docs/adr",
     "docs/deploy.md",
