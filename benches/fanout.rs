@@ -1,10 +1,9 @@
-//! What a delivery costs, how soon it comes, and what an idle or a stuck reader takes.
+//! The cost and the delay of a delivery, and the memory of an idle or a stuck reader.
 //!
-//! The floor is a server that does nothing but one `write(2)` of the same bytes for each reader and
-//! event.
+//! The floor is a server that does one `write(2)` of the same bytes for each reader and event, and nothing else.
 //!
 //! ```text
-//! cargo bench --bench fanout           BENCH_READERS=10000 for as many idle readers
+//! cargo bench --bench fanout           BENCH_READERS=10000 for 10,000 idle readers
 //! ```
 
 mod harness;
@@ -61,7 +60,7 @@ async fn main() {
             println!("  {name}  {ours:8.2} {unit}   floor {floor:8.2} {unit}   ratio {:.2}", ours / floor);
         }
     }
-    // The same server with and without readers that never read, in turn.
+    // Alternating runs of the same server, with and without readers that never read.
     let mut p99: [Vec<f64>; 2] = Default::default();
     for round in 0..ROUNDS {
         for (which, p99) in p99.iter_mut().enumerate() {
@@ -82,7 +81,7 @@ struct Figures {
     p99_ms: f64,
 }
 
-/// Opens the readers, posts the events, measures until everybody has everything.
+/// Opens the readers, posts the events, and measures until every reader has every event.
 async fn deliver(server: &Server, burst: usize, stuck: usize, round: usize) -> Figures {
     let request = stream_request("");
     let received = Arc::new(AtomicU64::new(0));
@@ -115,7 +114,7 @@ async fn deliver(server: &Server, burst: usize, stuck: usize, round: usize) -> F
                         opened.fetch_add(1, Ordering::Relaxed);
                     }
                     if let Some(id) = find(block, b"EV_") {
-                        // The id carries the time at which the event was posted.
+                        // The id contains the time of the post.
                         let digits = &block[id + 3..];
                         let end = digits.iter().position(|b| *b == b'x').expect("an id");
                         let sent: u64 =
@@ -160,7 +159,7 @@ fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
     memchr::memmem::find(bytes, what)
 }
 
-/// What an idle reader takes of memory.
+/// Memory of an idle reader.
 async fn idle() {
     let count = setting("BENCH_READERS", 4_000);
     let dir = tempfile::tempdir().expect("a directory");

@@ -1,4 +1,4 @@
-//! What folding costs in time and memory, what it costs to keep what came of it, and to list what is live.
+//! The cost of folding in time and memory, of storing the results, and of listing live rooms.
 //!
 //! ```text
 //! cargo bench --bench fold
@@ -22,14 +22,14 @@ use roomwatch::{
 };
 use tikv_jemallocator::Jemalloc;
 
-/// Counts what is allocated, as the program's allocator is asked for it.
+/// Counts allocated bytes, in front of the program's allocator.
 struct Counting;
 
 static HELD: AtomicUsize = AtomicUsize::new(0);
-/// Only while memory is measured: counting costs time.
+/// True while memory is measured, because counting costs time.
 static COUNTS: AtomicBool = AtomicBool::new(false);
 
-// SAFETY: every call goes to the program's allocator as it came.
+// SAFETY: every call goes to the program's allocator unchanged.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         if COUNTS.load(Ordering::Relaxed) {
@@ -53,7 +53,7 @@ static ALLOCATOR: Counting = Counting;
 
 const MEETINGS: usize = 3_000;
 const GUESTS: usize = 5;
-/// So many meetings are on at once.
+/// Number of meetings at the same time.
 const AT_ONCE: usize = 300;
 
 #[tokio::main]
@@ -64,7 +64,7 @@ async fn main() {
     list().await;
 }
 
-/// LiveKit's own bodies with other sids.
+/// LiveKit's bodies with other sids.
 struct Bodies {
     started: String,
     joined: String,
@@ -115,7 +115,7 @@ fn event(body: &str, room: usize, guest: usize) -> Event {
     }
 }
 
-/// A day of meetings, many at once: everybody joins, publishes a camera and a microphone, and leaves.
+/// A day of meetings, many at once: each participant joins, publishes a camera and a microphone, and leaves.
 fn meetings() -> Vec<Event> {
     let bodies = Bodies::read();
     let step = |room: usize, step: usize| -> Option<Event> {
@@ -152,7 +152,7 @@ fn meetings() -> Vec<Event> {
     events
 }
 
-/// How long this thread has run: what else the machine does is not counted.
+/// CPU time of this thread. Other work of the machine does not count.
 fn on_cpu() -> Duration {
     let stat = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux");
     Duration::from_nanos(stat.split(' ').next().expect("a number").parse().expect("a number"))
@@ -170,7 +170,7 @@ fn fold() {
         rates.push(events.len() as f64 / (on_cpu() - began).as_secs_f64());
     }
     let best = rates.iter().copied().fold(0.0, f64::max);
-    // The floor: the same bytes looked at once, as text and as JSON, and nothing made of them.
+    // The floor: the same bytes are read once, as text and as JSON, without a result.
     let mut floors = Vec::new();
     for _ in 0..7 {
         let began = on_cpu();
@@ -185,7 +185,7 @@ fn fold() {
     println!("  JSON skipped only  {:9.0}", median(floors));
 }
 
-/// The same events folded, told and kept: everything that a follower does with them but reading and sending.
+/// The same events folded, encoded and stored: all the work of a follower except reading and sending.
 async fn kept() {
     let events = meetings();
     let dir = tempfile::tempdir().expect("a directory");
@@ -205,10 +205,10 @@ async fn kept() {
     println!("  in the file        {:9} bytes an event", bytes / events.len() as u64);
 }
 
-/// How long all threads of this process have run, those that have ended too.
+/// CPU time of all threads of this process, including ended ones.
 fn of_process() -> Duration {
     let mut usage = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: the call writes to the struct that it is given and nowhere else.
+    // SAFETY: the call writes only to the struct that it is given.
     let result = unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &mut usage) };
     assert_eq!(result, 0);
     Duration::new(usage.tv_sec as u64, usage.tv_nsec as u32)

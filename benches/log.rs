@@ -1,7 +1,7 @@
-//! What an append costs at 1 to 128 concurrent senders, and what a follower's read costs.
+//! The cost of an append with 1 to 128 concurrent senders, and of a follower's read.
 //!
-//! The floor is a file to which one thread appends whatever waits, with one fdatasync for all of it:
-//! no ids, no seqs, nothing that could be read again by position.
+//! The floor is a file to which one thread appends whatever is waiting, with one fdatasync for all of it: no ids, no seqs, no
+//! reads by position.
 //!
 //! ```text
 //! cargo bench --bench log          BENCH_LOG_MILLIS=5000 for longer runs
@@ -33,11 +33,11 @@ use tokio::sync::oneshot;
 
 const SENDERS: [usize; 4] = [1, 16, 64, 128];
 const ROUNDS: usize = 3;
-/// What LiveKit's larger events have.
+/// Size of LiveKit's larger events.
 const BODY_BYTES: usize = 850;
 const READS: usize = 2_000;
 
-/// What is measured: something that makes one body durable.
+/// A way to make one body durable.
 trait Durable: Send + Sync + 'static {
     fn append(&self, n: u64, body: Bytes) -> BoxFuture<'_, ()>;
 }

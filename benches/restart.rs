@@ -1,4 +1,4 @@
-//! How long a restart takes with many events in the log, and what one thing costs beside it.
+//! The time of a restart with many events in the log, and the cost of its parts.
 //!
 //! ```text
 //! cargo bench --bench restart          BENCH_EVENTS=1000000 for a shorter run
@@ -21,7 +21,7 @@ async fn main() {
     let count = setting("BENCH_EVENTS", 10_000_000);
     let dir = tempfile::tempdir().expect("a directory");
     fill(dir.path(), count).await;
-    // The first start folds everything; a clean end leaves a checkpoint.
+    // The first start folds all events; a clean end leaves a checkpoint.
     let folded = ready(dir.path()).await;
     let mut starts = Vec::new();
     for _ in 0..3 {

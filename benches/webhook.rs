@@ -1,11 +1,10 @@
-//! What a durable webhook costs, and how soon it is answered: 64 meetings at once, each told by a sender of its own in the
-//! words of a real LiveKit, as people come, publish, and go.
+//! The cost of a durable webhook, and the time until its answer: 64 meetings at once, each with one sender and with bodies of
+//! a real LiveKit, in which participants join, publish and leave.
 //!
-//! The floor is a minimal HTTP server, one route of axum, that appends the same bodies to a file and
-//! answers after an fdatasync that covers many of them: no verification, no log that can be read, no
-//! state, no feed. Beside it stands the same server with the same bodies as rows of SQLite, as the log
-//! has them: what of the difference is the store's. Ours is told twice: what it does for the answer, which
-//! is that the event is durable, and with what it makes of the event behind it, which no floor does.
+//! The floor is a minimal HTTP server, one route of axum, that appends the same bodies to a file and answers after an
+//! fdatasync that covers many of them: no verification, no readable log, no state, no feed. A second floor writes the same
+//! bodies as rows of SQLite, which shows the store's part of the difference. Our cost is two numbers: until the answer, when
+//! the event is durable, and with the work behind the answer, which no floor does.
 //!
 //! ```text
 //! cargo bench --bench webhook          BENCH_WEBHOOKS=20000 for a shorter run
@@ -29,13 +28,13 @@ const ROUNDS: usize = 3;
 /// The rate at which LiveKit's own limits begin to matter: 1,000 events/s.
 const RATE: usize = 1_000;
 
-/// The threads that make of an event, once it is durable, what is told and kept of it.
+/// The threads that fold, encode and store an event after it is durable.
 const BEHIND: [&str; 2] = ["fold", "history"];
 
-/// In so much time the last event is in the history.
+/// Time until the last event is in the history.
 const SETTLED: Duration = Duration::from_secs(2);
 
-/// What is measured, and what beside.
+/// The measured server, and the floors.
 const SERVERS: [Option<&str>; 3] = [None, Some("file"), Some("sqlite")];
 
 #[tokio::main]
@@ -45,7 +44,7 @@ async fn main() {
         Ok(_) => return serve(group_commit(file("floor.log"))).await,
         Err(_) => {}
     }
-    // First, before a hundred megabytes are on their way to the disk.
+    // First, before the disk has a hundred megabytes to write.
     let mut p99s = [const { Vec::new() }; 3];
     for round in 0..ROUNDS {
         for (which, p99s) in SERVERS.into_iter().zip(&mut p99s) {
@@ -118,14 +117,14 @@ async fn saturate(server: &Server, count: usize, round: usize) -> (f64, f64) {
         });
     }
     senders.join_all().await;
-    // What is done behind the answers is of them too.
+    // The work behind the answers counts, too.
     tokio::time::sleep(SETTLED).await;
     let micros = |secs: f64| secs * 1e6 / (each * SENDERS) as f64;
     (micros(server.cpu_secs() - before.0), micros(server.cpu_secs_of(&BEHIND) - before.1))
 }
 
 /// The 99th percentile of the time to the answer in milliseconds, at a fixed rate. Each event is due
-/// at its time, whether or not the one before was answered: waiting in line counts.
+/// at its time, even if the one before is not answered yet: waiting in the queue counts.
 async fn at_rate(server: &Server, round: usize) -> f64 {
     let total = RATE * setting("BENCH_SECS", 5);
     let requests: Vec<_> =
@@ -152,7 +151,7 @@ async fn at_rate(server: &Server, round: usize) -> f64 {
 
 type Waiting = (Bytes, oneshot::Sender<()>);
 
-/// One append for all that waits.
+/// One append for everything that is waiting.
 fn group_commit(mut append: impl FnMut(&[Waiting]) + Send + 'static) -> mpsc::Sender<Waiting> {
     let (queue, waiting) = mpsc::channel::<Waiting>();
     std::thread::spawn(move || {

@@ -1,8 +1,8 @@
-//! What the benchmarks share: servers as processes, their cost as the kernel accounts it, and a
-//! floor that is measured in the same run.
+//! Shared by the benchmarks: servers as processes, their cost as the kernel counts it, and a floor that is measured in the
+//! same run.
 //!
-//! Machines are noisy, so nothing here judges: each figure stands beside the floor's and as a ratio
-//! of the two, medians of alternating runs.
+//! Machines are noisy, so no figure is a pass or a failure: each is shown with the floor's figure and the ratio of the two, as
+//! medians of alternating runs.
 
 #![allow(dead_code, reason = "each benchmark uses a part of it")]
 
@@ -23,10 +23,10 @@ use tokio::{
 
 pub const KEY: &str = "devkey";
 pub const SECRET: &str = "secret";
-/// Which floor a re-executed benchmark should be.
+/// The variable that makes a re-executed benchmark a floor.
 pub const FLOOR: &str = "BENCH_FLOOR";
 
-/// A server in a process of its own.
+/// A server in a separate process.
 pub struct Server {
     pub address: SocketAddr,
     child: Child,
@@ -61,7 +61,7 @@ impl Server {
                 break rest.split([' ', '"']).next().unwrap_or("").parse().expect("an address");
             }
         };
-        // Somebody has to read on, or the server blocks when the pipe is full.
+        // Keep reading, or the server blocks when the pipe is full.
         std::thread::spawn(move || lines.for_each(drop));
         Server { address, child }
     }
@@ -126,7 +126,7 @@ pub fn webhook(id: &str, room: &str) -> Vec<u8> {
     ))
 }
 
-/// What LiveKit sends of somebody, in this order: they come, publish microphone and camera, and go.
+/// LiveKit's events about one participant, in order: join, publish a camera and a microphone, unpublish them, leave.
 const OF_ONE: [&str; 6] = [
     include_str!("../../fixtures/webhooks/participant_joined.json"),
     include_str!("../../fixtures/webhooks/track_published.json"),
@@ -136,11 +136,11 @@ const OF_ONE: [&str; 6] = [
     include_str!("../../fixtures/webhooks/participant_left.json"),
 ];
 const STARTED: &str = include_str!("../../fixtures/webhooks/room_started.json");
-/// So many are in a meeting at once.
+/// Number of participants in a meeting at the same time.
 const PEOPLE: usize = 8;
 
-/// A meeting as LiveKit tells of it, webhooks as bytes on the wire: bodies captured from a real server, with ids and
-/// times of their own. It has `count` events, and is full from the first dozens to the last.
+/// The webhooks of a meeting as bytes on the wire: bodies captured from a real server, with other ids and times. It has
+/// `count` events, and is full from the first dozens to the last.
 pub fn meeting(name: &str, count: usize) -> Vec<Vec<u8>> {
     let now = roomwatch::clock::unix_ms() / 1000;
     let mut number = 0;
