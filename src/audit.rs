@@ -66,9 +66,9 @@ pub enum AuditError {
     Panicked,
 }
 
-/// What somebody wants to do.
+/// A command that is about to be given, for the record.
 #[derive(Clone, Debug)]
-pub struct Deed {
+pub struct NewAuditEntry {
     pub user: Arc<str>,
     /// `room.create`, `room.end`, `room.update`, `room.watch`, `data.send`, `participant.remove`,
     /// `participant.update`, `track.mute`, `track.unmute`.
@@ -113,7 +113,7 @@ impl Audit {
     /// Writes down what is about to be done, or was not allowed. Durable on return.
     pub async fn note(
         self: &Arc<Self>,
-        deed: Deed,
+        entry: NewAuditEntry,
         outcome: Outcome,
         code: Option<&'static str>,
     ) -> Result<i64, AuditError> {
@@ -125,14 +125,14 @@ impl Audit {
                 )?
                 .execute(named_params! {
                     ":at": integer(unix_ms()),
-                    ":user": cut(&deed.user),
-                    ":action": deed.action,
-                    ":project": cut(&deed.project),
-                    ":room": deed.room.as_deref().map(cut),
-                    ":target": deed.target.as_deref().map(cut),
+                    ":user": cut(&entry.user),
+                    ":action": entry.action,
+                    ":project": cut(&entry.project),
+                    ":room": entry.room.as_deref().map(cut),
+                    ":target": entry.target.as_deref().map(cut),
                     ":outcome": outcome.as_str(),
                     ":code": code,
-                    ":reason": deed.reason.as_deref().map(cut),
+                    ":reason": entry.reason.as_deref().map(cut),
                 })?;
             Ok(connection.last_insert_rowid())
         })

@@ -127,7 +127,7 @@ impl Reset {
 
 /// Where a reader wants to begin.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum From {
+pub enum Position {
     /// With what comes next.
     Head,
     /// With the oldest event that is kept.
@@ -136,13 +136,13 @@ pub enum From {
     After(Box<str>),
 }
 
-impl From {
+impl Position {
     /// Reads `after=` or `Last-Event-ID`. An empty value is none.
-    pub fn parse(text: Option<&str>) -> From {
+    pub fn parse(text: Option<&str>) -> Position {
         match text {
-            None | Some("") => From::Head,
-            Some("start") => From::Start,
-            Some(text) => From::After(text.into()),
+            None | Some("") => Position::Head,
+            Some("start") => Position::Start,
+            Some(text) => Position::After(text.into()),
         }
     }
 }
@@ -251,14 +251,14 @@ impl Feed {
     }
 
     /// Finds the place a reader asked for, within its window.
-    pub fn locate(&self, from: &From, window: &Window) -> Result<Seq, Reset> {
+    pub fn locate(&self, from: &Position, window: &Window) -> Result<Seq, Reset> {
         let head = self.head().seq;
         let bounds = self.log.bounds();
         let oldest = bounds.first.max(window.earliest().unwrap_or(Seq::ZERO)).0.saturating_sub(1);
         match from {
-            From::Head => Ok(head),
-            From::Start => Ok(Seq(oldest.min(head.0))),
-            From::After(text) => {
+            Position::Head => Ok(head),
+            Position::Start => Ok(Seq(oldest.min(head.0))),
+            Position::After(text) => {
                 let cursor: Cursor = text.parse().map_err(|_| Reset::UnknownEpoch)?;
                 if cursor.epoch != self.epoch {
                     Err(Reset::UnknownEpoch)

@@ -129,10 +129,10 @@ pub fn open(url: &LogUrl, options: LogOptions) -> Result<Arc<dyn EventLog>, Open
 /// How a log keeps its events. Limits without a word about memory are those of [`sqlite`].
 #[derive(Clone)]
 pub struct LogOptions {
-    /// Events older than this are removed, in memory too. Zero: no limit.
-    pub retain_age: Duration,
-    /// The oldest events are removed while the log takes more bytes than this, in memory too. 0: no limit.
-    pub retain_bytes: u64,
+    /// Events older than this are removed, in memory too. None: no limit.
+    pub retain_age: Option<Duration>,
+    /// The oldest events are removed while the log takes more bytes than this, in memory too. None: no limit.
+    pub retain_bytes: Option<u64>,
     /// Maximum bytes that wait to be written. Beyond it an append is refused as [`LogError::Busy`].
     pub queue_bytes_max: usize,
     /// Maximum bytes of the newest events that are kept in memory for those who follow the log.
@@ -149,8 +149,8 @@ pub struct LogOptions {
 impl Default for LogOptions {
     fn default() -> Self {
         LogOptions {
-            retain_age: Duration::from_secs(30 * 24 * 3600),
-            retain_bytes: 0,
+            retain_age: Some(Duration::from_secs(30 * 24 * 3600)),
+            retain_bytes: None,
             queue_bytes_max: 64 << 20,
             tail_bytes_max: 2 << 20,
             ids_max: 65_536,

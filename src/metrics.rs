@@ -1,7 +1,7 @@
-//! Every metric: its name, help, type and labels.
+//! Every metric: one table with name, type, labels and help. To add one, add a line to the table.
 //!
 //! No room, participant or project names as labels: strangers choose them, and each would be a
-//! series for ever (livekit#1189).
+//! series that stays (livekit#1189).
 
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
@@ -9,117 +9,95 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-/// What a thing was and how it ended.
+/// How something ended.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct Outcome {
     pub outcome: &'static str,
 }
 
-/// Which of the ways in.
+/// How a stream reaches its reader: `sse` or `socketio`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct Transport {
     pub transport: &'static str,
 }
 
-pub struct Metrics {
-    registry: Registry,
-    /// Webhooks by outcome: stored, duplicate, unauthentic, malformed, too_large, slow, unavailable.
-    pub webhooks: Family<Outcome, Counter>,
-    /// From the first byte of the body to the answer.
-    pub webhook_seconds: Histogram,
-    /// Streams that are open now, by transport.
-    pub streams_open: Family<Transport, Gauge>,
-    /// Streams by how they began: started, resumed, reset, or why not: limited, drained.
-    pub streams: Family<Outcome, Counter>,
-    /// Connections that are open now, streams and all others.
-    pub connections_open: Gauge,
-    /// Connections that were closed to make room for others.
-    pub connections_sent_away: Counter,
-    /// Calls of LiveKit's API by reconciliation, by outcome: ok, unreachable, timeout, unauthorized,
-    /// refused, garbage.
-    pub reconcile_calls: Family<Outcome, Counter>,
-    /// Full comparisons with LiveKit by how they ended: agreed, corrected, failed.
-    pub reconcile_runs: Family<Outcome, Counter>,
-    /// Events that reconciliation appended because no webhook had told of them.
-    pub reconcile_corrections: Counter,
-    /// Room commands by outcome: done, refused, failed.
-    pub commands: Family<Outcome, Counter>,
-    /// The newest durable event.
-    pub log_last_seq: Gauge,
-    /// The oldest event that is kept.
-    pub log_first_seq: Gauge,
-    /// The last event folded into the state.
-    pub state_head_seq: Gauge,
+/// Bounds of the buckets of a time, in seconds.
+const BUCKETS: [f64; 11] = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0, 5.0];
+
+macro_rules! metrics {
+    ($($name:ident: $kind:ident $(by $label:ident)?, $help:literal;)*) => {
+        pub struct Metrics {
+            registry: Registry,
+            $(
+                #[doc = $help]
+                pub $name: metrics!(@type $kind $($label)?),
+            )*
+        }
+
+        impl Default for Metrics {
+            fn default() -> Metrics {
+                let mut registry = Registry::with_prefix("roomwatch");
+                $(
+                    let $name = metrics!(@new $kind $($label)?);
+                    metrics!(@register $kind registry, stringify!($name), $help, $name.clone());
+                )*
+                Metrics { registry, $($name),* }
+            }
+        }
+
+        #[cfg(test)]
+        impl Metrics {
+            fn each(&self, mut f: impl FnMut(&'static str, &'static str, &dyn tests::Metric)) {
+                $(f(stringify!($name), $help, &self.$name);)*
+            }
+        }
+    };
+
+    (@type counter) => { Counter };
+    (@type counter outcome) => { Family<Outcome, Counter> };
+    (@type gauge) => { Gauge };
+    (@type gauge transport) => { Family<Transport, Gauge> };
+    (@type seconds) => { Histogram };
+
+    (@new seconds) => { Histogram::new(BUCKETS) };
+    (@new $kind:ident $($label:ident)?) => { <metrics!(@type $kind $($label)?)>::default() };
+
+    // The registry adds the unit to the name.
+    (@register seconds $registry:ident, $name:expr, $help:literal, $metric:expr) => {
+        $registry.register_with_unit($name.trim_end_matches("_seconds"), $help, Unit::Seconds, $metric)
+    };
+    (@register $kind:ident $registry:ident, $name:expr, $help:literal, $metric:expr) => {
+        $registry.register($name, $help, $metric)
+    };
 }
 
-impl Default for Metrics {
-    fn default() -> Metrics {
-        let mut registry = Registry::with_prefix("roomwatch");
-        let webhooks = Family::default();
-        registry.register("webhooks", "Webhooks by outcome", webhooks.clone());
-        let buckets = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0, 5.0];
-        let webhook_seconds = Histogram::new(buckets);
-        registry.register_with_unit(
-            "webhook",
-            "From the head of a webhook to its answer",
-            Unit::Seconds,
-            webhook_seconds.clone(),
-        );
-        let streams_open = Family::default();
-        registry.register("streams_open", "Streams that are open now", streams_open.clone());
-        let streams = Family::default();
-        registry.register("streams", "Streams by how they began, or why not", streams.clone());
-        let connections_open = Gauge::default();
-        registry.register("connections_open", "Connections that are open now", connections_open.clone());
-        let connections_sent_away = Counter::default();
-        registry.register(
-            "connections_sent_away",
-            "Connections that were closed to make room for others",
-            connections_sent_away.clone(),
-        );
-        let reconcile_calls = Family::default();
-        registry.register(
-            "reconcile_calls",
-            "Calls of LiveKit's API by reconciliation, by outcome",
-            reconcile_calls.clone(),
-        );
-        let reconcile_runs = Family::default();
-        registry.register(
-            "reconcile_runs",
-            "Full comparisons with LiveKit by how they ended",
-            reconcile_runs.clone(),
-        );
-        let reconcile_corrections = Counter::default();
-        registry.register(
-            "reconcile_corrections",
-            "Events that no webhook had told of and reconciliation appended",
-            reconcile_corrections.clone(),
-        );
-        let commands = Family::default();
-        registry.register("commands", "Room commands by outcome", commands.clone());
-        let log_last_seq = Gauge::default();
-        registry.register("log_last_seq", "The newest durable event", log_last_seq.clone());
-        let log_first_seq = Gauge::default();
-        registry.register("log_first_seq", "The oldest event that is kept", log_first_seq.clone());
-        let state_head_seq = Gauge::default();
-        registry.register("state_head_seq", "The last event folded into the state", state_head_seq.clone());
-        Metrics {
-            registry,
-            webhooks,
-            webhook_seconds,
-            streams_open,
-            streams,
-            connections_open,
-            connections_sent_away,
-            reconcile_calls,
-            reconcile_runs,
-            reconcile_corrections,
-            commands,
-            log_last_seq,
-            log_first_seq,
-            state_head_seq,
-        }
-    }
+metrics! {
+    webhooks: counter by outcome,
+        "Webhooks by outcome: stored, duplicate, unauthentic, malformed, too_large, slow, unavailable";
+    webhook_seconds: seconds,
+        "From the head of a webhook to its answer";
+    streams_open: gauge by transport,
+        "Streams that are open now, by transport";
+    streams: counter by outcome,
+        "Streams by how they began (started, resumed, reset), or why they did not (limited, drained)";
+    connections_open: gauge,
+        "Connections that are open now, streams and all others";
+    connections_sent_away: counter,
+        "Connections that were closed to make room for others";
+    reconcile_calls: counter by outcome,
+        "Calls of LiveKit's API by reconciliation, by outcome: ok, unreachable, timeout, unauthorized, refused, garbage";
+    reconcile_runs: counter by outcome,
+        "Full comparisons with LiveKit by outcome: agreed, corrected, failed";
+    reconcile_corrections: counter,
+        "Events that reconciliation appended because no webhook had reported them";
+    commands: counter by outcome,
+        "Room commands by outcome: done, refused, failed";
+    log_last_seq: gauge,
+        "The newest durable event";
+    log_first_seq: gauge,
+        "The oldest event that is kept";
+    state_head_seq: gauge,
+        "The last event folded into the state";
 }
 
 impl Metrics {
@@ -148,5 +126,81 @@ impl Metrics {
 
     pub fn stream(&self, outcome: &'static str) {
         self.streams.get_or_create(&Outcome { outcome }).inc();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// What is printed of a metric.
+    pub(super) trait Metric {
+        /// The type, and the end of the name of its value.
+        fn kind(&self) -> (&'static str, &'static str);
+        /// Gives it the value 1, because a family without one is not printed. Returns its labels.
+        fn touch(&self) -> &'static str;
+    }
+
+    macro_rules! metric {
+        ($type:ty, $kind:literal, $end:literal, $labels:literal, |$metric:ident| $touch:expr) => {
+            impl Metric for $type {
+                fn kind(&self) -> (&'static str, &'static str) {
+                    ($kind, $end)
+                }
+
+                fn touch(&self) -> &'static str {
+                    let $metric = self;
+                    $touch;
+                    $labels
+                }
+            }
+        };
+    }
+
+    metric!(Counter, "counter", "_total", "", |counter| counter.inc());
+    metric!(Gauge, "gauge", "", "", |gauge| gauge.inc());
+    metric!(Histogram, "histogram", "_count", "", |histogram| histogram.observe(1.0));
+    metric!(Family<Outcome, Counter>, "counter", "_total", "{outcome=\"x\"}", |family| family
+        .get_or_create(&Outcome { outcome: "x" })
+        .inc());
+    metric!(Family<Transport, Gauge>, "gauge", "", "{transport=\"x\"}", |family| family
+        .get_or_create(&Transport { transport: "x" })
+        .inc());
+
+    #[test]
+    fn the_table_is_what_is_printed() {
+        let metrics = Metrics::default();
+        let mut expected = BTreeSet::from(["# EOF".to_owned()]);
+        metrics.each(|name, help, metric| {
+            let (labels, (kind, end)) = (metric.touch(), metric.kind());
+            expected.insert(format!("# HELP roomwatch_{name} {help}."));
+            expected.insert(format!("# TYPE roomwatch_{name} {kind}"));
+            expected.insert(format!("roomwatch_{name}{end}{labels} 1"));
+        });
+        let text = metrics.render();
+        let beside = |line: &str| {
+            line.starts_with("# UNIT") || line.contains("_bucket{le=") || line.contains("_seconds_sum ")
+        };
+        let printed: BTreeSet<String> =
+            text.lines().filter(|line| !beside(line)).map(str::to_owned).collect();
+        assert_eq!(printed, expected);
+    }
+
+    #[test]
+    fn each_metric_in_the_docs_exists() {
+        let docs = include_str!("../docs/deploy.md");
+        let names = docs.split("roomwatch_").skip(1).map(|rest| {
+            let end = rest.find(|c: char| !c.is_ascii_lowercase() && c != '_').unwrap_or(rest.len());
+            rest[..end].to_owned()
+        });
+        let named: BTreeSet<String> = names.collect();
+        let mut known = BTreeSet::new();
+        Metrics::default().each(|name, _, metric| {
+            known.insert(format!("{name}{}", metric.kind().1));
+        });
+        let unknown: Vec<_> = named.difference(&known).collect();
+        assert!(!named.is_empty() && unknown.is_empty(), "docs/deploy.md names {unknown:?}");
     }
 }

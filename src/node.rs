@@ -192,8 +192,8 @@ impl Node {
 
 fn open_log(config: &Config) -> anyhow::Result<Arc<dyn EventLog>> {
     let options = LogOptions {
-        retain_age: config.retention.unwrap_or_default(),
-        retain_bytes: config.retention_bytes.unwrap_or_default(),
+        retain_age: config.retention,
+        retain_bytes: config.retention_bytes,
         clock: config.clock.clone(),
         ..LogOptions::default()
     };

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
-    extract::{Request, State as Shared},
+    extract::{Request, State as AppState},
     http::StatusCode,
     middleware::Next,
     response::{IntoResponse, Response},
@@ -147,12 +147,12 @@ fn routes(app: &Arc<App>) -> OpenApiRouter<Arc<App>> {
         .routes(routes!(me::me))
 }
 
-async fn when_current(Shared(app): Shared<Arc<App>>, request: Request, next: Next) -> Response {
+async fn when_current(AppState(app): AppState<Arc<App>>, request: Request, next: Next) -> Response {
     app.current().await;
     next.run(request).await
 }
 
-async fn readyz(Shared(app): Shared<Arc<App>>) -> impl IntoResponse {
+async fn readyz(AppState(app): AppState<Arc<App>>) -> impl IntoResponse {
     if app.feed.head().seq >= app.began_at && !app.streams.is_draining() {
         (StatusCode::OK, "ready\n")
     } else {
@@ -160,7 +160,7 @@ async fn readyz(Shared(app): Shared<Arc<App>>) -> impl IntoResponse {
     }
 }
 
-async fn metrics(Shared(app): Shared<Arc<App>>) -> impl IntoResponse {
+async fn metrics(AppState(app): AppState<Arc<App>>) -> impl IntoResponse {
     let bounds = app.log.bounds();
     app.metrics.log_first_seq.set(i64::try_from(bounds.first.0).unwrap_or(i64::MAX));
     app.metrics.log_last_seq.set(i64::try_from(bounds.last.0).unwrap_or(i64::MAX));

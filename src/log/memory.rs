@@ -152,11 +152,13 @@ impl Inner {
 
     /// Removes what retention by age and by bytes says, as far as it is allowed.
     fn trim(&mut self, options: &LogOptions) {
-        let age = u64::try_from(options.retain_age.as_millis()).unwrap_or(u64::MAX);
-        let oldest = options.clock.unix_ms().saturating_sub(age);
+        let oldest = options.retain_age.map(|age| {
+            let age = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
+            options.clock.unix_ms().saturating_sub(age)
+        });
         while let Some(event) = self.events.front() {
-            let old = age > 0 && event.received_at < oldest;
-            let too_big = options.retain_bytes > 0 && self.bytes > options.retain_bytes;
+            let old = oldest.is_some_and(|oldest| event.received_at < oldest);
+            let too_big = options.retain_bytes.is_some_and(|max| self.bytes > max);
             if event.seq > self.trimmable || event.seq == self.last || !(old || too_big) {
                 return;
             }

@@ -33,7 +33,7 @@ use crate::{
 };
 
 /// One in so many goes when room has to be made: looking for those who go costs as much for one as for many.
-const SENT_AWAY_ONE_IN: usize = 64;
+const ABORTED_ONE_IN: usize = 64;
 /// Who was sent away and has not gone after this long may take longer still.
 const GONE_AFTER: Duration = Duration::from_millis(100);
 /// How often it is logged that there is no room.
@@ -82,7 +82,7 @@ struct State {
     streams: AtomicU32,
     /// It is a WebSocket now.
     upgraded: AtomicBool,
-    sent_away: AtomicBool,
+    aborted: AtomicBool,
     /// It ends after the request that is being answered.
     closing: AtomicBool,
     /// The socket did not take all it was given last.
@@ -107,14 +107,14 @@ impl Connections {
         })
     }
 
-    /// Takes a connection in, once there is a place for it: those that had to go have been closed by then, so that no
-    /// more descriptors are in use than there are places, and one.
+    /// Takes a connection in, once there is a slot for it: the connections that had to go have been closed by then, so
+    /// that the number of descriptors in use is at most the number of slots, and one.
     pub async fn take(self: &Arc<Self>, stream: TcpStream) -> Connected {
         let connection = Connection(Arc::new(State {
             since: AtomicU64::new(now()),
             streams: AtomicU32::new(0),
             upgraded: AtomicBool::new(false),
-            sent_away: AtomicBool::new(false),
+            aborted: AtomicBool::new(false),
             closing: AtomicBool::new(false),
             full: AtomicBool::new(false),
             quiet: AtomicU64::new(0),
@@ -124,14 +124,14 @@ impl Connections {
         let id = loop {
             // From before it is looked, or somebody goes in between.
             let left = self.left.notified();
-            if let Some(id) = self.place(&connection) {
+            if let Some(id) = self.take_slot(&connection) {
                 break id;
             }
-            // Who is sent away goes at once, unless something keeps it: then others have to.
+            // An aborted connection ends at once, unless something keeps it: then others have to.
             let _ = tokio::time::timeout(GONE_AFTER, left).await;
         };
         self.metrics.connections_open.inc();
-        Connected { stream, held: Held { connection, id, among: self.clone() }, alarm: None }
+        Connected { stream, slot: Slot { connection, id, among: self.clone() }, alarm: None }
     }
 
     /// Has every connection end after the request that it is answering.
@@ -142,8 +142,8 @@ impl Connections {
         }
     }
 
-    /// Takes a place, or makes room.
-    fn place(&self, connection: &Connection) -> Option<u64> {
+    /// Takes a slot, or makes room.
+    fn take_slot(&self, connection: &Connection) -> Option<u64> {
         let mut open = self.open.lock();
         if open.connections.len() >= self.max {
             self.make_room(&mut open);
@@ -156,18 +156,18 @@ impl Connections {
     }
 
     fn make_room(&self, open: &mut Open) {
-        let mut strangers: Vec<(u64, u64, &Connection)> = open
+        let mut longest_idle: Vec<(u64, u64, &Connection)> = open
             .connections
             .iter()
-            .filter(|(_, connection)| connection.may_be_sent_away())
-            .map(|(id, connection)| (connection.patience(), *id, connection))
+            .filter(|(_, connection)| connection.can_be_aborted())
+            .map(|(id, connection)| (connection.closing_order(), *id, connection))
             .collect();
-        strangers.sort_unstable_by_key(|(patience, id, _)| (*patience, *id));
-        strangers.truncate((self.max / SENT_AWAY_ONE_IN).max(1));
-        for (_, _, connection) in &strangers {
-            connection.send_away();
+        longest_idle.sort_unstable_by_key(|(closing_order, id, _)| (*closing_order, *id));
+        longest_idle.truncate((self.max / ABORTED_ONE_IN).max(1));
+        for (_, _, connection) in &longest_idle {
+            connection.abort();
         }
-        self.metrics.connections_sent_away.inc_by(strangers.len() as u64);
+        self.metrics.connections_sent_away.inc_by(longest_idle.len() as u64);
         if open.logged_at.is_none_or(|at| at.elapsed() >= LOGGED_EVERY) {
             open.logged_at = Some(Instant::now());
             tracing::warn!(
@@ -180,27 +180,27 @@ impl Connections {
 }
 
 impl Connection {
-    /// A request has come by it.
-    pub fn asks(&self) {
+    /// Notes that a request has arrived.
+    pub fn on_request(&self) {
         self.0.since.store(now(), Ordering::Relaxed);
         self.0.head.store(ANSWERING, Ordering::Relaxed);
     }
 
-    /// The request has its answer, or the beginning of it: what comes now is the next.
-    pub fn answers(&self) {
+    /// Notes that the request has its answer, or the beginning of it: the next bytes are the next request.
+    pub fn on_response(&self) {
         self.0.quiet.store(now(), Ordering::Relaxed);
         self.0.head.store(IDLE, Ordering::Relaxed);
     }
 
-    /// It has become a WebSocket.
-    pub fn upgrades(&self) {
+    /// Notes that the connection has become a WebSocket.
+    pub fn on_upgrade(&self) {
         self.0.upgraded.store(true, Ordering::Relaxed);
     }
 
-    /// Whoever has the smallest goes first. WebSockets go last, and of them the youngest first: Socket.IO lets who
+    /// The connection with the smallest order is closed first. WebSockets go last, and of them the youngest first: Socket.IO lets who
     /// does not say who it is go after seconds, so the old ones are streams. (One that has begun with polling is
     /// not known to be one.)
-    fn patience(&self) -> u64 {
+    fn closing_order(&self) -> u64 {
         let since = self.0.since.load(Ordering::Relaxed);
         if self.0.upgraded.load(Ordering::Relaxed) { u64::MAX - since } else { since }
     }
@@ -215,41 +215,41 @@ impl Connection {
         self.0.closing.load(Ordering::Acquire)
     }
 
-    fn may_be_sent_away(&self) -> bool {
-        self.0.streams.load(Ordering::Relaxed) == 0 && !self.0.sent_away.load(Ordering::Relaxed)
+    fn can_be_aborted(&self) -> bool {
+        self.0.streams.load(Ordering::Relaxed) == 0 && !self.0.aborted.load(Ordering::Relaxed)
     }
 
-    fn send_away(&self) {
-        self.0.sent_away.store(true, Ordering::Release);
+    fn abort(&self) {
+        self.0.aborted.store(true, Ordering::Release);
         self.0.task.wake();
     }
 
-    /// A stream goes by it, until what is returned is dropped.
-    pub fn streams(&self) -> Streaming {
+    /// Keeps the connection open for a stream, until the returned value is dropped.
+    pub fn hold_open(&self) -> HeldOpen {
         self.0.streams.fetch_add(1, Ordering::Relaxed);
-        Streaming(self.clone())
+        HeldOpen(self.clone())
     }
 }
 
-/// Keeps a connection from being sent away.
-pub struct Streaming(Connection);
+/// Keeps a connection open while there is need for room.
+pub struct HeldOpen(Connection);
 
-impl Drop for Streaming {
+impl Drop for HeldOpen {
     fn drop(&mut self) {
         self.0.0.streams.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-/// A connection's bytes. Sent away means that they end.
+/// The bytes of a connection. They end when it is aborted.
 pub struct Connected {
     stream: TcpStream,
-    held: Held,
+    slot: Slot,
     /// Ends when a head, or the next request, is late, or before.
     alarm: Option<Pin<Box<Sleep>>>,
 }
 
-/// A connection's place among the others, free again when dropped.
-pub struct Held {
+/// The slot of a connection; free again when dropped.
+pub struct Slot {
     connection: Connection,
     id: u64,
     among: Arc<Connections>,
@@ -257,16 +257,16 @@ pub struct Held {
 
 impl Connected {
     pub fn connection(&self) -> Connection {
-        self.held.connection.clone()
+        self.slot.connection.clone()
     }
 
     /// The socket for somebody else to use, and the place it takes meanwhile.
-    pub fn into_parts(self) -> (TcpStream, Held) {
-        (self.stream, self.held)
+    pub fn into_parts(self) -> (TcpStream, Slot) {
+        (self.stream, self.slot)
     }
 
     fn open(&mut self) -> io::Result<Pin<&mut TcpStream>> {
-        if self.held.connection.0.sent_away.load(Ordering::Acquire) {
+        if self.slot.connection.0.aborted.load(Ordering::Acquire) {
             return Err(io::ErrorKind::ConnectionAborted.into());
         }
         Ok(Pin::new(&mut self.stream))
@@ -274,7 +274,7 @@ impl Connected {
 
     /// Ready when what is waited for has been waited for too long: the rest of a head, or the next request.
     fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Held { connection, among, .. } = &self.held;
+        let Slot { connection, among, .. } = &self.slot;
         let state = &connection.0;
         let (from, time_max) = match state.head.load(Ordering::Relaxed) {
             ANSWERING => return Poll::Pending,
@@ -302,14 +302,14 @@ impl Connected {
     }
 
     fn noting<T>(&self, written: Poll<T>) -> Poll<T> {
-        let state = &self.held.connection.0;
+        let state = &self.slot.connection.0;
         state.full.store(written.is_pending(), Ordering::Relaxed);
         state.quiet.store(now(), Ordering::Relaxed);
         written
     }
 }
 
-impl Drop for Held {
+impl Drop for Slot {
     fn drop(&mut self) {
         self.among.open.lock().connections.remove(&self.id);
         self.among.metrics.connections_open.dec();
@@ -326,12 +326,12 @@ impl AsyncRead for Connected {
         let this = self.get_mut();
         // Before it is looked at, or the wake-up may come between. All who use a connection read from it, if only
         // to see its end.
-        this.held.connection.0.task.register(cx.waker());
+        this.slot.connection.0.task.register(cx.waker());
         let before = buffer.filled().len();
         let read = this.open()?.poll_read(cx, buffer);
         if buffer.filled().len() > before {
             // Of no account if they are of a body.
-            let head = &this.held.connection.0.head;
+            let head = &this.slot.connection.0.head;
             let _ = head.compare_exchange(IDLE, now(), Ordering::Relaxed, Ordering::Relaxed);
         } else if read.is_pending() && this.poll_late(cx).is_ready() {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));

@@ -6,7 +6,7 @@
 use std::{borrow::Cow, sync::Arc};
 
 use axum::{
-    extract::State,
+    extract::State as AppState,
     http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header},
     response::{IntoResponse, Response},
 };
@@ -32,7 +32,7 @@ const STUB: &str = "<!doctype html><meta charset=utf-8><title>Roomwatch</title>\
 /// Answers whatever no route answers: a file of the dashboard, or its one page, whose own router
 /// reads the address.
 pub async fn dashboard(
-    State(app): State<Arc<App>>,
+    AppState(app): AppState<Arc<App>>,
     method: Method,
     uri: Uri,
     headers: HeaderMap,

@@ -112,9 +112,9 @@ impl Limiter {
         &self.limits
     }
 
-    /// Takes a place for a stream of `user`, as [`Caller`](super::caller::Caller) names it for the
-    /// limits. The place is free again when what is returned is dropped.
-    pub fn stream(self: &Arc<Self>, user: &Arc<str>, address: IpAddr) -> Result<Place, Limit> {
+    /// Takes a slot for a stream of `user`, as [`Caller`](super::caller::Caller) names it for the
+    /// limits. The slot is free again when what is returned is dropped.
+    pub fn stream(self: &Arc<Self>, user: &Arc<str>, address: IpAddr) -> Result<Slot, Limit> {
         let address = network(address);
         let elsewhere = self.users.elsewhere(user);
         let mut streams = self.streams.lock();
@@ -133,7 +133,7 @@ impl Limiter {
         *of_user += 1;
         self.users.set(user, *of_user);
         *streams.by_address.entry(address).or_default() += 1;
-        Ok(Place { limiter: self.clone(), user: user.clone(), address })
+        Ok(Slot { limiter: self.clone(), user: user.clone(), address })
     }
 
     /// Returns the number of streams that this user has open, on any node.
@@ -159,7 +159,7 @@ impl Limiter {
         self.commands.as_ref().map_or(Ok(()), |rate| rate.one_more(user, &self.limits))
     }
 
-    /// The error for a stream that found no place.
+    /// The error for a stream that found no slot.
     pub fn stream_error(&self, limit: Limit) -> Error {
         limit.error(&self.limits, Some(STREAMS_RETRY))
     }
@@ -176,20 +176,20 @@ fn network(address: IpAddr) -> IpAddr {
     }
 }
 
-/// A stream's place; free again when dropped.
-pub struct Place {
+/// The slot of a stream; free again when dropped.
+pub struct Slot {
     limiter: Arc<Limiter>,
     user: Arc<str>,
     address: IpAddr,
 }
 
-impl std::fmt::Debug for Place {
+impl std::fmt::Debug for Slot {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Place").field("user", &self.user).field("address", &self.address).finish()
+        f.debug_struct("Slot").field("user", &self.user).field("address", &self.address).finish()
     }
 }
 
-impl Drop for Place {
+impl Drop for Slot {
     fn drop(&mut self) {
         let mut streams = self.limiter.streams.lock();
         streams.open -= 1;
@@ -267,22 +267,22 @@ mod tests {
     }
 
     #[test]
-    fn a_place_is_free_at_once_when_its_stream_ends() {
+    fn a_slot_is_free_at_once_when_its_stream_ends() {
         let limits = Limits::default().with(Limit::StreamsPerUser, 2).with(Limit::StreamsPerAddress, 3);
         let limiter = limiter(limits.with(Limit::Streams, 4));
         let (ada, bob, eve): (Arc<str>, Arc<str>, Arc<str>) = ("ada".into(), "bob".into(), "eve".into());
         let [here, there, far] = ["10.0.0.1", "10.0.0.2", "10.0.0.3"].map(|a| a.parse().expect("an address"));
         let open = |user: &Arc<str>, address| limiter.stream(user, address);
-        let first = open(&ada, here).expect("a place");
-        let _second = open(&ada, here).expect("a place");
+        let first = open(&ada, here).expect("a slot");
+        let _second = open(&ada, here).expect("a slot");
         assert_eq!(open(&ada, there).err(), Some(Limit::StreamsPerUser));
         assert_eq!(limiter.streams_of("ada"), 2);
         drop(first);
         assert_eq!(limiter.streams_of("ada"), 1);
-        let _third = open(&ada, here).expect("a place");
-        let _fourth = open(&bob, here).expect("a place");
+        let _third = open(&ada, here).expect("a slot");
+        let _fourth = open(&bob, here).expect("a slot");
         assert_eq!(open(&bob, here).err(), Some(Limit::StreamsPerAddress));
-        let _fifth = open(&bob, there).expect("a place");
+        let _fifth = open(&bob, there).expect("a slot");
         assert_eq!(open(&eve, far).err(), Some(Limit::Streams));
     }
 

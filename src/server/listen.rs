@@ -24,7 +24,7 @@ use crate::{
         App,
         connections::{Connected, Connections},
         router,
-        stream::handover::{Begun, Handover},
+        stream::handover::{Handover, NewReader},
     },
 };
 
@@ -64,8 +64,8 @@ pub async fn run(listener: TcpListener, app: Arc<App>, shutdown: impl Future<Out
             let (app, router) = (app.clone(), router.clone());
             let (shards, connection) = (shards.clone(), connections.token());
             tokio::spawn(async move {
-                if let Some((socket, begun)) = serve(stream, peer.ip(), app, router).await {
-                    shards.take(socket, begun, connection);
+                if let Some((socket, reader)) = serve(stream, peer.ip(), app, router).await {
+                    shards.take(socket, reader, connection);
                 }
             });
         }
@@ -102,7 +102,12 @@ pub async fn run(listener: TcpListener, app: Arc<App>, shutdown: impl Future<Out
 }
 
 /// Answers the requests of one connection, until it ends or is a stream: then how the stream goes on.
-async fn serve(stream: Connected, peer: IpAddr, app: Arc<App>, router: Router) -> Option<(Connected, Begun)> {
+async fn serve(
+    stream: Connected,
+    peer: IpAddr,
+    app: Arc<App>,
+    router: Router,
+) -> Option<(Connected, NewReader)> {
     let limits = app.config.limits;
     let mut http = hyper::server::conn::http1::Builder::new();
     // `Connected` knows how long a head may take: hyper would count the pause before it too.
@@ -114,13 +119,13 @@ async fn serve(stream: Connected, peer: IpAddr, app: Arc<App>, router: Router) -
     let (arrived_by, left) = (connection.clone(), handover.clone());
     let service = service_fn(move |request: Request<Incoming>| {
         let connection = arrived_by.clone();
-        connection.asks();
+        connection.on_request();
         let (by, left) = (connection.clone(), left.clone());
         pass(app.clone(), router.clone(), peer, by, left, request.map(Body::new)).map(move |answer| {
             if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
-                connection.upgrades();
+                connection.on_upgrade();
             }
-            connection.answers();
+            connection.on_response();
             Ok::<_, Infallible>(answer)
         })
     });
@@ -137,12 +142,12 @@ async fn serve(stream: Connected, peer: IpAddr, app: Arc<App>, router: Router) -
             Poll::Ready(result) => Poll::Ready(Err(result)),
             // What hyper still holds would be lost.
             Poll::Pending if connection.is_full() => Poll::Pending,
-            Poll::Pending => handover.take().map_or(Poll::Pending, |begun| Poll::Ready(Ok(begun))),
+            Poll::Pending => handover.take().map_or(Poll::Pending, |reader| Poll::Ready(Ok(reader))),
         }
     })
     .await;
     match ended {
-        Ok(begun) => return Some((serving.into_parts()?.io.into_inner(), begun)),
+        Ok(reader) => return Some((serving.into_parts()?.io.into_inner(), reader)),
         Err(Ok(())) => {}
         Err(Err(error)) => tracing::debug!("a connection ended: {error}"),
     }

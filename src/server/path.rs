@@ -1,6 +1,8 @@
-//! Names in the path of a request.
+//! The path of a request.
 
 use axum::extract::{Path, rejection::PathRejection};
+use serde::Deserialize;
+use utoipa::IntoParams;
 
 use crate::server::error::Error;
 
@@ -10,4 +12,31 @@ pub type Names<T> = Result<Path<T>, PathRejection>;
 pub fn names<T>(path: Names<T>) -> Result<T, Error> {
     let bad = |_| Error::bad_request("bad_path", "a name in the path is not UTF-8");
     path.map(|Path(names)| names).map_err(bad)
+}
+
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub struct RoomPath {
+    /// The room's name
+    pub room: String,
+}
+
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub struct ParticipantPath {
+    /// The room's name
+    pub room: String,
+    /// The participant's identity
+    pub identity: String,
+}
+
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub struct TrackPath {
+    /// The room's name
+    pub room: String,
+    /// The participant's identity
+    pub identity: String,
+    /// The track's sid
+    pub sid: String,
 }

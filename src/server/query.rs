@@ -1,5 +1,7 @@
 //! The query string of a request: known parameters only, each within its bounds.
 
+use utoipa::IntoParams;
+
 use crate::server::error::Error;
 
 /// Maximum number of values of one parameter. Each value of a filter costs a comparison an event.
@@ -80,6 +82,30 @@ impl Query {
         let number = value.parse().ok().filter(|number| (min..=max).contains(number));
         number.map(Some).ok_or_else(|| Error::bad_request(code, format!("{name} is {what}")))
     }
+}
+
+/// The query of a request about something in one project.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct ProjectQuery {
+    /// Needed where there are several
+    pub project: Option<String>,
+}
+
+impl ProjectQuery {
+    /// Reads a query that has this parameter and no other.
+    pub fn parse(query: Option<&str>) -> Result<ProjectQuery, Error> {
+        Ok(ProjectQuery { project: Query::parse(query, &["project"])?.one("project")? })
+    }
+}
+
+/// The parameter of a request that may name several projects.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[allow(dead_code, reason = "it is for the OpenAPI document; `Query::all` reads the values")]
+pub struct ProjectsQuery {
+    /// Only these projects; may be repeated
+    project: Option<Vec<String>>,
 }
 
 /// The access token in a query, if there is one.

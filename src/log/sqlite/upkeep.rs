@@ -117,7 +117,8 @@ impl Upkeep {
             params![running.as_millis() as i64, last.0 as i64],
         )?;
         // The newest mark beyond every horizon stays: it says what is older.
-        let horizon = running.saturating_sub(IDS_KEPT.max(self.shared.options.retain_age));
+        let horizon =
+            running.saturating_sub(IDS_KEPT.max(self.shared.options.retain_age.unwrap_or_default()));
         tx.execute(
             "DELETE FROM marks WHERE running_ms <
                 (SELECT max(running_ms) FROM marks WHERE running_ms <= ?1)",
@@ -142,8 +143,10 @@ impl Upkeep {
         if first > trimmable {
             return Ok(Step::Wrote(0));
         }
-        let retain_bytes = self.shared.options.retain_bytes;
-        let too_big = retain_bytes > 0 && used_bytes(connection)? > retain_bytes;
+        let too_big = match self.shared.options.retain_bytes {
+            Some(max) => used_bytes(connection)? > max,
+            None => false,
+        };
         let old = self.old(connection, running)?;
 
         let (mut through, mut bytes, mut pages, mut held_up) = (None, 0, 0, false);
@@ -186,10 +189,9 @@ impl Upkeep {
 
     /// What retention by age removes now.
     fn old(&self, connection: &Connection, running: Duration) -> rusqlite::Result<Old> {
-        let age = self.shared.options.retain_age;
-        if age.is_zero() {
+        let Some(age) = self.shared.options.retain_age else {
             return Ok(Old { received_before: 0, through: Seq::ZERO });
-        }
+        };
         let unix_ms = self.shared.options.clock.unix_ms();
         Ok(Old {
             received_before: unix_ms.saturating_sub(age.as_millis() as u64),

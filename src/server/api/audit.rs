@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{
     Json,
-    extract::{RawQuery, State},
+    extract::{RawQuery, State as AppState},
 };
 
 use crate::{
@@ -38,7 +38,7 @@ const PAGE_ENTRIES: usize = 100;
     )
 )]
 pub async fn audit(
-    State(app): State<Arc<App>>,
+    AppState(app): AppState<Arc<App>>,
     caller: Caller,
     RawQuery(query): RawQuery,
 ) -> Result<Json<AuditPage>, Error> {

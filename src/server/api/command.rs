@@ -5,28 +5,28 @@ use std::{future::Future, sync::Arc};
 use axum::http::StatusCode;
 
 use crate::{
-    audit::{Deed, Outcome},
+    audit::{NewAuditEntry, Outcome},
     livekit::{CallError, LiveKit},
     server::{
         App,
         caller::{Action, Caller},
         error::Error,
-        query::Query,
+        query::ProjectQuery,
     },
 };
 
 /// A command that is allowed. `App` again because it outlives the request: see [`Command::run`].
 pub struct Command {
     app: Arc<App>,
-    deed: Deed,
+    entry: NewAuditEntry,
     /// LiveKit sends a webhook for its effect.
     has_webhook: bool,
 }
 
 /// What a command is.
-pub struct Wish<'a> {
+pub struct CommandSpec<'a> {
     pub right: Action,
-    /// See [`Deed::action`].
+    /// See [`NewAuditEntry::action`].
     pub action: &'static str,
     pub room: Option<&'a str>,
     pub target: Option<String>,
@@ -40,46 +40,46 @@ impl Command {
         app: &Arc<App>,
         caller: &Caller,
         query: Option<&str>,
-        wish: Wish<'_>,
+        spec: CommandSpec<'_>,
     ) -> Result<Command, Error> {
-        let project = Query::parse(query, &["project"])?.one("project")?;
+        let ProjectQuery { project } = ProjectQuery::parse(query)?;
         let project = caller.project(app, project.as_deref())?;
-        let deed = Deed {
+        let entry = NewAuditEntry {
             user: caller.user.clone(),
-            action: wish.action,
+            action: spec.action,
             project,
-            room: wish.room.map(str::to_owned),
-            target: wish.target,
+            room: spec.room.map(str::to_owned),
+            target: spec.target,
             reason: None,
         };
         let limited = app.limiter.command(&caller.counted_as);
-        if let Err(refusal) = caller.may(wish.right, &deed.project, wish.room) {
+        if let Err(refusal) = caller.may(spec.right, &entry.project, spec.room) {
             app.metrics.command("refused");
             // Within the limit only: refusals cost the caller nothing, and the record a write each.
             if limited.is_ok() {
-                app.audit.note(deed, Outcome::Refused, Some(refusal.code)).await.map_err(Error::internal)?;
+                app.audit.note(entry, Outcome::Refused, Some(refusal.code)).await.map_err(Error::internal)?;
             }
             return Err(refusal);
         }
         limited?;
-        Ok(Command { app: app.clone(), deed, has_webhook: wish.has_webhook })
+        Ok(Command { app: app.clone(), entry, has_webhook: spec.has_webhook })
     }
 
     /// The room that is to be made, which only the body tells.
     pub fn of_room(mut self, name: &str) -> Command {
-        self.deed.room = Some(name.to_owned());
+        self.entry.room = Some(name.to_owned());
         self
     }
 
     /// What the user said why.
     pub fn because(mut self, reason: Option<String>) -> Command {
-        self.deed.reason = reason;
+        self.entry.reason = reason;
         self
     }
 
     /// What it is after all.
     pub fn called(mut self, action: &'static str) -> Command {
-        self.deed.action = action;
+        self.entry.action = action;
         self
     }
 
@@ -92,10 +92,10 @@ impl Command {
         T: Send + 'static,
         F: Future<Output = Result<T, Error>> + Send,
     {
-        let Command { app, deed, has_webhook } = self;
+        let Command { app, entry, has_webhook } = self;
         let work = tokio::spawn(async move {
-            let (project, room) = (deed.project.clone(), deed.room.clone());
-            let entry = app.audit.note(deed, Outcome::Started, None).await.map_err(Error::internal)?;
+            let (project, room) = (entry.project.clone(), entry.room.clone());
+            let entry = app.audit.note(entry, Outcome::Started, None).await.map_err(Error::internal)?;
             let result = call(app.clone(), project.clone()).await;
             let (outcome, code) = match &result {
                 Ok(_) => (Outcome::Done, None),

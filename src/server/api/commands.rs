@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{
     Json,
-    extract::{FromRequest, RawQuery, Request, State},
+    extract::{FromRequest, RawQuery, Request, State as AppState},
     http::StatusCode,
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -17,11 +17,12 @@ use crate::{
     livekit::{NewRoom, text},
     server::{
         App,
-        api::command::{Command, Wish, explain, livekit, no_participant},
+        api::command::{Command, CommandSpec, explain, livekit, no_participant},
         body::JsonBody,
         caller::{Action, Caller},
         error::Error,
-        path::{Names, names},
+        path::{Names, ParticipantPath, RoomPath, TrackPath, names},
+        query::ProjectQuery,
     },
 };
 
@@ -154,7 +155,7 @@ fn room_answer(project: &str, room: &Map<String, Value>) -> RoomAnswer {
     post,
     path = "/api/rooms",
     tag = "commands",
-    params(("project" = Option<String>, Query, description = "Needed where there are several")),
+    params(ProjectQuery),
     request_body = CreateRoom,
     responses(
         (status = 201, description = "The room is there", body = RoomAnswer),
@@ -163,19 +164,19 @@ fn room_answer(project: &str, room: &Map<String, Value>) -> RoomAnswer {
     )
 )]
 pub async fn create_room(
-    State(app): State<Arc<App>>,
+    AppState(app): AppState<Arc<App>>,
     caller: Caller,
     RawQuery(query): RawQuery,
     request: Request,
 ) -> Result<(StatusCode, Json<RoomAnswer>), Error> {
-    let wish = Wish {
+    let spec = CommandSpec {
         right: Action::CreateRoom,
         action: "room.create",
         room: None,
         target: None,
         has_webhook: true,
     };
-    let command = Command::allowed(&app, &caller, query.as_deref(), wish).await?;
+    let command = Command::allowed(&app, &caller, query.as_deref(), spec).await?;
     let wanted: CreateRoom = body(&app, request).await?;
     if wanted.name.is_empty() || wanted.name.len() > ROOM_NAME_BYTES_MAX {
         // LiveKit makes a room without a name if asked to, and then nobody can ask about it.
@@ -200,10 +201,7 @@ pub async fn create_room(
     delete,
     path = "/api/rooms/{room}",
     tag = "commands",
-    params(
-        ("room" = String, Path, description = "The room's name"),
-        ("project" = Option<String>, Query, description = "Needed where there are several"),
-    ),
+    params(RoomPath, ProjectQuery),
     responses(
         (status = 204, description = "It has ended"),
         (status = 404, description = "No such room is live"),
@@ -211,20 +209,20 @@ pub async fn create_room(
     )
 )]
 pub async fn delete_room(
-    State(app): State<Arc<App>>,
+    AppState(app): AppState<Arc<App>>,
     caller: Caller,
-    path: Names<String>,
+    path: Names<RoomPath>,
     RawQuery(query): RawQuery,
 ) -> Result<StatusCode, Error> {
-    let room = names(path)?;
-    let wish = Wish {
+    let RoomPath { room } = names(path)?;
+    let spec = CommandSpec {
         right: Action::EndRoom,
         action: "room.end",
         room: Some(&room),
         target: None,
         has_webhook: true,
     };
-    let command = Command::allowed(&app, &caller, query.as_deref(), wish).await?;
+    let command = Command::allowed(&app, &caller, query.as_deref(), spec).await?;
     let done = command.run(move |app, project| async move {
         livekit(&app, &project)?.delete_room(&room).await.map_err(explain)
     });
@@ -236,10 +234,7 @@ pub async fn delete_room(
     patch,
     path = "/api/rooms/{room}",
     tag = "commands",
-    params(
-        ("room" = String, Path, description = "The room's name"),
-        ("project" = Option<String>, Query, description = "Needed where there are several"),
-    ),
+    params(RoomPath, ProjectQuery),
     request_body = UpdateRoom,
     responses(
         (status = 200, description = "It has the metadata", body = RoomAnswer),
@@ -249,15 +244,15 @@ pub async fn delete_room(
     )
 )]
 pub async fn update_room(
-    State(app): State<Arc<App>>,
+    AppState(app): AppState<Arc<App>>,
     caller: Caller,
-    path: Names<String>,
+    path: Names<RoomPath>,
     RawQuery(query): RawQuery,
     request: Request,
 ) -> Result<Json<RoomAnswer>, Error> {
-    let room = names(path)?;
-    let wish = moderate("room.update", &room, None, false);
-    let command = Command::allowed(&app, &caller, query.as_deref(), wish).await?;
+    let RoomPath { room } = names(path)?;
+    let spec = moderate("room.update", &room, None, false);
+    let command = Command::allowed(&app, &caller, query.as_deref(), spec).await?;
     let wanted: UpdateRoom = body(&app, request).await?;
     let answer = command.run(move |app, project| async move {
         let livekit = livekit(&app, &project)?;
@@ -272,11 +267,7 @@ pub async fn update_room(
     delete,
     path = "/api/rooms/{room}/participants/{identity}",
     tag = "commands",
-    params(
-        ("room" = String, Path, description = "The room's name"),
-        ("identity" = String, Path, description = "The participant's identity"),
-        ("project" = Option<String>, Query, description = "Needed where there are several"),
-    ),
+    params(ParticipantPath, ProjectQuery),
     responses(
         (status = 204, description = "They are gone"),
         (status = 404, description = "Nobody of that identity is in the room"),
@@ -284,14 +275,14 @@ pub async fn update_room(
     )
 )]
 pub async fn remove_participant(
-    State(app): State<Arc<App>>,
+    AppState(app): AppState<Arc<App>>,
     caller: Caller,
-    path: Names<(String, String)>,
+    path: Names<ParticipantPath>,
     RawQuery(query): RawQuery,
 ) -> Result<StatusCode, Error> {
-    let (room, identity) = names(path)?;
-    let wish = moderate("participant.remove", &room, Some(identity.clone()), true);
-    let command = Command::allowed(&app, &caller, query.as_deref(), wish).await?;
+    let ParticipantPath { room, identity } = names(path)?;
+    let spec = moderate("participant.remove", &room, Some(identity.clone()), true);
+    let command = Command::allowed(&app, &caller, query.as_deref(), spec).await?;
     let done = command.run(move |app, project| async move {
         let livekit = livekit(&app, &project)?;
         match livekit.remove_participant(&room, &identity).await {
@@ -307,11 +298,7 @@ pub async fn remove_participant(
     patch,
     path = "/api/rooms/{room}/participants/{identity}",
     tag = "commands",
-    params(
-        ("room" = String, Path, description = "The room's name"),
-        ("identity" = String, Path, description = "The participant's identity"),
-        ("project" = Option<String>, Query, description = "Needed where there are several"),
-    ),
+    params(ParticipantPath, ProjectQuery),
     request_body = UpdateParticipant,
     responses(
         (status = 200, description = "They have it", body = ParticipantAnswer),
@@ -321,15 +308,15 @@ pub async fn remove_participant(
     )
 )]
 pub async fn update_participant(
-    State(app): State<Arc<App>>,
+    AppState(app): AppState<Arc<App>>,
     caller: Caller,
-    path: Names<(String, String)>,
+    path: Names<ParticipantPath>,
     RawQuery(query): RawQuery,
     request: Request,
 ) -> Result<Json<ParticipantAnswer>, Error> {
-    let (room, identity) = names(path)?;
-    let wish = moderate("participant.update", &room, Some(identity.clone()), false);
-    let command = Command::allowed(&app, &caller, query.as_deref(), wish).await?;
+    let ParticipantPath { room, identity } = names(path)?;
+    let spec = moderate("participant.update", &room, Some(identity.clone()), false);
+    let command = Command::allowed(&app, &caller, query.as_deref(), spec).await?;
     let change = body::<UpdateParticipant>(&app, request).await?.change()?;
     let answer = command.run(move |app, project| async move {
         let livekit = livekit(&app, &project)?;
@@ -372,12 +359,7 @@ impl UpdateParticipant {
     post,
     path = "/api/rooms/{room}/participants/{identity}/tracks/{sid}/mute",
     tag = "commands",
-    params(
-        ("room" = String, Path, description = "The room's name"),
-        ("identity" = String, Path, description = "The participant's identity"),
-        ("sid" = String, Path, description = "The track's sid"),
-        ("project" = Option<String>, Query, description = "Needed where there are several"),
-    ),
+    params(TrackPath, ProjectQuery),
     request_body = MuteTrack,
     responses(
         (status = 200, description = "It is so", body = TrackAnswer),
@@ -387,16 +369,16 @@ impl UpdateParticipant {
     )
 )]
 pub async fn mute_track(
-    State(app): State<Arc<App>>,
+    AppState(app): AppState<Arc<App>>,
     caller: Caller,
-    path: Names<(String, String, String)>,
+    path: Names<TrackPath>,
     RawQuery(query): RawQuery,
     request: Request,
 ) -> Result<Json<TrackAnswer>, Error> {
-    let (room, identity, sid) = names(path)?;
+    let TrackPath { room, identity, sid } = names(path)?;
     // Which of the two it is to be only the body tells, and that is not read of one who may not.
-    let wish = moderate("track.mute", &room, Some(format!("{identity}/{sid}")), false);
-    let command = Command::allowed(&app, &caller, query.as_deref(), wish).await?;
+    let spec = moderate("track.mute", &room, Some(format!("{identity}/{sid}")), false);
+    let command = Command::allowed(&app, &caller, query.as_deref(), spec).await?;
     let MuteTrack { muted } = body(&app, request).await?;
     let command = if muted { command } else { command.called("track.unmute") };
     let answer = command.run(move |app, project| async move {
@@ -424,10 +406,7 @@ pub async fn mute_track(
     post,
     path = "/api/rooms/{room}/data",
     tag = "commands",
-    params(
-        ("room" = String, Path, description = "The room's name"),
-        ("project" = Option<String>, Query, description = "Needed where there are several"),
-    ),
+    params(RoomPath, ProjectQuery),
     request_body = SendData,
     responses(
         (status = 204, description = "LiveKit has it"),
@@ -437,15 +416,15 @@ pub async fn mute_track(
     )
 )]
 pub async fn send_data(
-    State(app): State<Arc<App>>,
+    AppState(app): AppState<Arc<App>>,
     caller: Caller,
-    path: Names<String>,
+    path: Names<RoomPath>,
     RawQuery(query): RawQuery,
     request: Request,
 ) -> Result<StatusCode, Error> {
-    let room = names(path)?;
-    let wish = moderate("data.send", &room, None, false);
-    let command = Command::allowed(&app, &caller, query.as_deref(), wish).await?;
+    let RoomPath { room } = names(path)?;
+    let spec = moderate("data.send", &room, None, false);
+    let command = Command::allowed(&app, &caller, query.as_deref(), spec).await?;
     let wanted: SendData = body(&app, request).await?;
     let data = wanted.encoded()?;
     let done = command.run(move |app, project| async move {
@@ -484,6 +463,11 @@ impl SendData {
     }
 }
 
-fn moderate<'a>(action: &'static str, room: &'a str, target: Option<String>, has_webhook: bool) -> Wish<'a> {
-    Wish { right: Action::Moderate, action, room: Some(room), target, has_webhook }
+fn moderate<'a>(
+    action: &'static str,
+    room: &'a str,
+    target: Option<String>,
+    has_webhook: bool,
+) -> CommandSpec<'a> {
+    CommandSpec { right: Action::Moderate, action, room: Some(room), target, has_webhook }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{
     Json,
-    extract::State,
+    extract::State as AppState,
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
@@ -50,7 +50,7 @@ pub struct Credentials {
     )
 )]
 pub async fn login(
-    State(app): State<Arc<App>>,
+    AppState(app): AppState<Arc<App>>,
     arrival: Arrival,
     headers: HeaderMap,
     JsonBody(credentials): JsonBody<Credentials>,
@@ -103,7 +103,7 @@ pub struct SignedOut {}
     responses((status = 200, description = "Signed out, or nobody was signed in", body = SignedOut))
 )]
 pub async fn logout(
-    State(app): State<Arc<App>>,
+    AppState(app): AppState<Arc<App>>,
     arrival: Arrival,
     headers: HeaderMap,
 ) -> Result<Response, Error> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{
     Json,
-    extract::State,
+    extract::State as AppState,
     http::header,
     response::{IntoResponse, Response},
 };
@@ -64,7 +64,7 @@ struct Streams {
         (status = 401, description = "Nobody is signed in"),
     )
 )]
-pub async fn me(State(app): State<Arc<App>>, caller: Caller) -> Response {
+pub async fn me(AppState(app): AppState<Arc<App>>, caller: Caller) -> Response {
     ([(header::CACHE_CONTROL, "no-store")], Json(me_of(&app, &caller))).into_response()
 }
 

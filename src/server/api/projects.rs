@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::{Json, extract::State};
+use axum::{Json, extract::State as AppState};
 use serde::Serialize;
 
 use crate::{
@@ -71,7 +71,7 @@ struct Corrections {
         (status = 401, description = "Nobody is anonymous"),
     )
 )]
-pub async fn projects(State(app): State<Arc<App>>, caller: Caller) -> Json<Projects> {
+pub async fn projects(AppState(app): AppState<Arc<App>>, caller: Caller) -> Json<Projects> {
     // Corrections and rejections are about every room: for those who see every room.
     let visible = app.config.projects.iter().filter(|project| caller.sight.is_whole(&project.name));
     let projects = visible.map(|project| {

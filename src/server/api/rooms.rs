@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use axum::{
-    extract::{RawQuery, State as Shared},
+    extract::{RawQuery, State as AppState},
     http::{HeaderValue, header},
     response::{IntoResponse, Response},
 };
@@ -19,8 +19,8 @@ use crate::{
         App,
         caller::Caller,
         error::{Error, ErrorBody},
-        path::{Names, names},
-        query::Query,
+        path::{Names, RoomPath, names},
+        query::{ProjectQuery, ProjectsQuery, Query},
     },
     state::{
         Egress, Ingress, Participant, RoomEntry, Wire,
@@ -72,7 +72,7 @@ pub struct ParticipantsSchema {
     tag = "rooms",
     params(
         ("room" = Option<Vec<String>>, Query, description = "Only rooms with these names; may be repeated"),
-        ("project" = Option<Vec<String>>, Query, description = "Only these projects; may be repeated"),
+        ProjectsQuery,
     ),
     responses(
         (status = 200, description = "The live rooms", body = RoomsSchema),
@@ -82,7 +82,7 @@ pub struct ParticipantsSchema {
     )
 )]
 pub async fn rooms(
-    Shared(app): Shared<Arc<App>>,
+    AppState(app): AppState<Arc<App>>,
     caller: Caller,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Error> {
@@ -107,10 +107,7 @@ pub async fn rooms(
     get,
     path = "/api/rooms/{room}",
     tag = "rooms",
-    params(
-        ("room" = String, Path, description = "The room's name"),
-        ("project" = Option<String>, Query, description = "Needed where there are several"),
-    ),
+    params(RoomPath, ProjectQuery),
     responses(
         (status = 200, description = "The room as it is now", body = RoomNowSchema),
         (status = 400, description = "`project_required`, or a parameter that is unknown", body = ErrorBody),
@@ -119,12 +116,12 @@ pub async fn rooms(
     )
 )]
 pub async fn room(
-    Shared(app): Shared<Arc<App>>,
+    AppState(app): AppState<Arc<App>>,
     caller: Caller,
-    path: Names<String>,
+    path: Names<RoomPath>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Error> {
-    let name = names(path)?;
+    let RoomPath { room: name } = names(path)?;
     let now = Now::find(&app, &caller, &name, query.as_deref())?;
     #[derive(Serialize)]
     struct RoomNow<'a> {
@@ -149,10 +146,7 @@ pub async fn room(
     get,
     path = "/api/rooms/{room}/participants",
     tag = "rooms",
-    params(
-        ("room" = String, Path, description = "The room's name"),
-        ("project" = Option<String>, Query, description = "Needed where there are several"),
-    ),
+    params(RoomPath, ProjectQuery),
     responses(
         (status = 200, description = "Who is there now", body = ParticipantsSchema),
         (status = 400, description = "`project_required`, or a parameter that is unknown", body = ErrorBody),
@@ -161,12 +155,12 @@ pub async fn room(
     )
 )]
 pub async fn participants(
-    Shared(app): Shared<Arc<App>>,
+    AppState(app): AppState<Arc<App>>,
     caller: Caller,
-    path: Names<String>,
+    path: Names<RoomPath>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Error> {
-    let name = names(path)?;
+    let RoomPath { room: name } = names(path)?;
     let now = Now::find(&app, &caller, &name, query.as_deref())?;
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
@@ -194,8 +188,8 @@ struct Now {
 
 impl Now {
     fn find(app: &App, caller: &Caller, name: &str, query: Option<&str>) -> Result<Now, Error> {
-        let query = Query::parse(query, &["project"])?;
-        let project = caller.project(app, query.one("project")?.as_deref())?;
+        let ProjectQuery { project } = ProjectQuery::parse(query)?;
+        let project = caller.project(app, project.as_deref())?;
         let cursor = app.feed.head();
         let state = app.state.read();
         let window = Window::resolve(&caller.sight, &[&*project], &[name], &state, cursor.seq)

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{
     Json,
-    extract::{RawQuery, State as Shared},
+    extract::{RawQuery, State as AppState},
     http::header,
     response::{IntoResponse, Response},
 };
@@ -19,7 +19,7 @@ use crate::{
         caller::Caller,
         error::{Error, ErrorBody},
         path::{Names, names},
-        query::Query,
+        query::{ProjectsQuery, Query},
     },
 };
 
@@ -62,7 +62,7 @@ pub struct Results {
         ("to" = Option<i64>, Query, description = "Only those that were on at this time or earlier"),
         ("before" = Option<String>, Query, description = "`next` of the page before"),
         ("limit" = Option<u32>, Query, description = "1 to 1000; 50 if not given"),
-        ("project" = Option<Vec<String>>, Query, description = "Only of these projects; may be repeated"),
+        ProjectsQuery,
     ),
     responses(
         (status = 200, description = "The sessions", body = Sessions),
@@ -72,7 +72,7 @@ pub struct Results {
     )
 )]
 pub async fn sessions(
-    Shared(app): Shared<Arc<App>>,
+    AppState(app): AppState<Arc<App>>,
     caller: Caller,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Error> {
@@ -101,7 +101,7 @@ pub async fn sessions(
     tag = "history",
     params(
         ("sid" = String, Path, description = "LiveKit's sid of the session"),
-        ("project" = Option<Vec<String>>, Query, description = "Only of these projects; may be repeated"),
+        ProjectsQuery,
     ),
     responses(
         (status = 200, description = "The session", body = SessionDetail),
@@ -110,7 +110,7 @@ pub async fn sessions(
     )
 )]
 pub async fn session(
-    Shared(app): Shared<Arc<App>>,
+    AppState(app): AppState<Arc<App>>,
     caller: Caller,
     path: Names<String>,
     RawQuery(query): RawQuery,
@@ -134,7 +134,7 @@ pub async fn session(
         ("to" = Option<i64>, Query, description = "Unix milliseconds; now if not given, and never later"),
         ("step" = Option<i64>, Query, description = "Milliseconds, rounded up to minutes; at most 1500 steps"),
         ("room" = Option<String>, Query, description = "Only of the room with this name"),
-        ("project" = Option<Vec<String>>, Query, description = "Only of these projects; may be repeated"),
+        ProjectsQuery,
     ),
     responses(
         (status = 200, description = "The activity", body = Activity),
@@ -144,7 +144,7 @@ pub async fn session(
     )
 )]
 pub async fn activity(
-    Shared(app): Shared<Arc<App>>,
+    AppState(app): AppState<Arc<App>>,
     caller: Caller,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Error> {
@@ -180,7 +180,7 @@ pub async fn activity(
     params(
         ("q" = String, Query, description = "What to look for"),
         ("limit" = Option<u32>, Query, description = "1 to 100; 20 if not given"),
-        ("project" = Option<Vec<String>>, Query, description = "Only of these projects; may be repeated"),
+        ProjectsQuery,
     ),
     responses(
         (status = 200, description = "What matches", body = Results),
@@ -190,7 +190,7 @@ pub async fn activity(
     )
 )]
 pub async fn search(
-    Shared(app): Shared<Arc<App>>,
+    AppState(app): AppState<Arc<App>>,
     caller: Caller,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Error> {

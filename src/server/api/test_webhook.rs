@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{
     body::Body,
-    extract::State,
+    extract::State as AppState,
     http::{HeaderMap, HeaderValue, header},
     response::Response,
 };
@@ -42,7 +42,7 @@ use crate::{
     )
 )]
 pub async fn test_webhook(
-    State(app): State<Arc<App>>,
+    AppState(app): AppState<Arc<App>>,
     caller: Caller,
     path: Names<String>,
 ) -> Result<Response, Error> {
@@ -71,5 +71,5 @@ pub async fn test_webhook(
     let mut headers = HeaderMap::new();
     let token = HeaderValue::try_from(sign(&claims, secret)).map_err(Error::internal)?;
     headers.insert(header::AUTHORIZATION, token);
-    Ok(receive(State(app.webhooks.clone()), headers, Body::from(body)).await)
+    Ok(receive(AppState(app.webhooks.clone()), headers, Body::from(body)).await)
 }

@@ -8,7 +8,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use axum::{
     Json,
-    extract::{FromRequest, RawQuery, Request, State},
+    extract::{FromRequest, RawQuery, Request, State as AppState},
     http::{StatusCode, header},
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -22,11 +22,12 @@ use crate::{
     rights::Window,
     server::{
         App,
-        api::command::{Command, Wish, livekit},
+        api::command::{Command, CommandSpec, livekit},
         body::JsonBody,
         caller::{Action, Caller},
         error::Error,
-        path::{Names, names},
+        path::{Names, RoomPath, names},
+        query::ProjectQuery,
     },
     state::{RoomEntry, State as Rooms},
     token::{Claims, Grant, sign},
@@ -68,10 +69,7 @@ pub struct Watch {
     post,
     path = "/api/rooms/{room}/token",
     tag = "commands",
-    params(
-        ("room" = String, Path, description = "The room's name"),
-        ("project" = Option<String>, Query, description = "Needed where there are several"),
-    ),
+    params(RoomPath, ProjectQuery),
     request_body = Option<WatchRoom>,
     responses(
         (status = 200, description = "Good for 60 s", body = Watch),
@@ -84,21 +82,21 @@ pub struct Watch {
     )
 )]
 pub async fn watch_room(
-    State(app): State<Arc<App>>,
+    AppState(app): AppState<Arc<App>>,
     caller: Caller,
-    path: Names<String>,
+    path: Names<RoomPath>,
     RawQuery(query): RawQuery,
     request: Request,
 ) -> Result<Json<Watch>, Error> {
-    let room = names(path)?;
-    let wish = Wish {
+    let RoomPath { room } = names(path)?;
+    let spec = CommandSpec {
         right: Action::Watch,
         action: "room.watch",
         room: Some(&room),
         target: None,
         has_webhook: true,
     };
-    let command = Command::allowed(&app, &caller, query.as_deref(), wish).await?;
+    let command = Command::allowed(&app, &caller, query.as_deref(), spec).await?;
     let wanted = if request.headers().contains_key(header::CONTENT_TYPE) {
         JsonBody::<WatchRoom>::from_request(request, &app).await?.0
     } else {
@@ -111,7 +109,7 @@ pub async fn watch_room(
     let user: String = caller.user.chars().take(USER_CHARS_MAX).collect();
     let done = command.because(reason).run(move |app, project| async move {
         let present = app.state.read().newest(&project, &room).cloned().ok_or_else(Error::room_not_live)?;
-        if !somebody(&present) {
+        if !is_occupied(&present) {
             let message = "nobody is in the room; a watcher alone would keep it open for ever";
             return Err(Error::new(StatusCode::CONFLICT, "room_empty", message));
         }
@@ -158,18 +156,18 @@ fn mint(app: &App, project: &str, room: &str, user: &str) -> Result<Watch, Error
 
 /// Is somebody in the room for whom LiveKit keeps it open, watchers aside? Agents and recorders are
 /// sent away with the last participant, so they do not count here.
-fn somebody(entry: &RoomEntry) -> bool {
+fn is_occupied(entry: &RoomEntry) -> bool {
     entry.participants().any(|p| !p.watcher() && !p.agent() && !p.egress())
 }
 
 /// Watchers that are alone with themselves: identities.
-fn lonely(rooms: &Rooms, project: &str, room: &str) -> Vec<Box<str>> {
-    let alone = rooms.sessions(project, room).filter(|entry| !somebody(entry));
+fn watchers_alone(rooms: &Rooms, project: &str, room: &str) -> Vec<Box<str>> {
+    let alone = rooms.sessions(project, room).filter(|entry| !is_occupied(entry));
     let watchers = alone.flat_map(|entry| entry.participants().filter(|p| p.watcher()));
     watchers.map(|watcher| (*watcher.identity).into()).collect()
 }
 
-type Place = (Arc<str>, Arc<str>);
+type RoomKey = (Arc<str>, Arc<str>);
 
 /// Removes watchers from rooms that everybody else has left, until the set is dropped.
 pub fn remove_watchers(app: Arc<App>) -> JoinSet<()> {
@@ -181,7 +179,7 @@ pub fn remove_watchers(app: Arc<App>) -> JoinSet<()> {
         let mut subscription = app.feed.subscribe(filter, head);
         // Those who went while we were away.
         let rooms = app.state.read().rooms(|_, _| true);
-        let mut due: BTreeSet<Place> =
+        let mut due: BTreeSet<RoomKey> =
             rooms.iter().map(|entry| (entry.room.project.clone(), entry.room.name.clone())).collect();
         loop {
             due = still_due(&app, due).await;
@@ -208,11 +206,11 @@ pub fn remove_watchers(app: Arc<App>) -> JoinSet<()> {
     tasks
 }
 
-/// Lets lonely watchers go; the rooms that have to be looked at again.
-async fn still_due(app: &App, due: BTreeSet<Place>) -> BTreeSet<Place> {
+/// Removes watchers that are alone. Returns the rooms to try again.
+async fn still_due(app: &App, due: BTreeSet<RoomKey>) -> BTreeSet<RoomKey> {
     let mut again = BTreeSet::new();
     for (project, room) in due {
-        let identities = lonely(&app.state.read(), &project, &room);
+        let identities = watchers_alone(&app.state.read(), &project, &room);
         let Some(livekit) = app.reconcile.livekit(&project) else { continue };
         for identity in identities {
             match livekit.remove_participant(&room, &identity).await {

@@ -44,9 +44,9 @@ use crate::{
     feed::{BATCH_BYTES, Feed, Filter, Frame, Ready, ReplayError, Replayed, Reset, Subscription, View},
     metrics::Metrics,
     server::{
-        connections::{Connected, Held},
+        connections::{Connected, Slot},
         stream::{
-            handover::Begun,
+            handover::NewReader,
             open::OpenStream,
             say::{self, Framing},
         },
@@ -56,8 +56,8 @@ use socket::{PIECES_MAX, Written, write, write_rest};
 
 /// A client has nothing to say once its request is sent; one that says more than this is let go.
 const HEARD_BYTES_MAX: usize = 16 << 10;
-/// How long a socket that is full has to take the goodbye.
-const LAST_WORDS: Duration = Duration::from_secs(2);
+/// Time that a full socket has to take the `bye`.
+const BYE_TIME_MAX: Duration = Duration::from_secs(2);
 /// Events of the kernel that one look takes.
 const EVENTS_MAX: usize = 1_024;
 
@@ -106,7 +106,7 @@ impl Shards {
     }
 
     /// Takes over a connection whose answer has begun and been sent so far. `token` is dropped when it ends.
-    pub fn take(&self, connected: Connected, begun: Begun, token: TaskTrackerToken) {
+    pub fn take(&self, connected: Connected, new: NewReader, token: TaskTrackerToken) {
         let (socket, held) = connected.into_parts();
         let socket = match socket.into_std() {
             Ok(socket) => TcpStream::from_std(socket),
@@ -114,10 +114,10 @@ impl Shards {
         };
         // The next in turn: readers are as good as alike.
         let next = self.next.fetch_add(1, Ordering::Relaxed) % self.inboxes.len();
-        self.inboxes[next].push(Job::Take(Box::new((socket, begun, (held, token)))));
+        self.inboxes[next].push(Job::Take(Box::new((socket, new, (held, token)))));
     }
 
-    /// Has every stream look at the time and at its right: somebody's has ended, or the end of the server has begun.
+    /// Has every stream look at the time and at its right: somebody's has ended, or the drain of the server has begun.
     pub fn look(&self) {
         self.inboxes.iter().for_each(|inbox| inbox.push(Job::Look));
     }
@@ -134,10 +134,10 @@ impl Drop for Shards {
 }
 
 /// What a stream keeps until its end: its place among the connections, and its share of what shutdown waits for.
-type Kept = (Held, TaskTrackerToken);
+type Kept = (Slot, TaskTrackerToken);
 
 enum Job {
-    Take(Box<(TcpStream, Begun, Kept)>),
+    Take(Box<(TcpStream, NewReader, Kept)>),
     /// Something was published for this group.
     News(usize),
     /// What the log has for the reader that was the so-manieth to be taken.
@@ -207,7 +207,7 @@ struct Reader {
     ping_at: Instant,
     /// When to look at the time again; the timer with this moment is its own.
     due: Instant,
-    /// The goodbye has been said: the end comes once it is written, and not later than this.
+    /// Set once `bye` is queued: the socket closes when it is written, and not later than this.
     last: Option<Instant>,
     /// Tells it from others that have had its number.
     taken: u64,
@@ -281,13 +281,13 @@ impl Shard {
         }
     }
 
-    fn take(&mut self, (mut socket, begun, kept): (TcpStream, Begun, Kept)) {
-        let Begun { open, filter, cursor, framing } = begun;
+    fn take(&mut self, (mut socket, new, kept): (TcpStream, NewReader, Kept)) {
+        let NewReader { open, filter, cursor, framing } = new;
         let number = self.readers.vacant_key();
         let interest = Interest::READABLE | Interest::WRITABLE;
         if let Err(error) = self.poll.registry().register(&mut socket, Token(number), interest) {
             // The reader comes back with its cursor.
-            tracing::warn!("a stream could not be begun: {error}");
+            tracing::warn!("cannot write to a stream: {error}");
             return;
         }
         let now = Instant::now();
@@ -317,7 +317,7 @@ impl Shard {
         self.advance(number);
     }
 
-    /// The group with this filter; begun, if it has no other reader here.
+    /// The group with this filter, or a new one if it has no other reader here.
     fn group(&mut self, filter: Filter, cursor: Seq) -> usize {
         if let Some(group) = self.by_filter.get(&filter) {
             return *group;
@@ -469,14 +469,14 @@ impl Shard {
     fn look(&mut self, number: usize, now: Instant) {
         let Some(reader) = self.readers.get_mut(number) else { return };
         match (reader.last, reader.open.ended(now)) {
-            // It has not even taken the goodbye.
+            // It has not taken the `bye` in time.
             (Some(_), _) => return self.remove(number),
             (None, Some(reason)) => {
                 reader.say(&say::bye(reason));
                 if reader.framing == Framing::Chunked {
                     reader.rest.push(Bytes::from_static(b"0\r\n\r\n"));
                 }
-                reader.last = Some(now + LAST_WORDS);
+                reader.last = Some(now + BYE_TIME_MAX);
             }
             (None, None) => {
                 if let Some(ends_at) = reader.open.expiring() {

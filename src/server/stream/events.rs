@@ -10,7 +10,7 @@ use std::{
 use axum::{
     Extension,
     body::Body,
-    extract::{RawQuery, State},
+    extract::{RawQuery, State as AppState},
     http::{HeaderMap, Version, header},
     response::{IntoResponse, Response},
 };
@@ -18,17 +18,18 @@ use bytes::Bytes;
 use http_body::Frame as BodyFrame;
 
 use crate::{
-    feed::{Filter, From},
+    feed::{Filter, Position},
     rights::Window,
     server::{
         App,
         caller::Caller,
         error::Error,
+        query::ProjectsQuery,
         stream::{
-            handover::{Begun, Handover},
+            handover::{Handover, NewReader},
             open::OpenStream,
             page::{Page, page},
-            say::{Framing, RETRY_FULL_MS, RETRY_MS, connected, farewell, jitter},
+            say::{Framing, RETRY_FULL_MS, RETRY_MS, bye_event, connected, jitter},
             wanted::Wanted,
         },
     },
@@ -42,7 +43,7 @@ use crate::{
     params(
         ("room" = Option<Vec<String>>, Query, description = "Only these rooms; may be repeated"),
         ("type" = Option<Vec<String>>, Query, description = "Only these types; `*` stands for any run; may be repeated"),
-        ("project" = Option<Vec<String>>, Query, description = "Only these projects; may be repeated"),
+        ProjectsQuery,
         ("after" = Option<String>, Query, description = "Begin after this cursor; `start` for the oldest event"),
         ("before" = Option<String>, Query, description = "Pages only: the events before this cursor"),
         ("limit" = Option<u16>, Query, description = "Pages only: how many events, at most 1000"),
@@ -59,7 +60,7 @@ use crate::{
     )
 )]
 pub async fn events(
-    State(app): State<Arc<App>>,
+    AppState(app): AppState<Arc<App>>,
     caller: Caller,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
@@ -80,11 +81,11 @@ pub async fn events(
     let last_id =
         headers.get("last-event-id").map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
     // The header beats `after`, even when it is junk; an empty one is none.
-    let from = From::parse(last_id.filter(|id| !id.is_empty()).or(wanted.after).as_deref());
+    let from = Position::parse(last_id.filter(|id| !id.is_empty()).or(wanted.after).as_deref());
     let open = match app.streams.open("sse", &caller) {
         Ok(open) => open,
         // An EventSource that gets 503 is closed for good; this one comes back later.
-        Err(refused) => return refused.map(goodbye),
+        Err(refused) => return refused.map(refused_stream),
     };
     let filter = Filter::new(&window, &wanted.types);
     let framing = if version == Version::HTTP_11 { Framing::Chunked } else { Framing::Bare };
@@ -112,15 +113,15 @@ fn answer(body: Body) -> Response {
 }
 
 /// A stream that only says why it does not begin.
-fn goodbye(reason: &'static str) -> Response {
+fn refused_stream(reason: &'static str) -> Response {
     let retry = if reason == "capacity" { RETRY_FULL_MS } else { RETRY_MS };
-    answer(Body::from(format!("retry: {}\n\n{}", jitter(retry), farewell(reason))))
+    answer(Body::from(format!("retry: {}\n\n{}", jitter(retry), bye_event(reason))))
 }
 
 /// The beginning of a stream's answer: all of it that goes through hyper.
 struct Opening {
     first: Option<Bytes>,
-    begun: Option<Begun>,
+    reader: Option<NewReader>,
     handover: Handover,
 }
 
@@ -130,13 +131,13 @@ impl Opening {
         open: OpenStream,
         filter: Filter,
         window: &Window,
-        from: &From,
+        from: &Position,
         framing: Framing,
         handover: Handover,
     ) -> Opening {
         let (cursor, connected) = match app.feed.locate(from, window) {
             Ok(after) => {
-                let resumed = !matches!(from, From::Head);
+                let resumed = !matches!(from, Position::Head);
                 app.metrics.stream(if resumed { "resumed" } else { "started" });
                 (after, connected(app.feed.cursor(after), resumed, None))
             }
@@ -148,7 +149,7 @@ impl Opening {
         };
         Opening {
             first: Some(format!("retry: {}\n{connected}", jitter(RETRY_MS)).into()),
-            begun: Some(Begun { open, filter, cursor, framing }),
+            reader: Some(NewReader { open, filter, cursor, framing }),
             handover,
         }
     }
@@ -165,8 +166,8 @@ impl http_body::Body for Opening {
         if let Some(first) = self.first.take() {
             return Poll::Ready(Some(Ok(BodyFrame::data(first))));
         }
-        if let Some(begun) = self.begun.take() {
-            self.handover.leave(begun);
+        if let Some(reader) = self.reader.take() {
+            self.handover.leave(reader);
         }
         // What comes next does not come through here.
         Poll::Pending

@@ -10,8 +10,8 @@ use crate::{
     server::stream::{open::OpenStream, say::Framing},
 };
 
-/// A reader whose answer has begun: what its socket is handed over with.
-pub struct Begun {
+/// A reader whose answer has begun: what its shard needs to go on.
+pub struct NewReader {
     pub open: OpenStream,
     pub filter: Filter,
     /// It has seen everything up to here.
@@ -19,16 +19,16 @@ pub struct Begun {
     pub framing: Framing,
 }
 
-/// Where a stream leaves what its connection is handed over with, once its answer has begun.
+/// Holds the reader of a stream from the begin of its answer until its connection takes it.
 #[derive(Clone, Default)]
-pub struct Handover(Arc<Mutex<Option<Begun>>>);
+pub struct Handover(Arc<Mutex<Option<NewReader>>>);
 
 impl Handover {
-    pub fn leave(&self, begun: Begun) {
-        *self.0.lock() = Some(begun);
+    pub fn leave(&self, reader: NewReader) {
+        *self.0.lock() = Some(reader);
     }
 
-    pub fn take(&self) -> Option<Begun> {
+    pub fn take(&self) -> Option<NewReader> {
         self.0.lock().take()
     }
 }

@@ -15,9 +15,9 @@ use crate::{
     metrics::{Metrics, Transport},
     server::{
         caller::Caller,
-        connections::{self, Streaming},
+        connections::{self, HeldOpen},
         error::Error,
-        limits::{Limiter, Place},
+        limits::{Limiter, Slot},
         stream::say,
     },
 };
@@ -71,7 +71,7 @@ impl Streams {
             self.metrics.stream("drained");
             return Err(Refused::Bye("drain"));
         }
-        let place = self.limiter.stream(&caller.counted_as, caller.address).map_err(|limit| {
+        let slot = self.limiter.stream(&caller.counted_as, caller.address).map_err(|limit| {
             self.metrics.stream("limited");
             match limit.answer() {
                 Answer::Bye(reason) => Refused::Bye(reason),
@@ -87,8 +87,8 @@ impl Streams {
             login: caller.login.clone(),
             noticed: false,
             share,
-            _place: place,
-            _streaming: caller.connection.as_ref().map(connections::Connection::streams),
+            _slot: slot,
+            _held_open: caller.connection.as_ref().map(connections::Connection::hold_open),
         })
     }
 }
@@ -120,8 +120,8 @@ pub struct OpenStream {
     noticed: bool,
     /// Where in the drain's window this stream ends, 0 to 1.
     share: f64,
-    _place: Place,
-    _streaming: Option<Streaming>,
+    _slot: Slot,
+    _held_open: Option<HeldOpen>,
 }
 
 impl OpenStream {

@@ -10,7 +10,7 @@ use bytes::{BufMut, BytesMut};
 
 use crate::{
     event::{Cursor, Seq},
-    feed::{Feed, Filter, Frame, From, ReplayError, Replayed, Reset},
+    feed::{Feed, Filter, Frame, Position, ReplayError, Replayed, Reset},
     rights::Window,
     server::{App, error::Error, stream::wanted::Wanted},
 };
@@ -58,7 +58,7 @@ pub async fn page(app: &App, wanted: &Wanted, window: &Window) -> Result<Respons
     let gone = |reset: Reset| Error::new(StatusCode::GONE, reset.as_str(), "this cursor cannot be honoured");
     let mut page = match &wanted.after {
         Some(after) => {
-            let after = feed.locate(&From::parse(Some(after)), window).map_err(gone)?;
+            let after = feed.locate(&Position::parse(Some(after)), window).map_err(gone)?;
             forward(feed, filter, after, head.seq, limit).await.map_err(|error| failed(error, gone))?
         }
         None => {

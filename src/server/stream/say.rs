@@ -71,9 +71,9 @@ pub fn expiring(ends_at: u64) -> String {
 
 /// Why a stream ends, and when to come back.
 pub fn bye(reason: &str) -> String {
-    format!("retry: {}\n{}", jitter(RETRY_MS), farewell(reason))
+    format!("retry: {}\n{}", jitter(RETRY_MS), bye_event(reason))
 }
 
-pub fn farewell(reason: &str) -> String {
+pub fn bye_event(reason: &str) -> String {
     format!("event: bye\ndata: {{\"reason\":\"{reason}\"}}\n\n")
 }

@@ -21,7 +21,7 @@ use std::{fmt, future::ready, sync::Arc, time::Duration};
 
 use axum::{
     Router,
-    extract::{FromRequestParts, Request, State as Context},
+    extract::{FromRequestParts, Request, State as AppState},
     middleware::{Next, from_fn_with_state},
     response::{IntoResponse, Response},
 };
@@ -44,7 +44,7 @@ use crate::{
     clock::unix_ms,
     config::{Answer, Limit, Limits},
     event::Seq,
-    feed::{Filter, Frame, From, ReplayError, Reset, Subscription, View},
+    feed::{Filter, Frame, Position, ReplayError, Reset, Subscription, View},
     rights::Window,
     server::{
         App,
@@ -125,9 +125,9 @@ impl fmt::Display for Refusal {
 
 /// What a handshake was granted, until its socket takes it.
 #[derive(Clone)]
-struct Admitted(Arc<Mutex<Option<Grant>>>);
+struct Admitted(Arc<Mutex<Option<Admission>>>);
 
-struct Grant {
+struct Admission {
     caller: Caller,
     open: OpenStream,
     wanted: Wanted,
@@ -156,7 +156,7 @@ pub fn routes(app: &Arc<App>) -> Router {
 }
 
 /// Engine.IO begins a session for anybody, and takes a body for as long as it comes.
-async fn held_to_limits(Context(app): Context<Arc<App>>, request: Request, next: Next) -> Response {
+async fn held_to_limits(AppState(app): AppState<Arc<App>>, request: Request, next: Next) -> Response {
     let query = request.uri().query().unwrap_or("").as_bytes();
     if !form_urlencoded::parse(query).any(|(name, _)| name == "sid")
         && let Err(error) = app.limiter.handshake()
@@ -210,8 +210,8 @@ async fn admit(
             ),
         })
     })?;
-    let grant = Grant { caller, open, wanted, window };
-    socket.extensions.insert(Admitted(Arc::new(Mutex::new(Some(grant)))));
+    let admission = Admission { caller, open, wanted, window };
+    socket.extensions.insert(Admitted(Arc::new(Mutex::new(Some(admission)))));
     Ok(())
 }
 
@@ -225,7 +225,7 @@ type Asked = (Command, AckSender);
 
 async fn begin(socket: SocketRef, State(app): State<Arc<App>>) {
     let admitted = socket.extensions.remove::<Admitted>().and_then(|admitted| admitted.0.lock().take());
-    let Some(grant) = admitted else {
+    let Some(admission) = admitted else {
         // Cannot be: `admit` puts it there. Without it nobody knows what the socket may see.
         let _ = socket.disconnect();
         return;
@@ -271,7 +271,7 @@ async fn begin(socket: SocketRef, State(app): State<Arc<App>>) {
             ack.send(&refusal(&Error::bad_request("unknown_event", "there are subscribe and unsubscribe")));
     });
     tokio::spawn(async move {
-        let Some(reason) = Serving::begin(app, socket.clone(), grant).run(asked, &closed).await else {
+        let Some(reason) = Serving::begin(app, socket.clone(), admission).run(asked, &closed).await else {
             return;
         };
         let bye = || socket.emit("bye", &json!({ "reason": reason }));
@@ -376,12 +376,12 @@ struct Serving {
 }
 
 impl Serving {
-    fn begin(app: Arc<App>, socket: SocketRef, grant: Grant) -> Serving {
-        let Grant { caller, open, wanted, window } = grant;
-        let from = From::parse(wanted.after.as_deref());
+    fn begin(app: Arc<App>, socket: SocketRef, admission: Admission) -> Serving {
+        let Admission { caller, open, wanted, window } = admission;
+        let from = Position::parse(wanted.after.as_deref());
         let after = match app.feed.locate(&from, &window) {
             Ok(after) => {
-                let resumed = !matches!(from, From::Head);
+                let resumed = !matches!(from, Position::Head);
                 app.metrics.stream(if resumed { "resumed" } else { "started" });
                 let _ = emit_json(
                     &socket,

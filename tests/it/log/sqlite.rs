@@ -210,7 +210,7 @@ async fn mark(dir: &Path, log: &SqliteLog, time: &Clock, id: &str) {
 #[tokio::test]
 async fn the_file_stays_under_its_size_and_its_space_is_used_again() {
     let dir = tempfile::tempdir().expect("a directory");
-    let options = LogOptions { retain_bytes: 2 << 20, retain_age: Duration::ZERO, ..LogOptions::default() };
+    let options = LogOptions { retain_bytes: Some(2 << 20), retain_age: None, ..LogOptions::default() };
     let log = SqliteLog::open(dir.path(), options).expect("it opens");
     let body = vec![b'x'; 8000];
     let file_bytes = || fs::metadata(dir.path().join("log.db")).expect("the file").len();
@@ -237,8 +237,7 @@ async fn an_id_is_kept_for_a_day_whatever_the_clock_does() {
     let dir = tempfile::tempdir().expect("a directory");
     let time = Clock::held(NOW);
     let open = |time: &Clock| {
-        SqliteLog::open(dir.path(), LogOptions { retain_age: Duration::ZERO, ..options(time) })
-            .expect("it opens")
+        SqliteLog::open(dir.path(), LogOptions { retain_age: None, ..options(time) }).expect("it opens")
     };
     let number = |sql: &str| {
         let file = rusqlite::Connection::open(dir.path().join("log.db")).expect("the file");

@@ -216,7 +216,8 @@ async fn time(url: &LogUrl) {
     const DAY: u64 = 86_400_000;
     let clock = Clock::held(START);
     let days = |days: u64| std::time::Duration::from_millis(days * DAY);
-    let log = open(url, LogOptions { retain_age: days(10), clock: clock.clone(), ..LogOptions::default() });
+    let log =
+        open(url, LogOptions { retain_age: Some(days(10)), clock: clock.clone(), ..LogOptions::default() });
     let append = async |id: &str, received_at: u64| {
         append_one(&*log, NewEvent { received_at, ..new_event(id) }).await.seq
     };
@@ -285,10 +286,8 @@ async fn time(url: &LogUrl) {
 }
 
 async fn retention_by_size(url: &LogUrl) {
-    let log = open(
-        url,
-        LogOptions { retain_age: std::time::Duration::ZERO, retain_bytes: 2 << 20, ..LogOptions::default() },
-    );
+    let log =
+        open(url, LogOptions { retain_age: None, retain_bytes: Some(2 << 20), ..LogOptions::default() });
     let big = |n: usize| NewEvent { body: vec![b'x'; 8_000].into(), ..new_event(&n.to_string()) };
     for batch in 0..10 {
         log.append((0..50).map(|n| big(batch * 50 + n)).collect()).await.expect("stored");
