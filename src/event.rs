@@ -4,6 +4,7 @@
 //! has to come out the same on every machine, at every time.
 
 pub mod body;
+pub mod own;
 
 use std::{fmt, str::FromStr, sync::Arc};
 
@@ -86,12 +87,14 @@ impl FromStr for Cursor {
     }
 }
 
-/// Who said it: LiveKit by a webhook, or Roomwatch after it asked LiveKit's API.
+/// The sender of an event: LiveKit by a webhook, reconciliation after it asked LiveKit's API, or Roomwatch about
+/// itself ([`own`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Source {
     Webhook,
     Reconcile,
+    Roomwatch,
 }
 
 impl Source {
@@ -99,7 +102,13 @@ impl Source {
         match self {
             Source::Webhook => "webhook",
             Source::Reconcile => "reconcile",
+            Source::Roomwatch => "roomwatch",
         }
+    }
+
+    /// Returns true for events that Roomwatch has inferred from LiveKit's lists.
+    pub fn is_inferred(self) -> bool {
+        self == Source::Reconcile
     }
 }
 

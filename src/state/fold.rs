@@ -50,6 +50,11 @@ struct Fold<'a> {
 
 impl Fold<'_> {
     fn run(&mut self) {
+        if self.event.source == Source::Roomwatch {
+            // Our own events are about Roomwatch: they change no entity, and `roomJoin` does not show them.
+            self.applied.restricted = true;
+            return;
+        }
         match self.event.kind {
             Kind::RoomFinished => return self.room_finished(),
             Kind::Unknown(_) => return self.unknown_kind(),
@@ -104,7 +109,7 @@ impl Fold<'_> {
     /// Returns true if the event was found by comparison with LiveKit's API. Then the time at which it happened is
     /// known by its bounds only.
     fn is_inferred(&self) -> bool {
-        is_inferred(self.event.source)
+        self.event.source.is_inferred()
     }
 
     /// Returns when LiveKit sent the event, and never later than its arrival. A webhook may have waited for 45 s while
@@ -148,13 +153,14 @@ impl Fold<'_> {
                 | Kind::EgressUpdated
         );
         let created_at = self.body.created_at_secs.0.saturating_mul(1000);
-        is_inferred(tombstone.source) && shows_it && created_at > tombstone.at
+        tombstone.source.is_inferred() && shows_it && created_at > tombstone.at
     }
 
     /// Leaves a tombstone. One that a webhook has left is not replaced, unless this ending is newer.
     fn bury(&mut self, sid: &Arc<str>, restricted: bool, updated_at_ns: u64) {
         let former = self.project.tombstones.get(sid);
-        if former.is_some_and(|former| !is_inferred(former.source) && former.updated_at_ns >= updated_at_ns) {
+        if former.is_some_and(|former| !former.source.is_inferred() && former.updated_at_ns >= updated_at_ns)
+        {
             return;
         }
         let tombstone = Tombstone {
@@ -167,9 +173,4 @@ impl Fold<'_> {
         };
         self.project.tombstones.bury(sid, tombstone);
     }
-}
-
-/// Returns true for sources whose events Roomwatch has inferred from LiveKit's lists.
-fn is_inferred(source: Source) -> bool {
-    source == Source::Reconcile
 }

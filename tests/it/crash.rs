@@ -22,7 +22,7 @@ async fn two_hundred_kills_under_load_lose_nothing_acknowledged() {
     let seed = fastrand::u64(..);
     eprintln!("seed {seed}");
     let mut random = fastrand::Rng::with_seed(seed);
-    let mut server = Server::start();
+    let mut server = Start::new().on_disk().start();
     let address = server.address;
     let acknowledged: Arc<Mutex<BTreeSet<String>>> = Arc::default();
     let next = Arc::new(AtomicU32::new(0));
@@ -86,7 +86,7 @@ async fn no_200_is_written_before_the_sync_that_covers_it() {
         eprintln!("skipped: strace is not installed");
         return;
     }
-    let server = Server::start();
+    let server = Start::new().on_disk().start();
     let trace = server.dir.path().join("trace");
     let mut strace = Command::new("strace")
         .args(["-f", "-q", "-s", "64", "-e", "trace=recvfrom,read,fdatasync,fsync,sendto,write,writev"])

@@ -17,6 +17,7 @@ fn connection(server: &Server, bytes: &[u8]) -> TcpStream {
 #[tokio::test]
 async fn no_client_can_delay_the_exit() {
     let mut server = Start::new()
+        .on_disk()
         .env("ROOMWATCH_DRAIN_SECS", "10")
         .env("ROOMWATCH_HEAD_SECS", "0")
         .env("ROOMWATCH_BODY_SECS", "0")

@@ -15,7 +15,7 @@ pub mod until;
 pub mod webhook;
 
 pub use cases::cases;
-pub use server::{Server, Start, client, raw};
+pub use server::{Server, Start, client, log_in_memory, raw};
 pub use sse::{Sse, SseEvent};
 pub use tokens::{KEY, SECRET, admin_token, join_token, list_token, now, token};
 pub use until::{PATIENCE, until, until_async};

@@ -42,7 +42,7 @@ fn sids(answer: &(u16, Value)) -> Vec<String> {
 
 #[tokio::test]
 async fn an_ended_session_is_found_by_identity_after_a_restart() {
-    let mut server = Server::start();
+    let mut server = Start::new().on_disk().start();
     send_all(&server, &days()).await;
     let found = sids(&server.get("/api/sessions?identity=alice").await);
     assert_eq!(found, ["RM_1"]);

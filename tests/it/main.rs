@@ -17,6 +17,7 @@ mod livekit;
 mod log;
 mod node;
 mod openapi;
+mod own_events;
 mod reconcile;
 mod reconcile_diff;
 mod reconcile_gap;

@@ -38,7 +38,7 @@ async fn post(server: &Server, ids: std::ops::Range<u32>) {
 
 #[tokio::test]
 async fn a_socket_gets_the_stream_and_resumes_it() {
-    let mut server = Server::start();
+    let mut server = Start::new().on_disk().start();
     post(&server, 1..6).await;
     let mut socket = Polling::connected(&server, auth(json!({ "after": "start" }))).await;
     assert_eq!(socket.handshake["maxPayload"], 64 << 10);
@@ -289,8 +289,11 @@ const RING: usize = 32 << 20;
 async fn a_socket_that_never_reads_costs_little_memory_and_delays_no_one() {
     const SIZE: usize = 64 << 10;
     const STUCK: usize = 8;
-    let server =
-        Start::new().env("ROOMWATCH_MAX_STREAMS_PER_USER", "0").env("ROOMWATCH_HEARTBEAT_SECS", "20").start();
+    let server = Start::new()
+        .on_disk()
+        .env("ROOMWATCH_MAX_STREAMS_PER_USER", "0")
+        .env("ROOMWATCH_HEARTBEAT_SECS", "20")
+        .start();
     let ring = RING / SIZE;
     post_large(&server, 0..ring, SIZE).await;
     let mut bystander = server.stream("").await;

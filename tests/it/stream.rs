@@ -53,7 +53,7 @@ async fn the_headers_suit_every_proxy_and_browser() {
 
 #[tokio::test]
 async fn a_reader_resumes_without_gaps_and_duplicates() {
-    let mut server = Server::start();
+    let mut server = Start::new().on_disk().start();
     post(&server, 1..11).await;
     let mut all = server.stream("?after=start").await;
     assert_eq!(all.connected().await["resumed"], true);
@@ -282,7 +282,7 @@ async fn no_text_from_livekit_breaks_a_frame() {
 
 #[tokio::test]
 async fn during_a_drain_readers_get_bye_and_webhooks_are_accepted() {
-    let mut server = Start::new().env("ROOMWATCH_DRAIN_SECS", "2").start();
+    let mut server = Start::new().on_disk().env("ROOMWATCH_DRAIN_SECS", "2").start();
     let mut stream = server.stream("").await;
     let _ = stream.connected().await;
     let began = Instant::now();
@@ -316,6 +316,7 @@ async fn during_a_drain_readers_get_bye_and_webhooks_are_accepted() {
 async fn a_reader_that_never_reads_costs_little() {
     const READERS: usize = 100;
     let server = Start::new()
+        .on_disk()
         .env("ROOMWATCH_MAX_STREAMS_PER_USER", "0")
         .env("ROOMWATCH_MAX_STREAMS_PER_ADDRESS", "0")
         .start();

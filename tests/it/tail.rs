@@ -34,7 +34,7 @@ fn ended(mut child: Child) -> (bool, String) {
 
 #[tokio::test]
 async fn a_pipe_gets_json_lines_through_a_restart_and_ends_with_its_reader() {
-    let mut server = Server::start();
+    let mut server = Start::new().on_disk().start();
     assert_eq!(server.webhook(&event("EV_1", "a")).await, 200);
     let url = server.url("");
     let mut child = tail(&url, &list_token(), &["--after", "start", "--room", "a"]);

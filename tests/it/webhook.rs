@@ -152,7 +152,7 @@ async fn unknown_names_and_fields_are_stored_and_passed_on_unchanged() {
 
 #[tokio::test]
 async fn the_same_id_is_stored_once_even_after_a_restart() {
-    let mut server = Server::start();
+    let mut server = Start::new().on_disk().start();
     let body = event("EV_same", "a");
     let post = async |server: &Server| {
         server.webhook_as(&webhook_token(body.as_bytes()), body.clone().into_bytes()).await

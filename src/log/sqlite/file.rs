@@ -13,7 +13,7 @@ use rusqlite::{CachedStatement, Connection, ErrorCode, OpenFlags, Row, Statement
 use super::{
     LogError, OpenError,
     ids::{Ids, Key},
-    meta, times, wal,
+    meta, wal,
 };
 use crate::{
     event::{Epoch, Event, Kind, NewEvent, Seq, Source},
@@ -24,7 +24,7 @@ use crate::{
 const APPLICATION_ID: i64 = 0x526d_5774;
 
 /// `PRAGMA user_version`: raised when an older Roomwatch could not read the file any more.
-const FORMAT: i64 = 1;
+const FORMAT: i64 = 2;
 
 /// Of new files. Events are appended, so larger pages than SQLite's 4 KiB have fewer to be written and found, and little
 /// that is written again.
@@ -47,7 +47,11 @@ const TABLES: &str = "
     CREATE TABLE ids (key BLOB PRIMARY KEY, seq INTEGER NOT NULL) WITHOUT ROWID;
     CREATE TABLE marks (running_ms INTEGER PRIMARY KEY, seq INTEGER NOT NULL);
     CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+    CREATE TABLE times (block INTEGER PRIMARY KEY, earliest INTEGER NOT NULL);
 ";
+
+/// From format 1, which had no `times` and no events of Roomwatch itself.
+const FROM_1: &str = "CREATE TABLE times (block INTEGER PRIMARY KEY, earliest INTEGER NOT NULL);";
 
 /// How long a statement waits for a checkpoint or a recovery that holds the file.
 pub(super) const BUSY_PATIENCE: Duration = Duration::from_secs(5);
@@ -93,7 +97,7 @@ pub(super) fn open_log(path: &Path, vfs: Option<&str>) -> Result<Opened, OpenErr
         Ok(tail) => tail,
         Err(what) => return Err(damaged(what)),
     };
-    connection.execute_batch(times::TABLE).map_err(sqlite)?;
+    migrate(&mut connection).map_err(sqlite)?;
     let (epoch, copied) = epoch(&mut connection, path).map_err(sqlite)?;
     let ids = Ids::load(&connection).map_err(sqlite)?;
     let running: Option<i64> =
@@ -155,10 +159,21 @@ fn create_or_check(
     if pragma(connection, "application_id")? != APPLICATION_ID {
         return Err(OpenError::Foreign { path: path.into() });
     }
-    if found != FORMAT {
+    if found > FORMAT {
         return Err(OpenError::Newer { path: path.into(), found, known: FORMAT });
     }
     Ok(())
+}
+
+/// Brings a file of an older format to this one. To be called once what the file holds is durable.
+fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
+    if connection.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0))? == FORMAT {
+        return Ok(());
+    }
+    let tx = connection.transaction()?;
+    tx.execute_batch(FROM_1)?;
+    tx.pragma_update(None, "user_version", FORMAT)?;
+    tx.commit()
 }
 
 fn create(connection: &mut Connection, path: &Path) -> rusqlite::Result<()> {
@@ -263,7 +278,7 @@ pub(super) fn insert(to: &mut Statement, key: &Key, event: &NewEvent, seq: Seq) 
         seq.0 as i64,
         key,
         &*event.project,
-        event.source == Source::Reconcile,
+        stored(event.source),
         event.received_at as i64,
         event.kind.as_str(),
         event.room.as_deref(),
@@ -271,6 +286,15 @@ pub(super) fn insert(to: &mut Statement, key: &Key, event: &NewEvent, seq: Seq) 
         &event.body[..],
     ])
     .map(|_| ())
+}
+
+/// Returns the number that stands for a source in the file.
+fn stored(source: Source) -> i64 {
+    match source {
+        Source::Webhook => 0,
+        Source::Reconcile => 1,
+        Source::Roomwatch => 2,
+    }
 }
 
 /// Up to `limit` events and about `bytes_max` bytes, but at least one, after `after` and up to
@@ -319,6 +343,7 @@ fn event(row: &Row<'_>, project: &mut Option<Arc<str>>) -> rusqlite::Result<Even
         source: match row.get::<_, i64>(3)? {
             0 => Source::Webhook,
             1 => Source::Reconcile,
+            2 => Source::Roomwatch,
             other => return Err(damaged(3, &format!("unknown source {other}"))),
         },
         received_at: row.get::<_, i64>(4)? as u64,

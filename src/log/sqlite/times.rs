@@ -1,8 +1,9 @@
 //! From a time to a position, without an index by time: such an index would be written with every append.
 //!
 //! Seqs fall into blocks. Once a block is complete, upkeep notes the earliest `received_at` in it: a
-//! row for [`BLOCK`] events. A seek reads the events after the last noted block from the end, then
-//! goes back through the notes, and looks only into blocks that can hold the answer.
+//! row of `times` for [`BLOCK`] events. A seek reads the events after the last noted block from the end, then
+//! goes back through the notes, and looks only into blocks that can hold the answer. A log from
+//! before there were notes gets them step by step, beginning with its oldest event.
 
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
@@ -10,11 +11,6 @@ use crate::event::Seq;
 
 /// Events in a block: as many rows as a seek or a step of upkeep reads in about a millisecond.
 const BLOCK: u64 = 1024;
-
-/// `earliest` is the lowest `received_at` of the events of the block, when it was noted. A log that
-/// was written before this table existed is noted step by step, beginning with its oldest event.
-pub(super) const TABLE: &str =
-    "CREATE TABLE IF NOT EXISTS times (block INTEGER PRIMARY KEY, earliest INTEGER NOT NULL);";
 
 /// About what a note writes to the WAL.
 const NOTE_BYTES: usize = super::file::PAGE_BYTES;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Fold, is_inferred};
+use super::Fold;
 use crate::{
     event::{Kind, Source},
     state::{
@@ -131,7 +131,7 @@ impl Fold<'_> {
             // The first event about its end, or a webhook about one that had been inferred.
             None => {
                 let tombstone = self.project.tombstones.get(sid);
-                if tombstone.is_some_and(|tombstone| !is_inferred(tombstone.source)) {
+                if tombstone.is_some_and(|tombstone| !tombstone.source.is_inferred()) {
                     return;
                 }
                 let mut room = self.new_room(sid);

@@ -9,7 +9,7 @@ use futures_util::{FutureExt, future::BoxFuture};
 use roomwatch::{
     cli::serve::{Options, install_tls},
     event::{Event, NewEvent, Seq},
-    log::{Appended, Bounds, EventLog, LogError, LogOptions, sqlite::SqliteLog},
+    log::{self, Appended, Bounds, EventLog, LogError, LogOptions, LogUrl},
     metrics::Metrics,
     node::Node,
     server::App,
@@ -20,13 +20,15 @@ use tokio::{net::TcpListener, task::JoinSet};
 
 use super::{
     server::client,
+    server::log_in_memory,
+    sse::Sse,
     tokens::{KEY, SECRET, list_token},
     webhook::webhook_token,
 };
 
 /// A log that takes nothing, or gives nothing.
 pub struct Faulty {
-    log: SqliteLog,
+    log: Arc<dyn EventLog>,
     pub full: AtomicBool,
     pub unreadable: AtomicBool,
 }
@@ -79,10 +81,16 @@ pub struct Inside {
 impl Inside {
     /// Serves one project, whose LiveKit is at `livekit_url` if it has one.
     pub async fn start(livekit_url: Option<String>) -> Inside {
+        Inside::over(log_in_memory().then_some(LogUrl::Memory), livekit_url).await
+    }
+
+    /// Serves over the log at `log_url`, or over one in the data directory.
+    pub async fn over(log_url: Option<LogUrl>, livekit_url: Option<String>) -> Inside {
         install_tls();
         let dir = tempfile::tempdir().expect("a directory");
         let options = Options {
             data_dir: Some(dir.path().join("data")),
+            log_url,
             livekit_url,
             livekit_api_key: Some(KEY.into()),
             livekit_api_secret: Some(Secret::new(SECRET)),
@@ -90,15 +98,17 @@ impl Inside {
             ..Options::default()
         };
         let config = options.check().expect("options");
-        let mut log = None;
+        let mut faulty_log = None;
         let node = Node::open_over(config, |config| {
-            let sqlite = SqliteLog::open(&config.data_dir, LogOptions::default())?;
-            let faulty =
-                Faulty { log: sqlite, full: AtomicBool::new(false), unreadable: AtomicBool::new(false) };
-            Ok(log.insert(Arc::new(faulty)).clone())
+            let faulty = Faulty {
+                log: log::open(&config.log_url, LogOptions::default())?,
+                full: AtomicBool::new(false),
+                unreadable: AtomicBool::new(false),
+            };
+            Ok(faulty_log.insert(Arc::new(faulty)).clone())
         });
         let node = node.await.expect("a node");
-        let log = log.expect("the node has opened it");
+        let log = faulty_log.expect("the node has opened it");
         let app = node.app().clone();
         let metrics = app.metrics.clone();
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
@@ -110,14 +120,31 @@ impl Inside {
 
     /// Posts an event that changes nothing.
     pub async fn webhook(&self, id: &str) -> u16 {
-        let body = format!(r#"{{"event":"something_else","id":"{id}"}}"#);
-        let request = client().post(format!("{}/api/webhooks/livekit", self.url));
+        self.post(&format!(r#"{{"event":"something_else","id":"{id}"}}"#)).await
+    }
+
+    /// Posts this event of LiveKit's.
+    pub async fn post(&self, body: &str) -> u16 {
+        let request = client().post(self.url("/api/webhooks/livekit"));
         let request = request.header("authorization", webhook_token(body.as_bytes()));
-        request.body(body).send().await.expect("an answer").status().as_u16()
+        request.body(body.to_owned()).send().await.expect("an answer").status().as_u16()
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.url)
     }
 
     pub async fn get(&self, path: &str) -> Value {
-        let request = client().get(format!("{}{path}", self.url)).bearer_auth(list_token());
+        self.get_as(&list_token(), path).await
+    }
+
+    pub async fn get_as(&self, token: &str, path: &str) -> Value {
+        let request = client().get(self.url(path)).bearer_auth(token).header("accept", "application/json");
         request.send().await.expect("an answer").json().await.expect("JSON")
+    }
+
+    pub async fn stream_as(&self, token: &str, query: &str) -> Sse {
+        let request = client().get(self.url(&format!("/api/events{query}"))).bearer_auth(token);
+        Sse::of(request.send().await.expect("an answer"))
     }
 }

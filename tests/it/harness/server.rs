@@ -46,9 +46,12 @@ impl Default for Start {
 impl Start {
     /// One project whose key is [`KEY`], and no users.
     pub fn new() -> Start {
-        let environment = [("LIVEKIT_API_KEY", KEY), ("LIVEKIT_API_SECRET", SECRET)];
+        let mut environment = vec![("LIVEKIT_API_KEY", KEY), ("LIVEKIT_API_SECRET", SECRET)];
+        if log_in_memory() {
+            environment.push(("ROOMWATCH_LOG_URL", "memory:"));
+        }
         Start {
-            environment: environment.map(|(k, v)| (k.to_owned(), v.to_owned())).to_vec(),
+            environment: environment.iter().map(|&(k, v)| (k.to_owned(), v.to_owned())).collect(),
             arguments: Vec::new(),
             dir: None,
             listen: ([127, 0, 0, 1], 0).into(),
@@ -63,6 +66,11 @@ impl Start {
             self.environment.push((name.to_owned(), value.to_owned()));
         }
         self
+    }
+
+    /// With the log on the disk in any case: the test is about the disk, or about a restart.
+    pub fn on_disk(self) -> Start {
+        self.env("ROOMWATCH_LOG_URL", "")
     }
 
     pub fn arg(mut self, argument: &str) -> Start {
@@ -168,6 +176,15 @@ impl Start {
         let said = saying.join().expect("no panic");
         assert!(status.code().is_some_and(|code| code > 0), "it should have failed:\n{said}");
         said
+    }
+}
+
+/// `ROOMWATCH_TEST_LOG=memory cargo test` runs every test that is not about the disk over the log in memory.
+pub fn log_in_memory() -> bool {
+    match std::env::var("ROOMWATCH_TEST_LOG").as_deref() {
+        Err(_) | Ok("sqlite") => false,
+        Ok("memory") => true,
+        Ok(other) => panic!("ROOMWATCH_TEST_LOG is {other:?}: it may be sqlite or memory"),
     }
 }
 

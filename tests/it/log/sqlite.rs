@@ -311,9 +311,9 @@ async fn an_id_is_found_before_while_and_after_it_is_merged() {
     assert_eq!(log.bounds().last, Seq(EVENTS as u64));
 }
 
-/// A log from before the notes: seeks are right from the start, and upkeep writes the notes.
+/// A log of format 1 has no notes of times: seeks are right from the start, and upkeep writes the notes.
 #[tokio::test]
-async fn an_older_log_is_sought_before_and_after_its_times_are_noted() {
+async fn a_log_of_an_older_format_is_migrated_and_seeks_at_once() {
     let dir = tempfile::tempdir().expect("a directory");
     let event = |n: u64| NewEvent { received_at: NOW + n, ..new_event(&n.to_string()) };
     let log = open(dir.path());
@@ -321,7 +321,7 @@ async fn an_older_log_is_sought_before_and_after_its_times_are_noted() {
     drop(log);
     let file = rusqlite::Connection::open(dir.path().join("log.db")).expect("the file");
     let notes = || file.query_row("SELECT count(*) FROM times", [], |row| row.get::<_, i64>(0)).ok();
-    file.execute("DROP TABLE times", []).expect("dropped");
+    file.execute_batch("DROP TABLE times; PRAGMA user_version = 1").expect("the format of that time");
     assert_eq!(notes(), None);
     let log = open(dir.path());
     let seek = async |n: u64| log.seek(NOW + n).await.expect("it seeks").map(|seq| seq.0);

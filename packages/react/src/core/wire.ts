@@ -12,8 +12,8 @@ type Schema<Name extends keyof components['schemas']> = Whole<components['schema
 /** Position in the log: `<epoch>-<seq>`. The epoch is 8 hex digits, new when a log is created, restored or imported. */
 export type Cursor = string;
 
-/** Source of an event: a webhook of LiveKit, or reconciliation, which found it through LiveKit's API. */
-export type Source = 'webhook' | 'reconcile' | (string & {});
+/** Source of an event: a webhook of LiveKit, reconciliation, which found it through LiveKit's API, or Roomwatch itself. */
+export type Source = 'webhook' | 'reconcile' | 'roomwatch' | (string & {});
 
 export type TrackCounts = Room['trackCounts'];
 
