@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, named_params};
 use serde::Serialize;
 
 use crate::{
-    clock::unix_ms,
+    clock::Clock,
     store::{Repair, Store, StoreError, has_table},
 };
 
@@ -48,6 +48,7 @@ CREATE TABLE audit (
 /// from it may wait for that, or lose it when it is rebuilt.
 pub struct Audit {
     data_dir: PathBuf,
+    clock: Clock,
     file: Mutex<Option<File>>,
 }
 
@@ -106,8 +107,8 @@ impl Outcome {
 
 impl Audit {
     /// A record in the data directory. The file is opened, or made, when there is something to write.
-    pub fn new(data_dir: &std::path::Path) -> Arc<Audit> {
-        Arc::new(Audit { data_dir: data_dir.to_owned(), file: Mutex::new(None) })
+    pub fn new(data_dir: &std::path::Path, clock: Clock) -> Arc<Audit> {
+        Arc::new(Audit { data_dir: data_dir.to_owned(), clock, file: Mutex::new(None) })
     }
 
     /// Writes down what is about to be done, or was not allowed. Durable on return.
@@ -117,6 +118,7 @@ impl Audit {
         outcome: Outcome,
         code: Option<&'static str>,
     ) -> Result<i64, AuditError> {
+        let now = self.clock.unix_ms();
         self.with(move |connection| {
             connection
                 .prepare_cached(
@@ -124,7 +126,7 @@ impl Audit {
                      VALUES (:at, :user, :action, :project, :room, :target, :outcome, :code, :reason)",
                 )?
                 .execute(named_params! {
-                    ":at": integer(unix_ms()),
+                    ":at": integer(now),
                     ":user": cut(&entry.user),
                     ":action": entry.action,
                     ":project": cut(&entry.project),
@@ -197,7 +199,7 @@ impl Audit {
                 Some(file) => file,
                 none => none.insert(File { connection: STORE.open(&audit.data_dir)?, pruned_at: 0 }),
             };
-            let now = unix_ms();
+            let now = audit.clock.unix_ms();
             if now.saturating_sub(file.pruned_at) > PRUNE_EVERY_MS {
                 prune(&file.connection, now)?;
                 file.pruned_at = now;

@@ -112,6 +112,7 @@ impl Node {
             keys: config.keys.clone(),
             redaction: config.redaction.clone(),
             log: log.clone(),
+            clock: clock.clone(),
             metrics: metrics.clone(),
             receipts: receipts.clone(),
             rejections: Rejections::default(),
@@ -136,7 +137,7 @@ impl Node {
 
         let fold = Fold::start(follower, feed.clone())?;
         let app = Arc::new(App {
-            audit: Audit::new(data.path()),
+            audit: Audit::new(data.path(), clock.clone()),
             front: Front::new(&config),
             began_at: log.bounds().last,
             config,

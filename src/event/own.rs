@@ -111,6 +111,9 @@ mod tests {
         ] {
             assert_ne!(other.id, event.id, "{other:?}");
         }
-        assert_eq!(*event.id, *"RW_79a8fa915ef9dedc9ea773396802a5f9", "ids of an older version are found again");
+        assert_eq!(
+            *event.id, *"RW_79a8fa915ef9dedc9ea773396802a5f9",
+            "ids of an older version are found again"
+        );
     }
 }

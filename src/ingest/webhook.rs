@@ -22,7 +22,7 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use crate::{
-    clock::unix_ms,
+    clock::Clock,
     event::{
         Cursor, Kind, NewEvent, Source,
         body::{BadBody, Body, Redaction},
@@ -44,6 +44,7 @@ pub struct Webhooks {
     pub keys: Keys,
     pub redaction: Redaction,
     pub log: Arc<dyn EventLog>,
+    pub clock: Clock,
     pub metrics: Arc<Metrics>,
     pub receipts: Arc<Receipts>,
     pub rejections: Rejections,
@@ -97,7 +98,7 @@ pub async fn receive(State(webhooks): State<Arc<Webhooks>>, headers: HeaderMap, 
 
 impl Webhooks {
     async fn take(&self, headers: &HeaderMap, body: HttpBody) -> Result<(Cursor, bool), Refusal> {
-        let now = unix_ms();
+        let now = self.clock.unix_ms();
         // The token first: a stranger's body is not even read.
         let (project, claims) = self.authenticate(headers, now).map_err(Refusal::Unauthentic)?;
         let length = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());

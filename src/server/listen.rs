@@ -44,7 +44,7 @@ const UNSENT_BYTES_MAX: u32 = 16 << 10;
 /// Webhooks are answered until the very last: LiveKit counts on it.
 pub async fn run(listener: TcpListener, app: Arc<App>, shutdown: impl Future<Output = ()>) -> io::Result<()> {
     let router = router(app.clone());
-    let shards = Arc::new(Shards::start(&app.feed, &app.metrics, app.config.heartbeat)?);
+    let shards = Arc::new(Shards::start(&app.feed, &app.metrics, app.config.heartbeat, &app.config.clock)?);
     let connections = TaskTracker::new();
     let open = Connections::new(&app.config.limits, app.metrics.clone());
     let accept = async {

@@ -11,7 +11,6 @@ use axum::{
 use serde::Serialize;
 
 use crate::{
-    clock::unix_ms,
     derived::{Activity, DerivedError, SearchResult, Session, SessionDetail, SessionQuery},
     rights::Window,
     server::{
@@ -150,7 +149,7 @@ pub async fn activity(
 ) -> Result<Response, Error> {
     let query = Query::parse(query.as_deref(), &["from", "to", "step", "room", "project"])?;
     let window = window(&app, &caller, &query)?;
-    let now = i64::try_from(unix_ms()).unwrap_or(i64::MAX);
+    let now = i64::try_from(app.config.clock.unix_ms()).unwrap_or(i64::MAX);
     let up = |time: i64| (time + MINUTE_MS - 1) / MINUTE_MS * MINUTE_MS;
     let to = query.millis("to")?.unwrap_or(now).min(now);
     let from = query.millis("from")?.unwrap_or(to - DAY_MS);

@@ -12,7 +12,6 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use sha2::{Digest, Sha256};
 
 use crate::{
-    clock::unix_ms,
     ingest::webhook::receive,
     server::{
         App,
@@ -54,7 +53,7 @@ pub async fn test_webhook(
         .keys
         .of_project(&project)
         .ok_or_else(|| Error::not_found("unknown_project", "there is no such project"))?;
-    let now = unix_ms();
+    let now = app.config.clock.unix_ms();
     let seconds = i64::try_from(now / 1000).unwrap_or(i64::MAX);
     let mut id = [0; 9];
     getrandom::fill(&mut id).map_err(Error::internal)?;

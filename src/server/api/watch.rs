@@ -16,7 +16,6 @@ use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 
 use crate::{
-    clock::unix_ms,
     event::Seq,
     feed::{Filter, ReplayError},
     rights::Window,
@@ -127,7 +126,7 @@ fn mint(app: &App, project: &str, room: &str, user: &str) -> Result<Watch, Error
     let mut random = [0; 9];
     getrandom::fill(&mut random).map_err(Error::internal)?;
     let identity = format!("roomwatch:{user}:{}", URL_SAFE_NO_PAD.encode(random));
-    let now = unix_ms() / 1000;
+    let now = app.config.clock.unix_ms() / 1000;
     let seconds = |secs: u64| i64::try_from(secs).unwrap_or(i64::MAX);
     let claims = Claims {
         iss: configured.key.to_string(),

@@ -40,6 +40,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 mod socket;
 
 use crate::{
+    clock::Clock,
     event::Seq,
     feed::{BATCH_BYTES, Feed, Filter, Frame, Ready, ReplayError, Replayed, Reset, Subscription, View},
     metrics::Metrics,
@@ -72,7 +73,12 @@ pub struct Shards {
 
 impl Shards {
     /// Starts the threads. Within a runtime, which reads the log for them.
-    pub fn start(feed: &Arc<Feed>, metrics: &Arc<Metrics>, heartbeat: Duration) -> io::Result<Shards> {
+    pub fn start(
+        feed: &Arc<Feed>,
+        metrics: &Arc<Metrics>,
+        heartbeat: Duration,
+        clock: &Clock,
+    ) -> io::Result<Shards> {
         let count = thread::available_parallelism().map_or(1, usize::from);
         let mut shards = Shards { inboxes: Vec::new(), threads: Vec::new(), next: AtomicUsize::new(0) };
         for n in 0..count {
@@ -83,6 +89,7 @@ impl Shards {
                 feed: feed.clone(),
                 metrics: metrics.clone(),
                 heartbeat,
+                clock: clock.clone(),
                 runtime: Handle::current(),
                 poll,
                 inbox: inbox.clone(),
@@ -230,6 +237,7 @@ struct Shard {
     feed: Arc<Feed>,
     metrics: Arc<Metrics>,
     heartbeat: Duration,
+    clock: Clock,
     runtime: Handle,
     poll: mio::Poll,
     inbox: Arc<Inbox>,
@@ -490,7 +498,7 @@ impl Shard {
         if now >= reader.ping_at {
             reader.ping_at = now + say::ping_in(self.heartbeat);
             if !reader.full && !reader.replaying {
-                reader.say(&say::ping(self.feed.cursor(reader.cursor)));
+                reader.say(&say::ping(self.feed.cursor(reader.cursor), self.clock.unix_ms()));
             }
         }
         reader.due = reader.last.unwrap_or_else(|| reader.open.next_check(reader.ping_at));

@@ -5,7 +5,6 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::{
-    clock::unix_ms,
     event::Cursor,
     feed::{Reset, frame::size_line},
 };
@@ -60,8 +59,8 @@ pub fn connected_message(cursor: Cursor, resumed: bool, reset: Option<Reset>) ->
 }
 
 /// The heartbeat, with the place scanned so far.
-pub fn ping(cursor: Cursor) -> String {
-    format!("event: ping\nid: {cursor}\ndata: {{\"cursor\":\"{cursor}\",\"at\":{}}}\n\n", unix_ms())
+pub fn ping(cursor: Cursor, now_ms: u64) -> String {
+    format!("event: ping\nid: {cursor}\ndata: {{\"cursor\":\"{cursor}\",\"at\":{now_ms}}}\n\n")
 }
 
 /// Tells a reader to renew its right, which ends at this time in unix milliseconds.

@@ -41,7 +41,6 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    clock::unix_ms,
     config::{Answer, Limit, Limits},
     event::Seq,
     feed::{Filter, Frame, Position, ReplayError, Reset, Subscription, View},
@@ -424,7 +423,9 @@ impl Serving {
             if now >= self.ping_at {
                 self.ping_at = now + ping_in(self.app.config.heartbeat);
                 // Left out when the socket does not read what it has.
-                let _ = self.socket.emit("ping", &json!({ "cursor": self.cursor(), "at": unix_ms() }));
+                let _ = self
+                    .socket
+                    .emit("ping", &json!({ "cursor": self.cursor(), "at": self.app.config.clock.unix_ms() }));
             }
             let mut check = self.open.next_check(self.ping_at);
             if self.subscription.is_none() {
