@@ -185,6 +185,29 @@ fn a_module_imports_only_what_the_table_allows() {
     none(found);
 }
 
+/// The first table of ARCHITECTURE.md has every module, and no other.
+#[test]
+fn the_map_has_every_module() {
+    let page = std::fs::read_to_string(root().join("ARCHITECTURE.md")).expect("text");
+    let table = page.split_once("| --- | --- | --- |").expect("a table").1.split("\n\n").next().unwrap_or("");
+    let cells = table.lines().filter_map(|line| line.strip_prefix("| ")?.split_once(" |"));
+    let names = cells.flat_map(|(cell, _)| cell.split('`').skip(1).step_by(2));
+    let names: Vec<_> =
+        names.map(|name| name.trim_end_matches('/')).filter(|name| !name.contains('{')).collect();
+    let mut found = Vec::new();
+    for name in &names {
+        if !root().join("src").join(format!("{name}.rs")).exists() {
+            found.push(format!("ARCHITECTURE.md: there is no module {name}"));
+        }
+    }
+    for module in rules::modules(MODULES) {
+        if !names.contains(&&*module.name.replace("::", "/")) {
+            found.push(format!("ARCHITECTURE.md: {} is not in the table", module.name));
+        }
+    }
+    none(found);
+}
+
 #[test]
 fn clocks_sql_http_and_unsafe_code_are_where_they_may_be() {
     let sources = sources();
