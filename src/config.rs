@@ -1,8 +1,8 @@
-//! Every option, where it comes from and what it may be.
+//! Every option, its sources and its bounds.
 //!
-//! Flags beat the environment, the environment beats the file, the file beats the defaults. An
-//! option nobody knows is an error that names it, wherever it stands: a typing error in a limit must
-//! not leave the limit at its default. Secrets print as `***`.
+//! Flags beat the environment, the environment beats the file, the file beats the defaults. An unknown
+//! option is an error that names it, in each of the three: a typing error in a limit must not leave the
+//! limit at its default. Secrets print as `***`.
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -40,7 +40,7 @@ pub struct Options {
     #[arg(long, env = "ROOMWATCH_LISTEN", value_name = "ADDR:PORT")]
     pub listen: Option<SocketAddr>,
 
-    /// Where the log and everything derived from it live [default: ./roomwatch-data]
+    /// Directory of the log and of everything derived from it [default: ./roomwatch-data]
     #[arg(long, env = "ROOMWATCH_DATA_DIR", value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
 
@@ -74,11 +74,11 @@ pub struct Options {
     #[serde(skip)]
     pub password: Option<Secret>,
 
-    /// How browsers reach this server, with its path prefix if it has one
+    /// URL of this server for browsers, with its path prefix if it has one
     #[arg(long, env = "ROOMWATCH_PUBLIC_URL", value_name = "URL")]
     pub public_url: Option<String>,
 
-    /// Proxies whose X-Forwarded-* headers are believed, as networks
+    /// Proxies whose X-Forwarded-* headers are trusted, as networks
     #[arg(long, env = "ROOMWATCH_TRUSTED_PROXIES", value_delimiter = ',', value_name = "CIDR")]
     pub trusted_proxies: Option<Vec<IpNet>>,
 
@@ -86,19 +86,19 @@ pub struct Options {
     #[arg(long, env = "ROOMWATCH_CORS_ORIGINS", value_delimiter = ',', value_name = "ORIGIN")]
     pub cors_origins: Option<Vec<String>>,
 
-    /// Fields of events to remove on the way in, beside the secrets that always are
+    /// Fields to remove from events before they are stored, in addition to secrets, which are always removed
     #[arg(long, env = "ROOMWATCH_REDACT", value_delimiter = ',', value_name = "PATH")]
     pub redact: Option<Vec<String>>,
 
-    /// Days an event is kept; 0 means for ever [default: 30]
+    /// Days an event is kept; 0 means no limit [default: 30]
     #[arg(long, env = "ROOMWATCH_RETENTION_DAYS", value_name = "DAYS")]
     pub retention_days: Option<u32>,
 
-    /// Bytes the log may take before the oldest events go; 0 means no limit [default: 0]
+    /// Bytes of the log; beyond them the oldest events are removed; 0 means no limit [default: 0]
     #[arg(long, env = "ROOMWATCH_RETENTION_BYTES", value_name = "BYTES")]
     pub retention_bytes: Option<u64>,
 
-    /// Days the history of sessions is kept; 0 means for ever [default: 365]
+    /// Days the history of sessions is kept; 0 means no limit [default: 365]
     #[arg(long, env = "ROOMWATCH_HISTORY_DAYS", value_name = "DAYS")]
     pub history_days: Option<u32>,
 
@@ -110,15 +110,15 @@ pub struct Options {
     #[arg(long, env = "ROOMWATCH_HEARTBEAT_SECS", value_name = "SECS")]
     pub heartbeat_secs: Option<u32>,
 
-    /// Seconds over which readers are sent away at a shutdown, at most 10 [default: 5]
+    /// Seconds over which streams are closed at a shutdown, at most 10 [default: 5]
     #[arg(long, env = "ROOMWATCH_DRAIN_SECS", value_name = "SECS")]
     pub drain_secs: Option<u32>,
 
-    /// Ask for a reason when somebody watches a room unseen [default: false]
+    /// Require a reason from operators who watch a room unseen [default: false]
     #[arg(long, env = "ROOMWATCH_WATCH_REASON", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
     pub watch_reason: Option<bool>,
 
-    /// How the program's own log is written [default: text]
+    /// Format of the program's own log [default: text]
     #[arg(long, env = "ROOMWATCH_LOG_FORMAT", value_name = "FORMAT")]
     pub log_format: Option<LogFormat>,
 
@@ -216,7 +216,7 @@ impl Options {
         let listen = self.listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 3001)));
         ensure!(
             !dev || listen.ip().is_loopback(),
-            "--dev lets everybody in, so it listens on loopback only, not on {listen}; \
+            "--dev needs no sign-in, so it listens on loopback only, not on {listen}; \
              leave --dev out and set ROOMWATCH_PASSWORD"
         );
         let (projects, keys) = projects(&self, dev)?;
@@ -333,7 +333,7 @@ mod tests {
     #[test]
     fn what_cannot_be_is_refused() {
         assert!(refused("").contains("LIVEKIT_API_KEY"));
-        assert!(refused(&format!("{PROJECT}{}", PROJECT.replace("\"a\"", "\"b\""))).contains("stands twice"));
+        assert!(refused(&format!("{PROJECT}{}", PROJECT.replace("\"a\"", "\"b\""))).contains("listed twice"));
         assert!(refused(&format!("{PROJECT}{}", PROJECT.replace("\"k\"", "\"l\""))).contains("two projects"));
         assert!(refused(&format!("heartbeat_secs = 21\n{PROJECT}")).contains("1 to 20"));
         assert!(refused(&format!("drain_secs = 11\n{PROJECT}")).contains("10"));

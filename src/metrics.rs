@@ -9,13 +9,13 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-/// How something ended.
+/// The outcome of something.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct Outcome {
     pub outcome: &'static str,
 }
 
-/// How a stream reaches its reader: `sse` or `socketio`.
+/// The transport of a stream: `sse` or `socketio`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct Transport {
     pub transport: &'static str,
@@ -135,7 +135,7 @@ mod tests {
 
     use super::*;
 
-    /// What is printed of a metric.
+    /// A metric as it is printed.
     pub(super) trait Metric {
         /// The type, and the end of the name of its value.
         fn kind(&self) -> (&'static str, &'static str);

@@ -20,7 +20,7 @@ use crate::{
     token::Grant,
 };
 
-/// What a caller is allowed to see. The widest grant decides; they are never added up.
+/// The rights of a caller to see. The widest grant decides; grants are never added up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Sight {
     /// Every project: an operator.
@@ -29,14 +29,14 @@ pub enum Sight {
     Project(Arc<str>),
     /// One room, past and present: `roomAdmin`.
     Room { project: Arc<str>, room: Arc<str> },
-    /// What joining that room would show: `roomJoin`.
+    /// One room, as joining it would show it: `roomJoin`.
     Joined { project: Arc<str>, room: Arc<str> },
     /// Nothing at all.
     Nothing,
 }
 
 impl Sight {
-    /// What the grant of an access token allows, in the project of its key.
+    /// Returns the sight of a grant, in the project of the key that signed its token.
     pub fn granted(project: &Arc<str>, grant: &Grant) -> Sight {
         let (project, room): (_, Arc<str>) = (project.clone(), grant.room.as_str().into());
         if grant.room_list {
@@ -74,7 +74,7 @@ impl Sight {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OutOfSight;
 
-/// What one request may see: its projects and rooms within the rights of its caller.
+/// The view of one request: its projects and rooms within the rights of its caller.
 #[derive(Clone, Debug)]
 pub struct Window {
     area: Area,

@@ -9,7 +9,7 @@ use anyhow::ensure;
 use clap::Args;
 use serde::Deserialize;
 
-/// How a limit is reported to the client.
+/// The report of a limit to the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// An error with this HTTP status, code and message. `{max}` in the message is the limit.
@@ -86,7 +86,7 @@ macro_rules! limits {
                 match self { $($(Limit::$limit => $least,)?)* _ => 1 }
             }
 
-            /// How the limit is reported to the client.
+            /// The report of the limit to the client.
             pub const fn answer(self) -> Answer {
                 match self { $(Limit::$limit => $answer,)* }
             }

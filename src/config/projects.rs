@@ -1,4 +1,4 @@
-//! Which LiveKit deployments there are: `[[projects]]` of the file, or the one of the environment.
+//! The LiveKit deployments: `[[projects]]` of the file, or the one of the environment.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -12,7 +12,7 @@ use crate::token::{Key, Keys, Secret};
 pub const DEFAULT_PROJECT: &str = "default";
 /// livekit-server --dev uses this pair; so does `serve --dev`.
 pub const DEV_KEY: (&str, &str) = ("devkey", "secret");
-/// Where livekit-server --dev listens.
+/// Address of livekit-server --dev.
 pub const DEV_URL: &str = "http://127.0.0.1:7880";
 
 /// One `[[projects]]` of the file.
@@ -78,7 +78,7 @@ pub(super) fn projects(options: &Options, dev: bool) -> anyhow::Result<(Vec<Proj
             ensure!(!key.is_empty(), "a key of project {name:?} is empty");
             ensure!(!secret.reveal().is_empty(), "the secret of key {key:?} is empty");
             let new = keys.insert(key.clone(), Key { project: name.clone(), secret });
-            ensure!(new, "the key {key:?} stands twice; a key names one project only");
+            ensure!(new, "the key {key:?} is listed twice; a key names one project only");
         }
         let url = project.url.map(|url| livekit_url(&url)).transpose()?;
         let taken = projects.insert(

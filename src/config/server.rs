@@ -1,4 +1,4 @@
-//! How browsers reach the server, and how its streams behave.
+//! The address of the server for browsers, and the timing of its streams.
 
 use std::time::Duration;
 

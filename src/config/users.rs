@@ -20,7 +20,7 @@ pub struct User {
     pub role: Role,
 }
 
-/// What an operator may do. Each may do what those before it may.
+/// The rights of an operator. Each role includes those before it.
 #[derive(
     Clone,
     Copy,

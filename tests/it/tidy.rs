@@ -140,7 +140,14 @@ const PLAIN: &[&str] = &[
     "docs/deploy.md",
     "docs/errors.md",
     "docs/protocol.md",
+    "roomwatch.example.toml",
     "src/clock.rs",
+    "src/config",
+    "src/config.rs",
+    "src/metrics.rs",
+    "src/rights.rs",
+    "src/server/path.rs",
+    "src/server/query.rs",
     "tests/it",
 ];
 

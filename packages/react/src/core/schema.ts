@@ -924,7 +924,7 @@ export interface operations {
                 step?: number;
                 /** @description Only of the room with this name */
                 room?: string;
-                /** @description Only of these projects; may be repeated */
+                /** @description Only these projects; may be repeated */
                 project?: string[];
             };
             header?: never;
@@ -2024,7 +2024,7 @@ export interface operations {
                 q: string;
                 /** @description 1 to 100; 20 if not given */
                 limit?: number;
-                /** @description Only of these projects; may be repeated */
+                /** @description Only these projects; may be repeated */
                 project?: string[];
             };
             header?: never;
@@ -2086,7 +2086,7 @@ export interface operations {
                 before?: string;
                 /** @description 1 to 1000; 50 if not given */
                 limit?: number;
-                /** @description Only of these projects; may be repeated */
+                /** @description Only these projects; may be repeated */
                 project?: string[];
             };
             header?: never;
@@ -2136,7 +2136,7 @@ export interface operations {
     session: {
         parameters: {
             query?: {
-                /** @description Only of these projects; may be repeated */
+                /** @description Only these projects; may be repeated */
                 project?: string[];
             };
             header?: never;
