@@ -1,7 +1,7 @@
-//! One fact from LiveKit, and where it stands in the log.
+//! One fact from LiveKit, and its position in the log.
 //!
-//! Nothing here does I/O or reads a clock: an event is what its bytes say, and the fold over events
-//! has to come out the same on every machine, at every time.
+//! Nothing here does I/O or reads a clock: the fold over events must have the same result on every machine, at every
+//! time.
 
 pub mod body;
 pub mod own;
@@ -11,7 +11,7 @@ use std::{fmt, str::FromStr, sync::Arc};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-/// A position in the log: 1, 2, 3 … with no holes. 0 is the position before the first event.
+/// A position in the log: 1, 2, 3 … without holes. 0 is the position before the first event.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Seq(pub u64);
@@ -30,8 +30,8 @@ impl fmt::Display for Seq {
     }
 }
 
-/// The identity of one log: new when a log is created, restored or imported, so that a cursor of
-/// another log can never be mistaken for one of this log.
+/// The identity of one log. It is new when a log is created, restored or imported, so that a cursor of another log is
+/// never taken for one of this log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Epoch(pub u32);
 
@@ -41,9 +41,9 @@ impl fmt::Display for Epoch {
     }
 }
 
-/// `<epoch>-<seq>`: the `id` of a server-sent event and the only thing a reader has to remember.
+/// `<epoch>-<seq>`: the `id` of a server-sent event, and all that a reader has to keep.
 ///
-/// Only `[0-9a-z-]`, so that a browser sends it back in `Last-Event-ID` without a CORS preflight.
+/// It has only `[0-9a-z-]`, so a browser sends it back in `Last-Event-ID` without a CORS preflight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Cursor {
     pub epoch: Epoch,
@@ -62,7 +62,7 @@ impl Serialize for Cursor {
     }
 }
 
-/// The text was not a cursor. What a reader is told then is `unknown_epoch`: junk names no log.
+/// The text is not a cursor. A reader then gets `unknown_epoch`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a cursor is eight lower-case hex digits, a dash and a number")]
 pub struct NotACursor;
@@ -114,14 +114,14 @@ impl Source {
 
 macro_rules! kinds {
     ($($variant:ident = $name:literal,)*) => {
-        /// What an event says happened: LiveKit's `event` field.
+        /// The kind of an event: LiveKit's `event` field.
         ///
-        /// LiveKit adds names without notice; a name that is not known here is kept as it came.
+        /// LiveKit adds names without notice. An unknown name is kept as it arrived.
         #[derive(Clone, Debug, PartialEq, Eq, Hash)]
         pub enum Kind { $($variant,)* Unknown(Box<str>) }
 
         impl Kind {
-            /// Every name known here, in LiveKit's order; ours for what has no webhook come last.
+            /// Every known name, in LiveKit's order. Roomwatch's names for facts without a webhook come last.
             pub const KNOWN: &'static [&'static str] = &[$($name),*];
 
             pub fn as_str(&self) -> &str {
@@ -152,7 +152,7 @@ kinds! {
     IngressEnded = "ingress_ended",
     AgentJobStarted = "agent_job_started",
     AgentJobEnded = "agent_job_ended",
-    // LiveKit has no webhook for these (livekit#1501): only reconciliation finds them.
+    // LiveKit has no webhooks for these (livekit#1501): only reconciliation finds them.
     TrackMuted = "track_muted",
     TrackUnmuted = "track_unmuted",
     ParticipantUpdated = "participant_updated",
@@ -160,7 +160,8 @@ kinds! {
 }
 
 impl Kind {
-    /// The `type` a reader sees. `connected` is ours, so LiveKit's, should it ever exist, is renamed.
+    /// Returns the `type` that a reader gets. `connected` is Roomwatch's own, so an event of LiveKit with that name
+    /// would be renamed.
     pub fn wire(&self) -> &str {
         match self.as_str() {
             "connected" => "livekit.connected",
@@ -169,7 +170,7 @@ impl Kind {
     }
 }
 
-/// One fact from LiveKit (or from reconciliation), verified and redacted, at its place in the log.
+/// One fact from LiveKit or from reconciliation, verified and redacted, at its position in the log.
 #[derive(Clone, Debug)]
 pub struct Event {
     pub seq: Seq,
@@ -185,11 +186,11 @@ pub struct Event {
     /// The session the event belongs to, where LiveKit says: `room.sid`, else `egressInfo.roomId`,
     /// `ingressInfo.state.roomId`, `job.room.sid`.
     pub room_sid: Option<Arc<str>>,
-    /// LiveKit's JSON object as it came, without secrets and without CR or LF.
+    /// LiveKit's JSON object as it arrived, without secrets and without CR or LF.
     pub body: Bytes,
 }
 
-/// An event that has no place in the log yet.
+/// An event that has no position in the log yet.
 #[derive(Clone, Debug)]
 pub struct NewEvent {
     /// LiveKit's `id`, or the SHA-256 of the body in hex where it sent none. Appending is
@@ -233,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn every_name_survives_and_ours_is_never_taken() {
+    fn every_known_name_is_kept_and_connected_stays_ours() {
         for name in Kind::KNOWN {
             let kind = Kind::from(*name);
             assert!(!matches!(kind, Kind::Unknown(_)), "{name}");

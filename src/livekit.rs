@@ -1,10 +1,9 @@
-//! LiveKit's API: Twirp calls to RoomService, Egress and Ingress, and what can go wrong with them.
+//! LiveKit's API: Twirp calls to RoomService, Egress and Ingress, and their errors.
 //!
-//! Our own few calls and not `livekit-api`, because of needs that its 0.10.0 fails: it drops the path of
-//! the server's URL, it panics when a track that is not there is muted (`{"track":null}`), it turns every
-//! error page that is not JSON, which is how LiveKit refuses a wrong key, into a decoding error without
-//! its status, and it cannot write down an enum value that it does not know. Twirp's JSON needs no
-//! generated types: what LiveKit adds is passed on under the name LiveKit gives it.
+//! `livekit-api` 0.10.0 is not used. It drops the path of the server's URL. It panics when an unknown track is muted
+//! (`{"track":null}`). It turns an error page that is not JSON, which is how LiveKit refuses a wrong key, into a decoding
+//! error without a status. It cannot write an enum value that it does not know. Twirp's JSON needs no generated types:
+//! members that LiveKit adds pass through under LiveKit's names.
 
 use std::{sync::Arc, time::Duration};
 
@@ -31,36 +30,37 @@ const TOKEN_SECS: i64 = 300;
 /// Maximum length of the text of an error. It is shown on pages and in the log.
 const SHOWN_CHARS: usize = 200;
 
-/// Why a call was not answered as hoped. The address is for the operator who has to go there.
+/// The reason why a call failed. The address tells the operator which LiveKit it is.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CallError {
-    /// No connection, or it broke.
+    /// There was no connection, or it broke.
     #[error("LiveKit at {address} cannot be reached: {cause}")]
     Unreachable { address: Box<str>, cause: Box<str> },
     #[error("LiveKit at {address} did not answer within {secs} s")]
     Timeout { address: Box<str>, secs: u64 },
-    /// It does not take our key, or the key may not do this.
+    /// LiveKit refuses the key, or the key may not do this.
     #[error("LiveKit at {address} does not accept the key {key:?}: {message}")]
     Unauthorized { address: Box<str>, key: Box<str>, message: Box<str> },
-    /// It answered with an error of its own: a Twirp code and a message.
+    /// LiveKit answered with a Twirp error.
     #[error("LiveKit answered {code}: {message}")]
     Refused { code: Box<str>, message: Box<str> },
-    /// What came was no answer of LiveKit.
+    /// The answer is not one of LiveKit's.
     #[error("LiveKit at {address} answered with {what}")]
     Garbage { address: Box<str>, what: Box<str> },
 }
 
 impl CallError {
-    /// LiveKit as a whole is the trouble, and not what it was asked for.
+    /// Returns true if LiveKit as a whole has failed, and not only this request.
     pub fn away(&self) -> bool {
         !matches!(self, CallError::Refused { .. })
     }
 
-    /// Nobody listened there at all, so nothing can have been missed but by a restart.
+    /// Returns true if nothing listened at the address. Then only a restart can have changed rooms without a webhook.
     pub fn refused_connection(&self) -> bool {
         matches!(self, CallError::Unreachable { .. })
     }
 
+    /// Returns true for a Twirp error with this code.
     pub fn is(&self, wanted: &str) -> bool {
         matches!(self, CallError::Refused { code, .. } if &**code == wanted)
     }
@@ -93,7 +93,7 @@ pub struct ListedTrack {
     pub json: Value,
 }
 
-/// What a new room is to be like. 0 and empty mean LiveKit's defaults.
+/// The properties of a new room. 0 and empty mean LiveKit's defaults.
 #[derive(Clone, Debug, Default)]
 pub struct NewRoom<'a> {
     pub name: &'a str,
@@ -106,7 +106,7 @@ pub struct NewRoom<'a> {
 pub struct LiveKit {
     http: Client,
     clock: Clock,
-    /// With its path, without a slash at the end.
+    /// The URL with its path, without a slash at the end.
     url: Box<str>,
     key: Box<str>,
     secret: Secret,
@@ -126,7 +126,7 @@ impl LiveKit {
         Some(LiveKit { http, clock: clock.clone(), url, key, secret })
     }
 
-    /// Where it is: fit to be shown, so without user and password.
+    /// Returns its URL without user and password, fit to be shown.
     pub fn address(&self) -> Box<str> {
         let (scheme, rest) = self.url.split_once("://").unwrap_or(("", &self.url));
         let authority = rest.split('/').next().unwrap_or(rest);
@@ -136,7 +136,7 @@ impl LiveKit {
         }
     }
 
-    /// The rooms with these names, or all of them.
+    /// Lists the rooms with these names, or all rooms if there are none.
     pub async fn list_rooms(&self, names: &[Arc<str>]) -> Result<Vec<ListedRoom>, CallError> {
         let grant = Grant { room_list: true, ..Grant::default() };
         let names: Vec<&str> = names.iter().map(|name| &**name).collect();
@@ -146,38 +146,39 @@ impl LiveKit {
             let json = shape::object(room);
             Some(ListedRoom { sid: text(&json, "sid")?.into(), name: text(&json, "name")?.into(), json })
         });
-        // A room without a name exists (LiveKit makes one if asked to), but nobody can ask about it.
+        // LiveKit can have a room without a name, but its API cannot be asked about it.
         Ok(rooms.flatten().collect())
     }
 
-    /// Who is in a room. A room that is not there has nobody in it.
+    /// Lists the participants of a room. An unknown room has none.
     pub async fn list_participants(&self, room: &str) -> Result<Vec<ListedParticipant>, CallError> {
         let request = json!({ "room": room });
         let grant = admin(room);
         let answer = match self.call("RoomService", "ListParticipants", grant, &request, LIST_TIME_MAX).await
         {
-            // LiveKit says so where it asks the room's node instead of its store.
+            // LiveKit answers so if it asks the room's node instead of its store.
             Err(error) if error.is("not_found") => return Ok(Vec::new()),
             answer => answer?,
         };
         Ok(self.list(answer, "participants")?.into_iter().filter_map(participant).collect())
     }
 
-    /// Every egress of the last 24 hours; none if LiveKit has no Redis to keep them in.
+    /// Lists every egress of the last 24 hours. Returns `None` if LiveKit has no Redis to store them in.
     pub async fn list_egress(&self) -> Result<Option<Vec<Map<String, Value>>>, CallError> {
         let grant = Grant { room_record: true, ..Grant::default() };
         let answer = self.call("Egress", "ListEgress", grant, &json!({}), LIST_TIME_MAX).await;
-        self.connected(answer)
+        self.if_connected(answer)
     }
 
-    /// Every ingress; none if LiveKit has no Redis to keep them in.
+    /// Lists every ingress. Returns `None` if LiveKit has no Redis to store them in.
     pub async fn list_ingress(&self) -> Result<Option<Vec<Map<String, Value>>>, CallError> {
         let grant = Grant { ingress_admin: true, ..Grant::default() };
         let answer = self.call("Ingress", "ListIngress", grant, &json!({}), LIST_TIME_MAX).await;
-        self.connected(answer)
+        self.if_connected(answer)
     }
 
-    fn connected(
+    /// Turns the error of a LiveKit without Redis into `None`.
+    fn if_connected(
         &self,
         answer: Result<Value, CallError>,
     ) -> Result<Option<Vec<Map<String, Value>>>, CallError> {
@@ -194,7 +195,7 @@ impl LiveKit {
         }
     }
 
-    /// Creates a room, or answers with the one that is there.
+    /// Creates a room, or returns the one with this name.
     pub async fn create_room(&self, room: &NewRoom<'_>) -> Result<Map<String, Value>, CallError> {
         let request = json!({
             "name": room.name,
@@ -230,8 +231,8 @@ impl LiveKit {
         self.command("RemoveParticipant", admin(room), &request).await.map(drop)
     }
 
-    /// `change` holds what is to be new of `name`, `metadata`, `attributes` and `permission`, in Twirp's
-    /// spelling. LiveKit leaves alone what is left out, and cannot tell an empty text from that.
+    /// Changes a participant. `change` has new values of `name`, `metadata`, `attributes` and `permission`, in Twirp's
+    /// spelling. LiveKit keeps what is left out, and treats an empty text like that.
     pub async fn update_participant(
         &self,
         room: &str,
@@ -243,7 +244,7 @@ impl LiveKit {
         self.command("UpdateParticipant", admin(room), &Value::Object(change)).await
     }
 
-    /// The track as it is then; none if the participant has no such track.
+    /// Mutes or unmutes a track, and returns it. Returns `None` if the participant has no such track.
     pub async fn mute_track(
         &self,
         room: &str,
@@ -256,7 +257,7 @@ impl LiveKit {
         Ok(answer.get("track").filter(|track| track.is_object()).cloned())
     }
 
-    /// `data` is base64.
+    /// Sends data to participants, or to all if there are no identities. `data` is base64.
     pub async fn send_data(
         &self,
         room: &str,
@@ -286,15 +287,15 @@ impl LiveKit {
         let answer = self.call("RoomService", method, grant, request, COMMAND_TIME_MAX).await?;
         match answer {
             Value::Object(_) => Ok(shape::object(answer)),
-            _ => Err(self.garbage("JSON that is no object")),
+            _ => Err(self.garbage("JSON that is not an object")),
         }
     }
 
     fn list(&self, mut answer: Value, member: &str) -> Result<Vec<Value>, CallError> {
         match answer.get_mut(member).map(Value::take) {
             Some(Value::Array(list)) => Ok(list),
-            // Twirp writes empty lists too. Whoever leaves them out is not LiveKit, and to take that for
-            // an empty list would end every room.
+            // Twirp writes empty lists too. An answer without the list is not LiveKit's, and to read it as an empty
+            // list would end every room.
             _ => Err(self.garbage("JSON of another shape")),
         }
     }
@@ -368,12 +369,12 @@ fn participant(value: Value) -> Option<ListedParticipant> {
     })
 }
 
-/// A member that is a text and not empty.
+/// Returns a member that is a text and not empty.
 pub fn text<'a>(object: &'a Map<String, Value>, member: &str) -> Option<&'a str> {
     object.get(member)?.as_str().filter(|text| !text.is_empty())
 }
 
-/// A 64-bit integer, which LiveKit's JSON writes as a string.
+/// Returns a 64-bit integer, which LiveKit's JSON writes as a string; 0 if it is absent.
 pub fn integer(object: &Map<String, Value>, member: &str) -> u64 {
     match object.get(member) {
         Some(Value::String(text)) => text.parse().unwrap_or(0),
@@ -382,12 +383,12 @@ pub fn integer(object: &Map<String, Value>, member: &str) -> u64 {
     }
 }
 
-/// LiveKit wants one token for each room it is asked about (livekit pkg/service/auth.go).
+/// Returns the grant for calls about one room: LiveKit wants a token per room (livekit pkg/service/auth.go).
 fn admin(room: &str) -> Grant {
     Grant { room_admin: true, room: room.to_owned(), ..Grant::default() }
 }
 
-/// LiveKit's own words, short and on one line. It repeats a token that it does not like.
+/// Returns LiveKit's own words, short, on one line and without tokens: LiveKit repeats a token that it refuses.
 fn shown(text: &str) -> Box<str> {
     let words = text.split_whitespace().map(|word| if word.starts_with("eyJ") { "***" } else { word });
     words.collect::<Vec<_>>().join(" ").chars().take(SHOWN_CHARS).collect::<String>().into()

@@ -36,7 +36,7 @@ pub struct Reconcile {
     shared: Arc<Shared>,
 }
 
-/// What the loops of all projects share.
+/// Handles that the loops of all projects share.
 struct Shared {
     clock: Clock,
     log: Arc<dyn EventLog>,

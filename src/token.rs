@@ -1,8 +1,7 @@
 //! LiveKit access tokens: HS256 JWTs signed with a project's API secret.
 //!
-//! Verification is our own so that a token is checked in one way everywhere: HS256 only, the key
-//! found by `iss`, `iss` and `exp` required, 60 s of leeway as LiveKit's own verifier gives
-//! (livekit/protocol auth/verifier.go), comparison in constant time.
+//! Every token is verified here, in one way: HS256 only, the key found by `iss`, `iss` and `exp` required, 60 s of leeway
+//! as in LiveKit's own verifier (livekit/protocol auth/verifier.go), comparison in constant time.
 
 use std::{collections::HashMap, fmt, sync::Arc};
 
@@ -11,12 +10,12 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
-/// How far the clocks of LiveKit and Roomwatch may be apart, in seconds.
+/// Maximum difference between the clocks of LiveKit and Roomwatch, in seconds.
 pub const LEEWAY_SECS: i64 = 60;
-/// No LiveKit token comes near this; a longer one is not even looked at.
+/// Maximum length of a token. No LiveKit token comes near it, and a longer one is not read.
 pub const TOKEN_BYTES_MAX: usize = 16 << 10;
 
-/// What a token says.
+/// The claims of a token.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Claims {
     /// The API key.
@@ -38,7 +37,7 @@ pub struct Claims {
 }
 
 impl Claims {
-    /// The key a token claims, before anything is checked: only to say whose token was refused.
+    /// Returns the key that a token claims, before anything is checked. Only for reports about refused tokens.
     pub fn unverified_iss(token: &str) -> Option<String> {
         if token.len() > TOKEN_BYTES_MAX {
             return None;
@@ -51,8 +50,8 @@ impl Claims {
     }
 }
 
-/// LiveKit's video grant: the parts that decide what a caller of Roomwatch may see and do, and
-/// those that a token to watch a room needs.
+/// LiveKit's video grant: the parts that decide what a caller of Roomwatch may see and do, and those that a token to
+/// watch a room needs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Grant {
@@ -64,7 +63,7 @@ pub struct Grant {
     pub room_admin: bool,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub room_join: bool,
-    /// To list egress and ingress: only for Roomwatch's own calls.
+    /// Lists egress. Only Roomwatch's own calls have it.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub room_record: bool,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -73,7 +72,7 @@ pub struct Grant {
     pub room: String,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub hidden: bool,
-    /// Absent means yes, as in LiveKit.
+    /// Absent means true, as in LiveKit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub can_publish: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -97,18 +96,18 @@ pub enum Reject {
     Signature,
     #[error("expired")]
     Expired,
-    #[error("valid only for later: are the clocks apart?")]
+    #[error("not valid yet; check the clocks of LiveKit and Roomwatch")]
     NotYetValid,
-    #[error("valid for more than 24 hours, which LiveKit's webhooks never are")]
+    #[error("valid for more than 24 hours; LiveKit's webhooks never are")]
     TooLong,
-    #[error("made for another body")]
+    #[error("signed for another body")]
     OtherBody,
-    #[error("a token of another use")]
+    #[error("a token for another use")]
     OtherUse,
 }
 
 impl Reject {
-    /// The stable name, for metrics and for `GET /api/projects`.
+    /// Returns the stable name, for metrics and for `GET /api/projects`.
     pub fn code(self) -> &'static str {
         match self {
             Reject::Missing => "no_token",
@@ -135,7 +134,7 @@ impl Secret {
         Secret(text.into())
     }
 
-    /// The text, for the one place that needs it.
+    /// Returns the text.
     pub fn reveal(&self) -> &str {
         &self.0
     }
@@ -158,7 +157,7 @@ pub struct Key {
 #[derive(Clone, Debug, Default)]
 pub struct Keys(HashMap<String, Key>);
 
-/// What a verified token proves.
+/// A verified token.
 #[derive(Clone, Debug)]
 pub struct Verified {
     pub project: Arc<str>,
@@ -166,31 +165,31 @@ pub struct Verified {
 }
 
 impl Keys {
-    /// False if the key is there already.
+    /// Adds a key. Returns false if there is one with this name.
     #[must_use]
     pub fn insert(&mut self, name: String, key: Key) -> bool {
         match self.0.entry(name) {
             std::collections::hash_map::Entry::Occupied(_) => false,
-            std::collections::hash_map::Entry::Vacant(place) => {
-                place.insert(key);
+            std::collections::hash_map::Entry::Vacant(entry) => {
+                entry.insert(key);
                 true
             }
         }
     }
 
-    /// Whose key this is.
+    /// Returns the project that a key belongs to.
     pub fn project_of(&self, key: &str) -> Option<Arc<str>> {
         self.0.get(key).map(|key| key.project.clone())
     }
 
-    /// Some key of a project, to sign with.
+    /// Returns a key of a project, to sign with.
     pub fn of_project(&self, project: &str) -> Option<(&str, &Secret)> {
         // The smallest name, so that restarts sign with the same key.
         let own = self.0.iter().filter(|(_, key)| *key.project == *project);
         own.min_by_key(|(name, _)| name.as_str()).map(|(name, key)| (name.as_str(), &key.secret))
     }
 
-    /// The names of a project's keys, in their order.
+    /// Returns the names of a project's keys, sorted.
     pub fn names_of(&self, project: &str) -> Vec<&str> {
         let own = self.0.iter().filter(|(_, key)| *key.project == *project);
         let mut names: Vec<_> = own.map(|(name, _)| name.as_str()).collect();
@@ -198,7 +197,7 @@ impl Keys {
         names
     }
 
-    /// Checks signature and times of a token at `now` (unix seconds).
+    /// Checks the signature and the times of a token at `now`, in unix seconds.
     pub fn verify(&self, token: &str, now: i64) -> Result<Verified, Reject> {
         if token.is_empty() {
             return Err(Reject::Missing);
@@ -222,7 +221,7 @@ impl Keys {
         let mut mac = mac(&key.secret);
         mac.update(signed.as_bytes());
         mac.verify_slice(&signature).map_err(|_| Reject::Signature)?;
-        // Saturating: the numbers are a stranger's until the signature, and even then may be absurd.
+        // Saturating: a key's owner may sign any number.
         if now > claims.exp.saturating_add(LEEWAY_SECS) {
             return Err(Reject::Expired);
         }
@@ -242,7 +241,7 @@ fn mac(secret: &Secret) -> Hmac<Sha256> {
     Hmac::<Sha256>::new_from_slice(secret.reveal().as_bytes()).expect("HMAC takes a key of any length")
 }
 
-/// Signs `claims` with `secret`: the access token.
+/// Returns the access token with these claims.
 pub fn sign(claims: &Claims, secret: &Secret) -> String {
     let header = URL_SAFE_NO_PAD.encode(r#"{"alg":"HS256","typ":"JWT"}"#);
     let payload = serde_json::to_vec(claims).expect("claims are JSON");
@@ -278,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn livekits_own_verifier_agrees() {
+    fn livekits_own_verifier_accepts_our_tokens_and_we_accept_its() {
         let token = sign(&Claims { exp: i64::MAX / 4, nbf: None, ..claims() }, &Secret::new("secret"));
         let theirs = livekit_api::access_token::TokenVerifier::with_api_key("devkey", "secret");
         assert_eq!(theirs.verify(&token).expect("verified").iss, "devkey");
@@ -294,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn every_forgery_has_its_name() {
+    fn each_kind_of_forgery_is_reported_by_its_name() {
         let keys = keys();
         let verify = |token: &str, now| keys.verify(token, now).map(|v| v.claims.iss);
         let good = sign(&claims(), &Secret::new("secret"));
@@ -320,7 +319,7 @@ mod tests {
         ] {
             assert_eq!(verify(&signed(header, payload, "secret"), NOW), Err(Reject::Malformed), "{payload}");
         }
-        let other = r#"{"iss":"nobody","exp":99999999999}"#;
+        let other = r#"{"iss":"unknown","exp":99999999999}"#;
         assert_eq!(verify(&signed(header, other, "secret"), NOW), Err(Reject::UnknownKey));
         assert_eq!(verify(&format!("{good}="), NOW), Err(Reject::Malformed));
         // 60 seconds of leeway, and not one more.

@@ -1,7 +1,7 @@
 //! `roomwatch simulate`: a seeded workload of signed webhooks, posted as LiveKit posts them.
 //!
-//! A room's events go one after another, rooms go side by side, and what is answered 429 or 5xx is
-//! tried again after 1, 2, 4 and 8 seconds (livekit/protocol webhook/resource_url_notifier.go).
+//! The events of one room are sent one after another, those of different rooms at the same time. An event that gets 429
+//! or 5xx is retried after 1, 2, 4 and 8 seconds (livekit/protocol webhook/resource_url_notifier.go).
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -23,6 +23,7 @@ use tokio::sync::mpsc;
 use crate::{
     clock::unix_ms,
     config::DEV_KEY,
+    http::{Client, Limits},
     token::{Claims, Secret, sign},
 };
 
@@ -32,47 +33,54 @@ use world::World;
 
 #[derive(Args)]
 #[command(after_help = "\
-The same seed gives the same meetings. Send to loopback or to a server of your own only.
+The same seed gives the same meetings. Send only to loopback or to your own server.
 
 Example:
   roomwatch simulate --rooms 200 --participants 10 --rate 500 --duration 60")]
 pub struct Arguments {
-    /// The Roomwatch (or any receiver of LiveKit's webhooks, with its path) to post to
+    /// URL of a Roomwatch, or of any receiver of LiveKit's webhooks with its path
     #[arg(long, env = "ROOMWATCH_URL", default_value = "http://127.0.0.1:3001", value_name = "URL")]
     url: String,
-    /// The API key that signs the webhooks
+    /// API key that signs the webhooks
     #[arg(long, env = "LIVEKIT_API_KEY", default_value = DEV_KEY.0, value_name = "KEY")]
     api_key: String,
-    /// The secret of that key
+    /// Secret of that key
     #[arg(long, env = "LIVEKIT_API_SECRET", default_value = DEV_KEY.1, hide_env_values = true, value_name = "SECRET")]
     api_secret: String,
-    /// Rooms that live at a time
+    /// Rooms that are live at a time
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=20_000))]
     rooms: u32,
-    /// Participants of a room, on average
+    /// Participants per room, on average
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     participants: u32,
-    /// Events a second once the rooms are filled
+    /// Events per second once the rooms are filled
     #[arg(long, default_value_t = 50.0, value_name = "EVENTS")]
     rate: f64,
-    /// Seconds after the rooms are filled; 0 goes on until it is interrupted
+    /// Seconds after the rooms are filled; 0 runs until interrupted
     #[arg(long, default_value_t = 60, value_name = "SECS")]
     duration: u64,
-    /// The same seed gives the same meetings
+    /// Seed of the meetings: the same seed gives the same ones
     #[arg(long, default_value_t = 7)]
     seed: u64,
 }
 
-/// Waits before each further try, in seconds: LiveKit's.
+/// The answer to a webhook is small.
+const LIMITS: Limits = Limits { connect: Duration::from_secs(10), answer_bytes: 64 << 10 };
+/// Maximum time for an answer.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(30);
+/// Waits before each retry, in seconds, as LiveKit has them.
 const RETRIES: [u64; 4] = [1, 2, 4, 8];
-/// LiveKit drops what is beyond this many waiting events of a room.
+/// Maximum number of waiting events of a room. LiveKit drops further ones.
 const QUEUE_MAX: usize = 200;
-/// How often the rooms' workers look for work; also the grain of the rate.
+/// Interval between two batches of events.
 const TICK: Duration = Duration::from_millis(20);
 
 pub async fn main(arguments: Arguments) -> anyhow::Result<()> {
     crate::cli::serve::install_tls();
-    ensure!(arguments.rate > 0.0 && arguments.rate <= 100_000.0, "--rate is more than 0 and at most 100000");
+    ensure!(
+        arguments.rate > 0.0 && arguments.rate <= 100_000.0,
+        "--rate must be more than 0 and at most 100000"
+    );
     let sender = Sender::new(&arguments.url, &arguments.api_key, Secret::new(arguments.api_secret))?;
     let world = World::new(arguments.seed, arguments.rooms, arguments.participants, false);
     let workload = Workload {
@@ -80,30 +88,30 @@ pub async fn main(arguments: Arguments) -> anyhow::Result<()> {
         duration: (arguments.duration > 0).then(|| Duration::from_secs(arguments.duration)),
         burst: usize::MAX,
     };
-    let people = std::io::stderr().is_terminal();
+    let is_terminal = std::io::stderr().is_terminal();
     let mut progress = |line: &str| {
-        let end = if people { "\r" } else { "\n" };
-        let _ = write!(std::io::stderr(), "{line}{}{end}", if people { "\x1b[K" } else { "" });
+        let end = if is_terminal { "\r" } else { "\n" };
+        let _ = write!(std::io::stderr(), "{line}{}{end}", if is_terminal { "\x1b[K" } else { "" });
     };
     let report = workload.run(world, sender, &mut progress).await?;
-    if people {
+    if is_terminal {
         eprintln!();
     }
     writeln!(std::io::stdout(), "{report}")?;
-    ensure!(report.failed == 0, "{} events were not taken", report.failed);
+    ensure!(report.failed == 0, "{} events were not accepted", report.failed);
     Ok(())
 }
 
-/// How much, how fast, how long.
+/// A workload: how fast and how long.
 pub struct Workload {
     /// Events a second after the rooms are filled.
     pub rate: f64,
     pub duration: Option<Duration>,
-    /// How many events of the filling go out at once; the rest come at the rate.
+    /// Maximum number of events of the filling that are sent at once; the rest are sent at the rate.
     pub burst: usize,
 }
 
-/// What came of a workload.
+/// The result of a workload.
 #[derive(Debug, Default)]
 pub struct Report {
     pub sent: u64,
@@ -118,7 +126,7 @@ impl std::fmt::Display for Report {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(
             f,
-            "{} events taken in {:.1} s ({:.0}/s), answered in {:.1} ms (p50) and {:.1} ms (p99); {} refused, {} dropped",
+            "{} events accepted in {:.1} s ({:.0}/s), answered in {:.1} ms (p50) and {:.1} ms (p99); {} refused, {} dropped",
             self.sent,
             self.seconds,
             self.sent as f64 / self.seconds.max(0.001),
@@ -138,14 +146,14 @@ struct Tally {
 }
 
 impl Workload {
-    /// Fills the rooms, keeps them busy for the duration, ends every meeting if there is an end.
+    /// Fills the rooms, sends events for the duration, and then ends every meeting.
     pub async fn run(
         &self,
         mut world: World,
         sender: Sender,
         mut progress: impl FnMut(&str),
     ) -> anyhow::Result<Report> {
-        sender.wait_until_there().await?;
+        sender.wait_until_up().await?;
         let began = Instant::now();
         let tally = Arc::new(Tally::default());
         let mut rooms: HashMap<u32, mpsc::Sender<String>> = HashMap::new();
@@ -202,7 +210,7 @@ impl Workload {
     }
 }
 
-/// Hands an event to its room's worker. False if the room's queue is full, as LiveKit's would be.
+/// Hands an event to its room's worker. Returns false if the room's queue is full: LiveKit drops the event then too.
 async fn push(
     rooms: &mut HashMap<u32, mpsc::Sender<String>>,
     workers: &mut tokio::task::JoinSet<()>,
@@ -218,9 +226,9 @@ async fn push(
         workers.spawn(async move {
             while let Some(body) = events.recv().await {
                 let began = Instant::now();
-                let taken = sender.send(body).await;
+                let accepted = sender.send(body).await;
                 tally.note(began.elapsed().as_secs_f32() * 1000.0);
-                let count = if taken { &tally.sent } else { &tally.failed };
+                let count = if accepted { &tally.sent } else { &tally.failed };
                 count.fetch_add(1, Ordering::Relaxed);
             }
         });
@@ -229,7 +237,7 @@ async fn push(
     if wait { queue.send(body).await.is_ok() } else { queue.try_send(body).is_ok() }
 }
 
-/// The percentiles are of this many answers, the newest.
+/// Number of answers, the newest, of which the percentiles are computed.
 const ANSWERS_KEPT: usize = 100_000;
 
 impl Tally {
@@ -262,26 +270,26 @@ impl Tally {
 /// Signs bodies as LiveKit does and posts them.
 #[derive(Clone)]
 pub struct Sender {
-    client: reqwest::Client,
+    http: Client,
     url: reqwest::Url,
     key: Arc<str>,
     secret: Secret,
 }
 
 impl Sender {
-    /// `url` is a Roomwatch, or the whole address of a receiver of webhooks.
+    /// `url` is that of a Roomwatch, or the whole URL of a receiver of webhooks.
     pub fn new(url: &str, key: &str, secret: Secret) -> anyhow::Result<Sender> {
         let mut url = reqwest::Url::parse(url).with_context(|| format!("the URL {url:?}"))?;
         if !url.path().contains("webhook") {
             let prefix = url.path().trim_end_matches('/').to_owned();
             url.set_path(&format!("{prefix}{}", crate::ingest::webhook::PATH));
         }
-        let client = reqwest::Client::builder().connect_timeout(Duration::from_secs(10)).build()?;
-        Ok(Sender { client, url, key: key.into(), secret })
+        let http = Client::new(LIMITS)?.trust(url.as_str())?;
+        Ok(Sender { http, url, key: key.into(), secret })
     }
 
-    /// Whoever starts both at once should not see failures for it.
-    async fn wait_until_there(&self) -> anyhow::Result<()> {
+    /// Waits until the server listens, so that both can be started at once.
+    async fn wait_until_up(&self) -> anyhow::Result<()> {
         let address =
             self.url.socket_addrs(|| None).with_context(|| format!("cannot resolve {}", self.url))?;
         for _ in 0..150 {
@@ -290,10 +298,10 @@ impl Sender {
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
-        anyhow::bail!("nobody listens at {}", self.url)
+        anyhow::bail!("nothing listens at {}; start the server first", self.url)
     }
 
-    /// Posts one body until it is taken or LiveKit would give up. True if it was taken.
+    /// Posts one body until it is accepted or LiveKit would give up. Returns true if it was accepted.
     pub async fn send(&self, body: String) -> bool {
         let now = i64::try_from(unix_ms() / 1000).unwrap_or(i64::MAX);
         let claims = Claims {
@@ -303,16 +311,16 @@ impl Sender {
             sha256: Some(STANDARD.encode(Sha256::digest(&body))),
             ..Claims::default()
         };
-        // One token for all tries, as LiveKit has it.
+        // One token for all tries, as in LiveKit.
         let token = sign(&claims, &self.secret);
         let mut waits = RETRIES.iter();
         loop {
-            let request = self.client.post(self.url.clone());
+            let Ok(request) = self.http.post(self.url.as_str()) else { return false };
             let request =
                 request.header("authorization", &token).header("content-type", "application/webhook+json");
-            match request.body(body.clone()).send().await {
-                Ok(answer) if answer.status().is_success() => return true,
-                Ok(answer) if !answer.status().is_server_error() && answer.status().as_u16() != 429 => {
+            match self.http.send(request.body(body.clone()), ANSWER_TIME_MAX).await {
+                Ok(answer) if answer.status.is_success() => return true,
+                Ok(answer) if !answer.status.is_server_error() && answer.status.as_u16() != 429 => {
                     return false;
                 }
                 _ => {}

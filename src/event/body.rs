@@ -27,7 +27,7 @@ pub struct Body {
     pub room_sid: Option<Arc<str>>,
 }
 
-/// Why a body is not an event.
+/// The reason why a body is not an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadBody {
     #[error("the body is not UTF-8")]

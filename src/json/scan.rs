@@ -1,17 +1,16 @@
-//! Reading text that is known to be JSON, with most of it passed by.
+//! Reads text that is known to be JSON, and skips most of it.
 //!
-//! The log holds only what [`crate::event::body`] has found to be JSON, so nothing is checked twice here: of text
-//! that is none after all, some may be read and some not, and nothing worse happens.
+//! The log holds only text that [`walk`](super::walk) has found to be JSON, so nothing is checked twice. On other text
+//! the result is unspecified, but safe.
 //!
-//! The text is gone through once, 64 bytes at a time, without a branch on any of them: what comes out is where strings
-//! begin and end and where brackets stand outside of them, a bit for each byte. So to pass by what nobody asks for is
-//! to look for the next bit.
+//! The text is processed once, 64 bytes at a time, without a branch per byte. The result is one bit for each byte: where
+//! strings begin and end, and where brackets are outside of strings. To skip a value is to find the next bit.
 
 use std::borrow::Cow;
 
 use wide::u8x16;
 
-/// How far a text has been read.
+/// A position in a text.
 pub struct Scan<'a> {
     text: &'a str,
     at: usize,
@@ -19,19 +18,19 @@ pub struct Scan<'a> {
     cut: bool,
 }
 
-/// What is known of the 64 bytes around `at`: one bit each, the lowest for the first.
+/// The 64 bytes around `at`: one bit each, the lowest for the first byte.
 #[derive(Default)]
 struct Block {
-    /// Where the next block begins.
+    /// The position of the next block.
     end: usize,
     /// Quotes that begin or end a string.
     quotes: u64,
     /// `{`, `[`, `]` and `}` outside of strings.
     brackets: u64,
     slashes: u64,
-    /// Where the last block ended that had a backslash in it.
+    /// The end of the last block with a backslash in it.
     slashed: usize,
-    /// All bits if the block ends within a string, else none.
+    /// All bits if the block ends inside a string, else 0.
     in_string: u64,
     /// 1 if the next block's first byte is escaped.
     escaped: u64,
@@ -42,12 +41,12 @@ impl<'a> Scan<'a> {
         Scan { text, at: 0, block: Block::default(), cut: false }
     }
 
-    /// The text ended within a value: it is no JSON after all, and what was read of it is nothing.
+    /// Returns true if the text ended inside a value: it is not JSON, and what was read of it must be dropped.
     pub fn is_cut(&self) -> bool {
         self.cut
     }
 
-    /// The first byte of what comes next; 0 at the end.
+    /// Returns the first byte of the next token, or 0 at the end.
     pub fn peek(&mut self) -> u8 {
         loop {
             match self.byte() {
@@ -57,7 +56,7 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// Steps into an object or array, if that is what comes next, by the bracket that opens it; else passes it by.
+    /// Steps into the next value if it opens with this bracket, else skips it.
     pub fn enters(&mut self, bracket: u8) -> bool {
         let enters = self.peek() == bracket;
         if enters {
@@ -68,8 +67,8 @@ impl<'a> Scan<'a> {
         enters
     }
 
-    /// The key of the next member of an object, which is read or skipped then; none at its end. Keys are as they are
-    /// written: one with an escape in it is none that anybody asks for.
+    /// Returns the key of an object's next member, or `None` at its end. The caller then reads or skips the value. Keys
+    /// are returned as they are written: no key that the program reads has an escape in it.
     pub fn key(&mut self) -> Option<&'a str> {
         self.at = self.next(|block| block.quotes | block.brackets)?;
         if self.byte() == b'}' {
@@ -84,7 +83,7 @@ impl<'a> Scan<'a> {
         Some(key)
     }
 
-    /// Whether an array has a next element, which is read or skipped then.
+    /// Returns true if an array has a next element. The caller then reads or skips it.
     pub fn element(&mut self) -> bool {
         if self.peek() == b',' {
             self.at += 1;
@@ -99,7 +98,7 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// What the string that comes next says; nothing, if that cannot be said in UTF-8.
+    /// Returns the next string, or an empty one if UTF-8 cannot hold it.
     pub fn string(&mut self) -> Cow<'a, str> {
         let start = self.at;
         let written = self.written().unwrap_or_default();
@@ -109,13 +108,13 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// The number that the digits of the next string make; none, and nothing is read, if it is of anything else.
+    /// Returns the number in the next string, or `None` if it has anything but digits. Then the string is not passed.
     pub fn quoted_digits(&mut self) -> Option<u64> {
         let digits = self.text.as_bytes().get(self.at + 1..)?;
         let mut number = 0_u64;
         for (length, byte) in digits.iter().enumerate() {
             match byte {
-                // As many as always fit.
+                // 19 digits always fit.
                 b'0'..=b'9' if length < 19 => number = number * 10 + u64::from(byte - b'0'),
                 b'"' => {
                     self.at += length + 2;
@@ -127,7 +126,7 @@ impl<'a> Scan<'a> {
         None
     }
 
-    /// A number or a word, as it is written.
+    /// Returns a number, `true`, `false` or `null` as it is written.
     pub fn token(&mut self) -> &'a str {
         let start = self.at;
         while !matches!(
@@ -143,7 +142,7 @@ impl<'a> Scan<'a> {
             .unwrap_or_default()
     }
 
-    /// Passes the next value by.
+    /// Skips the next value.
     pub fn skip(&mut self) {
         match self.peek() {
             b'"' => drop(self.written()),
@@ -152,7 +151,7 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// The next value as it is written.
+    /// Returns the next value as it is written.
     pub fn raw(&mut self) -> &'a str {
         self.peek();
         let start = self.at;
@@ -164,14 +163,14 @@ impl<'a> Scan<'a> {
         self.text.as_bytes().get(self.at).copied().unwrap_or(0)
     }
 
-    /// There is no more, and there should be.
+    /// Notes that the text ended too early.
     fn end<T>(&mut self) -> Option<T> {
         self.at = self.text.len();
         self.cut = true;
         None
     }
 
-    /// What stands between the quotes of the string that comes next.
+    /// Returns the text between the quotes of the next string.
     #[inline(always)]
     fn written(&mut self) -> Option<&'a str> {
         if self.byte() != b'"' {
@@ -183,12 +182,12 @@ impl<'a> Scan<'a> {
         self.text.get(start..end)
     }
 
-    /// Passes the object or array that comes next by, however deep it is.
+    /// Skips the next object or array, however deep it is.
     fn pass_nested(&mut self) {
         let mut depth = 0_usize;
         while let Some(at) = self.next(|block| block.brackets) {
             self.at = at + 1;
-            // The bit that `[` and `{` have, and `]` and `}` do not.
+            // `[` and `{` have this bit, `]` and `}` do not.
             if self.text.as_bytes()[at] & 2 != 0 {
                 depth += 1;
             } else if depth > 1 {
@@ -199,7 +198,7 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// Where the next of the marked bytes stands, from `at` on.
+    /// Returns the position of the next marked byte, from `at` on.
     #[inline(always)]
     fn next(&mut self, marked: impl Fn(&Block) -> u64) -> Option<usize> {
         loop {
@@ -218,7 +217,7 @@ impl<'a> Scan<'a> {
 }
 
 impl Block {
-    /// Goes on to the next 64 bytes. False if there are none.
+    /// Moves to the next 64 bytes. Returns false if there are none.
     #[inline(never)]
     fn advance(&mut self, text: &[u8]) -> bool {
         match text.get(self.end..) {
@@ -254,14 +253,14 @@ impl Block {
             }
         }
         self.quotes = marks(&vectors, |bytes| bytes.simd_eq(u8x16::splat(b'"'))) & !escaped;
-        // Every bit from one quote up to the next: the sum, without carry, of all quotes up to there.
+        // Every bit from one quote up to the next: the prefix sum of the quotes, without carry.
         let mut inside = self.quotes;
         for distance in [1, 2, 4, 8, 16, 32] {
             inside ^= inside << distance;
         }
         inside ^= self.in_string;
         self.in_string = if inside >> 63 == 1 { u64::MAX } else { 0 };
-        // One bit is all that `[` and `{` differ by, and `]` and `}`.
+        // `[` and `{` differ in one bit, and so do `]` and `}`.
         let (opening, closing) = (u8x16::splat(b'{'), u8x16::splat(b'}'));
         let brackets = |bytes: u8x16| {
             let bytes = bytes | u8x16::splat(b' ');
@@ -270,22 +269,23 @@ impl Block {
         self.brackets = marks(&vectors, brackets) & !inside;
     }
 
-    /// Is there a backslash between these two places, the second of which is in this block? Perhaps, if the first is not.
+    /// Returns true if there is a backslash between these two positions. The second is in this block. If the first is
+    /// not, the answer may be true without one.
     #[inline]
     fn slashed_between(&self, start: usize, end: usize) -> bool {
         let before = (start + 64).saturating_sub(self.end).min(63);
         let after = self.end.saturating_sub(end).min(63 - before);
-        // It began in this block, or in one before.
+        // The first position is in this block, or in an earlier one.
         if before > 0 { self.slashes >> before << (before + after) != 0 } else { self.slashed > start }
     }
 }
 
-/// A bit for each byte of which `found` makes ones.
+/// Returns one bit for each byte that `found` turns into ones.
 fn marks(vectors: &[u8x16; 4], found: impl Fn(u8x16) -> u8x16) -> u64 {
     vectors.iter().rev().fold(0, |marks, bytes| marks << 16 | u64::from(found(*bytes).to_bitmask()))
 }
 
-/// What is written between two quotes.
+/// Resolves the escapes of a string's text.
 fn unescaped(written: &str) -> String {
     let mut text = String::with_capacity(written.len());
     let mut rest = written;
@@ -298,7 +298,7 @@ fn unescaped(written: &str) -> String {
             Some(b'r') => '\r',
             Some(b'b') => '\u{8}',
             Some(b'f') => '\u{c}',
-            // By its number, and perhaps in two halves: seldom enough to be left to others.
+            // A code point by its number, perhaps in two halves: rare, so serde_json does it.
             _ => return serde_json::from_str(&format!("\"{written}\"")).unwrap_or_default(),
         });
         rest = &escaped[1..];
@@ -312,7 +312,7 @@ mod tests {
     use super::*;
     use serde_json::Value;
 
-    /// Reads everything, as a parser would that knows nothing of what it reads.
+    /// Reads everything into a tree.
     fn value(from: &mut Scan<'_>) -> Value {
         match from.peek() {
             b'{' => {
@@ -336,7 +336,7 @@ mod tests {
         }
     }
 
-    /// Texts that put quotes, backslashes and brackets at every place of a block.
+    /// Texts with quotes, backslashes and brackets at every position of a block.
     fn texts() -> Vec<String> {
         let parts =
             ["", "plain", "\"", "\\", "\\\\\"", "{[}]", "é€😀", "\n\t\u{8}\u{c}\r/", "\u{1}", "a\\\"{b"];
@@ -355,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_is_read_as_others_read_it_and_passed_by_as_a_whole() {
+    fn a_scan_reads_and_skips_what_serde_json_reads() {
         for text in texts() {
             let mut scan = Scan::new(&text);
             assert_eq!(value(&mut scan), serde_json::from_str::<Value>(&text).expect("JSON"), "{text}");
@@ -366,7 +366,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_ends_too_soon_is_cut_and_no_worse() {
+    fn a_text_that_ends_too_early_is_cut() {
         for text in texts().into_iter().step_by(7) {
             for end in (0..text.len()).filter(|end| text.is_char_boundary(*end)) {
                 let mut scan = Scan::new(&text[..end]);

@@ -29,7 +29,7 @@ pub enum Value<'a> {
     Scalar,
 }
 
-/// What may stand between tokens.
+/// Characters that are allowed between tokens.
 pub const SPACE: [char; 4] = [' ', '\t', '\r', '\n'];
 
 /// A position in a text.

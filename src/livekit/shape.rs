@@ -1,18 +1,18 @@
-//! From the JSON of LiveKit's API to the JSON of its webhooks.
+//! Turns the JSON of LiveKit's API into the JSON of its webhooks.
 //!
 //! Both are protobuf's JSON mapping, but Twirp writes the names of the .proto file and every zero value
-//! (`"creation_time":"0"`, `"state":"JOINING"`), and a webhook writes lowerCamelCase and leaves zero values
-//! out. Readers of events shall see one shape, whoever told of it; what LiveKit adds goes through.
+//! (`"creation_time":"0"`, `"state":"JOINING"`), and a webhook writes lowerCamelCase and leaves zero values out. Readers
+//! of events get one shape from both sources. Members that LiveKit adds pass through.
 
 use serde_json::{Map, Value};
 
-/// Members that are maps: their keys are the application's own words, and an empty value is a value.
+/// Members that are maps: their keys belong to the application, and an empty value is a value.
 const MAPS: &[&str] = &["attributes", "participant_attributes"];
 
-/// Members of whom protobuf knows whether they are set: `false` says something.
+/// Members for which protobuf distinguishes absent from `false`.
 const PRESENT: &[&str] = &["enabled", "enable_transcoding"];
 
-/// 64-bit integers, which are written as texts. No other text is dropped for being "0".
+/// 64-bit integers, which are written as texts. Only in these is the text "0" a zero value.
 const INTEGERS: &[&str] = &[
     "creation_time",
     "creation_time_ms",
@@ -26,7 +26,7 @@ const INTEGERS: &[&str] = &[
     "size",
 ];
 
-/// The names of zero values that the objects we list can have.
+/// The names of the zero values in the listed objects.
 const ZEROES: &[(&str, &str)] = &[
     ("state", "JOINING"),
     ("kind", "STANDARD"),
@@ -43,7 +43,7 @@ const ZEROES: &[(&str, &str)] = &[
     ("input_type", "RTMP_INPUT"),
 ];
 
-/// An object in the shape of a webhook; what is no object is an empty one.
+/// Returns an object in the shape of a webhook, or an empty one if the value is not an object.
 pub fn object(value: Value) -> Map<String, Value> {
     let Value::Object(members) = value else { return Map::new() };
     let shaped = members.into_iter().filter_map(|(name, value)| {
@@ -53,7 +53,7 @@ pub fn object(value: Value) -> Map<String, Value> {
     shaped.collect()
 }
 
-/// The value of a member, if a webhook would have it.
+/// Returns the value of a member if a webhook would have it.
 fn member(name: &str, value: Value) -> Option<Value> {
     match value {
         Value::Null => None,
@@ -74,12 +74,12 @@ fn member(name: &str, value: Value) -> Option<Value> {
     }
 }
 
-/// An element of a list is kept, whatever its value.
+/// Returns an element of a list. It is kept whatever its value is.
 fn element(value: Value) -> Value {
     if value.is_object() { Value::Object(object(value)) } else { value }
 }
 
-/// `creation_time_ms` as protobuf's JSON name: `creationTimeMs`.
+/// Returns protobuf's JSON name: `creationTimeMs` for `creation_time_ms`.
 fn camel(name: &str) -> String {
     let mut camel = String::with_capacity(name.len());
     let mut upper = false;
@@ -104,9 +104,9 @@ mod tests {
         serde_json::from_str(text).expect("JSON")
     }
 
-    /// LiveKit's webhooks of the same room and the same people, recorded by the same run.
+    /// The answers were recorded in the same run as the webhooks, of the same room and participants.
     #[test]
-    fn an_answer_becomes_what_the_webhook_says() {
+    fn an_answer_gets_the_shape_of_a_webhook() {
         let rooms = answer(include_str!("../../fixtures/roomservice/list_rooms.json"));
         let room = object(rooms["rooms"][0].clone());
         assert_eq!(room["sid"], "RM_hycFrzyc8LMX");
@@ -122,13 +122,13 @@ mod tests {
             let text = serde_json::to_string(&shaped).expect("JSON");
             let theirs: Result<livekit_protocol::ParticipantInfo, _> = serde_json::from_str(&text);
             let theirs = theirs.expect("LiveKit's own type reads it");
-            // … and writes it again just so: nothing is missing, nothing is left over.
+            // It writes the same again: nothing is missing, nothing is left over.
             assert_eq!(serde_json::to_value(&theirs).expect("JSON"), Value::Object(shaped));
         }
     }
 
     #[test]
-    fn what_is_not_known_goes_through() {
+    fn unknown_members_pass_through() {
         let from = r#"{"new_field":{"inner_one":1,"inner_two":0},"kind":"HOLOGRAM","state":7,"list":[0,"",{"a_b":1}],
             "attributes":{"my_key":"","b":"0"},"metadata":"0","enabled":false,"started_at":"0","other":false}"#;
         let to = r#"{"newField":{"innerOne":1},"kind":"HOLOGRAM","state":7,"list":[0,"",{"aB":1}],

@@ -1,4 +1,4 @@
-//! One event that LiveKit should have sent.
+//! A correction: one event that LiveKit should have sent.
 
 use std::sync::Arc;
 
@@ -14,17 +14,17 @@ use crate::{
     state::State,
 };
 
-/// What LiveKit's API says and no webhook has said, as an event of the webhook's shape.
+/// A fact from LiveKit's API that no webhook has reported, as an event in the shape of a webhook.
 #[derive(Clone, Debug)]
 pub struct Correction {
     pub kind: Kind,
     pub room: Arc<str>,
     /// The sid of the room, participant or track, or the id of the egress or ingress.
     pub sid: Arc<str>,
-    /// Why, for people.
+    /// The reason, as operators read it.
     pub why: &'static str,
     pub received_at: u64,
-    /// The last event that touched the entity: the same correction after another event is a new one.
+    /// The last event that changed the entity. The same correction after another event gets another id.
     touched: Seq,
     project: Arc<str>,
     /// The body without `event`, `id` and `createdAt`.
@@ -32,8 +32,7 @@ pub struct Correction {
 }
 
 impl Correction {
-    /// The event; its body is redacted like a webhook's. None if it is none after all, which only a
-    /// body nested too deep can make it.
+    /// Returns the event, with its body redacted like a webhook's, or `None` if the body is nested too deep.
     pub fn event(&self, asked_at: u64, redaction: &Redaction) -> Option<NewEvent> {
         let mut hash = Sha256::new();
         for part in [&*self.project, self.kind.as_str(), &self.sid, &self.touched.to_string()] {
@@ -60,8 +59,8 @@ impl Correction {
         })
     }
 
-    /// The same correction had been made before, at `seq`, and yet it is needed again: then that event
-    /// is the last one that touched the entity.
+    /// Gives the correction another id. The same correction was appended before, at `seq`, and is needed again: so that
+    /// event is the last one that changed the entity.
     pub fn again_after(&mut self, seq: Seq) {
         self.touched = seq;
     }
@@ -69,8 +68,8 @@ impl Correction {
 
 /// Corrections in the order in which they are appended, each tried on a part of the state first.
 ///
-/// Whether a correction is due is asked of the fold itself and not decided here a second time: what it
-/// would change nothing by is not appended. So a second run finds nothing, whatever the fold's rules are.
+/// The fold itself decides whether a correction is due: one that would change nothing is dropped. So a second run finds
+/// nothing, whatever the fold's rules are.
 pub struct Draft<'a> {
     project: &'a Arc<str>,
     scratch: State,
@@ -91,17 +90,17 @@ impl<'a> Draft<'a> {
         Draft { project, scratch, redaction, asked_at, now, made: Vec::new() }
     }
 
-    pub fn done(self) -> Vec<Correction> {
+    pub fn finish(self) -> Vec<Correction> {
         self.made
     }
 
-    /// Takes the correction if it would change anything.
+    /// Appends the correction if it would change anything.
     pub fn offer(&mut self, about: About<'_>, members: Map<String, Value>) {
         self.put(about, members, false);
     }
 
-    /// Takes it even if it changes nothing of the present: the history may want it.
-    pub fn tell(&mut self, about: About<'_>, members: Map<String, Value>) {
+    /// Appends the correction even if it changes nothing of the state: the history needs it.
+    pub fn append(&mut self, about: About<'_>, members: Map<String, Value>) {
         self.put(about, members, true);
     }
 
@@ -134,12 +133,12 @@ impl<'a> Draft<'a> {
     }
 }
 
-/// What a correction is about.
+/// The subject of a correction.
 pub struct About<'a> {
     pub kind: Kind,
     pub room: &'a str,
     pub sid: &'a str,
-    /// The last event that touched the entity; 0 if none has.
+    /// The last event that changed the entity; 0 if none has.
     pub touched: Seq,
     pub why: &'static str,
 }

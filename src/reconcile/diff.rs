@@ -1,6 +1,6 @@
-//! What LiveKit's lists say, compared with what the log says: the corrections that are due.
+//! Compares LiveKit's lists with the state and returns the corrections that are due.
 //!
-//! Pure: no I/O, no clock. Parents come before their children, endings the other way round.
+//! Pure: no I/O, no clock. Parents come before their children; endings come in the opposite order.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -14,35 +14,34 @@ use crate::{
 
 use super::correction::{About, Correction, Draft};
 
-/// LiveKit's store lags by up to 5 s: whether a sid exists is not corrected for this long after a webhook
-/// about it.
+/// The existence of a sid is not corrected for this long after a webhook about it: LiveKit's store lags by up to 5 s.
 const GRACE_MS: u64 = 10_000;
-/// A room stays listed this much longer than its timeouts before it is called stale.
+/// A room that is listed this much longer than its timeouts allow is stale.
 const STALE_MARGIN_MS: u64 = 10_000;
 
-const LISTED: &str = "LiveKit lists it and no webhook told of it";
-const UNLISTED: &str = "LiveKit does not list it any more and no webhook told of its end";
-const DIFFERS: &str = "LiveKit says otherwise; there is no webhook for it";
-const LEFTOVER: &str = "nobody has been in it for longer than LiveKit keeps an empty room";
+const LISTED: &str = "LiveKit lists it, and no webhook has reported it";
+const UNLISTED: &str = "LiveKit no longer lists it, and no webhook has reported its end";
+const DIFFERS: &str = "LiveKit lists another value, and such changes have no webhook";
+const LEFTOVER: &str = "it has been empty for longer than LiveKit keeps an empty room";
 
-/// When, and by what knowledge, LiveKit was asked. Times in unix milliseconds.
+/// The moment of a question to LiveKit. Times are unix milliseconds.
 #[derive(Clone, Copy, Debug)]
 pub struct Asked {
-    /// Just before the request was sent.
+    /// The time just before the request was sent.
     pub at: u64,
     pub now: u64,
-    /// When LiveKit was last found to be down: what it told before that, its store has long heard of.
+    /// When LiveKit was last found to be down. Its store has everything that it reported before that.
     pub away_at: u64,
 }
 
 impl Asked {
-    /// Is the webhook so young that the list may not know of it?
-    fn too_young(&self, webhook_at: u64) -> bool {
+    /// Returns true if the list may be older than this webhook.
+    fn is_too_recent(&self, webhook_at: u64) -> bool {
         webhook_at + GRACE_MS > self.at && webhook_at > self.away_at
     }
 }
 
-/// What one comparison is made with.
+/// The inputs of a comparison.
 pub struct Compare<'a> {
     pub project: &'a Arc<str>,
     pub state: &'a State,
@@ -50,11 +49,11 @@ pub struct Compare<'a> {
     pub asked: Asked,
 }
 
-/// When LiveKit last had it, in unix milliseconds, as far as we have asked.
+/// When LiveKit last listed an entity, in unix milliseconds, as far as Roomwatch has asked.
 pub trait LastSeen {
     fn room(&self, room_sid: &str) -> Option<u64>;
     fn participant(&self, room_sid: &str, sid: &str) -> Option<u64>;
-    /// Was the session asked about a moment before `at`, and the sid not there?
+    /// Returns true if the session was listed a moment before `at`, without the sid.
     fn is_fresh(&self, room_sid: &str, sid: &str, at: u64) -> bool;
 }
 
@@ -64,8 +63,8 @@ impl Compare<'_> {
         Draft::new(self.project, part, self.redaction, self.asked.at, self.asked.now)
     }
 
-    /// The live sessions that a list of rooms does not have: their endings. `asked_for` says which names
-    /// the list is about.
+    /// Ends the live sessions that a list of rooms does not have. `asked_for` returns true for the names that were asked
+    /// for.
     pub fn vanished(
         &self,
         listed: &[ListedRoom],
@@ -80,10 +79,10 @@ impl Compare<'_> {
             if namesake.is_some_and(|other| other.sid == room.sid) {
                 continue;
             }
-            // LiveKit has one session of a name at a time: a later one means that this one is over.
+            // LiveKit has one session of a name at a time: a later one means that this one has ended.
             let later = |other: &&ListedRoom| integer(&other.json, "creationTimeMs") > room.started_at;
             let replaced = room.started_at > 0 && namesake.is_some_and(later);
-            if !replaced && self.asked.too_young(room.webhook_at) {
+            if !replaced && self.asked.is_too_recent(room.webhook_at) {
                 continue;
             }
             let mut draft = self.draft(&[&room.sid], &[]);
@@ -93,12 +92,12 @@ impl Compare<'_> {
             let mut members = Map::from_iter([("room".to_owned(), room_json(room))]);
             not_before(&mut members, seen.room(&room.sid));
             draft.offer(about(Kind::RoomFinished, &room.name, &room.sid, room.last_seq, UNLISTED), members);
-            corrections.append(&mut draft.done());
+            corrections.append(&mut draft.finish());
         }
         corrections
     }
 
-    /// One listed room and who is listed in it.
+    /// Compares one listed room and its listed participants.
     pub fn room(
         &self,
         room: &ListedRoom,
@@ -118,7 +117,7 @@ impl Compare<'_> {
         if let Some(entry) = entry {
             for known in sorted(entry) {
                 match listed.get(&*known.sid) {
-                    None if self.asked.too_young(known.webhook_at) => {}
+                    None if self.asked.is_too_recent(known.webhook_at) => {}
                     None => leave(&mut draft, known, seen.participant(&room.sid, &known.sid)),
                     Some(listed) => self.unpublished(&mut draft, known, listed),
                 }
@@ -132,7 +131,7 @@ impl Compare<'_> {
             let known = entry.and_then(|entry| entry.participant(&participant.sid));
             self.present(&mut draft, room, participant, known.map(|known| &**known), seen);
         }
-        draft.done()
+        draft.finish()
     }
 
     fn room_itself(
@@ -157,9 +156,9 @@ impl Compare<'_> {
         draft.offer(About { touched, ..about(kind, &room.name, &room.sid, 0, why) }, members);
     }
 
-    /// Is this the entry of a room that nobody can be in? LiveKit never removes the rooms of a node that
-    /// died from its store (livekit/livekit#3766). An empty room lives for `emptyTimeout` after its start
-    /// and for `departureTimeout` after its last guest.
+    /// Returns true for the entry of a room that cannot have participants. LiveKit never removes the rooms of a node that
+    /// died from its store (livekit/livekit#3766). An empty room lives for `emptyTimeout` after its start and for
+    /// `departureTimeout` after its last participant has left.
     fn leftover(&self, listed: &ListedRoom, known: Option<&Room>) -> bool {
         if known.is_some_and(|room| room.stale) {
             return true;
@@ -172,7 +171,7 @@ impl Compare<'_> {
         started_at > 0 && lives_until.saturating_add(STALE_MARGIN_MS) < self.asked.at
     }
 
-    /// Somebody who is listed: joins, publications, mutes and changes.
+    /// Compares a listed participant: joins, publications, mutes and changes.
     fn present(
         &self,
         draft: &mut Draft<'_>,
@@ -181,19 +180,19 @@ impl Compare<'_> {
         known: Option<&Participant>,
         seen: &dyn LastSeen,
     ) {
-        // Until they are ACTIVE nobody sees them, and LiveKit sends no webhook.
+        // Before they are ACTIVE, other participants do not see them, and LiveKit sends no webhook.
         let active = &*listed.state == "ACTIVE";
-        let known_well = known.is_some_and(|known| known.state != "unknown");
-        if !active && !known_well {
+        let is_known = known.is_some_and(|known| known.state != "unknown");
+        if !active && !is_known {
             return;
         }
         let identity = &*listed.identity;
         let brief = json!({ "sid": &*listed.sid, "identity": identity });
         let room_brief = json!({ "sid": &*room.sid, "name": &*room.name });
         let touched = known.map_or_else(|| self.tombstone(&listed.sid), |known| Seq(known.last_seq));
-        if !known_well {
+        if !is_known {
             let mut joined = listed.json.clone();
-            // LiveKit sends it before there are any; each has an event of its own.
+            // LiveKit sends this webhook before there are tracks; each track has its own event.
             joined.remove("tracks");
             let members = Map::from_iter([
                 ("room".to_owned(), Value::Object(room.json.clone())),
@@ -206,8 +205,8 @@ impl Compare<'_> {
         for track in &listed.tracks {
             let before = known.and_then(|known| known.track(&track.sid));
             let (kind, why) = match before {
-                // LiveKit lists a track when it is announced and sends its webhook when the first packet
-                // comes: a moment later, or never if it begins muted.
+                // LiveKit lists a track when it is announced, and sends its webhook with the first packet: a moment
+                // later, or never if the track begins muted.
                 None if seen.is_fresh(&room.sid, &track.sid, self.asked.at) => continue,
                 None => (Kind::TrackPublished, LISTED),
                 Some(before) if before.muted == track.muted => continue,
@@ -222,7 +221,7 @@ impl Compare<'_> {
             ]);
             draft.offer(About { touched, ..about(kind, &room.name, &track.sid, 0, why) }, members);
         }
-        if known_well {
+        if is_known {
             let members = Map::from_iter([
                 ("room".to_owned(), room_brief),
                 ("participant".to_owned(), Value::Object(listed.json.clone())),
@@ -233,11 +232,11 @@ impl Compare<'_> {
         }
     }
 
-    /// The tracks that somebody who is still there does not have any more.
+    /// Ends the tracks that a listed participant no longer has.
     fn unpublished(&self, draft: &mut Draft<'_>, known: &Participant, listed: &ListedParticipant) {
         for track in &known.tracks {
             let gone = !listed.tracks.iter().any(|other| *other.sid == *track.sid);
-            if gone && !self.asked.too_young(track.webhook_at) {
+            if gone && !self.asked.is_too_recent(track.webhook_at) {
                 unpublish(draft, known, track, None);
             }
         }
@@ -247,8 +246,8 @@ impl Compare<'_> {
         self.state.tombstone(self.project, sid).map_or(Seq::ZERO, |tombstone| Seq(tombstone.seq))
     }
 
-    /// The egress of a project. What ended after `since` and was never heard of is told as well: its
-    /// recording exists.
+    /// Compares the egress of a project. An egress that ended after `since` and is unknown is reported too: its recording
+    /// exists.
     pub fn egress(&self, listed: &[Map<String, Value>], since: u64) -> Vec<Correction> {
         let ids: Vec<&str> = listed.iter().filter_map(|info| id(info, "egressId")).collect();
         let rooms: Vec<&str> = listed.iter().filter_map(|info| id(info, "roomId")).collect();
@@ -259,8 +258,8 @@ impl Compare<'_> {
             .map(|egress| (egress.egress_id.clone(), egress.clone()))
             .collect();
         for egress in known.values().filter(|egress| !ids.contains(&&*egress.egress_id)) {
-            let young = egress.started_at.max(egress.updated_at_ns / 1_000_000);
-            if self.asked.too_young(young) {
+            let recent = egress.started_at.max(egress.updated_at_ns / 1_000_000);
+            if self.asked.is_too_recent(recent) {
                 continue;
             }
             let info = json!({
@@ -295,17 +294,16 @@ impl Compare<'_> {
             if known.is_none() && ended {
                 let ended_at = integer(info, "endedAt").max(integer(info, "updatedAt")) / 1_000_000;
                 if ended_at >= since && self.state.tombstone(self.project, egress_id).is_none() {
-                    draft.tell(about, members);
+                    draft.append(about, members);
                 }
             } else {
                 draft.offer(about, members);
             }
         }
-        draft.done()
+        draft.finish()
     }
 
-    /// The ingress of a project. LiveKit lists every ingress that is set up; only those that stream are
-    /// live.
+    /// Compares the ingress of a project. LiveKit lists every configured ingress; only those that stream are live.
     pub fn ingress(&self, listed: &[Map<String, Value>]) -> Vec<Correction> {
         let ids: Vec<&str> = listed.iter().filter_map(|info| id(info, "ingressId")).collect();
         let mut draft = self.draft(&[], &ids);
@@ -315,7 +313,7 @@ impl Compare<'_> {
             .map(|ingress| (ingress.ingress_id.clone(), ingress.clone()))
             .collect();
         for ingress in known.values().filter(|ingress| !ids.contains(&&*ingress.ingress_id)) {
-            if self.asked.too_young(ingress.started_at.max(ingress.updated_at_ns / 1_000_000)) {
+            if self.asked.is_too_recent(ingress.started_at.max(ingress.updated_at_ns / 1_000_000)) {
                 continue;
             }
             let room = ingress.room.as_deref().unwrap_or("");
@@ -323,7 +321,7 @@ impl Compare<'_> {
                 "ingressId": &*ingress.ingress_id,
                 "name": &*ingress.name,
                 "roomName": room,
-                // As new as what is known: older news would be none.
+                // As new as what is known: the fold ignores an older one.
                 "state": { "updatedAt": ingress.updated_at_ns.to_string() },
             });
             draft.offer(
@@ -340,7 +338,7 @@ impl Compare<'_> {
             let (kind, why) = match known {
                 Some(_) if live => (Kind::IngressStarted, DIFFERS),
                 Some(known) => {
-                    if self.asked.too_young(known.started_at.max(known.updated_at_ns / 1_000_000)) {
+                    if self.asked.is_too_recent(known.started_at.max(known.updated_at_ns / 1_000_000)) {
                         continue;
                     }
                     (Kind::IngressEnded, LISTED)
@@ -353,7 +351,7 @@ impl Compare<'_> {
             let about = About { touched, ..about(kind, room, ingress_id, 0, why) };
             draft.offer(about, ingress_members(room, Value::Object(info.clone())));
         }
-        draft.done()
+        draft.finish()
     }
 }
 
@@ -365,14 +363,14 @@ fn id<'a>(object: &'a Map<String, Value>, member: &str) -> Option<&'a str> {
     crate::livekit::text(object, member)
 }
 
-/// In the order in which they joined, so that two runs write the same.
+/// Returns the participants in the order in which they joined, so that two runs write the same.
 fn sorted(entry: &RoomEntry) -> Vec<&Participant> {
     let mut all: Vec<&Participant> = entry.participants().map(|p| &**p).collect();
     all.sort_unstable_by_key(|p| (p.joined_at, p.sid.clone()));
     all
 }
 
-/// Somebody who is not listed any more: first their tracks, then they.
+/// Ends a participant who is no longer listed: first the tracks, then the participant.
 fn leave(draft: &mut Draft<'_>, known: &Participant, seen_at: Option<u64>) {
     for track in &known.tracks {
         unpublish(draft, known, track, seen_at);
@@ -441,7 +439,7 @@ fn written(json: &serde_json::value::RawValue) -> Value {
     serde_json::from_str(json.get()).unwrap_or_default()
 }
 
-/// Egress and ingress events name their room in a `room` of their own too.
+/// Returns the members of an egress event, which names its room in `room` too.
 fn egress_members(room: &str, room_sid: Option<&str>, info: Value) -> Map<String, Value> {
     let mut members = Map::from_iter([("egressInfo".to_owned(), info)]);
     if let Some(sid) = room_sid.filter(|sid| !sid.is_empty() && !room.is_empty()) {

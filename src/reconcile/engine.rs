@@ -69,7 +69,7 @@ impl<'a> Engine<'a> {
         let Some(livekit) = &self.project.livekit else { return };
         while self.settle().await.is_err() {}
         // Egress that ended earlier is in the log, or LiveKit does not list it any more.
-        let last_known = self.shared.state.read().now();
+        let last_known = self.shared.state.read().time();
         self.egress_since =
             if last_known > 0 { last_known.saturating_sub(EGRESS_LATE_MS) } else { self.clock.unix_ms() };
         loop {

@@ -21,7 +21,7 @@ const SPREAD: f64 = 0.8;
 /// Corrections are a sign that webhooks are lost, so the next full run is brought forward. It is not brought forward
 /// more often than this, because some corrections are only a race between a list and a webhook.
 pub const SUSPICION_EVERY: Duration = Duration::from_secs(10);
-/// LiveKit goes on delivering its backlog for this long after an outage of Roomwatch.
+/// LiveKit delivers its backlog for this long after an outage of Roomwatch.
 const BACKLOG: Duration = Duration::from_secs(15);
 /// Wait after a failure: the first doubles up to the second.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(2));
@@ -82,7 +82,7 @@ impl Requests {
     }
 }
 
-/// What to do now. `R` is a room as LiveKit has listed it.
+/// The next thing to do. `R` is a room as LiveKit has listed it.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Step<R> {
     /// Ask about one room, to see whether LiveKit answers and still knows it.

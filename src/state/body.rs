@@ -1,4 +1,4 @@
-//! What the fold reads of an event's JSON.
+//! The parts of an event's JSON that the fold reads.
 
 use super::{
     entity::{EgressBody, IngressBody, ParticipantBody, RoomBody, TrackBody},
@@ -21,7 +21,7 @@ object!(
 );
 
 object!(
-    /// What reconciliation knows beyond LiveKit's shape. See the page of [`state`](super).
+    /// Facts of reconciliation beyond LiveKit's shape. See the page of [`state`](super).
     Extra {
         stale: OptionalFlag = "stale",
         not_before: Int = "notBefore",

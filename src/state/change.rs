@@ -1,4 +1,4 @@
-//! What one event altered, for the readers of the stream and for the history.
+//! The changes that one event makes, for the readers of the stream and for the history.
 
 use std::sync::Arc;
 
@@ -11,32 +11,31 @@ use super::{
 };
 use crate::event::Source;
 
-/// What [`super::State::apply`] made of one event.
+/// The result of [`super::State::apply`].
 #[derive(Clone, Debug, Default)]
 pub struct Applied {
-    /// In the order in which a reader applies them. Empty where nothing changed: a duplicate, a webhook
-    /// that came after its correction, an event the fold has no use for.
+    /// Changes in the order in which a reader applies them. Empty if nothing changed: for a duplicate, a webhook after its
+    /// correction, or an event that the fold does not use.
     pub changes: Vec<Change>,
-    /// The event is about somebody or something that joining the room would not show: a caller who has
-    /// only `roomJoin` must not see it.
+    /// True if a participant of the room would not see what the event is about. A caller with only `roomJoin` must not
+    /// get it.
     pub restricted: bool,
-    /// Of a restricted event: those of its changes that such a caller is told all the same, because they are of the
-    /// room itself.
+    /// Those changes of a restricted event that such a caller gets all the same, because they are of the room itself.
     pub joined: Vec<Change>,
-    /// The same for the history, which also wants what leaves no trace in the present: a leave without a
-    /// join, or the true reason of a leave that had been inferred.
+    /// Facts for the history. Some leave no trace in the present: a leave without a join, or the true reason of a leave
+    /// that had been inferred.
     pub facts: Vec<Fact>,
 }
 
-/// What one event altered of one entity. It serialises to the contract's JSON.
+/// A change of one entity. It serialises to the contract's JSON.
 ///
-/// `set` carries the whole entity, `patch` the fields that changed, `delete` null. A `delete` of a room
-/// takes everything that stands under its `roomSid` with it; whoever is not hidden is named as well.
+/// `set` carries the whole entity, `patch` the fields that changed, `delete` null. A `delete` of a room deletes everything
+/// with its `roomSid`; each participant that is not hidden has a `delete` too.
 #[derive(Clone, Debug)]
 pub struct Change {
     pub op: Op,
     pub entity: Entity,
-    /// Which fields a `patch` carries.
+    /// The fields that a `patch` carries.
     pub(super) mask: Mask,
 }
 
@@ -48,7 +47,7 @@ pub enum Op {
     Delete,
 }
 
-/// The entity as it was right after the event; for a `delete`, right before.
+/// The entity right after the event, or, for a `delete`, right before it.
 #[derive(Clone, Debug)]
 pub enum Entity {
     Room(Arc<Room>),
@@ -57,11 +56,11 @@ pub enum Entity {
     Ingress(Arc<Ingress>),
 }
 
-/// What the history keeps of an event. Times are unix milliseconds.
+/// A fact for the history. Times are unix milliseconds.
 #[derive(Clone, Debug)]
 pub enum Fact {
-    /// A session began, or what a list of sessions shows of it has changed. Not the room itself: the next event would
-    /// have to copy one that the history still holds.
+    /// A session began, or a field that a list of sessions shows has changed. It does not hold the room itself: the next
+    /// event would have to copy a room that the history still holds.
     Session {
         project: Arc<str>,
         sid: Arc<str>,
@@ -77,17 +76,17 @@ pub enum Fact {
         reason: Option<Word>,
         source: Source,
     },
-    /// Somebody joined, or something about them has changed.
+    /// A participant joined or has changed.
     Participation(Arc<Participant>),
     Left {
         participant: Arc<Participant>,
         at: u64,
         inferred: Inferred,
         reason: Option<Word>,
-        /// Tracks of theirs may be on still, or seem to have ended later.
+        /// Some of the participant's tracks may still be published, or seem to have ended later.
         publishing: bool,
     },
-    /// A track of the participant with this sid was published or has changed.
+    /// A track of this participant was published or has changed.
     Track {
         project: Arc<str>,
         room_sid: Arc<str>,
@@ -102,14 +101,14 @@ pub enum Fact {
         at: u64,
         inferred: Inferred,
     },
-    /// A state of an egress, the last one too. `seq` names one that has no id.
+    /// An egress has changed or ended. `seq` identifies one that has no id.
     Egress {
         egress: Arc<Egress>,
         seq: u64,
     },
 }
 
-/// `Some(from)`: nobody said so, it happened between `from` and the given time.
+/// `Some(from)`: no event has reported it. It happened between `from` and the given time.
 pub type Inferred = Option<u64>;
 
 impl Change {
@@ -152,7 +151,7 @@ impl Serialize for Change {
     }
 }
 
-/// What one event altered of one entity.
+/// A change of one entity.
 #[derive(ToSchema)]
 #[schema(as = Change, rename_all = "camelCase")]
 pub struct ChangeSchema {
@@ -165,8 +164,8 @@ pub struct ChangeSchema {
     pub room: Option<String>,
     #[schema(required)]
     pub room_sid: Option<String>,
-    /// `set`: the whole entity. `patch`: the top-level fields that changed, each whole. `delete`: null; a room takes
-    /// everything under its `roomSid` with it.
+    /// `set`: the whole entity. `patch`: the top-level fields that changed, each whole. `delete`: null; for a room,
+    /// everything with its `roomSid` is deleted too.
     #[schema(required, value_type = Option<Object>)]
     pub value: (),
 }

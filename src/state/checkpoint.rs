@@ -1,4 +1,4 @@
-//! A `State` as bytes, so that start-up need not fold the log from its beginning.
+//! A `State` as bytes, so that a start need not fold the log from its beginning.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use super::{
     words::Words,
 };
 
-/// The shape of the bytes. A checkpoint of another version is not read: the log is folded again.
+/// Version of the encoding. A checkpoint of another version is not read: the log is folded again.
 pub const CHECKPOINT_VERSION: u32 = 1;
 
 #[derive(Debug, thiserror::Error)]
@@ -59,7 +59,7 @@ impl State {
 }
 
 impl Project {
-    /// Gives what was written out in every entity its shared memory back, and rebuilds the index of names.
+    /// Gives the entities the memory back that they shared, and rebuilds the index of names.
     fn relink(&mut self, words: &mut Words) {
         for entry in self.rooms.values_mut() {
             let RoomEntry { room, participants } = Arc::make_mut(entry);

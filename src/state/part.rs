@@ -1,13 +1,13 @@
-//! A part of the state to try events on.
+//! A part of the state, to try events on.
 
 use std::sync::Arc;
 
 use super::{State, project::Project};
 
 impl State {
-    /// The live sessions `rooms` of one project, its egress and ingress, and the tombstones of `sids`:
-    /// what it takes to find out whether an event about them would change anything. Small, however many
-    /// rooms there are, and it shares what it holds until an event changes it.
+    /// Returns the live sessions `rooms` of one project, its egress and ingress, and the tombstones of `sids`: enough to
+    /// find out whether an event about them would change anything. It is small, however many rooms there are, and shares
+    /// everything until an event changes it.
     pub fn part<'a>(
         &self,
         project: &str,
@@ -29,10 +29,5 @@ impl State {
         }
         state.projects.insert(name.clone(), part);
         state
-    }
-
-    /// When the newest event was received, in unix milliseconds; 0 before the first.
-    pub fn now(&self) -> u64 {
-        self.now
     }
 }

@@ -1,4 +1,4 @@
-//! What a participant may do.
+//! The permission of a participant.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! How the fold reads values out of LiveKit's JSON.
+//! Reads values out of LiveKit's JSON for the fold.
 //!
 //! An authentic event is never refused, so nothing here can fail because of one field: a field that is absent, null or
 //! of an unexpected type is its zero value, 64-bit numbers may be strings or numbers, enums stay text, and of a key

@@ -1,4 +1,4 @@
-//! `entity!`: one table per entity. An entry of it is everything there is to say about one field.
+//! `entity!`: one table per entity. One entry has everything about one field.
 
 /// Defines an entity by the table of its fields. From each entry come
 ///
@@ -21,7 +21,7 @@ macro_rules! entity {
             body: $body:ident<$life:lifetime>,
             schema: $schema:ident as $shown:ident,
         }
-        |$this:ident, $told:ident: $told_type:ty, $words:ident|
+        |$this:ident, $update:ident: $update_type:ty, $words:ident|
         fields {$(
             $(#[$doc:meta])*
             $bit:ident $field:ident {
@@ -75,7 +75,7 @@ macro_rules! entity {
             }
 
             /// Updates every field that the event carries. Returns the fields that changed.
-            pub(in crate::state) fn take(&mut self, $told: &mut $told_type) -> $crate::state::mask::Mask {
+            pub(in crate::state) fn take(&mut self, $update: &mut $update_type) -> $crate::state::mask::Mask {
                 let $this = self;
                 let before = $this.derived();
                 let mut mask = 0;

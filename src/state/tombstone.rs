@@ -1,4 +1,4 @@
-//! Tombstones: what has ended, so that a late event cannot bring it back.
+//! Tombstones: sids that have ended. A late event must not make them live again.
 
 use std::{collections::VecDeque, sync::Arc};
 
@@ -7,29 +7,29 @@ use serde::{Deserialize, Serialize};
 use super::map::Map;
 use crate::event::Source;
 
-/// How long a tombstone stands, in milliseconds of event time. LiveKit itself delivers at most some 45 s
-/// late; an operator may raise its queue's age, and a store behind it may list what is gone for minutes.
+/// Lifetime of a tombstone, in milliseconds of event time. LiveKit delivers at most about 45 s late, but an operator may
+/// raise the age limit of its queue, and its store may list an ended entity for minutes.
 pub const TOMBSTONE_MS: u64 = 30 * 60 * 1000;
 
-/// How many stand in one project. The oldest go first: a reader costs memory, a late event costs one
-/// wrong row until reconciliation has asked.
+/// Maximum number of tombstones in one project. At the limit the oldest is dropped: then a late event makes one wrong row,
+/// until reconciliation has compared it.
 pub const TOMBSTONES_MAX: usize = 200_000;
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(from = "Map<Arc<str>, Tombstone>", into = "Map<Arc<str>, Tombstone>")]
 pub(super) struct Tombstones {
     by_sid: Map<Arc<str>, Tombstone>,
-    /// Oldest first. A sid that was buried again stands here twice; only the younger entry counts.
+    /// The oldest first. A sid that was buried again is here twice, and only the newer entry counts.
     order: VecDeque<(u64, Arc<str>)>,
 }
 
 /// The end of one sid.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Tombstone {
-    /// When LiveKit said it happened, in unix milliseconds.
+    /// When it ended, in unix milliseconds.
     pub at: u64,
-    /// Who said so. What a webhook has ended stays ended; what reconciliation has only missed in a list
-    /// comes back when a later event shows it.
+    /// The source of the event that ended it. An end that reconciliation has inferred from a list is revoked by a later
+    /// event. An end that a webhook has reported is final.
     pub source: Source,
     /// The event that ended it.
     pub seq: u64,
@@ -56,7 +56,7 @@ impl Tombstones {
         self.by_sid.remove(sid);
     }
 
-    /// Forgets what had expired at `now`, the time of the newest event.
+    /// Drops the tombstones that have expired at `now`, the time of the newest event.
     pub fn expire(&mut self, now: u64) {
         while self.order.front().is_some_and(|(expires_at, _)| *expires_at <= now) {
             self.drop_oldest();

@@ -25,7 +25,7 @@ pub(super) fn share(word: &mut Word) {
     }
 }
 
-/// Words that need no memory of their own, the frequent ones first.
+/// Words that are not allocated, the frequent ones first.
 const KNOWN: &[&str] = &[
     "active",
     "video",

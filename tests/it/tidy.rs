@@ -37,7 +37,7 @@ server::stream: accounts clock config event feed metrics rights server
 server::api: accounts audit clock config derived event feed ingest livekit reconcile rights server state token
 server::listen: config event feed ingest metrics server server::stream
 node: accounts audit cluster config data_dir derived feed follow ingest log metrics reconcile server server::api server::listen server::stream state
-cli: accounts clock config ingest node server server::stream token
+cli: accounts clock config http ingest node server server::stream token
 ";
 
 /// Imports of a module that comes later in the table, and why.
@@ -142,12 +142,26 @@ const PLAIN: &[&str] = &[
     "docs/protocol.md",
     "roomwatch.example.toml",
     "src/clock.rs",
+    "src/cli/simulate",
+    "src/cli/simulate.rs",
     "src/config",
     "src/config.rs",
+    "src/event",
+    "src/event.rs",
+    "src/http.rs",
+    "src/json",
+    "src/json.rs",
+    "src/livekit",
+    "src/livekit.rs",
     "src/metrics.rs",
+    "src/reconcile",
+    "src/reconcile.rs",
     "src/rights.rs",
     "src/server/path.rs",
     "src/server/query.rs",
+    "src/state",
+    "src/state.rs",
+    "src/token.rs",
     "tests/it",
 ];
 

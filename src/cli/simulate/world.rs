@@ -1,16 +1,16 @@
-//! Made-up meetings that behave: rooms start, people join, publish, leave, rooms end; and the events
-//! of each room come in the order in which LiveKit sends them.
+//! Invented meetings: rooms start, participants join, publish and leave, rooms end. The events of each room are in the
+//! order in which LiveKit sends them.
 
 use std::collections::VecDeque;
 
 use crate::clock::unix_ms;
 
-/// Rooms and who is in them, as a LiveKit server would have them.
+/// Rooms and their participants, as a LiveKit server has them.
 pub struct World {
     rng: fastrand::Rng,
     rooms: Vec<Room>,
     participants: usize,
-    /// With names people can read, and with agents, calls and recordings.
+    /// True for meetings with readable names, agents, calls and recordings.
     varied: bool,
 }
 
@@ -21,7 +21,7 @@ struct Room {
     live: bool,
     recording: Option<Recording>,
     people: Vec<Person>,
-    /// Decided, and not told yet: bodies without their last member, which says when they were told.
+    /// Events that are decided and not sent yet: bodies without their last member, which is the time of sending.
     pending: VecDeque<String>,
 }
 
@@ -81,7 +81,7 @@ const PEOPLE: [&str; 32] = [
     "Mei", "Noor", "Oskar", "Priya", "Quinn", "Rosa", "Sami", "Tomás", "Uma", "Viktor", "Wanda", "Ximena",
     "Yusuf", "Zoë", "Anders", "Bea", "Carlo", "Delphine", "Emeka", "Fiona",
 ];
-/// Weighted: most people hang up, some lose the line.
+/// Weighted: most participants leave by themselves, some lose the connection.
 const REASONS: [&str; 8] = [
     "CLIENT_INITIATED",
     "CLIENT_INITIATED",
@@ -116,7 +116,7 @@ impl World {
         }
     }
 
-    /// Starts every room and lets its people in: the events, room by room interleaved.
+    /// Starts every room with its participants, and returns the events, interleaved room by room.
     pub fn fill(&mut self) -> Vec<(u32, String)> {
         for i in 0..self.rooms.len() {
             self.start(i);
@@ -127,7 +127,7 @@ impl World {
         self.drain()
     }
 
-    /// The next event of some room.
+    /// Returns the next event of a random room.
     pub fn step(&mut self) -> (u32, String) {
         let i = self.rng.usize(..self.rooms.len());
         while self.rooms[i].pending.is_empty() {
@@ -137,7 +137,7 @@ impl World {
         (i as u32, stamped(body))
     }
 
-    /// Ends every meeting.
+    /// Ends every meeting, and returns the events.
     pub fn finish(&mut self) -> Vec<(u32, String)> {
         for i in 0..self.rooms.len() {
             if self.rooms[i].live {
@@ -161,7 +161,7 @@ impl World {
         events
     }
 
-    /// Decides what happens next in a room.
+    /// Decides the next events of a room.
     fn act(&mut self, i: usize) {
         let room = &self.rooms[i];
         if !room.live {
@@ -174,7 +174,7 @@ impl World {
             return;
         }
         let crowded = room.people.len() >= self.participants * 2;
-        // A load wants much of everything; a demonstration wants meetings that last.
+        // A load test needs many events of each kind; a demonstration needs meetings that last.
         let (endings, alone) = if self.varied { (4, room.people.len() <= 2) } else { (20, false) };
         match self.rng.u32(0..1000) {
             n if n < endings => self.end(i),
@@ -201,7 +201,7 @@ impl World {
         room.sid = sid;
         room.created_ms = unix_ms();
         room.live = true;
-        self.tell(i, "room_started", "");
+        self.push(i, "room_started", "");
     }
 
     fn end(&mut self, i: usize) {
@@ -211,7 +211,7 @@ impl World {
         while !self.rooms[i].people.is_empty() {
             self.leave(i, 0);
         }
-        self.tell(i, "room_finished", "");
+        self.push(i, "room_finished", "");
         self.rooms[i].live = false;
     }
 
@@ -243,9 +243,9 @@ impl World {
         }
         let sid = self.id("PA_");
         let person = Person { sid, identity, name, kind, joined_ms: unix_ms(), tracks: Vec::new() };
-        let told = format!(",\"participant\":{}", full(&person, "ACTIVE", ""));
+        let members = format!(",\"participant\":{}", full(&person, "ACTIVE", ""));
         self.rooms[i].people.push(person);
-        self.tell(i, "participant_joined", &told);
+        self.push(i, "participant_joined", &members);
         let who = self.rooms[i].people.len() - 1;
         self.publish_source(i, who, Source::Microphone);
         if kind == Kind::Standard && self.rng.u32(0..3) > 0 {
@@ -255,13 +255,13 @@ impl World {
 
     fn leave(&mut self, i: usize, who: usize) {
         while let Some(track) = self.rooms[i].people[who].tracks.pop() {
-            let told = track_members(&self.rooms[i].people[who], &track);
-            self.tell(i, "track_unpublished", &told);
+            let members = track_members(&self.rooms[i].people[who], &track);
+            self.push(i, "track_unpublished", &members);
         }
         let person = self.rooms[i].people.remove(who);
         let reason = REASONS[self.rng.usize(..REASONS.len())];
-        let told = format!(",\"participant\":{}", full(&person, "DISCONNECTED", reason));
-        self.tell(i, "participant_left", &told);
+        let members = format!(",\"participant\":{}", full(&person, "DISCONNECTED", reason));
+        self.push(i, "participant_left", &members);
     }
 
     fn publish(&mut self, i: usize) {
@@ -286,19 +286,19 @@ impl World {
             Source::Screen => "TR_VS",
         });
         let track = Track { sid, source };
-        let told = track_members(&self.rooms[i].people[who], &track);
+        let members = track_members(&self.rooms[i].people[who], &track);
         self.rooms[i].people[who].tracks.push(track);
-        self.tell(i, "track_published", &told);
+        self.push(i, "track_published", &members);
     }
 
     fn unpublish(&mut self, i: usize) {
         let who = self.rng.usize(..self.rooms[i].people.len());
-        // Microphones stay: people mute them, and LiveKit sends no webhook for that.
+        // Microphones stay published: participants mute them, and mutes have no webhook.
         let tracks = &mut self.rooms[i].people[who].tracks;
         let Some(at) = tracks.iter().rposition(|track| track.source != Source::Microphone) else { return };
         let track = tracks.remove(at);
-        let told = track_members(&self.rooms[i].people[who], &track);
-        self.tell(i, "track_unpublished", &told);
+        let members = track_members(&self.rooms[i].people[who], &track);
+        self.push(i, "track_unpublished", &members);
     }
 
     /// Starts or stops a recording.
@@ -308,22 +308,21 @@ impl World {
             None => {
                 let id = self.id("EG_");
                 self.rooms[i].recording = Some(Recording { id: id.clone(), started_ms: now });
-                let told = egress(&self.rooms[i], &id, now, "");
-                self.tell(i, "egress_started", &told);
-                let told = egress(&self.rooms[i], &id, now, ",\"status\":\"EGRESS_ACTIVE\"");
-                self.tell(i, "egress_updated", &told);
+                let members = egress(&self.rooms[i], &id, now, "");
+                self.push(i, "egress_started", &members);
+                let members = egress(&self.rooms[i], &id, now, ",\"status\":\"EGRESS_ACTIVE\"");
+                self.push(i, "egress_updated", &members);
             }
             Some(Recording { id, started_ms }) => {
                 let more = format!(",\"status\":\"EGRESS_COMPLETE\",\"endedAt\":\"{now}000000\"");
-                let told = egress(&self.rooms[i], &id, started_ms, &more);
-                self.tell(i, "egress_ended", &told);
+                let members = egress(&self.rooms[i], &id, started_ms, &more);
+                self.push(i, "egress_ended", &members);
             }
         }
     }
 
-    /// Writes an event down. The room is whole in room and participant events and has only its sid
-    /// and name in the others, as from LiveKit.
-    fn tell(&mut self, i: usize, event: &str, members: &str) {
+    /// Adds an event. As in LiveKit, room and participant events have the whole room, the others its sid and name only.
+    fn push(&mut self, i: usize, event: &str, members: &str) {
         let id = self.id("EV_");
         let room = &self.rooms[i];
         let name = quoted(&room.name);
@@ -348,7 +347,7 @@ impl World {
     }
 }
 
-/// LiveKit stamps an event when its queue gets to it.
+/// Adds the time of sending: LiveKit stamps an event when its queue gets to it.
 fn stamped(mut body: String) -> String {
     body.push_str(&format!(",\"createdAt\":\"{}\"}}", unix_ms() / 1000));
     body

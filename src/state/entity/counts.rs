@@ -1,4 +1,4 @@
-//! What the participants of a room add up to.
+//! Sums over the participants of a room.
 
 use serde::{Deserialize, Serialize};
 

@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// A participant's part of an event.
-pub(in crate::state) struct Told<'a, 'b> {
+pub(in crate::state) struct Update<'a, 'b> {
     pub body: &'a ParticipantBody<'b>,
     pub permission: Option<Arc<Permission>>,
     /// The state that LiveKit left out because it is the zero value.
@@ -38,7 +38,7 @@ entity! {
         body: ParticipantBody<'a>,
         schema: ParticipantSchema as Participant,
     }
-    |p, told: Told<'_, '_>, words|
+    |p, update: Update<'_, '_>, words|
     fields {
         KEY project {
             stored: #[serde(skip)] Arc<str>,
@@ -64,14 +64,14 @@ entity! {
         IDENTITY identity {
             stored: Box<str>,
             body: { identity: Text<'a> = "identity" },
-            takes: replace_text(&mut p.identity, &told.body.identity),
+            takes: replace_text(&mut p.identity, &update.body.identity),
             wire: "identity",
             schema: String,
         }
         NAME name {
             stored: Box<str>,
             body: { name: Text<'a> = "name" },
-            takes: replace_text(&mut p.name, &told.body.name),
+            takes: replace_text(&mut p.name, &update.body.name),
             wire: "name",
             schema: String,
         }
@@ -79,7 +79,7 @@ entity! {
         KIND kind {
             stored: Word,
             body: { kind: Text<'a> = "kind" },
-            takes: replace(&mut p.kind, word(&told.body.kind, "", "standard")),
+            takes: replace(&mut p.kind, word(&update.body.kind, "", "standard")),
             shares: share(&mut p.kind),
             wire: "kind",
             schema: String,
@@ -88,7 +88,7 @@ entity! {
         STATE state {
             stored: Word,
             body: { state: Text<'a> = "state" },
-            takes: replace(&mut p.state, word(&told.body.state, "", told.state_zero)),
+            takes: replace(&mut p.state, word(&update.body.state, "", update.state_zero)),
             shares: share(&mut p.state),
             wire: "state",
             schema: String,
@@ -108,7 +108,7 @@ entity! {
             stored: u64,
             body: { joined_at_secs: Int = "joinedAt", joined_at_ms: Int = "joinedAtMs" },
             takes: {
-                let joined_at = told.body.joined_at_ms();
+                let joined_at = update.body.joined_at_ms();
                 joined_at > 0 && replace(&mut p.joined_at, joined_at)
             },
             wire: "joinedAt" = known(p.joined_at),
@@ -117,7 +117,7 @@ entity! {
         METADATA metadata {
             stored: Box<str>,
             body: { metadata: Text<'a> = "metadata" },
-            takes: replace_text(&mut p.metadata, &told.body.metadata),
+            takes: replace_text(&mut p.metadata, &update.body.metadata),
             wire: "metadata",
             schema: String,
         }
@@ -125,7 +125,7 @@ entity! {
         ATTRIBUTES attributes {
             stored: Option<Box<RawValue>>,
             body: { attributes: Raw<'a> = "attributes" },
-            takes: replace_attributes(&mut p.attributes, told.body.attributes.object()),
+            takes: replace_attributes(&mut p.attributes, update.body.attributes.object()),
             wire: "attributes" = Attributes(p.attributes.as_deref()),
             schema: #[schema(value_type = std::collections::HashMap<String, String>)] (),
         }
@@ -133,7 +133,7 @@ entity! {
         PERMISSION permission {
             stored: Option<Arc<Permission>>,
             body: { permission: Raw<'a> = "permission" },
-            takes: replace_permission(&mut p.permission, &told.permission),
+            takes: replace_permission(&mut p.permission, &update.permission),
             shares: p.permission =
                 p.permission.take().and_then(|permission| words.permission(permission.json.get())),
             wire: "permission" = p.permission.as_deref().map(|permission| &*permission.json),
@@ -142,8 +142,8 @@ entity! {
         REGION region {
             stored: Arc<str>,
             body: { region: Text<'a> = "region" },
-            takes: *p.region != *told.body.region && {
-                p.region = told.words.text(&told.body.region);
+            takes: *p.region != *update.body.region && {
+                p.region = update.words.text(&update.body.region);
                 true
             },
             shares: p.region = words.text(&p.region),
@@ -156,7 +156,7 @@ entity! {
             wire: "disconnectReason" = None::<&str>,
             schema: #[schema(required)] Option<String>,
         }
-        // Each track has a rule of its own: see the fold.
+        // The fold updates each track by itself.
         TRACKS tracks {
             stored: Vec<Track>,
             body: { tracks: List<TrackBody<'a>> = "tracks" },

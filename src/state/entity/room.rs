@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// A room's part of an event.
-pub(in crate::state) struct Told<'a, 'b> {
+pub(in crate::state) struct Update<'a, 'b> {
     /// Carries the whole room: see [`RoomBody::is_full`].
     pub body: &'a RoomBody<'b>,
     /// `createdAt` of the event.
@@ -28,7 +28,7 @@ pub(in crate::state) struct Told<'a, 'b> {
 entity! {
     /// One live session of a room.
     Room { derived: RoomDerived, body: RoomBody<'a>, schema: RoomSchema as Room, }
-    |room, told: Told<'_, '_>, words|
+    |room, update: Update<'_, '_>, words|
     fields {
         KEY project {
             stored: Arc<str>,
@@ -52,7 +52,7 @@ entity! {
             stored: u64,
             body: { created_at_secs: Int = "creationTime", created_at_ms: Int = "creationTimeMs" },
             takes: room.started_at == 0 && {
-                room.started_at = told.body.started_at_ms();
+                room.started_at = update.body.started_at_ms();
                 true
             },
             wire: "startedAt" = known(room.started_at),
@@ -62,11 +62,11 @@ entity! {
         METADATA metadata {
             stored: Arc<str>,
             body: { metadata: Text<'a> = "metadata" },
-            takes: told.created_at_secs >= room.metadata_at_secs && {
-                room.metadata_at_secs = told.created_at_secs;
-                let changed = *room.metadata != *told.body.metadata;
+            takes: update.created_at_secs >= room.metadata_at_secs && {
+                room.metadata_at_secs = update.created_at_secs;
+                let changed = *room.metadata != *update.body.metadata;
                 if changed {
-                    room.metadata = (&*told.body.metadata).into();
+                    room.metadata = (&*update.body.metadata).into();
                 }
                 changed
             },

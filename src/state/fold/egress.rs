@@ -1,5 +1,5 @@
-//! The rules for egress. Its events come in a queue of their own: in any order with those of its room, repeated, and
-//! with states left out.
+//! The rules for egress. LiveKit sends its events from a separate queue: in any order with those of its room, repeated,
+//! and with states left out.
 
 use std::sync::Arc;
 
@@ -50,7 +50,7 @@ impl Fold<'_> {
             Some(known) if new.progress() < known.progress() => {}
             Some(known) => {
                 let mask = new.differs(&known);
-                // It stays in the room where it began, whatever a later event says.
+                // It stays in the room where it began, whatever a later event contains.
                 let (room, room_sid) = (known.room.clone(), known.room_sid.clone());
                 let new = Arc::new(Egress { room, room_sid, ..Arc::unwrap_or_clone(new) });
                 if mask != 0 {

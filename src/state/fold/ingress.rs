@@ -1,4 +1,4 @@
-//! The rules for ingress. Its events come in a queue of their own, in any order with those of its room.
+//! The rules for ingress. LiveKit sends its events from a separate queue, in any order with those of its room.
 
 use std::sync::Arc;
 

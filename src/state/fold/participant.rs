@@ -9,7 +9,7 @@ use crate::{
         change::{Change, Entity, Fact},
         entity::{
             Counts, Participant,
-            participant::{Told, bits},
+            participant::{Update, bits},
         },
         mask::Mask,
         permission::Permission,
@@ -40,11 +40,11 @@ impl Fold<'_> {
         }
         p.version = body.version.0;
         let state_zero = if self.event.kind == Kind::ParticipantJoined { "active" } else { "joining" };
-        p.take(&mut Told { body, permission, state_zero, words: self.words })
+        p.take(&mut Update { body, permission, state_zero, words: self.words })
     }
 
-    /// Lets `alter` change the event's participant, who is listed first if the event may do so, and reports the
-    /// result. `alter` returns the fields it changed.
+    /// Lets `alter` change the event's participant, and reports the result. A participant who is not in the room
+    /// is added first if the event may do so. `alter` returns the fields it changed.
     pub(super) fn with_participant(&mut self, alter: impl FnOnce(&mut Self, &mut Participant) -> Mask) {
         let event = self.event;
         let sid = &*self.body.participant.sid;

@@ -9,7 +9,7 @@ use crate::{
         change::{Change, Entity, Fact},
         entity::{
             Counts, Participant, Room,
-            room::{RoomDerived, Told, bits},
+            room::{RoomDerived, Update, bits},
         },
         mask::Mask,
         word::word,
@@ -66,8 +66,8 @@ impl Fold<'_> {
             before.mask |= bits::STALE;
         }
         if self.body.room.is_full() {
-            let told = &mut Told { body: &self.body.room, created_at_secs: self.body.created_at_secs.0 };
-            before.mask |= room.take(told);
+            let update = &mut Update { body: &self.body.room, created_at_secs: self.body.created_at_secs.0 };
+            before.mask |= room.take(update);
         }
         Some(before)
     }

@@ -30,7 +30,7 @@ impl Fold<'_> {
         });
     }
 
-    /// Lists a track, or updates it if the event is newer. `muted` is given where the event's kind says it. Returns
+    /// Lists a track, or updates it if the event is newer. `muted` is the state that the event's kind implies. Returns
     /// true if that changed anything a reader sees.
     pub(super) fn publish(&mut self, p: &mut Participant, body: &TrackBody, muted: Option<bool>) -> bool {
         if body.sid.is_empty() {
