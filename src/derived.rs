@@ -48,6 +48,7 @@ pub use search::{SearchResult, SearchResultKind};
 pub use sessions::{Participation, Session, SessionDetail, SessionQuery, SessionTrack};
 
 use crate::{
+    clock::Clock,
     event::Seq,
     log::Bounds,
     state::{CheckpointError, Fact, State},
@@ -86,11 +87,13 @@ pub struct Options {
     pub retain: Option<Duration>,
     /// Hears up to which event the log may forget: a checkpoint of it is on the disk.
     pub covered: Box<dyn Fn(Seq) + Send + Sync>,
+    /// The time of the node: retention and the pace of checkpoints go by it.
+    pub clock: Clock,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { retain: None, covered: Box::new(|_| {}) }
+        Options { retain: None, covered: Box::new(|_| {}), clock: Clock::system() }
     }
 }
 
@@ -166,13 +169,13 @@ impl Derived {
             (options.covered)(state.head());
         }
         let shared = Arc::new(Shared {
-            options,
             waiting: Mutex::new(Waiting { written: folded, changes_from, ..Waiting::default() }),
             work: Condvar::new(),
             written: Notify::new(),
             readers: schema::STORE.readers(dir),
             log_first: AtomicU64::new(log.first.0),
-            pace: Mutex::new(Pace::new(state.head(), work)),
+            pace: Mutex::new(Pace::new(state.head(), work, options.clock.running())),
+            options,
         });
         let writer = Writer::new(shared.clone(), connection, ladder, &state, folded);
         let thread = std::thread::Builder::new().name("history".into()).spawn(move || writer.run())?;

@@ -27,6 +27,7 @@ pub mod follow;
 pub mod ingest;
 pub mod log;
 pub mod rights;
+pub mod snapshot;
 pub mod state;
 
 // What acts.

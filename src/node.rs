@@ -27,6 +27,7 @@ use crate::{
     metrics::Metrics,
     reconcile::Reconcile,
     server::{App, api::watch, front::Front, limits::Limiter, listen, stream::open::Streams},
+    snapshot::Snapshots,
     state::State,
 };
 
@@ -98,8 +99,11 @@ impl Node {
         let data = &dirs.data;
         let clock = config.clock.clone();
         let covered = log.clone();
-        let options =
-            derived::Options { retain: config.history, covered: Box::new(move |seq| covered.retain(seq)) };
+        let options = derived::Options {
+            retain: config.history,
+            covered: Box::new(move |seq| covered.retain(seq)),
+            clock: config.clock.clone(),
+        };
         let (derived, state) = Derived::open(data.path(), log.bounds(), options)?;
         let derived = Arc::new(derived);
         let follower = Follower::new(log.clone(), derived.clone(), state);
@@ -143,6 +147,7 @@ impl Node {
             config,
             log: log.clone(),
             state: state.clone(),
+            snapshots: Snapshots::new(log.clone(), derived.clone(), state.clone(), feed.clone()),
             derived: derived.clone(),
             feed,
             metrics,

@@ -29,6 +29,7 @@ use crate::{
     log::EventLog,
     metrics::Metrics,
     reconcile::Reconcile,
+    snapshot::Snapshots,
     state::State,
 };
 
@@ -62,6 +63,7 @@ pub struct App {
     pub config: Config,
     pub log: Arc<dyn EventLog>,
     pub state: Arc<RwLock<State>>,
+    pub snapshots: Snapshots,
     pub derived: Arc<Derived>,
     pub feed: Arc<Feed>,
     pub metrics: Arc<Metrics>,

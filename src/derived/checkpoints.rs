@@ -7,7 +7,7 @@
 use std::{
     collections::HashSet,
     io::{Read, Write},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use flate2::{Compression, read::ZlibDecoder, write::ZlibEncoder};
@@ -48,6 +48,13 @@ pub struct Rung {
     bytes: u64,
 }
 
+#[cfg(test)]
+impl Rung {
+    pub fn new(seq: Seq, at: u64, work: Duration) -> Rung {
+        Rung { seq, at, work, bytes: 1_000 }
+    }
+}
+
 /// The neighbours of a place in the ladder.
 #[derive(Clone, Copy, Debug)]
 pub struct Around {
@@ -68,26 +75,27 @@ pub(super) struct Pace {
     work: Duration,
     last_work: Duration,
     last_seq: Seq,
-    last_at: Instant,
+    /// Running time of the clock.
+    last_at: Duration,
 }
 
 impl Pace {
     /// Goes on from the checkpoint that was restored.
-    pub fn new(head: Seq, work: Duration) -> Pace {
-        Pace { work, last_work: work, last_seq: head, last_at: Instant::now() }
+    pub fn new(head: Seq, work: Duration, now: Duration) -> Pace {
+        Pace { work, last_work: work, last_seq: head, last_at: now }
     }
 
     pub fn add(&mut self, work: Duration) {
         self.work += work;
     }
 
-    pub fn is_due(&self, head: Seq) -> bool {
+    pub fn is_due(&self, head: Seq, now: Duration) -> bool {
         head > self.last_seq
-            && (self.work - self.last_work >= DUE_WORK || self.last_at.elapsed() >= DUE_AFTER)
+            && (self.work - self.last_work >= DUE_WORK || now.saturating_sub(self.last_at) >= DUE_AFTER)
     }
 
-    pub fn take(&mut self, state: State) -> Pending {
-        (self.last_work, self.last_seq, self.last_at) = (self.work, state.head(), Instant::now());
+    pub fn take(&mut self, state: State, now: Duration) -> Pending {
+        (self.last_work, self.last_seq, self.last_at) = (self.work, state.head(), now);
         Pending { state, work: self.work }
     }
 }
@@ -259,7 +267,7 @@ impl Derived {
 
     /// Says whether a checkpoint should be written now that the state has folded `head`.
     pub fn checkpoint_is_due(&self, head: Seq) -> bool {
-        self.shared.pace.lock().is_due(head)
+        self.shared.pace.lock().is_due(head, self.shared.options.clock.running())
     }
 
     /// Has a checkpoint written, after everything that was recorded before. Never blocks.
@@ -267,7 +275,7 @@ impl Derived {
         if state.head() == Seq::ZERO {
             return;
         }
-        let pending = self.shared.pace.lock().take(state);
+        let pending = self.shared.pace.lock().take(state, self.shared.options.clock.running());
         push(&mut self.shared.waiting.lock().checkpoints, pending);
         self.shared.work.notify_one();
     }
@@ -322,7 +330,7 @@ mod tests {
     use super::*;
 
     fn rung(seq: u64, at: u64, work_ms: u64) -> Rung {
-        Rung { seq: Seq(seq), at, work: Duration::from_millis(work_ms), bytes: 1_000 }
+        Rung::new(Seq(seq), at, Duration::from_millis(work_ms))
     }
 
     fn seqs(ladder: &Ladder) -> Vec<u64> {
@@ -387,15 +395,17 @@ mod tests {
     }
 
     #[test]
-    fn a_checkpoint_is_due_by_work_and_not_without_an_event() {
-        let mut pace = Pace::new(Seq(10), Duration::from_secs(5));
-        assert!(!pace.is_due(Seq(11)));
+    fn a_checkpoint_is_due_by_work_or_time_and_not_without_an_event() {
+        let (second, minute) = (Duration::from_secs(1), Duration::from_secs(60));
+        let mut pace = Pace::new(Seq(10), Duration::from_secs(5), second);
+        assert!(!pace.is_due(Seq(11), second));
         pace.add(DUE_WORK);
-        assert!(pace.is_due(Seq(11)) && !pace.is_due(Seq(10)));
+        assert!(pace.is_due(Seq(11), second) && !pace.is_due(Seq(10), second));
         let mut state = State::default();
         state.skip_to(Seq(11));
-        let pending = pace.take(state);
+        let pending = pace.take(state, second);
         assert_eq!(pending.work, Duration::from_secs(5) + DUE_WORK);
-        assert!(!pace.is_due(Seq(12)));
+        assert!(!pace.is_due(Seq(12), minute));
+        assert!(pace.is_due(Seq(12), second + minute) && !pace.is_due(Seq(11), second + minute));
     }
 }

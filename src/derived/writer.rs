@@ -184,8 +184,7 @@ impl Writer {
     /// Removes some of what is older than the history is kept.
     fn forget_old(&mut self) -> Result<(), DerivedError> {
         let Some(retain) = self.shared.options.retain else { return Ok(()) };
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        let before = now.saturating_sub(retain).as_millis() as i64;
+        let before = self.shared.options.clock.unix_ms().saturating_sub(millis(retain)) as i64;
         loop {
             let transaction = self.connection.transaction()?;
             let old: Vec<(i64, String, String)> = transaction
@@ -210,7 +209,7 @@ impl Writer {
             let mut ladder = self.ladder.clone();
             ladder.forget_before(
                 &transaction,
-                before.max(0) as u64,
+                before as u64,
                 Seq(self.shared.log_first.load(Ordering::Relaxed)),
             )?;
             transaction.commit()?;
@@ -221,4 +220,8 @@ impl Writer {
             }
         }
     }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

@@ -48,6 +48,15 @@ impl RoomEntry {
         found
     }
 
+    /// Returns the room without some of its participants.
+    pub fn without(&self, leaves_out: impl Fn(&Participant) -> bool) -> RoomEntry {
+        let mut entry = self.clone();
+        for participant in self.participants.values().filter(|p| leaves_out(p)) {
+            entry.remove(&participant.sid);
+        }
+        entry
+    }
+
     /// Removes a participant, and subtracts it from the counts.
     pub(super) fn remove(&mut self, sid: &str) -> Option<Arc<Participant>> {
         let participant = self.participants.remove(sid)?;

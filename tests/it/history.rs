@@ -582,7 +582,7 @@ async fn retention_removes_only_events_that_a_checkpoint_covers() {
     let hears = covered.clone();
     let options = || {
         let hears = hears.clone();
-        Options { retain: None, covered: Box::new(move |seq| hears.store(seq.0, Ordering::SeqCst)) }
+        Options { covered: Box::new(move |seq| hears.store(seq.0, Ordering::SeqCst)), ..Options::default() }
     };
     let kept = Kept::again(tempfile::tempdir().expect("a directory"), &all, options());
     assert_eq!(covered.load(Ordering::SeqCst), 0, "rows are not a checkpoint");

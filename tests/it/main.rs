@@ -23,6 +23,7 @@ mod reconcile_diff;
 mod reconcile_gap;
 mod routes;
 mod secrets;
+mod snapshot;
 mod socketio;
 mod socketio_protocol;
 mod state;

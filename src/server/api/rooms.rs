@@ -1,4 +1,4 @@
-//! `GET /api/rooms` and what is under it: the rooms as they are now, from the state alone.
+//! `GET /api/rooms` and what is under it: the rooms as they are now, or were at a moment, from the state alone.
 //!
 //! The cursor of an answer is the head of the stream before the state was read. What the state already has beyond
 //! it comes again on the stream, where it changes nothing: so list-then-watch misses nothing.
@@ -12,9 +12,10 @@ use axum::{
 };
 use serde::{Serialize, Serializer, ser::SerializeSeq};
 
+mod view;
+
 use crate::{
     event::Cursor,
-    rights::Window,
     server::{
         App,
         caller::Caller,
@@ -22,12 +23,14 @@ use crate::{
         path::{Names, RoomPath, names},
         query::{ProjectQuery, ProjectsQuery, Query},
     },
+    snapshot::Snapshot,
     state::{
         Egress, Ingress, Participant, RoomEntry, Wire,
         schema::{EgressSchema, IngressSchema, ParticipantSchema, RoomSchema},
         wire::ALL,
     },
 };
+use view::{MomentQuery, View};
 
 /// From so many rooms on, an answer is written on a thread that may block: it takes milliseconds.
 const ROOMS_INLINE_MAX: usize = 500;
@@ -40,6 +43,11 @@ const ROOM_BYTES: usize = 512;
 pub struct RoomsSchema {
     /// Go on here: `/api/events?after=`.
     pub cursor: String,
+    /// When the last event in the state was received, in unix milliseconds; null before the first.
+    #[schema(required)]
+    pub at: Option<u64>,
+    /// False if the state of the moment that was asked for is not kept, and this is the nearest one that is.
+    pub exact: bool,
     pub rooms: Vec<RoomSchema>,
 }
 
@@ -48,6 +56,11 @@ pub struct RoomsSchema {
 #[schema(as = RoomNow)]
 pub struct RoomNowSchema {
     pub cursor: String,
+    /// When the last event in the state was received, in unix milliseconds; null before the first.
+    #[schema(required)]
+    pub at: Option<u64>,
+    /// False if the state of the moment that was asked for is not kept, and this is the nearest one that is.
+    pub exact: bool,
     pub room: RoomSchema,
     pub participants: Vec<ParticipantSchema>,
     /// That has not ended.
@@ -60,6 +73,11 @@ pub struct RoomNowSchema {
 #[schema(as = Participants, rename_all = "camelCase")]
 pub struct ParticipantsSchema {
     pub cursor: String,
+    /// When the last event in the state was received, in unix milliseconds; null before the first.
+    #[schema(required)]
+    pub at: Option<u64>,
+    /// False if the state of the moment that was asked for is not kept, and this is the nearest one that is.
+    pub exact: bool,
     /// Of the newest live session, whose participants these are: there may be none.
     pub room_sid: String,
     pub participants: Vec<ParticipantSchema>,
@@ -73,12 +91,15 @@ pub struct ParticipantsSchema {
     params(
         ("room" = Option<Vec<String>>, Query, description = "Only rooms with these names; may be repeated"),
         ProjectsQuery,
+        MomentQuery,
     ),
     responses(
         (status = 200, description = "The live rooms", body = RoomsSchema),
-        (status = 400, description = "A parameter that is unknown or out of bounds", body = ErrorBody),
+        (status = 400, description = "A parameter that is unknown or out of bounds; `ahead`", body = ErrorBody),
         (status = 401, description = "Nobody is signed in", body = ErrorBody),
         (status = 403, description = "None of it is within the caller's rights", body = ErrorBody),
+        (status = 410, description = "`expired`: older than what is kept or visible; `unknown_epoch`", body = ErrorBody),
+        (status = 503, description = "`busy`: too many requests for earlier states", body = ErrorBody),
     )
 )]
 pub async fn rooms(
@@ -86,17 +107,12 @@ pub async fn rooms(
     caller: Caller,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Error> {
-    let query = Query::parse(query.as_deref(), &["room", "project"])?;
-    let (projects, names) = (query.all("project"), query.all("room"));
-    let cursor = app.feed.head();
-    let rooms = {
-        let state = app.state.read();
-        let window = Window::resolve(&caller.sight, &projects, &names, &state, cursor.seq)
-            .map_err(|_| Error::forbidden())?;
-        window.rooms(&state)
-    };
+    let query = Query::parse(query.as_deref(), &["room", "project", "at"])?;
+    let named = (&*query.all("project"), &*query.all("room"));
+    let view = View::of(&app, &caller, &query, named, Error::forbidden).await?;
+    let rooms = view.rooms();
     let inline = rooms.len() <= ROOMS_INLINE_MAX;
-    let write = move || rooms_json(&app, cursor, rooms);
+    let write = move || rooms_json(&app, &view.snapshot, &rooms);
     let json =
         if inline { write() } else { tokio::task::spawn_blocking(write).await.map_err(Error::internal)? };
     Ok(answer(json.map_err(Error::internal)?))
@@ -107,12 +123,14 @@ pub async fn rooms(
     get,
     path = "/api/rooms/{room}",
     tag = "rooms",
-    params(RoomPath, ProjectQuery),
+    params(RoomPath, ProjectQuery, MomentQuery),
     responses(
         (status = 200, description = "The room as it is now", body = RoomNowSchema),
-        (status = 400, description = "`project_required`, or a parameter that is unknown", body = ErrorBody),
+        (status = 400, description = "`project_required`, `ahead`, or a parameter that is unknown or out of bounds", body = ErrorBody),
         (status = 401, description = "Nobody is signed in", body = ErrorBody),
         (status = 404, description = "`room_not_live`; a room out of sight answers alike", body = ErrorBody),
+        (status = 410, description = "`expired`: older than what is kept or visible; `unknown_epoch`", body = ErrorBody),
+        (status = 503, description = "`busy`: too many requests for earlier states", body = ErrorBody),
     )
 )]
 pub async fn room(
@@ -122,21 +140,22 @@ pub async fn room(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Error> {
     let RoomPath { room: name } = names(path)?;
-    let now = Now::find(&app, &caller, &name, query.as_deref())?;
+    let found = Found::find(&app, &caller, &name, query.as_deref()).await?;
     #[derive(Serialize)]
     struct RoomNow<'a> {
-        cursor: Cursor,
+        #[serde(flatten)]
+        moment: At,
         room: Listed<'a>,
         participants: All<'a, Participant>,
         egress: All<'a, Egress>,
         ingress: All<'a, Ingress>,
     }
     let json = serde_json::to_vec(&RoomNow {
-        cursor: now.cursor,
-        room: Listed::new(&app, &now.entry),
-        participants: All(&now.participants()),
-        egress: All(&now.egress),
-        ingress: All(&now.ingress),
+        moment: At::of(&found.view.snapshot),
+        room: Listed::new(&app, &found),
+        participants: All(&found.participants()),
+        egress: All(&found.egress),
+        ingress: All(&found.ingress),
     });
     Ok(answer(json.map_err(Error::internal)?))
 }
@@ -146,12 +165,14 @@ pub async fn room(
     get,
     path = "/api/rooms/{room}/participants",
     tag = "rooms",
-    params(RoomPath, ProjectQuery),
+    params(RoomPath, ProjectQuery, MomentQuery),
     responses(
         (status = 200, description = "Who is there now", body = ParticipantsSchema),
-        (status = 400, description = "`project_required`, or a parameter that is unknown", body = ErrorBody),
+        (status = 400, description = "`project_required`, `ahead`, or a parameter that is unknown or out of bounds", body = ErrorBody),
         (status = 401, description = "Nobody is signed in", body = ErrorBody),
         (status = 404, description = "`room_not_live`; a room out of sight answers alike", body = ErrorBody),
+        (status = 410, description = "`expired`: older than what is kept or visible; `unknown_epoch`", body = ErrorBody),
+        (status = 503, description = "`busy`: too many requests for earlier states", body = ErrorBody),
     )
 )]
 pub async fn participants(
@@ -161,55 +182,72 @@ pub async fn participants(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Error> {
     let RoomPath { room: name } = names(path)?;
-    let now = Now::find(&app, &caller, &name, query.as_deref())?;
+    let found = Found::find(&app, &caller, &name, query.as_deref()).await?;
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
     struct Participants<'a> {
-        cursor: Cursor,
+        #[serde(flatten)]
+        moment: At,
         room_sid: &'a str,
         participants: All<'a, Participant>,
     }
     let json = serde_json::to_vec(&Participants {
-        cursor: now.cursor,
-        room_sid: &now.entry.room.sid,
-        participants: All(&now.participants()),
+        moment: At::of(&found.view.snapshot),
+        room_sid: &found.entry.room.sid,
+        participants: All(&found.participants()),
     });
     Ok(answer(json.map_err(Error::internal)?))
 }
 
-/// One room at one moment, as far as the caller may see it.
-struct Now {
+/// The moment of an answer.
+#[derive(Serialize)]
+struct At {
     cursor: Cursor,
+    at: Option<u64>,
+    exact: bool,
+}
+
+impl At {
+    fn of(snapshot: &Snapshot) -> At {
+        At { cursor: snapshot.cursor, at: snapshot.at, exact: snapshot.exact }
+    }
+}
+
+/// One room at one moment, as far as the caller may see it.
+struct Found {
+    view: View,
     entry: Arc<RoomEntry>,
     egress: Vec<Arc<Egress>>,
     ingress: Vec<Arc<Ingress>>,
-    window: Window,
 }
 
-impl Now {
-    fn find(app: &App, caller: &Caller, name: &str, query: Option<&str>) -> Result<Now, Error> {
-        let ProjectQuery { project } = ProjectQuery::parse(query)?;
-        let project = caller.project(app, project.as_deref())?;
-        let cursor = app.feed.head();
-        let state = app.state.read();
-        let window = Window::resolve(&caller.sight, &[&*project], &[name], &state, cursor.seq)
-            .map_err(|_| Error::room_not_live())?;
-        let entry = window.room(&state, &project, name).cloned().ok_or_else(Error::room_not_live)?;
+impl Found {
+    async fn find(app: &App, caller: &Caller, name: &str, query: Option<&str>) -> Result<Found, Error> {
+        let query = Query::parse(query, &["project", "at"])?;
+        let project = caller.project(app, query.one("project")?.as_deref())?;
+        let named = (&[&*project][..], &[name][..]);
+        let view = View::of(app, caller, &query, named, Error::room_not_live).await?;
+        let entry = view.room(&project, name).ok_or_else(Error::room_not_live)?;
         let sid = &entry.room.sid;
-        let egress = state
-            .egress(&project)
-            .filter(|egress| window.shows_egress() && egress.room_sid.as_ref() == Some(sid));
-        let ingress = state.ingress(&project).filter(|ingress| ingress.room.as_deref() == Some(name));
-        let (egress, ingress) = (egress.cloned().collect(), ingress.cloned().collect());
-        drop(state);
-        // Somebody looks at it: it is compared with LiveKit more often.
-        app.reconcile.watch(&project, name);
-        Ok(Now { cursor, entry, egress, ingress, window })
+        let (egress, ingress) = {
+            let state = view.snapshot.read();
+            let egress = state
+                .egress(&project)
+                .filter(|egress| view.window.shows_egress() && egress.room_sid.as_ref() == Some(sid));
+            let ingress = state.ingress(&project).filter(|ingress| ingress.room.as_deref() == Some(name));
+            (egress.cloned().collect(), ingress.cloned().collect())
+        };
+        if view.snapshot.is_live() {
+            // Somebody looks at it: it is compared with LiveKit more often.
+            app.reconcile.watch(&project, name);
+        }
+        Ok(Found { view, entry, egress, ingress })
     }
 
     /// Who joined first comes first.
     fn participants(&self) -> Vec<Arc<Participant>> {
-        let mut all: Vec<_> = self.entry.participants().filter(|p| self.window.shows(p)).cloned().collect();
+        let mut all: Vec<_> =
+            self.entry.participants().filter(|p| self.view.window.shows(p)).cloned().collect();
         all.sort_unstable_by(|a, b| (a.joined_at, &a.sid).cmp(&(b.joined_at, &b.sid)));
         all
     }
@@ -222,9 +260,18 @@ struct Listed<'a> {
 }
 
 impl<'a> Listed<'a> {
-    fn new(app: &App, entry: &'a RoomEntry) -> Listed<'a> {
-        let sid = (&*entry.room.project, &*entry.room.sid);
-        Listed { entry, checked_at: app.reconcile.checked_at([sid]).pop().flatten() }
+    fn new(app: &App, found: &'a Found) -> Listed<'a> {
+        let Found { view, entry, .. } = found;
+        Listed { entry, checked_at: checked_at(app, &view.snapshot, &[entry]).pop().flatten() }
+    }
+}
+
+/// Returns when LiveKit was last asked about each room. That is about now, and nothing of an earlier moment.
+fn checked_at(app: &App, snapshot: &Snapshot, rooms: &[&RoomEntry]) -> Vec<Option<u64>> {
+    if snapshot.is_live() {
+        app.reconcile.checked_at(rooms.iter().map(|entry| (&*entry.room.project, &*entry.room.sid)))
+    } else {
+        vec![None; rooms.len()]
     }
 }
 
@@ -250,31 +297,37 @@ where
     }
 }
 
-fn rooms_json(app: &App, cursor: Cursor, rooms: Vec<Arc<RoomEntry>>) -> Result<Vec<u8>, serde_json::Error> {
-    struct Rooms<'a>(&'a [(&'a str, u128, &'a RoomEntry)], Vec<Option<u64>>);
+fn rooms_json(
+    app: &App,
+    snapshot: &Snapshot,
+    rooms: &[Arc<RoomEntry>],
+) -> Result<Vec<u8>, serde_json::Error> {
+    struct Rooms<'a>(&'a [&'a RoomEntry], Vec<Option<u64>>);
     impl Serialize for Rooms<'_> {
         fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
             let each = self.0.iter().zip(&self.1);
-            let listed = each.map(|((_, _, entry), checked_at)| Listed { entry, checked_at: *checked_at });
+            let listed = each.map(|(entry, checked_at)| Listed { entry, checked_at: *checked_at });
             serializer.collect_seq(listed)
         }
     }
     #[derive(Serialize)]
     struct Answer<'a> {
-        cursor: Cursor,
+        #[serde(flatten)]
+        moment: At,
         rooms: Rooms<'a>,
     }
     // By project, name and sid. Most rooms differ in how their names begin, and are not fetched to be compared.
-    let mut rooms: Vec<(&str, u128, &RoomEntry)> =
+    let mut sorted: Vec<(&str, u128, &RoomEntry)> =
         rooms.iter().map(|entry| (&*entry.room.project, beginning(&entry.room.name), &**entry)).collect();
-    rooms.sort_unstable_by(|(project, begins, a), (other, begins_other, b)| {
+    sorted.sort_unstable_by(|(project, begins, a), (other, begins_other, b)| {
         let begin = (project, begins).cmp(&(other, begins_other));
         begin.then_with(|| (&a.room.name, &a.room.sid).cmp(&(&b.room.name, &b.room.sid)))
     });
-    let checked_at =
-        app.reconcile.checked_at(rooms.iter().map(|(project, _, entry)| (*project, &*entry.room.sid)));
+    let rooms: Vec<&RoomEntry> = sorted.into_iter().map(|(_, _, entry)| entry).collect();
+    let checked_at = checked_at(app, snapshot, &rooms);
     let mut json = Vec::with_capacity(64 + rooms.len() * ROOM_BYTES);
-    serde_json::to_writer(&mut json, &Answer { cursor, rooms: Rooms(&rooms, checked_at) })?;
+    let answer = Answer { moment: At::of(snapshot), rooms: Rooms(&rooms, checked_at) };
+    serde_json::to_writer(&mut json, &answer)?;
     Ok(json)
 }
 

@@ -600,7 +600,14 @@ export interface components {
         };
         /** @description Who is in a live room. */
         Participants: {
+            /**
+             * Format: int64
+             * @description When the last event in the state was received, in unix milliseconds; null before the first.
+             */
+            at: number | null;
             cursor: string;
+            /** @description False if the state of the moment that was asked for is not kept, and this is the nearest one that is. */
+            exact: boolean;
             participants: components["schemas"]["Participant"][];
             /** @description Of the newest live session, whose participants these are: there may be none. */
             roomSid: string;
@@ -729,17 +736,31 @@ export interface components {
         };
         /** @description A live room and everything in it. */
         RoomNow: {
+            /**
+             * Format: int64
+             * @description When the last event in the state was received, in unix milliseconds; null before the first.
+             */
+            at: number | null;
             cursor: string;
             /** @description That has not ended. */
             egress: components["schemas"]["Egress"][];
+            /** @description False if the state of the moment that was asked for is not kept, and this is the nearest one that is. */
+            exact: boolean;
             ingress: components["schemas"]["Ingress"][];
             participants: components["schemas"]["Participant"][];
             room: components["schemas"]["Room"];
         };
         /** @description The live rooms. */
         Rooms: {
+            /**
+             * Format: int64
+             * @description When the last event in the state was received, in unix milliseconds; null before the first.
+             */
+            at: number | null;
             /** @description Go on here: `/api/events?after=`. */
             cursor: string;
+            /** @description False if the state of the moment that was asked for is not kept, and this is the nearest one that is. */
+            exact: boolean;
             rooms: components["schemas"]["Room"][];
         };
         SearchResult: {
@@ -1271,6 +1292,8 @@ export interface operations {
                 room?: string[];
                 /** @description Only these projects; may be repeated */
                 project?: string[];
+                /** @description The state of an earlier moment: unix milliseconds, for after the last event received by then, or a cursor */
+                at?: string;
             };
             header?: never;
             path?: never;
@@ -1287,7 +1310,7 @@ export interface operations {
                     "application/json": components["schemas"]["Rooms"];
                 };
             };
-            /** @description A parameter that is unknown or out of bounds */
+            /** @description A parameter that is unknown or out of bounds; `ahead` */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -1307,6 +1330,24 @@ export interface operations {
             };
             /** @description None of it is within the caller's rights */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `expired`: older than what is kept or visible; `unknown_epoch` */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `busy`: too many requests for earlier states */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1390,6 +1431,8 @@ export interface operations {
             query?: {
                 /** @description Needed where there are several */
                 project?: string;
+                /** @description The state of an earlier moment: unix milliseconds, for after the last event received by then, or a cursor */
+                at?: string;
             };
             header?: never;
             path: {
@@ -1409,7 +1452,7 @@ export interface operations {
                     "application/json": components["schemas"]["RoomNow"];
                 };
             };
-            /** @description `project_required`, or a parameter that is unknown */
+            /** @description `project_required`, `ahead`, or a parameter that is unknown or out of bounds */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -1429,6 +1472,24 @@ export interface operations {
             };
             /** @description `room_not_live`; a room out of sight answers alike */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `expired`: older than what is kept or visible; `unknown_epoch` */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `busy`: too many requests for earlier states */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1665,6 +1726,8 @@ export interface operations {
             query?: {
                 /** @description Needed where there are several */
                 project?: string;
+                /** @description The state of an earlier moment: unix milliseconds, for after the last event received by then, or a cursor */
+                at?: string;
             };
             header?: never;
             path: {
@@ -1684,7 +1747,7 @@ export interface operations {
                     "application/json": components["schemas"]["Participants"];
                 };
             };
-            /** @description `project_required`, or a parameter that is unknown */
+            /** @description `project_required`, `ahead`, or a parameter that is unknown or out of bounds */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -1704,6 +1767,24 @@ export interface operations {
             };
             /** @description `room_not_live`; a room out of sight answers alike */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `expired`: older than what is kept or visible; `unknown_epoch` */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `busy`: too many requests for earlier states */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };

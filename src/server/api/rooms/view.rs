@@ -1,0 +1,124 @@
+//! The state of one moment as one request may see it.
+//!
+//! Rights are those of now, whatever the moment. A `roomJoin` caller sees the present session, and nobody who was hidden
+//! then or is hidden now.
+
+use std::{collections::HashSet, sync::Arc};
+
+use axum::http::StatusCode;
+use utoipa::IntoParams;
+
+use crate::{
+    rights::Window,
+    server::{App, caller::Caller, error::Error, query::Query},
+    snapshot::{Moment, Snapshot, SnapshotError},
+    state::{Participant, RoomEntry},
+};
+
+/// Seconds after which a request for an earlier state is worth another try.
+const RETRY_SECS: u32 = 1;
+
+/// The parameter of a request for an earlier state.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[allow(dead_code, reason = "it is for the OpenAPI document; `View::of` reads the value")]
+pub struct MomentQuery {
+    /// The state of an earlier moment: unix milliseconds, for after the last event received by then, or a cursor
+    at: Option<String>,
+}
+
+/// A snapshot, and the window it is seen through.
+pub struct View {
+    pub snapshot: Snapshot,
+    pub window: Window,
+    hidden_now: Hidden,
+}
+
+/// The participants of the present session that a `roomJoin` caller may not see, whatever they were then.
+#[derive(Default)]
+struct Hidden {
+    /// Restricted by what was last known of them.
+    sids: HashSet<String>,
+    /// Identities of those who are in the room now, and restricted.
+    identities: HashSet<Box<str>>,
+}
+
+impl View {
+    /// Reads `at` from the query. An empty list of projects or rooms is all of them; `out_of_sight` is the answer if
+    /// none of them is within the caller's rights.
+    pub async fn of<T: AsRef<str>>(
+        app: &App,
+        caller: &Caller,
+        query: &Query,
+        (projects, rooms): (&[T], &[T]),
+        out_of_sight: fn() -> Error,
+    ) -> Result<View, Error> {
+        let moment =
+            query.one("at")?.map(|at| at.parse::<Moment>()).transpose().map_err(|_| {
+                Error::bad_request("bad_time", "at is a time in unix milliseconds or a cursor")
+            })?;
+        // The cursor of the snapshot comes before the state is read.
+        let now = app.snapshots.now();
+        let window = Window::resolve(&caller.sight, projects, rooms, &now.read(), now.cursor.seq)
+            .map_err(|_| out_of_sight())?;
+        let Some(moment) = moment else {
+            return Ok(View { snapshot: now, window, hidden_now: Hidden::default() });
+        };
+        let snapshot = app.snapshots.at(moment, window.earliest()).await.map_err(failed)?;
+        let hidden_now = Hidden::of(app, &window).await?;
+        Ok(View { snapshot, window, hidden_now })
+    }
+
+    /// Returns the visible live sessions, in no order.
+    pub fn rooms(&self) -> Vec<Arc<RoomEntry>> {
+        let rooms = self.window.rooms(&self.snapshot.read());
+        rooms.into_iter().map(|entry| self.without_hidden(entry)).collect()
+    }
+
+    /// Returns the newest visible live session of a room.
+    pub fn room(&self, project: &str, name: &str) -> Option<Arc<RoomEntry>> {
+        let entry = self.window.room(&self.snapshot.read(), project, name).cloned()?;
+        Some(self.without_hidden(entry))
+    }
+
+    /// Removes those who were visible then and are hidden now, from the list and from the counts.
+    fn without_hidden(&self, entry: Arc<RoomEntry>) -> Arc<RoomEntry> {
+        let hides = |p: &Participant| self.window.shows(p) && self.hidden_now.has(p);
+        if entry.participants().any(|p| hides(p)) { Arc::new(entry.without(hides)) } else { entry }
+    }
+}
+
+impl Hidden {
+    async fn of(app: &App, window: &Window) -> Result<Hidden, Error> {
+        let project = window.area().projects().and_then(|projects| projects.first());
+        let (Some(project), Some(Some(sid))) = (project, window.session()) else {
+            return Ok(Hidden::default());
+        };
+        let sids = app.derived.restricted(project, sid).await.map_err(Error::internal)?;
+        let state = app.state.read();
+        let present = state.room(project, sid).into_iter().flat_map(|entry| entry.participants());
+        let identities = present.filter(|p| !window.shows(p)).map(|p| p.identity.clone()).collect();
+        Ok(Hidden { sids, identities })
+    }
+
+    fn has(&self, participant: &Participant) -> bool {
+        self.sids.contains(&*participant.sid) || self.identities.contains(&participant.identity)
+    }
+}
+
+fn failed(error: SnapshotError) -> Error {
+    match error {
+        SnapshotError::Expired => {
+            Error::new(StatusCode::GONE, "expired", "the state of that moment is not kept for you")
+        }
+        SnapshotError::UnknownEpoch => {
+            Error::new(StatusCode::GONE, "unknown_epoch", "the cursor is of another log; use a time")
+        }
+        SnapshotError::Ahead => Error::bad_request("ahead", "the cursor is ahead of the log"),
+        SnapshotError::Busy => {
+            Error::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "too many earlier states are asked for")
+                .retry_after(RETRY_SECS)
+        }
+        error => Error::internal(error),
+    }
+}
