@@ -8,16 +8,22 @@ mod harness;
 
 use std::{
     alloc::{GlobalAlloc, Layout},
-    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
 use harness::*;
+use parking_lot::RwLock;
 use roomwatch::{
     derived::{Derived, Options},
-    event::{Epoch, Event, Kind, NewEvent, Seq, Source},
+    event::{Cursor, Epoch, Event, Kind, NewEvent, Seq, Source},
+    feed::Feed,
     follow::encode,
     log::{Bounds, EventLog, LogOptions, sqlite::SqliteLog},
+    snapshot::{Moment, Snapshots},
     state::State,
 };
 use tikv_jemallocator::Jemalloc;
@@ -60,6 +66,7 @@ const AT_ONCE: usize = 300;
 async fn main() {
     fold();
     kept().await;
+    past().await;
     memory();
     list().await;
 }
@@ -117,6 +124,10 @@ fn event(body: &str, room: usize, guest: usize) -> Event {
 
 /// A day of meetings, many at once: each participant joins, publishes a camera and a microphone, and leaves.
 fn meetings() -> Vec<Event> {
+    meetings_of(MEETINGS)
+}
+
+fn meetings_of(meetings: usize) -> Vec<Event> {
     let bodies = Bodies::read();
     let step = |room: usize, step: usize| -> Option<Event> {
         let (guest, step) = match step {
@@ -134,7 +145,7 @@ fn meetings() -> Vec<Event> {
         }
     };
     let mut events = Vec::new();
-    for first in (0..MEETINGS).step_by(AT_ONCE) {
+    for first in (0..meetings).step_by(AT_ONCE) {
         let mut n = 0;
         loop {
             let before = events.len();
@@ -203,6 +214,69 @@ async fn kept() {
     println!("kept: the same events, folded, told as JSON and written to derived.db");
     println!("  CPU an event       {each:9.1} µs");
     println!("  in the file        {:9} bytes an event", bytes / events.len() as u64);
+}
+
+/// The cost of `?at=`: the checkpoint below is restored, and the events after it are read and folded.
+async fn past() {
+    let events = meetings_of(20 * MEETINGS);
+    let dir = tempfile::tempdir().expect("a directory");
+    let log: Arc<dyn EventLog> = Arc::new(SqliteLog::open(dir.path(), LogOptions::default()).expect("a log"));
+    let (derived, mut state) = Derived::open(dir.path(), log.bounds(), Options::default()).expect("it opens");
+    for batch in events.chunks(1_000) {
+        let new = batch.iter().map(|event| NewEvent {
+            id: format!("EV_{}", event.seq).into(),
+            project: event.project.clone(),
+            source: event.source,
+            received_at: event.received_at,
+            kind: event.kind.clone(),
+            room: event.room.clone(),
+            room_sid: event.room_sid.clone(),
+            body: event.body.clone(),
+        });
+        log.append(new.collect()).await.expect("appended");
+        let began = Instant::now();
+        let applied: Vec<_> = batch.iter().map(|event| state.apply(event)).collect();
+        derived.note_fold(began.elapsed());
+        for (event, applied) in batch.iter().zip(applied) {
+            derived.record(encode(event, applied));
+        }
+        if derived.checkpoint_is_due(state.head()) {
+            derived.checkpoint(state.clone());
+        }
+        derived.wait_for_capacity().await;
+    }
+    derived.checkpoint(state.clone());
+    derived.close();
+    let epoch = log.bounds().epoch;
+    let (derived, state) = Derived::open(dir.path(), log.bounds(), Options::default()).expect("it opens");
+    let (derived, head) = (Arc::new(derived), state.head());
+    let feed = Feed::new(log.clone(), derived.clone(), head);
+    let state = Arc::new(RwLock::new(state));
+    let (mut whole, mut between, mut apart) = (Vec::new(), Vec::new(), Duration::ZERO);
+    for n in 0..50 {
+        let seq = Seq(1 + n * 7_919 * 104_729 % head.0);
+        let around = derived.around_event(seq).await.expect("the ladder");
+        if let (Some(below), Some(above)) = (around.below, around.above) {
+            apart = apart.max(above.work - below.work);
+        }
+        // Each a new one: nothing is known of the moment before.
+        let snapshots = Snapshots::new(log.clone(), derived.clone(), state.clone(), feed.clone());
+        let began = Instant::now();
+        let moment = Moment::Cursor(Cursor { epoch, seq });
+        snapshots.at(moment, None).await.expect("a state");
+        let took = millis(began.elapsed());
+        let began = Instant::now();
+        if let Some(below) = around.below {
+            derived.restore(below.seq).await.expect("it reads");
+        }
+        between.push(took - millis(began.elapsed()));
+        whole.push(took);
+    }
+    let worst = |all: &[f64]| all.iter().copied().fold(0.0, f64::max);
+    println!("past: a random state of {} events", events.len());
+    println!("  folding between two checkpoints, as measured {:6.0} ms   aim < 200 ms", millis(apart));
+    println!("  reading and folding   {:6.0} ms, worst {:.0} ms", median(between.clone()), worst(&between));
+    println!("  until it is there     {:6.0} ms, worst {:.0} ms", median(whole.clone()), worst(&whole));
 }
 
 /// CPU time of all threads of this process, including ended ones.
