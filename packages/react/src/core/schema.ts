@@ -675,7 +675,7 @@ export interface components {
             results: components["schemas"]["SearchResult"][];
         };
         /**
-         * @description What an operator may do. Each may do what those before it may.
+         * @description The rights of an operator. Each role includes those before it.
          * @enum {string}
          */
         Role: "viewer" | "operator" | "admin";
