@@ -33,10 +33,10 @@ ingest: clock cluster event log metrics server token
 reconcile: clock cluster config event feed ingest livekit log metrics state
 accounts: clock cluster config token
 audit: clock store
-server: accounts audit clock cluster config derived event feed ingest log metrics reconcile rights snapshot state token
+server: accounts audit cluster config derived event feed ingest log metrics reconcile rights snapshot state token
 server::stream: accounts clock config event feed metrics rights server
-server::api: accounts audit clock config derived event feed ingest livekit reconcile rights server snapshot state token
-server::listen: config event feed ingest metrics server server::stream
+server::api: accounts audit config derived event feed ingest livekit reconcile rights server snapshot state token
+server::listen: clock config event feed ingest metrics server server::stream
 node: accounts audit cluster config data_dir derived feed follow ingest log metrics reconcile server server::api server::listen server::stream snapshot state
 cli: accounts clock config http ingest node server server::stream token
 ";
