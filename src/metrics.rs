@@ -21,6 +21,12 @@ pub struct Transport {
     pub transport: &'static str,
 }
 
+/// A follower of the log: `fold`, `watchers` and so on. Names of our own, so the list is short.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Follower {
+    pub follower: &'static str,
+}
+
 /// Bounds of the buckets of a time, in seconds.
 const BUCKETS: [f64; 11] = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0, 5.0];
 
@@ -55,7 +61,9 @@ macro_rules! metrics {
 
     (@type counter) => { Counter };
     (@type counter outcome) => { Family<Outcome, Counter> };
+    (@type counter follower) => { Family<Follower, Counter> };
     (@type gauge) => { Gauge };
+    (@type gauge follower) => { Family<Follower, Gauge> };
     (@type gauge transport) => { Family<Transport, Gauge> };
     (@type seconds) => { Histogram };
 
@@ -98,6 +106,16 @@ metrics! {
         "The oldest event that is kept";
     state_head_seq: gauge,
         "The last event folded into the state";
+    follower_cursor: gauge by follower,
+        "The last event that a follower has acted on";
+    follower_lag_events: gauge by follower,
+        "Durable events that a follower has not acted on";
+    follower_failures: counter by follower,
+        "Errors and panics of a follower";
+    follower_restarts: counter by follower,
+        "Restarts of a follower after an error or a panic";
+    follower_missed_events: counter by follower,
+        "Events that retention removed before a follower got them";
 }
 
 impl Metrics {
@@ -164,6 +182,12 @@ mod tests {
     metric!(Histogram, "histogram", "_count", "", |histogram| histogram.observe(1.0));
     metric!(Family<Outcome, Counter>, "counter", "_total", "{outcome=\"x\"}", |family| family
         .get_or_create(&Outcome { outcome: "x" })
+        .inc());
+    metric!(Family<Follower, Counter>, "counter", "_total", "{follower=\"x\"}", |family| family
+        .get_or_create(&Follower { follower: "x" })
+        .inc());
+    metric!(Family<Follower, Gauge>, "gauge", "", "{follower=\"x\"}", |family| family
+        .get_or_create(&Follower { follower: "x" })
         .inc());
     metric!(Family<Transport, Gauge>, "gauge", "", "{transport=\"x\"}", |family| family
         .get_or_create(&Transport { transport: "x" })

@@ -2,16 +2,11 @@
 //!
 //! This is the only place that assembles a server. `serve`, `demo`, the integration tests and the benches all use it.
 
-use std::{
-    future::Future,
-    sync::Arc,
-    thread::{self, JoinHandle},
-};
+use std::{future::Future, sync::Arc};
 
 use anyhow::Context;
-use futures_util::future::{AbortHandle, abortable};
 use parking_lot::RwLock;
-use tokio::{net::TcpListener, runtime::Handle, task::JoinSet};
+use tokio::{net::TcpListener, task::JoinSet};
 
 use crate::{
     accounts::Accounts,
@@ -21,12 +16,12 @@ use crate::{
     data_dir::DataDir,
     derived::{self, Derived},
     feed::Feed,
-    follow::Follower,
+    follow::{Fold, FoldThread, Followers, Make, Running},
     ingest::{Receipts, Rejections, webhook::Webhooks},
     log::{self, EventLog, LogOptions, LogUrl},
     metrics::Metrics,
-    reconcile::Reconcile,
-    server::{App, api::watch, front::Front, limits::Limiter, listen, stream::open::Streams},
+    reconcile::{Reconcile, watchers::Watchers},
+    server::{App, front::Front, limits::Limiter, listen, stream::open::Streams},
     snapshot::Snapshots,
     state::State,
 };
@@ -38,7 +33,7 @@ pub struct Node {
     cluster: Arc<dyn Cluster>,
     derived: Arc<Derived>,
     state: Arc<RwLock<State>>,
-    fold: Fold,
+    fold: FoldThread,
     receipts: Arc<Receipts>,
     users: Arc<Counts>,
     /// Share receipts and counts with the deployment.
@@ -98,19 +93,20 @@ impl Node {
     ) -> anyhow::Result<Node> {
         let data = &dirs.data;
         let clock = config.clock.clone();
-        let covered = log.clone();
+        let metrics: Arc<Metrics> = Arc::default();
+        let followers = Followers::open(data.path(), log.clone(), clock.clone(), metrics.clone())?;
+        let covered = followers.clone();
         let options = derived::Options {
             retain: config.history,
-            covered: Box::new(move |seq| covered.retain(seq)),
-            clock: config.clock.clone(),
+            covered: Box::new(move |seq| covered.checkpointed(seq)),
+            clock: clock.clone(),
         };
         let (derived, state) = Derived::open(data.path(), log.bounds(), options)?;
         let derived = Arc::new(derived);
-        let follower = Follower::new(log.clone(), derived.clone(), state);
-        let state = follower.state();
+        let fold = Fold::new(log.clone(), derived.clone(), state, &followers);
+        let state = fold.state();
         let feed = Feed::new(log.clone(), derived.clone(), state.read().head());
 
-        let metrics: Arc<Metrics> = Arc::default();
         let receipts = Receipts::open(cluster.clone()).await;
         let webhooks = Arc::new(Webhooks {
             keys: config.keys.clone(),
@@ -139,7 +135,7 @@ impl Node {
         let limiter = Limiter::new(config.limits, users.clone());
         let streams = Streams::new(limiter.clone(), feed.clone(), metrics.clone(), &config);
 
-        let fold = Fold::start(follower, feed.clone())?;
+        let fold = fold.start(feed.clone())?;
         let app = Arc::new(App {
             audit: Audit::new(data.path(), clock.clone()),
             front: Front::new(&config),
@@ -150,6 +146,7 @@ impl Node {
             snapshots: Snapshots::new(log.clone(), derived.clone(), state.clone(), feed.clone()),
             derived: derived.clone(),
             feed,
+            followers,
             metrics,
             receipts: receipts.clone(),
             webhooks,
@@ -170,10 +167,20 @@ impl Node {
     /// Serves until `shutdown` is done, then drains: readiness goes red, streams are closed over the drain window, and
     /// webhooks are taken to the end.
     pub async fn run(&self, listener: TcpListener, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
-        // Both end when this function does.
+        // It ends when this function does.
         let _reconciling = self.app.reconcile.start(&self.cluster);
-        let _removing = watch::remove_watchers(self.app.clone());
-        listen::run(listener, self.app.clone(), shutdown).await.context("cannot write to streams")
+        let followers = self.start_followers()?;
+        listen::run(listener, self.app.clone(), shutdown).await.context("cannot write to streams")?;
+        // Waits for a call that blocks.
+        tokio::task::spawn_blocking(move || drop(followers)).await?;
+        Ok(())
+    }
+
+    /// Starts everything that acts on events behind the fold. This is the list.
+    fn start_followers(&self) -> anyhow::Result<Running> {
+        let (reconcile, state) = (self.app.reconcile.clone(), self.state.clone());
+        let watchers: Make = Box::new(move || Box::new(Watchers::new(reconcile.clone(), state.clone())));
+        Ok(self.app.followers.start(&self.app.feed, &self.derived, vec![("watchers", watchers)])?)
     }
 
     /// Stops the fold, writes a checkpoint and closes every file. What was acknowledged is on the disk when it returns.
@@ -204,34 +211,4 @@ fn open_log(config: &Config) -> anyhow::Result<Arc<dyn EventLog>> {
         ..LogOptions::default()
     };
     Ok(log::open(&config.log_url, options)?)
-}
-
-/// The thread that folds the log. A round of it takes milliseconds, and any task that shared a worker with it would
-/// wait as long.
-struct Fold {
-    thread: Option<JoinHandle<()>>,
-    stop: AbortHandle,
-}
-
-impl Fold {
-    fn start(follower: Follower, feed: Arc<Feed>) -> anyhow::Result<Fold> {
-        let (following, stop) = abortable(follower.follow(feed));
-        let runtime = Handle::current();
-        let thread = thread::Builder::new().name("fold".into()).spawn(move || {
-            // An error says that it was stopped.
-            let _ = runtime.block_on(following);
-        })?;
-        Ok(Fold { thread: Some(thread), stop })
-    }
-}
-
-/// Stops the thread, and waits until it has stopped: it ends at once, wherever it waits.
-impl Drop for Fold {
-    fn drop(&mut self) {
-        self.stop.abort();
-        if let Some(thread) = self.thread.take() {
-            // A panic of it has been printed.
-            let _ = thread.join();
-        }
-    }
 }

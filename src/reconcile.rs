@@ -23,6 +23,7 @@ pub mod diff;
 mod engine;
 mod health;
 pub mod schedule;
+pub mod watchers;
 
 pub use health::{Capability, Health, Reach, ShownCorrection};
 

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
-    extract::{Request, State as AppState},
+    extract::{RawQuery, Request, State as AppState},
     http::StatusCode,
     middleware::Next,
     response::{IntoResponse, Response},
@@ -22,6 +22,7 @@ use crate::{
     derived::Derived,
     event::Seq,
     feed::Feed,
+    follow::Followers,
     ingest::{
         Receipts,
         webhook::{self, Webhooks},
@@ -66,6 +67,7 @@ pub struct App {
     pub snapshots: Snapshots,
     pub derived: Arc<Derived>,
     pub feed: Arc<Feed>,
+    pub followers: Arc<Followers>,
     pub metrics: Arc<Metrics>,
     pub receipts: Arc<Receipts>,
     pub webhooks: Arc<Webhooks>,
@@ -154,12 +156,21 @@ async fn when_current(AppState(app): AppState<Arc<App>>, request: Request, next:
     next.run(request).await
 }
 
-async fn readyz(AppState(app): AppState<Arc<App>>) -> impl IntoResponse {
-    if app.feed.head().seq >= app.began_at && !app.streams.is_draining() {
-        (StatusCode::OK, "ready\n")
+/// Answers whether this node may get requests. `?verbose` adds a line for each follower; a broken one does not make the
+/// node unready.
+async fn readyz(AppState(app): AppState<Arc<App>>, RawQuery(query): RawQuery) -> impl IntoResponse {
+    let (status, mut text) = if app.feed.head().seq >= app.began_at && !app.streams.is_draining() {
+        (StatusCode::OK, "ready\n".to_owned())
     } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "not ready: folding the log, or shutting down\n")
+        (StatusCode::SERVICE_UNAVAILABLE, "not ready: folding the log, or shutting down\n".to_owned())
+    };
+    if query.is_some_and(|query| query.split('&').any(|name| matches!(name, "verbose" | "verbose="))) {
+        let last = app.log.bounds().last;
+        for follower in app.followers.statuses() {
+            text += &format!("{}\n", follower.line(last));
+        }
     }
+    (status, text)
 }
 
 async fn metrics(AppState(app): AppState<Arc<App>>) -> impl IntoResponse {
@@ -167,6 +178,9 @@ async fn metrics(AppState(app): AppState<Arc<App>>) -> impl IntoResponse {
     app.metrics.log_first_seq.set(i64::try_from(bounds.first.0).unwrap_or(i64::MAX));
     app.metrics.log_last_seq.set(i64::try_from(bounds.last.0).unwrap_or(i64::MAX));
     app.metrics.state_head_seq.set(i64::try_from(app.feed.head().seq.0).unwrap_or(i64::MAX));
+    for follower in app.followers.statuses() {
+        follower.show(bounds.last);
+    }
     let headers = [("content-type", "application/openmetrics-text; version=1.0.0; charset=utf-8")];
     (headers, app.metrics.render())
 }

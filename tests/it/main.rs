@@ -9,6 +9,7 @@ mod commands;
 mod crash;
 mod drain;
 mod errors;
+mod follow;
 mod history;
 mod history_rest;
 mod joined;

@@ -26,18 +26,18 @@ state: event json
 rights: event state token
 derived: clock event log rights state store
 feed: derived event log rights
-follow: derived event feed log state
+follow: clock derived event feed log metrics state store
 snapshot: derived event feed log state
 livekit: clock config http token
 ingest: clock cluster event log metrics server token
-reconcile: clock cluster config event feed ingest livekit log metrics state
+reconcile: clock cluster config event feed follow ingest livekit log metrics state
 accounts: clock cluster config token
 audit: clock store
-server: accounts audit cluster config derived event feed ingest log metrics reconcile rights snapshot state token
+server: accounts audit cluster config derived event feed follow ingest log metrics reconcile rights snapshot state token
 server::stream: accounts clock config event feed metrics rights server
 server::api: accounts audit config derived event feed ingest livekit reconcile rights server snapshot state token
 server::listen: clock config event feed ingest metrics server server::stream
-node: accounts audit cluster config data_dir derived feed follow ingest log metrics reconcile server server::api server::listen server::stream snapshot state
+node: accounts audit cluster config data_dir derived feed follow ingest log metrics reconcile server server::listen server::stream snapshot state
 cli: accounts clock config http ingest node server server::stream token
 ";
 
@@ -61,7 +61,7 @@ const MONOTONIC_CLOCK: Only = Only {
         ("data_dir.rs", "waits for the lock of the directory"),
         ("log/sqlite/", "paces commits and upkeep on threads of the log"),
         ("derived/writer.rs", "paces writes on its own thread"),
-        ("follow.rs", "measures the fold, by which checkpoints are spaced"),
+        ("follow/fold.rs", "measures the fold, by which checkpoints are spaced"),
         ("ingest.rs", "logs each reason for a refusal once in ten seconds"),
         ("ingest/webhook.rs", "measures the time until the answer"),
         ("server/connections.rs", "idle times of sockets"),
@@ -81,6 +81,7 @@ const SQL: Only = Only {
         ("derived/", "what is computed from the log"),
         ("cluster/local.rs", "the shared maps of a single node"),
         ("audit.rs", "the audit record"),
+        ("follow/cursors.rs", "the cursors of followers"),
     ],
     instead: "ask a module that has a file",
 };

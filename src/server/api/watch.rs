@@ -1,10 +1,6 @@
-//! Watching a room from inside: the token for it, and the end of it.
-//!
-//! A hidden participant is seen by nobody, but LiveKit counts it as one: a room with a watcher in it
-//! never becomes empty, so it never ends (livekit pkg/rtc/room.go). The server therefore removes its
-//! watchers when the last other participant has gone; a browser tab that sleeps would not leave.
+//! Watching a room from inside: the token for it. [`watchers`](crate::reconcile::watchers) ends the watching.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use axum::{
     Json,
@@ -13,12 +9,9 @@ use axum::{
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
-use tokio::task::JoinSet;
 
 use crate::{
-    event::Seq,
-    feed::{Filter, ReplayError},
-    rights::Window,
+    reconcile::watchers::is_occupied,
     server::{
         App,
         api::command::{Command, CommandSpec, livekit},
@@ -28,7 +21,6 @@ use crate::{
         path::{Names, RoomPath, names},
         query::ProjectQuery,
     },
-    state::{RoomEntry, State as Rooms},
     token::{Claims, Grant, sign},
 };
 
@@ -36,9 +28,6 @@ use crate::{
 const TOKEN_SECS: u64 = 60;
 /// The longest part of a user's name that goes into the identity: LiveKit allows 256 characters.
 const USER_CHARS_MAX: usize = 64;
-/// How long until LiveKit is asked again to let a watcher go.
-const RETRY_AFTER: Duration = Duration::from_secs(5);
-
 #[derive(Default, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct WatchRoom {
@@ -151,77 +140,4 @@ fn mint(app: &App, project: &str, room: &str, user: &str) -> Result<Watch, Error
         identity,
         expires_at: (now + TOKEN_SECS) * 1000,
     })
-}
-
-/// Is somebody in the room for whom LiveKit keeps it open, watchers aside? Agents and recorders are
-/// sent away with the last participant, so they do not count here.
-fn is_occupied(entry: &RoomEntry) -> bool {
-    entry.participants().any(|p| !p.watcher() && !p.agent() && !p.egress())
-}
-
-/// Watchers that are alone with themselves: identities.
-fn watchers_alone(rooms: &Rooms, project: &str, room: &str) -> Vec<Box<str>> {
-    let alone = rooms.sessions(project, room).filter(|entry| !is_occupied(entry));
-    let watchers = alone.flat_map(|entry| entry.participants().filter(|p| p.watcher()));
-    watchers.map(|watcher| (*watcher.identity).into()).collect()
-}
-
-type RoomKey = (Arc<str>, Arc<str>);
-
-/// Removes watchers from rooms that everybody else has left, until the set is dropped.
-pub fn remove_watchers(app: Arc<App>) -> JoinSet<()> {
-    let mut tasks = JoinSet::new();
-    tasks.spawn(async move {
-        app.folded().await;
-        let filter = Filter::new(&Window::all(), &["participant_*".to_owned()]);
-        let head: Seq = app.feed.head().seq;
-        let mut subscription = app.feed.subscribe(filter, head);
-        // Those who went while we were away.
-        let rooms = app.state.read().rooms(|_, _| true);
-        let mut due: BTreeSet<RoomKey> =
-            rooms.iter().map(|entry| (entry.room.project.clone(), entry.room.name.clone())).collect();
-        loop {
-            due = still_due(&app, due).await;
-            let frames = if due.is_empty() {
-                subscription.next().await
-            } else {
-                tokio::select! {
-                    frames = subscription.next() => frames,
-                    () = tokio::time::sleep(RETRY_AFTER) => Ok(Vec::new()),
-                }
-            };
-            match frames {
-                Ok(frames) => due.extend(
-                    frames.iter().filter_map(|frame| Some((frame.project.clone(), frame.room.clone()?))),
-                ),
-                Err(ReplayError::Expired) => subscription.advance(app.feed.head().seq),
-                Err(error) => {
-                    tracing::warn!("watchers cannot be followed: {error}");
-                    tokio::time::sleep(RETRY_AFTER).await;
-                }
-            }
-        }
-    });
-    tasks
-}
-
-/// Removes watchers that are alone. Returns the rooms to try again.
-async fn still_due(app: &App, due: BTreeSet<RoomKey>) -> BTreeSet<RoomKey> {
-    let mut again = BTreeSet::new();
-    for (project, room) in due {
-        let identities = watchers_alone(&app.state.read(), &project, &room);
-        let Some(livekit) = app.reconcile.livekit(&project) else { continue };
-        for identity in identities {
-            match livekit.remove_participant(&room, &identity).await {
-                Ok(()) => tracing::info!(room.name = ?room, "a watcher was alone and has been removed"),
-                // Gone already; its leave is on its way.
-                Err(error) if error.is("not_found") => {}
-                Err(error) => {
-                    tracing::warn!(room.name = ?room, "a watcher keeps its room open: {error}");
-                    again.insert((project.clone(), room.clone()));
-                }
-            }
-        }
-    }
-    again
 }

@@ -31,6 +31,8 @@ pub struct Faulty {
     log: Arc<dyn EventLog>,
     pub full: AtomicBool,
     pub unreadable: AtomicBool,
+    /// The next read panics.
+    pub panics: AtomicBool,
 }
 
 impl EventLog for Faulty {
@@ -42,6 +44,7 @@ impl EventLog for Faulty {
     }
 
     fn read(&self, after: Seq, limit: usize) -> BoxFuture<'_, Result<Vec<Event>, LogError>> {
+        assert!(!self.panics.swap(false, Ordering::AcqRel), "the log panics as it was told");
         if self.unreadable.load(Ordering::Acquire) {
             return std::future::ready(Err(LogError::Failed("the disk is gone".into()))).boxed();
         }
@@ -104,6 +107,7 @@ impl Inside {
                 log: log::open(&config.log_url, LogOptions::default())?,
                 full: AtomicBool::new(false),
                 unreadable: AtomicBool::new(false),
+                panics: AtomicBool::new(false),
             };
             Ok(faulty_log.insert(Arc::new(faulty)).clone())
         });

@@ -1,0 +1,192 @@
+//! The fold: log → state → derived data and feed. It is the first follower, and the only one that every event waits for.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use futures_util::future::{AbortHandle, abortable};
+use parking_lot::RwLock;
+use tokio::runtime::Handle;
+
+use super::{
+    Followers, Phase, Status, encode,
+    restart::{Backoff, caught, message},
+};
+use crate::{
+    clock::Clock,
+    derived::Derived,
+    event::{Event, Seq},
+    feed::{Feed, Frame},
+    log::{EventLog, LogError},
+    state::{Applied, State},
+};
+
+/// Events that one round reads.
+const ROUND_EVENTS: usize = 512;
+/// Pause after the log could not be read.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// The fold, and what it needs. Appends never wait for it: it reads what is durable, at its own speed.
+pub struct Fold {
+    log: Arc<dyn EventLog>,
+    state: Arc<RwLock<State>>,
+    derived: Arc<Derived>,
+    status: Arc<Status>,
+    clock: Clock,
+    /// The last event whose changes were recorded.
+    recorded: Seq,
+}
+
+impl Fold {
+    /// Takes the state as a checkpoint had it. The fold brings it to the end of the log first.
+    pub fn new(
+        log: Arc<dyn EventLog>,
+        derived: Arc<Derived>,
+        mut state: State,
+        followers: &Followers,
+    ) -> Fold {
+        let bounds = log.bounds();
+        derived.log_begins(bounds.first);
+        if state.head().next() < bounds.first {
+            tracing::warn!(
+                event.seq = bounds.first.0,
+                "the state begins with the oldest event that is kept: what it misses, reconciliation finds"
+            );
+            state.skip_to(Seq(bounds.first.0 - 1));
+            // The states of what is left of the log are folded from here.
+            derived.checkpoint(state.clone());
+        }
+        let recorded = state.head();
+        let status = followers.status("fold", recorded);
+        let state = Arc::new(RwLock::new(state));
+        Fold { log, state, derived, status, clock: followers.clock.clone(), recorded }
+    }
+
+    /// Returns the state that the fold keeps true, for every reader.
+    pub fn state(&self) -> Arc<RwLock<State>> {
+        self.state.clone()
+    }
+
+    /// Starts the fold in a thread. A round of it takes milliseconds, and any task that shared a worker with it would
+    /// wait as long.
+    pub fn start(self, feed: Arc<Feed>) -> std::io::Result<FoldThread> {
+        let (folding, stop) = abortable(self.run(feed));
+        let runtime = Handle::current();
+        let thread = thread::Builder::new().name("fold".into()).spawn(move || {
+            // An error says that it was stopped.
+            let _ = runtime.block_on(folding);
+        })?;
+        Ok(FoldThread { thread: Some(thread), stop })
+    }
+
+    /// Folds until the log is closed. It may be dropped at any time: what it has not done yet, the log still has.
+    async fn run(mut self, feed: Arc<Feed>) {
+        let mut backoff = Backoff::default();
+        loop {
+            self.status.enters(Phase::Running);
+            let head = feed.head().seq;
+            let Err(error) = caught(self.rounds(&feed)).await else { break };
+            if feed.head().seq > head {
+                backoff.succeeded();
+            }
+            self.status.failed(&format!("{error:#}"));
+            tracing::error!("the fold failed and goes on after a pause: {error:#}");
+            self.status.enters(Phase::Waiting);
+            self.clock.sleep(backoff.pause()).await;
+            self.status.restarted();
+        }
+        self.status.enters(Phase::Stopped);
+    }
+
+    /// Goes on behind the last event that readers got, until the log is closed or something fails.
+    async fn rounds(&mut self, feed: &Feed) -> anyhow::Result<()> {
+        let mut head = feed.head().seq;
+        loop {
+            self.log.wait(head).await;
+            let events = match self.log.read(head, ROUND_EVENTS).await {
+                Ok(events) => events,
+                Err(LogError::Closed) => return Ok(()),
+                Err(error) => {
+                    self.status.failed(&format!("the log cannot be read: {error}"));
+                    tracing::error!("the log cannot be read: {error}");
+                    self.clock.sleep(RETRY_AFTER).await;
+                    continue;
+                }
+            };
+            let mut frames = Vec::with_capacity(events.len());
+            let mut folding = Duration::ZERO;
+            for event in &events {
+                // The state has it before a reader gets its frame, and the derived data before a reader can ask for it.
+                let (changes, joined) = self.fold(event, &mut folding);
+                frames.push(Arc::new(Frame::encode(feed.epoch(), event, &changes, joined.as_deref())));
+                head = event.seq;
+            }
+            feed.publish(frames);
+            self.status.moved(head);
+            self.derived.note_fold(folding);
+            self.after_round(head).await;
+        }
+    }
+
+    /// Returns the changes, as every reader gets them and as callers with only `roomJoin` do.
+    fn fold(&mut self, event: &Event, folding: &mut Duration) -> (Bytes, Option<Bytes>) {
+        let mut state = self.state.write();
+        let began = Instant::now();
+        // What is not known to be for every caller is restricted.
+        let nothing = || Applied { restricted: true, ..Applied::default() };
+        let applied = if event.seq <= state.head() {
+            // Applied before a failure, by which its changes were lost.
+            nothing()
+        } else {
+            // An event that makes the fold panic would do so again at every start.
+            catch_unwind(AssertUnwindSafe(|| state.apply(event))).unwrap_or_else(|panic| {
+                let what = message(&*panic);
+                self.status.failed(&format!("event {} is left out: {what}", event.seq));
+                tracing::error!(
+                    event.seq = event.seq.0,
+                    "the fold leaves an event out, because it panicked: {what}"
+                );
+                state.skip_to(event.seq);
+                nothing()
+            })
+        };
+        *folding += began.elapsed();
+        drop(state);
+        let recorded = encode(event, applied);
+        let answer = (recorded.json.clone(), recorded.joined.clone());
+        if event.seq > self.recorded {
+            self.recorded = event.seq;
+            self.derived.record(recorded);
+        }
+        answer
+    }
+
+    async fn after_round(&self, head: Seq) {
+        if self.derived.checkpoint_is_due(head) {
+            self.derived.log_begins(self.log.bounds().first);
+            let state = self.state.read().clone();
+            self.derived.checkpoint(state);
+        }
+        self.derived.wait_for_capacity().await;
+    }
+}
+
+/// The thread of the fold. Dropping it stops it, and waits until it has stopped: it ends at once, wherever it waits.
+pub struct FoldThread {
+    thread: Option<JoinHandle<()>>,
+    stop: AbortHandle,
+}
+
+impl Drop for FoldThread {
+    fn drop(&mut self) {
+        self.stop.abort();
+        if let Some(thread) = self.thread.take() {
+            // A panic of it has been printed.
+            let _ = thread.join();
+        }
+    }
+}

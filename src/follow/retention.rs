@@ -1,0 +1,176 @@
+//! How far retention may go: it removes what is old or too much, but only up to here.
+//!
+//! - Never past the last durable checkpoint of the state: a start would fold too little.
+//! - Not past the stored cursor of a follower, but events that are [`LAG_EVENTS_MAX`] behind the
+//!   checkpoint, or were received [`LAG_TIME_MAX`] ago, are not kept for it: a broken follower would
+//!   fill the disk, and keep what `retention_days` says is to go. It is told of its gap.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+
+use crate::{event::Seq, log::EventLog};
+
+/// Number of events behind the checkpoint that are kept for a follower.
+pub const LAG_EVENTS_MAX: u64 = 1_000_000;
+/// Time for which events are kept for a follower.
+pub const LAG_TIME_MAX: Duration = Duration::from_secs(24 * 3600);
+
+/// The bounds of retention.
+pub struct Retention {
+    log: Arc<dyn EventLog>,
+    inner: Mutex<Inner>,
+}
+
+struct Inner {
+    checkpoint: Seq,
+    /// The last event that was received [`LAG_TIME_MAX`] ago.
+    old: Seq,
+    cursors: HashMap<String, Seq>,
+    /// Followers that are behind the limit now.
+    passed: HashSet<String>,
+}
+
+impl Retention {
+    pub(super) fn new(log: Arc<dyn EventLog>, cursors: HashMap<String, Seq>) -> Retention {
+        let inner = Inner { checkpoint: Seq::ZERO, old: Seq::ZERO, cursors, passed: HashSet::new() };
+        Retention { log, inner: Mutex::new(inner) }
+    }
+
+    pub(super) fn checkpointed(&self, seq: Seq) {
+        self.change(|inner| inner.checkpoint = inner.checkpoint.max(seq));
+    }
+
+    /// Takes over that a follower's cursor is stored.
+    pub(super) fn stored(&self, name: &str, cursor: Seq) {
+        self.change(|inner| {
+            inner.cursors.insert(name.to_owned(), cursor);
+        });
+    }
+
+    /// Waits for these followers only.
+    pub(super) fn only(&self, names: &[&str]) {
+        self.change(|inner| inner.cursors.retain(|name, _| names.contains(&name.as_str())));
+    }
+
+    /// Finds the events that are too old to be kept for a follower.
+    pub(super) async fn look_at_time(&self, unix_ms: u64) {
+        let lag = u64::try_from(LAG_TIME_MAX.as_millis()).unwrap_or(u64::MAX);
+        match self.log.seek(unix_ms.saturating_sub(lag)).await {
+            Ok(old) => self.change(|inner| inner.old = inner.old.max(old.unwrap_or_default())),
+            // The limit by events holds, and a log that cannot be read says so elsewhere.
+            Err(error) => tracing::debug!("the time limit of retention is not known: {error}"),
+        }
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Inner)) {
+        let mut inner = self.inner.lock();
+        change(&mut inner);
+        let through = inner.through();
+        self.log.retain(through);
+    }
+}
+
+impl Inner {
+    fn through(&mut self) -> Seq {
+        let limit = Seq(self.checkpoint.0.saturating_sub(LAG_EVENTS_MAX)).max(self.old);
+        let mut through = self.checkpoint;
+        for (name, cursor) in &self.cursors {
+            through = through.min((*cursor).max(limit));
+            if *cursor >= limit {
+                self.passed.remove(name);
+            } else if self.passed.insert(name.clone()) {
+                tracing::warn!(
+                    follower.name = name,
+                    follower.cursor = cursor.0,
+                    "a follower is so far behind that retention does not wait for it: see /readyz?verbose for its error"
+                );
+            }
+        }
+        through
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        clock::Clock,
+        event::{Kind, NewEvent, Source},
+        log::{LogOptions, memory::MemoryLog},
+    };
+
+    const NOW: u64 = 1_787_486_406_123;
+
+    /// A log that keeps as little as it may, with `count` events, one a second.
+    async fn log(count: u64) -> (Arc<MemoryLog>, Clock) {
+        let clock = Clock::held(NOW);
+        let options = LogOptions { retain_bytes: Some(1), clock: clock.clone(), ..LogOptions::default() };
+        let log = Arc::new(MemoryLog::new(options));
+        let event = |n: u64| NewEvent {
+            id: n.to_string().into(),
+            project: "default".into(),
+            source: Source::Webhook,
+            received_at: NOW + n * 1000,
+            kind: Kind::RoomStarted,
+            room: None,
+            room_sid: None,
+            body: "{}".into(),
+        };
+        log.append((0..count).map(event).collect()).await.expect("stored");
+        (log, clock)
+    }
+
+    fn cursors(of: &[(&str, u64)]) -> HashMap<String, Seq> {
+        of.iter().map(|(name, seq)| ((*name).to_owned(), Seq(*seq))).collect()
+    }
+
+    #[tokio::test]
+    async fn retention_waits_for_the_checkpoint_and_the_slowest_follower() {
+        let (log, _) = log(100).await;
+        let retention = Retention::new(log.clone(), cursors(&[("a", 10), ("b", 20)]));
+        let first = || log.bounds().first.0;
+        assert_eq!(first(), 1, "there is no checkpoint yet");
+        retention.checkpointed(Seq(5));
+        assert_eq!(first(), 6);
+        retention.checkpointed(Seq(50));
+        assert_eq!(first(), 11, "a is at 10");
+        retention.stored("a", Seq(30));
+        assert_eq!(first(), 21, "b is at 20");
+        retention.only(&["a"]);
+        assert_eq!(first(), 31, "b is gone");
+        retention.stored("a", Seq(99));
+        assert_eq!(first(), 51, "the checkpoint is at 50");
+    }
+
+    #[tokio::test]
+    async fn retention_passes_a_follower_that_is_a_day_behind() {
+        let (log, _) = log(100).await;
+        let retention = Retention::new(log.clone(), cursors(&[("stuck", 10), ("well", 90)]));
+        retention.checkpointed(Seq(100));
+        let day = LAG_TIME_MAX.as_millis() as u64;
+        retention.look_at_time(NOW + day + 9_000).await;
+        assert_eq!(log.bounds().first, Seq(11), "event 10 was received a day ago, and it has that one");
+        retention.look_at_time(NOW + day + 50_000).await;
+        assert_eq!(log.bounds().first, Seq(52), "it is passed, but not by the events of the last day");
+        retention.look_at_time(NOW + 2 * day).await;
+        assert_eq!(log.bounds().first, Seq(100), "so is the other, by now");
+    }
+
+    #[tokio::test]
+    async fn retention_passes_a_follower_that_is_a_million_events_behind() {
+        let mut inner = Inner {
+            checkpoint: Seq(LAG_EVENTS_MAX + 10),
+            old: Seq::ZERO,
+            cursors: cursors(&[("slow", 10)]),
+            passed: HashSet::new(),
+        };
+        assert_eq!(inner.through(), Seq(10));
+        inner.checkpoint = Seq(LAG_EVENTS_MAX + 15);
+        assert_eq!(inner.through(), Seq(15));
+    }
+}

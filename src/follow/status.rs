@@ -1,0 +1,135 @@
+//! How a follower is doing, for `/metrics` and `/readyz?verbose`.
+
+use std::fmt;
+
+use parking_lot::Mutex;
+
+use crate::{
+    event::Seq,
+    metrics::{Follower as Label, Metrics},
+};
+
+use prometheus_client::metrics::{counter::Counter, gauge::Gauge};
+
+/// Characters of an error that are shown. The program's log has the whole of it.
+const ERROR_CHARS: usize = 200;
+
+/// How one follower is doing now.
+pub struct Status {
+    pub name: &'static str,
+    now: Mutex<Now>,
+    metrics: OfOne,
+}
+
+#[derive(Clone, Debug)]
+struct Now {
+    cursor: Seq,
+    phase: Phase,
+    last_error: Option<Box<str>>,
+}
+
+/// The metrics of one follower.
+struct OfOne {
+    cursor: Gauge,
+    lag: Gauge,
+    failures: Counter,
+    restarts: Counter,
+    missed: Counter,
+}
+
+/// What a follower does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// The state is not as new as the log was at the start.
+    Starting,
+    Running,
+    /// It failed, and is made anew after a pause.
+    Waiting,
+    Stopped,
+}
+
+impl Phase {
+    fn as_str(self) -> &'static str {
+        match self {
+            Phase::Starting => "starting",
+            Phase::Running => "running",
+            Phase::Waiting => "waiting to restart",
+            Phase::Stopped => "stopped",
+        }
+    }
+}
+
+impl Status {
+    pub(super) fn new(name: &'static str, cursor: Seq, metrics: &Metrics) -> Status {
+        let label = &Label { follower: name };
+        let metrics = OfOne {
+            cursor: metrics.follower_cursor.get_or_create(label).clone(),
+            lag: metrics.follower_lag_events.get_or_create(label).clone(),
+            failures: metrics.follower_failures.get_or_create(label).clone(),
+            restarts: metrics.follower_restarts.get_or_create(label).clone(),
+            missed: metrics.follower_missed_events.get_or_create(label).clone(),
+        };
+        let now = Now { cursor, phase: Phase::Starting, last_error: None };
+        Status { name, now: Mutex::new(now), metrics }
+    }
+
+    /// Returns everything up to which it has acted.
+    pub fn cursor(&self) -> Seq {
+        self.now.lock().cursor
+    }
+
+    pub fn phase(&self) -> Phase {
+        self.now.lock().phase
+    }
+
+    /// Returns its last error. It is kept when the follower has recovered.
+    pub fn last_error(&self) -> Option<Box<str>> {
+        self.now.lock().last_error.clone()
+    }
+
+    /// Brings the gauges up to date with the newest event of the log.
+    pub fn show(&self, last: Seq) {
+        let gauge = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+        let cursor = self.cursor();
+        self.metrics.cursor.set(gauge(cursor.0));
+        self.metrics.lag.set(gauge(last.0.saturating_sub(cursor.0)));
+    }
+
+    /// Returns the line about it, where `last` is the newest event of the log.
+    pub fn line(&self, last: Seq) -> impl fmt::Display + use<> {
+        let (name, Now { cursor, phase, last_error }) = (self.name, self.now.lock().clone());
+        let restarts = self.metrics.restarts.get();
+        fmt::from_fn(move |f| {
+            let lag = last.0.saturating_sub(cursor.0);
+            write!(f, "{name}: {}, cursor {cursor}, lag {lag}, restarts {restarts}", phase.as_str())?;
+            match &last_error {
+                // Quoted, because it may have any character in it.
+                Some(error) => write!(f, ", last error {error:?}"),
+                None => Ok(()),
+            }
+        })
+    }
+
+    pub(super) fn moved(&self, cursor: Seq) {
+        self.now.lock().cursor = cursor;
+    }
+
+    pub(super) fn enters(&self, phase: Phase) {
+        self.now.lock().phase = phase;
+    }
+
+    /// Notes a failure, which the caller has logged.
+    pub(super) fn failed(&self, error: &str) {
+        self.metrics.failures.inc();
+        self.now.lock().last_error = Some(error.chars().take(ERROR_CHARS).collect());
+    }
+
+    pub(super) fn restarted(&self) {
+        self.metrics.restarts.inc();
+        self.enters(Phase::Running);
+    }
+
+    pub(super) fn missed(&self, events: u64) {
+        self.metrics.missed.inc_by(events);
+    }
+}
