@@ -35,7 +35,7 @@ accounts: clock cluster config token
 audit: clock store
 server: accounts audit cluster config derived event feed follow ingest log metrics reconcile rights snapshot state token
 server::stream: accounts clock config event feed metrics rights server
-server::api: accounts audit config derived event feed ingest livekit reconcile rights server snapshot state token
+server::api: accounts audit config derived event ingest livekit reconcile rights server snapshot state token
 server::listen: clock config event feed ingest metrics server server::stream
 node: accounts audit cluster config data_dir derived feed follow ingest log metrics reconcile server server::listen server::stream snapshot state
 cli: accounts clock config http ingest node server server::stream token
