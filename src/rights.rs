@@ -177,8 +177,14 @@ impl Window {
 
     /// The newest visible session of a room that is live in `state`.
     pub fn room<'a>(&self, state: &'a State, project: &str, name: &str) -> Option<&'a Arc<RoomEntry>> {
-        let entry = state.newest(project, name).filter(|_| self.area.has(project, Some(name)))?;
-        self.session().is_none_or(|sid| sid == Some(&*entry.room.sid)).then_some(entry)
+        if !self.area.has(project, Some(name)) {
+            return None;
+        }
+        match self.session() {
+            None => state.newest(project, name),
+            // In an earlier state another session may be the newest, and have ended since.
+            Some(sid) => state.room(project, sid?),
+        }
     }
 
     /// Returns true if the participant of a visible session is visible.
@@ -338,6 +344,24 @@ mod tests {
         assert!(window.room(&then, "p", "a").is_none());
         assert_eq!(window.rooms(&now).len(), 1);
         assert!(window.room(&now, "p", "a").is_some());
+    }
+
+    #[test]
+    fn the_session_of_now_is_found_where_another_was_the_newest() {
+        let mut then = state();
+        then.apply(&event(
+            4,
+            r#"{"event":"room_started","room":{"sid":"RM_a2","name":"a","creationTime":"1787486404"},"id":"4","createdAt":"1787486404"}"#,
+        ));
+        let mut now = then.clone();
+        now.apply(&event(
+            5,
+            r#"{"event":"room_finished","room":{"sid":"RM_a2","name":"a"},"id":"5","createdAt":"1787486405"}"#,
+        ));
+        assert_eq!(then.newest("p", "a").map(|entry| &*entry.room.sid), Some("RM_a2"));
+        let window = Window::resolve::<&str>(&joined("a"), &[], &[], &now, Seq(5)).expect("in sight");
+        assert_eq!(window.room(&then, "p", "a").map(|entry| &*entry.room.sid), Some("RM_a"));
+        assert_eq!(window.rooms(&then).len(), 1);
     }
 
     #[test]
