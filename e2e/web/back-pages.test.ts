@@ -53,7 +53,7 @@ describe('sign-in', () => {
     await page.goto(`${roomwatch.url}/events?type=room_*`);
     await page.getByLabel('Password', { exact: true }).fill('not it');
     await page.getByRole('button', { name: 'Sign in' }).click();
-    await page.getByRole('alert').getByText('do not fit together').waitFor();
+    await page.getByRole('alert').getByText('Wrong user name or password').waitFor();
     expect(await axe(page)).toEqual([]);
 
     await page.getByLabel('Password', { exact: true }).fill(PASSWORD);
@@ -277,7 +277,7 @@ describe('settings', () => {
   it('say why a webhook was refused, and what to do', async () => {
     await fetch(roomwatch.webhookUrl, { method: 'POST', body: '{"event":"room_started"}' });
     const { page } = await open('/settings');
-    await page.getByText('It carried no token').waitFor();
+    await page.getByText('No token. LiveKit always sends one').waitFor();
     await page.getByText('let it pass the Authorization header on').waitFor();
   });
 });

@@ -196,7 +196,7 @@ it('has no finding of axe while menus and dialogs are open', async () => {
   expect(await axe(page)).toEqual([]);
   await page.keyboard.press('Escape');
   await row('alice').getByRole('button', { expanded: false }).first().click();
-  await page.getByText('may publish').first().waitFor();
+  await page.getByText('Can publish').first().waitFor();
   expect(await axe(page)).toEqual([]);
   await page.getByRole('button', { name: 'Send data' }).click();
   await page.getByRole('dialog').waitFor();
