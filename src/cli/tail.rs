@@ -11,7 +11,7 @@ use rustix::event::{PollFd, PollFlags};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::server::stream::say::jitter;
+use crate::server::stream::message::jitter;
 
 #[derive(Args)]
 #[command(after_help = "\
