@@ -283,14 +283,14 @@ async function main(): Promise<void> {
     );
     await ask(
       'get_participant.not_found.json',
-      'nobody of that identity',
+      'no participant with this identity',
       'RoomService/GetParticipant',
       { room: ROOM, identity: 'nobody' },
       admin,
     );
     await ask(
       'remove_participant.not_found.json',
-      'nobody of that identity',
+      'no participant with this identity',
       'RoomService/RemoveParticipant',
       { room: ROOM, identity: 'nobody' },
       admin,
@@ -311,14 +311,14 @@ async function main(): Promise<void> {
     );
     await ask(
       'mute_published_track.not_found.json',
-      'nobody of that identity',
+      'no participant with this identity',
       'RoomService/MutePublishedTrack',
       { room: ROOM, identity: 'nobody', track_sid: 'TR_nothing', muted: true },
       admin,
     );
     await ask(
       'update_participant.not_found.json',
-      'nobody of that identity',
+      'no participant with this identity',
       'RoomService/UpdateParticipant',
       { room: ROOM, identity: 'nobody', metadata: 'm' },
       admin,

@@ -1,6 +1,6 @@
 //! Operators: the users who may sign in, and their sign-ins.
 //!
-//! OpenID Connect will be another way to prove a name: its callback begins a sign-in as [`Accounts::login`] does.
+//! OpenID Connect will be another way to authenticate: its callback begins a sign-in as [`Accounts::login`] does.
 
 use std::{
     collections::HashMap,
@@ -33,14 +33,14 @@ pub const OPERATOR: &str = "operator";
 /// The key of the operator's hash in [`Map::Operator`].
 const OPERATOR_KEY: &str = "password";
 
-/// Why a sign-in was refused.
+/// Reason why a sign-in was refused.
 #[derive(Debug)]
 pub enum LoginError {
-    /// Wrong name or wrong password. Which of them is not said.
+    /// The name or the password is wrong. The answer does not say which.
     Wrong,
     /// No user is configured.
     NoUsers,
-    /// Too many sign-ins wait already.
+    /// Too many sign-ins are waiting.
     Busy,
     /// The sign-in could not be stored.
     Store(ClusterError),
@@ -56,12 +56,12 @@ pub struct Accounts {
     users: RwLock<HashMap<Arc<str>, Arc<Account>>>,
     logins: Logins,
     checker: Checker,
-    /// Chooses the hash that an unknown name is compared with.
+    /// Chooses the hash with which the password of an unknown name is compared.
     decoys: RandomState,
 }
 
 impl Accounts {
-    /// Users are those of the configuration, or the operator whose password is given.
+    /// Opens the accounts of the configured users, and of the operator if `password` is given.
     pub async fn open(
         cluster: Arc<dyn Cluster>,
         users: &[User],
@@ -83,13 +83,13 @@ impl Accounts {
         Ok(accounts)
     }
 
-    /// Takes the users of a configuration that was read again. Users who are gone, or have another password, are signed
-    /// out; a new role counts at once.
+    /// Takes the users of a configuration that was read again. Users who were removed, or have another password, are
+    /// signed out. A new role counts at once.
     pub async fn replace(&self, users: &[User]) -> anyhow::Result<()> {
         {
             let mut accounts = self.users.write();
             let mut new = named(users);
-            // The password of the environment stays: a process cannot get another environment.
+            // The operator stays: the environment of a process cannot change.
             if let Some(operator) = accounts.get(OPERATOR).filter(|_| users.is_empty()) {
                 new.insert(OPERATOR.into(), operator.clone());
             }
@@ -98,7 +98,7 @@ impl Accounts {
         self.end_stale().await
     }
 
-    /// Returns the sign-in that this token opens, and the role of its user now.
+    /// Returns the sign-in of this token, and the present role of its user.
     pub fn find(&self, token: &str) -> Option<(Arc<Login>, Role)> {
         let login = self.logins.find(token)?;
         let role = self.users.read().get(&login.user)?.role;
@@ -107,8 +107,8 @@ impl Accounts {
 
     /// Checks a password, begins a sign-in and returns its token.
     ///
-    /// It takes as long for an unknown name: the password is compared with another user's hash all the same, always the
-    /// same one for the same name.
+    /// An unknown name takes the same time as a known one: its password is compared with the hash of another user, and
+    /// with the same user for the same name.
     pub async fn login(&self, user: &str, password: Secret) -> Result<(String, Arc<Login>), LoginError> {
         let (name, account) = {
             let users = self.users.read();
@@ -136,17 +136,17 @@ impl Accounts {
         }
     }
 
-    /// Ends the sign-in of this token, if there is one, and its streams.
+    /// Ends the sign-in of this token, if there is one. Its streams end too.
     pub async fn logout(&self, token: &str) -> Result<(), ClusterError> {
         self.logins.end(token).await
     }
 
-    /// Returns when sign-ins have ended since it did so last: their streams have to end, too.
+    /// Waits until a sign-in has ended since the last call. Its streams must then end too.
     pub async fn some_ended(&self) {
         self.logins.some_ended().await;
     }
 
-    /// Ends the sign-ins of users who are gone or have another credential, and those whose time is up.
+    /// Ends the sign-ins that have expired, and those of users who were removed or have another credential.
     async fn end_stale(&self) -> anyhow::Result<()> {
         let digests: HashMap<Arc<str>, _> = {
             let users = self.users.read();
@@ -165,8 +165,8 @@ fn named(users: &[User]) -> HashMap<Arc<str>, Arc<Account>> {
     users.iter().map(|user| (user.name.as_str().into(), Arc::new(account(user)))).collect()
 }
 
-/// Returns the hash of the operator's password: the deployment's, if it still fits, so that sign-ins outlive a restart
-/// and end with the password.
+/// Returns the hash of the operator's password: the deployment's one, if the password still matches it. So sign-ins
+/// survive a restart, and end if the password changes.
 async fn operator_hash(cluster: &dyn Cluster, password: &Secret) -> anyhow::Result<Secret> {
     let kept = cluster.get(Map::Operator, OPERATOR_KEY).await?;
     if let Some(kept) = kept.and_then(|kept| String::from_utf8(kept.value.to_vec()).ok()).map(Secret::new)

@@ -1,4 +1,4 @@
-//! The audit record: who gave which command, and how it ended.
+//! The audit record: each command, its user and its outcome.
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -11,11 +11,11 @@ use crate::{
     store::{Repair, Store, StoreError, has_table},
 };
 
-/// How long an entry is kept.
+/// Time for which an entry is kept.
 const RETENTION: Duration = Duration::from_secs(365 * 24 * 60 * 60);
-/// How often old entries are looked for, in milliseconds.
+/// Interval at which old entries are removed, in milliseconds.
 const PRUNE_EVERY_MS: u64 = 60 * 60 * 1000;
-/// The longest text that is kept of what a caller wrote.
+/// Maximum length of a text from a caller, in characters. Longer texts are cut.
 const TEXT_CHARS_MAX: usize = 512;
 
 const STORE: Store = Store {
@@ -44,8 +44,8 @@ CREATE TABLE audit (
 ) STRICT;
 ";
 
-/// The record, in a file of its own: it is written by requests, and neither the log nor what is derived
-/// from it may wait for that, or lose it when it is rebuilt.
+/// The audit record. It has its own file, because requests write it: the log and the derived data must not wait for
+/// those writes, and a rebuild of the derived data must not lose the record.
 pub struct Audit {
     data_dir: PathBuf,
     clock: Clock,
@@ -67,7 +67,7 @@ pub enum AuditError {
     Panicked,
 }
 
-/// A command that is about to be given, for the record.
+/// A command for the record.
 #[derive(Clone, Debug)]
 pub struct NewAuditEntry {
     pub user: Arc<str>,
@@ -76,21 +76,21 @@ pub struct NewAuditEntry {
     pub action: &'static str,
     pub project: Arc<str>,
     pub room: Option<String>,
-    /// Whom or what in the room: an identity, or `identity/track sid`.
+    /// Target in the room: an identity, or `identity/track sid`.
     pub target: Option<String>,
-    /// What the user said why, if they were asked.
+    /// Reason that the user gave, if one was asked for.
     pub reason: Option<String>,
 }
 
-/// How it ended.
+/// Outcome of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It began; whether it was done nobody knows if this is all that stands there.
+    /// It has begun. If an entry keeps this outcome, it is unknown whether the command was done.
     Started,
     Done,
-    /// The user has no right to it.
+    /// The user does not have the right.
     Refused,
-    /// LiveKit could not or would not.
+    /// LiveKit has refused it, or could not do it.
     Failed,
 }
 
@@ -106,12 +106,12 @@ impl Outcome {
 }
 
 impl Audit {
-    /// A record in the data directory. The file is opened, or made, when there is something to write.
+    /// Returns the record of a data directory. Its file is opened, or created, at the first read or write.
     pub fn new(data_dir: &std::path::Path, clock: Clock) -> Arc<Audit> {
         Arc::new(Audit { data_dir: data_dir.to_owned(), clock, file: Mutex::new(None) })
     }
 
-    /// Writes down what is about to be done, or was not allowed. Durable on return.
+    /// Records a command that is about to run or was refused, and returns the number of its entry. Durable on return.
     pub async fn note(
         self: &Arc<Self>,
         entry: NewAuditEntry,
@@ -141,7 +141,7 @@ impl Audit {
         .await
     }
 
-    /// Writes down how it ended.
+    /// Records the outcome of an entry.
     pub async fn ended(
         self: &Arc<Self>,
         entry: i64,
@@ -156,7 +156,7 @@ impl Audit {
         .await
     }
 
-    /// The entries before `before`, the newest first, and whether there are more.
+    /// Returns the entries before the entry `before`, the newest first.
     pub async fn page(self: &Arc<Self>, before: i64, limit: usize) -> Result<AuditPage, AuditError> {
         self.with(move |connection| {
             let mut select = connection.prepare_cached(
@@ -210,7 +210,7 @@ impl Audit {
     }
 }
 
-/// Entries are in the order of time, so the old ones are those before the first that is not.
+/// Removes old entries. Entries are in the order of time, so if the first one is not old, none is.
 fn prune(connection: &Connection, now: u64) -> rusqlite::Result<()> {
     let oldest = integer(now.saturating_sub(u64::try_from(RETENTION.as_millis()).unwrap_or(u64::MAX)));
     let first_at: Option<i64> =
@@ -231,26 +231,26 @@ fn cut(text: &str) -> String {
 
 #[derive(Serialize, utoipa::ToSchema)]
 pub struct AuditPage {
-    /// The newest first.
+    /// The newest first
     entries: Vec<AuditEntry>,
-    /// For `before`, to go on; null at the end.
+    /// `before` of the next page; null at the end
     next: Option<String>,
 }
 
 /// One command.
 #[derive(Serialize, utoipa::ToSchema)]
 struct AuditEntry {
-    /// In unix milliseconds.
+    /// Unix milliseconds
     at: u64,
     user: String,
     action: String,
     project: String,
     room: Option<String>,
     target: Option<String>,
-    /// `started`, `done`, `refused` or `failed`.
+    /// `started`, `done`, `refused` or `failed`
     outcome: String,
-    /// The code of the error, if it was one.
+    /// Code of the error if it was refused or failed
     code: Option<String>,
-    /// What the user said why.
+    /// Reason that the user gave
     reason: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! The command line: one file a subcommand.
+//! The command line. Each subcommand has one file.
 
 use clap::{Parser, Subcommand};
 
@@ -9,7 +9,7 @@ pub mod tail;
 pub mod token;
 pub mod user;
 
-/// What is happening in LiveKit rooms, as it happens.
+/// Control tower for LiveKit: the state and the events of all rooms, in real time
 #[derive(Parser)]
 #[command(
     version,
@@ -17,11 +17,11 @@ pub mod user;
     max_term_width = 100,
     after_help = "\
 Start here:
-  roomwatch demo                    a server with made-up meetings: look at http://localhost:3001
-  roomwatch serve --dev             beside `livekit-server --dev`
-  roomwatch tail                    the stream of a Roomwatch, in the terminal
+  roomwatch demo                    start a server with simulated meetings at http://localhost:3001
+  roomwatch serve --dev             start a server for `livekit-server --dev`
+  roomwatch tail                    print the stream of a server
 
-LiveKit has to send its webhooks to http://<this server>/api/webhooks/livekit."
+Configure LiveKit to send its webhooks to http://<this server>/api/webhooks/livekit."
 )]
 pub struct Cli {
     #[command(subcommand)]
@@ -30,16 +30,16 @@ pub struct Cli {
 
 #[derive(Subcommand)]
 pub enum Command {
-    /// Take LiveKit's webhooks, keep them, serve state, streams and dashboard
+    /// Receive LiveKit's webhooks, and serve state, streams and dashboard
     Serve(Box<serve::Arguments>),
-    /// A server of its own with simulated meetings, to look around
+    /// Start a separate server with simulated meetings
     Demo(demo::Arguments),
-    /// Print the stream of any Roomwatch: coloured for people, JSON lines for pipes
+    /// Print the stream of a server: coloured lines in a terminal, JSON lines in a pipe
     Tail(tail::Arguments),
-    /// Post a seeded workload of signed webhooks to any URL
+    /// Post simulated webhooks to a URL
     Simulate(simulate::Arguments),
-    /// Mint a LiveKit access token
+    /// Make a LiveKit access token
     Token(token::Arguments),
-    /// Hash a password for the configuration
+    /// Hash a password for the configuration file
     User(user::Arguments),
 }

@@ -1,4 +1,4 @@
-//! The data directory of a node, and the lock that keeps a second process out of it.
+//! The data directory of a node, and its lock against a second process.
 
 use std::{
     fs::{self, File, TryLockError},
@@ -8,17 +8,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long to wait for a process that is just ending to let go of the directory.
-const LOCK_PATIENCE: Duration = Duration::from_millis(500);
+/// Maximum time to wait for the lock: another process may be about to end.
+const LOCK_TIME_MAX: Duration = Duration::from_millis(500);
 const LOCK_RETRY: Duration = Duration::from_millis(10);
 
-/// Why a data directory cannot be used.
+/// Reason why a data directory cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum DataDirError {
-    #[error("{dir} is in use by another Roomwatch{}: stop it, or choose another data directory",
+    #[error("{dir} is in use by another Roomwatch{}. Stop it, or choose another data directory",
         pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default())]
     Locked { dir: PathBuf, pid: Option<u32> },
-    #[error("cannot use {path}: {cause}: check that the directory exists, is writable and has room")]
+    #[error(
+        "cannot use {path}: {cause}. Check that the directory exists and is writable, and that the disk has space"
+    )]
     Io { path: PathBuf, cause: io::Error },
 }
 
@@ -36,7 +38,7 @@ impl DataDir {
         Ok(DataDir { path: path.into(), _lock: lock(path)? })
     }
 
-    /// Locks another directory too. `None` if it is this one by another name.
+    /// Locks another directory too. Returns `None` if both paths are the same directory.
     pub fn open_other(&self, path: &Path) -> Result<Option<DataDir>, DataDirError> {
         let io = |cause| DataDirError::Io { path: path.into(), cause };
         fs::create_dir_all(path).map_err(io)?;
@@ -51,13 +53,13 @@ impl DataDir {
     }
 }
 
-/// Takes the exclusive lock, and writes our pid into it for the next process to show.
+/// Takes the exclusive lock and writes our pid into the file, so that the next process can show it.
 fn lock(dir: &Path) -> Result<File, DataDirError> {
     let path = dir.join("lock");
     let io = |cause| DataDirError::Io { path: path.clone(), cause };
     let mut file =
         File::options().read(true).write(true).create(true).truncate(false).open(&path).map_err(io)?;
-    let deadline = Instant::now() + LOCK_PATIENCE;
+    let deadline = Instant::now() + LOCK_TIME_MAX;
     let locked = loop {
         match file.try_lock() {
             Err(TryLockError::WouldBlock) if Instant::now() < deadline => thread::sleep(LOCK_RETRY),
@@ -68,17 +70,17 @@ fn lock(dir: &Path) -> Result<File, DataDirError> {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
             let mut holder = String::new();
-            // Only for the message: a pid that cannot be read is left out.
+            // If the pid cannot be read, the message does not have it.
             let _ = (&file).take(32).read_to_string(&mut holder);
             return Err(DataDirError::Locked { dir: dir.into(), pid: holder.trim().parse().ok() });
         }
         Err(TryLockError::Error(cause)) => return Err(io(cause)),
     }
-    // On a full disk the pid cannot be written; the lock itself holds all the same.
+    // On a full disk the pid cannot be written. The lock holds without it.
     let written =
         file.set_len(0).and_then(|()| file.rewind()).and_then(|()| writeln!(file, "{}", std::process::id()));
     if let Err(cause) = written {
-        tracing::debug!(%cause, "the pid could not be written into the lock");
+        tracing::debug!(%cause, "cannot write the pid into the lock file");
     }
     Ok(file)
 }

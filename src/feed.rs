@@ -1,13 +1,12 @@
 //! Fan-out: recent events as encoded frames, shared by every reader.
 //!
-//! An event is encoded once. A reader is a cursor and a filter and owns no queue: what it has not
-//! read yet lies in the shared ring, and what has left the ring lies in the log. So a slow reader
-//! costs the others nothing, and itself only the time of reading the log again.
+//! An event is encoded once. A reader is a cursor and a filter, without a queue: the events that it has not read are
+//! in the shared ring, and the older ones are in the log. So a slow reader costs the others nothing, and costs itself
+//! only reads from the log.
 //!
-//! Readers with equal filters form a group. An event wakes the groups that want it and touches no
-//! other: groups that name rooms are found by the event's room, the rest are asked one by one, and
-//! never a reader. A group remembers which of the ring's frames are its own, so that its readers do
-//! not search the ring for them either.
+//! Readers with equal filters form a group. An event wakes the groups whose filter matches, and no others. Groups
+//! that name rooms are found by the room of the event; the filters of all other groups are tested one by one. A group
+//! remembers its own frames of the ring, so its readers do not search the ring.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -33,18 +32,18 @@ pub mod frame;
 pub use filter::Filter;
 pub use frame::{Frame, View};
 
-/// The ring keeps at most this many bytes of frames. A reader that is further behind reads the log.
+/// Maximum bytes of frames in the ring. A reader that is further behind reads the log.
 const RING_BYTES_MAX: usize = 32 << 20;
-/// … and at most this many frames, so that small events cannot make the ring's own table large.
+/// Maximum number of frames in the ring. It limits the ring's own table if events are small.
 const RING_FRAMES_MAX: usize = 65_536;
-/// A group remembers this many of its frames; readers further behind search the ring.
+/// Maximum number of frames that a group remembers. Readers further behind search the ring.
 const GROUP_SEQS_MAX: usize = 4_096;
-/// A reader gets what waits for it in pieces of about this size: enough for one system call to
-/// carry a burst, little enough that a thousand stuck readers hold 16 MiB and not a gigabyte.
+/// Approximate size of the pieces in which a reader gets its backlog. It is enough for one system call to send a
+/// burst, and small enough that a thousand stuck readers hold 16 MiB and not a gigabyte.
 pub const BATCH_BYTES: usize = 16 << 10;
-/// How many frames of the ring one call looks at before it lets go of the lock.
+/// Maximum number of frames of the ring that one call scans before it releases the lock.
 const RING_SCAN_MAX: usize = 4_096;
-/// How many events one step of a replay reads from the log.
+/// Maximum number of events that one step of a replay reads from the log.
 const REPLAY_EVENTS: usize = 256;
 
 /// The fan-out of one log.
@@ -55,20 +54,20 @@ pub struct Feed {
     inner: RwLock<Inner>,
     /// The last event folded into `State`; a copy of `Inner::head` that needs no lock.
     head: AtomicU64,
-    /// Told whenever `head` has moved.
+    /// Notified when `head` has moved.
     moved: Notify,
 }
 
 struct Inner {
-    /// Contiguous by seq: the frame of seq `s` stands at `s - first`.
+    /// Contiguous by seq: the frame of seq `s` has index `s - first`.
     ring: VecDeque<Arc<Frame>>,
     bytes: usize,
     head: Seq,
     groups: HashMap<Filter, Arc<Group>>,
-    /// Groups whose filter names rooms, by room name. The project is left to the filter: names
-    /// that two projects share are rare.
+    /// Groups whose filter names rooms, by room name. The filter tests the project: two projects rarely have a room of
+    /// the same name.
     by_room: HashMap<Arc<str>, Vec<Arc<Group>>>,
-    /// Groups whose filter names no room.
+    /// Groups whose filter does not name rooms.
     broad: Vec<Arc<Group>>,
 }
 
@@ -80,7 +79,7 @@ struct Group {
     matched: RwLock<Matched>,
 }
 
-/// Which frames of the ring belong to a group: all of them after `since`.
+/// The frames of the ring after `since` that match the filter of a group.
 struct Matched {
     since: Seq,
     seqs: VecDeque<Seq>,
@@ -104,14 +103,14 @@ impl Inner {
     }
 }
 
-/// Why a cursor was not honoured.
+/// Reason why a cursor cannot be honoured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reset {
-    /// Retention has removed what comes after it, or the caller may no longer see it.
+    /// Retention has removed the events after it, or the caller may no longer see them.
     Expired,
-    /// It is of another log, or no cursor at all.
+    /// It belongs to another log, or it is not a cursor.
     UnknownEpoch,
-    /// It lies past the newest event: this log never gave it out.
+    /// It is later than the newest event: this log never issued it.
     Ahead,
 }
 
@@ -125,19 +124,19 @@ impl Reset {
     }
 }
 
-/// Where a reader wants to begin.
+/// Position at which a reader begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Position {
-    /// With what comes next.
+    /// After the newest event.
     Head,
-    /// With the oldest event that is kept.
+    /// Before the oldest event in the log.
     Start,
-    /// After this cursor, as the reader wrote it.
+    /// After this cursor. The text comes from the client and is not checked yet.
     After(Box<str>),
 }
 
 impl Position {
-    /// Reads `after=` or `Last-Event-ID`. An empty value is none.
+    /// Reads `after=` or `Last-Event-ID`. An empty value counts as none.
     pub fn parse(text: Option<&str>) -> Position {
         match text {
             None | Some("") => Position::Head,
@@ -148,7 +147,7 @@ impl Position {
 }
 
 impl Feed {
-    /// A feed whose ring is empty and whose `State` stands at `head`.
+    /// Returns a feed with an empty ring. `head` is the last event folded into `State`.
     pub fn new(log: Arc<dyn EventLog>, derived: Arc<Derived>, head: Seq) -> Arc<Feed> {
         Arc::new(Feed {
             epoch: log.bounds().epoch,
@@ -171,7 +170,7 @@ impl Feed {
         self.epoch
     }
 
-    /// The last event folded into `State`, as a cursor.
+    /// Returns the cursor of the last event folded into `State`.
     pub fn head(&self) -> Cursor {
         self.cursor(Seq(self.head.load(Ordering::Acquire)))
     }
@@ -181,7 +180,7 @@ impl Feed {
         loop {
             let moved = self.moved.notified();
             tokio::pin!(moved);
-            // Before the head is looked at, or it may move between.
+            // Registered before the check, or a move between the check and the wait would be missed.
             moved.as_mut().enable();
             if self.head().seq >= seq {
                 return;
@@ -194,14 +193,14 @@ impl Feed {
         Cursor { epoch: self.epoch, seq }
     }
 
-    /// Hands frames to the readers. They continue the ring without a hole, and `State` already
-    /// holds what they say.
+    /// Publishes frames to the readers. They must continue the ring without a gap, and `State` must already contain
+    /// their changes.
     pub fn publish(&self, frames: Vec<Arc<Frame>>) {
         let mut woken: Vec<Arc<Group>> = Vec::new();
         {
             let mut inner = self.inner.write();
             for frame in frames {
-                debug_assert_eq!(frame.seq, inner.head.next(), "the ring has no holes");
+                debug_assert_eq!(frame.seq, inner.head.next(), "the ring has no gaps");
                 let seq = frame.seq;
                 let named = frame.room.as_ref().and_then(|room| inner.by_room.get(room));
                 for group in named.into_iter().flatten().chain(&inner.broad) {
@@ -225,14 +224,14 @@ impl Feed {
             }
             self.head.store(inner.head.0, Ordering::Release);
         }
-        // Outside the lock: those who wake want to read at once.
+        // Outside the lock: readers that wake take it at once.
         self.moved.notify_waiters();
         for group in woken {
             group.wake.notify_waiters();
         }
     }
 
-    /// The rooms of `project` that somebody reads by name: they are being watched.
+    /// Returns the rooms of `project` that the filter of some reader names.
     pub fn watched(&self, project: &str) -> Vec<Arc<str>> {
         let inner = self.inner.read();
         let named = inner
@@ -242,7 +241,7 @@ impl Feed {
         named.map(|(room, _)| room.clone()).collect()
     }
 
-    /// Wakes every reader, whatever it waits for, so that it looks at the time and at its rights.
+    /// Wakes every reader, so that it checks its rights and the time.
     pub fn wake_all(&self) {
         let groups: Vec<_> = self.inner.read().groups.values().cloned().collect();
         for group in groups {
@@ -250,7 +249,7 @@ impl Feed {
         }
     }
 
-    /// Finds the place a reader asked for, within its window.
+    /// Returns the event after which a reader begins, within its window.
     pub fn locate(&self, from: &Position, window: &Window) -> Result<Seq, Reset> {
         let head = self.head().seq;
         let bounds = self.log.bounds();
@@ -273,7 +272,7 @@ impl Feed {
         }
     }
 
-    /// A reader that has seen everything up to `after`.
+    /// Returns a subscription for the events after `after`.
     pub fn subscribe(self: &Arc<Self>, filter: Filter, after: Seq) -> Subscription {
         let group = {
             let mut inner = self.inner.write();
@@ -306,7 +305,7 @@ impl Feed {
         Subscription { feed: self.clone(), group, position: after, waiting: Box::pin(waiting) }
     }
 
-    /// Lets go of a group when its last reader has gone.
+    /// Removes a reader from its group, and the group with its last reader.
     fn leave(&self, group: &Arc<Group>) {
         let mut inner = self.inner.write();
         if group.readers.fetch_sub(1, Ordering::Relaxed) > 1 {
@@ -328,8 +327,8 @@ impl Feed {
         }
     }
 
-    /// One step of reading the log: the frames after `after` that `filter` lets through, until
-    /// `bytes_max` is reached, and the position scanned up to.
+    /// Reads one step from the log: the frames after `after` that match `filter`, until `bytes_max` is reached, and
+    /// the position scanned up to.
     pub async fn replay(
         &self,
         filter: &Filter,
@@ -337,7 +336,7 @@ impl Feed {
         events_max: usize,
         bytes_max: usize,
     ) -> Result<Replayed, ReplayError> {
-        // Not past the head: what is durable but not folded has no changes yet.
+        // At most up to the head: later events are durable, but not folded, so they have no changes yet.
         let head = self.head().seq;
         let wanted = usize::try_from(head.0.saturating_sub(after.0)).unwrap_or(usize::MAX);
         let limit = wanted.min(events_max);
@@ -368,7 +367,7 @@ impl Feed {
             let row = changes.next_if(|row| row.seq == event.seq);
             let (json, joined) = match &row {
                 Some(row) => (&row.json[..], row.joined.as_deref()),
-                // Without its row nobody can say whether a narrow reader may see it.
+                // Without its row it is unknown whether a `roomJoin` reader may see the event. So it may not.
                 None => (&NO_CHANGES[..], Some(&NO_CHANGES[..])),
             };
             let frame = Frame::encode(self.epoch, event, json, joined);
@@ -386,22 +385,22 @@ impl Feed {
     }
 }
 
-/// What one step of reading the log gave.
+/// Result of one step of a replay.
 pub struct Replayed {
     pub frames: Vec<Arc<Frame>>,
-    /// Everything up to here was looked at.
+    /// The last event that was scanned.
     pub scanned: Seq,
 }
 
-/// Why a replay could not go on.
+/// Reason why a replay failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ReplayError {
-    /// Retention overtook the reader.
-    #[error("what comes next has been removed by retention")]
+    /// Retention has overtaken the reader.
+    #[error("retention has removed the next events")]
     Expired,
     #[error(transparent)]
     Log(#[from] LogError),
-    #[error("the changes could not be read: {0}")]
+    #[error("cannot read the changes: {0}")]
     Changes(String),
 }
 
@@ -409,23 +408,23 @@ pub enum ReplayError {
 pub struct Subscription {
     feed: Arc<Feed>,
     group: Arc<Group>,
-    /// Everything up to here has been scanned.
+    /// The last event that was scanned.
     position: Seq,
     waiting: std::pin::Pin<Box<OwnedNotified>>,
 }
 
-/// What a look at the ring gave.
+/// Result of reading the ring.
 pub enum Ready {
-    /// Frames to write, and there may be more.
+    /// Frames to write. There may be more.
     Frames(Vec<Arc<Frame>>),
-    /// The reader is further behind than the ring reaches: [`Subscription::replay`] comes next.
+    /// The next events are no longer in the ring: call [`Subscription::replay`].
     Behind,
     /// The reader is at the head.
     CaughtUp,
 }
 
 impl Subscription {
-    /// Everything up to here has been scanned; a reader may resume after it.
+    /// Returns the cursor of the last event that was scanned. A reader may resume after it.
     pub fn cursor(&self) -> Cursor {
         self.feed.cursor(self.position)
     }
@@ -434,15 +433,15 @@ impl Subscription {
         &self.group.filter
     }
 
-    /// Moves to where a replay step came to.
+    /// Moves to the position that a replay has reached.
     pub fn advance(&mut self, to: Seq) {
         self.position = self.position.max(to);
     }
 
-    /// The next frames from memory for a reader who has seen everything up to `cursor`, about `bytes_max` of
-    /// them, and the cursor moved behind what was looked at. Never waits.
+    /// Returns the next frames from the ring after `cursor`, about `bytes_max` bytes of them, and moves the cursor to
+    /// the last event that was scanned. Never waits.
     ///
-    /// Readers with equal filters may share one subscription and differ in nothing but their cursors.
+    /// Readers with equal filters may share one subscription, each with its own cursor.
     pub fn ready(&self, cursor: &mut Seq, bytes_max: usize) -> Ready {
         let inner = self.feed.inner.read();
         if *cursor >= inner.head {
@@ -470,7 +469,7 @@ impl Subscription {
             }
             *cursor = inner.head;
         } else {
-            // Frames from before the group was there, or more than it remembers.
+            // The cursor is earlier than the frames that the group remembers.
             let mut scanned = 0;
             while *cursor < inner.head && scanned < RING_SCAN_MAX && bytes < bytes_max {
                 *cursor = cursor.next();
@@ -486,7 +485,7 @@ impl Subscription {
         if frames.is_empty() && *cursor >= inner.head { Ready::CaughtUp } else { Ready::Frames(frames) }
     }
 
-    /// One step of catching up from the log.
+    /// Reads one step from the log, to catch up.
     pub fn replay(
         &self,
         cursor: Seq,
@@ -495,9 +494,9 @@ impl Subscription {
         async move { feed.replay(&group.filter, cursor, REPLAY_EVENTS, BATCH_BYTES).await }
     }
 
-    /// The next frames, waited for. Empty when it was woken for something else than an event.
+    /// Waits for the next frames. Returns none if it was woken, but not by an event.
     ///
-    /// May be dropped at any time: what was not returned is returned by the next call.
+    /// The future may be dropped at any time: the next call returns the same frames.
     pub async fn next(&mut self) -> Result<Vec<Arc<Frame>>, ReplayError> {
         loop {
             let mut cursor = self.position;
@@ -522,14 +521,14 @@ impl Subscription {
         }
     }
 
-    /// Starts to listen. To be called before the last [`Subscription::ready`] of a round, so that
-    /// nothing slips in between looking and waiting.
+    /// Registers for the next wake-up. Call this before the last [`Subscription::ready`] of a round, so that no event
+    /// is missed between reading and waiting.
     pub fn listen(&mut self) {
         self.waiting.set(self.group.wake.clone().notified_owned());
         self.waiting.as_mut().enable();
     }
 
-    /// Ready once something was published for this reader since [`Subscription::listen`].
+    /// Ready once the group has been woken after [`Subscription::listen`].
     pub fn poll_wake(&mut self, cx: &mut std::task::Context<'_>) -> std::task::Poll<()> {
         self.waiting.as_mut().poll(cx)
     }

@@ -1,4 +1,4 @@
-//! What comes in from LiveKit: the receivers, and what each project received last.
+//! Input from LiveKit: the webhook receiver, and the last receipt of each project.
 
 use std::{
     collections::HashMap,
@@ -14,10 +14,10 @@ pub mod webhook;
 
 pub use receipts::{Receipt, Receipts, Rejected};
 
-/// How often a reason for a rejection is logged: anybody can be rejected, as often as they like.
+/// Minimum time between two log lines about one reason: any client can cause rejections at any rate.
 const REJECTIONS_LOGGED_EVERY: Duration = Duration::from_secs(10);
 
-/// For each reason, when it was logged last and how often it was not since.
+/// For each reason, the time of its last log line and the number of rejections since.
 #[derive(Default)]
 pub struct Rejections(Mutex<HashMap<&'static str, (Instant, u64)>>);
 

@@ -1,4 +1,4 @@
-//! Roomwatch shows what is happening in LiveKit rooms, as it happens, and never loses the story.
+//! Roomwatch shows the state and the events of LiveKit rooms in real time, and loses no event that it has acknowledged.
 //!
 //! ```text
 //! LiveKit server ──webhook──▶ verify ─▶ append to log ─▶ fold into state ─▶ fan out ──SSE / Socket.IO──▶ browser
@@ -6,9 +6,9 @@
 //!        └──── RoomService: reconcile, room commands ◀─────────────────── REST ◀────────────────────────────┘
 //! ```
 //!
-//! The modules stand in the order of that path. ARCHITECTURE.md has the invariants.
+//! The modules are in the order of that path. ARCHITECTURE.md has the invariants.
 
-// Leaves: they know nothing of the rest.
+// Leaves: they use no other module of the program.
 pub mod clock;
 pub mod cluster;
 pub mod data_dir;
@@ -30,17 +30,17 @@ pub mod rights;
 pub mod snapshot;
 pub mod state;
 
-// What acts.
+// Requests to LiveKit.
 pub mod livekit;
 pub mod reconcile;
 
-// Who may, and who did.
+// Users, and the record of their commands.
 pub mod accounts;
 pub mod audit;
 
 pub mod server;
 
-// One node: everything above, assembled.
+// One node, assembled from the modules above.
 pub mod node;
 
 pub mod cli;

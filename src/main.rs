@@ -1,8 +1,9 @@
 use clap::Parser;
 use roomwatch::cli::{Cli, Command, demo, serve, simulate, tail, token, user};
 
-/// A webhook's bytes are taken on one thread and freed on another, and most of them live for a moment: the C library's
-/// allocator took a sixth of all that a webhook costs (`cargo bench --bench webhook`). SQLite uses this one too.
+/// jemalloc. The bytes of a webhook are allocated on one thread and freed on another, mostly after a moment. With the C
+/// library's allocator this took a sixth of the whole cost of a webhook (`cargo bench --bench webhook`). SQLite uses
+/// jemalloc too.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 

@@ -1,4 +1,4 @@
-//! One Roomwatch: opens everything for a configuration, runs it, and closes it in order.
+//! One node: opens every part for a configuration, runs them, and closes them in order.
 //!
 //! This is the only place that assembles a server. `serve`, `demo`, the integration tests and the benches all use it.
 
@@ -26,7 +26,7 @@ use crate::{
     state::State,
 };
 
-/// A node that is open: it folds its log. [`Node::run`] serves it.
+/// An open node. It folds its log; [`Node::run`] serves requests.
 pub struct Node {
     app: Arc<App>,
     log: Arc<dyn EventLog>,
@@ -36,16 +36,15 @@ pub struct Node {
     fold: FoldThread,
     receipts: Arc<Receipts>,
     users: Arc<Counts>,
-    /// Share receipts and counts with the deployment.
+    /// Tasks that share receipts and counts with the deployment.
     _shared: [JoinSet<()>; 2],
     dirs: Dirs,
 }
 
-/// The directories of a node. They are locked first, before any file in them is opened, and for as long as anything of
-/// the node may write.
+/// The locked directories of a node. They are locked before any file in them is opened, and until the last write.
 struct Dirs {
     data: DataDir,
-    /// That of the log, if it is another one.
+    /// Directory of the log, if it is another one.
     _log: Option<DataDir>,
 }
 
@@ -61,12 +60,12 @@ impl Dirs {
 }
 
 impl Node {
-    /// Opens a node over the log that its configuration names. Within a tokio runtime.
+    /// Opens a node with the log that its configuration names. Must be called within a tokio runtime.
     pub async fn open(config: Config) -> anyhow::Result<Node> {
         Node::open_over(config, open_log).await
     }
 
-    /// Opens a node over another log.
+    /// Opens a node with another log.
     pub async fn open_over(
         config: Config,
         open_log: impl FnOnce(&Config) -> anyhow::Result<Arc<dyn EventLog>>,
@@ -84,7 +83,7 @@ impl Node {
         Node::assemble(config, dirs, log, cluster).await
     }
 
-    /// Opens every part of a node, in the order in which one needs another.
+    /// Opens every part of a node, each after the parts that it needs.
     async fn assemble(
         config: Config,
         dirs: Dirs,
@@ -164,26 +163,27 @@ impl Node {
         &self.app
     }
 
-    /// Serves until `shutdown` is done, then drains: readiness goes red, streams are closed over the drain window, and
-    /// webhooks are taken to the end.
+    /// Serves until `shutdown` completes, and then drains: `/readyz` answers 503, streams are closed over the drain
+    /// window, and webhooks are accepted during it.
     pub async fn run(&self, listener: TcpListener, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
-        // It ends when this function does.
+        // It ends with this function.
         let _reconciling = self.app.reconcile.start(&self.cluster);
         let followers = self.start_followers()?;
-        listen::run(listener, self.app.clone(), shutdown).await.context("cannot write to streams")?;
-        // Waits for a call that blocks.
+        listen::run(listener, self.app.clone(), shutdown).await.context("cannot start the threads for streams")?;
+        // Dropping waits for the followers, so it blocks.
         tokio::task::spawn_blocking(move || drop(followers)).await?;
         Ok(())
     }
 
-    /// Starts everything that acts on events behind the fold. This is the list.
+    /// Starts every follower behind the fold. This is their list.
     fn start_followers(&self) -> anyhow::Result<Running> {
         let (reconcile, state) = (self.app.reconcile.clone(), self.state.clone());
         let watchers: Make = Box::new(move || Box::new(Watchers::new(reconcile.clone(), state.clone())));
         Ok(self.app.followers.start(&self.app.feed, &self.derived, vec![("watchers", watchers)])?)
     }
 
-    /// Stops the fold, writes a checkpoint and closes every file. What was acknowledged is on the disk when it returns.
+    /// Stops the fold, writes a checkpoint and closes every file. Every acknowledged event is on the disk when it
+    /// returns.
     pub async fn close(self) -> anyhow::Result<()> {
         let Node { app, log, cluster: _, derived, state, fold, receipts, users, _shared, dirs } = self;
         drop(app);

@@ -1,4 +1,4 @@
-//! HTTP: the handles that requests share, the routes, and a server that ends cleanly.
+//! HTTP: the handles that requests share, and the routes.
 
 use std::{sync::Arc, time::Duration};
 
@@ -56,7 +56,7 @@ use front::Front;
 use limits::Limiter;
 use stream::open::Streams;
 
-/// Who reads waits for the state no longer than this.
+/// Maximum time that a read waits for the fold to catch up with the log.
 const BEHIND_MAX: Duration = Duration::from_secs(1);
 
 /// The handles that requests share.
@@ -82,14 +82,15 @@ pub struct App {
 }
 
 impl App {
-    /// Waits for the state to be as new as the log was at the start: a cursor that is honoured a moment later must
-    /// not be refused now, and rooms that are live must not be missing from a list.
+    /// Waits until the fold has reached the end that the log had when the node was opened. Before that, a cursor
+    /// would be refused that is valid a moment later, and live rooms would be missing from a list.
     pub async fn folded(&self) {
         self.feed.reached(self.began_at).await;
     }
 
-    /// Waits for the state to be as new as the log is now: who was told that an event is durable finds it in whatever
-    /// is asked for next. That is a millisecond; a state that falls behind is shown as it is, with its cursor.
+    /// Waits until the fold has reached the present end of the log: a client that was told that an event is durable
+    /// finds it in its next read. This takes about a millisecond. If the fold lags more than [`BEHIND_MAX`], the read
+    /// gets the state as it is, with its cursor.
     pub async fn current(&self) {
         self.folded().await;
         let _ = tokio::time::timeout(BEHIND_MAX, self.feed.reached(self.log.bounds().last)).await;
@@ -97,7 +98,10 @@ impl App {
 }
 
 #[derive(OpenApi)]
-#[openapi(info(title = "Roomwatch", description = "What is happening in LiveKit rooms, as it happens."))]
+#[openapi(info(
+    title = "Roomwatch",
+    description = "The state and the events of LiveKit rooms, in real time."
+))]
 struct Api;
 
 /// Every route.
@@ -120,9 +124,9 @@ fn routes(app: &Arc<App>) -> OpenApiRouter<Arc<App>> {
     use api::{audit, commands, login, me, projects, rooms, sessions, test_webhook, watch};
     let webhooks = OpenApiRouter::new().routes(routes!(webhook::receive)).with_state(app.webhooks.clone());
     let current = axum::middleware::from_fn_with_state(app.clone(), when_current);
-    // Webhooks are taken from the first moment; who reads waits until there is something true to read.
+    // Webhooks are accepted from the first moment. Reads wait for the fold.
     let reading = OpenApiRouter::new().routes(routes!(stream::events::events)).layer(current.clone());
-    // Lists are long and alike, so they are compressed; a stream never is.
+    // Lists are long and repetitive, so they are compressed. A stream is never compressed.
     let lists = OpenApiRouter::new()
         .routes(routes!(rooms::rooms))
         .routes(routes!(rooms::room))

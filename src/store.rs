@@ -46,33 +46,33 @@ pub struct Store {
     pub pragmas: &'static str,
 }
 
-/// What becomes of a damaged file.
+/// Treatment of a damaged file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Repair {
-    /// It is renamed and kept: an operator may want what is in it.
+    /// It is renamed and kept: an operator may need its content.
     PutAside,
-    /// It is deleted: its content is worth less than a second copy of it on the disk.
+    /// It is deleted: its content can be rebuilt, and is not worth the space on the disk.
     Recreate,
 }
 
-/// Why a file could not be opened. Each message says what to do.
+/// Reason why a file cannot be opened. Each message says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     #[error(
-        "{path} was written by a newer Roomwatch (version {found}, this one knows {known}): start that version, or move the file away to begin without it"
+        "{path} was written by a newer Roomwatch (version {found}, this one knows {known}). Start that version, or move the file away to begin without it"
     )]
     Newer { path: PathBuf, found: i64, known: i64 },
-    #[error("cannot use {path}: {cause}: check that it can be written and that the disk has room")]
+    #[error("cannot use {path}: {cause}. Check that it is writable and that the disk has space")]
     Sqlite { path: PathBuf, cause: rusqlite::Error },
-    #[error("cannot use {path}: {cause}: check the rights of the data directory")]
+    #[error("cannot use {path}: {cause}. Check the permissions of the data directory")]
     Io { path: PathBuf, cause: io::Error },
 }
 
-/// Why a file was not opened, before it is decided what becomes of it.
+/// Reason why a file was not opened, before it is repaired.
 enum Failure {
-    /// Its bytes are not what they were.
+    /// Its content is damaged.
     Damaged(String),
-    /// It is not a file of this kind and version.
+    /// It is another kind of file, or its version is too old.
     Foreign(String),
     Error(StoreError),
 }
@@ -94,14 +94,14 @@ impl Store {
             Ok(connection) => Ok(connection),
             Err(Failure::Error(error)) => Err(error),
             Err(Failure::Damaged(why)) if self.repair == Repair::Recreate => {
-                tracing::warn!("{} is damaged and begins anew: {why}", path.display());
+                tracing::warn!("{} is damaged and is created again: {why}", path.display());
                 remove(&path).map_err(|cause| StoreError::Io { path: path.clone(), cause })?;
                 again(&path)
             }
             Err(Failure::Damaged(why) | Failure::Foreign(why)) => {
                 let aside = put_aside(&path).map_err(|cause| StoreError::Io { path: path.clone(), cause })?;
                 tracing::warn!(
-                    "{} begins anew, and the old file is kept as {}: {why}",
+                    "{} is created again, and the old file is kept as {}: {why}",
                     path.display(),
                     aside.display()
                 );
@@ -115,7 +115,7 @@ impl Store {
         Readers { path: dir.join(self.file), idle: Mutex::default() }
     }
 
-    /// The version that a file has once it is open.
+    /// Returns the version of the tables of an open file.
     fn version(&self) -> i64 {
         self.first_version + self.steps.len() as i64 - 1
     }
@@ -128,13 +128,13 @@ impl Store {
         };
         let new = !path.exists();
         if self.private {
-            // Before SQLite makes the WAL, which takes the rights of the file.
+            // Before SQLite creates the WAL, which gets the permissions of the file.
             keep_private(path).map_err(io)?;
         }
         let mut connection = Connection::open(path).map_err(sqlite)?;
         connection.busy_timeout(BUSY_MAX).map_err(sqlite)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
-        // The file is only read until it is known to be ours.
+        // Nothing is written until the file is known to be ours.
         let found = match self.found(&connection).map_err(sqlite)? {
             Found::Empty => self.first_version - 1,
             Found::Version(found) if found > self.version() => {
@@ -161,7 +161,7 @@ impl Store {
             self.step(&mut connection, version).map_err(sqlite)?;
         }
         if let Some(dir) = path.parent().filter(|_| new) {
-            // The name of a new file is durable only once its directory is.
+            // The name of a new file is durable only after its directory is synced.
             fs::File::open(dir).and_then(|dir| dir.sync_all()).map_err(io)?;
         }
         Ok(connection)
@@ -200,7 +200,7 @@ impl Store {
     }
 }
 
-/// What the header of a file says.
+/// Kind and version in the header of a file.
 enum Found {
     /// There are no tables yet.
     Empty,
@@ -208,7 +208,7 @@ enum Found {
     Foreign,
 }
 
-/// Says whether a file has this table: how files without a version are recognised.
+/// Returns true if the file has this table. Files without a version are recognised by their tables.
 pub fn has_table(connection: &Connection, name: &str) -> rusqlite::Result<bool> {
     let sql = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1)";
     connection.query_row(sql, [name], |row| row.get(0))
@@ -221,7 +221,7 @@ pub struct Readers {
 }
 
 impl Readers {
-    /// Runs `query` on a connection. Blocks: call it where a thread may.
+    /// Runs `query` on a connection. Blocks the thread.
     pub fn read<T, E: From<rusqlite::Error>>(
         &self,
         query: impl FnOnce(&Connection) -> Result<T, E>,
@@ -248,24 +248,24 @@ impl Readers {
     }
 }
 
-/// Makes the file if it is not there, readable for nobody else.
+/// Creates the file if it does not exist, and makes it readable for its user only.
 fn keep_private(path: &Path) -> io::Result<()> {
     use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
     fs::OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
     if let Err(error) = fs::set_permissions(path, fs::Permissions::from_mode(0o600)) {
-        tracing::warn!("cannot keep others from reading {}: {error}", path.display());
+        tracing::warn!("other users of the system may read {}: {error}", path.display());
     }
     Ok(())
 }
 
-/// The path of the journal that SQLite keeps beside a file.
+/// Returns the path of a file that SQLite keeps beside another one.
 fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(ending);
     name.into()
 }
 
-/// Renames a file, with the part of it that is in its WAL, to the first free name and returns that.
+/// Renames a file and its WAL to the first free name, and returns that name.
 fn put_aside(path: &Path) -> io::Result<PathBuf> {
     let aside = (1_u64..).map(|n| beside(path, &format!(".old{n}"))).find(|aside| !aside.exists());
     let aside = aside.ok_or(io::ErrorKind::AlreadyExists)?;
@@ -371,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_file_is_put_aside_or_made_again_as_its_owner_says() {
+    fn a_damaged_file_is_put_aside_or_created_again_as_its_owner_says() {
         for (repair, aside) in [(Repair::PutAside, true), (Repair::Recreate, false)] {
             for (what, offset) in [("the header", 0), ("a page", 4096 + 8)] {
                 let dir = tempfile::tempdir().expect("a directory");

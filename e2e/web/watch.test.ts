@@ -108,7 +108,7 @@ it('says what watching does before anybody joins, and asks why', async () => {
   }
   expect(await axe(page)).toEqual([]);
   await page.getByRole('button', { name: 'Start watching' }).click();
-  await page.getByText('say why you watch this room').waitFor();
+  await page.getByText('give a reason for watching this room').waitFor();
   await page.getByRole('button', { name: 'Back' }).click();
   await page.getByLabel('Reason').fill('a complaint about the sound');
   await page.getByRole('button', { name: 'Start watching' }).click();

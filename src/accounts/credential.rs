@@ -1,10 +1,10 @@
-//! The proof of a user's name.
+//! The credential of a user.
 
 use sha2::{Digest, Sha256};
 
 use crate::token::Secret;
 
-/// What a user proves their name with. OpenID Connect becomes a second variant: an issuer and a subject.
+/// The credential with which a user authenticates. OpenID Connect becomes a second variant: an issuer and a subject.
 #[derive(Clone, Debug)]
 pub enum Credential {
     /// An argon2id hash.
@@ -12,7 +12,7 @@ pub enum Credential {
 }
 
 impl Credential {
-    /// Returns what a sign-in remembers of it.
+    /// Returns the digest that a sign-in keeps.
     pub fn digest(&self) -> CredentialDigest {
         match self {
             Credential::Password(hash) => CredentialDigest(Sha256::digest(hash.reveal()).into()),
@@ -20,6 +20,6 @@ impl Credential {
     }
 }
 
-/// Tells a credential from the one that comes after it. Nothing can be proved with it.
+/// Differs between two credentials of a user. It cannot be used to authenticate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CredentialDigest(pub [u8; 32]);

@@ -1,8 +1,8 @@
 //! Sign-ins: opaque tokens of 256 random bits in a cookie.
 //!
-//! The deployment keeps the SHA-256 of each token, so a stolen copy of its state opens nothing. Sign-ins outlive a
-//! restart: a deployment must not sign everybody out. Each remembers the digest of the credential it was opened with,
-//! and ends when that changes.
+//! The deployment keeps only the SHA-256 of each token, so a stolen copy of its state does not contain a valid token.
+//! Sign-ins survive a restart: a new version must not sign every user out. Each sign-in keeps the digest of its
+//! credential, and ends when the credential changes.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -24,9 +24,9 @@ use crate::{
     cluster::{Cluster, ClusterError, Expected, Map, MapChange},
 };
 
-/// How long a sign-in lasts: operators leave dashboards open for weeks, and sign in once a month.
+/// Lifetime of a sign-in. Operators leave dashboards open for weeks; so they sign in once a month.
 pub const LOGIN_MS: u64 = 30 * 24 * 60 * 60 * 1000;
-/// How many sign-ins one user has. With one more the oldest ends.
+/// Maximum number of sign-ins of one user. One more ends the oldest.
 const LOGINS_PER_USER_MAX: usize = 100;
 
 /// A user who has signed in.
@@ -41,18 +41,18 @@ pub struct Login {
 }
 
 impl Login {
-    /// Signed out, or the user is gone. The caller compares `ends_at` with the time.
+    /// Returns true if the user has signed out or was removed. The caller must also compare `ends_at` with the time.
     pub fn has_ended(&self) -> bool {
         self.over.is_cancelled()
     }
 
-    /// Returns when it has ended.
+    /// Waits until [`Login::has_ended`] is true.
     pub async fn over(&self) {
         self.over.cancelled().await;
     }
 }
 
-/// A sign-in as the deployment keeps it.
+/// A sign-in as the deployment stores it.
 #[derive(Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Kept {
@@ -80,12 +80,13 @@ struct Inner {
 #[derive(Default)]
 struct Known {
     logins: HashMap<Box<str>, Arc<Login>>,
-    /// Ended here, while the deployment may still have them: a late change of the map must not bring them back.
+    /// Sign-ins that ended on this node and that the deployment may still have. A late change of the map must not bring
+    /// them back.
     ending: HashSet<Box<str>>,
 }
 
 impl Logins {
-    /// Reads the sign-ins of the deployment, and follows them from then on.
+    /// Reads the sign-ins of the deployment, and follows their changes.
     pub async fn open(cluster: Arc<dyn Cluster>, clock: Clock) -> Logins {
         let mut watch = cluster.watch(Map::Logins);
         let inner = Arc::new(Inner { cluster, clock, known: RwLock::default(), ended: Notify::new() });
@@ -99,13 +100,13 @@ impl Logins {
         Logins { inner, following }
     }
 
-    /// Returns the sign-in that this token opens, if it is alive.
+    /// Returns the sign-in of this token, if it has not ended.
     pub fn find(&self, token: &str) -> Option<Arc<Login>> {
         let login = self.inner.known.read().logins.get(&*digest(token)).cloned()?;
         (!login.has_ended() && login.ends_at > self.inner.clock.unix_ms()).then_some(login)
     }
 
-    /// Begins a sign-in for a user whose name is proved, and returns its token. Durable when it returns.
+    /// Begins a sign-in for a user who has authenticated, and returns its token. Durable when it returns.
     pub async fn begin(
         &self,
         user: Arc<str>,
@@ -120,7 +121,7 @@ impl Logins {
             Kept { user, credential: HEXLOWER.encode(&credential.0), began_at: now, ends_at: now + LOGIN_MS };
         let json = serde_json::to_vec(&kept).map_err(|error| ClusterError::Away(error.to_string().into()))?;
         self.end_all(&self.surplus(&kept.user, now)).await?;
-        // Known here before the watch tells of it: the next request may follow the answer at once.
+        // Inserted here, not when the watch reports it: the next request may follow at once.
         let login = self.inner.insert(key.clone(), kept, credential);
         if let Err(error) = self.inner.cluster.put(Map::Logins, &key, json.into(), Expected::Nothing).await {
             self.inner.remove(&key);
@@ -138,7 +139,7 @@ impl Logins {
         self.end_all(&[key]).await
     }
 
-    /// Ends the sign-ins that are over, and those of which `valid(user, credential)` says that they may not go on.
+    /// Ends the sign-ins that have expired, and those for which `valid(user, credential)` is false.
     pub async fn retain(
         &self,
         mut valid: impl FnMut(&str, &CredentialDigest) -> bool,
@@ -155,12 +156,12 @@ impl Logins {
         self.end_all(&stale).await
     }
 
-    /// Returns when sign-ins have ended since it did so last: their streams have to end, too.
+    /// Waits until a sign-in has ended since the last call. Its streams must then end too.
     pub async fn some_ended(&self) {
         self.inner.ended.notified().await;
     }
 
-    /// Returns the sign-ins that have to go before `user` begins one more.
+    /// Returns the sign-ins that must end before `user` begins another one.
     fn surplus(&self, user: &str, now: u64) -> Vec<Box<str>> {
         let known = self.inner.known.read();
         let over = known.logins.iter().filter(|(_, login)| login.ends_at <= now);
@@ -174,7 +175,7 @@ impl Logins {
         surplus
     }
 
-    /// Ends sign-ins here at once, and then for the deployment.
+    /// Ends sign-ins on this node at once, and then in the deployment.
     async fn end_all(&self, keys: &[Box<str>]) -> Result<(), ClusterError> {
         self.inner.known.write().ending.extend(keys.iter().cloned());
         for key in keys {
@@ -203,12 +204,12 @@ impl Inner {
                 }
                 Some(_) if self.known.read().ending.contains(&key) => {}
                 Some(Some((kept, credential))) => drop(self.insert(key, kept, credential)),
-                Some(None) => tracing::warn!("a sign-in cannot be read: its user has to sign in again"),
+                Some(None) => tracing::warn!("a stored sign-in cannot be read; its user must sign in again"),
             }
         }
     }
 
-    /// Keeps a sign-in that is there already: its streams hold it.
+    /// Inserts a sign-in. An existing one is kept, because its streams refer to it.
     fn insert(&self, key: Box<str>, kept: Kept, credential: CredentialDigest) -> Arc<Login> {
         let Kept { user, began_at, ends_at, .. } = kept;
         let login = || Login { user, ends_at, began_at, credential, over: CancellationToken::new() };

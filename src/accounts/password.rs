@@ -1,4 +1,4 @@
-//! Passwords: their hashes, and how many are checked at a time.
+//! Passwords: hashes them, and checks a limited number at a time.
 
 use argon2::{
     Argon2,
@@ -8,14 +8,15 @@ use tokio::sync::Semaphore;
 
 use crate::token::Secret;
 
-/// How many passwords are hashed at a time: each takes a core and 19 MiB.
+/// Number of passwords that are hashed at a time. Each takes a core and 19 MiB.
 const HASHES_AT_ONCE: usize = 2;
-/// How many sign-ins wait for that. More are refused as busy: a flood from many addresses must not queue up for minutes.
+/// Maximum number of sign-ins that wait for that. More are refused as busy: a flood from many addresses must not fill
+/// minutes of work.
 const HASHES_WAITING_MAX: usize = 32;
-/// The longest password that is looked at, in bytes.
+/// Maximum length of a password, in bytes.
 pub const PASSWORD_BYTES_MAX: usize = 1024;
 
-/// Returns the argon2id hash of a password, with the crate's parameters, which are OWASP's: 19 MiB, 2 passes.
+/// Returns the argon2id hash of a password. The crate's default parameters are those of OWASP: 19 MiB, 2 passes.
 pub fn hash(password: &Secret) -> anyhow::Result<Secret> {
     let hash: PasswordHash = Argon2::default()
         .hash_password(password.reveal().as_bytes())
@@ -23,19 +24,19 @@ pub fn hash(password: &Secret) -> anyhow::Result<Secret> {
     Ok(Secret::new(hash.to_string()))
 }
 
-/// Checks a password against a hash. Takes tens of milliseconds of one core.
+/// Checks a password against a hash. This takes tens of milliseconds of one core.
 pub fn matches(hash: &Secret, password: &Secret) -> bool {
-    // The configuration has been checked, and the stored hash is ours: it parses.
+    // The hash parses: it was checked with the configuration, or made by this program.
     PasswordHash::new(hash.reveal())
         .is_ok_and(|hash| Argon2::default().verify_password(password.reveal().as_bytes(), &hash).is_ok())
 }
 
-/// Too many sign-ins wait already.
+/// Too many sign-ins are waiting.
 pub struct Busy;
 
 /// Checks passwords, a few at a time.
 pub struct Checker {
-    /// Permits for those that are being checked and those that wait.
+    /// Permits for passwords that are being checked or waiting.
     waiting: Semaphore,
     hashing: Semaphore,
 }

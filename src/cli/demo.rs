@@ -1,9 +1,8 @@
-//! `roomwatch demo`: a server of its own with simulated meetings, so that a newcomer sees life at
-//! once.
+//! `roomwatch demo`: a separate server with simulated meetings, so that a new user sees a busy dashboard at once.
 //!
-//! The meetings are made up, and the dashboard says so; everything else is real: the webhooks are
-//! signed, posted over HTTP, verified, logged, folded and streamed. The project, its key and the log
-//! are the demonstration's own, so a LiveKit or a Roomwatch that runs beside it is not touched.
+//! Only the meetings are simulated, and the dashboard says so. Everything else is real: the webhooks are signed, posted
+//! over HTTP, verified, logged, folded and streamed. The demo has its own project, key and log, so it does not affect a
+//! LiveKit or a Roomwatch that runs on the same machine.
 
 use std::net::SocketAddr;
 
@@ -25,16 +24,16 @@ pub struct Arguments {
     /// Address and port to listen on; loopback only
     #[arg(long, env = "ROOMWATCH_LISTEN", default_value = "127.0.0.1:3001", value_name = "ADDR:PORT")]
     listen: SocketAddr,
-    /// The same seed gives the same meetings
+    /// Seed of the meetings: the same seed gives the same ones
     #[arg(long, default_value_t = 7)]
     seed: u64,
-    /// Meetings at a time
+    /// Meetings that are live at a time
     #[arg(long, default_value_t = 14, value_parser = clap::value_parser!(u32).range(1..=2000))]
     rooms: u32,
-    /// Events a second, on average
+    /// Events per second, on average
     #[arg(long, default_value_t = 2.0)]
     rate: f64,
-    /// How the program's own log is written
+    /// Format of the program's own log
     #[arg(long, env = "ROOMWATCH_LOG_FORMAT")]
     log_format: Option<LogFormat>,
 }
@@ -43,7 +42,7 @@ const KEY: &str = "demo-key";
 
 pub async fn main(arguments: Arguments) -> anyhow::Result<()> {
     serve::install_tls();
-    // Gone with the demonstration.
+    // Removed at the end.
     let directory = std::env::temp_dir().join(format!("roomwatch-demo-{}", std::process::id()));
     std::fs::create_dir_all(&directory).with_context(|| format!("cannot create {}", directory.display()))?;
     let result = run(&arguments, &directory).await;
@@ -58,7 +57,7 @@ async fn run(arguments: &Arguments, directory: &std::path::Path) -> anyhow::Resu
         data_dir: Some(directory.to_owned()),
         dev: Some(true),
         log_format: arguments.log_format,
-        // No balancer has to notice, and no other server takes the readers.
+        // Without a drain: there is no load balancer to notice it, and no other server for the readers.
         drain_secs: Some(0),
         projects: vec![ProjectOptions {
             name: "demo".into(),
@@ -79,10 +78,10 @@ async fn run(arguments: &Arguments, directory: &std::path::Path) -> anyhow::Resu
     let workload = Workload { rate: arguments.rate, duration: None, burst: (arguments.rooms * 12) as usize };
     let simulation = tokio::spawn(async move { workload.run(world, sender, |_| {}).await });
     println!(
-        "\n  Roomwatch demo: made-up meetings, real everything else.\n\n  \
+        "\n  Roomwatch demo: simulated meetings on a real server.\n\n  \
          Dashboard   http://{address}\n  \
          Stream      curl -N http://{address}/api/events\n  \
-         Terminal    roomwatch tail --url http://{address}\n\n  Ctrl-C ends it; nothing stays behind.\n"
+         Terminal    roomwatch tail --url http://{address}\n\n  Press Ctrl-C to stop. The demo deletes its data.\n"
     );
     let result = serve::run(config, listener).await;
     simulation.abort();
@@ -91,6 +90,6 @@ async fn run(arguments: &Arguments, directory: &std::path::Path) -> anyhow::Resu
 
 fn random() -> anyhow::Result<[u8; 16]> {
     let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).context("no randomness")?;
+    getrandom::fill(&mut bytes).context("the system gives no random bytes")?;
     Ok(bytes)
 }

@@ -1,4 +1,4 @@
-//! `roomwatch serve`: everything, until it is told to stop.
+//! `roomwatch serve`: runs one node until a signal stops it.
 
 use std::{io::IsTerminal, path::PathBuf, sync::Arc, time::Instant};
 
@@ -20,15 +20,16 @@ use crate::{
 
 #[derive(Args)]
 #[command(after_help = "\
-Options beat the environment, the environment beats the file. Also read: ROOMWATCH_PASSWORD (the
-operator's password), ROOMWATCH_LOG (what is logged, for example `debug` or `roomwatch=trace`).
+An option takes precedence over the environment, and the environment over the file. Two variables have no option:
+ROOMWATCH_PASSWORD (password of the operator) and ROOMWATCH_LOG (log filter, for example `debug` or
+`roomwatch=trace`).
 
 Examples:
   livekit-server --dev & roomwatch serve --dev
   LIVEKIT_URL=wss://… LIVEKIT_API_KEY=… LIVEKIT_API_SECRET=… ROOMWATCH_PASSWORD=… roomwatch serve
   roomwatch serve --config /etc/roomwatch.toml")]
 pub struct Arguments {
-    /// The file with options [default: ./roomwatch.toml, if it is there]
+    /// Configuration file [default: ./roomwatch.toml, if it exists]
     #[arg(long, env = "ROOMWATCH_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(flatten)]
@@ -45,30 +46,29 @@ pub async fn main(arguments: Arguments) -> anyhow::Result<()> {
     run(config, listener).await
 }
 
-/// One TLS implementation for every client in the process. livekit-api brings ring; so it is ring.
+/// Installs ring as the TLS implementation of every client in the process: livekit-api depends on it already.
 pub fn install_tls() {
-    // An error means that one is installed already, which is as good.
+    // An error means that one is already installed, which is fine.
     let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
 pub fn start_tracing(format: LogFormat) {
     let mut filter = EnvFilter::try_from_env("ROOMWATCH_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    // At `debug` these write down the packets they get, and so the tokens of the handshake.
-    for chatty in ["engineioxide=info", "socketioxide=info", "socketioxide_core=info"] {
-        if let Ok(directive) = chatty.parse() {
+    // At `debug` these log the packets that they receive, and so the tokens of the handshake.
+    for limit in ["engineioxide=info", "socketioxide=info", "socketioxide_core=info"] {
+        if let Ok(directive) = limit.parse() {
             filter = filter.add_directive(directive);
         }
     }
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    // In tests one process may start many servers: the first one's log serves all.
+    // In tests one process may start many servers. They share the log of the first one.
     let _ = match format {
         LogFormat::Text => log.with_ansi(std::io::stderr().is_terminal()).with_target(false).try_init(),
         LogFormat::Json => log.json().flatten_event(true).try_init(),
     };
 }
 
-/// Opens a node, serves it, and closes it when a signal says so. Everything that was acknowledged is on the disk when
-/// it returns.
+/// Opens a node, runs it until a signal, and closes it. Every acknowledged event is on the disk when it returns.
 pub async fn run(mut config: Config, listener: TcpListener) -> anyhow::Result<()> {
     let began = Instant::now();
     config.limits = limits::within(config.limits, descriptors());
@@ -85,29 +85,31 @@ pub async fn run(mut config: Config, listener: TcpListener) -> anyhow::Result<()
             began.elapsed().as_millis()
         );
     });
-    let reading_users = tokio::spawn(read_users_when_told(app.clone(), signal(SignalKind::hangup())?));
-    node.run(listener, told_to_stop()?).await?;
+    let reading_users = tokio::spawn(read_users_at_hangup(app.clone(), signal(SignalKind::hangup())?));
+    node.run(listener, stop_signal()?).await?;
     reading_users.abort();
     node.close().await?;
     tracing::info!("stopped");
     Ok(())
 }
 
-/// How many file descriptors this process may have: all that the system lets it. Shells give 1,024 for the sake of
-/// programs that use select(2).
+/// Raises the limit of file descriptors to the maximum that the system allows, and returns it. Shells set it to 1,024
+/// because of programs that use select(2).
 fn descriptors() -> u32 {
-    let most = getrlimit(Resource::Nofile).maximum;
-    // Without it there are as many as there were.
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: most, maximum: most });
-    getrlimit(Resource::Nofile).current.map_or(u32::MAX, |most| u32::try_from(most).unwrap_or(u32::MAX))
+    let max = getrlimit(Resource::Nofile).maximum;
+    // If this fails, the limit stays as it was.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: max, maximum: max });
+    getrlimit(Resource::Nofile).current.map_or(u32::MAX, |max| u32::try_from(max).unwrap_or(u32::MAX))
 }
 
-/// Reads the users of the file again at each SIGHUP: who is gone is signed out, and nobody's stream
-/// is cut for it. All else needs a restart.
-async fn read_users_when_told(app: Arc<App>, mut hangup: Signal) {
+/// Reads the users of the configuration file again at each SIGHUP. Removed users are signed out; the streams of all
+/// others continue. Every other change needs a restart.
+async fn read_users_at_hangup(app: Arc<App>, mut hangup: Signal) {
     while hangup.recv().await.is_some() {
         let Some(path) = app.config.file.clone() else {
-            tracing::info!("there is no file to read users from");
+            tracing::info!(
+                "SIGHUP is ignored: the server runs without a configuration file, so it has no users to read"
+            );
             continue;
         };
         let read = tokio::task::spawn_blocking(move || config::read_users(&path));
@@ -116,14 +118,16 @@ async fn read_users_when_told(app: Arc<App>, mut hangup: Signal) {
             Err(error) => Err(error),
         };
         match replaced {
-            Ok(()) => tracing::info!("the users have been read again"),
-            Err(error) => tracing::error!("the users stay as they are: {error:#}"),
+            Ok(()) => tracing::info!("read the users again"),
+            Err(error) => tracing::error!(
+                "the users stay as they are; correct the file and send SIGHUP again: {error:#}"
+            ),
         }
     }
 }
 
-/// Done at the first SIGTERM or SIGINT; the second ends the process at once.
-fn told_to_stop() -> anyhow::Result<impl Future<Output = ()>> {
+/// Returns a future that completes at the first SIGTERM or SIGINT. The second one ends the process at once.
+fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let (first, stop) = tokio::sync::oneshot::channel();
@@ -137,7 +141,7 @@ fn told_to_stop() -> anyhow::Result<impl Future<Output = ()>> {
             match first.take() {
                 Some(first) => {
                     tracing::info!("stopping; a second signal ends at once");
-                    // Nobody listening any more means that the server has ended already.
+                    // An error means that the server has already ended.
                     let _ = first.send(());
                 }
                 None => std::process::exit(1),

@@ -1,4 +1,4 @@
-//! `roomwatch tail`: the stream of any Roomwatch in a terminal or a pipe.
+//! `roomwatch tail`: prints the stream of a server to a terminal or a pipe.
 
 use std::{
     io::{IsTerminal, Write},
@@ -11,49 +11,49 @@ use rustix::event::{PollFd, PollFlags};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::server::stream::say::jitter;
+use crate::server::stream::message::jitter;
 
 #[derive(Args)]
 #[command(after_help = "\
-In a terminal each event is a line for people; into a pipe, or with --json, each is its message as
-one line of JSON. A lost connection is opened again by itself and continues where it ended.
+In a terminal, each event is one readable line. In a pipe, or with --json, each event is its message as one line of
+JSON. If the connection is lost, tail reconnects and continues after the last event.
 
 Examples:
   roomwatch tail --room standup --type 'track_*'
   roomwatch tail --after start --type 'participant_*' | jq -r '[.room, .type, .data.participant.identity] | @tsv'
   roomwatch tail --token \"$(roomwatch token --room-list)\" | head -100 >events.jsonl")]
 pub struct Arguments {
-    /// The Roomwatch to read from
+    /// URL of the server
     #[arg(long, env = "ROOMWATCH_URL", default_value = "http://127.0.0.1:3001", value_name = "URL")]
     url: String,
-    /// A LiveKit access token; see `roomwatch token`
+    /// LiveKit access token; see `roomwatch token`
     #[arg(long, env = "ROOMWATCH_TOKEN", hide_env_values = true, value_name = "TOKEN")]
     token: Option<String>,
-    /// Begin after this cursor, or with the oldest event: `start`
+    /// Begin after this cursor; `start` begins at the oldest event
     #[arg(long, value_name = "CURSOR")]
     after: Option<String>,
     /// Only this room; may be repeated
     #[arg(long, value_name = "NAME")]
     room: Vec<String>,
-    /// Only this type, `*` for any run; may be repeated
+    /// Only this type, in which `*` matches any characters; may be repeated
     #[arg(long = "type", value_name = "TYPE")]
     types: Vec<String>,
     /// Only this project; may be repeated
     #[arg(long, value_name = "NAME")]
     project: Vec<String>,
-    /// JSON lines even in a terminal
+    /// Print JSON lines, also in a terminal
     #[arg(long)]
     json: bool,
 }
 
-/// A line that is silent for this long is dead: the server's heartbeat comes at least every 20 s.
+/// Maximum time without any bytes: the server sends a heartbeat at least every 20 s. Then the connection is dead.
 const SILENCE_MAX: Duration = Duration::from_secs(45);
-/// The longest wait between two tries, in milliseconds.
+/// Maximum time between two tries, in milliseconds.
 const BACKOFF_MS_MAX: u64 = 15_000;
-/// A server that sends a line longer than this is not Roomwatch.
+/// Maximum length of a line. A server that sends a longer one is not Roomwatch.
 const LINE_BYTES_MAX: usize = 64 << 20;
 
-/// Follows until it is interrupted, the pipe is closed, or the server refuses.
+/// Prints the stream until it is interrupted, the pipe is closed, or the server refuses the request.
 pub async fn main(arguments: Arguments) -> anyhow::Result<()> {
     ensure!(
         ["http://", "https://"].iter().any(|scheme| arguments.url.starts_with(scheme)),
@@ -66,22 +66,22 @@ pub async fn main(arguments: Arguments) -> anyhow::Result<()> {
     }
 }
 
-/// Done when whoever reads the standard output has gone, even if there is nothing to write: `tail | head` ends with
-/// `head`. What is no pipe is never closed.
+/// Completes when the reader of the standard output has closed it, even if there is nothing to write: `tail | head`
+/// ends with `head`. If the output is not a pipe, it never completes.
 async fn pipe_closed() {
-    let (closed, gone) = tokio::sync::oneshot::channel();
-    // A thread of its own, which the end of the process ends: a runtime waits for its own.
+    let (closed, on_closed) = tokio::sync::oneshot::channel();
+    // A separate thread, which ends with the process: the runtime would wait for one of its own threads.
     std::thread::spawn(move || {
         let out = std::io::stdout();
-        // Nothing is asked for; that it is closed is told all the same.
+        // Without requested events, poll(2) still reports that the pipe is closed.
         let mut pipe = [PollFd::new(&out, PollFlags::empty())];
         while rustix::event::poll(&mut pipe, None) == Err(rustix::io::Errno::INTR) {}
         if pipe[0].revents().intersects(PollFlags::ERR | PollFlags::HUP) {
-            // Nobody listens at the end.
+            // Fails if `main` has already returned.
             let _ = closed.send(());
         }
     });
-    if gone.await.is_err() {
+    if on_closed.await.is_err() {
         std::future::pending().await
     }
 }
@@ -106,7 +106,7 @@ async fn follow(arguments: Arguments) -> anyhow::Result<()> {
 }
 
 enum End {
-    /// Whoever read us has gone, as `head` does: nothing to say.
+    /// The reader of the output has closed it, as `head` does. This is not an error.
     PipeClosed,
     Disconnected(String),
 }
@@ -119,11 +119,11 @@ struct Follow<'a> {
 }
 
 impl Follow<'_> {
-    /// One connection. An error is final: another try would be refused too.
+    /// Reads one connection to its end. After an error do not try again: the server would refuse it again.
     async fn once(&mut self, client: &reqwest::Client) -> anyhow::Result<End> {
         let arguments = self.arguments;
         let mut url = reqwest::Url::parse(&format!("{}/api/events", arguments.url.trim_end_matches('/')))
-            .with_context(|| format!("the URL {:?}", arguments.url))?;
+            .with_context(|| format!("the URL {:?} is not valid", arguments.url))?;
         {
             let mut query = url.query_pairs_mut();
             for (name, values) in
@@ -152,16 +152,18 @@ impl Follow<'_> {
             let why = refusal(&answer.text().await.unwrap_or_default());
             if status.is_server_error() || status.as_u16() == 429 {
                 if let Some(secs) = after {
-                    // Half of it is waited for at the least.
+                    // Twice the time, because the jitter may halve it.
                     *self.retry_ms = u64::saturating_mul(secs, 2_000).min(2 * BACKOFF_MS_MAX);
                 }
                 return Ok(End::Disconnected(format!("the server answers {status}: {why}")));
             }
             let hint = match (status.as_u16(), &arguments.token) {
                 (401, None) => {
-                    "\nTry --token \"$(roomwatch token --room-list)\", with the project's LIVEKIT_API_KEY and LIVEKIT_API_SECRET set"
+                    "\nAdd --token \"$(roomwatch token --room-list)\", with LIVEKIT_API_KEY and LIVEKIT_API_SECRET of the project set"
                 }
-                (401, Some(_)) => "\nIs the token expired, or of a key that this server does not have?",
+                (401, Some(_)) => {
+                    "\nThe token has expired, or its API key is not configured on the server. Make a new one with `roomwatch token`"
+                }
                 _ => "",
             };
             bail!("{} answers {status}: {why}{hint}", arguments.url);
@@ -170,7 +172,7 @@ impl Follow<'_> {
         let mut message = Message::default();
         loop {
             let chunk = match tokio::time::timeout(SILENCE_MAX, answer.chunk()).await {
-                Err(_) => return Ok(End::Disconnected("the line is silent".into())),
+                Err(_) => return Ok(End::Disconnected("the server is silent".into())),
                 Ok(Err(error)) => return Ok(End::Disconnected(root(&error))),
                 Ok(Ok(None)) => return Ok(End::Disconnected("the stream ended".into())),
                 Ok(Ok(Some(chunk))) => chunk,
@@ -188,7 +190,7 @@ impl Follow<'_> {
             }
             lines.drain(..from);
             if lines.len() > LINE_BYTES_MAX {
-                bail!("{} is no Roomwatch: it sends a line without end", arguments.url);
+                bail!("{} is not a Roomwatch: it sends a line without an end. Check --url", arguments.url);
             }
         }
     }
@@ -202,11 +204,12 @@ impl Follow<'_> {
         }
         match message.event.as_str() {
             "" => {
-                let head: Head<'_> = serde_json::from_str(&message.data).context("the stream's message")?;
+                let head: Head<'_> =
+                    serde_json::from_str(&message.data).context("a message of the stream is not valid")?;
                 if head.kind == "connected" {
                     if let Some(reset) = &head.reset {
                         eprintln!(
-                            "roomwatch tail: the cursor could not be honoured ({reset}); going on from the head"
+                            "roomwatch tail: the cursor cannot be honoured ({reset}); continuing with new events"
                         );
                     }
                 } else if self.print(&head, &message.data).is_err() {
@@ -215,7 +218,10 @@ impl Follow<'_> {
             }
             "bye" => {
                 self.remember(message.id);
-                return Ok(Some(End::Disconnected(format!("the server says goodbye: {}", message.data))));
+                return Ok(Some(End::Disconnected(format!(
+                    "the server closed the stream: {}",
+                    message.data
+                ))));
             }
             _ => {}
         }
@@ -246,42 +252,42 @@ impl Follow<'_> {
         };
         let data: Data = serde_json::from_str(head.data.get()).unwrap_or_default();
         let seconds = head.timestamp / 1000 % 86_400;
-        let repaired = if head.source == "reconcile" { " \x1b[33m(found by asking)\x1b[0m" } else { "" };
+        let inferred = if head.source == "reconcile" { " \x1b[33m(inferred)\x1b[0m" } else { "" };
         writeln!(
             out,
-            "\x1b[2m{:02}:{:02}:{:02}\x1b[0m \x1b[{colour}m{:<20}\x1b[0m {}{}{repaired} \x1b[2m{}\x1b[0m",
+            "\x1b[2m{:02}:{:02}:{:02}\x1b[0m \x1b[{colour}m{:<20}\x1b[0m {}{}{inferred} \x1b[2m{}\x1b[0m",
             seconds / 3600,
             seconds / 60 % 60,
             seconds % 60,
             printable(&head.kind),
             printable(head.room.as_deref().unwrap_or("–")),
-            data.words(),
+            data.summary(),
             head.cursor,
         )?;
         out.flush()
     }
 }
 
-/// What an error's body says, in words; as it is if it is none of Roomwatch's.
+/// Returns message and code of an error body. A body that is not Roomwatch's is returned as it is, cut.
 fn refusal(body: &str) -> String {
     #[derive(Deserialize)]
     struct Body {
-        error: Words,
+        error: Detail,
     }
     #[derive(Deserialize)]
-    struct Words {
+    struct Detail {
         code: String,
         message: String,
     }
     match serde_json::from_str(body) {
-        Ok(Body { error: Words { code, message } }) => {
+        Ok(Body { error: Detail { code, message } }) => {
             format!("{} ({})", printable(&message), printable(&code))
         }
         Err(_) => printable(&body.chars().take(200).collect::<String>()),
     }
 }
 
-/// Control characters of strangers stay out of the terminal.
+/// Replaces control characters: the text comes from clients, and must not control the terminal.
 fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
@@ -294,7 +300,7 @@ fn root(error: &reqwest::Error) -> String {
     cause.to_string()
 }
 
-/// A server-sent event while its lines come in.
+/// A server-sent event whose lines are being read.
 #[derive(Default)]
 struct Message {
     id: String,
@@ -304,7 +310,7 @@ struct Message {
 }
 
 impl Message {
-    /// Takes one line; true if it ended the event.
+    /// Adds one line. Returns true if it ends the event.
     fn line(&mut self, line: &[u8]) -> bool {
         let line = String::from_utf8_lossy(line);
         let line = line.strip_suffix('\r').unwrap_or(&line);
@@ -342,7 +348,7 @@ struct Head<'a> {
     room: Option<String>,
     #[serde(default)]
     source: String,
-    /// Raw: it may be nested as deep as a parser goes.
+    /// Not parsed: it may be nested deeper than a parser goes.
     #[serde(borrow, default = "nothing")]
     data: &'a RawValue,
 }
@@ -351,7 +357,7 @@ fn nothing<'a>() -> &'a RawValue {
     RawValue::NULL
 }
 
-/// What a line for people says of LiveKit's event.
+/// The members of LiveKit's event that a readable line shows.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Data {
@@ -364,20 +370,20 @@ struct Data {
 }
 
 impl Data {
-    fn words(&self) -> String {
-        let mut words = String::new();
-        let mut say = |value: &Option<serde_json::Value>, names: &[&str]| {
+    fn summary(&self) -> String {
+        let mut summary = String::new();
+        let mut add = |value: &Option<serde_json::Value>, names: &[&str]| {
             for name in names {
                 if let Some(text) = value.as_ref().and_then(|value| value.get(*name)?.as_str()) {
-                    words.push(' ');
-                    words.push_str(&printable(text));
+                    summary.push(' ');
+                    summary.push_str(&printable(text));
                 }
             }
         };
-        say(&self.participant, &["identity", "disconnectReason"]);
-        say(&self.track, &["source", "mimeType"]);
-        say(&self.egress, &["egressId", "status"]);
-        say(&self.ingress, &["ingressId", "name"]);
-        words
+        add(&self.participant, &["identity", "disconnectReason"]);
+        add(&self.track, &["source", "mimeType"]);
+        add(&self.egress, &["egressId", "status"]);
+        add(&self.ingress, &["ingressId", "name"]);
+        summary
     }
 }

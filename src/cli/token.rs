@@ -1,4 +1,4 @@
-//! `roomwatch token`: mints LiveKit access tokens.
+//! `roomwatch token`: makes LiveKit access tokens.
 
 use std::io::Write;
 
@@ -13,32 +13,32 @@ use crate::{
 
 #[derive(Args)]
 #[command(after_help = "\
-What a token may see in Roomwatch follows from its grants:
-  --room-list                every room of its project, past and present
-  --room NAME --room-admin   that room, past and present; and moderate it
-  --room NAME --room-join    what joining that room would show
+The grants decide what the token may do:
+  --room-list                see every room of the project, past and present
+  --room NAME --room-admin   see that room, past and present, and moderate it
+  --room NAME --room-join    see what a participant of that room sees
   --room-create              create and end rooms
 
 Examples:
   curl -N -H \"Authorization: Bearer $(roomwatch token --room-list)\" http://localhost:3001/api/events
   roomwatch tail --token \"$(roomwatch token --room standup --room-admin)\"")]
 pub struct Arguments {
-    /// The API key that signs it
+    /// API key that signs the token
     #[arg(long, env = "LIVEKIT_API_KEY", default_value = DEV_KEY.0, value_name = "KEY")]
     api_key: String,
-    /// The secret of that key
+    /// Secret of that key
     #[arg(long, env = "LIVEKIT_API_SECRET", default_value = DEV_KEY.1, hide_env_values = true, value_name = "SECRET")]
     api_secret: String,
-    /// Who the token is for
+    /// Identity in the token
     #[arg(long, default_value = "roomwatch-cli", value_name = "IDENTITY")]
     identity: String,
-    /// A name to show
+    /// Display name in the token
     #[arg(long, default_value = "", value_name = "NAME")]
     name: String,
-    /// How long it is good: 90s, 15m, 6h, 7d
+    /// Lifetime, for example 90s, 15m, 6h or 7d
     #[arg(long, default_value = "1h", value_name = "TIME", value_parser = seconds)]
     valid_for: u64,
-    /// The room that --room-admin and --room-join are about
+    /// Room for --room-admin and --room-join
     #[arg(long, default_value = "", value_name = "NAME")]
     room: String,
     /// See every room of the project
@@ -53,7 +53,7 @@ pub struct Arguments {
     /// Create and end rooms
     #[arg(long)]
     room_create: bool,
-    /// Join unseen
+    /// Join --room as a hidden participant
     #[arg(long, requires = "room_join")]
     hidden: bool,
 }
@@ -66,22 +66,22 @@ fn seconds(text: &str) -> anyhow::Result<u64> {
         "m" => 60,
         "h" => 3_600,
         "d" => 86_400,
-        _ => anyhow::bail!("write a number and s, m, h or d"),
+        _ => anyhow::bail!("write a number and then s, m, h or d"),
     };
-    let number: u64 = number.parse().context("write a number and s, m, h or d")?;
+    let number: u64 = number.parse().context("write a number and then s, m, h or d")?;
     number
         .checked_mul(factor)
         .filter(|secs| *secs > 0 && *secs <= 10 * 365 * 86_400)
-        .context("at most ten years")
+        .context("choose a lifetime of at most ten years")
 }
 
 pub fn main(arguments: Arguments) -> anyhow::Result<()> {
     let Arguments { room_list, room_admin, room_join, room_create, hidden, room, .. } = arguments;
     ensure!(
         room_list || room_admin || room_join || room_create,
-        "a token without a grant opens nothing: add --room-list, --room-admin, --room-join or --room-create"
+        "a token without a grant has no rights: add --room-list, --room-admin, --room-join or --room-create"
     );
-    let now = i64::try_from(unix_ms() / 1000).context("the clock")?;
+    let now = i64::try_from(unix_ms() / 1000).context("the clock of this machine is wrong")?;
     let claims = Claims {
         iss: arguments.api_key,
         sub: arguments.identity,

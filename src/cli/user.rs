@@ -1,4 +1,4 @@
-//! `roomwatch user`: what the configuration says about users.
+//! `roomwatch user`: helps to configure users.
 
 use std::io::{BufRead, IsTerminal, Write};
 
@@ -20,9 +20,9 @@ pub struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Read a password from the standard input and print its argon2id hash for `password_hash`
+    /// Read a password from the standard input and print its argon2id hash
     #[command(after_help = "\
-The hash goes into roomwatch.toml:
+Put the hash into roomwatch.toml:
   [[users]]
   name = \"ada\"
   role = \"admin\"
@@ -43,12 +43,12 @@ pub async fn main(arguments: Arguments) -> anyhow::Result<()> {
     }
 }
 
-/// One line. A password on the command line would stand in the shell's history.
+/// Reads one line. A password on the command line would be stored in the history of the shell.
 async fn read_password() -> anyhow::Result<Secret> {
     let line = if std::io::stdin().is_terminal() { ask().await? } else { read_line()? };
     let password = line.trim_end_matches(['\r', '\n']);
     ensure!(!password.is_empty(), "the password is empty");
-    ensure!(password.len() <= PASSWORD_BYTES_MAX, "a password may have {PASSWORD_BYTES_MAX} bytes");
+    ensure!(password.len() <= PASSWORD_BYTES_MAX, "a password may have at most {PASSWORD_BYTES_MAX} bytes");
     Ok(Secret::new(password))
 }
 
@@ -58,14 +58,13 @@ fn read_line() -> anyhow::Result<String> {
     Ok(line)
 }
 
-/// Asks at the terminal, which is left as it was: also when somebody has ended it instead of answering, because
-/// not every shell sees to that.
+/// Asks at the terminal, and restores its settings afterwards, also after a signal: not every shell does that.
 async fn ask() -> anyhow::Result<String> {
     let on = |kind| signal(kind).context("cannot listen for signals");
     let (mut interrupt, mut quit) = (on(SignalKind::interrupt())?, on(SignalKind::quit())?);
     let mut terminate = on(SignalKind::terminate())?;
-    // Before it asks, so that what is typed at once is not shown either.
-    let unseen = Unseen::begin().context("the terminal would show the password")?;
+    // Before the prompt, so that a quick answer is not shown either.
+    let no_echo = NoEcho::begin().context("cannot hide the password; send it through a pipe")?;
     let asked = write!(std::io::stderr(), "Password: ");
     let line = tokio::select! {
         line = tokio::task::spawn_blocking(read_line) => Some(line),
@@ -73,34 +72,34 @@ async fn ask() -> anyhow::Result<String> {
         _ = quit.recv() => None,
         _ = terminate.recv() => None,
     };
-    drop(unseen);
+    drop(no_echo);
     let _ = writeln!(std::io::stderr());
-    asked.context("cannot ask")?;
+    asked.context("cannot write to the terminal")?;
     match line {
         Some(line) => line.context("cannot read the password")?,
-        // Now: the read cannot be taken back.
+        // Exit at once: the blocking read cannot be cancelled.
         None => std::process::exit(130),
     }
 }
 
-/// The terminal of the standard input does not show what is typed, until this is dropped.
-struct Unseen {
+/// Switches off the echo of the terminal. Dropping it restores the settings.
+struct NoEcho {
     before: Termios,
 }
 
-impl Unseen {
-    fn begin() -> rustix::io::Result<Unseen> {
+impl NoEcho {
+    fn begin() -> rustix::io::Result<NoEcho> {
         let before = tcgetattr(std::io::stdin())?;
         let mut without_echo = before.clone();
         without_echo.local_modes.remove(LocalModes::ECHO);
         tcsetattr(std::io::stdin(), OptionalActions::Now, &without_echo)?;
-        Ok(Unseen { before })
+        Ok(NoEcho { before })
     }
 }
 
-impl Drop for Unseen {
+impl Drop for NoEcho {
     fn drop(&mut self) {
-        // A terminal that has gone has nothing to show.
+        // Fails only if the terminal was closed.
         let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, &self.before);
     }
 }

@@ -1,4 +1,4 @@
-//! The filter of a reader: its window, and the types it asks for.
+//! The filter of a reader: its area, and the event types that it asks for.
 
 use std::collections::BTreeSet;
 
@@ -9,9 +9,9 @@ use crate::{
 
 use super::{Frame, View};
 
-/// Which projects, rooms and event types a reader gets. Readers with equal filters share one group.
+/// The projects, rooms and event types that a reader gets. Readers with equal filters share one group.
 ///
-/// Values of one parameter are alternatives, parameters are conditions.
+/// An event matches if each parameter has a value that matches it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Filter {
     area: Area,
@@ -19,21 +19,22 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// Everything of these types in the window. An empty list is every type.
+    /// Returns the filter for these types in the area of the window. An empty list means every type.
     ///
-    /// The session of a window is not part of the filter: a `roomJoin` reader goes on into the next session, and
+    /// The session of the window is not part of the filter: a `roomJoin` reader continues into the next session, and
     /// `State` decides for each event whether it belongs to the newest one.
     pub fn new(window: &Window, types: &[String]) -> Filter {
         let types = (!types.is_empty()).then(|| types.iter().map(|t| t.as_str().into()).collect());
         Filter { area: window.area().clone(), types }
     }
 
-    /// The projects and rooms it is limited to.
+    /// Returns the projects and rooms of the filter.
     pub fn area(&self) -> &Area {
         &self.area
     }
 
-    /// How this reader sees a frame. With a `type` filter the changes are left out: a part of them would be no state.
+    /// Returns the part of a frame that this reader gets. With a `type` filter the changes are left out: only some of
+    /// them do not add up to a state.
     pub fn view(&self) -> View {
         match (&self.types, self.area.hides_restricted()) {
             (Some(_), _) => View::WithoutChanges,
@@ -42,17 +43,17 @@ impl Filter {
         }
     }
 
-    /// Does this reader get the frame?
+    /// Returns true if this reader gets the frame.
     pub fn matches(&self, frame: &Frame) -> bool {
         let shown = match self.area.hides_restricted() {
             false => true,
-            // What is left of a restricted event are changes.
+            // A restricted event is reduced to its changes, which a `type` filter leaves out.
             true => !frame.restricted || (frame.joined() && self.types.is_none()),
         };
         shown && self.admits(&frame.project, frame.room.as_deref(), &frame.kind)
     }
 
-    /// As [`Filter::matches`], before it is known whether the event is restricted.
+    /// As [`Filter::matches`], for an event of which it is not known yet whether it is restricted.
     pub fn admits_event(&self, event: &Event) -> bool {
         self.admits(&event.project, event.room.as_deref(), event.kind.wire())
     }
@@ -63,8 +64,8 @@ impl Filter {
     }
 }
 
-/// Matches with `*` standing for any run, in time linear in the product of both lengths at worst
-/// and without recursion: patterns come from strangers.
+/// Matches a pattern in which `*` stands for any characters. Clients choose the patterns, so the time is at most the
+/// product of both lengths, and there is no recursion.
 fn wildcard(pattern: &str, text: &str) -> bool {
     let (p, t) = (pattern.as_bytes(), text.as_bytes());
     let (mut i, mut j) = (0, 0);
@@ -92,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_star_stands_for_any_run() {
+    fn a_star_matches_any_characters() {
         for (pattern, text, expected) in [
             ("track_*", "track_published", true),
             ("track_*", "track_", true),

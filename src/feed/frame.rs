@@ -1,4 +1,4 @@
-//! An event as the bytes that readers get, encoded once for all of them.
+//! An event as the bytes that readers get. It is encoded once for all of them.
 
 use std::sync::Arc;
 
@@ -8,37 +8,36 @@ use serde_json::json;
 
 use crate::event::{Cursor, Epoch, Event, Kind, Seq};
 
-/// One event on its way out.
+/// One encoded event.
 ///
 /// ```text
 /// 000001f3\r\nid: 7f3a9c21-1043\ndata: {"type":…,"data":…,"timestamp":…,"cursor":…,"project":…,"room":…,"source":…,"changes":[…]}\n\n\r\n
 /// ```
 ///
-/// The JSON is one line: its strings are escaped by `serde_json`, and LiveKit's object was stored
-/// without CR and LF. `changes` stands last, so that the message without it is a prefix and a brace.
-/// Around it stands the framing of a chunk of HTTP/1.1 (RFC 9112, 7.1): what is the same for a thousand
-/// sockets is written down once.
+/// The JSON is one line: `serde_json` escapes its strings, and LiveKit's object was stored without CR and LF.
+/// `changes` is the last member, so the message without it is a prefix and a brace. The framing of an HTTP/1.1 chunk
+/// (RFC 9112, 7.1) is part of the bytes: it is the same for every socket, so it is encoded once too.
 #[derive(Debug)]
 pub struct Frame {
     pub seq: Seq,
     pub project: Arc<str>,
     pub room: Option<Arc<str>>,
-    /// The `type` a reader sees.
+    /// The `type` that a reader sees.
     pub kind: Box<str>,
-    /// Not for callers who see only what joining the room would show.
+    /// True if `roomJoin` callers must not see the event.
     pub restricted: bool,
     whole: Message,
-    /// Of a restricted frame: what such callers are told instead.
+    /// Set for a restricted frame that changed the room itself: the message that `roomJoin` callers get instead.
     joined: Option<Message>,
 }
 
-/// How much of a frame a reader sees.
+/// The part of a frame that a reader sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum View {
     Whole,
     WithoutChanges,
-    /// Of a restricted frame only what it changed of the room itself: who joined sees that it is recorded, and not
-    /// by whom.
+    /// Whole, but of a restricted frame only the changes of the room itself: a `roomJoin` caller sees that the room is
+    /// recorded, and not by which egress.
     Joined,
 }
 
@@ -50,19 +49,19 @@ struct Message {
     changes_at: usize,
 }
 
-/// The size of a chunk in eight hex digits, and the end of the line.
+/// Length of the size line of a chunk: eight hex digits, CR and LF.
 const SIZE_BYTES: usize = 10;
-/// How an event ends whose changes are left out.
+/// End of an event whose changes are left out.
 const CUT: Bytes = Bytes::from_static(b"}\n\n");
 const CUT_CHUNK: Bytes = Bytes::from_static(b"}\n\n\r\n");
 
 impl Frame {
-    /// Encodes `event` with the JSON array of its changes. `joined` is what callers with only `roomJoin` are told
-    /// instead, if it is restricted: an empty array is nothing at all.
+    /// Encodes `event` with the JSON array of its changes. A restricted event has `joined`: the changes that `roomJoin`
+    /// callers get instead. If that array is empty, they do not get the event.
     pub fn encode(epoch: Epoch, event: &Event, changes: &[u8], joined: Option<&[u8]>) -> Frame {
         let joined = joined.map(|changes| {
             (changes != b"[]").then(|| {
-                // As reconciliation calls news of the room itself.
+                // The kind that reconciliation uses for changes of the room itself.
                 let kind = Kind::RoomUpdated.wire();
                 let room = json!({ "sid": event.room_sid, "name": event.room });
                 let data = json!({ "event": kind, "room": room }).to_string();
@@ -80,17 +79,17 @@ impl Frame {
         }
     }
 
-    /// Is there something in it for callers with only `roomJoin` though it is restricted?
+    /// Returns true if the frame is restricted and still has a message for `roomJoin` callers.
     pub fn joined(&self) -> bool {
         self.joined.is_some()
     }
 
-    /// What the frame takes of memory, in bytes.
+    /// Returns the size of the frame in memory, in bytes.
     pub fn bytes(&self) -> usize {
         self.whole.bytes.len() + self.joined.as_ref().map_or(0, |joined| joined.bytes.len())
     }
 
-    /// Appends the pieces of the server-sent event, shared and not copied: in a chunk of HTTP/1.1, or bare.
+    /// Appends the pieces of the server-sent event, as a chunk of HTTP/1.1 or bare. They share the bytes of the frame.
     pub fn put_sse(&self, out: &mut Vec<Bytes>, view: View, chunked: bool) {
         let message = self.message(view);
         let (bytes, end) = (&message.bytes, message.sse_end());
@@ -104,7 +103,7 @@ impl Frame {
         }
     }
 
-    /// The message alone, as JSON.
+    /// Returns the message alone, as JSON.
     pub fn json(&self, view: View) -> Bytes {
         let message = self.message(view);
         let Message { bytes, json_at, changes_at } = message;
@@ -161,13 +160,13 @@ impl Message {
         Message { bytes: bytes.freeze(), json_at, changes_at }
     }
 
-    /// Where the event ends.
+    /// Returns the end of the event in `bytes`.
     fn sse_end(&self) -> usize {
         self.bytes.len() - SIZE_BYTES - 2
     }
 }
 
-/// A chunk's first line.
+/// Returns the first line of a chunk.
 pub fn size_line(bytes: usize) -> [u8; SIZE_BYTES] {
     let mut line = *b"00000000\r\n";
     for (i, digit) in line[..8].iter_mut().rev().enumerate() {
@@ -177,8 +176,8 @@ pub fn size_line(bytes: usize) -> [u8; SIZE_BYTES] {
 }
 
 fn put_json(out: &mut Writer<BytesMut>, value: &(impl Serialize + ?Sized)) {
-    // Memory takes whatever is written to it, and neither a string nor a number has anything JSON has not.
-    serde_json::to_writer(out, value).expect("it becomes JSON");
+    serde_json::to_writer(out, value)
+        .expect("writing to memory cannot fail, and strings and numbers serialise");
 }
 
 #[cfg(test)]
@@ -206,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_is_one_frame_and_one_line() {
+    fn a_message_is_one_event_with_one_line_of_data() {
         let hostile = "a\r\ndata: x\n\nid: 1\u{2028}\u{0}\"\\";
         let frame = Frame::encode(Epoch(0x7f3a_9c21), &event("{\"x\":\"\u{2028}\"}", hostile), b"[]", None);
         let sse = sse(&frame, View::Whole, false);
@@ -230,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn a_chunk_has_the_size_it_says() {
+    fn a_chunk_has_the_size_in_its_size_line() {
         let frame = Frame::encode(Epoch(1), &event("{}", "a"), b"[{\"op\":\"delete\"}]", None);
         for view in [View::Whole, View::WithoutChanges] {
             let (chunk, bare) = (sse(&frame, view, true), sse(&frame, view, false));

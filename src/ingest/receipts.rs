@@ -1,7 +1,7 @@
-//! What each project received last: the first thing to look at when nothing comes.
+//! The last webhook and the last rejection of each project. They show why no events arrive.
 //!
-//! A webhook notes its receipt in memory. A task shares what has changed with the deployment every few seconds, so that
-//! every node can show it, and so that it survives a restart.
+//! A webhook notes its receipt in memory. A task shares changed receipts with the deployment every few seconds, so that
+//! every node can show them, and so that they survive a restart.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -16,9 +16,9 @@ use crate::{
     cluster::{Cluster, Expected, Map, MapChange},
 };
 
-/// How often receipts that have changed are shared.
+/// Interval at which changed receipts are shared.
 const SHARED_EVERY: Duration = Duration::from_secs(5);
-/// The key of what came under a key that no project has. Keys of projects begin with [`PROJECT`].
+/// Entry of the webhooks whose API key belongs to no project. Entries of projects begin with [`PROJECT`].
 const UNKNOWN: &str = "unknown";
 const PROJECT: &str = "project/";
 
@@ -28,7 +28,7 @@ const PROJECT: &str = "project/";
 pub struct Receipt {
     pub last_at: Option<u64>,
     pub last_event: Option<Box<str>>,
-    /// When an event could not be made durable: LiveKit may have given up on it.
+    /// Time of the last event that could not be made durable. LiveKit may have given up on it.
     pub lost_at: Option<u64>,
     pub rejected: Option<Rejected>,
 }
@@ -39,12 +39,12 @@ pub struct Rejected {
     pub at: u64,
     /// [`Reject::code`](crate::token::Reject::code).
     pub reason: Box<str>,
-    /// The key it claimed, shortened.
+    /// API key that its token names, shortened.
     pub iss: Option<Box<str>>,
 }
 
 impl Receipt {
-    /// Takes whatever is newer in `other`. True if there was anything.
+    /// Takes the fields that are newer in `other`. Returns true if there were any.
     fn merge(&mut self, other: Receipt) -> bool {
         let before = self.clone();
         if other.last_at > self.last_at {
@@ -68,19 +68,19 @@ pub struct Receipts {
 #[derive(Default)]
 struct Noted {
     receipt: Receipt,
-    /// The deployment does not have it yet.
+    /// True until it is shared with the deployment.
     is_new: bool,
 }
 
 impl Receipts {
-    /// Reads what the deployment knows.
+    /// Reads the receipts of the deployment.
     pub async fn open(cluster: Arc<dyn Cluster>) -> Arc<Receipts> {
         let receipts = Arc::new(Receipts { receipts: Mutex::default(), cluster });
         receipts.take(receipts.cluster.watch(Map::Receipts).next().await);
         receipts
     }
 
-    /// Returns the receipts of `project`, and the last rejection under a key that no project has.
+    /// Returns the receipt of `project`, and the last rejection with an API key that belongs to no project.
     pub fn of(&self, project: &str) -> (Receipt, Option<Rejected>) {
         let receipts = self.receipts.lock();
         let of = |key| receipts.get(&key).map(|noted: &Noted| noted.receipt.clone()).unwrap_or_default();
@@ -111,7 +111,7 @@ impl Receipts {
         noted.is_new = true;
     }
 
-    /// Shares receipts with the deployment until the set is dropped.
+    /// Starts sharing receipts with the deployment. Dropping the set ends it.
     pub fn start(self: &Arc<Self>, clock: &Clock) -> JoinSet<()> {
         let mut tasks = JoinSet::new();
         let (receipts, clock) = (self.clone(), clock.clone());
@@ -131,7 +131,7 @@ impl Receipts {
         tasks
     }
 
-    /// Shares what has changed since the last time.
+    /// Shares the receipts that have changed since the last call.
     pub async fn share(&self) {
         let new: Vec<_> = {
             let mut receipts = self.receipts.lock();
@@ -143,7 +143,7 @@ impl Receipts {
         for (project, mut receipt) in new {
             let key = project.as_deref().map_or(UNKNOWN.to_owned(), |project| format!("{PROJECT}{project}"));
             let shared = async {
-                // Another node may have newer news of the same project.
+                // Another node may have a newer receipt of the same project.
                 if let Some(entry) = self.cluster.get(Map::Receipts, &key).await? {
                     receipt.merge(read(&entry.value));
                 }
@@ -151,7 +151,7 @@ impl Receipts {
                 self.cluster.put(Map::Receipts, &key, json.into(), Expected::Anything).await
             };
             if let Err(error) = shared.await {
-                tracing::debug!("receipts could not be shared: {error}");
+                tracing::debug!("cannot share receipts, trying again: {error}");
                 self.note(project, |_| ());
             }
         }
@@ -172,7 +172,7 @@ impl Receipts {
     }
 }
 
-/// A receipt of another version that cannot be read is as good as none.
+/// Reads a receipt. One of another version that cannot be read counts as none.
 fn read(value: &Bytes) -> Receipt {
     serde_json::from_slice(value).unwrap_or_default()
 }
@@ -182,7 +182,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn newer_news_wins_field_by_field() {
+    fn the_newer_value_of_each_field_wins() {
         let rejected = |at| Some(Rejected { at, reason: "forged".into(), iss: None });
         let mut receipt = Receipt {
             last_at: Some(5),

@@ -1,9 +1,8 @@
-//! From LiveKit's POST to a durable event: raw body and `Authorization` → verify → redact → append
-//! → 200.
+//! The webhook receiver. From LiveKit's POST to a durable event: verify → redact → append → 200.
 //!
-//! LiveKit takes every answer below 500 but 429 for a success and never sends that event again
-//! (livekit/protocol webhook/resource_url_notifier.go). So what is authentic is never refused, and
-//! what could not be made durable is answered 503, which LiveKit tries again.
+//! LiveKit understands every status below 500, except 429, as success, and never sends that event again
+//! (livekit/protocol webhook/resource_url_notifier.go). So an authentic event is accepted even if it is unusual, and one
+//! that cannot be made durable is answered 503, after which LiveKit retries.
 
 use std::{
     sync::Arc,
@@ -33,13 +32,13 @@ use crate::{
     token::{Claims, Keys, Reject},
 };
 
-/// A webhook's token is good for 5 minutes (livekit/protocol auth/accesstoken.go). One that is good
-/// for more than this would outlive the memory of its event's id, and could be replayed.
+/// Maximum lifetime of a webhook's token. LiveKit's tokens are valid for 5 minutes (livekit/protocol
+/// auth/accesstoken.go). A token that is valid longer than event ids are remembered could be replayed.
 const TOKEN_SECS_MAX: i64 = 24 * 60 * 60;
-/// How much of a rejected token's `iss` is kept to show: it is a stranger's text.
+/// Maximum length of the `iss` that is kept of a rejected token, in characters: any client can send any text.
 const SHOWN_ISS_CHARS: usize = 64;
 
-/// What the receiver of webhooks needs.
+/// The webhook receiver.
 pub struct Webhooks {
     pub keys: Keys,
     pub redaction: Redaction,
@@ -49,23 +48,23 @@ pub struct Webhooks {
     pub receipts: Arc<Receipts>,
     pub rejections: Rejections,
     pub body_bytes_max: usize,
-    /// None: no limit.
+    /// `None` is no limit.
     pub body_time_max: Option<Duration>,
 }
 
-/// Why a webhook was not taken.
+/// Reason why a webhook was refused.
 enum Refusal {
     Unauthentic(Reject),
     TooLarge,
-    /// The body did not come in time. 503 and not 408: LiveKit gives up on a 408.
+    /// The body did not arrive in time. The status is 503 and not 408: LiveKit does not retry after 408.
     Slow(Duration),
-    /// The sender went away, or broke HTTP's framing.
+    /// The sender disconnected, or its HTTP framing is not valid.
     Broken,
     Malformed(BadBody),
     Unavailable,
 }
 
-/// Where LiveKit posts to.
+/// Path to which LiveKit posts.
 pub const PATH: &str = "/api/webhooks/livekit";
 
 /// Receives one webhook.
@@ -75,11 +74,11 @@ pub const PATH: &str = "/api/webhooks/livekit";
     tag = "webhooks",
     request_body(content = serde_json::Value, content_type = "application/webhook+json"),
     responses(
-        (status = 200, description = "The event is durable; a duplicate too"),
-        (status = 400, description = "No JSON object, no `event`, or nested too deep"),
+        (status = 200, description = "The event is durable, or was already"),
+        (status = 400, description = "The body is not a JSON object with `event`, or is nested too deep"),
         (status = 401, description = "Not authentic"),
-        (status = 413, description = "Larger than 8 MiB"),
-        (status = 503, description = "It could not be made durable; send it again"),
+        (status = 413, description = "The body is larger than 8 MiB"),
+        (status = 503, description = "The event could not be made durable; send it again"),
     )
 )]
 pub async fn receive(State(webhooks): State<Arc<Webhooks>>, headers: HeaderMap, body: HttpBody) -> Response {
@@ -99,7 +98,7 @@ pub async fn receive(State(webhooks): State<Arc<Webhooks>>, headers: HeaderMap, 
 impl Webhooks {
     async fn take(&self, headers: &HeaderMap, body: HttpBody) -> Result<(Cursor, bool), Refusal> {
         let now = self.clock.unix_ms();
-        // The token first: a stranger's body is not even read.
+        // The token first: the body of an unauthenticated client is not read.
         let (project, claims) = self.authenticate(headers, now).map_err(Refusal::Unauthentic)?;
         let length = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
         if length.is_some_and(|length| length > self.body_bytes_max as u64) {
@@ -115,7 +114,7 @@ impl Webhooks {
             Err(error) if error.is::<LengthLimitError>() => return Err(Refusal::TooLarge),
             Err(_) => return Err(Refusal::Broken),
         };
-        // `authenticate` has seen that the claim is there.
+        // `authenticate` has checked that the claim exists.
         let claimed = claims.sha256.as_deref().map(|claim| STANDARD.decode(claim));
         let digest = Sha256::digest(&raw);
         if !matches!(claimed, Some(Ok(claimed)) if bool::from(claimed.ct_eq(&digest[..]))) {
@@ -132,7 +131,7 @@ impl Webhooks {
             room_sid: body.room_sid,
             body: body.json,
         };
-        // The log says once when an outage begins; a line for each webhook would drown it.
+        // `EventLog` logs an outage once. One line for each webhook would hide it.
         let appended = self.log.append(vec![event]).await.map_err(|_| {
             self.receipts.lost(&project, now);
             Refusal::Unavailable
@@ -145,7 +144,7 @@ impl Webhooks {
 
     fn authenticate(&self, headers: &HeaderMap, now: u64) -> Result<(Arc<str>, Claims), Reject> {
         let token = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or("");
-        // LiveKit sends the bare token; people who test with curl write Bearer.
+        // LiveKit sends the bare token. Tests with curl often add Bearer.
         let token = token.strip_prefix("Bearer ").unwrap_or(token).trim();
         let seconds = i64::try_from(now / 1000).unwrap_or(i64::MAX);
         let verified = self.keys.verify(token, seconds).inspect_err(|reject| {
@@ -166,7 +165,7 @@ impl Webhooks {
         Ok((verified.project, verified.claims))
     }
 
-    /// Remembers a rejection, so that `GET /api/projects` can say why nothing comes.
+    /// Notes a rejection, so that `GET /api/projects` can say why no events arrive.
     fn reject(&self, project: Option<&Arc<str>>, iss: Option<&str>, reject: Reject, at: u64) -> Refusal {
         let iss = iss.map(|iss| iss.chars().take(SHOWN_ISS_CHARS).collect::<String>().into());
         self.receipts.rejected(project.cloned(), Rejected { at, reason: reject.code().into(), iss });
@@ -183,19 +182,19 @@ impl Webhooks {
                 "too_large",
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "body_too_large",
-                format!("a webhook may have {} bytes", self.body_bytes_max),
+                format!("a webhook may have at most {} bytes", self.body_bytes_max),
             ),
             Refusal::Slow(time) => (
                 "slow",
                 StatusCode::SERVICE_UNAVAILABLE,
                 "body_timeout",
-                format!("the body did not come within {} s", time.as_secs()),
+                format!("the body did not arrive within {} s", time.as_secs()),
             ),
             Refusal::Broken => {
                 ("malformed", StatusCode::BAD_REQUEST, "body_incomplete", "the body ended early".to_owned())
             }
             Refusal::Malformed(bad) => {
-                tracing::warn!("an authentic webhook is no event: {bad}");
+                tracing::warn!("an authentic webhook is refused, its body is not an event: {bad}");
                 ("malformed", StatusCode::BAD_REQUEST, "bad_body", bad.to_string())
             }
             Refusal::Unavailable => (

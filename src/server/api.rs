@@ -1,4 +1,4 @@
-//! The REST API: one file a resource.
+//! The REST API. Each resource has one file.
 
 pub mod audit;
 pub mod command;

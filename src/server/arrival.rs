@@ -1,4 +1,4 @@
-//! Where a request comes from.
+//! The origin of a request on the network.
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -6,11 +6,11 @@ use axum::{extract::FromRequestParts, http::request::Parts};
 
 use crate::server::{App, error::Error};
 
-/// Where a request comes from, proxies seen through.
+/// The address of the client itself, behind any trusted proxies.
 #[derive(Clone, Copy, Debug)]
 pub struct Arrival {
     pub address: IpAddr,
-    /// The browser speaks TLS, to us or to a proxy.
+    /// True if the browser uses TLS, to us or to a proxy.
     pub secure: bool,
 }
 
@@ -18,8 +18,8 @@ impl FromRequestParts<Arc<App>> for Arrival {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, _: &Arc<App>) -> Result<Arrival, Error> {
-        // `front` has put it there, before every route.
+        // `listen::pass` puts it there before every route.
         let arrival = parts.extensions.get::<Arrival>().copied();
-        arrival.ok_or_else(|| Error::internal("a request did not come through the front"))
+        arrival.ok_or_else(|| Error::internal("a request has no Arrival: listen::pass did not see it"))
     }
 }

@@ -1,4 +1,4 @@
-//! A request's body as JSON, within the limits.
+//! The body of a request as JSON, within the limits.
 
 use std::sync::Arc;
 
@@ -14,8 +14,8 @@ use crate::{
     server::{App, error::Error},
 };
 
-/// The body of a request that changes something. It must say that it is JSON: a form of another
-/// site cannot.
+/// The body of a request that changes something. Its `Content-Type` must be JSON: a form on another site cannot
+/// send that.
 pub struct JsonBody<T>(pub T);
 
 impl<T: DeserializeOwned> FromRequest<Arc<App>> for JsonBody<T> {
@@ -46,13 +46,13 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for JsonBody<T> {
             Err(_) => return Err(Error::bad_request("body_incomplete", "the body ended early")),
         };
         serde_json::from_slice(&bytes).map(JsonBody).map_err(|error| {
-            // serde_json repeats a value of the wrong type, and it may be a secret at the wrong place.
-            let said = error.to_string();
+            // serde_json repeats a value of the wrong type. It may be a secret in the wrong field.
+            let text = error.to_string();
             let (line, column) = (error.line(), error.column());
-            let message = if said.starts_with("invalid") {
+            let message = if text.starts_with("invalid") {
                 format!("a value has the wrong type at line {line} column {column}")
             } else {
-                said
+                text
             };
             Error::bad_request("bad_body", message)
         })

@@ -1,7 +1,7 @@
-//! Who is calling, and what they may see and do.
+//! The caller of a request, and the rights of that caller.
 //!
-//! A handler that takes a [`Caller`] is for those who may call; one without is visibly public. What a
-//! request of a caller sees is its [`Window`]; what a caller may do is [`Caller::may`].
+//! A handler that takes a [`Caller`] requires a credential; a handler without one is public. The
+//! [`Window`] of a request is what it may see. [`Caller::may`] says whether the caller may act.
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -18,54 +18,54 @@ use crate::{
     token::{Grant, LEEWAY_SECS, Verified},
 };
 
-/// How a caller proved who they are.
+/// Kind of credential that a caller presented.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum CallerKind {
-    /// An operator who signed in.
+    /// The cookie of an operator who signed in.
     Session,
     /// A LiveKit access token.
     Token,
-    /// Nothing at all, with `--dev`.
+    /// None: the server runs with `--dev`.
     Dev,
 }
 
-/// What a caller may want to do.
+/// An action that needs a right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Change a room, its participants and tracks, or send data to it.
     Moderate,
-    /// Be in a room unseen.
+    /// Join a room as a hidden participant.
     Watch,
     CreateRoom,
     EndRoom,
-    /// Post a test event through the door for webhooks.
+    /// Post a test event to the webhook receiver.
     TestWebhook,
-    /// Read who did what.
+    /// Read the audit record.
     ReadAudit,
 }
 
-/// Who is calling.
+/// The caller of a request.
 #[derive(Clone, Debug)]
 pub struct Caller {
-    /// The name the audit record goes by.
+    /// Name in the audit record.
     pub user: Arc<str>,
     pub kind: CallerKind,
-    /// Operators have one, tokens have grants.
+    /// Role of an operator. A token has grants instead.
     pub role: Option<Role>,
     pub grant: Grant,
     pub sight: Sight,
-    /// When the right ends, in unix milliseconds, leeway included.
+    /// Time when the right ends, in unix milliseconds, leeway included.
     pub ends_at: Option<u64>,
-    /// Whom the limits count: the session's name, or key and identity, or the address. Not to be
-    /// shown: it only keeps apart what has the same name.
+    /// Key for the limits per user: the name of the operator, or key and identity of a token, or the address. It
+    /// has a prefix, so that callers of different kinds with one name count separately. Do not show it.
     pub counted_as: Arc<str>,
     pub address: IpAddr,
-    /// By which the request came.
+    /// Connection of the request.
     pub connection: Option<Connection>,
-    /// The sign-in may end before its time.
+    /// Set for an operator. It may end before `ends_at`, for example by signing out.
     pub login: Option<Arc<Login>>,
-    /// Of a token: the project of its key.
+    /// Project of the key that signed the token.
     project: Option<Arc<str>>,
 }
 
@@ -86,7 +86,7 @@ impl Caller {
         }
     }
 
-    /// The caller a LiveKit access token makes.
+    /// Returns the caller that a LiveKit access token identifies.
     pub fn from_token(app: &App, token: &str, address: IpAddr) -> Result<Caller, Error> {
         let seconds = app.config.clock.unix_secs();
         let Verified { project, claims } =
@@ -118,7 +118,7 @@ impl Caller {
         })
     }
 
-    /// The caller the cookie of a sign-in makes, if the sign-in is alive.
+    /// Returns the caller that the cookie of a sign-in identifies, or `None` if the sign-in has ended.
     pub fn from_login(app: &App, token: &str, address: IpAddr) -> Option<Caller> {
         let (login, role) = app.accounts.find(token)?;
         Some(Caller {
@@ -136,8 +136,8 @@ impl Caller {
         })
     }
 
-    /// Who sent a request with this head. The credential that is presented decides: one that is not
-    /// good is refused even where none is needed, or its owner would see somebody else's rights.
+    /// Identifies the caller of a request with this head. A credential that is present decides: if it is not valid,
+    /// the request is refused, even with `--dev`. Otherwise its owner would get the rights of another caller.
     pub fn of(app: &App, uri: &Uri, headers: &HeaderMap, arrival: Arrival) -> Result<Caller, Error> {
         let address = arrival.address;
         if let Some(token) = presented(uri, headers)? {
@@ -156,21 +156,21 @@ impl Caller {
         if app.config.dev { Ok(Caller::dev(address)) } else { Err(Error::unauthorized()) }
     }
 
-    /// What a request that names these projects and rooms may see. An empty list names everything.
+    /// Returns what a request that names these projects and rooms may see. An empty list names everything.
     pub fn window(&self, app: &App, projects: &[String], rooms: &[String]) -> Result<Window, Error> {
         let head = app.feed.head().seq;
         Window::resolve(&self.sight, projects, rooms, &app.state.read(), head)
             .map_err(|OutOfSight| Error::forbidden())
     }
 
-    /// The projects the caller has any rights in.
+    /// Returns the projects in which the caller has any rights.
     pub fn projects<'a>(&'a self, app: &'a App) -> impl Iterator<Item = &'a Arc<str>> {
         let names = app.config.projects.iter().map(|project| &project.name);
         names.filter(|name| self.project.as_ref().is_none_or(|own| own == *name))
     }
 
-    /// The project a request is about: the one it names, or the only one there is for this caller.
-    /// One that is foreign is answered as one that does not exist.
+    /// Returns the project of a request: the one that it names, or the caller's only one. The answer for another
+    /// caller's project is the same as for a project that does not exist.
     pub fn project(&self, app: &App, wanted: Option<&str>) -> Result<Arc<str>, Error> {
         let mut own = self.projects(app);
         if let Some(wanted) = wanted {
@@ -179,16 +179,17 @@ impl Caller {
         }
         match (own.next(), own.next()) {
             (Some(one), None) => Ok(one.clone()),
-            _ => {
-                Err(Error::bad_request("project_required", "there are several projects; name one: ?project="))
-            }
+            _ => Err(Error::bad_request(
+                "project_required",
+                "there are several projects; name one with ?project=",
+            )),
         }
     }
 
-    /// May the caller do this, in this project and, where the action is about one, this room?
+    /// Refuses an action that the caller may not do in this project, or in this room if the action is about one.
     ///
-    /// A room the caller does not see is answered as a room that does not exist: the answer must not
-    /// tell whether it does. Rights are checked before LiveKit is asked, and before the state is.
+    /// A room that the caller does not see gets the answer of a room that does not exist: the answer must not tell
+    /// whether it exists. For the same reason, call this before asking LiveKit and before reading the state.
     pub fn may(&self, action: Action, project: &str, room: Option<&str>) -> Result<(), Error> {
         let allowed = match self.role {
             Some(role) => role >= if action == Action::ReadAudit { Role::Admin } else { Role::Operator },
@@ -213,7 +214,7 @@ impl Caller {
     }
 }
 
-/// The access token a request presents: the header, or where it is not to be had the query.
+/// Returns the access token of a request: from the header, or from the query, for clients that cannot set a header.
 fn presented(uri: &Uri, headers: &HeaderMap) -> Result<Option<String>, Error> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     if let Some(value) = values.next() {

@@ -1,9 +1,10 @@
-//! The connections that are open, and who has to go when there are as many as there may be.
+//! The open connections, and a limit on their number.
 //!
-//! Anybody can open one and say nothing, or ask and not read the answer. Each takes a file descriptor, and without
-//! one LiveKit's next webhook is not even heard. So when the last place is taken room is made: those go that have
-//! been waited for the longest. A webhook or a page is done in milliseconds and is never among them; a stream is
-//! never sent away, because streams have limits of their own, which leave room for others.
+//! Any client can open a connection and send nothing, or send a request and not read the answer. Each connection
+//! takes a file descriptor, and without a free one the next webhook of LiveKit cannot be accepted. So when the limit
+//! is reached, the longest-idle connections are closed. A webhook or a page is done in milliseconds and is never
+//! among them. A connection with a stream is never closed: streams have their own limits, which leave slots for
+//! other requests.
 
 use std::{
     collections::HashMap,
@@ -32,34 +33,36 @@ use crate::{
     metrics::Metrics,
 };
 
-/// One in so many goes when room has to be made: looking for those who go costs as much for one as for many.
+/// When the limit is reached, this fraction of the connections is closed at once: the search for the longest-idle
+/// costs the same for one as for many.
 const ABORTED_ONE_IN: usize = 64;
-/// Who was sent away and has not gone after this long may take longer still.
+/// Time after which an aborted connection that is still open is no longer waited for: others are closed instead.
 const GONE_AFTER: Duration = Duration::from_millis(100);
-/// How often it is logged that there is no room.
+/// Minimum time between two log lines about the limit.
 const LOGGED_EVERY: Duration = Duration::from_secs(10);
 
 static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
 
-/// Nanoseconds since some time in the life of this process.
+/// Nanoseconds since a fixed moment in the life of this process.
 fn now() -> u64 {
     u64::try_from(BEGAN.elapsed().as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// Instead of when a request's head has begun: it has come whole and is being answered, or none has begun.
+/// Value of [`State::head`]: the head has arrived, and the request is being answered.
 const ANSWERING: u64 = 0;
+/// Value of [`State::head`]: no head has begun.
 const IDLE: u64 = u64::MAX;
 
-/// Those that are open.
+/// All open connections.
 pub struct Connections {
     max: usize,
-    /// A head takes no longer than this from its first byte, and the first one from the beginning.
+    /// Maximum time of a request's head, from its first byte; for the first request, from the accept.
     head_time_max: Option<Duration>,
-    /// A connection is idle no longer than this.
+    /// Maximum time between an answer and the next request.
     idle_time_max: Option<Duration>,
     open: Mutex<Open>,
-    /// Somebody has gone.
-    left: Notify,
+    /// Notified when a connection has ended.
+    ended: Notify,
     metrics: Arc<Metrics>,
 }
 
@@ -70,26 +73,26 @@ struct Open {
     logged_at: Option<Instant>,
 }
 
-/// One of them, for those who answer what comes by it.
+/// One connection, for the code that answers its requests.
 #[derive(Clone, Debug)]
 pub struct Connection(Arc<State>);
 
 #[derive(Debug)]
 struct State {
-    /// Since when it is waited for: since it was opened, or since its last request. Nanoseconds.
+    /// Time of the last request, or of the accept, in nanoseconds.
     since: AtomicU64,
-    /// How many streams go by it.
+    /// Number of streams on this connection.
     streams: AtomicU32,
-    /// It is a WebSocket now.
+    /// True once it is a WebSocket.
     upgraded: AtomicBool,
     aborted: AtomicBool,
-    /// It ends after the request that is being answered.
+    /// True if it must end after the request that is being answered.
     closing: AtomicBool,
-    /// The socket did not take all it was given last.
+    /// True if the socket did not accept all bytes of the last write.
     full: AtomicBool,
-    /// Since when it is idle, if it is: since an answer began, or since something was written last. Nanoseconds.
+    /// Time of the last answer or the last write, whichever is later, in nanoseconds: the beginning of the idle time.
     quiet: AtomicU64,
-    /// When the head of a request has begun that has not come whole, in nanoseconds; or one of the above.
+    /// Time when the unfinished head of a request began, in nanoseconds; or [`ANSWERING`] or [`IDLE`].
     head: AtomicU64,
     task: AtomicWaker,
 }
@@ -102,13 +105,13 @@ impl Connections {
             head_time_max: Limit::HeadTime.time(limits),
             idle_time_max: Limit::IdleTime.time(limits),
             open: Mutex::default(),
-            left: Notify::new(),
+            ended: Notify::new(),
             metrics,
         })
     }
 
-    /// Takes a connection in, once there is a slot for it: the connections that had to go have been closed by then, so
-    /// that the number of descriptors in use is at most the number of slots, and one.
+    /// Takes a slot for a connection, and waits until one is free. It waits for the aborted connections to close, so
+    /// the number of descriptors in use is at most the number of slots plus one.
     pub async fn take(self: &Arc<Self>, stream: TcpStream) -> Connected {
         let connection = Connection(Arc::new(State {
             since: AtomicU64::new(now()),
@@ -122,19 +125,19 @@ impl Connections {
             task: AtomicWaker::new(),
         }));
         let id = loop {
-            // From before it is looked, or somebody goes in between.
-            let left = self.left.notified();
+            // Registered before the check, or an end between the check and the wait would be missed.
+            let ended = self.ended.notified();
             if let Some(id) = self.take_slot(&connection) {
                 break id;
             }
-            // An aborted connection ends at once, unless something keeps it: then others have to.
-            let _ = tokio::time::timeout(GONE_AFTER, left).await;
+            // An aborted connection ends at once, unless something delays it. Then others are aborted.
+            let _ = tokio::time::timeout(GONE_AFTER, ended).await;
         };
         self.metrics.connections_open.inc();
         Connected { stream, slot: Slot { connection, id, among: self.clone() }, alarm: None }
     }
 
-    /// Has every connection end after the request that it is answering.
+    /// Makes every connection end after the request that is being answered on it.
     pub fn close(&self) {
         for connection in self.open.lock().connections.values() {
             connection.0.closing.store(true, Ordering::Release);
@@ -142,7 +145,7 @@ impl Connections {
         }
     }
 
-    /// Takes a slot, or makes room.
+    /// Takes a slot. If there is none, aborts the longest-idle connections and returns `None`.
     fn take_slot(&self, connection: &Connection) -> Option<u64> {
         let mut open = self.open.lock();
         if open.connections.len() >= self.max {
@@ -171,8 +174,8 @@ impl Connections {
         if open.logged_at.is_none_or(|at| at.elapsed() >= LOGGED_EVERY) {
             open.logged_at = Some(Instant::now());
             tracing::warn!(
-                "{} connections are open, which is as many as may be (max_connections); \
-                 those that have been waited for the longest are closed to make room",
+                "{} connections are open, the maximum (max_connections): closing those that have been idle longest. \
+                 Raise max_connections if these are your clients",
                 self.max
             );
         }
@@ -186,7 +189,7 @@ impl Connection {
         self.0.head.store(ANSWERING, Ordering::Relaxed);
     }
 
-    /// Notes that the request has its answer, or the beginning of it: the next bytes are the next request.
+    /// Notes that the answer has begun: the next bytes that arrive are the next request.
     pub fn on_response(&self) {
         self.0.quiet.store(now(), Ordering::Relaxed);
         self.0.head.store(IDLE, Ordering::Relaxed);
@@ -197,20 +200,20 @@ impl Connection {
         self.0.upgraded.store(true, Ordering::Relaxed);
     }
 
-    /// The connection with the smallest order is closed first. WebSockets go last, and of them the youngest first: Socket.IO lets who
-    /// does not say who it is go after seconds, so the old ones are streams. (One that has begun with polling is
-    /// not known to be one.)
+    /// The connection with the smallest number is closed first. WebSockets are closed last, the newest of them first:
+    /// Socket.IO closes a WebSocket that does not authenticate within seconds, so the old ones are streams. (A
+    /// WebSocket stream whose session began with polling is not counted in [`State::streams`].)
     fn closing_order(&self) -> u64 {
         let since = self.0.since.load(Ordering::Relaxed);
         if self.0.upgraded.load(Ordering::Relaxed) { u64::MAX - since } else { since }
     }
 
-    /// Something it was given has not gone out yet.
+    /// True if the socket has not yet accepted all bytes.
     pub fn is_full(&self) -> bool {
         self.0.full.load(Ordering::Relaxed)
     }
 
-    /// To be asked after it was polled: what wakes it is registered then.
+    /// True if it must end. Call this after polling the connection, which registers its waker.
     pub fn is_closing(&self) -> bool {
         self.0.closing.load(Ordering::Acquire)
     }
@@ -231,7 +234,7 @@ impl Connection {
     }
 }
 
-/// Keeps a connection open while there is need for room.
+/// Protects a connection from being closed when the limit is reached.
 pub struct HeldOpen(Connection);
 
 impl Drop for HeldOpen {
@@ -240,11 +243,11 @@ impl Drop for HeldOpen {
     }
 }
 
-/// The bytes of a connection. They end when it is aborted.
+/// A connection as a stream of bytes. It fails once it is aborted.
 pub struct Connected {
     stream: TcpStream,
     slot: Slot,
-    /// Ends when a head, or the next request, is late, or before.
+    /// Timer for a late head or a late next request. It may fire too early, see [`Connected::poll_late`].
     alarm: Option<Pin<Box<Sleep>>>,
 }
 
@@ -260,7 +263,7 @@ impl Connected {
         self.slot.connection.clone()
     }
 
-    /// The socket for somebody else to use, and the place it takes meanwhile.
+    /// Returns the socket, and the slot that it takes until the slot is dropped.
     pub fn into_parts(self) -> (TcpStream, Slot) {
         (self.stream, self.slot)
     }
@@ -272,7 +275,7 @@ impl Connected {
         Ok(Pin::new(&mut self.stream))
     }
 
-    /// Ready when what is waited for has been waited for too long: the rest of a head, or the next request.
+    /// Ready if the rest of a head, or the next request, has not arrived in time.
     fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Slot { connection, among, .. } = &self.slot;
         let state = &connection.0;
@@ -291,7 +294,7 @@ impl Connected {
         if alarm.deadline() > late {
             alarm.as_mut().reset(late);
         }
-        // One that ends too soon was set for an earlier request: moving it with each would cost more.
+        // A timer that fires too early was set for an earlier request: resetting it at each request would cost more.
         while alarm.as_mut().poll(cx).is_ready() {
             if alarm.deadline() >= late {
                 return Poll::Ready(());
@@ -301,7 +304,8 @@ impl Connected {
         Poll::Pending
     }
 
-    fn noting<T>(&self, written: Poll<T>) -> Poll<T> {
+    /// Notes the result of a write.
+    fn noted<T>(&self, written: Poll<T>) -> Poll<T> {
         let state = &self.slot.connection.0;
         state.full.store(written.is_pending(), Ordering::Relaxed);
         state.quiet.store(now(), Ordering::Relaxed);
@@ -313,7 +317,7 @@ impl Drop for Slot {
     fn drop(&mut self) {
         self.among.open.lock().connections.remove(&self.id);
         self.among.metrics.connections_open.dec();
-        self.among.left.notify_waiters();
+        self.among.ended.notify_waiters();
     }
 }
 
@@ -324,13 +328,13 @@ impl AsyncRead for Connected {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        // Before it is looked at, or the wake-up may come between. All who use a connection read from it, if only
-        // to see its end.
+        // Registered before the check of `aborted`, or a wake-up between the two would be missed. Every user of a
+        // connection reads from it, if only to see its end.
         this.slot.connection.0.task.register(cx.waker());
         let before = buffer.filled().len();
         let read = this.open()?.poll_read(cx, buffer);
         if buffer.filled().len() > before {
-            // Of no account if they are of a body.
+            // This changes nothing if the bytes belong to a body: `head` is then `ANSWERING`.
             let head = &this.slot.connection.0.head;
             let _ = head.compare_exchange(IDLE, now(), Ordering::Relaxed, Ordering::Relaxed);
         } else if read.is_pending() && this.poll_late(cx).is_ready() {
@@ -344,7 +348,7 @@ impl AsyncWrite for Connected {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = this.open()?.poll_write(cx, bytes);
-        this.noting(written)
+        this.noted(written)
     }
 
     fn poll_write_vectored(
@@ -354,7 +358,7 @@ impl AsyncWrite for Connected {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = this.open()?.poll_write_vectored(cx, slices);
-        this.noting(written)
+        this.noted(written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -363,7 +367,7 @@ impl AsyncWrite for Connected {
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        // hyper does not read after an answer if it has seen before that there is nothing to read.
+        // hyper does not read after an answer if an earlier read has found nothing. It flushes, so check here too.
         if this.poll_late(cx).is_ready() {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }

@@ -1,7 +1,7 @@
-//! The dashboard: the files that `web/` is built into, embedded in the binary.
+//! The dashboard: the files that `make web` builds, embedded in the binary.
 //!
-//! Without them (the binary was built before `make web`) a page says so, so that building and testing
-//! the server needs no Node.
+//! A binary that was built without them serves a page that says so. So building and testing the server does not
+//! need Node.
 
 use std::{borrow::Cow, sync::Arc};
 
@@ -21,16 +21,16 @@ use crate::server::{App, error::Error};
 #[allow_missing = true]
 struct Files;
 
-/// What stands in index.html for the path the server is reached under.
+/// Placeholder in index.html for the path prefix of the server.
 const BASE: &str = "<base href=\"/\"";
 
-/// Said when the dashboard was not built in.
+/// The page of a binary without the dashboard.
 const STUB: &str = "<!doctype html><meta charset=utf-8><title>Roomwatch</title>\
 <h1>Roomwatch is running</h1><p>This binary was built without the dashboard: run <code>make web</code> and build again.\
 <p>The stream is at <a href=api/events>api/events</a>, the rooms are at <a href=api/rooms>api/rooms</a>.";
 
-/// Answers whatever no route answers: a file of the dashboard, or its one page, whose own router
-/// reads the address.
+/// Answers every request that has no route: with a file of the dashboard, or with its one page. The page has its own
+/// router.
 pub async fn dashboard(
     AppState(app): AppState<Arc<App>>,
     method: Method,
@@ -47,9 +47,9 @@ pub async fn dashboard(
     }
     match file(path, &headers) {
         Some(answer) => answer,
-        // A missing script must not be answered by a page: the browser would try to run it.
+        // A missing script must not get the page as its answer: the browser would try to run it.
         None if path.starts_with("assets/") => {
-            Error::not_found("no_such_file", "this file is of another version; reload the page")
+            Error::not_found("no_such_file", "this file belongs to another version; reload the page")
                 .into_response()
         }
         None => index(&app, &headers),
@@ -76,7 +76,7 @@ fn file(path: &str, headers: &HeaderMap) -> Option<Response> {
         found.data.into_owned().into_response()
     };
     let out = answer.headers_mut();
-    // Files in assets/ carry a hash of their content in their name.
+    // The name of a file in assets/ contains a hash of its content.
     let cache = if path.starts_with("assets/") { "public, max-age=31536000, immutable" } else { "no-cache" };
     out.insert(header::CACHE_CONTROL, HeaderValue::from_static(cache));
     out.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
@@ -96,7 +96,7 @@ fn index(app: &App, headers: &HeaderMap) -> Response {
     let page: Cow<'static, str> = match Files::get("index.html") {
         Some(file) => {
             let text = String::from_utf8_lossy(&file.data);
-            // The prefix is the operator's own text, and a URI: it cannot break the attribute.
+            // The prefix comes from the configuration and is a URI, so it cannot break the attribute.
             Cow::Owned(text.replace(BASE, &format!("<base href=\"{}/\"", app.config.path_prefix())))
         }
         None => Cow::Borrowed(STUB),

@@ -1,5 +1,5 @@
-//! What a caller is told when something cannot be done: a stable code, a short sentence and where to
-//! read more. Never a stack, a path or SQL: the cause is logged where it is handled.
+//! The error body of every route: a stable code, one sentence, and a link to the page of the code. It never has a
+//! stack trace, a path or SQL: the cause is logged where the error is handled.
 
 use axum::{
     http::{HeaderValue, StatusCode, header},
@@ -7,22 +7,22 @@ use axum::{
 };
 use serde::Serialize;
 
-/// Where each code is explained.
+/// The page that explains each code.
 const DOCS: &str = "https://github.com/roomwatch/roomwatch/blob/main/docs/errors.md#";
 
 const SESSION_ENDED: &str = "session_ended";
 
-/// Marks an answer to a cookie whose session is over.
+/// Marks the answer to a cookie whose sign-in has ended.
 #[derive(Clone, Copy, Debug)]
 pub struct SessionEnded;
 
-/// An answer that is not the one asked for.
+/// An error answer.
 #[derive(Clone, Debug)]
 pub struct Error {
     pub status: StatusCode,
     pub code: &'static str,
     pub message: String,
-    /// Seconds after which it is worth another try.
+    /// Seconds after which a retry may succeed.
     pub retry_after: Option<u32>,
 }
 
@@ -34,11 +34,11 @@ pub struct ErrorBody {
 
 #[derive(Serialize, utoipa::ToSchema)]
 struct ErrorDetail {
-    /// Stable: programs may branch on it.
+    /// Stable; a program may branch on it
     code: &'static str,
-    /// For people; may change.
+    /// For people; may change
     message: String,
-    /// Where the code is explained.
+    /// URL of the explanation of the code
     docs: String,
 }
 
@@ -55,34 +55,38 @@ impl Error {
         Error::new(StatusCode::UNAUTHORIZED, "unauthorized", "sign in, or send a LiveKit access token")
     }
 
-    /// A cookie whose session is over. The answer takes the cookie away, or a browser would be kept
-    /// out for as long as it has it.
+    /// The error for a cookie whose sign-in has ended. The answer deletes the cookie; otherwise the browser would
+    /// be refused as long as it has the cookie.
     pub fn session_ended() -> Error {
-        Error::new(StatusCode::UNAUTHORIZED, SESSION_ENDED, "your session is over; sign in again")
+        Error::new(StatusCode::UNAUTHORIZED, SESSION_ENDED, "your session has ended; sign in again")
     }
 
     pub fn forbidden() -> Error {
-        Error::new(StatusCode::FORBIDDEN, "forbidden", "your rights do not reach this")
+        Error::new(StatusCode::FORBIDDEN, "forbidden", "your rights do not allow this")
     }
 
     pub fn not_found(code: &'static str, message: impl Into<String>) -> Error {
         Error::new(StatusCode::NOT_FOUND, code, message)
     }
 
-    /// `Allow` says which it takes.
+    /// The error for a method that the route does not have. The header `Allow` lists its methods.
     pub fn method_not_allowed() -> Error {
-        Error::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "the route takes another method")
+        Error::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "method_not_allowed",
+            "this route does not have this method; see the header Allow",
+        )
     }
 
-    /// No such room is live; or it is none of the caller's business, which is answered alike.
+    /// The error for a room that is not live. A room that the caller may not see gets the same one.
     pub fn room_not_live() -> Error {
-        Error::not_found("room_not_live", "no such room is live")
+        Error::not_found("room_not_live", "there is no live room with this name")
     }
 
-    /// Something of ours failed. The cause goes into the log and not to the caller.
+    /// The error for a fault of the server. The cause is logged; the caller does not get it.
     pub fn internal(cause: impl std::fmt::Display) -> Error {
         tracing::error!("a request failed: {cause}");
-        Error::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "something failed here; the log says what")
+        Error::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the server failed; its log has the cause")
     }
 
     pub fn retry_after(mut self, secs: u32) -> Error {

@@ -1,10 +1,13 @@
-//! What every request passes before a route sees it: where it really comes from, whether a browser
-//! may send it, and what every answer tells a browser.
+//! The checks that every request passes before its route: the real address of the client, and whether a
+//! browser may send this request. It also has the headers that every answer gives to a browser.
 //!
-//! Other sites are kept out in four ways, each enough by itself: the cookie is `SameSite=Strict`; a
-//! request that changes something must have an `Origin` of ours or none; other origins may read
-//! only if the configuration names them; and with `--dev`, where nobody signs in, `Host` must be
-//! this machine, or a page could rebind its own name to it.
+//! Four rules keep other sites out, and each is enough by itself:
+//!
+//! - The cookie is `SameSite=Strict`.
+//! - A request that changes something must have our own `Origin` or none.
+//! - Other origins may read only if the configuration names them.
+//! - With `--dev`, which needs no sign-in, `Host` must name this machine. Otherwise a page could bind its own
+//!   name to this machine's address (DNS rebinding).
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -22,17 +25,17 @@ use crate::{
     server::{arrival::Arrival, error::Error},
 };
 
-/// What follows from how browsers reach this server.
+/// The part of the configuration that says under which URL and behind which proxies browsers reach this server.
 pub struct Front {
     trusted_proxies: Vec<IpNet>,
     /// `scheme://authority` of the public URL.
     public_origin: Option<String>,
-    /// Of the public URL; empty, or `/…` without a slash at the end.
+    /// Path of the public URL: empty, or `/…` without a slash at the end.
     prefix: String,
     pub cors_origins: Vec<String>,
     dev: bool,
     pub content_security_policy: HeaderValue,
-    /// Said once: that a proxy is not trusted.
+    /// True once it has been logged that a proxy is not trusted.
     warned: AtomicBool,
 }
 
@@ -52,8 +55,8 @@ impl Front {
         }
     }
 
-    /// Where the session's cookie belongs, and under which name. The prefixes of RFC 6265bis keep
-    /// other hosts of the same domain from planting one.
+    /// Returns the name and the path of the cookie. The name prefixes of RFC 6265bis prevent other hosts of the
+    /// same domain from setting it.
     pub fn cookie(&self, secure: bool) -> (&'static str, String) {
         let path = format!("{}/", self.prefix);
         match (secure, self.prefix.is_empty()) {
@@ -68,16 +71,17 @@ impl Front {
         self.trusted_proxies.iter().any(|network| network.contains(&address))
     }
 
-    /// Reads `X-Forwarded-For` from the right, for as long as those who wrote it are trusted: what
-    /// stands further left was written by anybody.
+    /// Finds the address of the client, and whether its browser uses TLS. `X-Forwarded-For` is read from the
+    /// right, as long as the address that added the entry is trusted. Any client can write the entries further
+    /// left.
     pub fn arrival(&self, peer: IpAddr, headers: &HeaderMap) -> Arrival {
         let https = self.public_origin.as_deref().is_some_and(|origin| origin.starts_with("https://"));
         if !self.trusts(peer) {
             let forwarded = headers.contains_key("x-forwarded-for");
             if forwarded && !self.warned.swap(true, Ordering::Relaxed) {
                 tracing::warn!(
-                    "{peer} sends X-Forwarded-For and is not trusted; if it is your proxy, name its network \
-                     in ROOMWATCH_TRUSTED_PROXIES, or all its users count as one address"
+                    "{peer} sends X-Forwarded-For and is not trusted, so all its users count as one address. If it \
+                     is your proxy, add its network to ROOMWATCH_TRUSTED_PROXIES"
                 );
             }
             return Arrival { address: peer.to_canonical(), secure: https };
@@ -101,8 +105,8 @@ impl Front {
         Arrival { address: address.to_canonical(), secure }
     }
 
-    /// Is this the origin of our own pages? Without a public URL it is whatever `Host` says: another
-    /// site cannot choose that, short of rebinding its name, and then no cookie of ours goes along.
+    /// Returns true if `origin` is the origin of our own pages. Without a public URL, `Host` tells it: another
+    /// site can choose `Host` only by DNS rebinding, and then the browser does not send our cookie.
     fn is_own(&self, origin: &str, peer: IpAddr, headers: &HeaderMap) -> bool {
         if let Some(public) = &self.public_origin {
             return public == origin;
@@ -117,18 +121,19 @@ impl Front {
         host.is_some() && host.map(str::to_ascii_lowercase).as_deref() == authority
     }
 
-    /// Why a request goes no further, if it does not; and the foreign origin that may read the answer.
+    /// Refuses a request that a foreign page may not send. Returns the foreign origin that may read the answer,
+    /// if the request has one.
     pub fn check(&self, request: &Request, peer: IpAddr) -> Result<Option<HeaderValue>, Error> {
         let headers = request.headers();
-        // RFC 9112, 3.2: whoever stands before us may have read the other one.
+        // RFC 9112, 3.2: a proxy in front of us may have used the other one.
         if headers.get_all(header::HOST).iter().nth(1).is_some() {
-            return Err(Error::bad_request("bad_host", "Host stands twice"));
+            return Err(Error::bad_request("bad_host", "the request has two Host headers"));
         }
         if self.dev && !headers.get(header::HOST).is_some_and(this_machine) {
             return Err(Error::new(
                 StatusCode::FORBIDDEN,
                 "foreign_host",
-                "with --dev this server answers to localhost only",
+                "with --dev the server answers only requests to localhost",
             ));
         }
         let mut origins = headers.get_all(header::ORIGIN).iter();
@@ -141,7 +146,7 @@ impl Front {
         if more.is_none() && self.cors_origins.contains(&written) {
             return Ok(Some(value.clone()));
         }
-        // A WebSocket is not held back by the browser, and its handshake carries the cookie.
+        // The same-origin policy does not cover WebSockets, and their handshake carries the cookie.
         let socket = headers.contains_key(header::UPGRADE);
         if request.method().is_safe() && !socket {
             return Ok(None);
@@ -150,13 +155,15 @@ impl Front {
             StatusCode::FORBIDDEN,
             "foreign_origin",
             match &self.public_origin {
-                Some(own) => format!("this page is not of {own}, which ROOMWATCH_PUBLIC_URL names"),
-                None => "this page is of another origin; behind a proxy set ROOMWATCH_PUBLIC_URL".to_owned(),
+                Some(own) => format!("the page is not from {own}, the origin of ROOMWATCH_PUBLIC_URL"),
+                None => {
+                    "the page is from another origin; behind a proxy, set ROOMWATCH_PUBLIC_URL".to_owned()
+                }
             },
         ))
     }
 
-    /// The same request as if there were no prefix.
+    /// Returns the URI without the prefix, or `None` if it does not have the prefix.
     pub fn strip_prefix(&self, uri: &Uri) -> Option<Uri> {
         let rest = uri.path().strip_prefix(&self.prefix).filter(|_| !self.prefix.is_empty())?;
         if !rest.is_empty() && !rest.starts_with('/') {
@@ -170,14 +177,14 @@ impl Front {
     }
 }
 
-/// An origin as browsers write it: lower case, without the scheme's own port and without a slash.
+/// Returns an origin as browsers write it: lower case, without the scheme's default port, without a slash.
 fn origin(url: &str) -> String {
     let url = url.trim_end_matches('/').to_ascii_lowercase();
     let usual = if url.starts_with("https://") { ":443" } else { ":80" };
     url.strip_suffix(usual).unwrap_or(&url).to_owned()
 }
 
-/// One entry of `X-Forwarded-For`; some proxies write the port too.
+/// Reads one entry of `X-Forwarded-For`. Some proxies add the port.
 fn forwarded_address(text: &str) -> Option<IpAddr> {
     if let Ok(address) = text.parse() {
         return Some(address);
@@ -188,7 +195,7 @@ fn forwarded_address(text: &str) -> Option<IpAddr> {
     text.strip_prefix('[')?.strip_suffix(']')?.parse().ok()
 }
 
-/// Does this `Host` name the machine itself? A name of somebody's own, bound to 127.0.0.1, does not.
+/// Returns true if this `Host` names this machine. Another name that resolves to 127.0.0.1 does not.
 fn this_machine(host: &HeaderValue) -> bool {
     let Ok(authority) = host.to_str().unwrap_or("").parse::<http::uri::Authority>() else { return false };
     let host = authority.host();
@@ -196,14 +203,14 @@ fn this_machine(host: &HeaderValue) -> bool {
     host.eq_ignore_ascii_case("localhost") || literal.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
-/// No script but our files', no frame around us. `connect-src` has LiveKit for those who watch a room;
-/// LiveKit Cloud sends its clients on to hosts of their region.
+/// The policy allows only scripts from our own files, and no frame around our pages. `connect-src` has the URLs
+/// of LiveKit, for watching a room. LiveKit Cloud redirects its clients to hosts of their region.
 fn content_security_policy(config: &Config) -> HeaderValue {
     let mut connect = String::from("'self'");
     for url in config.projects.iter().filter_map(|project| project.url.as_deref()) {
         let Ok(uri) = url.parse::<Uri>() else { continue };
         let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else { continue };
-        // A user and a password in it are none of the browser's business.
+        // A user and a password in the URL must not reach the browser.
         let authority = authority.as_str().rsplit('@').next().unwrap_or_default();
         let socket = if scheme == "https" { "wss" } else { "ws" };
         connect += &format!(" {scheme}://{authority} {socket}://{authority}");
@@ -213,7 +220,7 @@ fn content_security_policy(config: &Config) -> HeaderValue {
             connect += " https://*.livekit.cloud wss://*.livekit.cloud";
         }
     }
-    // Inline styles are allowed: components place their menus and dialogs with them.
+    // Inline styles are allowed: components position their menus and dialogs with them.
     let policy = format!(
         "default-src 'self'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; \
          media-src 'self' blob:; connect-src {connect}; object-src 'none'; base-uri 'self'; form-action 'self'; \
@@ -247,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_trusted_proxies_wrote_is_believed() {
+    fn only_the_entries_of_trusted_proxies_count() {
         let front = front(None, &["10.0.0.0/8", "fd00::/8"]);
         let seen = |peer: &str, lines: &[&str]| {
             let pairs: Vec<_> = lines.iter().map(|line| ("x-forwarded-for", *line)).collect();
@@ -267,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn cookies_are_secure_when_the_browser_speaks_tls() {
+    fn a_cookie_is_secure_if_the_browser_uses_tls() {
         let secure = |front: &Front, peer: &str, proto: &str| {
             let headers = headers(&[("x-forwarded-proto", proto)]);
             front.arrival(peer.parse().expect("an address"), &headers).secure
@@ -280,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn our_own_origin_is_the_public_one_or_the_host() {
+    fn the_own_origin_is_that_of_the_public_url_or_of_host() {
         let peer = "192.0.2.1".parse().expect("an address");
         let host = headers(&[("host", "rooms.example:8443")]);
         let open = front(None, &[]);
@@ -309,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn only_this_machine_is_this_machine() {
+    fn only_localhost_and_loopback_addresses_are_this_machine() {
         let ours = |host: &str| this_machine(&HeaderValue::from_str(host).expect("a value"));
         for host in
             ["localhost", "localhost:3001", "LOCALHOST:1", "127.0.0.1", "127.0.0.1:3001", "[::1]:3001"]

@@ -1,5 +1,5 @@
-//! The limits at work: counts of streams, rates, and the error of a limit that is reached. The limits themselves are
-//! one table, [`crate::config::Limit`].
+//! Enforces the limits: counts streams, measures rates, and makes the error of a limit that is reached. The table of
+//! limits is [`crate::config::Limit`].
 
 use std::{
     collections::HashMap,
@@ -30,7 +30,7 @@ impl Limit {
     /// Returns the error of a limit that is reached; `after` is when another try may succeed.
     pub fn error(self, limits: &Limits, after: Option<Duration>) -> Error {
         let Answer::Error(status, code, message) = self.answer() else {
-            // Other transports have no in-band answer before they begin.
+            // A `bye` needs an open stream, and there is none yet.
             return Error::new(StatusCode::SERVICE_UNAVAILABLE, "capacity", "the server is full")
                 .retry_after(10);
         };
@@ -45,18 +45,17 @@ impl Limit {
     }
 }
 
-/// When a stream that was one too many is worth another try: when another has been closed, which
-/// nobody knows.
+/// `Retry-After` of a stream over the limit. It may open when another stream ends, and that time is unknown.
 const STREAMS_RETRY: Duration = Duration::from_secs(5);
-/// How long a session of Socket.IO is kept for whoever has not said yet who they are.
+/// Time that a client of Socket.IO has to authenticate. Then its session is removed.
 pub const ANONYMOUS_TIME: Duration = Duration::from_secs(10);
-/// A rate that counts this many callers forgets those whose minute is over, and again at twice as
-/// many as are left.
+/// Number of callers at which a rate forgets those whose minute is over. The next time is at twice the number that is
+/// left.
 const RATE_KEYS: usize = 10_000;
 
-/// Descriptors that are for files, for calls to LiveKit and for a moment's more connections than may be.
+/// File descriptors reserved for files, for requests to LiveKit, and for connections that are being closed.
 const DESCRIPTORS_KEPT: u32 = 256;
-/// One in so many connections is for what is no stream: webhooks first of all.
+/// One of this many connections is reserved for requests that are not streams: first of all, webhooks.
 const CONNECTIONS_KEPT_ONE_IN: u32 = 8;
 
 /// Returns the limits that a process with this number of file descriptors can keep, so that it has one for a webhook at
@@ -69,17 +68,17 @@ pub fn within(limits: Limits, descriptors: u32) -> Limits {
     let lower = |limit: Limit, possible: u32| limit.max(&limits).is_some_and(|max| possible < max);
     if lower(Limit::Connections, connections) || lower(Limit::Streams, streams) {
         tracing::warn!(
-            "{connections} connections may be open, {streams} of them streams: the system gives this process \
-             {descriptors} file descriptors"
+            "this process may open only {descriptors} file descriptors: the limits are lowered to {connections} \
+             connections, {streams} of them streams. Raise the limit of open files (ulimit -n, LimitNOFILE)"
         );
     }
     limits.with(Limit::Connections, connections).with(Limit::Streams, streams)
 }
 
-/// Counts what the limits are about.
+/// Counts open streams, and measures the rates of sign-ins, handshakes and commands.
 pub struct Limiter {
     limits: Limits,
-    /// The open streams of each user, for the other nodes to count.
+    /// Number of open streams of each user on every node.
     users: Arc<Counts>,
     streams: Mutex<Streams>,
     logins: Option<Rate<IpAddr>>,
@@ -112,8 +111,8 @@ impl Limiter {
         &self.limits
     }
 
-    /// Takes a slot for a stream of `user`, as [`Caller`](super::caller::Caller) names it for the
-    /// limits. The slot is free again when what is returned is dropped.
+    /// Takes a slot for a stream of `user` ([`Caller::counted_as`](super::caller::Caller::counted_as)). Dropping the
+    /// slot frees it.
     pub fn stream(self: &Arc<Self>, user: &Arc<str>, address: IpAddr) -> Result<Slot, Limit> {
         let address = network(address);
         let elsewhere = self.users.elsewhere(user);
@@ -141,31 +140,32 @@ impl Limiter {
         self.users.elsewhere(user) + self.streams.lock().by_user.get(user).copied().unwrap_or(0)
     }
 
-    /// One more sign-in is tried from this address.
+    /// Counts an attempt to sign in from this address.
     pub fn login(&self, address: IpAddr) -> Result<(), Error> {
         self.logins.as_ref().map_or(Ok(()), |rate| rate.one_more(&network(address), &self.limits))
     }
 
-    /// One more session of Socket.IO begins, for nobody knows whom: they hold memory, and no connection. In the time
-    /// such a session is kept as many may begin as there may be streams: all who were there before a restart come
-    /// back at once.
+    /// Counts a new Socket.IO session. Its client is not yet known, and it holds memory but no connection. Within
+    /// [`ANONYMOUS_TIME`], as many sessions may begin as streams may be open: after a restart, all clients reconnect
+    /// at once.
     pub fn handshake(&self) -> Result<(), Error> {
         let full = || Limit::Streams.error(&self.limits, None);
         self.handshakes.as_ref().map_or(Ok(()), |rate| rate.check().map_err(|_| full()))
     }
 
-    /// One more command is given by this user.
+    /// Counts a command of this user.
     pub fn command(&self, user: &Arc<str>) -> Result<(), Error> {
         self.commands.as_ref().map_or(Ok(()), |rate| rate.one_more(user, &self.limits))
     }
 
-    /// The error for a stream that found no slot.
+    /// Returns the error for a stream that found no slot.
     pub fn stream_error(&self, limit: Limit) -> Error {
         limit.error(&self.limits, Some(STREAMS_RETRY))
     }
 }
 
-/// Who has one IPv6 address has the other 2^64 of its network too.
+/// Returns the unit in which addresses are counted: the /64 network of an IPv6 address, because a client that has one
+/// of its 2^64 addresses usually has all of them.
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => {
@@ -176,7 +176,7 @@ fn network(address: IpAddr) -> IpAddr {
     }
 }
 
-/// The slot of a stream; free again when dropped.
+/// The slot of a stream. Dropping it frees it.
 pub struct Slot {
     limiter: Arc<Limiter>,
     user: Arc<str>,
@@ -199,7 +199,7 @@ impl Drop for Slot {
     }
 }
 
-/// Counts one less, and returns how many are left. A key that has none is removed.
+/// Decrements a count and returns it. A count of zero is removed.
 fn give_back<K: Hash + Eq>(counts: &mut HashMap<K, u32>, key: &K) -> u32 {
     let Some(count) = counts.get_mut(key) else { return 0 };
     *count -= 1;
@@ -210,12 +210,12 @@ fn give_back<K: Hash + Eq>(counts: &mut HashMap<K, u32>, key: &K) -> u32 {
     left
 }
 
-/// So many a minute, for each key; the whole minute's may come at once.
+/// Maximum rate per minute for each key. All that a minute allows may come at once.
 struct Rate<K: Hash + Eq + Clone> {
     limit: Limit,
     limiter: DefaultKeyedRateLimiter<K>,
     clock: DefaultClock,
-    /// At this many keys it forgets.
+    /// Number of keys at which it forgets those whose minute is over.
     forget_at: AtomicUsize,
 }
 
@@ -304,13 +304,13 @@ mod tests {
     }
 
     #[test]
-    fn zero_means_none() {
+    fn zero_means_no_limit() {
         let limits =
             [Limit::StreamsPerUser, Limit::StreamsPerAddress, Limit::Streams, Limit::LoginsPerMinute];
         let limiter = limiter(limits.iter().fold(Limits::default(), |none, limit| none.with(*limit, 0)));
         let address = "::1".parse().expect("an address");
-        let places: Vec<_> = (0..300).map(|_| limiter.stream(&"ada".into(), address)).collect();
-        assert!(places.iter().all(Result::is_ok));
+        let slots: Vec<_> = (0..300).map(|_| limiter.stream(&"ada".into(), address)).collect();
+        assert!(slots.iter().all(Result::is_ok));
         assert!((0..1000).all(|_| limiter.login(address).is_ok()));
     }
 
@@ -323,7 +323,7 @@ mod tests {
         assert_eq!((refused.status, refused.code), (StatusCode::TOO_MANY_REQUESTS, "too_many_logins"));
         assert!((1..=60).contains(&refused.retry_after.expect("a time")));
         assert!(login("2001:db8:0:1::1").is_ok());
-        // An IPv4 address is the same however it is written.
+        // The two spellings of an IPv4 address are one address.
         assert!(login("192.0.2.1").is_ok() && login("::ffff:192.0.2.1").is_ok());
         assert!(login("192.0.2.1").is_err());
     }

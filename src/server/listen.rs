@@ -1,4 +1,4 @@
-//! The sockets: accepting connections, answering them, and ending them cleanly.
+//! The sockets: accepts connections, answers their requests, and closes them at shutdown.
 
 use std::{
     convert::Infallible,
@@ -34,14 +34,16 @@ pub mod shard;
 use pass::pass;
 use shard::Shards;
 
-/// After this long a shutdown is over, whoever is still there.
+/// Maximum time of a shutdown. Connections that are still open then are cut.
 const SHUTDOWN_MAX: Duration = Duration::from_secs(11);
-/// What the kernel may hold of a stream that nobody reads: without it a stuck reader has megabytes.
+/// Unsent bytes that the kernel buffers for a connection. Without this bound, a client that does not read takes
+/// megabytes of kernel memory.
 const UNSENT_BYTES_MAX: u32 = 16 << 10;
 
-/// Serves until `shutdown` is done, then sends everybody away and returns once they have gone.
+/// Serves until `shutdown` completes. Then closes the streams over the drain window, and returns when every
+/// connection has ended, at the latest one second after the window.
 ///
-/// Webhooks are answered until the very last: LiveKit counts on it.
+/// Webhooks are answered until the drain window is over, so that LiveKit loses none of them.
 pub async fn run(listener: TcpListener, app: Arc<App>, shutdown: impl Future<Output = ()>) -> io::Result<()> {
     let router = router(app.clone());
     let shards = Arc::new(Shards::start(&app.feed, &app.metrics, app.config.heartbeat, &app.config.clock)?);
@@ -52,7 +54,7 @@ pub async fn run(listener: TcpListener, app: Arc<App>, shutdown: impl Future<Out
             let (stream, peer) = match listener.accept().await {
                 Ok(accepted) => accepted,
                 Err(error) => {
-                    // Out of file descriptors, most likely: those who leave make room.
+                    // Most likely there are no file descriptors left. Connections that end free some.
                     tracing::warn!("cannot accept a connection: {error}");
                     tokio::time::sleep(Duration::from_millis(100)).await;
                     continue;
@@ -73,7 +75,7 @@ pub async fn run(listener: TcpListener, app: Arc<App>, shutdown: impl Future<Out
     let sign_out = async {
         loop {
             app.accounts.some_ended().await;
-            shards.look();
+            shards.check_all();
         }
     };
     let serving = future::join(accept, sign_out);
@@ -83,8 +85,8 @@ pub async fn run(listener: TcpListener, app: Arc<App>, shutdown: impl Future<Out
         () = shutdown => {}
     }
     app.streams.drain();
-    shards.look();
-    // New streams are told to come back, webhooks are taken, until everybody had time to leave.
+    shards.check_all();
+    // During the drain window new streams are refused with `bye`, and webhooks are accepted.
     let _ = tokio::time::timeout(app.config.drain, &mut serving).await;
     open.close();
     connections.close();
@@ -96,12 +98,13 @@ pub async fn run(listener: TcpListener, app: Arc<App>, shutdown: impl Future<Out
     .await
     .is_err()
     {
-        tracing::info!("{} connections did not end by themselves", connections.len());
+        tracing::info!("closing {} connections that did not end in time", connections.len());
     }
     Ok(())
 }
 
-/// Answers the requests of one connection, until it ends or is a stream: then how the stream goes on.
+/// Answers the requests of one connection until it ends. If the answer is a stream, returns its socket and its
+/// reader as soon as the answer has begun.
 async fn serve(
     stream: Connected,
     peer: IpAddr,
@@ -110,18 +113,18 @@ async fn serve(
 ) -> Option<(Connected, NewReader)> {
     let limits = app.config.limits;
     let mut http = hyper::server::conn::http1::Builder::new();
-    // `Connected` knows how long a head may take: hyper would count the pause before it too.
+    // `Connected` limits the time of a head: hyper's timer would also count the pause before the head.
     http.half_close(false).header_read_timeout(None);
     if let Some(max) = Limit::HeadBytes.max(&limits) {
         http.max_buf_size(max as usize);
     }
     let (connection, handover) = (stream.connection(), Handover::default());
-    let (arrived_by, left) = (connection.clone(), handover.clone());
+    let (requests, readers) = (connection.clone(), handover.clone());
     let service = service_fn(move |request: Request<Incoming>| {
-        let connection = arrived_by.clone();
+        let connection = requests.clone();
         connection.on_request();
-        let (by, left) = (connection.clone(), left.clone());
-        pass(app.clone(), router.clone(), peer, by, left, request.map(Body::new)).map(move |answer| {
+        let (by, readers) = (connection.clone(), readers.clone());
+        pass(app.clone(), router.clone(), peer, by, readers, request.map(Body::new)).map(move |answer| {
             if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
                 connection.on_upgrade();
             }
@@ -130,17 +133,17 @@ async fn serve(
         })
     });
     let mut serving = http.serve_connection(TokioIo::new(stream), service).with_upgrades();
-    let mut told = false;
+    let mut is_told = false;
     let ended = poll_fn(|cx| {
         let mut polled = Pin::new(&mut serving).poll(cx);
-        if polled.is_pending() && !told && connection.is_closing() {
-            told = true;
+        if polled.is_pending() && !is_told && connection.is_closing() {
+            is_told = true;
             Pin::new(&mut serving).graceful_shutdown();
             polled = Pin::new(&mut serving).poll(cx);
         }
         match polled {
             Poll::Ready(result) => Poll::Ready(Err(result)),
-            // What hyper still holds would be lost.
+            // A handover now would lose the bytes that hyper still buffers.
             Poll::Pending if connection.is_full() => Poll::Pending,
             Poll::Pending => handover.take().map_or(Poll::Pending, |reader| Poll::Ready(Ok(reader))),
         }

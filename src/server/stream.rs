@@ -1,9 +1,9 @@
-//! Streams: how one opens, what it says, and the log in pages.
+//! Streams over server-sent events and Socket.IO, and pages of the log.
 
 pub mod events;
 pub mod handover;
+pub mod message;
 pub mod open;
 pub mod page;
-pub mod say;
 pub mod socketio;
 pub mod wanted;

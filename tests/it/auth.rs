@@ -149,7 +149,7 @@ async fn an_unknown_name_takes_as_long_as_a_wrong_password() {
             post(&server, "/api/login", &[], json!({ "user": name, "password": "wrong" })).await;
         times[i % 2].push(began.elapsed());
         assert_eq!((status, code(&body)), (401, "wrong_credentials"));
-        assert_eq!(body["error"]["message"], "name or password is wrong");
+        assert_eq!(body["error"]["message"], "the name or the password is wrong");
     }
     for times in &mut times {
         times.sort();

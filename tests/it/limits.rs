@@ -425,7 +425,7 @@ async fn file_descriptors_are_enough_for_a_webhook() {
         .env("ROOMWATCH_HEAD_SECS", "0")
         .start();
     // 600 minus 256 are 344, and one eighth is reserved for requests that are not streams.
-    assert!(server.log().contains("344 connections may be open, 301 of them streams"), "{}", server.log());
+    assert!(server.log().contains("are lowered to 344 connections, 301 of them streams"), "{}", server.log());
     let bearer = format!("Bearer {}", list_token());
     let mut streams = Vec::new();
     for _ in 0..301 {

@@ -66,8 +66,8 @@ async fn a_refusal_is_explained() {
     let url = server.url("");
     for (url, token, more, words) in [
         (&*url, "", &[][..], "roomwatch token --room-list"),
-        (&url, "junk", &[], "Is the token expired"),
-        (&url, &list_token(), &["--project", "other"], "your rights do not reach this (forbidden)"),
+        (&url, "junk", &[], "The token has expired"),
+        (&url, &list_token(), &["--project", "other"], "your rights do not allow this (forbidden)"),
         ("localhost:3001", "", &[], "must begin with http://"),
         ("ftp://localhost", "", &[], "must begin with http://"),
     ] {

@@ -17,24 +17,25 @@ use crate::{
     },
 };
 
-/// The most entries one answer has, and how many it has if nobody says.
+/// Maximum number of entries in one page.
 const PAGE_ENTRIES_MAX: usize = 1_000;
+/// Number of entries in a page without `limit`.
 const PAGE_ENTRIES: usize = 100;
 
-/// Every command and its outcome, the newest first.
+/// Lists every command and its outcome, the newest first.
 #[utoipa::path(
     get,
     path = "/api/audit",
     tag = "audit",
     params(
-        ("before" = Option<String>, Query, description = "Go on from here: `next` of the page before"),
-        ("limit" = Option<u16>, Query, description = "How many entries, at most 1000"),
+        ("before" = Option<String>, Query, description = "`next` of the previous page"),
+        ("limit" = Option<u16>, Query, description = "Maximum number of entries, at most 1000; 100 if not given"),
     ),
     responses(
         (status = 200, description = "A page of the record", body = AuditPage),
-        (status = 400, description = "A parameter is unknown or out of its range"),
-        (status = 401, description = "Nobody is anonymous"),
-        (status = 403, description = "For administrators"),
+        (status = 400, description = "A parameter is unknown or out of range"),
+        (status = 401, description = "No valid credential"),
+        (status = 403, description = "The caller is not an admin"),
     )
 )]
 pub async fn audit(

@@ -1,4 +1,5 @@
-//! The way of every room command: may they, limits, record, LiveKit, record, ask LiveKit what is so now.
+//! The steps of every room command: check the right, check the limit, record the start, call LiveKit, record the
+//! outcome, reconcile the room.
 
 use std::{future::Future, sync::Arc};
 
@@ -15,15 +16,15 @@ use crate::{
     },
 };
 
-/// A command that is allowed. `App` again because it outlives the request: see [`Command::run`].
+/// A command that is allowed. It holds `App` because it may outlive its request: see [`Command::run`].
 pub struct Command {
     app: Arc<App>,
     entry: NewAuditEntry,
-    /// LiveKit sends a webhook for its effect.
+    /// True if LiveKit sends a webhook about its effect.
     has_webhook: bool,
 }
 
-/// What a command is.
+/// Description of a command.
 pub struct CommandSpec<'a> {
     pub right: Action,
     /// See [`NewAuditEntry::action`].
@@ -34,8 +35,8 @@ pub struct CommandSpec<'a> {
 }
 
 impl Command {
-    /// Checks rights and limits before anything else of the request is looked at. `query` may name the
-    /// project. A refusal is recorded.
+    /// Checks rights and limits, before the body of the request is read. `query` may name the project. A refusal
+    /// is recorded.
     pub async fn allowed(
         app: &Arc<App>,
         caller: &Caller,
@@ -55,7 +56,7 @@ impl Command {
         let limited = app.limiter.command(&caller.counted_as);
         if let Err(refusal) = caller.may(spec.right, &entry.project, spec.room) {
             app.metrics.command("refused");
-            // Within the limit only: refusals cost the caller nothing, and the record a write each.
+            // Recorded only within the limit: a refusal costs the caller nothing, and the record a write.
             if limited.is_ok() {
                 app.audit.note(entry, Outcome::Refused, Some(refusal.code)).await.map_err(Error::internal)?;
             }
@@ -65,25 +66,25 @@ impl Command {
         Ok(Command { app: app.clone(), entry, has_webhook: spec.has_webhook })
     }
 
-    /// The room that is to be made, which only the body tells.
+    /// Sets the room of a command that names it in its body.
     pub fn of_room(mut self, name: &str) -> Command {
         self.entry.room = Some(name.to_owned());
         self
     }
 
-    /// What the user said why.
+    /// Sets the reason that the user gave.
     pub fn because(mut self, reason: Option<String>) -> Command {
         self.entry.reason = reason;
         self
     }
 
-    /// What it is after all.
+    /// Sets the action of a command that names it in its body.
     pub fn called(mut self, action: &'static str) -> Command {
         self.entry.action = action;
         self
     }
 
-    /// Does it. What was begun is brought to its end and recorded even if the caller goes away.
+    /// Runs the command. Once begun it runs to its end and is recorded, even if the caller disconnects.
     pub async fn run<T, F>(
         self,
         call: impl FnOnce(Arc<App>, Arc<str>) -> F + Send + 'static,
@@ -105,7 +106,7 @@ impl Command {
             if let (Ok(_), Some(room)) = (&result, room) {
                 app.reconcile.changed(&project, &room, has_webhook);
             }
-            // It is done; that its end could not be written down makes it no failure.
+            // The command has been done. It does not fail because its outcome cannot be recorded.
             let _ = app.audit.ended(entry, outcome, code).await;
             result
         });
@@ -113,15 +114,17 @@ impl Command {
     }
 }
 
-/// The project's LiveKit.
+/// Returns the LiveKit client of a project.
 pub fn livekit<'a>(app: &'a App, project: &str) -> Result<&'a LiveKit, Error> {
     app.reconcile.livekit(project).ok_or_else(|| {
-        let message = format!("project {project:?} has no LiveKit URL; set LIVEKIT_URL, or url in the file");
+        let message = format!(
+            "project {project:?} has no LiveKit URL; set LIVEKIT_URL, or `url` in the configuration file"
+        );
         Error::new(StatusCode::BAD_GATEWAY, "livekit_unreachable", message)
     })
 }
 
-/// What LiveKit's error means to the caller.
+/// Maps an error of LiveKit to an error for the caller.
 pub fn explain(error: CallError) -> Error {
     let (status, code) = match &error {
         CallError::Unreachable { .. } => (StatusCode::BAD_GATEWAY, "livekit_unreachable"),
@@ -145,7 +148,7 @@ pub fn explain(error: CallError) -> Error {
     Error::new(status, code, error.to_string())
 }
 
-/// Nobody of that identity is in the room.
+/// The error for an identity that is not in the room.
 pub fn no_participant() -> Error {
-    Error::not_found("participant_not_found", "nobody of that identity is in the room")
+    Error::not_found("participant_not_found", "there is no participant with this identity in the room")
 }

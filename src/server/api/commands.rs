@@ -1,6 +1,6 @@
-//! The commands: create and end rooms, change them and their participants, mute, send data.
+//! The commands: create, end and update rooms; update and remove participants; mute tracks; send data.
 //!
-//! What they do comes back as events, like everything; the answers say only that LiveKit has done it.
+//! An answer says only that LiveKit has done the command. Its effect arrives as events.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -26,11 +26,11 @@ use crate::{
     },
 };
 
-/// The most bytes one message of data may have. LiveKit's clients take up to about this much.
+/// Maximum size of one data message, in bytes. LiveKit's clients accept about this much.
 const DATA_BYTES_MAX: usize = 64 << 10;
-/// Maximum length of a room name, in bytes. LiveKit takes 256 characters unless it is configured otherwise.
+/// Maximum length of a room name, in bytes. LiveKit accepts 256 characters unless it is configured otherwise.
 const ROOM_NAME_BYTES_MAX: usize = 2_048;
-/// The most participants one message can be addressed to.
+/// Maximum number of recipients of one data message.
 const IDENTITIES_MAX: usize = 1_000;
 
 #[derive(Deserialize, utoipa::ToSchema)]
@@ -39,10 +39,10 @@ pub struct CreateRoom {
     name: String,
     #[serde(default)]
     metadata: String,
-    /// Seconds the room waits for its first participant; 0 for LiveKit's default.
+    /// Seconds that the room waits for its first participant; 0 for LiveKit's default
     #[serde(default)]
     empty_timeout: u32,
-    /// 0 for no limit.
+    /// 0 for no limit
     #[serde(default)]
     max_participants: u32,
 }
@@ -53,15 +53,15 @@ pub struct UpdateRoom {
     metadata: String,
 }
 
-/// What is left out stays as it is.
+/// A field that is left out does not change.
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UpdateParticipant {
     name: Option<String>,
     metadata: Option<String>,
-    /// An empty value removes the attribute.
+    /// An empty value removes the attribute
     attributes: Option<BTreeMap<String, String>>,
-    /// LiveKit's ParticipantPermission, whole: what it does not name is not allowed.
+    /// LiveKit's ParticipantPermission; it replaces the whole permission, so a field that is left out is not allowed
     #[schema(value_type = Option<Object>)]
     permission: Option<Map<String, Value>>,
 }
@@ -79,7 +79,7 @@ pub struct SendData {
     text: Option<String>,
     base64: Option<String>,
     topic: Option<String>,
-    /// To these only; to everybody if there are none.
+    /// Recipients; an empty list means every participant
     #[serde(default)]
     identities: Vec<String>,
     #[serde(default = "yes")]
@@ -90,7 +90,7 @@ fn yes() -> bool {
     true
 }
 
-/// The room a command was about.
+/// The room after the command.
 #[derive(Serialize, utoipa::ToSchema)]
 pub struct RoomAnswer {
     project: String,
@@ -99,7 +99,7 @@ pub struct RoomAnswer {
     metadata: String,
 }
 
-/// The participant a command was about.
+/// The participant after the command.
 #[derive(Serialize, utoipa::ToSchema)]
 pub struct ParticipantAnswer {
     project: String,
@@ -108,26 +108,26 @@ pub struct ParticipantAnswer {
     identity: String,
 }
 
-/// The track a command was about.
+/// The track after the command.
 #[derive(Serialize, utoipa::ToSchema)]
 pub struct TrackAnswer {
     sid: String,
     muted: bool,
 }
 
-/// What any command may be answered.
+/// Errors that every command has.
 #[derive(utoipa::IntoResponses)]
 pub enum Refusals {
-    /// Nobody is anonymous
+    /// No valid credential
     #[response(status = 401)]
     Anonymous,
-    /// Not within the caller's rights
+    /// The caller does not have the right
     #[response(status = 403)]
     NotAllowed,
     /// Too many commands
     #[response(status = 429)]
     TooMany,
-    /// LiveKit does not answer, or not as it should
+    /// LiveKit cannot be reached, or its answer is not valid
     #[response(status = 502)]
     NoAnswer,
     /// LiveKit does not answer in time
@@ -135,7 +135,7 @@ pub enum Refusals {
     NoAnswerInTime,
 }
 
-/// The body, read only after the rights have been checked.
+/// Reads the body. Call this after checking the rights.
 async fn body<T: DeserializeOwned>(app: &Arc<App>, request: Request) -> Result<T, Error> {
     JsonBody::from_request(request, app).await.map(|JsonBody(body)| body)
 }
@@ -150,7 +150,7 @@ fn room_answer(project: &str, room: &Map<String, Value>) -> RoomAnswer {
     }
 }
 
-/// Creates a room, or finds the one that is there.
+/// Creates a room. If a room with this name is live, returns that one.
 #[utoipa::path(
     post,
     path = "/api/rooms",
@@ -158,8 +158,8 @@ fn room_answer(project: &str, room: &Map<String, Value>) -> RoomAnswer {
     params(ProjectQuery),
     request_body = CreateRoom,
     responses(
-        (status = 201, description = "The room is there", body = RoomAnswer),
-        (status = 400, description = "No name, or LiveKit does not take it"),
+        (status = 201, description = "The room exists", body = RoomAnswer),
+        (status = 400, description = "There is no name, or LiveKit refuses it"),
         Refusals,
     )
 )]
@@ -179,8 +179,8 @@ pub async fn create_room(
     let command = Command::allowed(&app, &caller, query.as_deref(), spec).await?;
     let wanted: CreateRoom = body(&app, request).await?;
     if wanted.name.is_empty() || wanted.name.len() > ROOM_NAME_BYTES_MAX {
-        // LiveKit makes a room without a name if asked to, and then nobody can ask about it.
-        let message = format!("a room has a name of 1 to {ROOM_NAME_BYTES_MAX} bytes");
+        // LiveKit would create a room without a name, and no later request could name it.
+        let message = format!("the name of a room must have 1 to {ROOM_NAME_BYTES_MAX} bytes");
         return Err(Error::bad_request("bad_name", message));
     }
     let answer = command.of_room(&wanted.name).run(move |app, project| async move {
@@ -196,15 +196,15 @@ pub async fn create_room(
     Ok((StatusCode::CREATED, Json(answer.await?)))
 }
 
-/// Ends a room: everybody in it is sent away.
+/// Ends a room. Every participant is disconnected.
 #[utoipa::path(
     delete,
     path = "/api/rooms/{room}",
     tag = "commands",
     params(RoomPath, ProjectQuery),
     responses(
-        (status = 204, description = "It has ended"),
-        (status = 404, description = "No such room is live"),
+        (status = 204, description = "The room has ended"),
+        (status = 404, description = "There is no live room with this name"),
         Refusals,
     )
 )]
@@ -229,7 +229,7 @@ pub async fn delete_room(
     done.await.map(|()| StatusCode::NO_CONTENT)
 }
 
-/// Gives a room other metadata.
+/// Updates the metadata of a room.
 #[utoipa::path(
     patch,
     path = "/api/rooms/{room}",
@@ -237,9 +237,9 @@ pub async fn delete_room(
     params(RoomPath, ProjectQuery),
     request_body = UpdateRoom,
     responses(
-        (status = 200, description = "It has the metadata", body = RoomAnswer),
-        (status = 400, description = "LiveKit does not take it"),
-        (status = 404, description = "No such room is live"),
+        (status = 200, description = "Updated", body = RoomAnswer),
+        (status = 400, description = "LiveKit refuses the metadata"),
+        (status = 404, description = "There is no live room with this name"),
         Refusals,
     )
 )]
@@ -262,15 +262,15 @@ pub async fn update_room(
     Ok(Json(answer.await?))
 }
 
-/// Sends a participant away.
+/// Removes a participant from a room.
 #[utoipa::path(
     delete,
     path = "/api/rooms/{room}/participants/{identity}",
     tag = "commands",
     params(ParticipantPath, ProjectQuery),
     responses(
-        (status = 204, description = "They are gone"),
-        (status = 404, description = "Nobody of that identity is in the room"),
+        (status = 204, description = "Removed"),
+        (status = 404, description = "There is no participant with this identity in the room"),
         Refusals,
     )
 )]
@@ -293,7 +293,7 @@ pub async fn remove_participant(
     done.await.map(|()| StatusCode::NO_CONTENT)
 }
 
-/// Gives a participant another name, other metadata, attributes or permissions.
+/// Updates the name, metadata, attributes or permission of a participant.
 #[utoipa::path(
     patch,
     path = "/api/rooms/{room}/participants/{identity}",
@@ -301,9 +301,9 @@ pub async fn remove_participant(
     params(ParticipantPath, ProjectQuery),
     request_body = UpdateParticipant,
     responses(
-        (status = 200, description = "They have it", body = ParticipantAnswer),
-        (status = 400, description = "Nothing to change, or LiveKit does not take it"),
-        (status = 404, description = "Nobody of that identity is in the room"),
+        (status = 200, description = "Updated", body = ParticipantAnswer),
+        (status = 400, description = "There is nothing to change, or LiveKit refuses the change"),
+        (status = 404, description = "There is no participant with this identity in the room"),
         Refusals,
     )
 )]
@@ -331,12 +331,13 @@ pub async fn update_participant(
 }
 
 impl UpdateParticipant {
-    /// The members of LiveKit's request that are to change something.
+    /// Returns the fields of LiveKit's request.
     fn change(self) -> Result<Map<String, Value>, Error> {
         let mut change = Map::new();
         for (name, value) in [("name", self.name), ("metadata", self.metadata)] {
             if value.as_deref() == Some("") {
-                let message = format!("LiveKit cannot make {name} empty: it takes that for no change");
+                let message =
+                    format!("{name} cannot be made empty: LiveKit understands an empty value as no change");
                 return Err(Error::bad_request("cannot_be_empty", message));
             }
             change.extend(value.map(|value| (name.to_owned(), value.into())));
@@ -347,14 +348,14 @@ impl UpdateParticipant {
         }
         change.extend(self.permission.map(|permission| ("permission".to_owned(), permission.into())));
         if change.is_empty() {
-            let message = "say what is to change: name, metadata, attributes or permission";
+            let message = "give at least one of name, metadata, attributes and permission";
             return Err(Error::bad_request("nothing_to_change", message));
         }
         Ok(change)
     }
 }
 
-/// Mutes a track, or lets it be heard again where LiveKit is configured to allow that.
+/// Mutes a track, or unmutes it if LiveKit's configuration allows that.
 #[utoipa::path(
     post,
     path = "/api/rooms/{room}/participants/{identity}/tracks/{sid}/mute",
@@ -362,9 +363,9 @@ impl UpdateParticipant {
     params(TrackPath, ProjectQuery),
     request_body = MuteTrack,
     responses(
-        (status = 200, description = "It is so", body = TrackAnswer),
-        (status = 404, description = "No such participant, or no such track"),
-        (status = 409, description = "LiveKit does not allow unmuting from afar"),
+        (status = 200, description = "Muted or unmuted", body = TrackAnswer),
+        (status = 404, description = "There is no such participant or track in the room"),
+        (status = 409, description = "LiveKit's configuration does not allow remote unmuting"),
         Refusals,
     )
 )]
@@ -376,7 +377,7 @@ pub async fn mute_track(
     request: Request,
 ) -> Result<Json<TrackAnswer>, Error> {
     let TrackPath { room, identity, sid } = names(path)?;
-    // Which of the two it is to be only the body tells, and that is not read of one who may not.
+    // Only the body says which of the two it is, and the body is not read before the rights are checked.
     let spec = moderate("track.mute", &room, Some(format!("{identity}/{sid}")), false);
     let command = Command::allowed(&app, &caller, query.as_deref(), spec).await?;
     let MuteTrack { muted } = body(&app, request).await?;
@@ -386,9 +387,9 @@ pub async fn mute_track(
         match livekit.mute_track(&room, &identity, &sid, muted).await {
             Ok(Some(_)) => Ok(TrackAnswer { sid, muted }),
             Ok(None) => {
-                Err(Error::not_found("track_not_found", "the participant publishes no track of that sid"))
+                Err(Error::not_found("track_not_found", "the participant has no track with this sid"))
             }
-            // Nobody answered for the participant: because there is none, most likely.
+            // No node of LiveKit answered for the participant, most likely because there is no such participant.
             Err(error) if error.is("unavailable") || error.is("not_found") => {
                 match livekit.get_participant(&room, &identity).await {
                     Err(absent) if absent.is("not_found") => Err(no_participant()),
@@ -401,7 +402,7 @@ pub async fn mute_track(
     Ok(Json(answer.await?))
 }
 
-/// Sends data to everybody in a room, or to some. LiveKit reports no event for it.
+/// Sends data to all or some participants of a room. LiveKit sends no event about it.
 #[utoipa::path(
     post,
     path = "/api/rooms/{room}/data",
@@ -409,9 +410,9 @@ pub async fn mute_track(
     params(RoomPath, ProjectQuery),
     request_body = SendData,
     responses(
-        (status = 204, description = "LiveKit has it"),
-        (status = 400, description = "Not one of `text` and `base64`, or too much"),
-        (status = 404, description = "No such room is live"),
+        (status = 204, description = "LiveKit has accepted the data"),
+        (status = 400, description = "Not exactly one of `text` and `base64`, or too much data"),
+        (status = 404, description = "There is no live room with this name"),
         Refusals,
     )
 )]
@@ -431,7 +432,7 @@ pub async fn send_data(
         let livekit = livekit(&app, &project)?;
         let SendData { topic, identities, reliable, .. } = wanted;
         match livekit.send_data(&room, &data, topic.as_deref(), &identities, reliable).await {
-            // No node answered for the room: because there is none, most likely.
+            // No node of LiveKit answered for the room, most likely because there is no such room.
             Err(error) if error.is("unavailable") => match livekit.list_rooms(&[room.into()]).await {
                 Ok(rooms) if rooms.is_empty() => Err(Error::room_not_live()),
                 _ => Err(explain(error)),
@@ -443,19 +444,19 @@ pub async fn send_data(
 }
 
 impl SendData {
-    /// The data in base64, as LiveKit wants it.
+    /// Returns the data in base64, the encoding of LiveKit's API.
     fn encoded(&self) -> Result<String, Error> {
         let bytes = match (&self.text, &self.base64) {
             (Some(text), None) => text.as_bytes().to_vec(),
             (None, Some(base64)) => {
-                let bad = |_| Error::bad_request("bad_body", "base64 is not base64");
+                let bad = |_| Error::bad_request("bad_body", "the value of base64 is not valid base64");
                 STANDARD.decode(base64).map_err(bad)?
             }
-            _ => return Err(Error::bad_request("bad_body", "give one of text and base64")),
+            _ => return Err(Error::bad_request("bad_body", "give exactly one of text and base64")),
         };
         if bytes.len() > DATA_BYTES_MAX || self.identities.len() > IDENTITIES_MAX {
             let message = format!(
-                "at most {DATA_BYTES_MAX} bytes of data, and {IDENTITIES_MAX} identities to send it to"
+                "send at most {DATA_BYTES_MAX} bytes of data, to at most {IDENTITIES_MAX} identities"
             );
             return Err(Error::bad_request("too_much_data", message));
         }

@@ -1,4 +1,4 @@
-//! `POST /api/login`, `POST /api/logout`, and the session's cookie.
+//! `POST /api/login` and `POST /api/logout`.
 
 use std::sync::Arc;
 
@@ -24,29 +24,29 @@ use crate::{
     token::Secret,
 };
 
-/// Who signs in.
+/// The credentials of an operator.
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Credentials {
-    /// Not needed where the password is `ROOMWATCH_PASSWORD`.
+    /// May be left out if the password is `ROOMWATCH_PASSWORD`
     #[serde(default)]
     user: Option<String>,
     #[schema(value_type = String)]
     password: Secret,
 }
 
-/// Begins an operator's session.
+/// Signs an operator in.
 #[utoipa::path(
     post,
     path = "/api/login",
     tag = "access",
     request_body = Credentials,
     responses(
-        (status = 200, description = "Signed in; the session is in the cookie", body = Me),
-        (status = 401, description = "`wrong_credentials`: name or password"),
-        (status = 403, description = "`foreign_origin`, or `no_users`: nobody can sign in here"),
-        (status = 429, description = "`too_many_logins`; `Retry-After` says when"),
-        (status = 503, description = "`busy`; `Retry-After` says when"),
+        (status = 200, description = "Signed in; the answer sets the cookie", body = Me),
+        (status = 401, description = "`wrong_credentials`: the name or the password is wrong"),
+        (status = 403, description = "`foreign_origin`, or `no_users`: no users are configured"),
+        (status = 429, description = "`too_many_logins`; retry after the seconds of `Retry-After`"),
+        (status = 503, description = "`busy`; retry after the seconds of `Retry-After`"),
     )
 )]
 pub async fn login(
@@ -61,19 +61,20 @@ pub async fn login(
         app.accounts.login(user, credentials.password).await.map_err(|error| match error {
             LoginError::Wrong => {
                 tracing::warn!(client.address = %arrival.address, "a sign-in failed");
-                Error::new(StatusCode::UNAUTHORIZED, "wrong_credentials", "name or password is wrong")
+                Error::new(StatusCode::UNAUTHORIZED, "wrong_credentials", "the name or the password is wrong")
             }
             LoginError::NoUsers => Error::new(
                 StatusCode::FORBIDDEN,
                 "no_users",
-                "nobody can sign in here: set ROOMWATCH_PASSWORD or configure [[users]]",
+                "no users are configured; set ROOMWATCH_PASSWORD, or add [[users]] to the configuration file",
             ),
             LoginError::Busy => {
-                Error::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "too many sign in at once").retry_after(2)
+                let message = "too many users sign in at once; try again";
+                Error::new(StatusCode::SERVICE_UNAVAILABLE, "busy", message).retry_after(2)
             }
-            LoginError::Store(cause) => Error::internal(format!("a session could not be kept: {cause}")),
+            LoginError::Store(cause) => Error::internal(format!("a sign-in cannot be stored: {cause}")),
         })?;
-    // The session the browser had is over: nobody goes on in it, whoever opened it.
+    // The browser's earlier sign-in ends, also if it was another user's.
     for old in cookie::tokens(&app.front, arrival.secure, &headers) {
         app.accounts.logout(old).await.map_err(Error::internal)?;
     }
@@ -91,16 +92,16 @@ pub async fn login(
     Ok((headers, Json(me_of(&app, &caller))).into_response())
 }
 
-/// What is left after signing out.
+/// The answer after signing out: an empty object.
 #[derive(serde::Serialize, utoipa::ToSchema)]
 pub struct SignedOut {}
 
-/// Ends the session of the cookie; its streams end within seconds. Without one it does nothing.
+/// Ends the sign-in of the cookie; its streams end within seconds. Without a cookie it does nothing.
 #[utoipa::path(
     post,
     path = "/api/logout",
     tag = "access",
-    responses((status = 200, description = "Signed out, or nobody was signed in", body = SignedOut))
+    responses((status = 200, description = "Signed out, or there was no sign-in", body = SignedOut))
 )]
 pub async fn logout(
     AppState(app): AppState<Arc<App>>,

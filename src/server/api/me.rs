@@ -1,4 +1,4 @@
-//! `GET /api/me`: who the caller is, what they may do, and why a stream may not open.
+//! `GET /api/me`: the caller, its rights, and its use of the limit of streams.
 
 use std::sync::Arc;
 
@@ -23,24 +23,24 @@ use crate::{
 #[derive(Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Me {
-    /// An operator's name; of a token, its key and its identity.
+    /// Name of an operator, or API key and identity of a token
     #[schema(value_type = String)]
     user: Arc<str>,
     kind: CallerKind,
-    /// Of operators.
+    /// For operators
     role: Option<Role>,
-    /// Those of which the caller may see something or in which they may do something.
+    /// Projects in which the caller has any rights
     #[schema(value_type = Vec<String>)]
     projects: Vec<Arc<str>>,
-    /// Of tokens.
+    /// For tokens
     #[schema(value_type = Option<Object>)]
     grants: Option<Grant>,
     streams: Streams,
-    /// When the right ends, in unix milliseconds.
+    /// Time when the right ends, in unix milliseconds
     expires_at: Option<u64>,
-    /// How browsers and LiveKit reach this server, if it was told.
+    /// URL under which browsers and LiveKit reach this server, if it is configured
     public_url: Option<String>,
-    /// The meetings are made up.
+    /// True if the meetings are simulated
     demo: bool,
     version: &'static str,
 }
@@ -48,20 +48,20 @@ pub struct Me {
 /// The streams of this user.
 #[derive(Serialize, utoipa::ToSchema)]
 struct Streams {
-    /// Open now.
+    /// Number of open streams
     open: u32,
-    /// How many may be open; 0 means any number.
+    /// Maximum number of open streams; 0 means no limit
     max: u32,
 }
 
-/// Who the caller is.
+/// Returns the caller and its rights.
 #[utoipa::path(
     get,
     path = "/api/me",
     tag = "access",
     responses(
         (status = 200, description = "The caller", body = Me),
-        (status = 401, description = "Nobody is signed in"),
+        (status = 401, description = "No valid credential"),
     )
 )]
 pub async fn me(AppState(app): AppState<Arc<App>>, caller: Caller) -> Response {

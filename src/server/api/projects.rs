@@ -1,4 +1,4 @@
-//! `GET /api/projects`: how each LiveKit is doing, and what reconciliation had to mend.
+//! `GET /api/projects`: the health of each LiveKit deployment, and the corrections of reconciliation.
 
 use std::sync::Arc;
 
@@ -23,60 +23,60 @@ pub struct Projects {
 struct Project {
     #[schema(value_type = String)]
     name: Arc<str>,
-    /// Without user and password.
+    /// Without user and password
     url: Option<Box<str>>,
-    /// Names of its API keys, of which LiveKit has to sign its webhooks with one; told to operators only.
+    /// Names of its API keys; LiveKit must sign its webhooks with one of them. For operators only
     keys: Vec<String>,
     state: Reach,
     reachable: bool,
-    /// Why it is not.
+    /// Reason if it is not reachable
     error: Option<Box<str>>,
     last_webhook_at: Option<u64>,
     last_webhook_event: Option<Box<str>>,
     last_rejected: Option<LastRejected>,
-    /// When the last full comparison with LiveKit's API was done.
+    /// Time of the last full comparison with LiveKit's API
     reconciled_at: Option<u64>,
-    /// 0: never.
+    /// 0 means never
     reconcile_every_secs: u64,
     corrections: Corrections,
     egress: Capability,
     ingress: Capability,
 }
 
-/// A webhook that was not taken.
+/// A webhook that was rejected.
 #[derive(Serialize, utoipa::ToSchema)]
 struct LastRejected {
     at: u64,
     reason: Box<str>,
-    /// The key it claimed to be signed with.
+    /// API key that its token names
     iss: Option<Box<str>>,
 }
 
-/// Events that LiveKit's API showed and no webhook had told of.
+/// Events that were inferred from LiveKit's API because no webhook had arrived.
 #[derive(Serialize, utoipa::ToSchema)]
 struct Corrections {
-    /// Since the server started.
+    /// Number since the server started
     total: u64,
-    /// The newest first.
+    /// The newest first
     last: Vec<ShownCorrection>,
 }
 
-/// The projects the caller may see the whole of.
+/// Lists the projects that the caller sees as a whole.
 #[utoipa::path(
     get,
     path = "/api/projects",
     tag = "projects",
     responses(
-        (status = 200, description = "Each project: whether LiveKit answers, webhooks arrive, and what was mended", body = Projects),
-        (status = 401, description = "Nobody is anonymous"),
+        (status = 200, description = "Each project: LiveKit's health, the last webhook, and the corrections", body = Projects),
+        (status = 401, description = "No valid credential"),
     )
 )]
 pub async fn projects(AppState(app): AppState<Arc<App>>, caller: Caller) -> Json<Projects> {
-    // Corrections and rejections are about every room: for those who see every room.
+    // Corrections and rejections are about every room, so they are for callers who see every room.
     let visible = app.config.projects.iter().filter(|project| caller.sight.is_whole(&project.name));
     let projects = visible.map(|project| {
         let (receipt, foreign) = app.receipts.of(&project.name);
-        // Whose key it was nobody knows, so it is nobody's but the operators'.
+        // A webhook with an unknown key belongs to no project, so only operators see it.
         let operator = caller.sight == Sight::All;
         let foreign = foreign.filter(|_| operator);
         let keys = if operator { app.config.keys.names_of(&project.name) } else { Vec::new() };

@@ -1,4 +1,4 @@
-//! What was on: `GET /api/sessions`, `/api/sessions/{sid}`, `/api/activity` and `/api/search`.
+//! Sessions, present and past: `GET /api/sessions`, `/api/sessions/{sid}`, `/api/activity` and `/api/search`.
 
 use std::sync::Arc;
 
@@ -22,52 +22,52 @@ use crate::{
     },
 };
 
-/// How many sessions an answer has if nobody says, and at most.
+/// Number of sessions in a page without `limit`, and the maximum.
 const SESSIONS: usize = 50;
 const SESSIONS_MAX: usize = 1_000;
-/// The same of what a search finds.
-const FOUND: usize = 20;
-const FOUND_MAX: usize = 100;
-/// The most points of an activity, and how many there are about if nobody says.
+/// Number of results of a search without `limit`, and the maximum.
+const RESULTS: usize = 20;
+const RESULTS_MAX: usize = 100;
+/// Maximum number of points of an activity, and the approximate number without `step`.
 const POINTS_MAX: i64 = 1_500;
 const POINTS: i64 = 288;
 const MINUTE_MS: i64 = 60_000;
 const DAY_MS: i64 = 24 * 60 * MINUTE_MS;
 
-/// Sessions, the one that began last first.
+/// Sessions; the one that began last comes first.
 #[derive(Serialize, utoipa::ToSchema)]
 pub struct Sessions {
     sessions: Vec<Session>,
-    /// `before=` of the next page; null at the end.
+    /// `before=` of the next page; null at the end
     #[schema(required)]
     next: Option<String>,
 }
 
 #[derive(Serialize, utoipa::ToSchema)]
 pub struct Results {
-    /// What is live comes first, then what is newest.
+    /// Live results first, then the newest
     results: Vec<SearchResult>,
 }
 
-/// The lives of rooms, past and present.
+/// Lists sessions, past and present.
 #[utoipa::path(
     get,
     path = "/api/sessions",
     tag = "history",
     params(
-        ("room" = Option<String>, Query, description = "Only of the room with this name"),
-        ("identity" = Option<String>, Query, description = "Only those in which this identity took part"),
-        ("from" = Option<i64>, Query, description = "Only those that were on at this time or later, in unix milliseconds"),
-        ("to" = Option<i64>, Query, description = "Only those that were on at this time or earlier"),
-        ("before" = Option<String>, Query, description = "`next` of the page before"),
+        ("room" = Option<String>, Query, description = "Only sessions of the room with this name"),
+        ("identity" = Option<String>, Query, description = "Only sessions in which this identity took part"),
+        ("from" = Option<i64>, Query, description = "Only sessions that were live at this time or later, in unix milliseconds"),
+        ("to" = Option<i64>, Query, description = "Only sessions that were live at this time or earlier, in unix milliseconds"),
+        ("before" = Option<String>, Query, description = "`next` of the previous page"),
         ("limit" = Option<u32>, Query, description = "1 to 1000; 50 if not given"),
         ProjectsQuery,
     ),
     responses(
         (status = 200, description = "The sessions", body = Sessions),
-        (status = 400, description = "A parameter that is unknown or out of bounds", body = ErrorBody),
-        (status = 401, description = "Nobody is signed in", body = ErrorBody),
-        (status = 403, description = "None of it is within the caller's rights", body = ErrorBody),
+        (status = 400, description = "A parameter is unknown or out of range", body = ErrorBody),
+        (status = 401, description = "No valid credential", body = ErrorBody),
+        (status = 403, description = "The request is outside the caller's rights", body = ErrorBody),
     )
 )]
 pub async fn sessions(
@@ -85,15 +85,15 @@ pub async fn sessions(
         identity: query.one("identity")?,
         from: unsigned(query.millis("from")?),
         to: unsigned(query.millis("to")?),
-        before: query.before(parse_place)?,
+        before: query.before(parse_position)?,
         limit,
     };
     let sessions = app.derived.sessions(wanted).await.map_err(failed)?;
-    let next = sessions.last().filter(|_| sessions.len() == limit).map(|last| write_place(last.place()));
+    let next = sessions.last().filter(|_| sessions.len() == limit).map(|last| write_position(last.place()));
     Ok(answer(Sessions { sessions, next }))
 }
 
-/// One life of a room: who was there, when each came and went and why, what was published and recorded.
+/// Returns one session: its participants, the times and reasons of their leaves, its tracks and recordings.
 #[utoipa::path(
     get,
     path = "/api/sessions/{sid}",
@@ -104,8 +104,8 @@ pub async fn sessions(
     ),
     responses(
         (status = 200, description = "The session", body = SessionDetail),
-        (status = 401, description = "Nobody is signed in", body = ErrorBody),
-        (status = 404, description = "`unknown_session`; one out of sight answers alike", body = ErrorBody),
+        (status = 401, description = "No valid credential", body = ErrorBody),
+        (status = 404, description = "`unknown_session`; also for a session that the caller may not see", body = ErrorBody),
     )
 )]
 pub async fn session(
@@ -115,31 +115,31 @@ pub async fn session(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Error> {
     let sid = names(path)?;
-    let unknown = || Error::not_found("unknown_session", "no session with this sid is known");
+    let unknown = || Error::not_found("unknown_session", "there is no session with this sid");
     let query = Query::parse(query.as_deref(), &["project"])?;
-    // A foreign session answers as none does.
+    // The answer for a session that the caller may not see is that of a session that does not exist.
     let window = window(&app, &caller, &query).map_err(|_| unknown())?;
     let detail = app.derived.session(window, sid).await.map_err(failed)?;
     Ok(answer(detail.ok_or_else(unknown)?))
 }
 
-/// How many rooms and people there were, and how many came and went, step by step.
+/// Returns the number of rooms and participants, and of joins and leaves, for each step of time.
 #[utoipa::path(
     get,
     path = "/api/activity",
     tag = "history",
     params(
         ("from" = Option<i64>, Query, description = "Unix milliseconds; a day before `to` if not given"),
-        ("to" = Option<i64>, Query, description = "Unix milliseconds; now if not given, and never later"),
+        ("to" = Option<i64>, Query, description = "Unix milliseconds; now if not given, and at the latest now"),
         ("step" = Option<i64>, Query, description = "Milliseconds, rounded up to minutes; at most 1500 steps"),
-        ("room" = Option<String>, Query, description = "Only of the room with this name"),
+        ("room" = Option<String>, Query, description = "Only the room with this name"),
         ProjectsQuery,
     ),
     responses(
         (status = 200, description = "The activity", body = Activity),
-        (status = 400, description = "A parameter that is unknown or out of bounds; `too_many_points`, `too_much`", body = ErrorBody),
-        (status = 401, description = "Nobody is signed in", body = ErrorBody),
-        (status = 403, description = "None of it is within the caller's rights", body = ErrorBody),
+        (status = 400, description = "A parameter is unknown or out of range; `too_many_points`, `too_much`", body = ErrorBody),
+        (status = 401, description = "No valid credential", body = ErrorBody),
+        (status = 403, description = "The request is outside the caller's rights", body = ErrorBody),
     )
 )]
 pub async fn activity(
@@ -154,15 +154,15 @@ pub async fn activity(
     let to = query.millis("to")?.unwrap_or(now).min(now);
     let from = query.millis("from")?.unwrap_or(to - DAY_MS);
     if from >= to {
-        return Err(Error::bad_request("bad_time", "from is before to, and not in the future"));
+        return Err(Error::bad_request("bad_time", "from must be before to, and not in the future"));
     }
-    // Whole minutes; the one that is going on belongs to it.
+    // Whole minutes, the present one included.
     let (from, to) = (from / MINUTE_MS * MINUTE_MS, up(to + 1));
     let step = up(query.millis("step")?.unwrap_or((to - from) / POINTS).max(1));
     if (to - from + step - 1) / step > POINTS_MAX {
         return Err(Error::bad_request(
             "too_many_points",
-            format!("at most {POINTS_MAX} steps; take longer ones"),
+            format!("the time has more than {POINTS_MAX} steps; choose a longer step"),
         ));
     }
     if window.has_no_session() {
@@ -171,21 +171,21 @@ pub async fn activity(
     Ok(answer(app.derived.activity(window, from, to, step).await.map_err(failed)?))
 }
 
-/// Rooms, sessions and people, now and past, by a part of a name or the beginning of a sid.
+/// Searches rooms, sessions and participants, present and past, by a part of a name or the beginning of a sid.
 #[utoipa::path(
     get,
     path = "/api/search",
     tag = "history",
     params(
-        ("q" = String, Query, description = "What to look for"),
+        ("q" = String, Query, description = "Part of a name, or beginning of a sid"),
         ("limit" = Option<u32>, Query, description = "1 to 100; 20 if not given"),
         ProjectsQuery,
     ),
     responses(
-        (status = 200, description = "What matches", body = Results),
-        (status = 400, description = "A parameter that is unknown or out of bounds; nothing to look for", body = ErrorBody),
-        (status = 401, description = "Nobody is signed in", body = ErrorBody),
-        (status = 403, description = "None of it is within the caller's rights", body = ErrorBody),
+        (status = 200, description = "The matches", body = Results),
+        (status = 400, description = "A parameter is unknown or out of range, or `q` is empty", body = ErrorBody),
+        (status = 401, description = "No valid credential", body = ErrorBody),
+        (status = 403, description = "The request is outside the caller's rights", body = ErrorBody),
     )
 )]
 pub async fn search(
@@ -194,24 +194,24 @@ pub async fn search(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Error> {
     let query = Query::parse(query.as_deref(), &["q", "limit", "project"])?;
-    let limit = query.limit(FOUND_MAX)?.unwrap_or(FOUND);
+    let limit = query.limit(RESULTS_MAX)?.unwrap_or(RESULTS);
     let text = query.one("q")?.filter(|text| !text.trim().is_empty());
-    let text = text.ok_or_else(|| Error::bad_request("empty_query", "q says what to look for"))?;
+    let text = text.ok_or_else(|| Error::bad_request("empty_query", "q must not be empty"))?;
     let window = window(&app, &caller, &query)?;
     let results = app.derived.search(window, text.trim().to_owned(), limit).await.map_err(failed)?;
     Ok(answer(Results { results }))
 }
 
-/// What a request with an optional `room` and any number of `project` may see.
+/// Returns what a request with an optional `room` and any number of `project` may see.
 fn window(app: &App, caller: &Caller, query: &Query) -> Result<Window, Error> {
     caller.window(app, &query.all("project"), query.one("room")?.as_slice())
 }
 
-fn write_place((started_at, id): (i64, i64)) -> String {
+fn write_position((started_at, id): (i64, i64)) -> String {
     format!("{started_at:x}-{id:x}")
 }
 
-fn parse_place(text: &str) -> Option<(i64, i64)> {
+fn parse_position(text: &str) -> Option<(i64, i64)> {
     let hex = |text: &str| i64::from_str_radix(text, 16).ok().filter(|_| !text.starts_with(['+', '-']));
     let (started_at, id) = text.split_once('-')?;
     Some((hex(started_at)?, hex(id)?))
@@ -220,7 +220,7 @@ fn parse_place(text: &str) -> Option<(i64, i64)> {
 fn failed(error: DerivedError) -> Error {
     match error {
         DerivedError::TooMuch(_) => {
-            Error::bad_request("too_much", "that is too much for one answer; ask for less time")
+            Error::bad_request("too_much", "this is too much for one answer; choose a shorter time")
         }
         error => Error::internal(error),
     }

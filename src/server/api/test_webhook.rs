@@ -1,4 +1,5 @@
-//! A test event: to see the whole way from the door to the dashboard without a meeting.
+//! `POST /api/projects/{project}/test-webhook`: sends a test event from the webhook receiver to the dashboard, without
+//! a meeting.
 
 use std::sync::Arc;
 
@@ -22,22 +23,22 @@ use crate::{
     token::{Claims, sign},
 };
 
-/// Signs an event named `roomwatch_test` with the project's own key and hands it to the receiver of
-/// webhooks, as if LiveKit had sent it. It is of no room and changes nothing.
+/// Sends a test event through the webhook receiver.
 ///
-/// What it shows: the key, the log and the stream are in order. Whether LiveKit reaches this server
-/// only LiveKit can show.
+/// The event is named `roomwatch_test`, signed with the project's own key, and received as if LiveKit had sent it. It
+/// belongs to no room and changes nothing. It shows that the key, the log and the stream work. It does not show that
+/// LiveKit can reach this server.
 #[utoipa::path(
     post,
     path = "/api/projects/{project}/test-webhook",
     tag = "projects",
     params(("project" = String, Path, description = "The project's name")),
     responses(
-        (status = 200, description = "The event is durable; `cursor` says where"),
-        (status = 401, description = "Nobody is anonymous"),
-        (status = 403, description = "Operators and admins only"),
+        (status = 200, description = "The event is durable, at `cursor`"),
+        (status = 401, description = "No valid credential"),
+        (status = 403, description = "The caller is neither an operator nor an admin"),
         (status = 404, description = "There is no such project"),
-        (status = 503, description = "It could not be made durable"),
+        (status = 503, description = "The event could not be made durable"),
     )
 )]
 pub async fn test_webhook(

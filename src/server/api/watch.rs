@@ -1,4 +1,5 @@
-//! Watching a room from inside: the token for it. [`watchers`](crate::reconcile::watchers) ends the watching.
+//! The token with which an operator watches a room as a hidden participant.
+//! [`watchers`](crate::reconcile::watchers) removes a watcher that is left alone.
 
 use std::sync::Arc;
 
@@ -24,35 +25,36 @@ use crate::{
     token::{Claims, Grant, sign},
 };
 
-/// A token opens one connection at once; LiveKit refreshes the tokens of those connected.
+/// Lifetime of a token. It is used at once, and LiveKit refreshes the tokens of connected participants.
 const TOKEN_SECS: u64 = 60;
-/// The longest part of a user's name that goes into the identity: LiveKit allows 256 characters.
+/// Maximum length of the user's name in the identity. LiveKit allows 256 characters for the whole.
 const USER_CHARS_MAX: usize = 64;
+
 #[derive(Default, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct WatchRoom {
-    /// Why; it stands in the audit record. Required where the installation asks for it.
+    /// Reason for the audit record; required if the server is configured to ask for it
     reason: Option<String>,
 }
 
-/// What livekit-client needs to join.
+/// The data with which livekit-client joins.
 #[derive(Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Watch {
-    /// LiveKit's address for clients: `ws(s)://…`.
+    /// LiveKit's URL for clients: `ws(s)://…`
     url: String,
-    /// Hidden, subscribe-only.
+    /// Allows to join hidden and to subscribe, and nothing else
     token: String,
-    /// Of its own for every watcher, so that two tabs do not push each other out.
+    /// Different for every token, so that two tabs do not disconnect each other
     identity: String,
-    /// Unix milliseconds.
+    /// Unix milliseconds
     expires_at: u64,
 }
 
-/// A token to watch a room unseen.
+/// Returns a token to watch a room as a hidden participant.
 ///
-/// Only for a room with somebody in it: a hidden participant would create a room that is not there,
-/// and keep an empty one open.
+/// The room must have a participant: a hidden one alone would create a room that does not exist, or keep an empty one
+/// open.
 #[utoipa::path(
     post,
     path = "/api/rooms/{room}/token",
@@ -60,12 +62,12 @@ pub struct Watch {
     params(RoomPath, ProjectQuery),
     request_body = Option<WatchRoom>,
     responses(
-        (status = 200, description = "Good for 60 s", body = Watch),
+        (status = 200, description = "The token is valid for 60 s", body = Watch),
         (status = 400, description = "A reason is required: `reason_required`"),
-        (status = 401, description = "Nobody is anonymous"),
-        (status = 403, description = "Not within the caller's rights"),
-        (status = 404, description = "The room is not live"),
-        (status = 409, description = "Nobody is in the room: `room_empty`"),
+        (status = 401, description = "No valid credential"),
+        (status = 403, description = "The caller does not have the right"),
+        (status = 404, description = "There is no live room with this name"),
+        (status = 409, description = "The room has no participants: `room_empty`"),
         (status = 502, description = "The project has no LiveKit URL"),
     )
 )]
@@ -92,13 +94,13 @@ pub async fn watch_room(
     };
     let reason = wanted.reason.map(|reason| reason.trim().to_owned()).filter(|reason| !reason.is_empty());
     if app.config.watch_reason && reason.is_none() {
-        return Err(Error::bad_request("reason_required", "say why you watch this room: `reason`"));
+        return Err(Error::bad_request("reason_required", "give a reason for watching this room"));
     }
     let user: String = caller.user.chars().take(USER_CHARS_MAX).collect();
     let done = command.because(reason).run(move |app, project| async move {
         let present = app.state.read().newest(&project, &room).cloned().ok_or_else(Error::room_not_live)?;
         if !is_occupied(&present) {
-            let message = "nobody is in the room; a watcher alone would keep it open for ever";
+            let message = "the room has no participants; a watcher alone would keep it open";
             return Err(Error::new(StatusCode::CONFLICT, "room_empty", message));
         }
         livekit(&app, &project)?;

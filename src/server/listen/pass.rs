@@ -1,4 +1,4 @@
-//! The way of every request through the front to its route.
+//! Passes every request through the checks of the front, then to its route.
 
 use std::{net::IpAddr, sync::Arc, time::Instant};
 
@@ -16,13 +16,13 @@ use crate::{
     server::{App, connections::Connection, cookie, error, stream::handover::Handover},
 };
 
-/// Answers of ours that a page of another origin may read.
+/// Response headers that a page of an allowed other origin may read.
 const EXPOSED: &str = "retry-after";
-/// How long a browser may remember what it was told about another origin, in seconds.
+/// Seconds for which a browser may cache the answer to a preflight request.
 const PREFLIGHT_SECS: &str = "600";
 
-/// Answers a request that came from `peer` by `connection`, which may be handed over for a stream. The front stands
-/// outside of the router, because it changes the path.
+/// Answers a request that came from `peer` over `connection`. If the answer is a stream, its reader is left in
+/// `handover`. This happens outside of the router, because removing the prefix changes the path.
 pub async fn pass(
     app: Arc<App>,
     routes: Router,
@@ -51,7 +51,7 @@ pub async fn pass(
                     *request.uri_mut() = uri;
                 }
                 answer = if method == Method::POST && request.uri().path() == webhook::PATH {
-                    // Nothing else comes as often, and to find its route costs as much as to verify it.
+                    // Webhooks are the most frequent requests, and routing one costs as much as verifying it.
                     let (head, body) = request.into_parts();
                     webhook::receive(State(app.webhooks.clone()), head.headers, body).await
                 } else {
@@ -112,7 +112,7 @@ fn preflight_answer(allowed: bool) -> Response {
     answer
 }
 
-/// Path and query as they may be logged: an access token is masked, however its name is spelled.
+/// Returns path and query for a log line. The value of an access token is masked, however its name is spelled.
 fn shown(uri: &Uri) -> String {
     let Some(query) = uri.query() else { return uri.path().to_owned() };
     let mut out = form_urlencoded::Serializer::new(format!("{}?", uri.path()));

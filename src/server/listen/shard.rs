@@ -1,18 +1,19 @@
-//! The sockets of server-sent events: a few threads that write, each with its share of the readers.
+//! The sockets of server-sent events. A few threads write to them; each thread has its share of the readers.
 //!
 //! ```text
 //! hyper: request ─▶ head of the answer, `connected` ─▶ Handover ─▶ Shards::take ─▶ one shard, until the end
 //! ```
 //!
 //! A stream only writes, and a server has thousands of them. A task, a timer and hyper's buffers for each would
-//! cost 14 KiB a reader and more processor time than the system call that sends the event. So hyper gives the
-//! socket away as soon as the answer has begun, and what is left of a reader is a cursor, a socket, and what was
-//! cut off when the socket was full.
+//! cost 14 KiB a reader, and more processor time than the system call that sends the event. So the socket leaves
+//! hyper as soon as the answer has begun. From then on a reader is a cursor, a socket, and the bytes that a full
+//! socket did not accept.
 //!
-//! Readers with equal filters are one group with one [`Subscription`]. When it has news, its frames are looked up
-//! once, and each reader that stands at the same cursor gets the same bytes with one `writev(2)`. A reader that
-//! is further behind than the ring gets what the log has, read by the runtime. A socket that is full is left alone
-//! until the kernel says that it has room: a reader that never reads costs no system call.
+//! Readers with equal filters form a group with one [`Subscription`]. When the subscription has news, its frames are
+//! looked up once, and every reader with the same cursor gets the same bytes with one `writev(2)`. A reader that is
+//! further behind than the ring gets its events from the log; a task of the runtime reads them. The shard does not
+//! write to a full socket until the kernel reports that it is writable: a client that never reads costs no system
+//! call.
 
 use std::{
     cmp::Reverse,
@@ -48,23 +49,24 @@ use crate::{
         connections::{Connected, Slot},
         stream::{
             handover::NewReader,
+            message::{self, Framing},
             open::OpenStream,
-            say::{self, Framing},
         },
     },
 };
 use socket::{PIECES_MAX, Written, write, write_rest};
 
-/// A client has nothing to say once its request is sent; one that says more than this is let go.
-const HEARD_BYTES_MAX: usize = 16 << 10;
-/// Time that a full socket has to take the `bye`.
+/// Maximum bytes that a client may send after its request. A client of a stream has no reason to send any; one that
+/// sends more is closed.
+const INPUT_BYTES_MAX: usize = 16 << 10;
+/// Maximum time to write the `bye` to a full socket.
 const BYE_TIME_MAX: Duration = Duration::from_secs(2);
-/// Events of the kernel that one look takes.
+/// Maximum number of kernel events that one poll returns.
 const EVENTS_MAX: usize = 1_024;
 
 const WAKE: Token = Token(usize::MAX);
 
-/// All shards: one a processor. Dropping them ends every stream.
+/// All shards, one for each processor. Dropping them ends every stream.
 pub struct Shards {
     inboxes: Vec<Arc<Inbox>>,
     threads: Vec<JoinHandle<()>>,
@@ -72,7 +74,7 @@ pub struct Shards {
 }
 
 impl Shards {
-    /// Starts the threads. Within a runtime, which reads the log for them.
+    /// Starts the threads. Must be called within a runtime, which reads the log for them.
     pub fn start(
         feed: &Arc<Feed>,
         metrics: &Arc<Metrics>,
@@ -96,13 +98,14 @@ impl Shards {
                 readers: Slab::new(),
                 groups: Slab::new(),
                 by_filter: HashMap::new(),
-                due: BinaryHeap::new(),
+                timers: BinaryHeap::new(),
                 batch: None,
-                taken: 0,
+                generation: 0,
             };
             shards.inboxes.push(inbox);
             let run = move || {
-                // Its readers would be left in silence, and so would those to come: rather begin afresh.
+                // Without the thread its readers, and all later ones, would get nothing and no error. A restart of
+                // the process is better.
                 if catch_unwind(AssertUnwindSafe(|| shard.run())).is_err() {
                     process::abort();
                 }
@@ -112,21 +115,24 @@ impl Shards {
         Ok(shards)
     }
 
-    /// Takes over a connection whose answer has begun and been sent so far. `token` is dropped when it ends.
+    /// Takes over a connection whose answer has begun. hyper must have sent all of it so far. `token` is dropped when
+    /// the connection ends.
     pub fn take(&self, connected: Connected, new: NewReader, token: TaskTrackerToken) {
         let (socket, held) = connected.into_parts();
         let socket = match socket.into_std() {
             Ok(socket) => TcpStream::from_std(socket),
-            Err(error) => return tracing::warn!("a stream could not go on: {error}"),
+            Err(error) => {
+                return tracing::warn!("a stream is closed, its socket cannot move to a shard: {error}");
+            }
         };
-        // The next in turn: readers are as good as alike.
+        // Round robin: readers cost about the same.
         let next = self.next.fetch_add(1, Ordering::Relaxed) % self.inboxes.len();
         self.inboxes[next].push(Job::Take(Box::new((socket, new, (held, token)))));
     }
 
-    /// Has every stream look at the time and at its right: somebody's has ended, or the drain of the server has begun.
-    pub fn look(&self) {
-        self.inboxes.iter().for_each(|inbox| inbox.push(Job::Look));
+    /// Makes every stream check its right and the time now, because a sign-in has ended or the drain has begun.
+    pub fn check_all(&self) {
+        self.inboxes.iter().for_each(|inbox| inbox.push(Job::CheckAll));
     }
 }
 
@@ -134,26 +140,30 @@ impl Drop for Shards {
     fn drop(&mut self) {
         self.inboxes.iter().for_each(|inbox| inbox.push(Job::Stop));
         for thread in self.threads.drain(..) {
-            // A panic has ended the process.
+            // A thread that panicked has aborted the process.
             let _ = thread.join();
         }
     }
 }
 
-/// What a stream keeps until its end: its place among the connections, and its share of what shutdown waits for.
-type Kept = (Slot, TaskTrackerToken);
+/// Held by a stream until its end: its connection slot, and the token for which the shutdown waits.
+type Held = (Slot, TaskTrackerToken);
 
 enum Job {
-    Take(Box<(TcpStream, NewReader, Kept)>),
-    /// Something was published for this group.
+    Take(Box<(TcpStream, NewReader, Held)>),
+    /// Events were published for this group.
     News(usize),
-    /// What the log has for the reader that was the so-manieth to be taken.
-    Replayed(usize, u64, Result<Replayed, ReplayError>),
-    Look,
+    /// Events read from the log for reader `number`. `generation` guards against a reused number.
+    Replayed {
+        number: usize,
+        generation: u64,
+        result: Result<Replayed, ReplayError>,
+    },
+    CheckAll,
     Stop,
 }
 
-/// What others have for a shard. It holds at most a job for each of its readers and groups.
+/// Jobs for a shard from other threads. At most one for each of its readers and groups.
 struct Inbox {
     jobs: Mutex<Vec<Job>>,
     waker: mio::Waker,
@@ -166,15 +176,15 @@ impl Inbox {
             jobs.push(job);
             jobs.len() == 1
         };
-        // The shard takes all of them at once, so the first is enough. It cannot fail but for want of kernel
-        // memory, and then the shard's next timer looks too.
+        // The shard takes all jobs at once, so the first job wakes it for all. Waking fails only if the kernel is out
+        // of memory; then the shard's next timer takes the jobs.
         if first && let Err(error) = self.waker.wake() {
             tracing::error!("a shard cannot be woken: {error}");
         }
     }
 }
 
-/// Tells a shard that a group has news.
+/// Wakes a shard when a group has news.
 struct News {
     inbox: Arc<Inbox>,
     group: usize,
@@ -201,34 +211,35 @@ struct Group {
 struct Reader {
     socket: TcpStream,
     group: usize,
-    /// Where in the group's list it stands.
-    place: usize,
+    /// Index in the group's list of readers.
+    index: usize,
     cursor: Seq,
     framing: Framing,
-    /// To be written before anything else: what was cut off, or is for this reader alone.
+    /// Bytes to write before any frame: the rest of a frame, or a message for this reader alone.
     rest: Vec<Bytes>,
-    /// The kernel takes no more; it says so when that changes.
+    /// True if the kernel accepts no more bytes. It reports when that changes.
     full: bool,
     replaying: bool,
-    heard: usize,
+    /// Number of bytes that the client has sent since its request.
+    input_bytes: usize,
     ping_at: Instant,
-    /// When to look at the time again; the timer with this moment is its own.
-    due: Instant,
-    /// Set once `bye` is queued: the socket closes when it is written, and not later than this.
-    last: Option<Instant>,
-    /// Tells it from others that have had its number.
-    taken: u64,
+    /// Time of the next check. A timer with another time is obsolete.
+    check_at: Instant,
+    /// Set once `bye` is queued. The socket closes when `bye` is written, at the latest at this time.
+    close_at: Option<Instant>,
+    /// Differs from that of every earlier reader with the same number.
+    generation: u64,
     open: OpenStream,
-    _kept: Kept,
+    _held: Held,
 }
 
-/// The frames of a group from one cursor on, as they go to every reader that stands there.
+/// Frames of a group after one cursor, for every reader with that cursor.
 struct Batch {
     group: usize,
     from: Seq,
     framing: Framing,
     to: Seq,
-    /// There was nothing more to come.
+    /// True if there are no events after these.
     caught_up: bool,
     pieces: Vec<(Seq, Bytes)>,
 }
@@ -244,23 +255,25 @@ struct Shard {
     readers: Slab<Reader>,
     groups: Slab<Group>,
     by_filter: HashMap<Filter, usize>,
-    /// The next look of each reader, and some that are no longer meant.
-    due: BinaryHeap<Reverse<(Instant, usize)>>,
-    /// The batch that was written last: most readers stand where the last one stood.
+    /// Time of the next check of each reader, and some obsolete ones.
+    timers: BinaryHeap<Reverse<(Instant, usize)>>,
+    /// The batch that was written last. Most readers have the same cursor as the reader before.
     batch: Option<Batch>,
-    taken: u64,
+    /// Number of readers taken so far.
+    generation: u64,
 }
 
 impl Shard {
     fn run(mut self) {
         let mut events = Events::with_capacity(EVENTS_MAX);
         loop {
-            let next = self.due.peek().map(|Reverse((at, _))| at.saturating_duration_since(Instant::now()));
+            let next =
+                self.timers.peek().map(|Reverse((at, _))| at.saturating_duration_since(Instant::now()));
             match self.poll.poll(&mut events, next) {
                 Ok(()) => {}
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                // It cannot fail but for a mistake of ours, and without it nobody is written to.
-                Err(error) => panic!("a shard cannot wait for its sockets: {error}"),
+                // It fails only because of a bug, and without it no reader of this shard gets anything.
+                Err(error) => panic!("a shard cannot poll its sockets: {error}"),
             }
             for event in events.iter().filter(|event| event.token() != WAKE) {
                 let Token(number) = event.token();
@@ -271,61 +284,63 @@ impl Shard {
                     self.advance(number);
                 }
                 if event.is_readable() || event.is_read_closed() || event.is_error() {
-                    self.hear(number);
+                    self.read_input(number);
                 }
             }
             let jobs = std::mem::take(&mut *self.inbox.jobs.lock());
             for job in jobs {
                 match job {
                     Job::Take(taken) => self.take(*taken),
-                    Job::News(group) => self.news(group),
-                    Job::Replayed(number, taken, replayed) => self.replayed(number, taken, replayed),
-                    Job::Look => self.look_at_all(),
+                    Job::News(group) => self.on_news(group),
+                    Job::Replayed { number, generation, result } => {
+                        self.on_replayed(number, generation, result);
+                    }
+                    Job::CheckAll => self.check_all(),
                     Job::Stop => return,
                 }
             }
-            self.look_at_those_due();
+            self.run_timers();
             self.batch = None;
         }
     }
 
-    fn take(&mut self, (mut socket, new, kept): (TcpStream, NewReader, Kept)) {
+    fn take(&mut self, (mut socket, new, held): (TcpStream, NewReader, Held)) {
         let NewReader { open, filter, cursor, framing } = new;
         let number = self.readers.vacant_key();
         let interest = Interest::READABLE | Interest::WRITABLE;
         if let Err(error) = self.poll.registry().register(&mut socket, Token(number), interest) {
-            // The reader comes back with its cursor.
-            tracing::warn!("cannot write to a stream: {error}");
+            // The client reconnects with its cursor.
+            tracing::warn!("a stream is closed, its socket cannot be polled: {error}");
             return;
         }
         let now = Instant::now();
-        let ping_at = now + say::ping_in(self.heartbeat);
-        let due = open.next_check(ping_at);
+        let ping_at = now + message::ping_in(self.heartbeat);
+        let check_at = open.next_check(ping_at);
         let group = self.group(filter, cursor);
-        self.taken += 1;
+        self.generation += 1;
         self.readers.insert(Reader {
             socket,
             group,
-            place: self.groups[group].readers.len(),
+            index: self.groups[group].readers.len(),
             cursor,
             framing,
             rest: Vec::new(),
             full: false,
             replaying: false,
-            heard: 0,
+            input_bytes: 0,
             ping_at,
-            due,
-            last: None,
-            taken: self.taken,
+            check_at,
+            close_at: None,
+            generation: self.generation,
             open,
-            _kept: kept,
+            _held: held,
         });
         self.groups[group].readers.push(number);
-        self.due.push(Reverse((due, number)));
+        self.timers.push(Reverse((check_at, number)));
         self.advance(number);
     }
 
-    /// The group with this filter, or a new one if it has no other reader here.
+    /// Returns the group with this filter, or a new one if no reader of this shard has the filter.
     fn group(&mut self, filter: Filter, cursor: Seq) -> usize {
         if let Some(group) = self.by_filter.get(&filter) {
             return *group;
@@ -343,7 +358,7 @@ impl Shard {
         group
     }
 
-    /// Listens for what comes next. Before anybody looks at what is there: nothing slips in between.
+    /// Registers for the next news. Call this before reading the present events, so that none is missed between.
     fn listen(&mut self, group: usize) {
         let Group { subscription, news, .. } = &mut self.groups[group];
         loop {
@@ -354,19 +369,20 @@ impl Shard {
         }
     }
 
-    fn news(&mut self, group: usize) {
-        // It may have ended since, and another may have got its number, which then looks in vain.
+    fn on_news(&mut self, group: usize) {
+        // The group may have ended, and a new one may have its number. Then the check finds nothing, which is
+        // harmless.
         if !self.groups.contains(group) {
             return;
         }
         self.listen(group);
-        // From the end: who goes meanwhile is replaced by one that has been looked at.
-        for place in (0..self.groups[group].readers.len()).rev() {
-            self.advance(self.groups[group].readers[place]);
+        // From the end: a reader that is removed is replaced by the last one, which has already been advanced.
+        for index in (0..self.groups[group].readers.len()).rev() {
+            self.advance(self.groups[group].readers[index]);
         }
     }
 
-    /// Writes what is there for a reader, for as long as its socket takes it.
+    /// Writes the events after a reader's cursor, as long as its socket accepts them.
     fn advance(&mut self, number: usize) {
         loop {
             let Some(reader) = self.readers.get_mut(number) else { return };
@@ -380,7 +396,7 @@ impl Shard {
                     Err(_) => return self.remove(number),
                 }
             }
-            if reader.last.is_some() {
+            if reader.close_at.is_some() {
                 let _ = reader.socket.shutdown(Shutdown::Write);
                 return self.remove(number);
             }
@@ -396,9 +412,9 @@ impl Shard {
                     Ready::Behind => {
                         reader.replaying = true;
                         let replay = self.groups[group].subscription.replay(from);
-                        let (inbox, taken) = (self.inbox.clone(), reader.taken);
+                        let (inbox, generation) = (self.inbox.clone(), reader.generation);
                         self.runtime.spawn(async move {
-                            inbox.push(Job::Replayed(number, taken, replay.await));
+                            inbox.push(Job::Replayed { number, generation, result: replay.await });
                         });
                         return;
                     }
@@ -419,19 +435,18 @@ impl Shard {
                         return;
                     }
                 }
-                Ok(Written::Part(bytes)) => return reader.cut(batch, bytes),
+                Ok(Written::Part(bytes)) => return reader.keep_rest(batch, bytes),
                 Err(_) => return self.remove(number),
             }
         }
     }
 
-    /// What the log had.
-    fn replayed(&mut self, number: usize, taken: u64, replayed: Result<Replayed, ReplayError>) {
-        let Some(reader) = self.readers.get_mut(number).filter(|reader| reader.taken == taken) else {
-            return;
-        };
+    /// Queues the events that were read from the log.
+    fn on_replayed(&mut self, number: usize, generation: u64, result: Result<Replayed, ReplayError>) {
+        let reader = self.readers.get_mut(number).filter(|reader| reader.generation == generation);
+        let Some(reader) = reader else { return };
         reader.replaying = false;
-        match replayed {
+        match result {
             Ok(Replayed { frames, scanned }) => {
                 let view = self.groups[reader.group].view;
                 for frame in frames {
@@ -442,78 +457,78 @@ impl Shard {
             Err(ReplayError::Expired) => {
                 let head = self.feed.head();
                 self.metrics.stream("reset");
-                reader.say(&say::connected(head, false, Some(Reset::Expired)));
+                reader.queue(&message::connected(head, false, Some(Reset::Expired)));
                 reader.cursor = head.seq;
             }
             Err(error) => {
-                // The reader comes back with its cursor; nothing is lost to it.
-                tracing::warn!("a reader could not catch up: {error}");
+                // The client reconnects with its cursor and loses nothing.
+                tracing::warn!("a stream is closed, its events cannot be read from the log: {error}");
                 return self.remove(number);
             }
         }
         self.advance(number);
     }
 
-    fn look_at_all(&mut self) {
-        for (number, reader) in self.readers.iter_mut().filter(|(_, reader)| reader.last.is_none()) {
-            reader.due = reader.open.next_check(reader.ping_at);
-            self.due.push(Reverse((reader.due, number)));
+    fn check_all(&mut self) {
+        for (number, reader) in self.readers.iter_mut().filter(|(_, reader)| reader.close_at.is_none()) {
+            reader.check_at = reader.open.next_check(reader.ping_at);
+            self.timers.push(Reverse((reader.check_at, number)));
         }
     }
 
-    fn look_at_those_due(&mut self) {
+    fn run_timers(&mut self) {
         let now = Instant::now();
-        while let Some(&Reverse((at, number))) = self.due.peek()
+        while let Some(&Reverse((at, number))) = self.timers.peek()
             && at <= now
         {
-            self.due.pop();
-            if self.readers.get(number).is_some_and(|reader| reader.due == at) {
-                self.look(number, now);
+            self.timers.pop();
+            if self.readers.get(number).is_some_and(|reader| reader.check_at == at) {
+                self.check(number, now);
             }
         }
     }
 
-    /// Looks at the time: the end of a right, the end of the server, a heartbeat.
-    fn look(&mut self, number: usize, now: Instant) {
+    /// Checks one reader: has its right ended, does the server shut down, is a heartbeat due?
+    fn check(&mut self, number: usize, now: Instant) {
         let Some(reader) = self.readers.get_mut(number) else { return };
-        match (reader.last, reader.open.ended(now)) {
-            // It has not taken the `bye` in time.
+        match (reader.close_at, reader.open.ended(now)) {
+            // The socket has not accepted the `bye` in time.
             (Some(_), _) => return self.remove(number),
             (None, Some(reason)) => {
-                reader.say(&say::bye(reason));
+                reader.queue(&message::bye(reason));
                 if reader.framing == Framing::Chunked {
                     reader.rest.push(Bytes::from_static(b"0\r\n\r\n"));
                 }
-                reader.last = Some(now + BYE_TIME_MAX);
+                reader.close_at = Some(now + BYE_TIME_MAX);
             }
             (None, None) => {
                 if let Some(ends_at) = reader.open.expiring() {
-                    reader.say(&say::expiring(ends_at));
+                    reader.queue(&message::expiring(ends_at));
                 }
             }
         }
-        // To the head, where a heartbeat is due and its cursor is the newest.
+        // First to the head, so that the heartbeat has the newest cursor.
         self.advance(number);
         let Some(reader) = self.readers.get_mut(number) else { return };
         if now >= reader.ping_at {
-            reader.ping_at = now + say::ping_in(self.heartbeat);
+            reader.ping_at = now + message::ping_in(self.heartbeat);
             if !reader.full && !reader.replaying {
-                reader.say(&say::ping(self.feed.cursor(reader.cursor), self.clock.unix_ms()));
+                reader.queue(&message::ping(self.feed.cursor(reader.cursor), self.clock.unix_ms()));
             }
         }
-        reader.due = reader.last.unwrap_or_else(|| reader.open.next_check(reader.ping_at));
-        self.due.push(Reverse((reader.due, number)));
+        reader.check_at = reader.close_at.unwrap_or_else(|| reader.open.next_check(reader.ping_at));
+        self.timers.push(Reverse((reader.check_at, number)));
         self.advance(number);
     }
 
-    /// Reads what the client says, which is nothing, until it is gone.
-    fn hear(&mut self, number: usize) {
+    /// Reads and discards the client's bytes, to see when it closes the connection.
+    fn read_input(&mut self, number: usize) {
         let Some(reader) = self.readers.get_mut(number) else { return };
         let mut bytes = [0; 1024];
-        while reader.heard <= HEARD_BYTES_MAX {
+        while reader.input_bytes <= INPUT_BYTES_MAX {
             match reader.socket.read(&mut bytes) {
                 Ok(0) => break,
-                Ok(read) => reader.heard += read,
+                Ok(read) => reader.input_bytes += read,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
                 Err(_) => break,
@@ -525,9 +540,9 @@ impl Shard {
     fn remove(&mut self, number: usize) {
         let Some(reader) = self.readers.try_remove(number) else { return };
         let group = &mut self.groups[reader.group];
-        group.readers.swap_remove(reader.place);
-        if let Some(moved) = group.readers.get(reader.place) {
-            self.readers[*moved].place = reader.place;
+        group.readers.swap_remove(reader.index);
+        if let Some(moved) = group.readers.get(reader.index) {
+            self.readers[*moved].index = reader.index;
         }
         if group.readers.is_empty() {
             let group = self.groups.remove(reader.group);
@@ -538,7 +553,7 @@ impl Shard {
 }
 
 impl Batch {
-    /// As many of the frames as one write takes.
+    /// Adds as many frames as fit into one write.
     fn fill(&mut self, frames: &[Arc<Frame>], view: View) {
         let mut pieces = Vec::new();
         for frame in frames {
@@ -554,21 +569,21 @@ impl Batch {
 }
 
 impl Reader {
-    /// Says something to this reader alone.
-    fn say(&mut self, text: &str) {
+    /// Queues a message for this reader alone.
+    fn queue(&mut self, text: &str) {
         self.rest.push(self.framing.frame(text));
     }
 
-    /// Notes that the socket took only so much of a batch: whole frames are behind the cursor, and what is left of
-    /// one that was cut is to be written first.
-    fn cut(&mut self, batch: &Batch, mut written: usize) {
+    /// Handles a partial write of a batch, of `written` bytes. The cursor moves over the frames that were written, and
+    /// over the one that was written in part. The rest of that frame is kept, to be written first.
+    fn keep_rest(&mut self, batch: &Batch, mut written: usize) {
         self.full = true;
         for (i, (seq, piece)) in batch.pieces.iter().enumerate() {
             if written < piece.len() {
                 if written > 0 || self.cursor == *seq {
-                    let of_this = batch.pieces[i + 1..].iter().take_while(|(other, _)| other == seq);
+                    let same_frame = batch.pieces[i + 1..].iter().take_while(|(other, _)| other == seq);
                     self.rest.push(piece.slice(written..));
-                    self.rest.extend(of_this.map(|(_, piece)| piece.clone()));
+                    self.rest.extend(same_frame.map(|(_, piece)| piece.clone()));
                     self.cursor = *seq;
                 }
                 return;

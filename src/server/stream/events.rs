@@ -1,4 +1,4 @@
-//! `GET /api/events`: the stream, and the log in pages.
+//! `GET /api/events`: the stream, or a page of the log.
 
 use std::{
     convert::Infallible,
@@ -27,34 +27,34 @@ use crate::{
         query::ProjectsQuery,
         stream::{
             handover::{Handover, NewReader},
+            message::{Framing, RETRY_FULL_MS, RETRY_MS, bye_event, connected, jitter},
             open::OpenStream,
             page::{Page, page},
-            say::{Framing, RETRY_FULL_MS, RETRY_MS, bye_event, connected, jitter},
             wanted::Wanted,
         },
     },
 };
 
-/// The stream, or a page of the log if JSON is all that is accepted.
+/// Opens the stream. If `Accept` names `application/json` and not `text/event-stream`, returns a page of the log.
 #[utoipa::path(
     get,
     path = "/api/events",
     tag = "events",
     params(
         ("room" = Option<Vec<String>>, Query, description = "Only these rooms; may be repeated"),
-        ("type" = Option<Vec<String>>, Query, description = "Only these types; `*` stands for any run; may be repeated"),
+        ("type" = Option<Vec<String>>, Query, description = "Only these types; `*` matches any characters; may be repeated"),
         ProjectsQuery,
-        ("after" = Option<String>, Query, description = "Begin after this cursor; `start` for the oldest event"),
-        ("before" = Option<String>, Query, description = "Pages only: the events before this cursor"),
-        ("limit" = Option<u16>, Query, description = "Pages only: how many events, at most 1000"),
-        ("Last-Event-ID" = Option<String>, Header, description = "As `after`, and stronger"),
+        ("after" = Option<String>, Query, description = "Begin after this cursor; `start` begins at the oldest event"),
+        ("before" = Option<String>, Query, description = "Pages only: events before this cursor"),
+        ("limit" = Option<u16>, Query, description = "Pages only: maximum number of events, at most 1000"),
+        ("Last-Event-ID" = Option<String>, Header, description = "As `after`, and takes precedence over it"),
     ),
     responses(
-        (status = 200, description = "Server-sent events without end, or one page", content(
+        (status = 200, description = "An endless stream of server-sent events, or one page", content(
             (String = "text/event-stream"), (Page = "application/json"))),
-        (status = 400, description = "A parameter is unknown, twice or too large"),
-        (status = 401, description = "Nobody is anonymous"),
-        (status = 403, description = "Nothing of what is asked is within the caller's rights"),
+        (status = 400, description = "A parameter is unknown, given twice or too large"),
+        (status = 401, description = "No valid credential"),
+        (status = 403, description = "The request is outside the caller's rights"),
         (status = 410, description = "Pages only: the cursor cannot be honoured; the code says why"),
         (status = 429, description = "Too many streams of this user"),
     )
@@ -75,16 +75,16 @@ pub async fn events(
     if wanted.before.is_some() || wanted.limit.is_some() {
         return Err(Error::bad_request(
             "unknown_parameter",
-            "before and limit are for pages: Accept: application/json",
+            "before and limit are for pages; send Accept: application/json",
         ));
     }
     let last_id =
         headers.get("last-event-id").map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
-    // The header beats `after`, even when it is junk; an empty one is none.
+    // The header takes precedence over `after`, even if it is not a cursor. An empty header counts as none.
     let from = Position::parse(last_id.filter(|id| !id.is_empty()).or(wanted.after).as_deref());
     let open = match app.streams.open("sse", &caller) {
         Ok(open) => open,
-        // An EventSource that gets 503 is closed for good; this one comes back later.
+        // An EventSource that gets 503 never reconnects. After `bye` it does.
         Err(refused) => return refused.map(refused_stream),
     };
     let filter = Filter::new(&window, &wanted.types);
@@ -106,19 +106,19 @@ fn answer(body: Body) -> Response {
         (header::CACHE_CONTROL, "no-cache, no-store, no-transform"),
         (header::VARY, "Accept"),
         (header::HeaderName::from_static("x-accel-buffering"), "no"),
-        // It ends with the stream: a client that sent its next request by it would lose that.
+        // The connection ends with the stream: a client that reused it would lose its next request.
         (header::CONNECTION, "close"),
     ];
     (headers, body).into_response()
 }
 
-/// A stream that only says why it does not begin.
+/// Returns a stream that has only a `bye` with the reason for the refusal.
 fn refused_stream(reason: &'static str) -> Response {
     let retry = if reason == "capacity" { RETRY_FULL_MS } else { RETRY_MS };
     answer(Body::from(format!("retry: {}\n\n{}", jitter(retry), bye_event(reason))))
 }
 
-/// The beginning of a stream's answer: all of it that goes through hyper.
+/// The beginning of a stream's answer. Only this part goes through hyper.
 struct Opening {
     first: Option<Bytes>,
     reader: Option<NewReader>,
@@ -167,9 +167,9 @@ impl http_body::Body for Opening {
             return Poll::Ready(Some(Ok(BodyFrame::data(first))));
         }
         if let Some(reader) = self.reader.take() {
-            self.handover.leave(reader);
+            self.handover.put(reader);
         }
-        // What comes next does not come through here.
+        // The shard writes everything that follows.
         Poll::Pending
     }
 }

@@ -1,4 +1,4 @@
-//! The door by which a stream leaves hyper for its shard.
+//! The handover of a stream from hyper to a shard.
 
 use std::sync::Arc;
 
@@ -7,24 +7,24 @@ use parking_lot::Mutex;
 use crate::{
     event::Seq,
     feed::Filter,
-    server::stream::{open::OpenStream, say::Framing},
+    server::stream::{message::Framing, open::OpenStream},
 };
 
-/// A reader whose answer has begun: what its shard needs to go on.
+/// A reader whose answer has begun, for the shard that continues it.
 pub struct NewReader {
     pub open: OpenStream,
     pub filter: Filter,
-    /// It has seen everything up to here.
+    /// The last event that the reader has.
     pub cursor: Seq,
     pub framing: Framing,
 }
 
-/// Holds the reader of a stream from the begin of its answer until its connection takes it.
+/// Holds the reader of a stream from the beginning of its answer until its connection takes it.
 #[derive(Clone, Default)]
 pub struct Handover(Arc<Mutex<Option<NewReader>>>);
 
 impl Handover {
-    pub fn leave(&self, reader: NewReader) {
+    pub fn put(&self, reader: NewReader) {
         *self.0.lock() = Some(reader);
     }
 

@@ -1,4 +1,4 @@
-//! An open stream: its slot, its rights, and when it ends.
+//! An open stream: its slot, its rights, and its end.
 
 use std::{
     sync::{Arc, OnceLock},
@@ -18,22 +18,22 @@ use crate::{
         connections::{self, HeldOpen},
         error::Error,
         limits::{Limiter, Slot},
-        stream::say,
+        stream::message,
     },
 };
 
-/// How long before its right ends a reader is told, in milliseconds.
+/// A reader gets `expiring` this long before its right ends, in milliseconds.
 const EXPIRING_MS: u64 = 60_000;
 
-/// The open streams of a node: how one opens, and how all of them end.
+/// The open streams of a node. Opens a stream, and closes all of them at a shutdown.
 pub struct Streams {
     limiter: Arc<Limiter>,
     feed: Arc<Feed>,
     metrics: Arc<Metrics>,
     clock: Clock,
-    /// How long the streams take to end at a shutdown.
+    /// Time over which a shutdown spreads the ends of the streams.
     drain_window: Duration,
-    /// When the shutdown began.
+    /// Time when the shutdown began.
     draining: OnceLock<Instant>,
 }
 
@@ -79,25 +79,25 @@ impl Streams {
             }
         })?;
         self.metrics.streams_open.get_or_create(&Transport { transport }).inc();
-        let share = Duration::from_millis(say::jitter(0..1000)).as_secs_f64();
+        let drain_share = Duration::from_millis(message::jitter(0..1000)).as_secs_f64();
         Ok(OpenStream {
             streams: self.clone(),
             transport,
             ends_at: caller.ends_at,
             login: caller.login.clone(),
-            noticed: false,
-            share,
+            is_warned: false,
+            drain_share,
             _slot: slot,
             _held_open: caller.connection.as_ref().map(connections::Connection::hold_open),
         })
     }
 }
 
-/// Why no stream begins.
+/// Refusal of a stream.
 pub enum Refused {
-    /// An error like any other.
+    /// An error answer.
     Error(Error),
-    /// Said in-band: a browser that gets an error status never comes back.
+    /// A stream with a `bye` and this reason: an EventSource that gets an error status never reconnects.
     Bye(&'static str),
 }
 
@@ -110,16 +110,16 @@ impl Refused {
     }
 }
 
-/// A place taken by a stream; freed when dropped.
+/// An open stream. Dropping it frees its slot.
 pub struct OpenStream {
     streams: Arc<Streams>,
     transport: &'static str,
     ends_at: Option<u64>,
     login: Option<Arc<Login>>,
-    /// The reader has been told that its right ends soon.
-    noticed: bool,
-    /// Where in the drain's window this stream ends, 0 to 1.
-    share: f64,
+    /// True once the reader has got `expiring`.
+    is_warned: bool,
+    /// Position in the drain window at which this stream ends, 0 to 1.
+    drain_share: f64,
     _slot: Slot,
     _held_open: Option<HeldOpen>,
 }
@@ -127,10 +127,10 @@ pub struct OpenStream {
 impl OpenStream {
     fn drained_at(&self) -> Option<Instant> {
         let began = self.streams.draining.get()?;
-        Some(*began + self.streams.drain_window.mul_f64(self.share))
+        Some(*began + self.streams.drain_window.mul_f64(self.drain_share))
     }
 
-    /// Why the stream has to end now, if it has to.
+    /// Returns the reason if the stream must end now.
     pub fn ended(&self, now: Instant) -> Option<&'static str> {
         let over = self.ends_at.is_some_and(|ends_at| self.streams.clock.unix_ms() >= ends_at);
         if over || self.login.as_ref().is_some_and(|login| login.has_ended()) {
@@ -139,7 +139,7 @@ impl OpenStream {
         self.drained_at().filter(|at| *at <= now).map(|_| "drain")
     }
 
-    /// Done when its session has ended.
+    /// Completes when the sign-in of the caller has ended. Never completes for a token.
     pub async fn signed_out(&self) {
         match &self.login {
             Some(login) => login.over().await,
@@ -147,20 +147,20 @@ impl OpenStream {
         }
     }
 
-    /// When the right ends, once: a minute before it does, so that the client renews it.
+    /// Returns the time when the right ends, once, a minute before it: the client then renews it.
     pub fn expiring(&mut self) -> Option<u64> {
         let ends_at = self
             .ends_at
-            .filter(|ends_at| !self.noticed && self.streams.clock.unix_ms() + EXPIRING_MS >= *ends_at)?;
-        self.noticed = true;
+            .filter(|ends_at| !self.is_warned && self.streams.clock.unix_ms() + EXPIRING_MS >= *ends_at)?;
+        self.is_warned = true;
         Some(ends_at)
     }
 
-    /// When to look again, not later than `ping_at`.
+    /// Returns the time of the next check, at the latest `ping_at`.
     pub fn next_check(&self, ping_at: Instant) -> Instant {
         let now = Instant::now();
-        let before = if self.noticed { 0 } else { EXPIRING_MS };
-        // Not further ahead than a day: an expiry may be at the end of time.
+        let before = if self.is_warned { 0 } else { EXPIRING_MS };
+        // At most a day ahead: an expiry in the far future would overflow the clock.
         let left = |ends_at: u64| {
             Duration::from_millis(
                 ends_at.saturating_sub(self.streams.clock.unix_ms() + before).min(86_400_000),

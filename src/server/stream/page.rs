@@ -15,39 +15,40 @@ use crate::{
     server::{App, error::Error, stream::wanted::Wanted},
 };
 
-/// The most events one page has.
+/// Maximum number of events in one page.
 pub const PAGE_EVENTS_MAX: usize = 1_000;
-/// How many a page has if nobody says.
+/// Number of events in a page without `limit`.
 const PAGE_EVENTS: usize = 100;
-/// A page ends early rather than grow past this: events may be megabytes.
+/// Maximum size of a page, in bytes. A page ends early if needed: events may have megabytes.
 const PAGE_BYTES_MAX: usize = 8 << 20;
-/// One request scans at most this many events; the caller goes on with `next` or `prev`.
+/// Maximum number of events that one request scans. The caller continues with `next` or `prev`.
 const PAGE_SCAN_MAX: u64 = 50_000;
-/// How many events one read of a page takes from the log.
+/// Maximum number of events in one read from the log.
 const PAGE_STEP: usize = 1_000;
+
 /// A page of the log.
 #[derive(utoipa::ToSchema)]
 #[allow(dead_code, reason = "the shape is written by hand, so that messages are not encoded twice")]
 pub struct Page {
-    /// The epoch of the log.
+    /// Epoch of the log
     epoch: String,
-    /// The head when the page was made: a stream `after` it continues the newest page.
+    /// Head of the log when the page was made; a stream `after` it continues the newest page
     cursor: String,
-    /// The oldest event that is kept.
+    /// Cursor of the oldest event in the log
     first: String,
-    /// The newest event.
+    /// Cursor of the newest event
     last: String,
-    /// `before=` for what came before; null at the beginning.
+    /// `before=` of the previous page; null at the beginning
     prev: Option<String>,
-    /// `after=` for what comes next; null at the end.
+    /// `after=` of the next page; null at the end
     next: Option<String>,
-    /// Ascending.
+    /// In ascending order
     events: Vec<serde_json::Value>,
 }
 
 pub async fn page(app: &App, wanted: &Wanted, window: &Window) -> Result<Response, Error> {
     if wanted.after.is_some() && wanted.before.is_some() {
-        return Err(Error::bad_request("bad_parameter", "after and before exclude each other"));
+        return Err(Error::bad_request("bad_parameter", "give either after or before, not both"));
     }
     let filter = &Filter::new(window, &wanted.types);
     let feed = &app.feed;
@@ -84,8 +85,7 @@ pub async fn page(app: &App, wanted: &Wanted, window: &Window) -> Result<Respons
     let mut out = BytesMut::new();
     let put = |out: &mut BytesMut, text: std::fmt::Arguments<'_>| {
         use std::io::Write;
-        // Memory grows: it refuses nothing.
-        out.writer().write_fmt(text).expect("memory takes it");
+        out.writer().write_fmt(text).expect("writing to memory cannot fail");
     };
     let text = |seq: Seq| feed.cursor(seq);
     let quoted = |seq: Option<Seq>| seq.map_or("null".to_owned(), |seq| format!("\"{}\"", text(seq)));
@@ -123,12 +123,12 @@ fn failed(error: ReplayError, gone: impl Fn(Reset) -> Error) -> Error {
     }
 }
 
-/// The frames of a page and how far was looked for them.
+/// Frames of a page, and the range of the log that was scanned for them.
 struct Scanned {
     frames: Vec<Arc<Frame>>,
-    /// The lowest event that was looked at; none if none was.
+    /// The first event that was scanned, if any was.
     scanned_from: Option<Seq>,
-    /// Everything up to here was looked at.
+    /// The last event that was scanned.
     scanned_to: Seq,
 }
 
@@ -180,7 +180,7 @@ async fn backward(
             }
             at = scanned;
             window.extend(found.drain(..));
-            // The page is filled from the end, so what does not fit is the oldest.
+            // The page is filled from its end, so the oldest events are left out if they do not fit.
             while window.iter().map(|frame| frame.bytes()).sum::<usize>() > PAGE_BYTES_MAX && window.len() > 1
             {
                 window.pop_front();

@@ -1,21 +1,21 @@
-//! Socket.IO: the same stream for those who want two directions.
+//! Socket.IO: the same stream, for clients that change their filter while they are connected.
 //!
-//! One socket is one [`Subscription`], as one server-sent stream is: the same filter, cursor, rights
+//! One socket has one [`Subscription`], as a server-sent stream does: the same filter, cursor, rights
 //! and limits. Socket.IO's own rooms and adapters are not used; they would be a second fan-out.
 //!
 //! | from the server | |
 //! | --- | --- |
-//! | `connected` | `{type, cursor, resumed, reset?}`, first, and again after `reset` |
-//! | `reset` | `{reason, cursor}`: the cursor could not be honoured; fetch the snapshot again |
-//! | `room:event` | the stream's message |
-//! | `ping` | `{cursor, at}`: the heartbeat, with the place scanned so far |
+//! | `connected` | `{type, cursor, resumed, reset?}`: the first message, and again with each `reset` |
+//! | `reset` | `{reason, cursor}`: the cursor cannot be honoured; fetch the snapshot again |
+//! | `room:event` | a message of the stream |
+//! | `ping` | `{cursor, at}`: the heartbeat, with the cursor up to which the log has been scanned |
 //! | `expiring` | `{at}`: the right ends soon; reconnect with a new token |
-//! | `bye` | `{reason}`, and the end |
+//! | `bye` | `{reason}`: the last message |
 //!
-//! | to the server | acknowledged with `{cursor}` or `{error}` as in REST |
+//! | to the server | acknowledged with `{cursor}`, or with `{error}` as in REST |
 //! | --- | --- |
-//! | `subscribe` `{room?, type?, project?}` | adds to the parameters that have values, sets those that have none |
-//! | `unsubscribe` `{room?, type?, project?}` | removes values; a parameter that loses its last one lets nothing through, and so does `unsubscribe` of nothing, until the next `subscribe` |
+//! | `subscribe` `{room?, type?, project?}` | adds values to the filter |
+//! | `unsubscribe` `{room?, type?, project?}` | removes values from the filter; if a parameter loses its last value, or no value is given, the socket gets no events until the next `subscribe` |
 
 use std::{fmt, future::ready, sync::Arc, time::Duration};
 
@@ -51,29 +51,29 @@ use crate::{
         error::Error,
         limits,
         stream::{
+            message::{connected_message, ping_in},
             open::{OpenStream, Refused},
-            say::{connected_message, ping_in},
             wanted::Wanted,
         },
     },
 };
 
-/// What a client may send in one packet: filters, and nothing else.
+/// Maximum size of a packet from a client, in bytes. Clients send only filters.
 const PACKET_BYTES_MAX: u64 = 64 << 10;
-/// Packets that may wait for a socket that does not read; the rest waits in the log.
-const WAITING_PACKETS_MAX: usize = 32;
-/// A client has at least this long to answer Engine.IO's heartbeat.
-const PATIENCE_MIN: Duration = Duration::from_secs(5);
-/// Changes of its filter that may wait for a socket that is being sent something.
-const COMMANDS_WAITING_MAX: usize = 64;
-/// How long to wait for a socket whose packets wait for it.
-const FULL: Duration = Duration::from_millis(5);
-/// How long to wait for a log that could not be read.
-const UNREADABLE: Duration = Duration::from_secs(1);
-/// A socket that is subscribed to nothing is not woken; it looks at its rights this often.
-const IDLE: Duration = Duration::from_secs(1);
+/// Maximum number of packets queued for a socket that does not read. Later events stay in the log.
+const QUEUED_PACKETS_MAX: usize = 32;
+/// Minimum time that a client has to answer Engine.IO's heartbeat.
+const PONG_TIME_MIN: Duration = Duration::from_secs(5);
+/// Maximum number of commands of a client that are not done yet.
+const QUEUED_COMMANDS_MAX: usize = 64;
+/// Time until the next try to send to a socket whose queue is full.
+const FULL_RETRY: Duration = Duration::from_millis(5);
+/// Time until the next try to read a log that could not be read.
+const LOG_RETRY: Duration = Duration::from_secs(1);
+/// Interval at which a socket without a subscription checks its rights: no event wakes it.
+const IDLE_CHECK: Duration = Duration::from_secs(1);
 
-/// The handshake's `auth`: each a string or an array of them.
+/// The `auth` of the handshake. A filter parameter is a string or an array of strings.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Auth {
@@ -113,7 +113,7 @@ impl Many {
     }
 }
 
-/// A refusal as `connect_error` shows it: `message` is the stable code, then the words.
+/// An error as `connect_error` shows it: its `message` is the stable code, a colon, and the message.
 struct Refusal(Error);
 
 impl fmt::Display for Refusal {
@@ -122,7 +122,7 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// What a handshake was granted, until its socket takes it.
+/// The result of a handshake, until [`begin`] takes it.
 #[derive(Clone)]
 struct Admitted(Arc<Mutex<Option<Admission>>>);
 
@@ -133,7 +133,7 @@ struct Admission {
     window: Window,
 }
 
-/// Answers `/socket.io/`.
+/// The routes of `/socket.io/`.
 pub fn routes(app: &Arc<App>) -> Router {
     let (service, io) = SocketIo::builder()
         .req_path("/socket.io")
@@ -141,21 +141,22 @@ pub fn routes(app: &Arc<App>) -> Router {
         .ws_max_message_size(PACKET_BYTES_MAX as usize)
         .ws_max_frame_size(PACKET_BYTES_MAX as usize)
         .ws_read_buffer_size(4 << 10)
-        .max_buffer_size(WAITING_PACKETS_MAX)
+        .max_buffer_size(QUEUED_PACKETS_MAX)
         .connect_timeout(limits::ANONYMOUS_TIME)
         .ping_interval(app.config.heartbeat)
-        .ping_timeout(app.config.heartbeat.max(PATIENCE_MIN))
+        .ping_timeout(app.config.heartbeat.max(PONG_TIME_MIN))
         .with_state(app.clone())
         .build_svc();
     io.ns("/", begin.with(admit));
     Router::new()
         .route_service("/socket.io/", service.clone())
         .route_service("/socket.io", service)
-        .layer(from_fn_with_state(app.clone(), held_to_limits))
+        .layer(from_fn_with_state(app.clone(), within_limits))
 }
 
-/// Engine.IO begins a session for anybody, and takes a body for as long as it comes.
-async fn held_to_limits(AppState(app): AppState<Arc<App>>, request: Request, next: Next) -> Response {
+/// Limits the rate of handshakes and the time of a body: Engine.IO begins a session before it knows the client, and
+/// waits for a body without a limit.
+async fn within_limits(AppState(app): AppState<Arc<App>>, request: Request, next: Next) -> Response {
     let query = request.uri().query().unwrap_or("").as_bytes();
     if !form_urlencoded::parse(query).any(|(name, _)| name == "sid")
         && let Err(error) = app.limiter.handshake()
@@ -164,7 +165,7 @@ async fn held_to_limits(AppState(app): AppState<Arc<App>>, request: Request, nex
     }
     let limits = app.limiter.limits();
     match Limit::BodyTime.time(limits).filter(|_| request.method() == Method::POST) {
-        // What is posted is handed on and answered at once.
+        // Apart from its body, a POST is answered at once.
         Some(time) => {
             let answer = tokio::time::timeout(time, next.run(request)).await;
             answer.unwrap_or_else(|_| Limit::BodyTime.error(limits, None).into_response())
@@ -173,14 +174,14 @@ async fn held_to_limits(AppState(app): AppState<Arc<App>>, request: Request, nex
     }
 }
 
-/// Who is it, may they, limits: as for `GET /api/events`.
+/// Checks the credential, the rights and the limits of a handshake, as for `GET /api/events`.
 async fn admit(
     socket: SocketRef,
     TryData(auth): TryData<Option<Auth>>,
     State(app): State<Arc<App>>,
 ) -> Result<(), Refusal> {
     let mut parts = socket.req_parts().clone();
-    // No `auth` at all is no mistake: there is the cookie.
+    // `auth` may be missing: the cookie is a credential too.
     let auth = auth
         .map_err(|error| Refusal(Error::bad_request("bad_parameter", format!("auth: {error}"))))?
         .unwrap_or_default();
@@ -205,7 +206,7 @@ async fn admit(
             Refused::Bye(reason) => Error::new(
                 http::StatusCode::SERVICE_UNAVAILABLE,
                 reason,
-                "the server takes no new streams now; come back in a moment",
+                "the server accepts no new streams now; try again later",
             ),
         })
     })?;
@@ -219,33 +220,33 @@ enum Command {
     Unsubscribe(Parameters),
 }
 
-/// What a client asks for, and how it hears what came of it.
-type Asked = (Command, AckSender);
+/// A command of a client, and the sender of its acknowledgement.
+type Queued = (Command, AckSender);
 
 async fn begin(socket: SocketRef, State(app): State<Arc<App>>) {
     let admitted = socket.extensions.remove::<Admitted>().and_then(|admitted| admitted.0.lock().take());
     let Some(admission) = admitted else {
-        // Cannot be: `admit` puts it there. Without it nobody knows what the socket may see.
+        // This cannot happen: `admit` puts it there. Without it the rights of the socket are unknown.
         let _ = socket.disconnect();
         return;
     };
-    let (commands, asked) = mpsc::channel::<Asked>(COMMANDS_WAITING_MAX);
+    let (commands, requests) = mpsc::channel::<Queued>(QUEUED_COMMANDS_MAX);
     let closed = CancellationToken::new();
     let close = closed.clone();
     socket.on_disconnect(async move || close.cancel());
-    let talk = Arc::new(Talk::limited(&app.config.limits));
+    let rate = Arc::new(EventRate::new(&app.config.limits));
     for (name, command) in [
         ("subscribe", Command::Subscribe as fn(Parameters) -> Command),
         ("unsubscribe", Command::Unsubscribe),
     ] {
-        let (commands, talk) = (commands.clone(), talk.clone());
-        let hear = move |socket: SocketRef, parameters: Result<Option<Parameters>, _>, ack: AckSender| {
-            if talk.too_much(&socket) {
+        let (commands, rate) = (commands.clone(), rate.clone());
+        let queue = move |socket: SocketRef, parameters: Result<Option<Parameters>, _>, ack: AckSender| {
+            if rate.exceeded(&socket) {
                 return;
             }
             let (ack, error) = match parameters {
                 Ok(parameters) => match commands.try_send((command(parameters.unwrap_or_default()), ack)) {
-                    // Or the socket has just ended.
+                    // `Closed`: the socket has just ended.
                     Ok(()) | Err(TrySendError::Closed(_)) => return,
                     Err(TrySendError::Full((_, ack))) => (ack, too_many_commands()),
                 },
@@ -253,32 +254,32 @@ async fn begin(socket: SocketRef, State(app): State<Arc<App>>) {
             };
             let _ = ack.send(&refusal(&error));
         };
-        // Heard before there is a task, which would leave open what of two commands comes first.
+        // Queued here and not in a task: two tasks could queue two commands in the wrong order.
         socket.on(
             name,
             move |socket: SocketRef, TryData(parameters): TryData<Option<Parameters>>, ack: AckSender| {
-                hear(socket, parameters, ack);
+                queue(socket, parameters, ack);
                 ready(())
             },
         );
     }
     socket.on_fallback(async move |socket: SocketRef, Data(_): Data<Value>, ack: AckSender| {
-        if talk.too_much(&socket) {
+        if rate.exceeded(&socket) {
             return;
         }
-        let _ =
-            ack.send(&refusal(&Error::bad_request("unknown_event", "there are subscribe and unsubscribe")));
+        let error = Error::bad_request("unknown_event", "the events are subscribe and unsubscribe");
+        let _ = ack.send(&refusal(&error));
     });
     tokio::spawn(async move {
-        let Some(reason) = Serving::begin(app, socket.clone(), admission).run(asked, &closed).await else {
+        let Some(reason) = Serving::begin(app, socket.clone(), admission).run(requests, &closed).await else {
             return;
         };
         let bye = || socket.emit("bye", &json!({ "reason": reason }));
-        // A socket that the server disconnects stays so until the page connects it again. At the end of the
-        // server the connection ends by itself, and then every client comes back by itself.
-        if once_there_is_room(&closed, || None, bye).await.is_ok() && reason != "drain" {
+        // If the server disconnects a socket, the client reconnects only when its page asks for it. At a shutdown
+        // the connection ends without that, and every client reconnects.
+        if retry_while_full(&closed, || None, bye).await.is_ok() && reason != "drain" {
             let disconnect = || Ok(socket.clone().disconnect()?);
-            let _ = once_there_is_room(&closed, || None, disconnect).await;
+            let _ = retry_while_full(&closed, || None, disconnect).await;
         }
     });
 }
@@ -288,26 +289,26 @@ fn bad_parameter(error: &impl fmt::Display) -> Error {
 }
 
 fn too_many_commands() -> Error {
-    let message = "too much waits to be done; wait for the answers";
+    let message = "too many commands are not done yet; wait for their acknowledgements";
     Error::new(http::StatusCode::TOO_MANY_REQUESTS, "too_many_commands", message)
 }
 
-/// How much one client says.
-struct Talk {
-    /// None: as much as it likes.
+/// The rate of events from one client.
+struct EventRate {
+    /// Maximum number of events per second; `None` is no limit.
     max: Option<u32>,
-    /// Since when, and how often it has spoken.
+    /// Beginning of the present second, and the number of events since.
     second: Mutex<(Instant, u32)>,
 }
 
-impl Talk {
-    fn limited(limits: &Limits) -> Talk {
+impl EventRate {
+    fn new(limits: &Limits) -> EventRate {
         let max = Limit::SocketEventsPerSecond.max(limits);
-        Talk { max, second: Mutex::new((Instant::now(), 0)) }
+        EventRate { max, second: Mutex::new((Instant::now(), 0)) }
     }
 
-    /// Counts one more, and sends a client away that says too much.
-    fn too_much(&self, socket: &SocketRef) -> bool {
+    /// Counts an event. If it exceeds the rate, disconnects the client and returns true.
+    fn exceeded(&self, socket: &SocketRef) -> bool {
         let Some(max) = self.max else { return false };
         {
             let mut second = self.second.lock();
@@ -331,11 +332,12 @@ fn refusal(error: &Error) -> Value {
     json!({ "error": { "code": error.code, "message": error.message } })
 }
 
-/// Why a socket ends: the reason to tell it, or none when it has gone.
+/// End of a socket: the reason for its `bye`, or `None` if the client has disconnected.
 type End = Option<&'static str>;
 
-/// Sends as soon as the socket has room. One that stays full is ended by Engine.IO's heartbeat, if not before.
-async fn once_there_is_room(
+/// Calls `send` until the queue of the socket is not full. A socket that stays full is closed by Engine.IO's heartbeat
+/// at the latest.
+async fn retry_while_full(
     closed: &CancellationToken,
     ended: impl Fn() -> End,
     send: impl Fn() -> Result<(), SendError>,
@@ -349,26 +351,26 @@ async fn once_there_is_room(
                 }
                 tokio::select! {
                     () = closed.cancelled() => return Err(None),
-                    () = tokio::time::sleep(FULL) => {}
+                    () = tokio::time::sleep(FULL_RETRY) => {}
                 }
             }
             Err(SendError::Socket(_)) => return Err(None),
             Err(SendError::Serialize(error)) => {
-                tracing::error!("something could not be sent over Socket.IO: {error}");
+                tracing::error!("a message of Socket.IO is skipped, it cannot be serialised: {error}");
                 return Ok(());
             }
         }
     }
 }
 
-/// One socket while it lives.
+/// A connected socket.
 struct Serving {
     app: Arc<App>,
     socket: SocketRef,
     caller: Caller,
     open: OpenStream,
     wanted: Wanted,
-    /// None: unsubscribed from everything.
+    /// `None` if the client has unsubscribed from everything.
     subscription: Option<Subscription>,
     view: View,
     ping_at: Instant,
@@ -410,37 +412,37 @@ impl Serving {
         }
     }
 
-    async fn run(mut self, mut asked: mpsc::Receiver<Asked>, closed: &CancellationToken) -> End {
+    async fn run(mut self, mut requests: mpsc::Receiver<Queued>, closed: &CancellationToken) -> End {
         loop {
             let now = Instant::now();
             if let Some(reason) = self.open.ended(now) {
                 return Some(reason);
             }
             if let Some(at) = self.open.expiring() {
-                // A socket that is full or gone shows it at the next frame or heartbeat.
+                // An error is ignored here: the next frame or heartbeat has it too.
                 let _ = self.socket.emit("expiring", &json!({ "at": at }));
             }
             if now >= self.ping_at {
                 self.ping_at = now + ping_in(self.app.config.heartbeat);
-                // Left out when the socket does not read what it has.
+                // Skipped if the queue of the socket is full.
                 let _ = self
                     .socket
                     .emit("ping", &json!({ "cursor": self.cursor(), "at": self.app.config.clock.unix_ms() }));
             }
             let mut check = self.open.next_check(self.ping_at);
             if self.subscription.is_none() {
-                check = check.min(now + IDLE);
+                check = check.min(now + IDLE_CHECK);
             }
             tokio::select! {
                 () = closed.cancelled() => return None,
                 () = self.open.signed_out() => {}
-                Some((command, ack)) = asked.recv() => {
-                    let told = match self.change(command) {
+                Some((command, ack)) = requests.recv() => {
+                    let answer = match self.change(command) {
                         Ok(()) => json!({ "cursor": self.cursor() }),
                         Err(error) => refusal(&error),
                     };
-                    // The client may have asked without wanting an answer.
-                    let _ = ack.send(&told);
+                    // Fails if the client does not want an acknowledgement.
+                    let _ = ack.send(&answer);
                 }
                 frames = next(&mut self.subscription) => match frames {
                     Ok(frames) => {
@@ -464,9 +466,9 @@ impl Serving {
                         }
                     }
                     Err(error) => {
-                        // Nothing is lost to it: its cursor has not moved.
-                        tracing::warn!("a socket could not catch up: {error}");
-                        tokio::time::sleep(UNREADABLE).await;
+                        // No event is lost: the cursor has not moved.
+                        tracing::warn!("a Socket.IO stream cannot read the log, it tries again: {error}");
+                        tokio::time::sleep(LOG_RETRY).await;
                     }
                 },
                 () = tokio::time::sleep_until(check) => {}
@@ -478,13 +480,13 @@ impl Serving {
         self.subscription.as_ref().map_or(self.app.feed.head(), Subscription::cursor).to_string()
     }
 
-    /// Emits once there is room for it; its rights may end meanwhile.
+    /// Emits as soon as the queue is not full. Returns an error if the right ends before.
     async fn emit(&self, event: &str, json: &str, closed: &CancellationToken) -> Result<(), End> {
         let ended = || self.open.ended(Instant::now());
-        once_there_is_room(closed, ended, || emit_json(&self.socket, event, json)).await
+        retry_while_full(closed, ended, || emit_json(&self.socket, event, json)).await
     }
 
-    /// Changes the filter of the living socket, with the rights it has.
+    /// Changes the filter of the socket, within its rights.
     fn change(&mut self, command: Command) -> Result<(), Error> {
         let mut wanted = Wanted {
             rooms: self.wanted.rooms.clone(),
@@ -509,16 +511,16 @@ impl Serving {
             }
             Command::Unsubscribe(remove) => {
                 let mut named = false;
-                for (values, gone) in [
+                for (values, removed) in [
                     (&mut wanted.rooms, remove.room),
                     (&mut wanted.types, remove.types),
                     (&mut wanted.projects, remove.project),
                 ] {
-                    let gone = gone.into_vec();
-                    named |= !gone.is_empty();
-                    values.retain(|value| !gone.contains(value));
-                    // Losing the last value must not mean everything.
-                    nothing |= !gone.is_empty() && values.is_empty();
+                    let removed = removed.into_vec();
+                    named |= !removed.is_empty();
+                    values.retain(|value| !removed.contains(value));
+                    // An empty list means every value. After the last one is removed it must mean none.
+                    nothing |= !removed.is_empty() && values.is_empty();
                 }
                 nothing |= !named;
             }
@@ -545,19 +547,19 @@ async fn next(subscription: &mut Option<Subscription>) -> Result<Vec<Arc<Frame>>
     }
 }
 
-/// What tells of a cursor that could not be honoured, and where the socket goes on.
+/// Returns the head, from which the socket continues, and the messages about a cursor that cannot be honoured.
 fn reset_messages(app: &App, reset: Reset) -> (Seq, [(&'static str, String); 2]) {
     let head = app.feed.head();
     app.metrics.stream("reset");
-    let told = json!({ "reason": reset.as_str(), "cursor": head }).to_string();
-    (head.seq, [("connected", connected_message(head, false, Some(reset))), ("reset", told)])
+    let message = json!({ "reason": reset.as_str(), "cursor": head }).to_string();
+    (head.seq, [("connected", connected_message(head, false, Some(reset))), ("reset", message)])
 }
 
-/// Emits JSON that is encoded already.
+/// Emits JSON text.
 fn emit_json(socket: &SocketRef, event: &str, json: &str) -> Result<(), SendError> {
     match serde_json::from_str::<&RawValue>(json) {
         Ok(raw) => socket.emit(event, raw),
-        // What we have written ourselves is JSON.
+        // This cannot happen: the text is our own.
         Err(_) => Ok(()),
     }
 }

@@ -11,7 +11,7 @@ use crate::{
     },
 };
 
-/// What a reader asks for.
+/// The parameters of one request.
 #[derive(Debug, Default)]
 pub struct Wanted {
     pub rooms: Vec<String>,
@@ -36,7 +36,7 @@ impl Wanted {
         })
     }
 
-    /// Holds the filter to its limits, for a transport that has no query.
+    /// Checks the limits of the filter, for a transport without a query.
     pub fn check(&self) -> Result<(), Error> {
         for (name, values) in [("room", &self.rooms), ("type", &self.types), ("project", &self.projects)] {
             query::within(name, values.len(), values.iter().map(String::as_str))?;
@@ -44,7 +44,7 @@ impl Wanted {
         Ok(())
     }
 
-    /// What the request may see.
+    /// Returns what the request may see.
     pub fn window(&self, app: &App, caller: &Caller) -> Result<Window, Error> {
         caller.window(app, &self.projects, &self.rooms)
     }

@@ -1,17 +1,17 @@
-//! Writing pieces to a socket that may be full.
+//! Writes pieces to a non-blocking socket.
 
 use std::io::{self, ErrorKind, IoSlice, Write};
 
 use bytes::Bytes;
 use mio::net::TcpStream;
 
-/// Pieces one `writev(2)` takes. A frame is one piece, or three without its changes.
+/// Maximum number of pieces in one `writev(2)`. A frame is one piece, or three if its changes are left out.
 pub(super) const PIECES_MAX: usize = 64;
 
-/// What became of a write.
+/// Result of a write.
 pub(super) enum Written {
     All,
-    /// So many bytes; the socket takes no more for now.
+    /// Number of bytes that the socket accepted. It is full now.
     Part(usize),
 }
 
@@ -43,7 +43,7 @@ pub(super) fn write<'a>(
     }
 }
 
-/// Writes what a reader has left over; what its socket does not take stays.
+/// Writes the rest of a reader. Bytes that the socket does not accept stay in `rest`.
 pub(super) fn write_rest(socket: &mut TcpStream, rest: &mut Vec<Bytes>) -> io::Result<()> {
     while !rest.is_empty() {
         let count = rest.len().min(PIECES_MAX);
@@ -57,7 +57,7 @@ pub(super) fn write_rest(socket: &mut TcpStream, rest: &mut Vec<Bytes>) -> io::R
                 });
                 let whole = whole.count();
                 rest.drain(..whole);
-                // Something is left, or it would have been all.
+                // A piece is left: otherwise the result would be `All`.
                 let _ = rest[0].split_to(written);
                 return Ok(());
             }

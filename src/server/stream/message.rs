@@ -1,4 +1,4 @@
-//! The texts of a stream: its first message, heartbeats, notices and its end.
+//! The messages of a stream that are not events: `connected`, `ping`, `expiring` and `bye`.
 
 use std::time::Duration;
 
@@ -9,20 +9,20 @@ use crate::{
     feed::{Reset, frame::size_line},
 };
 
-/// `retry:` lies between these, in milliseconds, and differs from connection to connection, so that
-/// a restart brings no stampede.
+/// Range of `retry:`, in milliseconds. It differs from connection to connection, so that clients do not all reconnect
+/// at the same moment after a restart.
 pub const RETRY_MS: std::ops::Range<u64> = 1_500..4_500;
-/// The same when the server is full: nobody gains by coming back at once.
+/// Range of `retry:` if the server is full: a quick retry would be refused again.
 pub const RETRY_FULL_MS: std::ops::Range<u64> = 10_000..30_000;
 
-/// A number that differs from call to call. Not a secret: it only spreads reconnects.
+/// Returns a random number in `range`. Not for secrets: it only spreads reconnects.
 pub fn jitter(range: std::ops::Range<u64>) -> u64 {
     use std::hash::{BuildHasher, Hasher, RandomState};
     let random = RandomState::new().build_hasher().finish();
     range.start + random % (range.end - range.start).max(1)
 }
 
-/// How bytes stand in the answer of a stream.
+/// Framing of the bytes of a stream's answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Framing {
     /// HTTP/1.1: each write is a chunk (RFC 9112, 7.1).
@@ -32,7 +32,7 @@ pub enum Framing {
 }
 
 impl Framing {
-    /// One server-sent event as it is written.
+    /// Returns one server-sent event as it is written to the socket.
     pub fn frame(self, text: &str) -> Bytes {
         match self {
             Framing::Chunked => Bytes::from([&size_line(text.len()), text.as_bytes(), b"\r\n"].concat()),
@@ -41,34 +41,35 @@ impl Framing {
     }
 }
 
-/// Heartbeats are spread over a quarter of their interval, and never come late.
+/// Returns the time until the next heartbeat: three quarters of the interval or more, and never more than the
+/// interval. The spread keeps heartbeats of many streams apart.
 pub fn ping_in(heartbeat: Duration) -> Duration {
     let millis = u64::try_from(heartbeat.as_millis()).unwrap_or(u64::MAX);
     Duration::from_millis(jitter(millis * 3 / 4..millis))
 }
 
-/// `connected` as a server-sent event.
+/// Returns `connected` as a server-sent event.
 pub fn connected(cursor: Cursor, resumed: bool, reset: Option<Reset>) -> String {
     format!("id: {cursor}\ndata: {}\n\n", connected_message(cursor, resumed, reset))
 }
 
-/// The first message of every stream, on every transport.
+/// Returns the first message of every stream, on every transport.
 pub fn connected_message(cursor: Cursor, resumed: bool, reset: Option<Reset>) -> String {
     let reset = reset.map_or(String::new(), |reset| format!("\"reset\":\"{}\",", reset.as_str()));
     format!("{{\"type\":\"connected\",\"resumed\":{resumed},{reset}\"cursor\":\"{cursor}\"}}")
 }
 
-/// The heartbeat, with the place scanned so far.
+/// Returns a heartbeat with the cursor up to which the log has been scanned.
 pub fn ping(cursor: Cursor, now_ms: u64) -> String {
     format!("event: ping\nid: {cursor}\ndata: {{\"cursor\":\"{cursor}\",\"at\":{now_ms}}}\n\n")
 }
 
-/// Tells a reader to renew its right, which ends at this time in unix milliseconds.
+/// Returns the message that the right of the reader ends at this time, in unix milliseconds.
 pub fn expiring(ends_at: u64) -> String {
     format!("event: expiring\ndata: {{\"at\":{ends_at}}}\n\n")
 }
 
-/// Why a stream ends, and when to come back.
+/// Returns `bye` with the reason, and `retry:` for the reconnect.
 pub fn bye(reason: &str) -> String {
     format!("retry: {}\n{}", jitter(RETRY_MS), bye_event(reason))
 }
