@@ -169,7 +169,9 @@ impl Node {
         // It ends with this function.
         let _reconciling = self.app.reconcile.start(&self.cluster);
         let followers = self.start_followers()?;
-        listen::run(listener, self.app.clone(), shutdown).await.context("cannot start the threads for streams")?;
+        listen::run(listener, self.app.clone(), shutdown)
+            .await
+            .context("cannot start the threads for streams")?;
         // Dropping waits for the followers, so it blocks.
         tokio::task::spawn_blocking(move || drop(followers)).await?;
         Ok(())
