@@ -96,7 +96,7 @@ describe('without a server', () => {
     ['/', 'standup', 'Last known'],
     ['/rooms', 'standup', 'standup'],
     ['/rooms/standup', 'ann', 'ann'],
-    ['/events', 'standup', 'The stream is down'],
+    ['/events', 'Pause', 'The stream is down'],
     ['/sessions', 'standup', 'standup'],
     ['/settings', 'default', 'default'],
   ])('%s keeps what was known, with the hour, and catches up by itself', async (path, known, kept) => {

@@ -77,7 +77,7 @@ it('lets the address be another one, where LiveKit reaches Roomwatch otherwise',
 it('does not take the test event for one of LiveKit’s', async () => {
   await page.getByRole('button', { name: 'Send a test event' }).click();
   await page.getByText('Received and stored.').waitFor();
-  await page.getByText('Waiting for the first webhook from LiveKit itself').waitFor();
+  await page.getByText('Test event received. Waiting for the first webhook from LiveKit').waitFor();
 });
 
 it('turns green when a LiveKit with these lines sends its first', async () => {
