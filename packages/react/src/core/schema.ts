@@ -11,7 +11,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** How many rooms and people there were, and how many came and went, step by step. */
+        /** Returns the number of rooms and participants, and of joins and leaves, for each step of time. */
         get: operations["activity"];
         put?: never;
         post?: never;
@@ -28,7 +28,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Every command and its outcome, the newest first. */
+        /** Lists every command and its outcome, the newest first. */
         get: operations["audit"];
         put?: never;
         post?: never;
@@ -45,7 +45,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The stream, or a page of the log if JSON is all that is accepted. */
+        /** Opens the stream. If `Accept` names `application/json` and not `text/event-stream`, returns a page of the log. */
         get: operations["events"];
         put?: never;
         post?: never;
@@ -64,7 +64,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Begins an operator's session. */
+        /** Signs an operator in. */
         post: operations["login"];
         delete?: never;
         options?: never;
@@ -81,7 +81,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Ends the session of the cookie; its streams end within seconds. Without one it does nothing. */
+        /** Ends the sign-in of the cookie; its streams end within seconds. Without a cookie it does nothing. */
         post: operations["logout"];
         delete?: never;
         options?: never;
@@ -96,7 +96,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Who the caller is. */
+        /** Returns the caller and its rights. */
         get: operations["me"];
         put?: never;
         post?: never;
@@ -113,7 +113,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The projects the caller may see the whole of. */
+        /** Lists the projects that the caller sees as a whole. */
         get: operations["projects"];
         put?: never;
         post?: never;
@@ -133,10 +133,10 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Signs an event named `roomwatch_test` with the project's own key and hands it to the receiver of
-         *     webhooks, as if LiveKit had sent it. It is of no room and changes nothing.
-         * @description What it shows: the key, the log and the stream are in order. Whether LiveKit reaches this server
-         *     only LiveKit can show.
+         * Sends a test event through the webhook receiver.
+         * @description The event is named `roomwatch_test`, signed with the project's own key, and received as if LiveKit had sent it. It
+         *     belongs to no room and changes nothing. It shows that the key, the log and the stream work. It does not show that
+         *     LiveKit can reach this server.
          */
         post: operations["test_webhook"];
         delete?: never;
@@ -155,7 +155,7 @@ export interface paths {
         /** Every live room the caller may see. */
         get: operations["rooms"];
         put?: never;
-        /** Creates a room, or finds the one that is there. */
+        /** Creates a room. If a room with this name is live, returns that one. */
         post: operations["create_room"];
         delete?: never;
         options?: never;
@@ -174,11 +174,11 @@ export interface paths {
         get: operations["room"];
         put?: never;
         post?: never;
-        /** Ends a room: everybody in it is sent away. */
+        /** Ends a room. Every participant is disconnected. */
         delete: operations["delete_room"];
         options?: never;
         head?: never;
-        /** Gives a room other metadata. */
+        /** Updates the metadata of a room. */
         patch: operations["update_room"];
         trace?: never;
     };
@@ -191,7 +191,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Sends data to everybody in a room, or to some. LiveKit reports no event for it. */
+        /** Sends data to all or some participants of a room. LiveKit sends no event about it. */
         post: operations["send_data"];
         delete?: never;
         options?: never;
@@ -226,11 +226,11 @@ export interface paths {
         get?: never;
         put?: never;
         post?: never;
-        /** Sends a participant away. */
+        /** Removes a participant from a room. */
         delete: operations["remove_participant"];
         options?: never;
         head?: never;
-        /** Gives a participant another name, other metadata, attributes or permissions. */
+        /** Updates the name, metadata, attributes or permission of a participant. */
         patch: operations["update_participant"];
         trace?: never;
     };
@@ -243,7 +243,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Mutes a track, or lets it be heard again where LiveKit is configured to allow that. */
+        /** Mutes a track, or unmutes it if LiveKit's configuration allows that. */
         post: operations["mute_track"];
         delete?: never;
         options?: never;
@@ -261,9 +261,9 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * A token to watch a room unseen.
-         * @description Only for a room with somebody in it: a hidden participant would create a room that is not there,
-         *     and keep an empty one open.
+         * Returns a token to watch a room as a hidden participant.
+         * @description The room must have a participant: a hidden one alone would create a room that does not exist, or keep an empty one
+         *     open.
          */
         post: operations["watch_room"];
         delete?: never;
@@ -279,7 +279,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Rooms, sessions and people, now and past, by a part of a name or the beginning of a sid. */
+        /** Searches rooms, sessions and participants, present and past, by a part of a name or the beginning of a sid. */
         get: operations["search"];
         put?: never;
         post?: never;
@@ -296,7 +296,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The lives of rooms, past and present. */
+        /** Lists sessions, past and present. */
         get: operations["sessions"];
         put?: never;
         post?: never;
@@ -313,7 +313,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** One life of a room: who was there, when each came and went and why, what was published and recorded. */
+        /** Returns one session: its participants, the times and reasons of their leaves, its tracks and recordings. */
         get: operations["session"];
         put?: never;
         post?: never;
@@ -383,28 +383,28 @@ export interface components {
             action: string;
             /**
              * Format: int64
-             * @description In unix milliseconds.
+             * @description Unix milliseconds
              */
             at: number;
-            /** @description The code of the error, if it was one. */
+            /** @description Code of the error if it was refused or failed */
             code?: string | null;
-            /** @description `started`, `done`, `refused` or `failed`. */
+            /** @description `started`, `done`, `refused` or `failed` */
             outcome: string;
             project: string;
-            /** @description What the user said why. */
+            /** @description Reason that the user gave */
             reason?: string | null;
             room?: string | null;
             target?: string | null;
             user: string;
         };
         AuditPage: {
-            /** @description The newest first. */
+            /** @description The newest first */
             entries: components["schemas"]["AuditEntry"][];
-            /** @description For `before`, to go on; null at the end. */
+            /** @description `before` of the next page; null at the end */
             next?: string | null;
         };
         /**
-         * @description How a caller proved who they are.
+         * @description Kind of credential that a caller presented.
          * @enum {string}
          */
         CallerKind: "session" | "token" | "dev";
@@ -422,34 +422,34 @@ export interface components {
             type: string;
             why: string;
         };
-        /** @description Events that LiveKit's API showed and no webhook had told of. */
+        /** @description Events that were inferred from LiveKit's API because no webhook had arrived. */
         Corrections: {
-            /** @description The newest first. */
+            /** @description The newest first */
             last: components["schemas"]["Correction"][];
             /**
              * Format: int64
-             * @description Since the server started.
+             * @description Number since the server started
              */
             total: number;
         };
         CreateRoom: {
             /**
              * Format: int32
-             * @description Seconds the room waits for its first participant; 0 for LiveKit's default.
+             * @description Seconds that the room waits for its first participant; 0 for LiveKit's default
              */
             emptyTimeout?: number;
             /**
              * Format: int32
-             * @description 0 for no limit.
+             * @description 0 for no limit
              */
             maxParticipants?: number;
             metadata?: string;
             name: string;
         };
-        /** @description Who signs in. */
+        /** @description The credentials of an operator. */
         Credentials: {
             password: string;
-            /** @description Not needed where the password is `ROOMWATCH_PASSWORD`. */
+            /** @description May be left out if the password is `ROOMWATCH_PASSWORD` */
             user?: string | null;
         };
         /** @description A recording or a stream out of LiveKit. */
@@ -475,11 +475,11 @@ export interface components {
             error: components["schemas"]["ErrorDetail"];
         };
         ErrorDetail: {
-            /** @description Stable: programs may branch on it. */
+            /** @description Stable; a program may branch on it */
             code: string;
-            /** @description Where the code is explained. */
+            /** @description URL of the explanation of the code */
             docs: string;
-            /** @description For people; may change. */
+            /** @description For people; may change */
             message: string;
         };
         /** @description Media that is sent into LiveKit. */
@@ -499,33 +499,33 @@ export interface components {
             /** @description `inactive`, `buffering`, `publishing`, `error` or `complete`. */
             status: string;
         };
-        /** @description A webhook that was not taken. */
+        /** @description A webhook that was rejected. */
         LastRejected: {
             /** Format: int64 */
             at: number;
-            /** @description The key it claimed to be signed with. */
+            /** @description API key that its token names */
             iss?: string | null;
             reason: string;
         };
         /** @description The caller. */
         Me: {
-            /** @description The meetings are made up. */
+            /** @description True if the meetings are simulated */
             demo: boolean;
             /**
              * Format: int64
-             * @description When the right ends, in unix milliseconds.
+             * @description Time when the right ends, in unix milliseconds
              */
             expiresAt?: number | null;
-            /** @description Of tokens. */
+            /** @description For tokens */
             grants?: Record<string, never> | null;
             kind: components["schemas"]["CallerKind"];
-            /** @description Those of which the caller may see something or in which they may do something. */
+            /** @description Projects in which the caller has any rights */
             projects: string[];
-            /** @description How browsers and LiveKit reach this server, if it was told. */
+            /** @description URL under which browsers and LiveKit reach this server, if it is configured */
             publicUrl?: string | null;
             role?: components["schemas"]["Role"] | null;
             streams: components["schemas"]["Streams"];
-            /** @description An operator's name; of a token, its key and its identity. */
+            /** @description Name of an operator, or API key and identity of a token */
             user: string;
             version: string;
         };
@@ -548,19 +548,19 @@ export interface components {
         };
         /** @description A page of the log. */
         Page: {
-            /** @description The head when the page was made: a stream `after` it continues the newest page. */
+            /** @description Head of the log when the page was made; a stream `after` it continues the newest page */
             cursor: string;
-            /** @description The epoch of the log. */
+            /** @description Epoch of the log */
             epoch: string;
-            /** @description Ascending. */
+            /** @description In ascending order */
             events: unknown[];
-            /** @description The oldest event that is kept. */
+            /** @description Cursor of the oldest event in the log */
             first: string;
-            /** @description The newest event. */
+            /** @description Cursor of the newest event */
             last: string;
-            /** @description `after=` for what comes next; null at the end. */
+            /** @description `after=` of the next page; null at the end */
             next?: string | null;
-            /** @description `before=` for what came before; null at the beginning. */
+            /** @description `before=` of the previous page; null at the beginning */
             prev?: string | null;
         };
         /** @description A participant who is in a room now. */
@@ -591,7 +591,7 @@ export interface components {
             /** @description True for the hidden participant through which an operator watches the room in Roomwatch. */
             watcher: boolean;
         };
-        /** @description The participant a command was about. */
+        /** @description The participant after the command. */
         ParticipantAnswer: {
             identity: string;
             project: string;
@@ -637,10 +637,10 @@ export interface components {
         Project: {
             corrections: components["schemas"]["Corrections"];
             egress: components["schemas"]["Capability"];
-            /** @description Why it is not. */
+            /** @description Reason if it is not reachable */
             error?: string | null;
             ingress: components["schemas"]["Capability"];
-            /** @description Names of its API keys, of which LiveKit has to sign its webhooks with one; told to operators only. */
+            /** @description Names of its API keys; LiveKit must sign its webhooks with one of them. For operators only */
             keys: string[];
             lastRejected?: components["schemas"]["LastRejected"] | null;
             /** Format: int64 */
@@ -650,16 +650,16 @@ export interface components {
             reachable: boolean;
             /**
              * Format: int64
-             * @description 0: never.
+             * @description 0 means never
              */
             reconcileEverySecs: number;
             /**
              * Format: int64
-             * @description When the last full comparison with LiveKit's API was done.
+             * @description Time of the last full comparison with LiveKit's API
              */
             reconciledAt?: number | null;
             state: components["schemas"]["Reach"];
-            /** @description Without user and password. */
+            /** @description Without user and password */
             url?: string | null;
         };
         Projects: {
@@ -671,7 +671,7 @@ export interface components {
          */
         Reach: "ok" | "unreachable" | "unauthorized" | "unconfigured" | "unknown";
         Results: {
-            /** @description What is live comes first, then what is newest. */
+            /** @description Live results first, then the newest */
             results: components["schemas"]["SearchResult"][];
         };
         /**
@@ -727,7 +727,7 @@ export interface components {
                 video: number;
             };
         };
-        /** @description The room a command was about. */
+        /** @description The room after the command. */
         RoomAnswer: {
             metadata: string;
             name: string;
@@ -784,7 +784,7 @@ export interface components {
         /** @description Either `text` or `base64`. */
         SendData: {
             base64?: string | null;
-            /** @description To these only; to everybody if there are none. */
+            /** @description Recipients; an empty list means every participant */
             identities?: string[];
             reliable?: boolean;
             text?: string | null;
@@ -846,24 +846,24 @@ export interface components {
             /** Format: int64 */
             unpublishedAt?: number | null;
         };
-        /** @description Sessions, the one that began last first. */
+        /** @description Sessions; the one that began last comes first. */
         Sessions: {
-            /** @description `before=` of the next page; null at the end. */
+            /** @description `before=` of the next page; null at the end */
             next: string | null;
             sessions: components["schemas"]["Session"][];
         };
-        /** @description What is left after signing out. */
+        /** @description The answer after signing out: an empty object. */
         SignedOut: Record<string, never>;
         /** @description The streams of this user. */
         Streams: {
             /**
              * Format: int32
-             * @description How many may be open; 0 means any number.
+             * @description Maximum number of open streams; 0 means no limit
              */
             max: number;
             /**
              * Format: int32
-             * @description Open now.
+             * @description Number of open streams
              */
             open: number;
         };
@@ -885,42 +885,42 @@ export interface components {
             /** Format: int32 */
             width: number;
         };
-        /** @description The track a command was about. */
+        /** @description The track after the command. */
         TrackAnswer: {
             muted: boolean;
             sid: string;
         };
-        /** @description What is left out stays as it is. */
+        /** @description A field that is left out does not change. */
         UpdateParticipant: {
-            /** @description An empty value removes the attribute. */
+            /** @description An empty value removes the attribute */
             attributes?: {
                 [key: string]: string;
             } | null;
             metadata?: string | null;
             name?: string | null;
-            /** @description LiveKit's ParticipantPermission, whole: what it does not name is not allowed. */
+            /** @description LiveKit's ParticipantPermission; it replaces the whole permission, so a field that is left out is not allowed */
             permission?: Record<string, never> | null;
         };
         UpdateRoom: {
             metadata: string;
         };
-        /** @description What livekit-client needs to join. */
+        /** @description The data with which livekit-client joins. */
         Watch: {
             /**
              * Format: int64
-             * @description Unix milliseconds.
+             * @description Unix milliseconds
              */
             expiresAt: number;
-            /** @description Of its own for every watcher, so that two tabs do not push each other out. */
+            /** @description Different for every token, so that two tabs do not disconnect each other */
             identity: string;
-            /** @description Hidden, subscribe-only. */
+            /** @description Allows to join hidden and to subscribe, and nothing else */
             token: string;
-            /** @description LiveKit's address for clients: `ws(s)://…`. */
+            /** @description LiveKit's URL for clients: `ws(s)://…` */
             url: string;
         };
         WatchRoom: {
             /**
-             * @description Why; it stands in the audit record. Required where the installation asks for it.
+             * @description Reason for the audit record; required if the server is configured to ask for it
              * @default null
              */
             reason: string | null;
@@ -939,11 +939,11 @@ export interface operations {
             query?: {
                 /** @description Unix milliseconds; a day before `to` if not given */
                 from?: number;
-                /** @description Unix milliseconds; now if not given, and never later */
+                /** @description Unix milliseconds; now if not given, and at the latest now */
                 to?: number;
                 /** @description Milliseconds, rounded up to minutes; at most 1500 steps */
                 step?: number;
-                /** @description Only of the room with this name */
+                /** @description Only the room with this name */
                 room?: string;
                 /** @description Only these projects; may be repeated */
                 project?: string[];
@@ -963,7 +963,7 @@ export interface operations {
                     "application/json": components["schemas"]["Activity"];
                 };
             };
-            /** @description A parameter that is unknown or out of bounds; `too_many_points`, `too_much` */
+            /** @description A parameter is unknown or out of range; `too_many_points`, `too_much` */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -972,7 +972,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Nobody is signed in */
+            /** @description No valid credential */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -981,7 +981,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description None of it is within the caller's rights */
+            /** @description The request is outside the caller's rights */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -995,9 +995,9 @@ export interface operations {
     audit: {
         parameters: {
             query?: {
-                /** @description Go on from here: `next` of the page before */
+                /** @description `next` of the previous page */
                 before?: string;
-                /** @description How many entries, at most 1000 */
+                /** @description Maximum number of entries, at most 1000; 100 if not given */
                 limit?: number;
             };
             header?: never;
@@ -1015,21 +1015,21 @@ export interface operations {
                     "application/json": components["schemas"]["AuditPage"];
                 };
             };
-            /** @description A parameter is unknown or out of its range */
+            /** @description A parameter is unknown or out of range */
             400: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description Nobody is anonymous */
+            /** @description No valid credential */
             401: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description For administrators */
+            /** @description The caller is not an admin */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -1043,19 +1043,19 @@ export interface operations {
             query?: {
                 /** @description Only these rooms; may be repeated */
                 room?: string[];
-                /** @description Only these types; `*` stands for any run; may be repeated */
+                /** @description Only these types; `*` matches any characters; may be repeated */
                 type?: string[];
                 /** @description Only these projects; may be repeated */
                 project?: string[];
-                /** @description Begin after this cursor; `start` for the oldest event */
+                /** @description Begin after this cursor; `start` begins at the oldest event */
                 after?: string;
-                /** @description Pages only: the events before this cursor */
+                /** @description Pages only: events before this cursor */
                 before?: string;
-                /** @description Pages only: how many events, at most 1000 */
+                /** @description Pages only: maximum number of events, at most 1000 */
                 limit?: number;
             };
             header?: {
-                /** @description As `after`, and stronger */
+                /** @description As `after`, and takes precedence over it */
                 "Last-Event-ID"?: string | null;
             };
             path?: never;
@@ -1063,7 +1063,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Server-sent events without end, or one page */
+            /** @description An endless stream of server-sent events, or one page */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1073,21 +1073,21 @@ export interface operations {
                     "text/event-stream": string;
                 };
             };
-            /** @description A parameter is unknown, twice or too large */
+            /** @description A parameter is unknown, given twice or too large */
             400: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description Nobody is anonymous */
+            /** @description No valid credential */
             401: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description Nothing of what is asked is within the caller's rights */
+            /** @description The request is outside the caller's rights */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -1123,7 +1123,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Signed in; the session is in the cookie */
+            /** @description Signed in; the answer sets the cookie */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1132,28 +1132,28 @@ export interface operations {
                     "application/json": components["schemas"]["Me"];
                 };
             };
-            /** @description `wrong_credentials`: name or password */
+            /** @description `wrong_credentials`: the name or the password is wrong */
             401: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description `foreign_origin`, or `no_users`: nobody can sign in here */
+            /** @description `foreign_origin`, or `no_users`: no users are configured */
             403: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description `too_many_logins`; `Retry-After` says when */
+            /** @description `too_many_logins`; retry after the seconds of `Retry-After` */
             429: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description `busy`; `Retry-After` says when */
+            /** @description `busy`; retry after the seconds of `Retry-After` */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -1171,7 +1171,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Signed out, or nobody was signed in */
+            /** @description Signed out, or there was no sign-in */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1200,7 +1200,7 @@ export interface operations {
                     "application/json": components["schemas"]["Me"];
                 };
             };
-            /** @description Nobody is signed in */
+            /** @description No valid credential */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -1218,7 +1218,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Each project: whether LiveKit answers, webhooks arrive, and what was mended */
+            /** @description Each project: LiveKit's health, the last webhook, and the corrections */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1227,7 +1227,7 @@ export interface operations {
                     "application/json": components["schemas"]["Projects"];
                 };
             };
-            /** @description Nobody is anonymous */
+            /** @description No valid credential */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -1248,21 +1248,21 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The event is durable; `cursor` says where */
+            /** @description The event is durable, at `cursor` */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description Nobody is anonymous */
+            /** @description No valid credential */
             401: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description Operators and admins only */
+            /** @description The caller is neither an operator nor an admin */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -1276,7 +1276,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description It could not be made durable */
+            /** @description The event could not be made durable */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -1373,7 +1373,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The room is there */
+            /** @description The room exists */
             201: {
                 headers: {
                     [name: string]: unknown;
@@ -1382,21 +1382,21 @@ export interface operations {
                     "application/json": components["schemas"]["RoomAnswer"];
                 };
             };
-            /** @description No name, or LiveKit does not take it */
+            /** @description There is no name, or LiveKit refuses it */
             400: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description Nobody is anonymous */
+            /** @description No valid credential */
             401: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description Not within the caller's rights */
+            /** @description The caller does not have the right */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -1410,7 +1410,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description LiveKit does not answer, or not as it should */
+            /** @description LiveKit cannot be reached, or its answer is not valid */
             502: {
                 headers: {
                     [name: string]: unknown;
@@ -1514,28 +1514,28 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description It has ended */
+            /** @description The room has ended */
             204: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description Nobody is anonymous */
+            /** @description No valid credential */
             401: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description Not within the caller's rights */
+            /** @description The caller does not have the right */
             403: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description No such room is live */
+            /** @description There is no live room with this name */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -1549,7 +1549,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description LiveKit does not answer, or not as it should */
+            /** @description LiveKit cannot be reached, or its answer is not valid */
             502: {
                 headers: {
                     [name: string]: unknown;
@@ -1584,7 +1584,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description It has the metadata */
+            /** @description Updated */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1593,28 +1593,28 @@ export interface operations {
                     "application/json": components["schemas"]["RoomAnswer"];
                 };
             };
-            /** @description LiveKit does not take it */
+            /** @description LiveKit refuses the metadata */
             400: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description Nobody is anonymous */
+            /** @description No valid credential */
             401: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description Not within the caller's rights */
+            /** @description The caller does not have the right */
             403: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description No such room is live */
+            /** @description There is no live room with this name */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -1628,7 +1628,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description LiveKit does not answer, or not as it should */
+            /** @description LiveKit cannot be reached, or its answer is not valid */
             502: {
                 headers: {
                     [name: string]: unknown;
@@ -1663,35 +1663,35 @@ export interface operations {
             };
         };
         responses: {
-            /** @description LiveKit has it */
+            /** @description LiveKit has accepted the data */
             204: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description Not one of `text` and `base64`, or too much */
+            /** @description Not exactly one of `text` and `base64`, or too much data */
             400: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description Nobody is anonymous */
+            /** @description No valid credential */
             401: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description Not within the caller's rights */
+            /** @description The caller does not have the right */
             403: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description No such room is live */
+            /** @description There is no live room with this name */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -1705,7 +1705,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description LiveKit does not answer, or not as it should */
+            /** @description LiveKit cannot be reached, or its answer is not valid */
             502: {
                 headers: {
                     [name: string]: unknown;
@@ -1811,28 +1811,28 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description They are gone */
+            /** @description Removed */
             204: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description Nobody is anonymous */
+            /** @description No valid credential */
             401: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description Not within the caller's rights */
+            /** @description The caller does not have the right */
             403: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description Nobody of that identity is in the room */
+            /** @description There is no participant with this identity in the room */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -1846,7 +1846,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description LiveKit does not answer, or not as it should */
+            /** @description LiveKit cannot be reached, or its answer is not valid */
             502: {
                 headers: {
                     [name: string]: unknown;
@@ -1883,7 +1883,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description They have it */
+            /** @description Updated */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1892,28 +1892,28 @@ export interface operations {
                     "application/json": components["schemas"]["ParticipantAnswer"];
                 };
             };
-            /** @description Nothing to change, or LiveKit does not take it */
+            /** @description There is nothing to change, or LiveKit refuses the change */
             400: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description Nobody is anonymous */
+            /** @description No valid credential */
             401: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description Not within the caller's rights */
+            /** @description The caller does not have the right */
             403: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description Nobody of that identity is in the room */
+            /** @description There is no participant with this identity in the room */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -1927,7 +1927,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description LiveKit does not answer, or not as it should */
+            /** @description LiveKit cannot be reached, or its answer is not valid */
             502: {
                 headers: {
                     [name: string]: unknown;
@@ -1966,7 +1966,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description It is so */
+            /** @description Muted or unmuted */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1975,28 +1975,28 @@ export interface operations {
                     "application/json": components["schemas"]["TrackAnswer"];
                 };
             };
-            /** @description Nobody is anonymous */
+            /** @description No valid credential */
             401: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description Not within the caller's rights */
+            /** @description The caller does not have the right */
             403: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description No such participant, or no such track */
+            /** @description There is no such participant or track in the room */
             404: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description LiveKit does not allow unmuting from afar */
+            /** @description LiveKit's configuration does not allow remote unmuting */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -2010,7 +2010,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description LiveKit does not answer, or not as it should */
+            /** @description LiveKit cannot be reached, or its answer is not valid */
             502: {
                 headers: {
                     [name: string]: unknown;
@@ -2045,7 +2045,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Good for 60 s */
+            /** @description The token is valid for 60 s */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -2061,28 +2061,28 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description Nobody is anonymous */
+            /** @description No valid credential */
             401: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description Not within the caller's rights */
+            /** @description The caller does not have the right */
             403: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description The room is not live */
+            /** @description There is no live room with this name */
             404: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description Nobody is in the room: `room_empty` */
+            /** @description The room has no participants: `room_empty` */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -2101,7 +2101,7 @@ export interface operations {
     search: {
         parameters: {
             query: {
-                /** @description What to look for */
+                /** @description Part of a name, or beginning of a sid */
                 q: string;
                 /** @description 1 to 100; 20 if not given */
                 limit?: number;
@@ -2114,7 +2114,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description What matches */
+            /** @description The matches */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -2123,7 +2123,7 @@ export interface operations {
                     "application/json": components["schemas"]["Results"];
                 };
             };
-            /** @description A parameter that is unknown or out of bounds; nothing to look for */
+            /** @description A parameter is unknown or out of range, or `q` is empty */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -2132,7 +2132,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Nobody is signed in */
+            /** @description No valid credential */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -2141,7 +2141,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description None of it is within the caller's rights */
+            /** @description The request is outside the caller's rights */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2155,15 +2155,15 @@ export interface operations {
     sessions: {
         parameters: {
             query?: {
-                /** @description Only of the room with this name */
+                /** @description Only sessions of the room with this name */
                 room?: string;
-                /** @description Only those in which this identity took part */
+                /** @description Only sessions in which this identity took part */
                 identity?: string;
-                /** @description Only those that were on at this time or later, in unix milliseconds */
+                /** @description Only sessions that were live at this time or later, in unix milliseconds */
                 from?: number;
-                /** @description Only those that were on at this time or earlier */
+                /** @description Only sessions that were live at this time or earlier, in unix milliseconds */
                 to?: number;
-                /** @description `next` of the page before */
+                /** @description `next` of the previous page */
                 before?: string;
                 /** @description 1 to 1000; 50 if not given */
                 limit?: number;
@@ -2185,7 +2185,7 @@ export interface operations {
                     "application/json": components["schemas"]["Sessions"];
                 };
             };
-            /** @description A parameter that is unknown or out of bounds */
+            /** @description A parameter is unknown or out of range */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -2194,7 +2194,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Nobody is signed in */
+            /** @description No valid credential */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -2203,7 +2203,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description None of it is within the caller's rights */
+            /** @description The request is outside the caller's rights */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2238,7 +2238,7 @@ export interface operations {
                     "application/json": components["schemas"]["SessionDetail"];
                 };
             };
-            /** @description Nobody is signed in */
+            /** @description No valid credential */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -2247,7 +2247,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description `unknown_session`; one out of sight answers alike */
+            /** @description `unknown_session`; also for a session that the caller may not see */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2271,14 +2271,14 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The event is durable; a duplicate too */
+            /** @description The event is durable, or was already */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description No JSON object, no `event`, or nested too deep */
+            /** @description The body is not a JSON object with `event`, or is nested too deep */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -2292,14 +2292,14 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description Larger than 8 MiB */
+            /** @description The body is larger than 8 MiB */
             413: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description It could not be made durable; send it again */
+            /** @description The event could not be made durable; send it again */
             503: {
                 headers: {
                     [name: string]: unknown;
