@@ -1,4 +1,4 @@
-//! What a deployment shares rather than a node: small maps, leases and blobs.
+//! The state that a deployment shares, and not a node: small maps, leases and blobs.
 //!
 //! One interface, so that the rest of the program has one path. A node that runs alone has [`Local`], which keeps
 //! everything in its own data directory. ARCHITECTURE.md lists what is per node and what is per deployment.
@@ -53,7 +53,7 @@ pub struct Entry {
     pub revision: u64,
 }
 
-/// What has to be there for a change to be made.
+/// Condition of a change: the entry that must be there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expected {
     Anything,
@@ -89,7 +89,7 @@ pub struct MapChange {
     pub entry: Option<Entry>,
 }
 
-/// What a deployment shares. All methods may be called from any task at any time.
+/// The shared state of a deployment. All methods may be called from any task at any time.
 pub trait Cluster: Send + Sync + 'static {
     /// Returns the entry as the deployment last agreed on it.
     fn get(&self, map: Map, key: &str) -> BoxFuture<'_, Result<Option<Entry>, ClusterError>>;

@@ -1,18 +1,19 @@
-//! What was so: a projection of the log that outlives its events.
+//! Data that is derived from the log and kept longer than its events.
 //!
-//! One SQLite file, `derived.db`, in the data directory, which the loop that follows the log writes and nobody else:
+//! It is one SQLite file, `derived.db`, in the data directory. One thread writes it, with the records of the fold:
 //!
-//! - `checkpoints`: the [`State`] at some seqs, close enough that the state of any time is folded from one of them.
-//!   Start-up folds only what came after the newest, and the log forgets only what it covers: [`Options::covered`] is
-//!   called once a checkpoint is on the disk.
-//! - `changes`: what each event changed, as readers got it, so that a replayed message is the live one. Trimmed with
-//!   the log. An event that is not in it changed nothing that anybody may not see.
-//! - sessions, participations, tracks and egress, and how many there were in each minute: what is asked for by
-//!   [`Derived::sessions`] and its like. Kept for [`Options::retain`].
+//! - `checkpoints`: the [`State`] at some seqs, close enough that the state of any time can be folded from one of them.
+//!   A start folds only the events after the newest one. The log removes only events that it covers:
+//!   [`Options::covered`] is called once a checkpoint is on the disk.
+//! - `changes`: the changes of each event as readers got them, so that a replayed message equals the live one. They are
+//!   removed with the events of the log. An event without a row is not restricted and changed nothing.
+//! - Sessions, participations, tracks and egress, and counts for each minute, for [`Derived::sessions`] and the other
+//!   queries. They are kept for [`Options::retain`].
 //!
-//! Rows are written behind the stream, many events a transaction, together with the seq they go up to; what is not
-//! written yet is in memory, where [`Derived::changes`] finds it. After a crash the log has what the file has not.
-//! A file that is lost or damaged is derived again, as far back as the log goes; one of an older version is migrated.
+//! Rows are written after the stream, in transactions of many events. Each transaction has the seq of its last event.
+//! Events that are not written yet are in memory, where [`Derived::changes`] finds them. After a crash they are read
+//! from the log again. A lost or damaged file is derived again, as far back as the log goes. A file of an older version
+//! is migrated.
 
 use std::{
     collections::VecDeque,
@@ -58,23 +59,23 @@ use checkpoints::{Pace, Pending};
 use schema::Opened;
 use writer::{FLUSH_EVENTS, Writer};
 
-/// More than this does not wait: the loop does, and nobody else notices.
+/// Maximum number of events and bytes in the queue. If it is full, the fold waits, and only the fold.
 const WAITING_EVENTS_MAX: usize = 20_000;
 const WAITING_BYTES_MAX: usize = 64 << 20;
-/// So long a query waits for what has just happened to be written.
+/// Maximum time that a query waits until the latest events are written.
 const SETTLE_MAX: Duration = Duration::from_secs(1);
 
 #[derive(Debug, thiserror::Error)]
 pub enum DerivedError {
-    #[error("the history cannot be read or written: {0}")]
+    #[error("cannot read or write the history: {0}")]
     Sqlite(#[from] rusqlite::Error),
     #[error(transparent)]
     Store(#[from] StoreError),
-    #[error("the thread that writes the history cannot be started: {0}")]
+    #[error("cannot start the thread that writes the history: {0}")]
     Thread(#[from] io::Error),
-    #[error("the history's answer: {0}")]
+    #[error("cannot encode an answer of the history: {0}")]
     Json(#[from] serde_json::Error),
-    #[error("more than {0} rows would have to be read")]
+    #[error("the query needs more than {0} rows")]
     TooMuch(usize),
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
@@ -83,11 +84,11 @@ pub enum DerivedError {
 }
 
 pub struct Options {
-    /// How long sessions are kept after their end; none is for ever.
+    /// Time for which sessions are kept after their end. `None` means no limit.
     pub retain: Option<Duration>,
-    /// Hears up to which event the log may forget: a checkpoint of it is on the disk.
+    /// Called with the last event that the log may remove: a checkpoint that covers it is on the disk.
     pub covered: Box<dyn Fn(Seq) + Send + Sync>,
-    /// The time of the node: retention and the pace of checkpoints go by it.
+    /// Clock of the node, for retention and the pace of checkpoints.
     pub clock: Clock,
 }
 
@@ -97,7 +98,7 @@ impl Default for Options {
     }
 }
 
-/// The projections of the log that are kept.
+/// The derived data.
 pub struct Derived {
     shared: Arc<Shared>,
     writer: Mutex<Option<JoinHandle<()>>>,
@@ -108,42 +109,43 @@ struct Shared {
     waiting: Mutex<Waiting>,
     /// Wakes the writer.
     work: Condvar,
-    /// Wakes the loop that waits for room.
+    /// Notified after each transaction.
     written: Notify,
     readers: Readers,
-    /// The oldest event of the log: changes before it are of no use.
+    /// The oldest event of the log. Changes of earlier events are not needed.
     log_first: AtomicU64,
     pace: Mutex<Pace>,
 }
 
 #[derive(Default)]
 struct Waiting {
-    /// What is not in the file yet, ascending. The writer takes copies and removes them when they are.
+    /// Events that are not in the file yet, ascending. The writer copies them, and removes them after its commit.
     events: VecDeque<Arc<Recorded>>,
     bytes: usize,
     /// Checkpoints that are not in the file yet, ascending.
     checkpoints: VecDeque<Pending>,
-    /// Everything up to here is in the file.
+    /// The last event in the file.
     written: Seq,
     /// The oldest event whose changes are known.
     changes_from: Seq,
-    /// Somebody waits for what is waiting: it is written at once.
+    /// True if a query waits: the events are then written at once.
     hurry: bool,
     closing: bool,
     closed: bool,
 }
 
-/// What one event changed, as it was sent to readers.
+/// The changes of one event, as they were sent to readers.
 #[derive(Clone, Debug)]
 pub struct Changes {
     pub seq: Seq,
     /// A JSON array.
     pub json: Bytes,
-    /// What callers with only `roomJoin` are told instead: a JSON array too, an empty one for nothing at all.
+    /// Set for a restricted event: the JSON array that `roomJoin` callers get instead. If it is empty, they do not get the
+    /// event.
     pub joined: Option<Bytes>,
 }
 
-/// What is kept of one event.
+/// The record of one event, for the file.
 pub struct Recorded {
     pub seq: Seq,
     pub project: Arc<str>,
@@ -182,7 +184,7 @@ impl Derived {
         Ok((Derived { shared, writer: Mutex::new(Some(thread)) }, state))
     }
 
-    /// Takes what is kept of the next event. Never blocks: see [`Derived::wait_for_capacity`].
+    /// Queues the record of the next event. Never blocks: see [`Derived::wait_for_capacity`].
     pub fn record(&self, recorded: Recorded) {
         let mut waiting = self.shared.waiting.lock();
         if recorded.seq > waiting.written {
@@ -195,7 +197,7 @@ impl Derived {
         }
     }
 
-    /// Returns once the queue has capacity for more.
+    /// Waits until the queue has capacity for more.
     pub async fn wait_for_capacity(&self) {
         loop {
             let written = self.shared.written.notified();
@@ -211,8 +213,8 @@ impl Derived {
         }
     }
 
-    /// Has what waits written now, for who is about to ask about it. Gives up after [`SETTLE_MAX`]: an answer that is
-    /// a moment old is better than none.
+    /// Makes the writer write the queue now, and waits for that, for a query that must see the latest events. Gives up
+    /// after [`SETTLE_MAX`]: an answer that is slightly old is better than none.
     async fn settle(&self) {
         let until = {
             let mut waiting = self.shared.waiting.lock();
@@ -236,19 +238,19 @@ impl Derived {
         let _ = tokio::time::timeout(SETTLE_MAX, written).await;
     }
 
-    /// Says what retention has left of the log: older changes go too.
+    /// Notes the oldest event of the log. The changes of earlier events are then removed too.
     pub fn log_begins(&self, first: Seq) {
         self.shared.log_first.store(first.0, Ordering::Relaxed);
     }
 
-    /// Everything up to here is in the file.
+    /// Returns the last event in the file.
     pub fn written(&self) -> Seq {
         self.shared.waiting.lock().written
     }
 
-    /// The changes of the events after `after` up to `through`, one answer an event as far as they are known.
+    /// Returns the changes of the events after `after` up to `through`: one entry for each event whose changes are known.
     pub async fn changes(&self, after: Seq, through: Seq) -> Result<Vec<Changes>, DerivedError> {
-        // Memory first: what is written in between is then read twice and not missed.
+        // Memory first: an event that is written between the two reads is then found, and not missed.
         let (from_memory, written, known_from) = {
             let waiting = self.shared.waiting.lock();
             let first = waiting.events.partition_point(|event| event.seq <= after.max(waiting.written));
@@ -271,18 +273,20 @@ impl Derived {
         Ok(all)
     }
 
-    /// Writes what waits and lets go of the file. Blocks for as long as that takes.
+    /// Writes the queue and closes the file. Blocks until that is done.
     pub fn close(&self) {
         self.shared.waiting.lock().closing = true;
         self.shared.work.notify_one();
         if let Some(writer) = self.writer.lock().take()
             && writer.join().is_err()
         {
-            tracing::error!("the thread that writes the history has panicked");
+            tracing::error!(
+                "the thread that writes the history has panicked; the next start derives its last events again"
+            );
         }
     }
 
-    /// [`Derived::query`] about what was until now.
+    /// Runs a query that sees every event up to now.
     async fn ask<T: Send + 'static>(
         &self,
         query: impl FnOnce(&Connection) -> Result<T, DerivedError> + Send + 'static,
@@ -291,7 +295,7 @@ impl Derived {
         self.query(query).await
     }
 
-    /// Runs a query on a thread that may block.
+    /// Runs a query on a blocking thread.
     async fn query<T: Send + 'static>(
         &self,
         query: impl FnOnce(&Connection) -> Result<T, DerivedError> + Send + 'static,

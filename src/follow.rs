@@ -1,20 +1,20 @@
 //! Everything that acts on events: the fold, and the followers behind it.
 //!
 //! ```text
-//! log ─▶ fold ─▶ state, derived data, feed          one thread, on the way of every event
+//! log ─▶ fold ─▶ state, derived data, feed          one thread, on the path of every event
 //!          │
 //!          ├─▶ follower ─▶ its effects, its cursor   one thread each, at its own pace
 //!          └─▶ …
 //! ```
 //!
-//! A follower reads events that are durable and folded, in batches. A slow or broken one holds up
-//! neither the fold nor another follower: it has no queue, only a cursor, and reads the log. After an
-//! error or a panic it is made anew, later each time. `/metrics` and `/readyz?verbose` show each one.
+//! A follower reads durable and folded events, in batches. A slow or broken one does not delay the
+//! fold or another follower: it has no queue, only a cursor, and reads the log. After an error or a
+//! panic it is created again, after a pause that grows. `/metrics` and `/readyz?verbose` show each one.
 //!
 //! **At least once.** The cursor is stored after the effect, at most once in [`CURSOR_EVERY`]. So after
-//! a crash some events come again, and none is left out: effects must be idempotent.
+//! a crash some events come again, and none is skipped: effects must be idempotent.
 //!
-//! **Retention** never passes the checkpoint of the state. It waits for followers too, within limits:
+//! **Retention** never passes the checkpoint of the state. It also waits for followers, within limits:
 //! see [`retention`].
 
 use std::{
@@ -55,42 +55,42 @@ use cursors::Cursors;
 use retention::Retention;
 use run::Runner;
 
-/// Events in a batch.
+/// Maximum number of events in a batch.
 const BATCH_EVENTS: usize = 256;
-/// A cursor is stored this long after it moved, with all that happened since, and when its follower stops. A commit
-/// for each batch would compete with those of the log.
+/// Minimum time between two commits of a cursor. It is also stored when its follower stops. A commit for each batch would
+/// compete with the commits of the log.
 pub const CURSOR_EVERY: Duration = Duration::from_secs(1);
-/// How often the time part of [`retention`] is looked at.
+/// Interval at which the time limit of [`retention`] is updated.
 const RETENTION_EVERY: Duration = Duration::from_secs(60);
 
-/// One event and what it changed.
+/// One event and its changes.
 #[derive(Clone, Debug)]
 pub struct Folded {
     pub event: Event,
-    /// None where the derived data has been lost: what the event changed is not known.
+    /// `None` if they are unknown, because the derived data has been lost.
     pub changes: Option<Changes>,
 }
 
 /// Something that acts on events. See [`self`].
 pub trait Follower: Send {
-    /// Acts on the next events. `events` is empty when only [`Follower::wakes_in`] has passed.
+    /// Acts on the next events. `events` is empty if only the time of [`Follower::wakes_in`] has passed.
     ///
-    /// Returns once the effects are durable, or no longer needed: the cursor then moves behind `events`.
+    /// Returns once the effects are durable, or no longer needed. The cursor then moves to the last of `events`.
     /// The same events may come again, so the effects must be idempotent. After an error this follower is
-    /// dropped, and one that is made anew gets the events from its cursor on.
+    /// dropped, and a new one gets the events after the cursor.
     fn apply<'a>(&'a mut self, events: &'a [Folded]) -> BoxFuture<'a, anyhow::Result<()>>;
 
-    /// Retention has removed the events from `from` to `to`, and the follower never gets them. What depends
-    /// on them has to be found in another way.
+    /// Handles that retention has removed the events from `from` to `to`, so that the follower never gets them. It must
+    /// find their effects in another way.
     fn gap(&mut self, from: Seq, to: Seq) -> BoxFuture<'_, anyhow::Result<()>>;
 
-    /// Returns when `apply` is to be called although no event has come. It is asked after each call.
+    /// Returns the time after which `apply` is called without an event. It is read after each call.
     fn wakes_in(&self) -> Option<Duration> {
         None
     }
 }
 
-/// Makes a follower, at the start and after each failure.
+/// Creates a follower, at the start and after each failure.
 pub type Make = Box<dyn Fn() -> Box<dyn Follower> + Send>;
 
 /// The followers of one node, and the fold as the first of them.
@@ -116,12 +116,12 @@ impl Followers {
         Ok(Arc::new(Followers { log, clock, metrics, cursors, retention, statuses: Mutex::default() }))
     }
 
-    /// Takes over that a checkpoint of everything up to `seq` is durable.
+    /// Notes that a checkpoint of everything up to `seq` is durable.
     pub fn checkpointed(&self, seq: Seq) {
         self.retention.checkpointed(seq);
     }
 
-    /// Returns a new status that is shown with the others.
+    /// Adds a status to those that are shown, and returns it.
     pub fn status(&self, name: &'static str, cursor: Seq) -> Arc<Status> {
         let status = Arc::new(Status::new(name, cursor, &self.metrics));
         let mut statuses = self.statuses.lock();
@@ -130,13 +130,13 @@ impl Followers {
         status
     }
 
-    /// Returns how each follower is doing. The fold is the first.
+    /// Returns the status of each follower. The fold is the first.
     pub fn statuses(&self) -> Vec<Arc<Status>> {
         self.statuses.lock().clone()
     }
 
-    /// Runs these followers behind the fold, each in its own thread, until the answer is dropped. Cursors of
-    /// followers that are not among them are forgotten.
+    /// Runs these followers behind the fold, each in its own thread, until the result is dropped. Retention no longer
+    /// waits for the cursors of other followers.
     pub fn start(
         &self,
         feed: &Arc<Feed>,
@@ -153,19 +153,19 @@ impl Followers {
             running.threads.push(thread::Builder::new().name(name.into()).spawn(work)?);
         }
         let (retention, clock) = (self.retention.clone(), self.clock.clone());
-        let looking = async move {
+        let updates = async move {
             loop {
-                retention.look_at_time(clock.unix_ms()).await;
+                retention.update_time_limit(clock.unix_ms()).await;
                 clock.sleep(RETENTION_EVERY).await;
             }
         };
         let stop = running.stop.clone();
-        tokio::spawn(async move { stop.run_until_cancelled(looking).await });
+        tokio::spawn(async move { stop.run_until_cancelled(updates).await });
         Ok(running)
     }
 }
 
-/// Followers that run. Dropping it stops them and waits for the call that each is in to be given up.
+/// Running followers. Dropping it stops them, and waits until each has left its present call.
 pub struct Running {
     stop: CancellationToken,
     threads: Vec<JoinHandle<()>>,
@@ -175,7 +175,7 @@ impl Drop for Running {
     fn drop(&mut self) {
         self.stop.cancel();
         for thread in self.threads.drain(..) {
-            // A panic of it has been printed.
+            // A panic has already been printed.
             let _ = thread.join();
         }
     }

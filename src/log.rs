@@ -1,4 +1,4 @@
-//! The durable, ordered log of events: the ground truth of the whole program.
+//! The durable, ordered log of events. Everything else in the program is derived from it.
 
 use std::{fmt, path::PathBuf, str::FromStr, sync::Arc, time::Duration};
 
@@ -16,72 +16,71 @@ pub mod sqlite;
 use memory::MemoryLog;
 use sqlite::SqliteLog;
 
-/// Maximum bytes of bodies that one read returns, whatever its limit: a page of a thousand 8 MiB
-/// bodies must not be held in memory at once.
+/// Maximum bytes of bodies that one read returns, whatever its limit is: a thousand bodies of 8 MiB must not be in memory
+/// at once.
 pub const READ_BYTES_MAX: usize = 16 << 20;
 
-/// Time for which an id is remembered. Webhook tokens are accepted for 24 hours and 60 s of leeway;
-/// the rest allows for clocks that run at different speeds.
+/// Time for which an id is remembered. A webhook's token is accepted for 24 hours and 60 s of leeway. The rest allows for
+/// clocks that run at different speeds.
 pub const IDS_KEPT: Duration = Duration::from_secs(24 * 3600 + 300);
 
-/// The promises of a log. One story of tests holds every implementation to them.
+/// The promises of a log. The same tests check them for every implementation.
 ///
-/// A log is shared by every request and by everything that follows it; all methods may be called
-/// from any task at any time.
+/// Requests and followers share one log. All methods may be called from any task at any time.
 pub trait EventLog: Send + Sync + 'static {
-    /// Appends `events` in order and returns once all of them are durable: they survive `kill -9`
-    /// and power loss. One answer an event, in the same order.
+    /// Appends `events` in order, and returns once all of them are durable: they survive `kill -9`
+    /// and power loss. The answers have the same order as the events.
     ///
-    /// Idempotent by (project, id) for 24 hours, across restarts, and within one call: the same id
-    /// again returns its first seq, marked duplicate, and stores nothing.
+    /// Idempotent by (project, id) for 24 hours, across restarts and within one call: an id that was
+    /// appended before returns its first seq, marked as a duplicate, and stores nothing.
     ///
-    /// An error means that nothing of the call may be reported as stored. It may have been stored
-    /// all the same (a lost answer of the disk); the sender's retry then finds its duplicate.
+    /// After an error the caller must not report any event of the call as stored. They may still be
+    /// stored, if only the answer of the disk was lost. The sender's retry then finds its duplicate.
     fn append(&self, events: Vec<NewEvent>) -> BoxFuture<'_, Result<Vec<Appended>, LogError>>;
 
-    /// Returns up to `limit` events after `after`, ascending, without holes. Empty means caught up.
-    /// About [`READ_BYTES_MAX`] bytes at most, but at least one event.
+    /// Returns up to `limit` durable events after `after`, ascending, without gaps. Empty means that there are none.
+    /// It returns about [`READ_BYTES_MAX`] bytes at most, but at least one event.
     ///
-    /// The first event may be later than `after.next()` only where retention has removed what was
-    /// between: compare with [`EventLog::bounds`]. Only durable events are ever returned.
+    /// The first event is later than `after.next()` only if retention has removed the events between:
+    /// compare with [`EventLog::bounds`].
     fn read(&self, after: Seq, limit: usize) -> BoxFuture<'_, Result<Vec<Event>, LogError>>;
 
-    /// Returns once something newer than `after` is durable; at once if it already is.
+    /// Waits until an event after `after` is durable.
     fn wait(&self, after: Seq) -> BoxFuture<'_, ()>;
 
-    /// Returns the epoch and the ends of what retention has left. Cheap: no I/O.
+    /// Returns the epoch, and the first and the last event that retention has left. Cheap: does no I/O.
     fn bounds(&self) -> Bounds;
 
-    /// Returns the last event received by `unix_ms`: the newest one whose `received_at` is not
-    /// later. `None` if every event that is kept was received later.
+    /// Returns the newest event whose `received_at` is `unix_ms` or earlier, or `None` if all events
+    /// were received later.
     ///
-    /// `received_at` is the wall clock of the receiver, so it is only nearly ascending. The answer
-    /// is exact all the same: an event from a clock that was ahead does not hide the events after
-    /// it, and one from a clock that was behind counts for the time it carries. An answer is final
-    /// once every clock has passed `unix_ms`.
+    /// `received_at` is from the wall clock of the receiver, so it is only nearly ascending. The
+    /// answer is still exact: an event from a clock that was ahead does not hide the events after it,
+    /// and one from a clock that was behind counts with its own time. An answer is final once every
+    /// clock has passed `unix_ms`.
     fn seek(&self, unix_ms: u64) -> BoxFuture<'_, Result<Option<Seq>, LogError>>;
 
-    /// Allows retention to remove events up to and including `through`: everything that is derived
-    /// from them is durable elsewhere. Nothing is removed before the first call, a lower value than
-    /// before changes nothing, and the newest event is never removed. Returns at once.
+    /// Allows retention to remove events up to and including `through`: everything derived from them
+    /// is durable elsewhere. Nothing is removed before the first call. A lower value than before
+    /// changes nothing. The newest event is never removed. Returns at once.
     fn retain(&self, through: Seq);
 
-    /// Finishes the appends that were accepted and releases every file. Blocks until that is done.
-    /// Later appends and reads are [`LogError::Closed`]. A second call does nothing.
+    /// Finishes the accepted appends and closes every file. Blocks until that is done. Later appends
+    /// and reads return [`LogError::Closed`]. A second call does nothing.
     fn close(&self);
 }
 
-/// Where a log is, as the option `log_url` names it.
+/// Location of a log: the option `log_url`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub enum LogUrl {
     /// `sqlite:<dir>`: `log.db` in this directory.
     Sqlite(PathBuf),
-    /// `memory:`: gone with the process.
+    /// `memory:`: lost with the process.
     Memory,
 }
 
-/// The text names no log that this program can open.
+/// The text is not a URL of a log that this program can open.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("write sqlite:<directory>, or memory: for a log that ends with the process")]
 pub struct UnknownLogUrl;
@@ -120,29 +119,29 @@ pub fn open(url: &LogUrl, options: LogOptions) -> Result<Arc<dyn EventLog>, Open
     Ok(match url {
         LogUrl::Sqlite(dir) => Arc::new(SqliteLog::open(dir, options)?),
         LogUrl::Memory => {
-            tracing::warn!("the log is in memory: every event is lost when this process ends");
+            tracing::warn!("the log is in memory, so every event is lost when this process ends");
             Arc::new(MemoryLog::new(options))
         }
     })
 }
 
-/// How a log keeps its events. Limits without a word about memory are those of [`sqlite`].
+/// Options of a log. [`memory`] uses only those that say so, and the clock.
 #[derive(Clone)]
 pub struct LogOptions {
-    /// Events older than this are removed, in memory too. None: no limit.
+    /// Events older than this are removed, in memory too. `None` means no limit.
     pub retain_age: Option<Duration>,
-    /// The oldest events are removed while the log takes more bytes than this, in memory too. None: no limit.
+    /// The oldest events are removed while the log has more bytes than this, in memory too. `None` means no limit.
     pub retain_bytes: Option<u64>,
-    /// Maximum bytes that wait to be written. Beyond it an append is refused as [`LogError::Busy`].
+    /// Maximum bytes in the queue of the writer. An append beyond it returns [`LogError::Busy`].
     pub queue_bytes_max: usize,
-    /// Maximum bytes of the newest events that are kept in memory for those who follow the log.
+    /// Maximum bytes of the newest events in memory, for readers that follow the log.
     pub tail_bytes_max: usize,
-    /// Maximum number of ids in memory. Beyond it they are merged into their table, where finding one costs several
-    /// times as much. A start reads as many of the newest events.
+    /// Maximum number of ids in memory. If there are more, they are merged into their table, in which a look-up costs
+    /// several times as much. A start reads about as many of the newest events.
     pub ids_max: usize,
-    /// Another SQLite VFS than the default: how tests cut the power.
+    /// SQLite VFS, if not the default. Tests simulate power loss with it.
     pub vfs: Option<String>,
-    /// The time of the node: retention and ids count by it.
+    /// Clock of the node, for retention and ids.
     pub clock: Clock,
 }
 
@@ -160,45 +159,47 @@ impl Default for LogOptions {
     }
 }
 
-/// Why a log could not be opened. Each says what to do about it.
+/// Reason why a log cannot be opened. Each message says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     #[error(
-        "{path} was written by a newer Roomwatch (format {found}, this one knows {known}): use that version"
+        "{path} was written by a newer Roomwatch (format {found}, this one knows {known}). Use that version"
     )]
     Newer { path: PathBuf, found: i64, known: i64 },
-    #[error("{path} is a SQLite file, but not a log of Roomwatch: choose another data directory")]
+    #[error("{path} is a SQLite file, but not a log of Roomwatch. Choose another data directory")]
     Foreign { path: PathBuf },
-    #[error("{path} is damaged ({what}): restore a backup, or move the file away to start with an empty log")]
+    #[error("{path} is damaged ({what}). Restore a backup, or move the file away to start with an empty log")]
     Damaged { path: PathBuf, what: String },
-    #[error("cannot use {path}: {cause}: check that the directory exists, is writable and has room")]
+    #[error(
+        "cannot use {path}: {cause}. Check that the directory exists and is writable, and that the disk has space"
+    )]
     Io { path: PathBuf, cause: String },
 }
 
-/// The place of an appended event.
+/// Result of appending one event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Appended {
     pub seq: Seq,
-    /// The id had been appended before; `seq` is where.
+    /// True if the id had been appended before. `seq` is then that of the first time.
     pub duplicate: bool,
 }
 
-/// The ends of a log. Empty: `last` is one before `first`.
+/// First and last event of a log. If it is empty, `last` is one before `first`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
     pub epoch: Epoch,
-    /// The oldest event that is kept, or the place of the next one if the log is empty.
+    /// The oldest event, or the seq of the next one if the log is empty.
     pub first: Seq,
     /// The newest durable event; 0 before the first.
     pub last: Seq,
 }
 
-/// Why the log could not do it. The sender is answered 503 and tries again.
+/// Reason why the log failed. A webhook is then answered 503, and LiveKit retries.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum LogError {
     #[error("no space left for the log")]
     Full,
-    #[error("more than {0} bytes wait to be written")]
+    #[error("more than {0} bytes are waiting to be written")]
     Busy(usize),
     #[error("the log failed: {0}")]
     Failed(Arc<str>),
@@ -206,7 +207,7 @@ pub enum LogError {
     Closed,
 }
 
-/// Returns the event as it is read back from `seq`.
+/// Returns the event as a read returns it from `seq`.
 fn placed(event: &NewEvent, seq: Seq) -> Event {
     Event {
         seq,

@@ -1,8 +1,7 @@
 //! The state at one moment: now, or as it was at a cursor or a time.
 //!
-//! An earlier state is folded again from the checkpoint below it and the events after that, which the log still has.
-//! Where it has lost them, or where checkpoints are too far apart to be folded between, the nearest checkpoint is the
-//! answer, with its own time.
+//! An earlier state is folded from the checkpoint before it and the events after that checkpoint. If the log no longer
+//! has those events, or if there are too many to fold, the nearest checkpoint is the answer, with its own time.
 
 use std::{collections::VecDeque, ops::Deref, str::FromStr, sync::Arc, time::Duration};
 
@@ -17,13 +16,13 @@ use crate::{
     state::State,
 };
 
-/// Earlier states that are folded at the same time. Each takes a core.
+/// Maximum number of earlier states that are folded at the same time. Each takes a core.
 const FOLDING_MAX: usize = 2;
-/// Requests that wait for that. Beyond it they are refused.
+/// Maximum number of requests that wait for that. More are refused.
 const WAITING_MAX: usize = 32;
-/// Earlier states that are kept in memory: a reader who moves through time asks for the next one soon.
+/// Maximum number of earlier states kept in memory. A user who moves through time asks for the next one soon.
 const RECENT_MAX: usize = 4;
-/// Events that one step of folding reads from the log.
+/// Maximum number of events that one step of folding reads from the log.
 const STEP_EVENTS: usize = 4_096;
 /// Estimated time of folding above which the nearest checkpoint is the answer. Checkpoints are spaced by measured times,
 /// which vary.
@@ -51,23 +50,23 @@ impl FromStr for Moment {
     }
 }
 
-/// Why there is no state of a moment.
+/// Reason why there is no state of a moment.
 #[derive(Debug, thiserror::Error)]
 pub enum SnapshotError {
     /// It is older than every state that is kept, or than what the caller may see.
     #[error("the state of that moment is not kept")]
     Expired,
-    #[error("the cursor is of another log")]
+    #[error("the cursor belongs to another log")]
     UnknownEpoch,
     #[error("the cursor is ahead of the log")]
     Ahead,
-    #[error("too many requests for earlier states wait")]
+    #[error("too many requests for earlier states are waiting")]
     Busy,
     #[error(transparent)]
     Log(#[from] LogError),
     #[error(transparent)]
     Derived(#[from] DerivedError),
-    #[error("an earlier state could not be folded: {0}")]
+    #[error("cannot fold an earlier state: {0}")]
     Failed(String),
 }
 
@@ -75,9 +74,9 @@ pub enum SnapshotError {
 pub struct Snapshot {
     /// The last event that is certainly in it.
     pub cursor: Cursor,
-    /// Time of the state: when the last event in it was received, in unix milliseconds. None before the first event.
+    /// Time of the state: when the last event in it was received, in unix milliseconds. `None` before the first event.
     pub at: Option<u64>,
-    /// False if this is the nearest state that is kept, and not that of the moment itself.
+    /// False if this is not the state of the moment itself, but the nearest one that is kept.
     pub exact: bool,
     state: Held,
 }
@@ -88,12 +87,12 @@ enum Held {
 }
 
 impl Snapshot {
-    /// Returns true if this is the present state, which goes on changing.
+    /// Returns true if this is the present state, which changes with each event.
     pub fn is_live(&self) -> bool {
         matches!(self.state, Held::Now(_))
     }
 
-    /// Reads the state. Of the present state this holds the lock that the fold waits for.
+    /// Reads the state. For the present state this holds a lock, and the fold waits for it.
     pub fn read(&self) -> Reading<'_> {
         match &self.state {
             Held::Now(state) => Reading::Now(state.read()),
@@ -127,14 +126,14 @@ pub struct Snapshots {
     feed: Arc<Feed>,
     folding: Semaphore,
     waiting: Semaphore,
-    /// Earlier states, the one that was asked for last at the end.
+    /// Earlier states, the most recently used one last.
     recent: Mutex<VecDeque<Arc<State>>>,
 }
 
-/// How the state of a moment is made.
+/// Plan to make the state of a moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Plan {
-    /// The checkpoint to begin with. None: the empty state before the first event.
+    /// The checkpoint to begin with. `None` is the empty state before the first event.
     base: Option<Seq>,
     /// The last event to fold.
     until: Seq,
@@ -161,14 +160,14 @@ impl Snapshots {
 
     /// Returns the present state.
     pub fn now(&self) -> Snapshot {
-        // The cursor first: what the state has beyond it comes again on the stream, and changes nothing there.
+        // The cursor first: events that only the state has come again on the stream, and change nothing there.
         let cursor = self.feed.head();
         let at = time(&self.state.read());
         Snapshot { cursor, at, exact: true, state: Held::Now(self.state.clone()) }
     }
 
     /// Returns the state of a moment, or the nearest one that is kept. `earliest` is the first event that the caller may
-    /// see, if its rights set one: the state must have that.
+    /// see, if its rights limit that. A state without this event is expired.
     pub async fn at(&self, moment: Moment, earliest: Option<Seq>) -> Result<Snapshot, SnapshotError> {
         let mut attempt = 0;
         loop {
@@ -181,7 +180,7 @@ impl Snapshots {
                     let (cursor, at) = (self.feed.cursor(plan.until), time(&state));
                     return Ok(Snapshot { cursor, at, exact: plan.exact, state: Held::Then(state) });
                 }
-                // Retention took the checkpoint or the events meanwhile: the next plan knows.
+                // Retention has removed the checkpoint or the events meanwhile. Plan again.
                 None if attempt < 2 => attempt += 1,
                 None => return Err(SnapshotError::Expired),
             }
@@ -204,7 +203,7 @@ impl Snapshots {
         choose(moment, until, around, self.log.bounds().first).ok_or(SnapshotError::Expired)
     }
 
-    /// Returns `None` if the checkpoint or the events are gone.
+    /// Makes the state of a plan. Returns `None` if the checkpoint or the events have been removed.
     async fn state_of(&self, plan: Plan) -> Result<Option<Arc<State>>, SnapshotError> {
         if let Some(state) = self.recently(plan.until) {
             return Ok(Some(state));
@@ -217,7 +216,7 @@ impl Snapshots {
         }
         let _waiting = self.waiting.try_acquire().map_err(|_| SnapshotError::Busy)?;
         let _folding = self.folding.acquire().await.map_err(|_| SnapshotError::Busy)?;
-        // Another request may have made it while this one waited.
+        // Another request may have made the state while this one waited.
         if let Some(state) = self.recently(plan.until) {
             return Ok(Some(state));
         }
@@ -243,7 +242,7 @@ impl Snapshots {
         }))
     }
 
-    /// Returns the state of this event if it was made recently.
+    /// Returns the state after this event if it was made recently.
     fn recently(&self, seq: Seq) -> Option<Arc<State>> {
         let mut recent = self.recent.lock();
         let found = recent.iter().position(|state| state.head() == seq)?;
@@ -252,7 +251,8 @@ impl Snapshots {
         Some(state)
     }
 
-    /// Returns the recent state that needs fewer events than the plan's checkpoint.
+    /// Returns the recent state from which the fewest events must be folded, if there is one after the plan's
+    /// checkpoint.
     fn nearest(&self, plan: Plan) -> Option<Arc<State>> {
         let range = plan.base.unwrap_or(Seq::ZERO)..=plan.until;
         let recent = self.recent.lock();
@@ -264,8 +264,8 @@ fn time(state: &State) -> Option<u64> {
     Some(state.time()).filter(|time| *time > 0)
 }
 
-/// Decides how the state after `until` is made. The log begins with `first`; `until` is `None` for a time before that.
-/// Returns `None` if nothing that old is kept.
+/// Plans how the state after `until` is made. The log begins with `first`; `until` is `None` for a time before that.
+/// Returns `None` if no state that old is kept.
 fn choose(moment: Moment, until: Option<Seq>, around: Around, first: Seq) -> Option<Plan> {
     let Around { below, above } = around;
     let exact = |base: Option<Rung>, until| Plan { base: base.map(|rung| rung.seq), until, exact: true };
@@ -280,7 +280,7 @@ fn choose(moment: Moment, until: Option<Seq>, around: Around, first: Seq) -> Opt
             return Some(exact(below, until));
         }
         (None, Some(below)) if complete => return Some(exact(Some(below), below.seq)),
-        // Older than the first event, or than what is left.
+        // Older than the first event, or than the oldest state that is kept.
         (None, None) => return None,
         (_, None) if !complete => return None,
         _ => {}
@@ -301,16 +301,16 @@ fn choose(moment: Moment, until: Option<Seq>, around: Around, first: Seq) -> Opt
     Some(Plan { base: Some(nearest.seq), until: nearest.seq, exact: false })
 }
 
-/// Estimates how long folding from `below` to `until` takes: the part of what was measured between the neighbours.
+/// Estimates the time of folding from `below` to `until`, as a part of the time measured between both checkpoints.
 fn estimate(below: Option<Rung>, above: Option<Rung>, until: Seq) -> Duration {
-    // After the newest checkpoint there is never more than the next one would cover.
+    // There are never more events after the newest checkpoint than one checkpoint covers.
     let Some(above) = above else { return Duration::ZERO };
     let (from, work) = below.map_or((Seq::ZERO, Duration::ZERO), |below| (below.seq, below.work));
     let part = (until.0 - from.0) as f64 / (above.seq.0 - from.0).max(1) as f64;
     above.work.saturating_sub(work).mul_f64(part)
 }
 
-/// Folds the events up to `until`. Returns `None` if the log has lost some of them.
+/// Folds the events up to `until`. Returns `None` if the log no longer has all of them.
 async fn fold(log: &dyn EventLog, mut state: State, until: Seq) -> Result<Option<State>, SnapshotError> {
     while state.head() < until {
         let left = usize::try_from(until.0 - state.head().0).unwrap_or(usize::MAX);
@@ -348,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn the_state_is_folded_where_the_log_allows_it_and_is_the_nearest_one_elsewhere() {
+    fn a_state_is_folded_if_the_log_has_its_events_and_is_the_nearest_one_otherwise() {
         let plan =
             |base: Option<u64>, until, exact| Some(Plan { base: base.map(Seq), until: Seq(until), exact });
         let between = || Around { below: rung(100, 1_000, 50), above: rung(200, 2_000, 150) };

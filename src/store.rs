@@ -364,7 +364,7 @@ mod tests {
         let error = store(&[FIRST], Repair::Recreate).open(dir.path()).expect_err("newer");
         let said = error.to_string();
         assert!(
-            said.contains("version 2, this one knows 1") && said.contains("start that version"),
+            said.contains("version 2, this one knows 1") && said.contains("Start that version"),
             "{said}"
         );
         assert_eq!(fs::read(dir.path().join("notes.db")).expect("a file"), before);

@@ -70,7 +70,7 @@ pub async fn main(arguments: Arguments) -> anyhow::Result<()> {
 /// ends with `head`. If the output is not a pipe, it never completes.
 async fn pipe_closed() {
     let (closed, on_closed) = tokio::sync::oneshot::channel();
-    // A separate thread, which ends with the process: the runtime would wait for one of its own threads.
+    // A separate thread, which ends with the process: the runtime waits for its threads before it ends.
     std::thread::spawn(move || {
         let out = std::io::stdout();
         // Without requested events, poll(2) still reports that the pipe is closed.

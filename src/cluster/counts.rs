@@ -1,7 +1,7 @@
 //! Counts that a deployment keeps together, such as the open streams of each user.
 //!
-//! A node counts its own in memory and tells the others soon after. So a limit over several nodes may be passed for a
-//! moment by what opens on two of them at once, and no node waits for another.
+//! A node counts in memory, and publishes its counts shortly afterwards. So no node waits for another, and a limit over
+//! several nodes may be exceeded for a moment if streams open on two of them at once.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -17,12 +17,12 @@ use tokio::{sync::Notify, task::JoinSet};
 use super::{Cluster, ClusterError, Expected, Map, MapChange, NodeId};
 use crate::clock::Clock;
 
-/// How often a node says that it is alive.
+/// Interval at which a node shows that it is alive.
 const ALIVE_EVERY: Duration = Duration::from_secs(10);
-/// The counts of a node that has been silent for this long are ignored.
+/// Time after which the counts of a silent node are ignored.
 const SILENT_MAX: Duration = Duration::from_secs(30);
-/// Changes that come together within this time are told together.
-const TOLD_AFTER: Duration = Duration::from_millis(10);
+/// Delay before a changed count is published. Changes within this time are published together.
+const PUBLISH_DELAY: Duration = Duration::from_millis(10);
 
 /// The counts of one map.
 pub struct Counts {
@@ -38,14 +38,14 @@ pub struct Counts {
 #[derive(Default)]
 struct Own {
     counts: HashMap<Box<str>, u32>,
-    /// Keys whose count the others do not know yet.
+    /// Keys whose count has not been published yet.
     untold: HashSet<Box<str>>,
 }
 
 /// Another node.
 struct Other {
     counts: HashMap<Box<str>, u32>,
-    /// [`Clock::running`] when it was heard of last.
+    /// [`Clock::running`] at its last sign of life.
     heard_at: Duration,
 }
 
@@ -79,14 +79,14 @@ impl Counts {
         alive.filter_map(|other| other.counts.get(&key)).sum()
     }
 
-    /// Tells the others, and listens to them, until the set is dropped.
+    /// Starts publishing counts and following those of other nodes. Dropping the set ends it.
     pub fn start(self: &Arc<Self>) -> JoinSet<()> {
         let mut tasks = JoinSet::new();
         let counts = self.clone();
         tasks.spawn(async move {
             loop {
                 tokio::select! {
-                    () = counts.changed.notified() => counts.clock.sleep(TOLD_AFTER).await,
+                    () = counts.changed.notified() => counts.clock.sleep(PUBLISH_DELAY).await,
                     () = counts.clock.sleep(ALIVE_EVERY) => {}
                 }
                 if let Err(error) = counts.tell().await {
@@ -104,7 +104,7 @@ impl Counts {
         tasks
     }
 
-    /// Takes this node's counts back: it ends.
+    /// Removes this node's counts, because it ends.
     pub async fn leave(&self) {
         let keys: Vec<_> = {
             let mut own = self.own.lock();
@@ -112,7 +112,7 @@ impl Counts {
             own.counts.drain().map(|(key, _)| format!("{}/{key}", self.node)).collect()
         };
         for key in keys.into_iter().chain([self.node.to_string()]) {
-            // A node that cannot say goodbye is silent, which has the same effect a little later.
+            // If this fails, the node is silent, which has the same effect a little later.
             let _ = self.cluster.delete(self.map, &key, Expected::Anything).await;
         }
     }
@@ -166,7 +166,7 @@ impl Counts {
     }
 }
 
-/// Keys of users are long, and not for everybody to read.
+/// Returns the hash of a user's key: the key itself is long and must not be readable for everyone.
 fn shortened(key: &str) -> Box<str> {
     HEXLOWER.encode(&Sha256::digest(key)[..16]).into()
 }

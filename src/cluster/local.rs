@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Cluster, ClusterError, Entry, Expected, Lease, Map, MapChange, Watch};
 use crate::store::{Repair, Store, has_table};
 
-/// Changes of a map that are remembered for those who watch it. A watcher that is further behind gets every entry.
+/// Maximum number of changes that a map remembers for its watches. A watch that is further behind gets every entry.
 const CHANGES_KEPT: usize = 4_096;
 
 /// The shared state of a deployment that is one node.
@@ -48,8 +48,8 @@ struct Content {
     forgotten: u64,
 }
 
-/// Losing the file costs everybody one sign-in; not starting would cost more, and a copy would be one more file with
-/// hashes of passwords in it.
+/// If the file is lost, every user must sign in again. A node that does not start would be worse, and a copy would be one
+/// more file with hashes of passwords.
 const STORE: Store = Store {
     file: "shared.db",
     application_id: 0x526d_5368,
@@ -63,7 +63,7 @@ const STORE: Store = Store {
     pragmas: "",
 };
 
-/// Version 1 was called `logins.db` and held the sign-ins alone.
+/// Version 1 was called `logins.db` and had only the sign-ins.
 const LOGINS: &str = "
 CREATE TABLE session (
     hash BLOB PRIMARY KEY, user TEXT NOT NULL, credential BLOB NOT NULL,
@@ -95,7 +95,7 @@ impl Local {
         Ok(Local(Arc::new(shared)))
     }
 
-    /// Makes a change: on the disk first if the map is durable, then for everybody who reads and watches.
+    /// Makes a change: first on the disk, if the map is durable, and then in memory, for reads and watches.
     async fn change(
         &self,
         map: Map,
@@ -154,7 +154,7 @@ impl Entries {
         Ok(revision)
     }
 
-    /// Returns what has changed since `seen`, or every entry if that is too long ago.
+    /// Returns the changes since `seen`, or every entry if `seen` is too old.
     fn since(&self, seen: Option<u64>) -> (u64, Vec<MapChange>) {
         let content = self.content.lock();
         let change = |key: &str| MapChange { key: key.into(), entry: content.entries.get(key).cloned() };
@@ -171,8 +171,8 @@ impl Entries {
     }
 }
 
-/// Renames the file of version 1. Its WAL goes first, for it holds what was committed last: a crash in between leaves a
-/// pair that the next start finishes.
+/// Renames the file of version 1. Its WAL is renamed first, because it has the last commits: after a crash in between,
+/// the next start finishes the work.
 fn rename_logins(dir: &Path) -> io::Result<()> {
     if dir.join("shared.db").exists() {
         return Ok(());
@@ -244,7 +244,7 @@ impl Cluster for Local {
             self.0.leases.lock().entry(job.into()).or_insert_with(|| Arc::new(Semaphore::new(1))).clone();
         async move {
             let permit = one.acquire_owned().await;
-            // Nobody takes a job away from the only node.
+            // A job cannot be taken away from the only node.
             Lease::new(CancellationToken::new(), permit)
         }
         .boxed()
@@ -254,7 +254,7 @@ impl Cluster for Local {
         self.blob(name, move |path| {
             let dir = path.parent().unwrap_or(Path::new("."));
             fs::create_dir_all(dir)?;
-            // No name has an upper-case letter, so this is nobody's blob.
+            // Names of blobs have no upper-case letters, so this is not another blob.
             let new = path.with_extension("NEW");
             let mut file = File::create(&new)?;
             file.write_all(&bytes)?;
@@ -288,7 +288,7 @@ impl Cluster for Local {
 }
 
 impl Local {
-    /// Does something with the file of a blob, on a thread that may block.
+    /// Runs `work` on the file of a blob, on a blocking thread.
     fn blob<T: Send + 'static>(
         &self,
         name: &str,
@@ -323,7 +323,7 @@ struct LocalWatch {
     shared: Arc<Shared>,
     map: Map,
     changed: watch::Receiver<u64>,
-    /// The newest revision that was returned. None before the first call.
+    /// The newest revision that was returned. `None` before the first call.
     seen: Option<u64>,
 }
 
@@ -331,7 +331,7 @@ impl Watch for LocalWatch {
     fn next(&mut self) -> BoxFuture<'_, Vec<MapChange>> {
         async move {
             if let Some(seen) = self.seen {
-                // The sender lives as long as `shared`, so this ends only when there is something newer.
+                // The sender lives as long as `shared`, so this completes only when there is a newer change.
                 let _ = self.changed.wait_for(|revision| *revision > seen).await;
             }
             let (revision, changes) = self.shared.entries(self.map).since(self.seen);

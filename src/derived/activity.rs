@@ -1,4 +1,4 @@
-//! How much was going on, step by step.
+//! The activity: numbers of rooms and participants, and of joins and leaves, for each step of time.
 
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
@@ -8,16 +8,16 @@ use super::{Derived, DerivedError, sessions::Conditions};
 use crate::rights::Window;
 
 const MINUTE_MS: i64 = 60_000;
-/// The most sessions and participations that are added up for the activity of one room.
+/// Maximum number of sessions and of participations for the activity of one room.
 const ROWS_MAX: usize = 200_000;
 
-/// `rooms` and `participants` are the most at once in a step; those that were there at its beginning count too.
+/// `rooms` and `participants` are the maximum at one time in a step, its beginning included.
 #[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Activity {
     pub from: i64,
     pub to: i64,
-    /// Milliseconds from one point to the next.
+    /// Milliseconds between two points
     pub step: i64,
     pub points: Vec<ActivityPoint>,
 }
@@ -25,21 +25,21 @@ pub struct Activity {
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ActivityPoint {
-    /// When the step begins.
+    /// Beginning of the step
     pub at: i64,
-    /// Null for times before the history begins: nobody knows.
+    /// Null before the beginning of the history: the number is unknown
     pub rooms: Option<i64>,
-    /// Like `rooms`: of those that `participantCount` counts, as are joins and leaves.
+    /// Like `rooms`; this, `joins` and `leaves` count those that `participantCount` counts
     pub participants: Option<i64>,
     pub joins: i64,
     pub leaves: i64,
 }
 
 impl Derived {
-    /// The activity from `from` until before `to`, in steps of `step` milliseconds, all three whole minutes.
+    /// Returns the activity from `from` until before `to`, in steps of `step` milliseconds. All three are whole minutes.
     ///
-    /// Of projects it is added up as it happens. Of one room it is added up from its sessions, and
-    /// [`DerivedError::TooMuch`] if they are too many.
+    /// For projects it comes from the counts of each minute. For a room it is computed from its sessions, and returns
+    /// [`DerivedError::TooMuch`] if there are too many.
     pub async fn activity(
         &self,
         window: Window,
@@ -76,7 +76,7 @@ fn of_projects(
         Some(projects) => projects.iter().map(|project| project.to_string()).collect(),
         None => connection
             .prepare_cached(
-                // One seek a project, where DISTINCT would read every minute of every one.
+                // One seek for each project. DISTINCT would read every minute of every project.
                 "WITH RECURSIVE p (project) AS (SELECT min(project) FROM minutes UNION ALL
                  SELECT (SELECT min(project) FROM minutes WHERE project > p.project) FROM p WHERE p.project IS NOT NULL)
                  SELECT project FROM p WHERE project IS NOT NULL",
@@ -121,16 +121,16 @@ fn of_projects(
     Ok(points)
 }
 
-/// Comings and goings of one kind, swept through in the order of time.
+/// Beginnings and ends of one kind, for a sweep in the order of time.
 struct Sweep {
-    /// (when, +1 or -1)
+    /// Time, and +1 or -1.
     moves: Vec<(i64, i64)>,
 }
 
 impl Sweep {
-    /// The most at once in each step; `each` gets the index of a step and that number.
+    /// Returns the maximum at one time in each step.
     fn most(mut self, points: &[ActivityPoint], step: i64) -> Vec<i64> {
-        // At the same millisecond who goes makes room for who comes.
+        // In the same millisecond, ends come before beginnings.
         self.moves.sort_unstable();
         let mut moves = self.moves.into_iter().peekable();
         let mut now = 0;

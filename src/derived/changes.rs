@@ -1,7 +1,7 @@
-//! What each event changed, kept in chunks: a row for each event would cost more than what stands in it.
+//! The changes of each event, stored in chunks: one row for each event would cost more than its content.
 //!
-//! A chunk is text, a line an event, ascending: its seq, what all are told and, where callers with only `roomJoin` are
-//! told something else, that, with tabs between. JSON has neither tabs nor line breaks but as escapes.
+//! A chunk is text, with one line for each event, ascending. A line has the seq, the changes for all readers and, if
+//! `roomJoin` callers get others, those too, separated by tabs. JSON has tabs and line breaks only as escapes.
 
 use std::io::Write;
 
@@ -11,7 +11,7 @@ use rusqlite::{Connection, Statement, params};
 use super::{Changes, DerivedError, NO_CHANGES, Recorded};
 use crate::event::Seq;
 
-/// A chunk is written when it has so many bytes: who resumes reads a whole one for the first event they want.
+/// Size at which a chunk is written. A reader that resumes must read a whole chunk for its first event.
 const CHUNK_BYTES: usize = 32 << 10;
 
 #[derive(Default)]
@@ -22,7 +22,7 @@ pub(super) struct Chunk {
 }
 
 impl Chunk {
-    /// Adds what an event changed, if anything. True if the chunk is full.
+    /// Adds the changes of an event, if it has any. Returns true if the chunk is full.
     pub fn add(&mut self, recorded: &Recorded) -> bool {
         let Recorded { seq, json, joined, .. } = recorded;
         if joined.is_some() || json.len() > NO_CHANGES.len() {
@@ -30,7 +30,7 @@ impl Chunk {
                 self.first = *seq;
             }
             self.last = *seq;
-            // Memory takes whatever is written to it.
+            // Writing to memory cannot fail.
             let _ = write!(self.lines, "{}\t", seq.0);
             self.lines.extend_from_slice(json);
             if let Some(joined) = joined {
@@ -42,7 +42,7 @@ impl Chunk {
         self.lines.len() >= CHUNK_BYTES
     }
 
-    /// Writes the chunk, if there is something in it, and begins the next.
+    /// Writes the chunk if it is not empty, and begins the next one.
     pub fn write(&mut self, put: &mut Statement) -> rusqlite::Result<()> {
         if !self.lines.is_empty() {
             put.execute(params![self.last.0 as i64, self.first.0 as i64, &self.lines[..]])?;
@@ -52,7 +52,7 @@ impl Chunk {
     }
 }
 
-/// The changes of the events after `after` up to `through`, one answer an event.
+/// Returns the changes of the events after `after` up to `through`, one entry for each event.
 pub(super) fn stored(
     connection: &Connection,
     after: Seq,

@@ -1,8 +1,8 @@
-//! The ladder of checkpoints: from one of them and the events after it, the state of any time is folded again.
+//! The ladder of checkpoints: from one of them and the events after it, the state of any time can be folded.
 //!
-//! While the log has the events between two checkpoints, folding those takes [`FOLD_MAX`] at most. Where the log has
-//! lost them, only the states of the checkpoints themselves are left: one an hour for a day, one a day for a month,
-//! one a week before that.
+//! As long as the log has the events between two checkpoints, folding them takes at most [`FOLD_MAX`]. After they have
+//! been removed, only the states of the checkpoints themselves are left: one an hour for a day, one a day for a month,
+//! and one a week before that.
 
 use std::{
     collections::HashSet,
@@ -19,18 +19,18 @@ use crate::{
     state::{CheckpointError, State},
 };
 
-/// Maximum time for folding what lies between two neighbours, as it was measured when it was folded first. So much of
-/// the past is folded for one request.
+/// Maximum time for folding the events between two neighbours, as measured when they were first folded. One request
+/// for an earlier state folds at most as much.
 pub const FOLD_MAX: Duration = Duration::from_millis(200);
-/// A checkpoint is due when folding took so long since the last one. Less than [`FOLD_MAX`], because a round of events
-/// is folded before anyone looks.
+/// Time of folding after which a checkpoint is due. It is less than [`FOLD_MAX`], because a whole round of events is
+/// folded before the check.
 const DUE_WORK: Duration = Duration::from_millis(150);
-/// A checkpoint is due after this time too, if anything was folded: the log forgets only what one covers.
+/// Time after which a checkpoint is due if any event was folded: the log removes only events that a checkpoint covers.
 const DUE_AFTER: Duration = Duration::from_secs(60);
-/// Checkpoints that wait to be written. When there are more, the newest takes the place of the one before it: the fold
-/// never waits for a checkpoint.
+/// Maximum number of checkpoints that wait to be written. If there are more, the newest replaces the one before it: the
+/// fold never waits for a checkpoint.
 const PENDING_MAX: usize = 4;
-/// Maximum bytes of all checkpoints in the file. Beyond it the ladder becomes sparser the older it is.
+/// Maximum bytes of all checkpoints in the file. Beyond it checkpoints are removed, old ones first.
 const LADDER_BYTES_MAX: u64 = 256 << 20;
 
 const HOUR_MS: u64 = 60 * 60 * 1000;
@@ -41,7 +41,7 @@ const DAY_MS: u64 = 24 * HOUR_MS;
 pub struct Rung {
     /// Last event in the state.
     pub seq: Seq,
-    /// Time of the state: the newest `received_at` in unix milliseconds. 0: the state has no event.
+    /// Time of the state: the newest `received_at` in unix milliseconds. 0 if the state has no event.
     pub at: u64,
     /// Time that folding has taken from the first event to this one.
     pub work: Duration,
@@ -55,10 +55,10 @@ impl Rung {
     }
 }
 
-/// The neighbours of a place in the ladder.
+/// The checkpoints around a position in the log.
 #[derive(Clone, Copy, Debug)]
 pub struct Around {
-    /// The newest checkpoint that is not later than the place.
+    /// The newest checkpoint that is not later than the position.
     pub below: Option<Rung>,
     /// The oldest checkpoint after `below`.
     pub above: Option<Rung>,
@@ -70,7 +70,7 @@ pub(super) struct Pending {
     work: Duration,
 }
 
-/// Decides when a checkpoint is due, and holds those that are not written yet.
+/// Decides when a checkpoint is due.
 pub(super) struct Pace {
     work: Duration,
     last_work: Duration,
@@ -80,7 +80,7 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    /// Goes on from the checkpoint that was restored.
+    /// Continues from the restored checkpoint.
     pub fn new(head: Seq, work: Duration, now: Duration) -> Pace {
         Pace { work, last_work: work, last_seq: head, last_at: now }
     }
@@ -100,7 +100,7 @@ impl Pace {
     }
 }
 
-/// Adds to the checkpoints that wait.
+/// Adds a checkpoint to those that wait to be written.
 pub(super) fn push(pending: &mut std::collections::VecDeque<Pending>, next: Pending) {
     if pending.len() >= PENDING_MAX {
         pending.pop_back();
@@ -123,14 +123,16 @@ impl Ladder {
         self.0.last()
     }
 
-    /// Restores the newest state that can be read, and removes those that cannot. The log begins with `log_first`: an
-    /// older state with a gap after it is none to go on from.
+    /// Restores the newest state that can be read, and removes those that cannot. The log begins with `log_first`: a
+    /// start cannot continue from an older state with a gap after it.
     pub fn restore(&mut self, connection: &Connection, log_first: Seq) -> rusqlite::Result<Option<State>> {
         let mut newest = true;
         while let Some(rung) = self.0.last().filter(|rung| newest || rung.seq.next() >= log_first) {
             match read(connection, rung.seq)? {
                 Some(Ok(state)) => return Ok(Some(state)),
-                Some(Err(error)) => tracing::warn!(event.seq = rung.seq.0, "{error}: it is not used"),
+                Some(Err(error)) => {
+                    tracing::warn!(event.seq = rung.seq.0, "a checkpoint is not used: {error}")
+                }
                 None => {}
             }
             connection.execute("DELETE FROM checkpoints WHERE seq = ?1", [rung.seq.0 as i64])?;
@@ -140,8 +142,8 @@ impl Ladder {
         Ok(None)
     }
 
-    /// Writes a checkpoint and removes those that need not be kept beside it. The caller commits, and takes the ladder
-    /// that is returned only then.
+    /// Writes a checkpoint, and removes those that are no longer needed. The caller commits, and only then uses the
+    /// returned ladder.
     pub fn write(
         &self,
         connection: &Connection,
@@ -164,7 +166,7 @@ impl Ladder {
         Ok(ladder)
     }
 
-    /// Removes checkpoints from before `time` that no event of the log is folded from. The newest always stays.
+    /// Removes checkpoints before `time` from which no event of the log is folded. The newest always stays.
     pub fn forget_before(
         &mut self,
         connection: &Connection,
@@ -181,7 +183,7 @@ impl Ladder {
         Ok(())
     }
 
-    /// Removes what need not be kept, and returns that.
+    /// Removes checkpoints that are no longer needed, and returns their seqs.
     fn thin(&mut self, log_first: Seq, bytes_max: u64) -> Vec<Seq> {
         let Some(newest) = self.0.last().copied() else { return Vec::new() };
         let age = |rung: &Rung| newest.at.saturating_sub(rung.at);
@@ -204,7 +206,7 @@ impl Ladder {
             }
         }
         while self.0.len() > 1 && self.0.iter().map(|rung| rung.bytes).sum::<u64>() > bytes_max {
-            // The one whose gap would be the smallest for its age; of two only the newest is left.
+            // Remove the one that leaves the smallest gap for its age. Of two, only the newest stays.
             let gap = |n: &usize| {
                 let (before, rung, after) = (self.0[*n - 1], self.0[*n], self.0[*n + 1]);
                 (after.at - before.at) as f64 / age(&rung).max(1) as f64
@@ -216,14 +218,14 @@ impl Ladder {
     }
 }
 
-/// A checkpoint as it is written.
+/// A checkpoint, encoded for the file.
 pub(super) struct Encoded {
     rung: Rung,
     bytes: Vec<u8>,
 }
 
 impl Pending {
-    /// Writes the state as compressed JSON.
+    /// Encodes the state as compressed JSON.
     pub fn encode(&self) -> std::io::Result<Encoded> {
         let mut encoder = ZlibEncoder::new(Vec::new(), Compression::fast());
         encoder.write_all(&self.state.checkpoint())?;
@@ -234,7 +236,7 @@ impl Pending {
 }
 
 fn decode(bytes: &[u8]) -> Result<State, CheckpointError> {
-    // Version 3 of the file had the JSON itself.
+    // Version 3 of the file has the JSON without compression.
     if bytes.starts_with(b"{") {
         return State::restore(bytes);
     }
@@ -260,17 +262,17 @@ fn read(connection: &Connection, seq: Seq) -> rusqlite::Result<Option<Result<Sta
 }
 
 impl Derived {
-    /// Adds the time that folding took. Checkpoints are spaced by it.
+    /// Adds time of folding. It decides how far checkpoints are apart.
     pub fn note_fold(&self, took: Duration) {
         self.shared.pace.lock().add(took);
     }
 
-    /// Says whether a checkpoint should be written now that the state has folded `head`.
+    /// Returns true if a checkpoint is due, after `head` has been folded.
     pub fn checkpoint_is_due(&self, head: Seq) -> bool {
         self.shared.pace.lock().is_due(head, self.shared.options.clock.running())
     }
 
-    /// Has a checkpoint written, after everything that was recorded before. Never blocks.
+    /// Queues a checkpoint. It is written after all events that were recorded before. Never blocks.
     pub fn checkpoint(&self, state: State) {
         if state.head() == Seq::ZERO {
             return;
@@ -292,7 +294,7 @@ impl Derived {
 
     async fn around(&self, column: &'static str, place: i64) -> Result<Around, DerivedError> {
         self.query(move |connection| {
-            // A state without an event is no state of any time.
+            // A state without an event has no time.
             let sql = format!(
                 "SELECT {RUNG} FROM checkpoints WHERE {column} <= ?1 AND (at > 0 OR '{column}' = 'seq') ORDER BY seq DESC LIMIT 1"
             );
@@ -305,12 +307,12 @@ impl Derived {
         .await
     }
 
-    /// Returns the state of a checkpoint, `None` if it is not kept any more.
+    /// Returns the state of a checkpoint, or `None` if it has been removed.
     pub async fn restore(&self, seq: Seq) -> Result<Option<State>, DerivedError> {
         self.query(move |connection| Ok(read(connection, seq)?.transpose()?)).await
     }
 
-    /// Returns the sids of the participants of a session that only moderators may see, by what was last known of them.
+    /// Returns the sids of the restricted participants of a session, by their last known state.
     pub async fn restricted(&self, project: &str, session: &str) -> Result<HashSet<String>, DerivedError> {
         let (project, session) = (project.to_owned(), session.to_owned());
         self.ask(move |connection| {
@@ -337,7 +339,7 @@ mod tests {
         ladder.0.iter().map(|rung| rung.seq.0).collect()
     }
 
-    /// Puts one after the other onto a ladder, as they come.
+    /// Returns the ladder after these checkpoints.
     fn climbed(rungs: impl IntoIterator<Item = Rung>, log_first: u64, bytes_max: u64) -> Ladder {
         let mut ladder = Ladder::default();
         for rung in rungs {
@@ -348,8 +350,8 @@ mod tests {
     }
 
     #[test]
-    fn what_lies_between_two_is_folded_in_time_while_the_log_has_it() {
-        // Each minute 10,000 events that take 70 ms, for a day.
+    fn the_events_between_two_checkpoints_are_folded_in_time_while_the_log_has_them() {
+        // A day with 10,000 events each minute, which take 70 ms.
         let minutes = (1..=1_440).map(|n| rung(n * 10_000, n * 60_000, n * 70));
         let ladder = climbed(minutes, 1, u64::MAX);
         for pair in ladder.0.windows(2) {
@@ -372,24 +374,24 @@ mod tests {
     }
 
     #[test]
-    fn the_log_keeps_the_checkpoint_its_first_event_is_folded_from() {
+    fn the_checkpoint_before_the_first_event_of_the_log_stays() {
         let rungs = || (1..=100).map(|n| rung(n * 100, n * 1_000, n));
         let mut ladder = Ladder(rungs().collect());
         ladder.thin(Seq(5_001), u64::MAX);
         assert!(seqs(&ladder).contains(&5_000), "{:?}", seqs(&ladder));
-        // Behind the first event only the steps in time count, and all of this is one minute.
+        // Before the first event of the log only the steps of time count, and all of these are within a minute.
         assert_eq!(seqs(&ladder).iter().filter(|seq| **seq < 5_000).count(), 1);
     }
 
     #[test]
-    fn beyond_the_bytes_the_old_ones_go_first() {
+    fn beyond_the_limit_of_bytes_the_oldest_are_removed_first() {
         let minutes = (1..=1_000).map(|n| rung(n, n * 60_000, n * 1_000));
         let ladder = climbed(minutes, 1, 20_000);
         assert_eq!(ladder.0.len(), 20);
         let gap = |n: usize| ladder.0[n + 1].at - ladder.0[n].at;
         assert!(gap(0) > 10 * gap(18), "sparser with age: {:?}", seqs(&ladder));
         assert_eq!(ladder.newest().map(|rung| rung.seq), Some(Seq(1_000)));
-        // One that is too large by itself is kept all the same: a start needs it.
+        // One that is too large by itself stays: a start needs it.
         let ladder = climbed((1..=5).map(|n| rung(n, n, n)), 1, 10);
         assert_eq!(seqs(&ladder), [5]);
     }

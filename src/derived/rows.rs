@@ -1,4 +1,4 @@
-//! Facts into rows. Every statement may be run again: a log that is folded a second time gives the same rows.
+//! Writes facts as rows. Every statement may run again: a log that is folded a second time gives the same rows.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -14,38 +14,40 @@ use crate::{
     state::{Egress, Fact, Participant, Room, State, Track, Wire, entity::Word, wire::ALL},
 };
 
-/// Keyed by sids and numbers of our own, as the state's are.
+/// Keys are sids and our own numbers, as in the state.
 type Map<K, V> = HashMap<K, V, RandomState>;
 
-/// How many sessions' row numbers are remembered of one project.
+/// Maximum number of sessions of one project whose row numbers are in memory.
 const SESSIONS_MAX: usize = 20_000;
 
 const MINUTE_MS: u64 = 60_000;
 
-/// The rows that facts make, and what is known of them without asking the tables.
+/// Writes rows, and caches what it needs of the tables.
+///
+/// The last four fields are written at the end of the transaction, because many events change the same rows.
 #[derive(Default)]
 pub(super) struct Rows {
     /// Row numbers of sessions by project and sid.
     sessions: Map<Arc<str>, Map<Arc<str>, i64>>,
     live: Map<Arc<str>, Live>,
-    /// What the transaction has still to write: of each session's row, which many events change,
+    /// Sessions that events have shown to be live, by row number.
     seen: Map<i64, Seen>,
-    /// of which sessions people are to be counted, if they have ended,
+    /// Sessions whose participants must be counted if they have ended.
     uncounted: HashSet<i64, RandomState>,
-    /// of each minute of a project,
+    /// Minutes of each project.
     minutes: Map<(Arc<str>, u64), Minute>,
-    /// and what was told of the latest events.
+    /// Changes of the latest events.
     changes: Chunk,
 }
 
-/// That a session is live, with what a list of sessions shows of it.
+/// A live session, with the fields that a list of sessions shows.
 struct Seen {
     started_at: u64,
     peak: u32,
     recorded: bool,
 }
 
-/// What happened within a minute: the most at once, how many there were at last, and who came and went.
+/// One minute: the maximum numbers of rooms and participants, the numbers at its end, and joins and leaves.
 #[derive(Default)]
 struct Minute {
     most: (u32, u32),
@@ -53,7 +55,7 @@ struct Minute {
     traffic: Traffic,
 }
 
-/// How many there are now in one project: what a minute begins with.
+/// Present numbers of one project. A minute begins with them.
 #[derive(Default)]
 struct Live {
     participants_by_sid: Map<Arc<str>, u32>,
@@ -75,7 +77,7 @@ impl Live {
     }
 }
 
-/// Who came and who went by one event, of those that count.
+/// Joins and leaves of one event, of participants that `participantCount` counts.
 #[derive(Default)]
 struct Traffic {
     joins: u32,
@@ -83,7 +85,7 @@ struct Traffic {
 }
 
 impl Rows {
-    /// Returns the rows that go on from `state`.
+    /// Returns the rows that continue from `state`.
     pub fn new(state: &State) -> Rows {
         let mut rows = Rows::default();
         for entry in state.rooms(|_, _| true) {
@@ -93,7 +95,7 @@ impl Rows {
         rows
     }
 
-    /// Forgets what it knew of rows: a transaction was rolled back, and rows with it.
+    /// Clears the caches, because a transaction was rolled back or rows were removed.
     pub fn forget(&mut self) {
         self.sessions.clear();
         self.seen.clear();
@@ -102,7 +104,7 @@ impl Rows {
         self.changes = Chunk::default();
     }
 
-    /// Takes over what an event did that is in the tables already.
+    /// Counts an event that is already in the tables.
     pub fn pass(&mut self, recorded: &Recorded) {
         for fact in &recorded.facts {
             self.count(fact);
@@ -139,7 +141,7 @@ impl Rows {
         Ok(())
     }
 
-    /// Writes what was kept for the end of the transaction.
+    /// Writes the rows that are written at the end of the transaction.
     pub fn finish(&mut self, to: &mut Statements) -> rusqlite::Result<()> {
         self.changes.write(&mut to.put_changes)?;
         for (id, seen) in self.seen.drain() {
@@ -201,7 +203,7 @@ impl Rows {
                 let mut first = put_leave(to, session, participant, at, inferred, reason)?;
                 let mut written = first;
                 if !first {
-                    // They were not known to be there, or not by this identity, or had left before: perhaps with the
+                    // The participant was unknown, or known by another identity, or had already left, perhaps with the
                     // session.
                     self.uncounted.insert(session);
                     let new = put_participation(to, session, participant, at as u64, false)?;
@@ -258,12 +260,12 @@ impl Rows {
         Ok(())
     }
 
-    /// The session somebody took part in, which events about it usually made known before.
+    /// Returns the row number of a participant's session. Earlier events have usually made it known.
     fn session_of(&mut self, to: &mut Statements, of: &Participant, at: u64) -> rusqlite::Result<i64> {
         self.session(to, &of.project, &of.room_sid, &of.room, at, of.source)
     }
 
-    /// The row of a session; made, if there is none.
+    /// Returns the row number of a session. Inserts the row if there is none.
     fn session(
         &mut self,
         to: &mut Statements,
@@ -306,13 +308,13 @@ impl Rows {
     }
 }
 
-/// Writes what became of a session.
+/// Writes that a session is live.
 fn put_seen(to: &mut Statements, id: i64, seen: &Seen) -> rusqlite::Result<()> {
     to.session_is_live.execute(params![id, seen.started_at as i64, seen.peak, seen.recorded])?;
     Ok(())
 }
 
-/// Writes who somebody is; `present` says that they are there. True if the row is new.
+/// Writes a participant; `present` is true if they are in the room. Returns true if the row is new.
 fn put_participation(
     to: &mut Statements,
     session: i64,
@@ -334,7 +336,7 @@ fn put_participation(
     Ok(false)
 }
 
-/// Writes that somebody left, and who they were; false if they are not there, or have another identity there.
+/// Writes a participant and their leave. Returns false if they are not in the room, or have another identity there.
 fn put_leave(
     to: &mut Statements,
     session: i64,
@@ -351,7 +353,7 @@ fn put_leave(
     Ok(leave.raw_execute()? > 0)
 }
 
-/// Binds who somebody is to a statement's first ten parameters.
+/// Binds a participant to the first ten parameters of a statement.
 fn bind_who(to: &mut rusqlite::Statement, session: i64, p: &Participant) -> rusqlite::Result<()> {
     to.raw_bind_parameter(1, session)?;
     to.raw_bind_parameter(2, &*p.sid)?;
@@ -385,7 +387,7 @@ fn put_egress(to: &mut Statements, egress: &Egress, seq: u64, at: u64) -> rusqli
         at as i64,
         json
     ])?;
-    // One that never ran has recorded nothing.
+    // An egress that never ran has not recorded anything.
     if let Some(sid) = &egress.room_sid
         && egress.status != "failed"
         && egress.status != "aborted"

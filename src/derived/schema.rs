@@ -1,4 +1,4 @@
-//! The file `derived.db`: its tables, and opening it.
+//! The file `derived.db`: its tables, and how it is opened.
 
 use std::path::Path;
 
@@ -27,13 +27,13 @@ pub(super) const STORE: Store = Store {
               PRAGMA cache_size = -16384;",
 };
 
-/// Sessions are keyed by small integers of their own, for a sid is unique within a project only. Who took part and
-/// what they published stands together with the rest of the session, as it is read.
+/// Sessions have small integers as keys, because a sid is unique only within a project. Participations and tracks are
+/// stored in the order of their sessions, because they are read with them.
 ///
-/// `participants` and `publishers` are of sessions that have ended. `counted` is 1 for those that `participantCount`
-/// counts, `restricted` for those that joining the room would not show. `left_not_before` is set where a leave was
-/// only inferred. `minutes` has a row for a minute in which something happened: the most at once in it, what was left
-/// at its end, and how many came and went.
+/// `participants` and `publishers` are set for ended sessions. `counted` is 1 for participants that `participantCount`
+/// counts, and `restricted` is 1 for those that a `roomJoin` caller may not see. `left_not_before` is set if a leave was
+/// only inferred. `minutes` has a row for each minute with a change: the maximum numbers in it, the numbers at its end,
+/// and its joins and leaves.
 const VERSION_3: &str = "
 CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE checkpoint (id INTEGER PRIMARY KEY CHECK (id = 1), seq INTEGER NOT NULL, state BLOB NOT NULL);
@@ -69,8 +69,8 @@ CREATE TABLE minutes (
     PRIMARY KEY (project, minute)) WITHOUT ROWID;
 ";
 
-/// The checkpoint became one of many. What folding up to it had cost was not measured: 2 µs an event is usual. The
-/// version moved to `user_version`.
+/// The one checkpoint becomes the first of many. The time of folding up to it was not measured, so 2 µs an event is
+/// assumed, which is usual. The version moves to `user_version`.
 const LADDER: &str = "
 CREATE TABLE checkpoints (seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, work_us INTEGER NOT NULL, state BLOB NOT NULL);
 INSERT INTO checkpoints SELECT seq,
@@ -80,14 +80,15 @@ DROP TABLE checkpoint;
 DELETE FROM meta WHERE key = 'schema';
 ";
 
-/// How many took part in session `s`: distinct identities, for somebody who came back three times is one.
+/// SQL for the number of participants of session `s`. It counts distinct identities, so a participant who has come back
+/// counts once.
 macro_rules! participants {
     () => {
         "(SELECT count(DISTINCT identity) FROM participations WHERE session = s.id AND counted)"
     };
 }
 
-/// How many of them published something.
+/// SQL for the number of participants of session `s` that have published a track.
 macro_rules! publishers {
     () => {
         "(SELECT count(DISTINCT p.identity) FROM participations p WHERE p.session = s.id AND p.counted AND EXISTS
@@ -95,10 +96,10 @@ macro_rules! publishers {
     };
 }
 
-/// What a file says about itself.
+/// An opened file, and its position in the log.
 pub(super) struct Opened {
     pub connection: Connection,
-    /// Everything up to here is in the tables.
+    /// The last event in the tables.
     pub folded: Seq,
     /// The oldest event whose changes are known.
     pub changes_from: Seq,
@@ -112,8 +113,9 @@ pub(super) fn open(dir: &Path, log: Bounds) -> Result<Opened, DerivedError> {
     adopt(STORE.open(dir)?, log)
 }
 
-/// The log may be another one than the file was derived from: restored, or made anew. Then the file's seqs mean
-/// nothing, while the sessions in it are as true as before: what the log still has is folded over them.
+/// Compares the file with the log. The log may be another one than that from which the file was derived: a restored or a
+/// new one. Then the seqs in the file are meaningless, but its sessions are still true: the events of the log are
+/// folded over them.
 fn adopt(connection: Connection, log: Bounds) -> Result<Opened, DerivedError> {
     let epoch = i64::from(log.epoch.0);
     let ahead = get(&connection, "folded")?.is_some_and(|folded| folded as u64 > log.last.0);
@@ -122,7 +124,7 @@ fn adopt(connection: Connection, log: Bounds) -> Result<Opened, DerivedError> {
         put(&connection, "epoch", epoch)?;
     } else if ahead || known != Some(epoch) {
         tracing::warn!(
-            "the log is not the one that {} was derived from: folding it again, keeping the sessions",
+            "{} was derived from another log: its sessions are kept, and the events of this log are folded again",
             STORE.file
         );
         connection.execute_batch(

@@ -1,4 +1,4 @@
-//! Finding rooms and people by a part of their names, or by their sids.
+//! Finds rooms, sessions and participants by a part of a name, or by the beginning of a sid.
 
 use rusqlite::{Connection, Row};
 use serde::Serialize;
@@ -7,20 +7,20 @@ use utoipa::ToSchema;
 use super::{Derived, DerivedError, sessions::Conditions};
 use crate::rights::Window;
 
-/// A part of a name is looked for in so many of the newest sessions, and among so many who took part in the newest. A
-/// whole identity and the beginning of a sid are found however old they are.
+/// Number of the newest sessions, and of the newest participations, in which a part of a name is searched. A whole
+/// identity and the beginning of a sid are found whatever their age is.
 const NEWEST: i64 = 100_000;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum SearchResultKind {
-    /// A room, by its name; `sid` is its newest session's.
+    /// A room, found by its name; `sid` is that of its newest session.
     Room,
-    /// A session, by its sid.
+    /// A session, found by its sid.
     Session,
-    /// Somebody, by their identity or name; the newest time.
+    /// A participant, found by identity or name; the newest participation.
     Identity,
-    /// Somebody, by the sid of one time they were there.
+    /// A participant, found by sid.
     Participant,
 }
 
@@ -30,18 +30,18 @@ pub struct SearchResult {
     pub kind: SearchResultKind,
     pub project: String,
     pub room: String,
-    /// The session's sid, or for a participant its own.
+    /// Sid of the session, or of the participant
     pub sid: String,
     pub identity: Option<String>,
     pub name: Option<String>,
-    /// Is it so now?
+    /// True if it has not ended
     pub live: bool,
-    /// When it began.
+    /// Time when it began
     pub at: i64,
 }
 
 impl Derived {
-    /// What matches `text`, the live and the newest first, at most `limit`.
+    /// Returns at most `limit` results that match `text`: live ones first, then the newest.
     pub async fn search(
         &self,
         window: Window,
@@ -59,13 +59,13 @@ fn search(
     limit: usize,
 ) -> Result<Vec<SearchResult>, DerivedError> {
     let part = format!("%{}%", escape(text));
-    // Every sid that begins with the text, as a range of the index: no string sorts after U+10FFFF.
+    // All sids that begin with the text, as a range of the index: U+10FFFF sorts after every other character.
     let range = (text.to_owned(), format!("{text}\u{10FFFF}"));
     let mut found = Vec::new();
-    let mut look = |kind: SearchResultKind,
-                    select: &str,
-                    and: &[(&str, &str)],
-                    rest: &str|
+    let mut select_into = |kind: SearchResultKind,
+                           select: &str,
+                           and: &[(&str, &str)],
+                           rest: &str|
      -> Result<(), DerivedError> {
         let mut conditions = Conditions::of(window);
         for (sql, value) in and {
@@ -80,16 +80,21 @@ fn search(
         Ok(())
     };
     let by_sid: [(&str, &str); 2] = [("s.sid >= ?", &range.0), ("s.sid < ?", &range.1)];
-    look(SearchResultKind::Session, &format!("SELECT {SESSION} FROM sessions s"), &by_sid, "ORDER BY s.sid")?;
+    select_into(
+        SearchResultKind::Session,
+        &format!("SELECT {SESSION} FROM sessions s"),
+        &by_sid,
+        "ORDER BY s.sid",
+    )?;
     let visible = if window.area().hides_restricted() { "AND NOT p.restricted" } else { "" };
     let by_sid: [(&str, &str); 2] = [("p.sid >= ?", &range.0), ("p.sid < ?", &range.1)];
     let people = format!("SELECT {PERSON} FROM participations p JOIN sessions s ON s.id = p.session");
-    look(SearchResultKind::Participant, &people, &by_sid, visible)?;
+    select_into(SearchResultKind::Participant, &people, &by_sid, visible)?;
     let newest = format!(
         "s.id > (SELECT coalesce(max(id), 0) - {NEWEST} FROM sessions) AND s.room LIKE ? ESCAPE '\\'"
     );
     let rooms = format!("SELECT {SESSION}, max(s.started_at) FROM sessions s");
-    look(
+    select_into(
         SearchResultKind::Room,
         &rooms,
         &[(&newest, &part)],
@@ -99,12 +104,17 @@ fn search(
     let people = format!(
         "SELECT {PERSON}, max(p.joined_at) FROM participations p JOIN sessions s ON s.id = p.session"
     );
-    look(SearchResultKind::Identity, &people, &[("p.identity = ?", text)], &grouped)?;
+    select_into(SearchResultKind::Identity, &people, &[("p.identity = ?", text)], &grouped)?;
     let newest = format!(
         "p.session >= coalesce((SELECT session FROM participations ORDER BY session DESC LIMIT 1 OFFSET {NEWEST}), 0)
          AND (p.identity || char(10) || p.name) LIKE ? ESCAPE '\\'"
     );
-    look(SearchResultKind::Identity, &people, &[(&newest, &part), ("p.identity <> ?", text)], &grouped)?;
+    select_into(
+        SearchResultKind::Identity,
+        &people,
+        &[(&newest, &part), ("p.identity <> ?", text)],
+        &grouped,
+    )?;
     found.sort_by_key(|found| std::cmp::Reverse((found.live, found.at)));
     found.truncate(limit);
     Ok(found)
@@ -127,7 +137,7 @@ fn read(kind: SearchResultKind, row: &Row) -> rusqlite::Result<SearchResult> {
     })
 }
 
-/// What was typed stands for itself in a LIKE pattern.
+/// Escapes a text for a LIKE pattern.
 fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {

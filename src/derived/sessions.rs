@@ -1,4 +1,4 @@
-//! What was on: sessions, who was there, what was published and recorded.
+//! Sessions, present and past, with their participations, tracks and egress.
 
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
 use serde::Serialize;
@@ -8,9 +8,9 @@ use utoipa::ToSchema;
 use super::{Derived, DerivedError};
 use crate::{rights::Window, state::schema::EgressSchema};
 
-/// The most sessions of one answer.
+/// Maximum number of sessions in one answer.
 pub const SESSIONS_MAX: usize = 1_000;
-/// The most participations, tracks and egress of one session that are told.
+/// Maximum number of participations, of tracks and of egress in the detail of one session.
 const DETAIL_ROWS_MAX: usize = 20_000;
 
 #[derive(Clone, Debug)]
@@ -18,60 +18,60 @@ pub struct SessionQuery {
     pub window: Window,
     /// Only sessions in which this identity took part.
     pub identity: Option<String>,
-    /// Only sessions that were on at some time between these two unix milliseconds.
+    /// Only sessions that were live at some time between these two, in unix milliseconds.
     pub from: Option<u64>,
     pub to: Option<u64>,
-    /// What the last answer gave as `next`.
+    /// Position of the last session of the previous page.
     pub before: Option<(i64, i64)>,
     pub limit: usize,
 }
 
-/// One life of a room.
+/// One session of a room.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Session {
     pub project: String,
-    /// LiveKit's id of this life of the room.
+    /// LiveKit's sid of this session
     pub sid: String,
     pub room: String,
     pub started_at: i64,
-    /// Null while it is on.
+    /// Null while it is live
     pub ended_at: Option<i64>,
-    /// `idle_timeout` and the like, from servers that say so.
+    /// For example `idle_timeout`, if the LiveKit server reports it
     pub end_reason: Option<String>,
-    /// Distinct identities of those that are neither hidden, nor agents, nor egress.
+    /// Number of distinct identities, without hidden participants, agents and egress
     pub participant_count: i64,
-    /// The most of them at once.
+    /// Maximum number of them at one time
     pub peak: i64,
-    /// Distinct identities that published something.
+    /// Number of distinct identities that published a track
     pub publisher_count: i64,
     pub recorded: bool,
-    /// `webhook`, or `reconcile` where Roomwatch had to ask for it.
+    /// `webhook`, or `reconcile` if it was inferred from LiveKit's API
     pub source: String,
     #[serde(skip)]
     id: i64,
 }
 
 impl Session {
-    /// Where the page after one that ends here begins.
-    pub fn place(&self) -> (i64, i64) {
+    /// Returns the position at which the next page begins if this is the last session of a page.
+    pub fn position(&self) -> (i64, i64) {
         (self.started_at, self.id)
     }
 }
 
-/// One session with everything that is known of it.
+/// One session with its participations, tracks and egress.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SessionDetail {
     pub session: Session,
     pub participations: Vec<Participation>,
     pub tracks: Vec<SessionTrack>,
-    /// As lists of what is live show it.
+    /// In the form of the lists of live egress
     #[schema(value_type = Vec<EgressSchema>)]
     pub egress: Vec<Box<RawValue>>,
 }
 
-/// Somebody came, and perhaps went.
+/// A participant's stay in a session.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Participation {
@@ -83,9 +83,9 @@ pub struct Participation {
     pub watcher: bool,
     pub joined_at: i64,
     pub left_at: Option<i64>,
-    /// Nobody said so: the leave was between this time and `leftAt`.
+    /// Set if the leave was inferred: it was between this time and `leftAt`
     pub left_not_before: Option<i64>,
-    /// LiveKit's reason, in lower snake case.
+    /// LiveKit's reason, in lower snake case
     pub disconnect_reason: Option<String>,
     pub source: String,
 }
@@ -95,9 +95,9 @@ pub struct Participation {
 pub struct SessionTrack {
     pub sid: String,
     pub participant_sid: String,
-    /// Whose it was.
+    /// Identity of the publisher
     pub identity: String,
-    /// The track's own name.
+    /// Name of the track
     pub name: String,
     #[serde(rename = "type")]
     pub kind: String,
@@ -115,26 +115,26 @@ const COLUMNS: &str = concat!(
 );
 
 impl Derived {
-    /// The sessions that were on, the one that began last first.
+    /// Returns the sessions of a query; the one that began last comes first.
     pub async fn sessions(&self, query: SessionQuery) -> Result<Vec<Session>, DerivedError> {
         self.ask(move |connection| sessions(connection, &query)).await
     }
 
-    /// One session with everything that is known of it; none if there is none in the window. A sid that two projects have is the one of
+    /// Returns the detail of one session, or `None` if the window has no such session. If two projects have the sid, it is
     /// the session that began last.
     pub async fn session(&self, window: Window, sid: String) -> Result<Option<SessionDetail>, DerivedError> {
         self.ask(move |connection| detail(connection, &window, &sid)).await
     }
 }
 
-/// Conditions with their values, put together as the query needs them.
+/// SQL conditions with their values.
 pub(super) struct Conditions {
     sql: String,
     values: Vec<Box<dyn ToSql>>,
 }
 
 impl Conditions {
-    /// The window's conditions on a session `s`.
+    /// Returns the conditions of a window on a session `s`.
     pub fn of(window: &Window) -> Conditions {
         let mut conditions = Conditions { sql: "1".into(), values: Vec::new() };
         let area = window.area();
@@ -145,7 +145,7 @@ impl Conditions {
             conditions.values.extend(values.iter().map(|v| Box::new(v.to_string()) as Box<dyn ToSql>));
         }
         if let Some(sid) = window.session() {
-            // Equal to no sid if no session is visible.
+            // NULL, which equals no sid, if no session is visible.
             conditions.and("s.sid = ?", sid.map(str::to_owned));
         }
         conditions
@@ -182,7 +182,7 @@ fn sessions(connection: &Connection, query: &SessionQuery) -> Result<Vec<Session
         conditions.and("s.started_at <= ?", to as i64);
     }
     if let Some((started_at, id)) = query.before {
-        // SQLite takes this for a range of the index.
+        // SQLite uses this as a range of the index.
         conditions.and("(s.started_at, s.id) < (?, ", started_at);
         conditions.sql.push_str("?)");
         conditions.values.push(Box::new(id));
@@ -228,7 +228,7 @@ fn detail(
     let found =
         connection.prepare_cached(&sql)?.query_row(conditions.values().as_slice(), session).optional()?;
     let Some(session) = found else { return Ok(None) };
-    // What joining the room would not show.
+    // True if the caller may see restricted participants and egress.
     let restricted = !window.area().hides_restricted();
     let rows_max = DETAIL_ROWS_MAX as i64;
     let participations = connection

@@ -1,4 +1,4 @@
-//! The statements that write. Each is prepared once for a transaction: an event has some, and looking one up by its
+//! The statements that write. Each is prepared once for a transaction: an event runs several, and looking one up by its
 //! text costs as much as running it.
 
 use rusqlite::{CachedStatement, Connection};
@@ -27,15 +27,15 @@ statements! {
     end_session:
         "UPDATE sessions SET ended_at = max(?2, started_at), end_reason = ?3, ended_by = ?4 WHERE id = ?1
          AND (ended_at IS NULL OR (ended_by = 'reconcile' AND ?4 = 'webhook'))";
-    /// Once, when it is over and again after late news of it: a live session's people are counted when they are
-    /// asked for.
+    /// Runs when a session ends, and again after a late event. The participants of a live session are counted by each
+    /// query.
     count_ended_session: concat!(
         "UPDATE sessions AS s SET participants = ", participants!(), ", publishers = ", publishers!(),
         " WHERE id = ?1 AND ended_at IS NOT NULL"
     );
 
-    /// Somebody's statements begin with who they are: session, sid, identity, name, kind, hidden, watcher, counted,
-    /// restricted, and when they joined, if that is known.
+    /// The statements of a participant begin with the same parameters: session, sid, identity, name, kind, hidden,
+    /// watcher, counted, restricted, and the time of the join if it is known.
     new_participation:
         "INSERT INTO participations (session, sid, identity, name, kind, hidden, watcher, counted, restricted,
          joined_at, source) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, coalesce(?10, ?11), ?12)
@@ -45,12 +45,13 @@ statements! {
          restricted = ?9, joined_at = coalesce(?10, joined_at), left_at = iif(?11, NULL, left_at),
          left_not_before = iif(?11, NULL, left_not_before), reason = iif(?11, NULL, reason)
          WHERE session = ?1 AND sid = ?2";
-    /// Of whom the identity is known: to set a column again that has an index writes the index again.
+    /// For a participant whose identity is known. It does not set indexed columns, because that would write their index
+    /// again.
     leave:
         "UPDATE participations SET name = ?4, kind = ?5, hidden = ?6, watcher = ?7, counted = ?8, restricted = ?9,
          joined_at = coalesce(?10, joined_at), left_at = max(?11, coalesce(?10, joined_at)), left_not_before = ?12,
          reason = ?13 WHERE session = ?1 AND sid = ?2 AND identity = ?3 AND left_at IS NULL";
-    /// What was inferred yields to what was said, and nothing else does.
+    /// A reported leave replaces an inferred one. Nothing else replaces a leave.
     correct_leave:
         "UPDATE participations SET left_at = max(?3, joined_at), left_not_before = ?4, reason = ?5
          WHERE session = ?1 AND sid = ?2 AND left_not_before IS NOT NULL AND ?4 IS NULL";
@@ -63,7 +64,7 @@ statements! {
         "UPDATE tracks SET unpublished_at = max(?4, published_at), unpublished_not_before = ?5
          WHERE session = ?1 AND participant = ?2 AND sid = ?3
          AND (unpublished_at IS NULL OR (unpublished_not_before IS NOT NULL AND ?5 IS NULL))";
-    /// Somebody's tracks end with them: those that have no end, and those that seemed to end later.
+    /// The tracks of a participant end with the leave: those without an end, and those with a later end.
     end_tracks_of:
         "UPDATE tracks SET unpublished_at = max(?3, published_at),
          unpublished_not_before = iif(unpublished_at IS NULL, ?4, min(unpublished_not_before, ?3))

@@ -1,4 +1,4 @@
-//! The thread that writes: takes what is in the queue, one transaction at a time.
+//! The thread that writes the queue, one transaction at a time.
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -16,13 +16,14 @@ use super::{
 };
 use crate::{event::Seq, state::State};
 
-/// Maximum time that an event waits in the queue. Its neighbours change the same pages, which are then written once.
+/// Maximum time that an event waits in the queue. Events that are close together change the same pages, which are then
+/// written once.
 const FLUSH_AFTER: Duration = Duration::from_secs(1);
-/// With so many events in the queue nothing is waited for.
+/// Number of events in the queue at which it is written at once.
 pub(super) const FLUSH_EVENTS: usize = 4_000;
 /// Time between a failed write and the next attempt.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
-/// Rows that one step of trimming removes at most, so that writing is not held up.
+/// Maximum number of rows that one step of retention removes, so that it does not delay writes.
 const TRIM_CHANGES: i64 = 100;
 const TRIM_SESSIONS: i64 = 100;
 /// Time between two searches for sessions that are too old.
@@ -34,7 +35,7 @@ pub(super) struct Writer {
     connection: Connection,
     rows: Rows,
     ladder: Ladder,
-    /// Everything up to here was in the file when it was opened, or has been written since.
+    /// The last event in the file.
     folded: Seq,
     failing: bool,
 }
@@ -47,7 +48,7 @@ struct Next {
 }
 
 impl Writer {
-    /// `state` is that of the newest checkpoint, and everything up to `folded` is in the file.
+    /// `state` is that of the newest checkpoint; `folded` is the last event in the file.
     pub fn new(
         shared: Arc<Shared>,
         connection: Connection,
@@ -81,7 +82,7 @@ impl Writer {
             if looked_at.is_none_or(|at: Instant| at.elapsed() > RETENTION_EVERY) {
                 looked_at = Some(Instant::now());
                 if let Err(error) = self.forget_old() {
-                    tracing::warn!("old history cannot be removed: {error}");
+                    tracing::warn!("cannot remove old history, trying again in a minute: {error}");
                 }
             }
         }
@@ -91,7 +92,7 @@ impl Writer {
         self.shared.written.notify_waiters();
     }
 
-    /// Waits until there is something worth a transaction. A checkpoint comes only after everything before it.
+    /// Waits for the content of the next transaction. A checkpoint is written only after all events before it.
     fn next(&self) -> Next {
         let mut waiting = self.shared.waiting.lock();
         while waiting.events.is_empty() && waiting.checkpoints.is_empty() && !waiting.closing {
@@ -151,7 +152,7 @@ impl Writer {
 
     fn done(&mut self, batch: &[Arc<Recorded>], checkpoints: &[Pending]) {
         if std::mem::take(&mut self.failing) {
-            tracing::info!("the history is written again");
+            tracing::info!("the history can be written again");
         }
         {
             let mut waiting = self.shared.waiting.lock();
@@ -172,7 +173,9 @@ impl Writer {
 
     fn failed(&mut self, error: &DerivedError, checkpoints: Vec<Pending>) {
         if !std::mem::replace(&mut self.failing, true) {
-            tracing::error!("the history cannot be written, and is tried again until it can: {error}");
+            tracing::error!(
+                "the history cannot be written. Check the disk of the data directory; Roomwatch retries by itself: {error}"
+            );
         }
         self.rows.forget();
         let mut waiting = self.shared.waiting.lock();
@@ -181,7 +184,7 @@ impl Writer {
         }
     }
 
-    /// Removes some of what is older than the history is kept.
+    /// Removes rows that are older than [`Options::retain`](super::Options::retain).
     fn forget_old(&mut self) -> Result<(), DerivedError> {
         let Some(retain) = self.shared.options.retain else { return Ok(()) };
         let before = self.shared.options.clock.unix_ms().saturating_sub(millis(retain)) as i64;

@@ -1,4 +1,4 @@
-//! Where each follower is, in `followers.db`.
+//! The durable cursor of each follower, in `followers.db`.
 
 use std::{collections::HashMap, path::Path};
 
@@ -10,7 +10,7 @@ use crate::{
     store::{Repair, Store, StoreError},
 };
 
-/// A lost cursor is replaced by the end of the log, so a damaged file is worth keeping for a look only.
+/// A lost cursor is replaced by the end of the log. A damaged file is kept only for analysis.
 const STORE: Store = Store {
     file: "followers.db",
     application_id: 0x526d_466f,
@@ -32,7 +32,7 @@ pub(super) struct Cursors {
 
 struct Inner {
     connection: Connection,
-    /// As they are on the disk. Some may be of another log.
+    /// The cursors on the disk. Some may belong to another log.
     cursors: HashMap<String, Cursor>,
 }
 
@@ -45,14 +45,14 @@ impl Cursors {
         Ok(Cursors { epoch, inner: Mutex::new(Inner { connection, cursors }) })
     }
 
-    /// Returns the cursors in this log.
+    /// Returns the cursors that belong to this log.
     pub fn all(&self) -> HashMap<String, Seq> {
         let inner = self.inner.lock();
         let of_this_log = inner.cursors.iter().filter(|(_, cursor)| cursor.epoch == self.epoch);
         of_this_log.map(|(name, cursor)| (name.clone(), cursor.seq)).collect()
     }
 
-    /// Returns the cursor of a follower, which may be of another log.
+    /// Returns the cursor of a follower. It may belong to another log.
     pub fn of(&self, name: &str) -> Option<Cursor> {
         self.inner.lock().cursors.get(name).copied()
     }

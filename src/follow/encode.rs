@@ -1,4 +1,4 @@
-//! The JSON of the changes of an event: encoded once, then sent to readers and kept for those who resume.
+//! The JSON of the changes of an event. It is encoded once, sent to readers, and stored for readers that resume.
 
 use bytes::Bytes;
 
@@ -8,10 +8,10 @@ use crate::{
     state::{Applied, Change},
 };
 
-/// Bytes that the changes of an event take as JSON, most often less.
+/// Initial capacity for the changes of an event as JSON. Most need less.
 const CHANGES_BYTES: usize = 1024;
 
-/// Encodes the changes of an event, and adds what else is kept of it.
+/// Returns the record of an event: its encoded changes and its facts.
 pub fn encode(event: &Event, applied: Applied) -> Recorded {
     Recorded {
         seq: event.seq,

@@ -25,12 +25,12 @@ use crate::{
     state::{Applied, State},
 };
 
-/// Events that one round reads.
+/// Maximum number of events that one round reads.
 const ROUND_EVENTS: usize = 512;
-/// Pause after the log could not be read.
+/// Time until the next try to read a log that could not be read.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// The fold, and what it needs. Appends never wait for it: it reads what is durable, at its own speed.
+/// The fold. Appends never wait for it: it reads durable events at its own speed.
 pub struct Fold {
     log: Arc<dyn EventLog>,
     state: Arc<RwLock<State>>,
@@ -42,7 +42,7 @@ pub struct Fold {
 }
 
 impl Fold {
-    /// Takes the state as a checkpoint had it. The fold brings it to the end of the log first.
+    /// Takes the state of a checkpoint. The fold first brings it to the end of the log.
     pub fn new(
         log: Arc<dyn EventLog>,
         derived: Arc<Derived>,
@@ -54,10 +54,10 @@ impl Fold {
         if state.head().next() < bounds.first {
             tracing::warn!(
                 event.seq = bounds.first.0,
-                "the state begins with the oldest event that is kept: what it misses, reconciliation finds"
+                "the state begins with the oldest event in the log; reconciliation finds what is missing"
             );
             state.skip_to(Seq(bounds.first.0 - 1));
-            // The states of what is left of the log are folded from here.
+            // Earlier states in the rest of the log are folded from here.
             derived.checkpoint(state.clone());
         }
         let recorded = state.head();
@@ -66,24 +66,24 @@ impl Fold {
         Fold { log, state, derived, status, clock: followers.clock.clone(), recorded }
     }
 
-    /// Returns the state that the fold keeps true, for every reader.
+    /// Returns the state that the fold updates, for every reader.
     pub fn state(&self) -> Arc<RwLock<State>> {
         self.state.clone()
     }
 
-    /// Starts the fold in a thread. A round of it takes milliseconds, and any task that shared a worker with it would
-    /// wait as long.
+    /// Starts the fold in its own thread. One round takes milliseconds; a task on the same worker of the runtime would
+    /// have to wait that long.
     pub fn start(self, feed: Arc<Feed>) -> std::io::Result<FoldThread> {
         let (folding, stop) = abortable(self.run(feed));
         let runtime = Handle::current();
         let thread = thread::Builder::new().name("fold".into()).spawn(move || {
-            // An error says that it was stopped.
+            // The only error is that it was stopped.
             let _ = runtime.block_on(folding);
         })?;
         Ok(FoldThread { thread: Some(thread), stop })
     }
 
-    /// Folds until the log is closed. It may be dropped at any time: what it has not done yet, the log still has.
+    /// Folds until the log is closed. It may be dropped at any time: the log still has every event.
     async fn run(mut self, feed: Arc<Feed>) {
         let mut backoff = Backoff::default();
         loop {
@@ -94,7 +94,7 @@ impl Fold {
                 backoff.succeeded();
             }
             self.status.failed(&format!("{error:#}"));
-            tracing::error!("the fold failed and goes on after a pause: {error:#}");
+            tracing::error!("the fold failed and retries after a pause: {error:#}");
             self.status.enters(Phase::Waiting);
             self.clock.sleep(backoff.pause()).await;
             self.status.restarted();
@@ -102,7 +102,7 @@ impl Fold {
         self.status.enters(Phase::Stopped);
     }
 
-    /// Goes on behind the last event that readers got, until the log is closed or something fails.
+    /// Continues after the last event that readers got, until the log is closed or something fails.
     async fn rounds(&mut self, feed: &Feed) -> anyhow::Result<()> {
         let mut head = feed.head().seq;
         loop {
@@ -120,7 +120,8 @@ impl Fold {
             let mut frames = Vec::with_capacity(events.len());
             let mut folding = Duration::ZERO;
             for event in &events {
-                // The state has it before a reader gets its frame, and the derived data before a reader can ask for it.
+                // The state has the event before a reader gets its frame, and the derived data has it before a reader
+                // can request it.
                 let (changes, joined) = self.fold(event, &mut folding);
                 frames.push(Arc::new(Frame::encode(feed.epoch(), event, &changes, joined.as_deref())));
                 head = event.seq;
@@ -132,23 +133,24 @@ impl Fold {
         }
     }
 
-    /// Returns the changes, as every reader gets them and as callers with only `roomJoin` do.
+    /// Folds one event. Returns its changes for every reader, and those for `roomJoin` callers if the event is
+    /// restricted.
     fn fold(&mut self, event: &Event, folding: &mut Duration) -> (Bytes, Option<Bytes>) {
         let mut state = self.state.write();
         let began = Instant::now();
-        // What is not known to be for every caller is restricted.
+        // An event is restricted unless it is known that every caller may see it.
         let nothing = || Applied { restricted: true, ..Applied::default() };
         let applied = if event.seq <= state.head() {
-            // Applied before a failure, by which its changes were lost.
+            // It was applied before a failure, and its changes were lost.
             nothing()
         } else {
-            // An event that makes the fold panic would do so again at every start.
+            // An event that makes the fold panic is skipped: it would panic again at every start.
             catch_unwind(AssertUnwindSafe(|| state.apply(event))).unwrap_or_else(|panic| {
                 let what = message(&*panic);
-                self.status.failed(&format!("event {} is left out: {what}", event.seq));
+                self.status.failed(&format!("event {} is skipped: {what}", event.seq));
                 tracing::error!(
                     event.seq = event.seq.0,
-                    "the fold leaves an event out, because it panicked: {what}"
+                    "the fold skips an event, because it panicked: {what}"
                 );
                 state.skip_to(event.seq);
                 nothing()
@@ -175,7 +177,7 @@ impl Fold {
     }
 }
 
-/// The thread of the fold. Dropping it stops it, and waits until it has stopped: it ends at once, wherever it waits.
+/// The thread of the fold. Dropping it stops the thread and waits for its end. It ends at its next await.
 pub struct FoldThread {
     thread: Option<JoinHandle<()>>,
     stop: AbortHandle,
@@ -185,7 +187,7 @@ impl Drop for FoldThread {
     fn drop(&mut self) {
         self.stop.abort();
         if let Some(thread) = self.thread.take() {
-            // A panic of it has been printed.
+            // A panic has already been printed.
             let _ = thread.join();
         }
     }

@@ -1,17 +1,17 @@
-//! What may fail or panic, and when it is tried again.
+//! Catches panics, and paces retries.
 
 use std::{any::Any, future::Future, panic::AssertUnwindSafe, time::Duration};
 
 use anyhow::anyhow;
 use futures_util::FutureExt;
 
-/// Pause after a failure. It doubles with each failure until something succeeds.
+/// Pause after a failure. It doubles with each failure until a success.
 const PAUSE_MIN: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_secs(60);
 
-/// Runs `work`; a panic in it is an error. The hook has printed it already.
+/// Runs `work`, and returns a panic as an error. The hook has already printed it.
 pub(super) async fn caught<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
-    // What `work` has changed is thrown away, or is made consistent by who calls.
+    // The caller discards what `work` has changed, or makes it consistent.
     let caught = AssertUnwindSafe(work).catch_unwind().await;
     caught.unwrap_or_else(|panic| Err(anyhow!("panicked: {}", message(&*panic))))
 }
@@ -32,7 +32,8 @@ impl Backoff {
         self.failures = 0;
     }
 
-    /// Returns how long to wait after one more failure, with jitter: what failed together is not tried together.
+    /// Counts a failure, and returns the pause after it. It has jitter, so that followers that failed together do not
+    /// retry together.
     pub fn pause(&mut self) -> Duration {
         let pause = PAUSE_MIN.saturating_mul(1 << self.failures.min(16)).min(PAUSE_MAX);
         self.failures += 1;

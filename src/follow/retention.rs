@@ -1,9 +1,9 @@
-//! How far retention may go: it removes what is old or too much, but only up to here.
+//! The limit of retention. It removes events that are old or too many, but only up to this limit:
 //!
-//! - Never past the last durable checkpoint of the state: a start would fold too little.
-//! - Not past the stored cursor of a follower, but events that are [`LAG_EVENTS_MAX`] behind the
-//!   checkpoint, or were received [`LAG_TIME_MAX`] ago, are not kept for it: a broken follower would
-//!   fill the disk, and keep what `retention_days` says is to go. It is told of its gap.
+//! - Never past the last durable checkpoint of the state. A start needs the events after it.
+//! - Not past the stored cursor of a follower, with two exceptions: events more than
+//!   [`LAG_EVENTS_MAX`] behind the checkpoint, and events received more than [`LAG_TIME_MAX`] ago. Otherwise a
+//!   broken follower would fill the disk, and keep events against `retention_days`. The follower learns of its gap.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -15,12 +15,12 @@ use parking_lot::Mutex;
 
 use crate::{event::Seq, log::EventLog};
 
-/// Number of events behind the checkpoint that are kept for a follower.
+/// Maximum number of events before the checkpoint that are kept for a follower.
 pub const LAG_EVENTS_MAX: u64 = 1_000_000;
-/// Time for which events are kept for a follower.
+/// Maximum time for which events are kept for a follower.
 pub const LAG_TIME_MAX: Duration = Duration::from_secs(24 * 3600);
 
-/// The bounds of retention.
+/// Computes the limit of retention.
 pub struct Retention {
     log: Arc<dyn EventLog>,
     inner: Mutex<Inner>,
@@ -31,7 +31,7 @@ struct Inner {
     /// The last event that was received [`LAG_TIME_MAX`] ago.
     old: Seq,
     cursors: HashMap<String, Seq>,
-    /// Followers that are behind the limit now.
+    /// Followers for which retention does not wait now.
     passed: HashSet<String>,
 }
 
@@ -45,25 +45,25 @@ impl Retention {
         self.change(|inner| inner.checkpoint = inner.checkpoint.max(seq));
     }
 
-    /// Takes over that a follower's cursor is stored.
+    /// Notes that the cursor of a follower is stored.
     pub(super) fn stored(&self, name: &str, cursor: Seq) {
         self.change(|inner| {
             inner.cursors.insert(name.to_owned(), cursor);
         });
     }
 
-    /// Waits for these followers only.
+    /// Makes retention wait for these followers only.
     pub(super) fn only(&self, names: &[&str]) {
         self.change(|inner| inner.cursors.retain(|name, _| names.contains(&name.as_str())));
     }
 
     /// Finds the events that are too old to be kept for a follower.
-    pub(super) async fn look_at_time(&self, unix_ms: u64) {
+    pub(super) async fn update_time_limit(&self, unix_ms: u64) {
         let lag = u64::try_from(LAG_TIME_MAX.as_millis()).unwrap_or(u64::MAX);
         match self.log.seek(unix_ms.saturating_sub(lag)).await {
             Ok(old) => self.change(|inner| inner.old = inner.old.max(old.unwrap_or_default())),
-            // The limit by events holds, and a log that cannot be read says so elsewhere.
-            Err(error) => tracing::debug!("the time limit of retention is not known: {error}"),
+            // The limit by events still holds, and other code logs that the log cannot be read.
+            Err(error) => tracing::debug!("cannot update the time limit of retention: {error}"),
         }
     }
 
@@ -87,7 +87,7 @@ impl Inner {
                 tracing::warn!(
                     follower.name = name,
                     follower.cursor = cursor.0,
-                    "a follower is so far behind that retention does not wait for it: see /readyz?verbose for its error"
+                    "a follower is so far behind that retention does not wait for it; see /readyz?verbose for its error"
                 );
             }
         }
@@ -106,7 +106,7 @@ mod tests {
 
     const NOW: u64 = 1_787_486_406_123;
 
-    /// A log that keeps as little as it may, with `count` events, one a second.
+    /// A log that removes everything that it may, with `count` events, one per second.
     async fn log(count: u64) -> (Arc<MemoryLog>, Clock) {
         let clock = Clock::held(NOW);
         let options = LogOptions { retain_bytes: Some(1), clock: clock.clone(), ..LogOptions::default() };
@@ -153,11 +153,11 @@ mod tests {
         let retention = Retention::new(log.clone(), cursors(&[("stuck", 10), ("well", 90)]));
         retention.checkpointed(Seq(100));
         let day = LAG_TIME_MAX.as_millis() as u64;
-        retention.look_at_time(NOW + day + 9_000).await;
+        retention.update_time_limit(NOW + day + 9_000).await;
         assert_eq!(log.bounds().first, Seq(11), "event 10 was received a day ago, and it has that one");
-        retention.look_at_time(NOW + day + 50_000).await;
+        retention.update_time_limit(NOW + day + 50_000).await;
         assert_eq!(log.bounds().first, Seq(52), "it is passed, but not by the events of the last day");
-        retention.look_at_time(NOW + 2 * day).await;
+        retention.update_time_limit(NOW + 2 * day).await;
         assert_eq!(log.bounds().first, Seq(100), "so is the other, by now");
     }
 

@@ -1,4 +1,4 @@
-//! One follower: read, apply, store the cursor.
+//! Runs one follower: read, apply, store the cursor.
 
 use std::{sync::Arc, time::Duration};
 
@@ -24,10 +24,11 @@ pub(super) struct Runner {
     cursors: Arc<Cursors>,
     retention: Arc<Retention>,
     status: Arc<Status>,
-    /// Every event up to here has been applied.
+    /// The last event that was applied.
     cursor: Seq,
-    /// The cursor on the disk, and when it was stored.
+    /// The cursor on the disk.
     stored: Option<Seq>,
+    /// Running time of the clock when it was stored.
     stored_at: Duration,
     backoff: Backoff,
 }
@@ -45,9 +46,10 @@ impl Runner {
             Some(found) if found.epoch == bounds.epoch && found.seq <= bounds.last => {
                 (found.seq, Some(found.seq))
             }
-            // Of another log: every event of this one comes. Some may come again, if it is a restored copy.
+            // A cursor of another log: the follower gets every event of this one. If this log is a restored copy, some of
+            // them come again.
             Some(_) => (Seq(bounds.first.0.saturating_sub(1)), None),
-            // New: it begins with the next event.
+            // A new follower begins with the next event.
             None => (bounds.last, None),
         };
         Runner {
@@ -67,13 +69,13 @@ impl Runner {
         }
     }
 
-    /// Runs until `stop`, and makes the follower anew after each failure.
+    /// Runs until `stop`, and creates the follower again after each failure.
     pub async fn run(mut self, stop: CancellationToken) {
         stop.run_until_cancelled(self.restarting()).await;
         if let Err(error) = self.store() {
             tracing::warn!(
                 follower.name = self.name,
-                "its last events come again at the next start: {error:#}"
+                "the cursor of a follower cannot be stored; it gets its last events again at the next start: {error:#}"
             );
         }
         self.status.enters(Phase::Stopped);
@@ -126,8 +128,8 @@ impl Runner {
         }
     }
 
-    /// Waits for an event, for the time at which the follower wakes, or for that at which the cursor is stored. True if
-    /// the follower is to be called without events.
+    /// Waits for an event, for the time at which the follower wakes, or for the time at which the cursor is stored.
+    /// Returns true if the follower must be called without events.
     async fn waits(&mut self, follower: &dyn Follower) -> anyhow::Result<bool> {
         let is_stored = self.stored == Some(self.cursor);
         let store_in = (self.stored_at + CURSOR_EVERY).saturating_sub(self.clock.running());
@@ -145,14 +147,14 @@ impl Runner {
         }
     }
 
-    /// Reads the next events up to `head`, with what they changed.
+    /// Reads the next events up to `head`, with their changes.
     async fn read(&self, head: Seq) -> anyhow::Result<Vec<Folded>> {
         let mut events = self.log.read(self.cursor, BATCH_EVENTS).await.context("the log cannot be read")?;
-        // Beyond the head they are durable, but not folded.
+        // Events after the head are durable, but not folded yet.
         events.retain(|event| event.seq <= head);
         let Some(last) = events.last().map(|event| event.seq) else { return Ok(Vec::new()) };
         if events[0].seq != self.cursor.next() {
-            // Retention came between: the next look at the bounds shows the gap.
+            // Retention has just removed events. The next round finds the gap.
             return Ok(Vec::new());
         }
         let changes = self.derived.changes(self.cursor, last).await.context("the changes cannot be read")?;
@@ -165,7 +167,7 @@ impl Runner {
         Ok(folded.collect())
     }
 
-    /// Tells the follower of the events that retention has removed before it got them.
+    /// Reports the events to the follower that retention has removed before it got them.
     async fn gap(&mut self, follower: &mut dyn Follower, oldest: Seq) -> anyhow::Result<()> {
         let (from, to) = (self.cursor.next(), Seq(oldest.0 - 1));
         tracing::error!(

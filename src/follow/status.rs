@@ -1,4 +1,4 @@
-//! How a follower is doing, for `/metrics` and `/readyz?verbose`.
+//! The status of a follower, for `/metrics` and `/readyz?verbose`.
 
 use std::fmt;
 
@@ -11,10 +11,10 @@ use crate::{
 
 use prometheus_client::metrics::{counter::Counter, gauge::Gauge};
 
-/// Characters of an error that are shown. The program's log has the whole of it.
+/// Maximum length of a shown error, in characters. The program's log has the whole error.
 const ERROR_CHARS: usize = 200;
 
-/// How one follower is doing now.
+/// The status of one follower.
 pub struct Status {
     pub name: &'static str,
     now: Mutex<Now>,
@@ -37,13 +37,13 @@ struct OfOne {
     missed: Counter,
 }
 
-/// What a follower does.
+/// Present activity of a follower.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// The state is not as new as the log was at the start.
+    /// The fold has not yet reached the end that the log had at the start.
     Starting,
     Running,
-    /// It failed, and is made anew after a pause.
+    /// It has failed, and is created again after a pause.
     Waiting,
     Stopped,
 }
@@ -73,7 +73,7 @@ impl Status {
         Status { name, now: Mutex::new(now), metrics }
     }
 
-    /// Returns everything up to which it has acted.
+    /// Returns the last event on which it has acted.
     pub fn cursor(&self) -> Seq {
         self.now.lock().cursor
     }
@@ -82,12 +82,12 @@ impl Status {
         self.now.lock().phase
     }
 
-    /// Returns its last error. It is kept when the follower has recovered.
+    /// Returns its last error, also after the follower has recovered.
     pub fn last_error(&self) -> Option<Box<str>> {
         self.now.lock().last_error.clone()
     }
 
-    /// Brings the gauges up to date with the newest event of the log.
+    /// Updates the gauges. `last` is the newest event of the log.
     pub fn show(&self, last: Seq) {
         let gauge = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
         let cursor = self.cursor();
@@ -95,7 +95,7 @@ impl Status {
         self.metrics.lag.set(gauge(last.0.saturating_sub(cursor.0)));
     }
 
-    /// Returns the line about it, where `last` is the newest event of the log.
+    /// Returns the line for `/readyz?verbose`. `last` is the newest event of the log.
     pub fn line(&self, last: Seq) -> impl fmt::Display + use<> {
         let (name, Now { cursor, phase, last_error }) = (self.name, self.now.lock().clone());
         let restarts = self.metrics.restarts.get();
@@ -103,7 +103,7 @@ impl Status {
             let lag = last.0.saturating_sub(cursor.0);
             write!(f, "{name}: {}, cursor {cursor}, lag {lag}, restarts {restarts}", phase.as_str())?;
             match &last_error {
-                // Quoted, because it may have any character in it.
+                // Quoted, because it may contain any character.
                 Some(error) => write!(f, ", last error {error:?}"),
                 None => Ok(()),
             }

@@ -48,7 +48,7 @@ pub struct Webhooks {
     pub receipts: Arc<Receipts>,
     pub rejections: Rejections,
     pub body_bytes_max: usize,
-    /// `None` is no limit.
+    /// `None` means no limit.
     pub body_time_max: Option<Duration>,
 }
 

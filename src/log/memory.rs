@@ -1,6 +1,6 @@
-//! The log in memory: every promise of [`EventLog`] but durability. It is gone with the process.
+//! The log in memory. It keeps every promise of [`EventLog`] except durability: it is lost with the process.
 //!
-//! For tests of whatever is not about the disk, and for a look at the program.
+//! It is for tests that are not about the disk, and for trying the program.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -14,10 +14,10 @@ use tokio::sync::watch;
 use super::{Appended, Bounds, EventLog, IDS_KEPT, LogError, LogOptions, READ_BYTES_MAX, new_epoch, placed};
 use crate::event::{Epoch, Event, NewEvent, Seq};
 
-/// Memory of an event beside its body.
+/// Approximate memory of an event without its body.
 const EVENT_BYTES: u64 = 256;
 
-/// The log in memory. Dropping it forgets it.
+/// The log in memory.
 pub struct MemoryLog {
     epoch: Epoch,
     options: LogOptions,
@@ -27,9 +27,9 @@ pub struct MemoryLog {
 
 #[derive(Default)]
 struct Inner {
-    /// Without holes; the last one is `last`.
+    /// Events without gaps; the last one is `last`.
     events: VecDeque<Event>,
-    /// What the events take.
+    /// Memory of the events.
     bytes: u64,
     last: Seq,
     /// Retention may remove events up to this one.
@@ -38,7 +38,7 @@ struct Inner {
     closed: bool,
 }
 
-/// Where each id is, for as long as it is remembered.
+/// The seq of each id, as long as it is remembered.
 #[derive(Default)]
 struct Ids {
     seqs: HashMap<Id, Seq>,
@@ -55,7 +55,7 @@ impl MemoryLog {
         MemoryLog { epoch: new_epoch(), options, inner: Mutex::default(), newest }
     }
 
-    /// Runs `work` on what retention leaves.
+    /// Removes old events, and then runs `work`.
     fn with<T>(&self, work: impl FnOnce(&mut Inner) -> T) -> T {
         let mut inner = self.inner.lock();
         inner.trim(&self.options);
@@ -72,7 +72,7 @@ impl EventLog for MemoryLog {
             }
             inner.ids.forget(running);
             let appended = events.iter().map(|event| inner.append(event, running)).collect();
-            // Under the lock: two appends tell of their ends in order.
+            // Under the lock, so that two appends publish their last events in order.
             self.newest.send_replace(inner.last);
             Ok(appended)
         });
@@ -86,7 +86,7 @@ impl EventLog for MemoryLog {
     fn wait(&self, after: Seq) -> BoxFuture<'_, ()> {
         let mut newest = self.newest.subscribe();
         async move {
-            // The sender lives as long as `self`, so this ends only when there is something newer.
+            // The sender lives as long as `self`, so this completes only when there is a newer event.
             let _ = newest.wait_for(|&newest| newest > after).await;
         }
         .boxed()
@@ -150,7 +150,7 @@ impl Inner {
         Ok(page.cloned().collect())
     }
 
-    /// Removes what retention by age and by bytes says, as far as it is allowed.
+    /// Removes events beyond the limits of age and bytes, up to `trimmable`.
     fn trim(&mut self, options: &LogOptions) {
         let oldest = options.retain_age.map(|age| {
             let age = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);

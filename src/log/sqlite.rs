@@ -1,7 +1,7 @@
 //! The embedded log: one SQLite file, one writer thread, group commit.
 //!
 //! ```text
-//! append ─▶ queue ─▶ writer thread: everything that waits = one transaction, one fsync ─▶ answers
+//! append ─▶ queue ─▶ writer thread: the whole queue = one transaction, one fsync ─▶ answers
 //!                        │ after the commit                     └▶ checkpoint thread: WAL ─▶ log.db
 //!                        ▼
 //! read   ◀─ tail (the newest events, in memory) or a short read transaction on a blocking thread
@@ -9,29 +9,29 @@
 //!
 //! **Files.** `log.db` (with `-wal` and `-shm`) in the data directory.
 //!
-//! **Durability.** WAL with `synchronous=FULL`: the commit's fsync comes before any answer. After a
-//! failed commit, fsync or checkpoint the file is closed, because after a failed fsync the kernel
-//! takes pages for clean that never reached the disk. Before the next event is appended the WAL is
-//! written over itself and synced, SQLite's recovery checks every frame of it, a full checkpoint
-//! writes and syncs what that found, and the tail is read back. Each start does the same.
+//! **Durability.** WAL with `synchronous=FULL`: the fsync of the commit comes before any answer.
+//! After a failed commit, fsync or checkpoint the file is closed: after a failed fsync, the kernel
+//! marks pages as clean that are not on the disk. Before the next append, the WAL is written over
+//! itself and synced, SQLite's recovery checks every frame of it, a full checkpoint writes and syncs
+//! the result, and the newest events are read back. Each start does the same.
 //!
-//! **Ids.** A hash of (project, id) leads to its seq for 24 hours in which the process runs (and a
-//! little more): in memory for the newest events, in the table `ids` for the others (`ids.rs` says how). It
-//! counts running time, not the wall clock: a clock that jumps forwards cannot make the log forget an
-//! id early, and one that jumps back cannot make it keep ids for ever. Because seqs have no holes, a
-//! seq is a clock too: `marks` says which seq was the newest at which running time, and no index by
-//! time is needed.
+//! **Ids.** The seq of each id is found by a hash of (project, id), for at least 24 hours in which the
+//! process runs. The newest ones are in memory, the others in the table `ids` (see `ids.rs`). This
+//! counts running time and not the wall clock: a clock that jumps forward cannot make the log forget
+//! an id early, and one that jumps back cannot make it keep ids without a limit. Seqs have no gaps, so
+//! a seq tells a time too: `marks` has the newest seq at some running times, and an index by time is
+//! not needed.
 //!
-//! **Retention** removes the oldest events by age and by size, in small steps between commits, only
-//! up to what [`EventLog::retain`] allows, and never the newest event, from which the next
-//! seq is known after a restart. Freed pages are used again by later events; the file itself does
-//! not shrink (`sqlite3 log.db VACUUM`, with Roomwatch stopped, does that).
+//! **Retention** removes the oldest events by age and by size, in small steps between commits, up to
+//! the limit of [`EventLog::retain`]. It never removes the newest event, because a restart finds the
+//! next seq from it. Later events reuse freed pages. The file itself does not shrink; for that, stop
+//! Roomwatch and run `sqlite3 log.db VACUUM`.
 //!
-//! **Restoring a backup.** A log that was copied back must not honour cursors of the events that
-//! came after the copy. `log.db` remembers its own inode and birth time; a file that was copied,
-//! restored or moved to another disk has others and gets a new epoch when it is opened, and every
-//! reader a `reset`. What restores *in place* (a snapshot of the disk or of the virtual machine,
-//! `cat backup > log.db`) cannot be told from the original: delete the epoch before the start, with
+//! **Restoring a backup.** A restored log must not honour cursors of events that came after the
+//! backup. `log.db` stores its own inode and birth time. A file that was copied, restored or moved to
+//! another disk has different ones: when it is opened it gets a new epoch, and every reader gets a
+//! `reset`. A restore *in place* (a snapshot of the disk or of the virtual machine, or
+//! `cat backup > log.db`) cannot be detected. After one, delete the epoch before the start:
 //! `sqlite3 log.db "DELETE FROM meta WHERE key = 'epoch'"`.
 
 use std::{
@@ -69,50 +69,50 @@ use readers::Readers;
 use tail::Tail;
 use writer::Writer;
 
-/// The log in one SQLite file. See the module for how.
+/// The log in one SQLite file. See the module.
 pub struct SqliteLog {
     shared: Arc<Shared>,
     writer: Mutex<Option<JoinHandle<()>>>,
 }
 
-/// What the threads and the callers share.
+/// Shared by the threads and the callers.
 struct Shared {
     path: PathBuf,
     options: LogOptions,
     epoch: Epoch,
-    /// The oldest event that is kept. Raised *before* the rows go, so that nobody who compares a
-    /// read with the bounds takes retention for a hole.
+    /// The oldest event. Raised *before* the rows are removed, so that a caller who compares a read
+    /// with the bounds does not mistake retention for a gap.
     first: AtomicU64,
     /// The newest durable event.
     last: AtomicU64,
     newest: watch::Sender<Seq>,
-    /// What a durable checkpoint of the state covers.
+    /// The last event that retention may remove.
     trimmable: AtomicU64,
     queue: Queue,
     tail: Tail,
     readers: Readers,
-    /// The WAL has become long: the writer begins it anew.
+    /// True if the WAL is too long: the writer must restart it.
     wal_full: AtomicBool,
-    /// A checkpoint failed: the writer must not go on before the file was opened afresh.
+    /// Error of a failed checkpoint. The writer must reopen the file before the next append.
     suspect: Mutex<Option<LogError>>,
-    /// What is in the file no longer is what was acknowledged. See [`writer::Writer`].
+    /// True if the file no longer has every acknowledged event. See [`writer::Writer`].
     lost: AtomicBool,
 }
 
 impl SqliteLog {
-    /// Opens the log in `dir`, or creates it. The time it takes does not depend on the number of events. Nobody else
-    /// may have it open: [`DataDir`](crate::data_dir::DataDir) keeps other processes out.
+    /// Opens the log in `dir`, or creates it. The time it takes does not depend on the number of events. No other process
+    /// may have it open: [`DataDir`](crate::data_dir::DataDir) ensures that.
     pub fn open(dir: &Path, options: LogOptions) -> Result<SqliteLog, OpenError> {
         let io = |cause: std::io::Error| OpenError::Io { path: dir.into(), cause: cause.to_string() };
         fs::create_dir_all(dir).map_err(io)?;
         let path = dir.join("log.db");
         let opened = file::open_log(&path, options.vfs.as_deref())?;
-        // The names of new files are durable only once their directory is.
+        // The names of new files are durable only after their directory is synced.
         File::open(dir).and_then(|dir| dir.sync_all()).map_err(io)?;
         if opened.copied {
             tracing::warn!(
                 epoch = %opened.epoch,
-                "the log was copied, restored or moved: it begins a new epoch, and readers fetch their snapshot again"
+                "the log was copied, restored or moved: it begins a new epoch, and every reader gets a reset"
             );
         }
 
@@ -154,7 +154,7 @@ impl EventLog for SqliteLog {
         if let Err(refused) = self.shared.queue.push(events, answer) {
             return future::ready(Err(refused)).boxed();
         }
-        // The writer answers everything it takes; it can only be gone without an answer if it died.
+        // The writer answers every append that it takes, unless it has panicked.
         async move { answered.await.unwrap_or(Err(LogError::Closed)) }.boxed()
     }
 
@@ -164,7 +164,7 @@ impl EventLog for SqliteLog {
         if limit == 0 || after >= bounds.last {
             return future::ready(Ok(Vec::new())).boxed();
         }
-        // Who follows the log reads each event right after its commit: no thread, no SQL for that.
+        // A reader that follows the log reads each event right after its commit, without a thread or SQL.
         if let Some(events) = self.shared.tail.read(after, limit) {
             return future::ready(Ok(events)).boxed();
         }
@@ -174,14 +174,14 @@ impl EventLog for SqliteLog {
     fn wait(&self, after: Seq) -> BoxFuture<'_, ()> {
         let mut newest = self.shared.newest.subscribe();
         async move {
-            // The sender lives as long as `self`, so this ends only when there is something newer.
+            // The sender lives as long as `self`, so this completes only when there is a newer event.
             let _ = newest.wait_for(|&newest| newest > after).await;
         }
         .boxed()
     }
 
     fn bounds(&self) -> Bounds {
-        // `first` before `last`: it only ever rises, and never beyond what `last` was by then.
+        // `first` is read before `last`: it only rises, and never beyond `last` at that time.
         let first = Seq(self.shared.first.load(Ordering::Acquire));
         let last = Seq(self.shared.last.load(Ordering::Acquire));
         Bounds { epoch: self.shared.epoch, first, last }
@@ -201,7 +201,7 @@ impl EventLog for SqliteLog {
     fn close(&self) {
         self.shared.queue.close();
         if let Some(writer) = self.writer.lock().take() {
-            // A panic of the writer has been printed by its hook.
+            // A panic of the writer has already been printed.
             let _ = writer.join();
         }
         self.shared.readers.close();
@@ -209,7 +209,7 @@ impl EventLog for SqliteLog {
 }
 
 impl Shared {
-    /// Makes durable events visible: to `read`, then to `bounds`, then to those who wait.
+    /// Makes durable events visible: first to `read`, then to `bounds`, then to `wait`.
     fn publish(&self, events: Vec<Event>, last: Seq) {
         self.tail.push(events);
         self.last.store(last.0, Ordering::Release);

@@ -1,7 +1,7 @@
-//! Removes our own watchers from rooms that everyone else has left.
+//! Removes our own watchers from rooms that all other participants have left.
 //!
-//! A hidden participant is visible to no other, but LiveKit counts it as one: a room with a watcher in it
-//! never becomes empty, so it never ends (livekit pkg/rtc/room.go). A browser tab that sleeps would not leave.
+//! No other participant sees a hidden one, but LiveKit counts it: a room with a watcher in it never becomes
+//! empty, so it never ends (livekit pkg/rtc/room.go). A browser tab that is suspended would not leave by itself.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -15,19 +15,19 @@ use crate::{
     state::{RoomEntry, State},
 };
 
-/// Pause until LiveKit is asked again to remove a watcher.
+/// Time until the next try to remove a watcher.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
-/// A project and a room's name.
-type Place = (Arc<str>, Arc<str>);
+/// Project and name of a room.
+type RoomKey = (Arc<str>, Arc<str>);
 
-/// The follower that removes watchers. Removing one twice is harmless: LiveKit answers that it is not there.
+/// The follower that removes watchers. Removing one twice is harmless: LiveKit answers "not found".
 pub struct Watchers {
     reconcile: Arc<Reconcile>,
     state: Arc<RwLock<State>>,
-    /// Rooms to look at.
-    due: BTreeSet<Place>,
-    /// Every room is looked at first, for the participants who left while this node was stopped.
+    /// Rooms to check.
+    due: BTreeSet<RoomKey>,
+    /// False until every room has been made due: participants may have left while this node was down.
     has_begun: bool,
 }
 
@@ -36,7 +36,7 @@ impl Watchers {
         Watchers { reconcile, state, due: BTreeSet::new(), has_begun: false }
     }
 
-    fn look_at_all(&mut self) {
+    fn make_all_due(&mut self) {
         let rooms = self.state.read().rooms(|_, _| true);
         self.due.extend(rooms.iter().map(|entry| (entry.room.project.clone(), entry.room.name.clone())));
     }
@@ -48,11 +48,16 @@ impl Watchers {
             let Some(livekit) = self.reconcile.livekit(&project) else { continue };
             for identity in identities {
                 match livekit.remove_participant(&room, &identity).await {
-                    Ok(()) => tracing::info!(room.name = ?room, "a watcher was alone and has been removed"),
-                    // It has left; its `participant_left` is on its way.
+                    Ok(()) => {
+                        tracing::info!(room.name = ?room, "removed a watcher that was alone in its room")
+                    }
+                    // It has already left; its `participant_left` will follow.
                     Err(error) if error.is("not_found") => {}
                     Err(error) => {
-                        tracing::warn!(room.name = ?room, "a watcher keeps its room open: {error}");
+                        tracing::warn!(
+                            room.name = ?room,
+                            "a watcher cannot be removed and keeps its room open, trying again: {error}"
+                        );
                         self.due.insert((project.clone(), room.clone()));
                     }
                 }
@@ -66,7 +71,7 @@ impl Follower for Watchers {
         async move {
             if !self.has_begun {
                 self.has_begun = true;
-                self.look_at_all();
+                self.make_all_due();
             }
             let people = events.iter().map(|folded| &folded.event);
             let people = people.filter(|event| event.kind.as_str().starts_with("participant_"));
@@ -91,15 +96,15 @@ impl Follower for Watchers {
     }
 }
 
-/// Returns true if someone is in the room for whom LiveKit keeps it open, watchers aside. Agents and recorders are
-/// removed by LiveKit with the last participant, so they do not count here.
+/// Returns true if the room has a participant, other than a watcher, for which LiveKit keeps it open. LiveKit
+/// disconnects agents and recorders after the last participant, so they do not count.
 pub fn is_occupied(entry: &RoomEntry) -> bool {
     entry.participants().any(|p| !p.watcher() && !p.agent() && !p.egress())
 }
 
-/// Returns the identities of watchers in rooms where no one else is.
+/// Returns the identities of the watchers in sessions of a room that have no other participants.
 fn alone(state: &State, project: &str, room: &str) -> Vec<Box<str>> {
-    let left = state.sessions(project, room).filter(|entry| !is_occupied(entry));
-    let watchers = left.flat_map(|entry| entry.participants().filter(|p| p.watcher()));
+    let empty = state.sessions(project, room).filter(|entry| !is_occupied(entry));
+    let watchers = empty.flat_map(|entry| entry.participants().filter(|p| p.watcher()));
     watchers.map(|watcher| (*watcher.identity).into()).collect()
 }

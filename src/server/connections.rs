@@ -33,8 +33,8 @@ use crate::{
     metrics::Metrics,
 };
 
-/// When the limit is reached, this fraction of the connections is closed at once: the search for the longest-idle
-/// costs the same for one as for many.
+/// When the limit is reached, one of this many connections is closed: the search for the longest-idle costs the same for
+/// one as for many.
 const ABORTED_ONE_IN: usize = 64;
 /// Time after which an aborted connection that is still open is no longer waited for: others are closed instead.
 const GONE_AFTER: Duration = Duration::from_millis(100);
@@ -175,7 +175,7 @@ impl Connections {
             open.logged_at = Some(Instant::now());
             tracing::warn!(
                 "{} connections are open, the maximum (max_connections): closing those that have been idle longest. \
-                 Raise max_connections if these are your clients",
+                 Raise the limit if these are your clients",
                 self.max
             );
         }

@@ -271,7 +271,7 @@ async fn a_changed_role_counts_at_once() {
     let cookie = login(&server, "ada").await;
     std::fs::write(server.dir.path().join("roomwatch.toml"), user("ada", "viewer")).expect("written");
     server.signal("HUP");
-    until("the users are read", || server.log().contains("read again"));
+    until("the users are read", || server.log().contains("read the users again"));
     assert_eq!(get(&server, "/api/me", &[("cookie", &cookie)]).await.2["role"], "viewer");
 }
 

@@ -223,8 +223,8 @@ async fn sessions_are_found_by_room_identity_and_time_page_by_page() {
     assert_eq!(sids(at(-20_000, -10_000)).await.len(), 0);
     assert_eq!(sids(at(501_000, 9_000_000)).await, ["RM_2"], "what is on has no end");
     let first = kept.history.sessions(SessionQuery { limit: 1, ..everything() }).await.expect("a page");
-    let place = Some(first[0].place());
-    assert_eq!(sids(SessionQuery { before: place, ..everything() }).await, [ROOM]);
+    let position = Some(first[0].position());
+    assert_eq!(sids(SessionQuery { before: position, ..everything() }).await, [ROOM]);
     let other = only(&["other"], &[]);
     assert_eq!(sids(SessionQuery { window: other.clone(), ..everything() }).await.len(), 0);
     assert!(kept.history.session(other, ROOM.into()).await.expect("it reads").is_none());

@@ -105,7 +105,7 @@ async fn a_newer_file_stops_the_start_and_says_what_to_do() {
     drop(connection);
     let said = Start::new().dir(&dir).fails();
     assert!(said.contains("derived.db was written by a newer Roomwatch (version 99"), "{said}");
-    assert!(said.contains("start that version"), "{said}");
+    assert!(said.contains("Start that version"), "{said}");
 }
 
 fn aside(dir: &Path) -> bool {

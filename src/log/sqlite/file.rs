@@ -1,4 +1,4 @@
-//! The file itself: its tables, how it is opened and checked, and its statements.
+//! The database file: its tables, opening and checking it, and its statements.
 
 use std::{
     os::unix::fs::MetadataExt,
@@ -20,18 +20,18 @@ use crate::{
     log::new_epoch,
 };
 
-/// `PRAGMA application_id`: "RmWt", so that no other SQLite file is taken for a log.
+/// `PRAGMA application_id`: "RmWt". It distinguishes a log from other SQLite files.
 const APPLICATION_ID: i64 = 0x526d_5774;
 
-/// `PRAGMA user_version`: raised when an older Roomwatch could not read the file any more.
+/// `PRAGMA user_version`. It is raised when an older Roomwatch can no longer read the file.
 const FORMAT: i64 = 2;
 
-/// Of new files. Events are appended, so larger pages than SQLite's 4 KiB have fewer to be written and found, and little
-/// that is written again.
+/// Page size of new files. Events are only appended. So with larger pages than SQLite's 4 KiB there are fewer to write
+/// and to find, and few of them are written twice.
 pub(super) const PAGE_BYTES: usize = 16 << 10;
 
-/// The tables are as lean as their promises allow: each further index costs several times the
-/// append (`benches/log.rs`), and everything derived is a projection elsewhere.
+/// The tables have no index that the promises of the log do not need: another index multiplies the cost of an append
+/// (`benches/log.rs`). Derived data is in another file.
 const TABLES: &str = "
     CREATE TABLE events (
         seq         INTEGER PRIMARY KEY,
@@ -50,39 +50,39 @@ const TABLES: &str = "
     CREATE TABLE times (block INTEGER PRIMARY KEY, earliest INTEGER NOT NULL);
 ";
 
-/// From format 1, which had no `times` and no events of Roomwatch itself.
+/// Migrates format 1, which did not have `times` or events of Roomwatch itself.
 const FROM_1: &str = "CREATE TABLE times (block INTEGER PRIMARY KEY, earliest INTEGER NOT NULL);";
 
-/// How long a statement waits for a checkpoint or a recovery that holds the file.
-pub(super) const BUSY_PATIENCE: Duration = Duration::from_secs(5);
+/// Maximum time that a statement waits for a checkpoint or a recovery that locks the file.
+pub(super) const BUSY_WAIT_MAX: Duration = Duration::from_secs(5);
 
-/// How many of the newest events are read back when the file is opened. A torn or lost write is at
-/// the end; reading everything would take minutes for ten million events.
+/// Number of the newest events that are read back when the file is opened. A torn or lost write is at the end. Reading
+/// everything would take minutes for ten million events.
 const TAIL_EVENTS: i64 = 16;
 
-/// A log that was opened and found in order.
+/// A log that was opened and checked.
 pub(super) struct Opened {
     pub connection: Connection,
     pub epoch: Epoch,
-    /// The file is not the one that the epoch was made for.
+    /// True if the file is a copy, so that it has got a new epoch.
     pub copied: bool,
     pub tail: Ends,
     pub ids: Ids,
-    /// For how long this log has been open, in all its processes: what `marks` counts.
+    /// Time for which all processes together have had this log open. `marks` counts it.
     pub running: Duration,
-    /// No expired id up to this one is left in `ids`.
+    /// Expired ids up to this event have been removed from `ids`.
     pub swept: Seq,
 }
 
-/// The ends of what the file holds; empty: `last` is one before `first`.
+/// First and last event of the file. If it is empty, `last` is one before `first`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Ends {
     pub first: Seq,
     pub last: Seq,
 }
 
-/// Opens the log at `path` or creates it, makes durable what a crash may have left in the WAL, and
-/// reads the tail back.
+/// Opens the log at `path` or creates it, makes durable what a crash has left in the WAL, and reads the newest events
+/// back.
 pub(super) fn open_log(path: &Path, vfs: Option<&str>) -> Result<Opened, OpenError> {
     let damaged = |what: String| OpenError::Damaged { path: path.into(), what };
     let sqlite = |cause: rusqlite::Error| match cause.sqlite_error_code() {
@@ -114,14 +114,14 @@ pub(super) fn open_log(path: &Path, vfs: Option<&str>) -> Result<Opened, OpenErr
     })
 }
 
-/// Opens the file again after a failure. What it holds then is durable and in order, but may end
-/// before or after what was acknowledged: the caller compares.
+/// Opens the file again after a failure. Its events are then durable and without gaps, but they may end before or after
+/// the last acknowledged one: the caller must compare.
 pub(super) fn reopen(path: &Path, vfs: Option<&str>) -> Result<(Connection, Ends), LogError> {
     let (connection, tail) = settle(path, vfs).map_err(failure)?;
     Ok((connection, tail.map_err(|what| LogError::Failed(what.into()))?))
 }
 
-/// A connection that reads, or checkpoints.
+/// Opens a connection for reads or checkpoints.
 pub(super) fn open_reader(path: &Path, vfs: Option<&str>) -> rusqlite::Result<Connection> {
     let connection = connect(path, vfs, OpenFlags::empty())?;
     connection.pragma_update(None, "query_only", true)?;
@@ -134,10 +134,10 @@ fn connect(path: &Path, vfs: Option<&str>, flags: OpenFlags) -> rusqlite::Result
         Some(vfs) => Connection::open_with_flags_and_vfs(path, flags, vfs)?,
         None => Connection::open_with_flags(path, flags)?,
     };
-    // Closing must write nothing: after a failure it would put pages into the file that nobody
-    // checked. Checkpoints are made where their answer is looked at.
+    // Closing must not write: after a failure it would write unchecked pages into the file. A checkpoint runs only
+    // where its result is checked.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
-    connection.busy_timeout(BUSY_PATIENCE)?;
+    connection.busy_timeout(BUSY_WAIT_MAX)?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     connection.pragma_update(None, "cache_size", -16384)?;
@@ -165,7 +165,7 @@ fn create_or_check(
     Ok(())
 }
 
-/// Brings a file of an older format to this one. To be called once what the file holds is durable.
+/// Migrates a file of an older format. Call this after the content of the file has been made durable.
 fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
     if connection.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0))? == FORMAT {
         return Ok(());
@@ -188,8 +188,8 @@ fn create(connection: &mut Connection, path: &Path) -> rusqlite::Result<()> {
     tx.commit()
 }
 
-/// The epoch of the file, or a new one if the file is a copy (see the module of the log) or its
-/// epoch was taken away.
+/// Returns the epoch of the file. It is a new one, and the second value true, if the file is a copy (see the module of the
+/// log) or its epoch was deleted.
 fn epoch(connection: &mut Connection, path: &Path) -> rusqlite::Result<(Epoch, bool)> {
     let file = identity(path);
     let known = meta::get(connection, "epoch")?.and_then(|epoch| u32::from_str_radix(&epoch, 16).ok());
@@ -206,27 +206,26 @@ fn epoch(connection: &mut Connection, path: &Path) -> rusqlite::Result<(Epoch, b
     Ok((epoch, true))
 }
 
-/// Which file this is: its inode, and its birth where the file system knows it, because inodes are
-/// used again.
+/// Returns the identity of the file: its inode, and its birth time if the file system has it, because inodes are reused.
 fn identity(path: &Path) -> String {
     let Ok(file) = std::fs::metadata(path) else { return "unknown".into() };
     let born = file.created().ok().and_then(|born| born.duration_since(UNIX_EPOCH).ok());
     format!("{}:{}", file.ino(), born.map_or(0, |born| born.as_nanos()))
 }
 
-/// Takes the epoch away, so that the next start begins a new one.
+/// Deletes the epoch, so that the next start begins a new one.
 pub(super) fn forget_epoch(connection: &Connection) -> rusqlite::Result<()> {
     meta::remove(connection, "epoch")
 }
 
-/// Opens the file that nobody else has open, makes what it holds durable and reads its tail back; the
-/// inner error says what is wrong.
+/// Opens the file, makes its content durable and reads the newest events back. No other connection may have it open. The
+/// inner error says what is damaged.
 ///
-/// A process that was killed between write and fsync leaves commits in the WAL that only the
-/// kernel's cache holds; after an fsync that failed, the cache even says that they are on the disk.
-/// Nobody may be told of them before they are, and no checkpoint may be made from a WAL that differs
-/// from the one on the disk: after a power loss, replaying that one would take pages back in time.
-/// So the WAL is written over itself and synced, and read again by a connection that has not seen it.
+/// A process that was killed between write and fsync leaves commits in the WAL that are only in the kernel's cache.
+/// After a failed fsync, the cache even marks them as written. They must not be acknowledged before they are on the
+/// disk. And no checkpoint may run from a WAL that differs from the one on the disk: after a power loss, the replay of
+/// that one would set pages back to an older content. So the WAL is written over itself and synced, and then read by a
+/// new connection.
 fn settle(path: &Path, vfs: Option<&str>) -> rusqlite::Result<(Connection, Result<Ends, String>)> {
     let first_look = connect(path, vfs, OpenFlags::empty())?;
     wal::rewrite(&first_look)?;
@@ -246,17 +245,17 @@ fn ends(connection: &Connection) -> rusqlite::Result<Result<Ends, String>> {
         .query_map([TAIL_EVENTS], |row| event(row, &mut None))?
         .collect::<rusqlite::Result<Vec<_>>>()?;
     if let Some(pair) = newest.windows(2).find(|pair| pair[1].seq.next() != pair[0].seq) {
-        return Ok(Err(format!("nothing stands between event {} and event {}", pair[1].seq, pair[0].seq)));
+        return Ok(Err(format!("a gap between event {} and event {}", pair[1].seq, pair[0].seq)));
     }
     let first = first.map_or(Seq(1), |first| Seq(first as u64));
     Ok(Ok(Ends { first, last: newest.first().map_or(Seq::ZERO, |event| event.seq) }))
 }
 
-/// What a checkpoint says about itself.
+/// Result of a checkpoint.
 pub(super) struct Checkpoint {
-    /// Someone was in the way, and not everything was done.
+    /// True if another connection prevented its completion.
     pub busy: bool,
-    /// How much the WAL held.
+    /// Size of the WAL before the checkpoint.
     pub wal_bytes: i64,
 }
 
@@ -267,12 +266,12 @@ pub(super) fn checkpoint(connection: &Connection, mode: &str) -> rusqlite::Resul
     })
 }
 
-/// The statement that [`insert`] runs, for as many events as a transaction has.
+/// Prepares the statement of [`insert`], once for a transaction.
 pub(super) fn prepare_insert(connection: &Connection) -> rusqlite::Result<CachedStatement<'_>> {
     connection.prepare_cached("INSERT INTO events VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)")
 }
 
-/// Inserts `event`, whose id is kept as `key`, at `seq`.
+/// Inserts `event` at `seq`. Its id is stored as `key`.
 pub(super) fn insert(to: &mut Statement, key: &Key, event: &NewEvent, seq: Seq) -> rusqlite::Result<()> {
     to.execute(params![
         seq.0 as i64,
@@ -288,7 +287,7 @@ pub(super) fn insert(to: &mut Statement, key: &Key, event: &NewEvent, seq: Seq) 
     .map(|_| ())
 }
 
-/// Returns the number that stands for a source in the file.
+/// Returns the number of a source in the file.
 fn stored(source: Source) -> i64 {
     match source {
         Source::Webhook => 0,
@@ -297,8 +296,7 @@ fn stored(source: Source) -> i64 {
     }
 }
 
-/// Up to `limit` events and about `bytes_max` bytes, but at least one, after `after` and up to
-/// `last`.
+/// Returns events after `after` up to `last`: at most `limit` events and about `bytes_max` bytes, but at least one.
 pub(super) fn read(
     connection: &Connection,
     after: Seq,
@@ -316,10 +314,7 @@ pub(super) fn read(
         if let Some(previous) = events.last()
             && previous.seq.next() != event.seq
         {
-            return Err(damaged(
-                0,
-                &format!("nothing stands between event {} and {}", previous.seq, event.seq),
-            ));
+            return Err(damaged(0, &format!("a gap between event {} and {}", previous.seq, event.seq)));
         }
         bytes += event.body.len();
         if !events.is_empty() && bytes > bytes_max {
@@ -330,7 +325,7 @@ pub(super) fn read(
     Ok(events)
 }
 
-/// One row of `events`. `project` is the previous row's: one name is not allocated for each event.
+/// Reads one row of `events`. `project` is the name in the previous row, so that the same name is not allocated again.
 fn event(row: &Row<'_>, project: &mut Option<Arc<str>>) -> rusqlite::Result<Event> {
     let name = row.get_ref(2)?.as_str()?;
     let project = match project {
@@ -358,7 +353,7 @@ fn damaged(column: usize, what: &str) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Blob, what.into())
 }
 
-/// What a caller is told; the log line has the rest.
+/// Returns the error for the caller. The log line has the details.
 pub(super) fn failure(cause: rusqlite::Error) -> LogError {
     match cause.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => LogError::Full,

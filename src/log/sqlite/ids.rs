@@ -1,9 +1,8 @@
-//! Which ids stand in the log, and where: what makes an append idempotent.
+//! The ids in the log and their seqs. They make an append idempotent.
 //!
-//! An id is a random key, so writing it into its B-tree costs a page of its own for each event. Each
-//! event therefore carries its key in its own row, those of the newest events are found in memory,
-//! and when there are many they are merged into the table `ids` in one pass, in the order of their
-//! keys. `meta` says up to which event that has been done; what came later is read back at a start.
+//! An id is a random key, so writing it into a B-tree costs one page for each event. Therefore each event has its key in
+//! its own row, and the keys of the newest events are in memory. When there are many, they are merged into the table
+//! `ids` in one pass, in the order of the keys. `meta` has the last merged event; a start reads the later ones.
 
 use std::{collections::HashMap, vec};
 
@@ -14,13 +13,13 @@ use sha2::{Digest, Sha256};
 use super::meta;
 use crate::event::{NewEvent, Seq};
 
-/// How many ids one step merges at least: a page of the table each at most, a millisecond or a few. Where so many
-/// come that they would pile up, a step takes this part of them.
+/// Minimum number of ids that one step merges. Each takes at most one page of the table, and the step a few
+/// milliseconds.
 const MERGE_STEP: usize = 1000;
+/// A step merges at least one of this many ids in memory, so that they cannot pile up.
 const MERGE_PART: usize = 64;
 
-/// 128 bits of SHA-256 over project and id, which nobody finds two of, and which keep the table small
-/// whatever ids are like.
+/// 128 bits of SHA-256 over project and id. Collisions cannot be found, and the table stays small whatever the ids are.
 pub(super) type Key = [u8; 16];
 
 pub(super) fn key(event: &NewEvent) -> Key {
@@ -34,23 +33,23 @@ pub(super) fn key(event: &NewEvent) -> Key {
     key
 }
 
-/// The ids of the log: those in memory, and what is known of those in the table.
+/// The ids of the log: the ones in memory, and the state of the table.
 pub(super) struct Ids {
-    /// Of the events after `merged`, and of some before while a pass runs.
+    /// Ids of the events after `merged`; while a pass runs, also some earlier ones.
     fresh: HashMap<Key, Seq, RandomState>,
-    /// The ids of all events up to this one stand in the table.
+    /// The ids of all events up to this one are in the table.
     merged: Seq,
     pass: Option<Pass>,
 }
 
-/// One merge of what was fresh when it began, in the order of the keys.
+/// One merge of the ids that were in memory when it began, in the order of the keys.
 struct Pass {
     through: Seq,
     left: vec::IntoIter<(Key, Seq)>,
 }
 
 impl Ids {
-    /// Reads back the ids that no finished pass has merged.
+    /// Reads the ids that are not in the table yet.
     pub fn load(connection: &Connection) -> rusqlite::Result<Ids> {
         let merged = meta::get(connection, "merged")?.and_then(|seq| seq.parse().ok()).unwrap_or(0);
         let mut select = connection.prepare("SELECT id, seq FROM events WHERE seq > ?1")?;
@@ -60,39 +59,39 @@ impl Ids {
         Ok(Ids { fresh, merged: Seq(merged), pass: None })
     }
 
-    /// The ids of all events up to this one are in the table, and their rows are not needed for them.
+    /// Returns the last event up to which all ids are in the table. The rows of these events may be removed.
     pub fn merged(&self) -> Seq {
         self.merged
     }
 
-    /// The statement that [`Ids::find`] runs, for as many events as a transaction has.
+    /// Prepares the statement of [`Ids::find`], once for a transaction.
     pub fn prepare_find(connection: &Connection) -> rusqlite::Result<CachedStatement<'_>> {
         connection.prepare_cached("SELECT seq FROM ids WHERE key = ?1")
     }
 
-    /// Where the id stands, if it has been appended before.
+    /// Returns the seq of the id if it has been appended before.
     pub fn find(&self, from: &mut Statement, key: &Key) -> rusqlite::Result<Option<Seq>> {
         if let Some(seq) = self.fresh.get(key) {
             return Ok(Some(*seq));
         }
-        // Nothing has been taken out of `fresh` yet.
+        // Nothing has been merged yet, so every id is in `fresh`.
         if self.merged == Seq::ZERO && self.pass.is_none() {
             return Ok(None);
         }
         from.query_row([key], |row| row.get::<_, i64>(0).map(|seq| Seq(seq as u64))).optional()
     }
 
-    /// The event at `seq` has this id. If its transaction fails, everything must be loaded again.
+    /// Adds the id of the event at `seq`. If its transaction fails, the ids must be loaded again.
     pub fn add(&mut self, key: Key, seq: Seq) {
         self.fresh.insert(key, seq);
     }
 
-    /// Are there as many as `max`?
+    /// Returns true if a pass is running, or if there are `max` ids in memory.
     pub fn merge_is_due(&self, max: usize) -> bool {
         self.pass.is_some() || self.fresh.len() >= max
     }
 
-    /// Merges the next ids; begins a pass if none runs. Returns how many it merged.
+    /// Merges the next ids, and begins a pass if none is running. Returns the number of merged ids.
     pub fn merge(&mut self, connection: &mut Connection, last: Seq) -> rusqlite::Result<usize> {
         let size = MERGE_STEP.max(self.fresh.len() / MERGE_PART);
         let pass = self.pass.get_or_insert_with(|| {

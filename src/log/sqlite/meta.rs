@@ -1,4 +1,4 @@
-//! Single values about the log, in the table `meta`.
+//! Named values of the log, in the table `meta`.
 
 use rusqlite::{Connection, OptionalExtension};
 

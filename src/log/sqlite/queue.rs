@@ -1,4 +1,4 @@
-//! What waits to be written, bounded by bytes.
+//! The queue of appends, bounded by bytes.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -8,24 +8,24 @@ use tokio::sync::oneshot;
 use super::{Appended, LogError};
 use crate::event::NewEvent;
 
-/// One transaction takes at most this many events and bytes (a single append may be larger): the
-/// time between an append and its fsync stays short, and so does the WAL.
+/// Maximum number of events and bytes in one transaction (a single append may be larger). It keeps the time between an
+/// append and its fsync short, and the WAL too.
 const BATCH_EVENTS_MAX: usize = 4096;
 const BATCH_BYTES_MAX: usize = 8 << 20;
 
-/// After so many appends in one transaction the next waits a moment for as many as `COMPANY_FULL`: whoever was answered
-/// last sends again now, and an fsync costs the same for sixty as for ten (PostgreSQL's `commit_delay`, with its
-/// `commit_siblings`).
-const COMPANY: usize = 8;
-const COMPANY_FULL: usize = 64;
-const COMPANY_WAIT: Duration = Duration::from_millis(1);
+/// Group commit under load. If the last transaction had at least `SIBLINGS` appends, the next one waits up to
+/// `COMMIT_DELAY` for `SIBLINGS_FULL` of them: the senders that were just answered send again now, and an fsync costs the
+/// same for sixty appends as for ten. PostgreSQL's `commit_siblings` and `commit_delay` do the same.
+const SIBLINGS: usize = 8;
+const SIBLINGS_FULL: usize = 64;
+const COMMIT_DELAY: Duration = Duration::from_millis(1);
 
-/// What an event costs beside its body: its other fields and its place in the queue.
+/// Approximate memory of an event in the queue without its body.
 const EVENT_BYTES: usize = 256;
 
 pub(super) type Answer = oneshot::Sender<Result<Vec<Appended>, LogError>>;
 
-/// One call of `append`, waiting.
+/// One call of `append` in the queue.
 pub(super) struct Waiting {
     pub events: Vec<NewEvent>,
     pub answer: Answer,
@@ -35,17 +35,17 @@ pub(super) struct Waiting {
 pub(super) enum Next {
     /// At least one append.
     Batch(Vec<Waiting>),
-    /// Somebody called [`Queue::poke`].
+    /// [`Queue::poke`] was called.
     Poked,
-    /// Nothing came in time.
+    /// No append came in time.
     Idle,
-    /// Closed, and everything that waited has been taken.
+    /// The queue is closed and empty.
     Closed,
 }
 
 pub(super) struct Queue {
     bytes_max: usize,
-    company_wait: Duration,
+    commit_delay: Duration,
     state: Mutex<State>,
     wake: Condvar,
 }
@@ -54,9 +54,9 @@ pub(super) struct Queue {
 struct State {
     waiting: VecDeque<Waiting>,
     bytes: usize,
-    /// How many appends were taken last.
+    /// Number of appends in the last batch.
     taken: usize,
-    /// The writer is woken when so many wait.
+    /// Number of waiting appends at which the writer is woken.
     awaited: usize,
     poked: bool,
     closed: bool,
@@ -64,7 +64,7 @@ struct State {
 
 impl Queue {
     pub fn new(bytes_max: usize) -> Queue {
-        Queue { bytes_max, company_wait: COMPANY_WAIT, state: Mutex::default(), wake: Condvar::new() }
+        Queue { bytes_max, commit_delay: COMMIT_DELAY, state: Mutex::default(), wake: Condvar::new() }
     }
 
     pub fn push(&self, events: Vec<NewEvent>, answer: Answer) -> Result<(), LogError> {
@@ -73,7 +73,7 @@ impl Queue {
         if state.closed {
             return Err(LogError::Closed);
         }
-        // An append that alone is over the limit would otherwise be refused for ever.
+        // An empty queue takes any append: a retry of one over the limit would otherwise never succeed.
         if state.bytes > 0 && state.bytes + bytes > self.bytes_max {
             return Err(LogError::Busy(self.bytes_max));
         }
@@ -87,17 +87,18 @@ impl Queue {
         Ok(())
     }
 
-    /// What waits, as much as one transaction takes; waits itself up to `patience` for something.
-    pub fn next(&self, patience: Duration) -> Next {
+    /// Returns the appends of the next transaction. Waits up to `time_max` for the first one.
+    pub fn next(&self, time_max: Duration) -> Next {
         let mut state = self.state.lock();
         let idle = |state: &mut State| state.waiting.is_empty() && !state.closed && !state.poked;
         if idle(&mut state) {
-            self.wake.wait_while_for(&mut state, idle, patience);
+            self.wake.wait_while_for(&mut state, idle, time_max);
         }
-        if state.taken >= COMPANY {
-            state.awaited = COMPANY_FULL;
-            let few = |state: &mut State| state.waiting.len() < COMPANY_FULL && !state.closed && !state.poked;
-            self.wake.wait_while_for(&mut state, few, self.company_wait);
+        if state.taken >= SIBLINGS {
+            state.awaited = SIBLINGS_FULL;
+            let few =
+                |state: &mut State| state.waiting.len() < SIBLINGS_FULL && !state.closed && !state.poked;
+            self.wake.wait_while_for(&mut state, few, self.commit_delay);
             state.awaited = 0;
         }
         if std::mem::take(&mut state.poked) {
@@ -122,7 +123,7 @@ impl Queue {
         }
     }
 
-    /// Lets the writer look after retention now.
+    /// Wakes the writer for upkeep, because retention may remove more.
     pub fn poke(&self) {
         self.state.lock().poked = true;
         self.wake.notify_one();
@@ -150,7 +151,7 @@ mod tests {
             room_sid: None,
             body: "{}".into(),
         };
-        queue.push(vec![event], oneshot::channel().0).expect("room");
+        queue.push(vec![event], oneshot::channel().0).expect("capacity");
     }
 
     fn taken(next: Next) -> Option<usize> {
@@ -158,30 +159,30 @@ mod tests {
     }
 
     #[test]
-    fn who_comes_alone_is_not_kept_waiting_and_who_comes_in_a_crowd_comes_together() {
-        let for_ever = Duration::from_secs(3600);
-        let queue = Queue { company_wait: for_ever, ..Queue::new(1 << 20) };
+    fn a_single_append_does_not_wait_and_many_are_committed_together() {
+        let long = Duration::from_secs(3600);
+        let queue = Queue { commit_delay: long, ..Queue::new(1 << 20) };
         for _ in 0..3 {
             push(&queue);
-            assert_eq!(taken(queue.next(for_ever)), Some(1));
+            assert_eq!(taken(queue.next(long)), Some(1));
         }
-        (0..COMPANY).for_each(|_| push(&queue));
-        assert_eq!(taken(queue.next(for_ever)), Some(COMPANY));
+        (0..SIBLINGS).for_each(|_| push(&queue));
+        assert_eq!(taken(queue.next(long)), Some(SIBLINGS));
         push(&queue);
         let next = std::thread::scope(|scope| {
-            let next = scope.spawn(|| queue.next(for_ever));
+            let next = scope.spawn(|| queue.next(long));
             while queue.state.lock().awaited == 0 && !next.is_finished() {
                 std::thread::yield_now();
             }
-            (1..COMPANY_FULL).for_each(|_| push(&queue));
+            (1..SIBLINGS_FULL).for_each(|_| push(&queue));
             next.join().expect("taken")
         });
-        assert_eq!(taken(next), Some(COMPANY_FULL));
-        // What is to be done meanwhile does not wait for them.
+        assert_eq!(taken(next), Some(SIBLINGS_FULL));
+        // A poke and a close end the wait.
         push(&queue);
         queue.poke();
-        assert!(matches!(queue.next(for_ever), Next::Poked));
+        assert!(matches!(queue.next(long), Next::Poked));
         queue.close();
-        assert_eq!(taken(queue.next(for_ever)), Some(1));
+        assert_eq!(taken(queue.next(long)), Some(1));
     }
 }

@@ -1,4 +1,4 @@
-//! Reading the file: a few connections, short transactions, never on an async thread.
+//! Reads the file: on a few connections, in short transactions, on blocking threads.
 
 use std::{
     path::PathBuf,
@@ -15,8 +15,8 @@ use tokio::sync::Semaphore;
 use super::{LogError, READ_BYTES_MAX, file, times};
 use crate::event::{Event, Seq};
 
-/// How many reads go on at once. They are for readers that are far behind, and share two cores with
-/// the rest.
+/// Maximum number of reads at the same time. They serve readers that are far behind, and must leave processor time for
+/// everything else.
 const READERS_MAX: usize = 4;
 
 pub(super) struct Readers {
@@ -28,7 +28,7 @@ struct Pool {
     path: PathBuf,
     vfs: Option<String>,
     idle: Mutex<Vec<Connection>>,
-    /// Held shared while the file is in use, exclusively while it is closed and opened afresh.
+    /// Held shared while the file is in use, and exclusively while it is closed and opened again.
     gate: RwLock<()>,
     closed: AtomicBool,
 }
@@ -40,8 +40,7 @@ impl Readers {
         Readers { pool: Arc::new(pool), permits: Semaphore::new(READERS_MAX) }
     }
 
-    /// Returns up to `limit` events after `after`, none later than `last`: what lies beyond is not
-    /// known to be durable.
+    /// Returns up to `limit` events after `after`, up to `last`: later ones are not known to be durable.
     pub async fn read(&self, after: Seq, last: Seq, limit: usize) -> Result<Vec<Event>, LogError> {
         self.run(move |connection| file::read(connection, after, last, limit, READ_BYTES_MAX)).await
     }
@@ -51,7 +50,7 @@ impl Readers {
         self.run(move |connection| times::seek(connection, first, last, unix_ms)).await
     }
 
-    /// Runs a query on a thread that may block.
+    /// Runs a query on a blocking thread.
     async fn run<T: Send + 'static>(
         &self,
         query: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
@@ -62,8 +61,7 @@ impl Readers {
         answer.await.unwrap_or_else(|cause| Err(LogError::Failed(cause.to_string().into())))
     }
 
-    /// Waits for the reads that go on, closes all connections, and keeps new ones out for as long as
-    /// the guard lives.
+    /// Waits for the running reads and closes all connections. No new one opens while the guard lives.
     pub fn shut(&self) -> RwLockWriteGuard<'_, ()> {
         let guard = self.pool.gate.write();
         self.pool.idle.lock().clear();

@@ -1,4 +1,4 @@
-//! The newest events, in memory, for those who follow the log.
+//! The newest events in memory, for readers that follow the log.
 
 use std::collections::VecDeque;
 
@@ -7,13 +7,13 @@ use parking_lot::RwLock;
 use super::READ_BYTES_MAX;
 use crate::event::{Event, Seq};
 
-/// What an event costs in memory beside its body.
+/// Approximate memory of an event without its body.
 const EVENT_BYTES: usize = 256;
 
-/// A run of events without holes that ends with the newest durable one, bounded by bytes.
+/// A run of events without gaps, bounded by bytes. It ends with the newest durable event.
 ///
-/// Measured with `cargo bench --bench log`: the follower's read costs no thread switch and no SQL,
-/// which the bench prints beside the same read from the file.
+/// A read from it needs no thread switch and no SQL. `cargo bench --bench log` compares it with the same read from the
+/// file.
 pub(super) struct Tail {
     bytes_max: usize,
     run: RwLock<Run>,
@@ -42,12 +42,12 @@ impl Tail {
         }
     }
 
-    /// Forgets everything: what was found in the file after a failure did not come through here.
+    /// Removes all events. After a failure the file may have events that were never pushed here.
     pub fn clear(&self) {
         *self.run.write() = Run::default();
     }
 
-    /// Up to `limit` events after `after`, or `None` if the oldest of them is not here.
+    /// Returns up to `limit` events after `after`, or `None` if the first of them is not in memory.
     pub fn read(&self, after: Seq, limit: usize) -> Option<Vec<Event>> {
         let run = self.run.read();
         let oldest = run.events.front()?.seq;

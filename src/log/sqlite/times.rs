@@ -1,22 +1,22 @@
-//! From a time to a position, without an index by time: such an index would be written with every append.
+//! Finds the position of a time, without an index by time: every append would have to write such an index.
 //!
-//! Seqs fall into blocks. Once a block is complete, upkeep notes the earliest `received_at` in it: a
-//! row of `times` for [`BLOCK`] events. A seek reads the events after the last noted block from the end, then
-//! goes back through the notes, and looks only into blocks that can hold the answer. A log from
-//! before there were notes gets them step by step, beginning with its oldest event.
+//! Seqs are divided into blocks of [`BLOCK`] events. When a block is complete, upkeep notes the earliest `received_at`
+//! in it, as one row of `times`. A seek first reads the events after the last noted block, from the end. Then it goes
+//! back through the notes, and reads only blocks that can have the answer. A log of an older version gets its notes
+//! step by step, from its oldest event on.
 
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
 use crate::event::Seq;
 
-/// Events in a block: as many rows as a seek or a step of upkeep reads in about a millisecond.
+/// Number of events in a block. A seek or a step of upkeep reads them in about a millisecond.
 const BLOCK: u64 = 1024;
 
-/// About what a note writes to the WAL.
+/// Approximate number of bytes that a note writes to the WAL.
 const NOTE_BYTES: usize = super::file::PAGE_BYTES;
 
-/// Notes the next block if it is complete, and drops the notes of blocks that retention has removed.
-/// Returns about how many bytes it wrote to the WAL.
+/// Notes the next block if it is complete, and removes the notes of blocks that retention has removed. Returns the
+/// approximate number of bytes that it wrote to the WAL.
 pub(super) fn note_next(connection: &mut Connection, first: Seq, last: Seq) -> rusqlite::Result<usize> {
     let kept_from = first.0 / BLOCK;
     let block = noted(connection)?.max(kept_from);
@@ -43,7 +43,7 @@ pub(super) fn seek(
     unix_ms: u64,
 ) -> rusqlite::Result<Option<Seq>> {
     let unix_ms = i64::try_from(unix_ms).unwrap_or(i64::MAX);
-    // Notes and rows of one moment.
+    // One transaction, so that notes and rows are of the same moment.
     let tx = connection.unchecked_transaction()?;
     let mut newest = tx.prepare_cached(
         "SELECT seq FROM events WHERE seq BETWEEN ?1 AND ?2 AND received_at <= ?3 ORDER BY seq DESC LIMIT 1",
@@ -60,7 +60,7 @@ pub(super) fn seek(
     let mut blocks = blocks.query(params![unix_ms, (first.0 / BLOCK) as i64])?;
     while let Some(row) = blocks.next()? {
         let (low, high) = ends(row.get::<_, i64>(0)? as u64);
-        // Nothing is found where retention has just removed the event that the note is about.
+        // Finds nothing if retention has just removed the event of the note.
         if let Some(seq) = newest(low, high)? {
             return Ok(Some(seq));
         }

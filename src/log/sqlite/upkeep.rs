@@ -1,7 +1,7 @@
-//! What the writer does beside appending: marks, retention, merging and forgetting ids, and noting times.
+//! The background work of the writer: marks, retention, merging and removing ids, and noting times.
 //!
-//! Each in steps of a millisecond or so, in transactions of their own, at most one between two
-//! commits while appends wait.
+//! It runs in steps of about a millisecond, each in its own transaction. While appends wait, there is at most one step
+//! between two commits.
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -13,27 +13,28 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, 
 use super::{Shared, ids::Ids, meta, times};
 use crate::{event::Seq, log::IDS_KEPT};
 
-/// How often it is written down which seq is the newest. The second is for a process that never
-/// lives as long as the first: its ids have to expire at last, too.
+/// Interval between two marks of the newest seq, in time and in events. The second is for processes that always end
+/// before the first has passed: their ids must expire too.
 const MARK_EVERY: Duration = Duration::from_secs(60);
 const MARK_EVENTS: u64 = 10_000;
 
-/// How often it is looked whether there is something to do, and the pause between two steps of it.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Interval between two checks for work, and pause between two steps of it.
+const CHECK_EVERY: Duration = Duration::from_secs(1);
 const STEP_PAUSE: Duration = Duration::from_millis(10);
 
-/// How much one step does. A body has up to 2,048 pages to be freed, so bytes count as well.
+/// Maximum work of one step. It limits bytes too, because a body may have 2,048 pages to free.
 const TRIM_EVENTS: i64 = 256;
 const TRIM_BYTES: u64 = 1 << 20;
 const SWEEP_IDS: i64 = 1000;
 
-/// About what a merged id writes to the WAL: its share of a page that few others are on.
+/// Approximate number of bytes that a merged id writes to the WAL: its share of a page with few other merged ids.
 const MERGED_BYTES: usize = 1024;
 
 pub(super) struct Upkeep {
     shared: Arc<Shared>,
-    /// For how long earlier processes had the log open, and what our clock showed when we opened it.
+    /// Time for which earlier processes had the log open.
     before: Duration,
+    /// Running time of our clock when we opened the log.
     opened: Duration,
     mark: Mark,
     swept: Seq,
@@ -41,13 +42,13 @@ pub(super) struct Upkeep {
     due: Instant,
 }
 
-/// At `running`, `seq` was the newest event.
+/// A mark: at the time `running`, `seq` was the newest event.
 struct Mark {
     running: Duration,
     seq: Seq,
 }
 
-/// One pass over `ids`, in the order of their keys, that removes those up to `through`.
+/// One pass over `ids`, in the order of the keys. It removes the ids of events up to `through`.
 struct Sweep {
     through: Seq,
     after: Vec<u8>,
@@ -64,16 +65,16 @@ impl Upkeep {
         self.due.saturating_duration_since(Instant::now())
     }
 
-    /// There may be something to do now.
+    /// Makes the next step due soon, because there may be work.
     pub fn hurry(&mut self) {
         self.due = self.due.min(Instant::now() + STEP_PAUSE);
     }
 
     pub fn postpone(&mut self) {
-        self.due = Instant::now() + LOOK_EVERY;
+        self.due = Instant::now() + CHECK_EVERY;
     }
 
-    /// Does the next step if it is time. Returns about how many bytes it wrote to the WAL.
+    /// Runs the next step if it is due. Returns the approximate number of bytes that it wrote to the WAL.
     pub fn step(&mut self, connection: &mut Connection, ids: &mut Ids, last: Seq) -> rusqlite::Result<usize> {
         if Instant::now() < self.due {
             return Ok(0);
@@ -84,15 +85,15 @@ impl Upkeep {
         }
         let trimmed = self.trim(connection, ids.merged(), last, running)?;
         let swept = self.sweep(connection, ids.merged(), last, running)?;
-        let held_up = trimmed == Step::HeldUp || swept == Step::HeldUp;
-        let merged = if held_up || ids.merge_is_due(self.shared.options.ids_max) {
+        let is_blocked = trimmed == Step::NeedsMerge || swept == Step::NeedsMerge;
+        let merged = if is_blocked || ids.merge_is_due(self.shared.options.ids_max) {
             ids.merge(connection, last)?
         } else {
             0
         };
         let noted = times::note_next(connection, self.first(), last)?;
         let written = trimmed.bytes() + swept.bytes() + merged * MERGED_BYTES + noted;
-        self.due = Instant::now() + if written > 0 { STEP_PAUSE } else { LOOK_EVERY };
+        self.due = Instant::now() + if written > 0 { STEP_PAUSE } else { CHECK_EVERY };
         Ok(written)
     }
 
@@ -100,12 +101,12 @@ impl Upkeep {
         Seq(self.shared.first.load(Ordering::Acquire))
     }
 
-    /// For how long the log has been open, in all its processes.
+    /// Returns the time for which all processes together have had the log open.
     fn running(&self) -> Duration {
         self.before + self.shared.options.clock.running().saturating_sub(self.opened)
     }
 
-    /// Writes down that `last` is the newest event now.
+    /// Marks `last` as the newest event now.
     pub fn mark_now(&mut self, connection: &mut Connection, last: Seq) -> rusqlite::Result<()> {
         let running = self.running();
         if last == self.mark.seq && running < self.mark.running + MARK_EVERY {
@@ -116,7 +117,7 @@ impl Upkeep {
             "INSERT INTO marks (running_ms, seq) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET seq = ?2",
             params![running.as_millis() as i64, last.0 as i64],
         )?;
-        // The newest mark beyond every horizon stays: it says what is older.
+        // The newest mark before the horizon stays: it tells which events are older.
         let horizon =
             running.saturating_sub(IDS_KEPT.max(self.shared.options.retain_age.unwrap_or_default()));
         tx.execute(
@@ -129,7 +130,7 @@ impl Upkeep {
         Ok(())
     }
 
-    /// Removes some of the oldest events, if retention says so.
+    /// Removes some of the oldest events if there are more than retention allows.
     fn trim(
         &mut self,
         connection: &mut Connection,
@@ -138,7 +139,7 @@ impl Upkeep {
         running: Duration,
     ) -> rusqlite::Result<Step> {
         let first = self.first();
-        // The newest event stays in any case: the next seq is found from it.
+        // The newest event always stays: a restart finds the next seq from it.
         let trimmable = Seq(self.shared.trimmable.load(Ordering::Acquire).min(last.0.saturating_sub(1)));
         if first > trimmable {
             return Ok(Step::Wrote(0));
@@ -149,7 +150,7 @@ impl Upkeep {
         };
         let old = self.old(connection, running)?;
 
-        let (mut through, mut bytes, mut pages, mut held_up) = (None, 0, 0, false);
+        let (mut through, mut bytes, mut pages, mut needs_merge) = (None, 0, 0, false);
         let mut select = connection.prepare_cached(
             "SELECT seq, received_at, length(body) FROM events WHERE seq BETWEEN ?1 AND ?2 ORDER BY seq LIMIT ?3",
         )?;
@@ -159,9 +160,9 @@ impl Upkeep {
             if bytes >= TRIM_BYTES || !(too_big || old.is_old(Seq(seq as u64), received_at as u64)) {
                 break;
             }
-            // A row is where the id is kept until it is merged.
+            // Until the id is merged, only the row of the event has it.
             if Seq(seq as u64) > merged {
-                held_up = true;
+                needs_merge = true;
                 break;
             }
             bytes += length as u64;
@@ -171,7 +172,7 @@ impl Upkeep {
         drop(rows);
         drop(select);
         let Some(through) = through else {
-            return Ok(if held_up { Step::HeldUp } else { Step::Wrote(0) });
+            return Ok(if needs_merge { Step::NeedsMerge } else { Step::Wrote(0) });
         };
 
         self.shared.first.store(through.next().0, Ordering::Release);
@@ -187,7 +188,7 @@ impl Upkeep {
         Ok(Step::Wrote(pages * 4096))
     }
 
-    /// What retention by age removes now.
+    /// Returns the limits of retention by age.
     fn old(&self, connection: &Connection, running: Duration) -> rusqlite::Result<Old> {
         let Some(age) = self.shared.options.retain_age else {
             return Ok(Old { received_before: 0, through: Seq::ZERO });
@@ -201,9 +202,9 @@ impl Upkeep {
 
     /// Removes some ids that have expired.
     ///
-    /// A pass over the whole table starts when a third of it has expired, so that each id is looked
-    /// at a few times in its life however many there are, and the table has at most half as many
-    /// again as it needs. Seqs have no holes: both counts are differences.
+    /// A pass over the whole table starts when a third of it has expired. So each id is visited only a few times, however
+    /// many there are, and the table is at most half as large again as needed. Seqs have no gaps, so both counts are
+    /// differences of seqs.
     fn sweep(
         &mut self,
         connection: &mut Connection,
@@ -218,7 +219,7 @@ impl Upkeep {
                 return Ok(Step::Wrote(0));
             }
             if through > merged {
-                return Ok(Step::HeldUp);
+                return Ok(Step::NeedsMerge);
             }
             self.sweep = Some(Sweep { through, after: Vec::new() });
         }
@@ -242,25 +243,25 @@ impl Upkeep {
                 self.sweep = None;
             }
         }
-        // At least one, which says that there is more to do.
+        // At least one byte, which means that there may be more to do.
         Ok(Step::Wrote(removed * 64 + 1))
     }
 }
 
-/// What a step did.
+/// Result of a step.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Step {
-    /// About so many bytes were written to the WAL; none: there was nothing to do.
+    /// Approximate number of bytes written to the WAL; 0 if there was nothing to do.
     Wrote(usize),
-    /// Ids have to be merged before it can go on.
-    HeldUp,
+    /// Ids must be merged before it can continue.
+    NeedsMerge,
 }
 
 impl Step {
     fn bytes(self) -> usize {
         match self {
             Step::Wrote(bytes) => bytes,
-            Step::HeldUp => 0,
+            Step::NeedsMerge => 0,
         }
     }
 }
@@ -271,14 +272,14 @@ struct Old {
 }
 
 impl Old {
-    /// By its own time; or by the marks, for an event from a clock that was ahead, which otherwise
-    /// would hold up all that came after it.
+    /// Returns true if the event is old by its own time or by the marks. The marks are for an event from a clock that was
+    /// ahead: it would otherwise keep all later events.
     fn is_old(&self, seq: Seq, received_at: u64) -> bool {
         received_at < self.received_before || seq <= self.through
     }
 }
 
-/// The newest seq that stood in the log at `running`.
+/// Returns the newest seq at the time `running`, by the marks.
 fn marked(connection: &Connection, running: Option<Duration>) -> rusqlite::Result<Seq> {
     let Some(running) = running else { return Ok(Seq::ZERO) };
     let mut select = connection
@@ -287,7 +288,7 @@ fn marked(connection: &Connection, running: Option<Duration>) -> rusqlite::Resul
     Ok(Seq(seq.unwrap_or(0) as u64))
 }
 
-/// Bytes of the file that hold something.
+/// Returns the bytes of the file's used pages.
 fn used_bytes(connection: &Connection) -> rusqlite::Result<u64> {
     let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
     let pages = pragma("page_count")? - pragma("freelist_count")?;

@@ -1,4 +1,4 @@
-//! The WAL as a file, behind SQLite's back.
+//! Accesses the WAL as a file, below SQLite.
 
 use std::{
     ffi::{c_int, c_void},
@@ -7,20 +7,20 @@ use std::{
 
 use rusqlite::{Connection, ffi};
 
-/// SQLite's own VFS takes no more than 128 KiB at once, and calls a longer write a full disk.
+/// Size of one write. SQLite's VFS writes at most 128 KiB at once, and reports a longer write as a full disk.
 const CHUNK_BYTES: usize = 64 << 10;
 
-/// Writes the WAL over itself and syncs it: what the kernel's cache shows is on the disk then.
+/// Writes the WAL over itself and syncs it: then the disk has the content of the kernel's cache.
 ///
-/// Through SQLite's own handle and VFS, because a second handle of a file that SQLite has open would
-/// drop its locks when it is closed. Only while no other connection is open.
+/// It uses SQLite's own handle and VFS: closing a second handle of the same file would release SQLite's locks. Call it
+/// only while no other connection is open.
 pub(super) fn rewrite(connection: &Connection) -> rusqlite::Result<()> {
     // A read opens the WAL, if there is one.
     connection.query_row("SELECT count(*) FROM meta", [], |_| Ok(()))?;
     let mut file: *mut ffi::sqlite3_file = ptr::null_mut();
-    // SAFETY: the handle is open for as long as `connection` lives, and SQLite stores the pointer to
-    // its WAL's file in `file`. What it stores stays valid until the connection is closed; all calls
-    // are made with this file's own methods, on this thread, within buffers of the length given.
+    // SAFETY: the handle is open as long as `connection` lives, and SQLite stores the pointer to its WAL's file in
+    // `file`. That pointer stays valid until the connection is closed. All calls use this file's own methods, on this
+    // thread, and buffers of the given length.
     unsafe {
         let out: *mut c_void = (&raw mut file).cast();
         done(ffi::sqlite3_file_control(

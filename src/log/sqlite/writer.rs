@@ -1,4 +1,4 @@
-//! The one thread that writes.
+//! The writer thread. No other thread writes events.
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -19,18 +19,18 @@ use crate::{
     log::placed,
 };
 
-/// After a failure the file is opened again by an append that comes at least this much later; what
-/// comes sooner gets the same answer, so that an outage is not made worse by senders that hammer.
+/// Minimum time between two attempts to open the file after a failure. Appends in between get the last error again, so
+/// that frequent retries do not make an outage worse.
 const RETRY_AFTER: Duration = Duration::from_millis(100);
 
-/// About what an event writes to the WAL beside its body, and what a transaction does: pages that are not full, and the
-/// one above them.
+/// Approximate number of bytes that an event writes to the WAL without its body, and that a transaction writes: pages
+/// that are not full, and their parent.
 const WAL_BYTES_EVENT: usize = 256;
 const WAL_BYTES_TRANSACTION: usize = 2 * file::PAGE_BYTES;
 
 pub(super) struct Writer {
     shared: Arc<Shared>,
-    /// `None` after a failure, until it has been opened afresh and found in order.
+    /// `None` after a failure, until the file has been opened again and checked.
     connection: Option<Connection>,
     last: Seq,
     ids: Ids,
@@ -39,7 +39,7 @@ pub(super) struct Writer {
     outage: Option<Outage>,
 }
 
-/// From the first failure to the next append that was made durable.
+/// The time from the first failure to the next durable append.
 struct Outage {
     since: Instant,
     refused: u64,
@@ -77,8 +77,8 @@ impl Writer {
             file::checkpoint(connection, "TRUNCATE")
         });
         if let Some(Err(cause)) = finished {
-            // Nothing is lost: the WAL stays, and the next start checkpoints it.
-            tracing::warn!(%cause, "the log was closed without a checkpoint");
+            // No event is lost: the WAL stays, and the next start runs the checkpoint.
+            tracing::warn!(%cause, "the log was closed without a checkpoint; the next start makes one");
         }
     }
 
@@ -91,7 +91,7 @@ impl Writer {
                     self.shared.publish(events, self.last);
                 }
                 for (waiting, answer) in batch.into_iter().zip(answers) {
-                    // The caller may have gone; what it sent is stored all the same.
+                    // Fails if the caller no longer waits. Its events are stored.
                     let _ = waiting.answer.send(Ok(answer));
                 }
                 self.recovered();
@@ -106,8 +106,8 @@ impl Writer {
         }
     }
 
-    /// One transaction for all that waited. Seqs are given here, from the newest durable one on, so
-    /// a transaction that fails leaves no hole.
+    /// Stores a batch in one transaction. Seqs are assigned here, after the newest durable one, so a failed transaction
+    /// does not leave a gap.
     fn store(&mut self, batch: &[Waiting]) -> Result<(Vec<Vec<Appended>>, Vec<Event>), LogError> {
         let connection = self.connection.as_mut().ok_or(LogError::Closed)?;
         let ids = &mut self.ids;
@@ -144,7 +144,7 @@ impl Writer {
         Ok((answers, events))
     }
 
-    /// Opens the file afresh if something failed before.
+    /// Opens the file again if something has failed.
     fn ready(&mut self) -> Result<(), LogError> {
         let suspect = self.shared.suspect.lock().take();
         if let Some(cause) = suspect {
@@ -158,8 +158,8 @@ impl Writer {
         if self.connection.is_some() {
             return Ok(());
         }
-        // Every connection is closed before the file is opened again, so that SQLite builds its
-        // index of the WAL anew, from the frames whose checksums hold.
+        // Every connection is closed before the file is opened again, so that SQLite rebuilds its index of the WAL from
+        // the frames with valid checksums.
         let gate = self.shared.readers.shut();
         let (connection, tail) = file::reopen(&self.shared.path, self.shared.options.vfs.as_deref())?;
         if tail.last < self.last {
@@ -169,8 +169,8 @@ impl Writer {
         self.ids = Ids::load(&connection).map_err(file::failure)?;
         self.connection = Some(connection);
         if tail.last > self.last {
-            // An append that was answered with an error was stored all the same. It is durable now,
-            // and its retry finds its duplicate.
+            // An append that was answered with an error has been stored. It is durable now, and its retry finds its
+            // duplicate.
             self.last = tail.last;
             self.shared.tail.clear();
             self.shared.publish(Vec::new(), tail.last);
@@ -178,8 +178,8 @@ impl Writer {
         Ok(())
     }
 
-    /// The disk has lost what it had said to be durable. Going on would give seqs a second time, to
-    /// other events, under cursors that readers hold: only a new epoch may do that.
+    /// Handles that the disk has lost durable events. New appends would assign their seqs to other events, while readers
+    /// still have cursors of the lost ones. Only a new epoch may do that.
     fn lost(&self, connection: &Connection, last: Seq) -> LogError {
         if !self.shared.lost.swap(true, Ordering::AcqRel) {
             let forgotten = file::forget_epoch(connection);
@@ -187,14 +187,14 @@ impl Writer {
                 log.last = last.0,
                 log.acknowledged = self.last.0,
                 epoch.forgotten = forgotten.is_ok(),
-                "the disk lost events that it had confirmed: check the disk, then restart Roomwatch, which begins a new epoch"
+                "the disk lost events that it had confirmed. Check the disk and restart Roomwatch, which then begins a new epoch"
             );
         }
         LogError::Failed(format!("the disk lost events after {last}").into())
     }
 
     fn failed(&mut self, cause: LogError, refused: u64) {
-        // Not used again whatever it says: after a failed fsync only a fresh look is the truth.
+        // This connection is not used again: after a failed fsync, only reading the file again shows its real content.
         self.connection = None;
         let now = Instant::now();
         match &mut self.outage {
@@ -207,13 +207,13 @@ impl Writer {
             }
             None => {
                 let hint = match cause {
-                    LogError::Full => "make room on the disk of the data directory",
-                    _ => "check the disk and the permissions of the data directory",
+                    LogError::Full => "Free space on the disk of the data directory",
+                    _ => "Check the disk and the permissions of the data directory",
                 };
                 tracing::error!(
                     log.path = %self.shared.path.display(),
                     %cause,
-                    "the log cannot be written, webhooks are answered 503: {hint}; Roomwatch goes on by itself as soon as it can"
+                    "the log cannot be written, and webhooks are answered 503. {hint}. Roomwatch retries by itself"
                 );
                 self.outage = Some(Outage { since: now, refused, cause, tried: now });
             }
@@ -225,7 +225,7 @@ impl Writer {
             tracing::warn!(
                 outage.secs = outage.since.elapsed().as_secs(),
                 outage.refused = outage.refused,
-                "the log can be written again; what LiveKit sent meanwhile and gave up on is found by reconciliation"
+                "the log can be written again; reconciliation finds the events that LiveKit gave up on"
             );
         }
     }

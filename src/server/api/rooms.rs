@@ -1,7 +1,7 @@
-//! `GET /api/rooms` and what is under it: the rooms as they are now, or were at a moment, from the state alone.
+//! `GET /api/rooms` and its subordinate routes: the rooms now, or at an earlier moment, from the state alone.
 //!
-//! The cursor of an answer is the head of the stream before the state was read. What the state already has beyond
-//! it comes again on the stream, where it changes nothing: so list-then-watch misses nothing.
+//! The cursor of an answer is the head of the stream before the state was read. The state may already have later
+//! events. They come again on the stream, where they change nothing: so list-then-follow misses no event.
 
 use std::sync::Arc;
 
@@ -32,58 +32,59 @@ use crate::{
 };
 use view::{MomentQuery, View};
 
-/// From so many rooms on, an answer is written on a thread that may block: it takes milliseconds.
+/// Maximum number of rooms in an answer that is written at once. A longer one takes milliseconds, and is written on a
+/// blocking thread.
 const ROOMS_INLINE_MAX: usize = 500;
-/// About what one room takes in a list.
+/// Approximate size of a room in a list, in bytes.
 const ROOM_BYTES: usize = 512;
 
 /// The live rooms.
 #[derive(utoipa::ToSchema)]
 #[schema(as = Rooms)]
 pub struct RoomsSchema {
-    /// Go on here: `/api/events?after=`.
+    /// Cursor for `/api/events?after=`
     pub cursor: String,
-    /// When the last event in the state was received, in unix milliseconds; null before the first.
+    /// Time when the last event in the state was received, in unix milliseconds; null before the first event
     #[schema(required)]
     pub at: Option<u64>,
-    /// False if the state of the moment that was asked for is not kept, and this is the nearest one that is.
+    /// False if the state of the requested moment is not kept; this is then the nearest state that is kept
     pub exact: bool,
     pub rooms: Vec<RoomSchema>,
 }
 
-/// A live room and everything in it.
+/// A live room with its participants, egress and ingress.
 #[derive(utoipa::ToSchema)]
 #[schema(as = RoomNow)]
 pub struct RoomNowSchema {
     pub cursor: String,
-    /// When the last event in the state was received, in unix milliseconds; null before the first.
+    /// Time when the last event in the state was received, in unix milliseconds; null before the first event
     #[schema(required)]
     pub at: Option<u64>,
-    /// False if the state of the moment that was asked for is not kept, and this is the nearest one that is.
+    /// False if the state of the requested moment is not kept; this is then the nearest state that is kept
     pub exact: bool,
     pub room: RoomSchema,
     pub participants: Vec<ParticipantSchema>,
-    /// That has not ended.
+    /// Egress that has not ended
     pub egress: Vec<EgressSchema>,
     pub ingress: Vec<IngressSchema>,
 }
 
-/// Who is in a live room.
+/// The participants of a live room.
 #[derive(utoipa::ToSchema)]
 #[schema(as = Participants, rename_all = "camelCase")]
 pub struct ParticipantsSchema {
     pub cursor: String,
-    /// When the last event in the state was received, in unix milliseconds; null before the first.
+    /// Time when the last event in the state was received, in unix milliseconds; null before the first event
     #[schema(required)]
     pub at: Option<u64>,
-    /// False if the state of the moment that was asked for is not kept, and this is the nearest one that is.
+    /// False if the state of the requested moment is not kept; this is then the nearest state that is kept
     pub exact: bool,
-    /// Of the newest live session, whose participants these are: there may be none.
+    /// Sid of the newest live session; these are its participants
     pub room_sid: String,
     pub participants: Vec<ParticipantSchema>,
 }
 
-/// Every live room the caller may see.
+/// Lists the live rooms that the caller may see.
 #[utoipa::path(
     get,
     path = "/api/rooms",
@@ -95,10 +96,10 @@ pub struct ParticipantsSchema {
     ),
     responses(
         (status = 200, description = "The live rooms", body = RoomsSchema),
-        (status = 400, description = "A parameter that is unknown or out of bounds; `ahead`", body = ErrorBody),
-        (status = 401, description = "Nobody is signed in", body = ErrorBody),
-        (status = 403, description = "None of it is within the caller's rights", body = ErrorBody),
-        (status = 410, description = "`expired`: older than what is kept or visible; `unknown_epoch`", body = ErrorBody),
+        (status = 400, description = "A parameter is unknown or out of range; `ahead`", body = ErrorBody),
+        (status = 401, description = "No valid credential", body = ErrorBody),
+        (status = 403, description = "The request is outside the caller's rights", body = ErrorBody),
+        (status = 410, description = "`expired`: older than the states that are kept or that the caller may see; `unknown_epoch`", body = ErrorBody),
         (status = 503, description = "`busy`: too many requests for earlier states", body = ErrorBody),
     )
 )]
@@ -118,18 +119,18 @@ pub async fn rooms(
     Ok(answer(json.map_err(Error::internal)?))
 }
 
-/// The newest live session of a room, and everything in it.
+/// Returns the newest live session of a room, with its participants, egress and ingress.
 #[utoipa::path(
     get,
     path = "/api/rooms/{room}",
     tag = "rooms",
     params(RoomPath, ProjectQuery, MomentQuery),
     responses(
-        (status = 200, description = "The room as it is now", body = RoomNowSchema),
-        (status = 400, description = "`project_required`, `ahead`, or a parameter that is unknown or out of bounds", body = ErrorBody),
-        (status = 401, description = "Nobody is signed in", body = ErrorBody),
-        (status = 404, description = "`room_not_live`; a room out of sight answers alike", body = ErrorBody),
-        (status = 410, description = "`expired`: older than what is kept or visible; `unknown_epoch`", body = ErrorBody),
+        (status = 200, description = "The room", body = RoomNowSchema),
+        (status = 400, description = "`project_required`, `ahead`, or a parameter is unknown or out of range", body = ErrorBody),
+        (status = 401, description = "No valid credential", body = ErrorBody),
+        (status = 404, description = "`room_not_live`; also for a room that the caller may not see", body = ErrorBody),
+        (status = 410, description = "`expired`: older than the states that are kept or that the caller may see; `unknown_epoch`", body = ErrorBody),
         (status = 503, description = "`busy`: too many requests for earlier states", body = ErrorBody),
     )
 )]
@@ -160,18 +161,18 @@ pub async fn room(
     Ok(answer(json.map_err(Error::internal)?))
 }
 
-/// Who is in the newest live session of a room, with their tracks.
+/// Lists the participants of the newest live session of a room, with their tracks.
 #[utoipa::path(
     get,
     path = "/api/rooms/{room}/participants",
     tag = "rooms",
     params(RoomPath, ProjectQuery, MomentQuery),
     responses(
-        (status = 200, description = "Who is there now", body = ParticipantsSchema),
-        (status = 400, description = "`project_required`, `ahead`, or a parameter that is unknown or out of bounds", body = ErrorBody),
-        (status = 401, description = "Nobody is signed in", body = ErrorBody),
-        (status = 404, description = "`room_not_live`; a room out of sight answers alike", body = ErrorBody),
-        (status = 410, description = "`expired`: older than what is kept or visible; `unknown_epoch`", body = ErrorBody),
+        (status = 200, description = "The participants", body = ParticipantsSchema),
+        (status = 400, description = "`project_required`, `ahead`, or a parameter is unknown or out of range", body = ErrorBody),
+        (status = 401, description = "No valid credential", body = ErrorBody),
+        (status = 404, description = "`room_not_live`; also for a room that the caller may not see", body = ErrorBody),
+        (status = 410, description = "`expired`: older than the states that are kept or that the caller may see; `unknown_epoch`", body = ErrorBody),
         (status = 503, description = "`busy`: too many requests for earlier states", body = ErrorBody),
     )
 )]
@@ -238,13 +239,13 @@ impl Found {
             (egress.cloned().collect(), ingress.cloned().collect())
         };
         if view.snapshot.is_live() {
-            // Somebody looks at it: it is compared with LiveKit more often.
+            // A user looks at this room, so it is compared with LiveKit more often.
             app.reconcile.watch(&project, name);
         }
         Ok(Found { view, entry, egress, ingress })
     }
 
-    /// Who joined first comes first.
+    /// Returns the visible participants in the order in which they joined.
     fn participants(&self) -> Vec<Arc<Participant>> {
         let mut all: Vec<_> =
             self.entry.participants().filter(|p| self.view.window.shows(p)).cloned().collect();
@@ -253,7 +254,7 @@ impl Found {
     }
 }
 
-/// A room with what a list adds to it.
+/// A room with the fields that only lists have.
 struct Listed<'a> {
     entry: &'a RoomEntry,
     checked_at: Option<u64>,
@@ -266,7 +267,7 @@ impl<'a> Listed<'a> {
     }
 }
 
-/// Returns when LiveKit was last asked about each room. That is about now, and nothing of an earlier moment.
+/// Returns the time of the last comparison of each room with LiveKit. An earlier moment has none.
 fn checked_at(app: &App, snapshot: &Snapshot, rooms: &[&RoomEntry]) -> Vec<Option<u64>> {
     if snapshot.is_live() {
         app.reconcile.checked_at(rooms.iter().map(|entry| (&*entry.room.project, &*entry.room.sid)))
@@ -281,7 +282,7 @@ impl Serialize for Listed<'_> {
     }
 }
 
-/// A list of entities, each whole.
+/// A list of entities with all their fields.
 struct All<'a, T>(&'a [Arc<T>]);
 
 impl<T> Serialize for All<'_, T>
@@ -316,7 +317,8 @@ fn rooms_json(
         moment: At,
         rooms: Rooms<'a>,
     }
-    // By project, name and sid. Most rooms differ in how their names begin, and are not fetched to be compared.
+    // By project, name and sid. The first bytes of the name are compared first: they mostly differ, and then the room
+    // itself is not read from memory.
     let mut sorted: Vec<(&str, u128, &RoomEntry)> =
         rooms.iter().map(|entry| (&*entry.room.project, beginning(&entry.room.name), &**entry)).collect();
     sorted.sort_unstable_by(|(project, begins, a), (other, begins_other, b)| {
@@ -331,7 +333,7 @@ fn rooms_json(
     Ok(json)
 }
 
-/// The first bytes of a name as a number that orders as they do.
+/// Returns the first bytes of a name as a number with the same order.
 fn beginning(name: &str) -> u128 {
     let mut bytes = [0; 16];
     let length = name.len().min(bytes.len());
@@ -339,7 +341,7 @@ fn beginning(name: &str) -> u128 {
     u128::from_be_bytes(bytes)
 }
 
-/// JSON that is true for a moment.
+/// Returns an answer that must not be cached.
 fn answer(json: Vec<u8>) -> Response {
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("application/json")),

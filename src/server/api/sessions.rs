@@ -89,7 +89,8 @@ pub async fn sessions(
         limit,
     };
     let sessions = app.derived.sessions(wanted).await.map_err(failed)?;
-    let next = sessions.last().filter(|_| sessions.len() == limit).map(|last| write_position(last.place()));
+    let next =
+        sessions.last().filter(|_| sessions.len() == limit).map(|last| write_position(last.position()));
     Ok(answer(Sessions { sessions, next }))
 }
 

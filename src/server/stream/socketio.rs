@@ -295,7 +295,7 @@ fn too_many_commands() -> Error {
 
 /// The rate of events from one client.
 struct EventRate {
-    /// Maximum number of events per second; `None` is no limit.
+    /// Maximum number of events per second; `None` means no limit.
     max: Option<u32>,
     /// Beginning of the present second, and the number of events since.
     second: Mutex<(Instant, u32)>,

@@ -303,7 +303,7 @@ fn a_full_disk_and_its_end_are_logged_once() {
     for outage in lines.chunks(2) {
         let [begin, end] = outage else { panic!("{lines:#?}") };
         assert!(begin.contains("ERROR") && begin.contains("no space left"), "{begin}");
-        assert!(begin.contains("make room on the disk"), "it says what to do: {begin}");
+        assert!(begin.contains("Free space on the disk"), "it says what to do: {begin}");
         assert!(end.contains("can be written again") && !end.contains("outage.refused=0"), "{end}");
     }
 }

@@ -1,7 +1,7 @@
 //! The state of one moment as one request may see it.
 //!
-//! Rights are those of now, whatever the moment. A `roomJoin` caller sees the present session, and nobody who was hidden
-//! then or is hidden now.
+//! The rights are those of now, whatever the moment is. A `roomJoin` caller sees the present session, without
+//! participants who were hidden then or are hidden now.
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -15,7 +15,7 @@ use crate::{
     state::{Participant, RoomEntry},
 };
 
-/// Seconds after which a request for an earlier state is worth another try.
+/// `Retry-After` of a refused request for an earlier state, in seconds.
 const RETRY_SECS: u32 = 1;
 
 /// The parameter of a request for an earlier state.
@@ -23,28 +23,28 @@ const RETRY_SECS: u32 = 1;
 #[into_params(parameter_in = Query)]
 #[allow(dead_code, reason = "it is for the OpenAPI document; `View::of` reads the value")]
 pub struct MomentQuery {
-    /// The state of an earlier moment: unix milliseconds, for after the last event received by then, or a cursor
+    /// Moment of the state: a cursor, or unix milliseconds for the state after the last event received by that time
     at: Option<String>,
 }
 
-/// A snapshot, and the window it is seen through.
+/// A snapshot, and the window of the request.
 pub struct View {
     pub snapshot: Snapshot,
     pub window: Window,
     hidden_now: Hidden,
 }
 
-/// The participants of the present session that a `roomJoin` caller may not see, whatever they were then.
+/// Participants of the present session that a `roomJoin` caller may not see now, even if it could see them then.
 #[derive(Default)]
 struct Hidden {
-    /// Restricted by what was last known of them.
+    /// Sids that are restricted by their last known state.
     sids: HashSet<String>,
-    /// Identities of those who are in the room now, and restricted.
+    /// Identities that are in the room now and restricted.
     identities: HashSet<Box<str>>,
 }
 
 impl View {
-    /// Reads `at` from the query. An empty list of projects or rooms is all of them; `out_of_sight` is the answer if
+    /// Reads `at` from the query. An empty list of projects or rooms means all of them. `out_of_sight` is the error if
     /// none of them is within the caller's rights.
     pub async fn of<T: AsRef<str>>(
         app: &App,
@@ -53,11 +53,10 @@ impl View {
         (projects, rooms): (&[T], &[T]),
         out_of_sight: fn() -> Error,
     ) -> Result<View, Error> {
-        let moment =
-            query.one("at")?.map(|at| at.parse::<Moment>()).transpose().map_err(|_| {
-                Error::bad_request("bad_time", "at is a time in unix milliseconds or a cursor")
-            })?;
-        // The cursor of the snapshot comes before the state is read.
+        let moment = query.one("at")?.map(|at| at.parse::<Moment>()).transpose().map_err(|_| {
+            Error::bad_request("bad_time", "at must be a time in unix milliseconds, or a cursor")
+        })?;
+        // The snapshot takes its cursor before the state is read.
         let now = app.snapshots.now();
         let window = Window::resolve(&caller.sight, projects, rooms, &now.read(), now.cursor.seq)
             .map_err(|_| out_of_sight())?;
@@ -81,7 +80,7 @@ impl View {
         Some(self.without_hidden(entry))
     }
 
-    /// Removes those who were visible then and are hidden now, from the list and from the counts.
+    /// Removes participants who were visible then and are hidden now, from the list and from the counts.
     fn without_hidden(&self, entry: Arc<RoomEntry>) -> Arc<RoomEntry> {
         let hides = |p: &Participant| self.window.shows(p) && self.hidden_now.has(p);
         if entry.participants().any(|p| hides(p)) { Arc::new(entry.without(hides)) } else { entry }
@@ -108,17 +107,21 @@ impl Hidden {
 
 fn failed(error: SnapshotError) -> Error {
     match error {
-        SnapshotError::Expired => {
-            Error::new(StatusCode::GONE, "expired", "the state of that moment is not kept for you")
-        }
+        SnapshotError::Expired => Error::new(
+            StatusCode::GONE,
+            "expired",
+            "the state of this moment is not kept, or you may not see it",
+        ),
         SnapshotError::UnknownEpoch => {
-            Error::new(StatusCode::GONE, "unknown_epoch", "the cursor is of another log; use a time")
+            Error::new(StatusCode::GONE, "unknown_epoch", "the cursor belongs to another log; give a time")
         }
         SnapshotError::Ahead => Error::bad_request("ahead", "the cursor is ahead of the log"),
-        SnapshotError::Busy => {
-            Error::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "too many earlier states are asked for")
-                .retry_after(RETRY_SECS)
-        }
+        SnapshotError::Busy => Error::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "busy",
+            "too many requests for earlier states are waiting; try again",
+        )
+        .retry_after(RETRY_SECS),
         error => Error::internal(error),
     }
 }
