@@ -44,7 +44,7 @@ pub struct Options {
     #[arg(long, env = "ROOMWATCH_DATA_DIR", value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
 
-    /// Where the log is: sqlite:<directory>, or memory: which keeps nothing and is for tests [default: sqlite: and the
+    /// Where the log is: sqlite:DIRECTORY, or memory: which keeps nothing and is for tests [default: sqlite: and the
     /// data directory]
     #[arg(long, env = "ROOMWATCH_LOG_URL", value_name = "URL")]
     pub log_url: Option<LogUrl>,
@@ -339,7 +339,7 @@ mod tests {
         assert!(refused(&format!("drain_secs = 11\n{PROJECT}")).contains("10"));
         assert!(refused(&format!("public_url = \"example.com\"\n{PROJECT}")).contains("https://"));
         assert!(refused(&PROJECT.replace("keys", "url = \"ftp://x\"\nkeys")).contains("wss"));
-        assert!(refused(&format!("log_url = \"nats://n1\"\n{PROJECT}")).contains("sqlite:<directory>"));
+        assert!(refused(&format!("log_url = \"nats://n1\"\n{PROJECT}")).contains("sqlite:DIRECTORY"));
         for text in [
             "x = CANARY",
             "[[projects]]\nname = \"a\"\nkeys = [{ key = \"k\", secret = 77007700 }]",

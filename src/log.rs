@@ -82,7 +82,7 @@ pub enum LogUrl {
 
 /// The text is not a URL of a log that this program can open.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("write sqlite:<directory>, or memory: for a log that ends with the process")]
+#[error("write sqlite:DIRECTORY, or memory: for a log that ends with the process")]
 pub struct UnknownLogUrl;
 
 impl FromStr for LogUrl {

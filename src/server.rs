@@ -89,7 +89,7 @@ impl App {
     }
 
     /// Waits until the fold has reached the present end of the log: a client that was told that an event is durable
-    /// finds it in its next read. This takes about a millisecond. If the fold lags more than [`BEHIND_MAX`], the read
+    /// finds it in its next read. This takes about a millisecond. If the fold lags more than `BEHIND_MAX`, the read
     /// gets the state as it is, with its cursor.
     pub async fn current(&self) {
         self.folded().await;

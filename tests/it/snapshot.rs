@@ -260,7 +260,7 @@ impl Kept {
         self.derived.checkpoint(self.state.clone());
     }
 
-    async fn snapshots(&self) -> Snapshots {
+    fn snapshots(&self) -> Snapshots {
         let log: Arc<dyn EventLog> = self.log.clone();
         let feed = Feed::new(log.clone(), self.derived.clone(), self.state.head());
         Snapshots::new(log, self.derived.clone(), Arc::new(RwLock::new(self.state.clone())), feed)
@@ -283,7 +283,7 @@ async fn where_the_log_has_lost_the_events_the_nearest_step_answers_with_its_own
     kept.log.retain(Seq(480));
     let first = kept.log.bounds().first.0;
     assert_eq!(first, 420, "an hour of the log is left");
-    let snapshots = kept.snapshots().await;
+    let snapshots = kept.snapshots();
     let at = async |minute: f64| {
         let time = START * 1000 + (minute * 60_000.0) as u64;
         snapshots.at(Moment::Time(time), None).await.map(|Snapshot { cursor, at, exact, .. }| {
@@ -331,7 +331,7 @@ async fn many_moments_at_once_are_each_folded_right() {
             kept.checkpoint();
         }
     }
-    let snapshots = Arc::new(kept.snapshots().await);
+    let snapshots = Arc::new(kept.snapshots());
     let epoch = kept.log.bounds().epoch;
     let asked = (0..30).map(|n| {
         let snapshots = snapshots.clone();
