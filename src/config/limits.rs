@@ -128,7 +128,7 @@ limits! {
         option: max_connections, env: "ROOMWATCH_MAX_CONNECTIONS", unit: N,
         default: 12_000,
         help: "Open connections in total; one eighth is reserved for requests that are not streams",
-        note: "Anybody can open a connection and send nothing. When the limit is reached, the longest-idle \
+        note: "Any client can open a connection and send nothing. When the limit is reached, the longest-idle \
                connections are closed, so that a webhook finds a free one. If the system gives the process \
                fewer file descriptors, the limit is lower; 0 means as many as the system gives.",
         answer: Answer::Http,
