@@ -1,6 +1,6 @@
-// Records what a real livekit-server sends and answers, into fixtures/webhooks and fixtures/roomservice: `npm run capture`.
-// The bytes stay as they were sent, but for ids and secrets, which become fixed ones of the same length. Run it again when a
-// new LiveKit version is supported, and read the difference.
+// Records the webhooks and answers of a real livekit-server into fixtures/webhooks and fixtures/roomservice: `npm run capture`.
+// The bytes stay as they were sent, except ids and secrets: these become fixed ones of the same length. Run it again for each
+// new version of LiveKit, and review the difference.
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { join } from 'node:path';
@@ -33,10 +33,10 @@ const receiver = createServer((request, response) => {
   });
 });
 
-/** Real id or secret -> what stands for it in every fixture. */
+/** Maps each real id or secret to its replacement in every fixture. */
 const replaced = new Map<string, string>();
 const counts = new Map<string, number>();
-/** The first room and the first participant are those of the constructed bodies. */
+/** The first room and the first participant get the ids of the constructed bodies. */
 const FIRST: Record<string, string> = { RM_: 'RM_hycFrzyc8LMX', PA_: 'PA_7mFqL2vXo9Ka' };
 
 function stand(real: string): void {
@@ -68,7 +68,7 @@ function redact(text: string): string {
 const rows: { file: string; origin: string; shows: string }[] = [];
 const answers: { file: string; status: number; shows: string }[] = [];
 
-/** Waits for the first webhook that fits and was not taken yet, and makes it a fixture. */
+/** Waits for the first matching webhook that is not a fixture yet, and makes it one. */
 async function take(
   file: string,
   shows: string,
@@ -213,7 +213,7 @@ async function main(): Promise<void> {
       by('EG_wLd88vnXbXYn'),
     );
 
-    // Mute: seen by RoomService only. The store lags, so ask until it tells.
+    // A mute is visible only through RoomService. LiveKit's store lags, so ask until it has the mute.
     await page.evaluate(() => (window as any).room.localParticipant.setMicrophoneEnabled(false));
     await until('the mute in ListParticipants', async () =>
       (await livekit.listParticipants(ROOM))
@@ -463,7 +463,7 @@ async function main(): Promise<void> {
       by('mallory'),
     );
 
-    // A signal connection that never becomes a media connection.
+    // A signal connection without a media connection.
     const token = await mint({ roomJoin: true, room: ROOM }, 'carol', { name: 'Carol' });
     await page.evaluate(
       async ([url, jwt]) => {
@@ -518,7 +518,7 @@ async function main(): Promise<void> {
     );
     await take(
       'room_finished.idle.json',
-      'nobody ever came, `emptyTimeout` ran out',
+      'no participant joined before `emptyTimeout`',
       'room_finished',
       (j) => j.room.name === 'brief',
     );
@@ -545,7 +545,7 @@ async function main(): Promise<void> {
       region: 'eu-west-1',
       bucket: 'acme-rec',
     };
-    // Room options whose egress cannot start: the failure is told with the request in it, credentials and all.
+    // Room options whose egress cannot start: the event of the failure contains the request with its credentials.
     await livekit.createRoom('recorded', {
       egress: { participant: { file_outputs: [{ filepath: 'p.mp4', s3 }] }, tracks: { filepath: 't-{track_id}', s3 } },
     });
@@ -593,7 +593,7 @@ async function foreign(key: string | undefined, secret: string): Promise<string>
   return token.toJwt();
 }
 
-/** What stands there and was not captured: this server has no egress, ingress or agents without further services. */
+/** Fixtures that are constructed and not captured: this server has no egress, ingress or agents without other services. */
 const CONSTRUCTED: Record<string, string> = {
   'agent_job_ended.json': 'the same, ended',
   'agent_job_started.json': 'of newer servers and LiveKit Cloud: no `room` beside `job`',

@@ -1,6 +1,6 @@
-// Takes pictures of every page: light and dark, wide and narrow, and each state that a page can have. They are in
+// Takes pictures of every page: light and dark, wide and narrow, and in each state. They are in
 // e2e/.artifacts/screenshots, which git ignores. Pictures with the same name in docs/screenshots are replaced: git has only
-// those that the docs show.
+// the pictures that the docs show.
 // `npm run screenshots --workspace e2e`, after `make release`, with E2E_ROOMWATCH_BIN=target/release/roomwatch.
 import { copyFileSync, existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -22,7 +22,7 @@ interface Look {
   colorScheme: 'light' | 'dark';
   viewport: typeof WIDE;
 }
-/** Every page is shown in all four, a state of one in two: both themes and both sizes are seen. */
+/** Every page is taken in all four looks, and each of its states in two, with both themes and both sizes. */
 const PAGE: Look[] = [
   { colorScheme: 'light', viewport: WIDE },
   { colorScheme: 'dark', viewport: WIDE },
@@ -36,17 +36,17 @@ const STATE: Look[] = [
 
 const ROOMS_MANY = 10_000;
 
-/** Where a page is, and how one knows that it stands there. */
+/** The path of a page, and the text that shows that it is complete. */
 type Shown = (page: Page) => Promise<unknown>;
 
-/** The page has its data: neither a skeleton nor a chart that is still to come. */
+/** Waits until the page has its data, without skeletons and pending charts. */
 const loaded: Shown = async (page) => {
   await page.getByRole('heading', { level: 1 }).first().waitFor();
   await page.waitForFunction(() => !document.querySelector('.skeleton'));
   await page.waitForLoadState('networkidle', { timeout: 2_000 }).catch(() => undefined);
 };
 
-/** Keeps what is seen, once nothing moves any more. */
+/** Takes a picture after all animations have ended. */
 async function keep(page: Page, name: string) {
   await page.evaluate(() =>
     Promise.all(
@@ -60,7 +60,7 @@ async function keep(page: Page, name: string) {
   await page.screenshot({ path: join(OUT, `${name}.png`) });
 }
 
-/** Opens a page in each of the looks and keeps what is seen once `shown` says so. */
+/** Opens a page in each of the looks, and takes a picture after `shown`. */
 async function shoot(name: string, looks: Look[], open: (look: Look) => Promise<Page>, url: string, shown: Shown) {
   for (const look of looks) {
     const page = await open(look);
@@ -73,7 +73,7 @@ async function shoot(name: string, looks: Look[], open: (look: Look) => Promise<
   }
 }
 
-/** What is seen of a page whose answers never come. */
+/** Takes pictures of a page that gets no answers. */
 const loading: Shown = async (page) => {
   await page.route('**/api/**', async (route) => {
     if (route.request().url().endsWith('/api/me')) await route.continue();
@@ -82,7 +82,7 @@ const loading: Shown = async (page) => {
   await page.locator('.skeleton').first().waitFor();
 };
 
-/** The demonstration, as `make run` shows it, some minutes old. */
+/** The demo, as `make run` shows it, after some minutes. */
 async function busy(browser: Browser) {
   const port = await freePort();
   const url = `http://127.0.0.1:${port}`;
@@ -140,7 +140,7 @@ async function busy(browser: Browser) {
     ] as const)
       await shoot(`${name}-loading`, STATE, stranger, url + path, loading);
 
-    // The server goes away under each page that stands there already.
+    // The server stops while each page is open.
     const pages = new Map<string, Page>();
     for (const [name, path] of [
       ['overview', '/'],
@@ -164,7 +164,7 @@ async function busy(browser: Browser) {
   }
 }
 
-/** A room that is a phone call with an agent, and one that is over: the demonstration's begin again too soon. */
+/** A room with a phone call and an agent, and one that has ended: those of the demo begin again too soon. */
 async function told(browser: Browser) {
   const roomwatch = await Roomwatch.start({ name: 'screenshots-told', env: { ROOMWATCH_RECONCILE_SECS: '0' } });
   const load = simulate(roomwatch, { rooms: 1, participants: 4, rate: 3, seconds: 600 });
@@ -215,7 +215,7 @@ async function told(browser: Browser) {
   }
 }
 
-/** A new installation that has heard of nothing yet. */
+/** A new installation without any event. */
 async function empty(browser: Browser) {
   const roomwatch = await Roomwatch.start({ name: 'screenshots-empty', env: { ROOMWATCH_RECONCILE_SECS: '0' } });
   const operator = (look: Look) => operatorPage(browser, roomwatch, { ...look, reducedMotion: 'reduce' });
@@ -237,7 +237,7 @@ async function empty(browser: Browser) {
   }
 }
 
-/** As many rooms as the table is made for. */
+/** The number of rooms for which the table is designed. */
 async function many(browser: Browser) {
   const roomwatch = await Roomwatch.start({ name: 'screenshots-many', env: { ROOMWATCH_RECONCILE_SECS: '0' } });
   const load = simulate(roomwatch, { rooms: ROOMS_MANY, participants: 1, rate: 50, seconds: 1_000 });
@@ -255,7 +255,7 @@ async function many(browser: Browser) {
   }
 }
 
-/** What somebody sees who may look and do nothing. */
+/** The pages of a viewer, who may see everything and do nothing. */
 async function forbidden(browser: Browser) {
   const config = `${userToml('vera', 'viewer')}
 [[projects]]

@@ -1,4 +1,4 @@
-// Issue 4, "Numbers": what the dashboard costs the browser. Meant for a release build and a machine that does nothing else:
+// Issue 4, "Numbers": the cost of the dashboard in the browser. Use a release build and an idle machine:
 // `cargo build --release`, then `E2E_ROOMWATCH_BIN=target/release/roomwatch npm run bench -w e2e`.
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -11,14 +11,14 @@ import { pause, until } from '../harness/wait.js';
 
 const [ROOMS, PEOPLE, RATE] = [2_000, 10, 200];
 const MEASURE_MS = 15_000;
-/** A task longer than this is a frame that comes late. */
+/** A longer task delays a frame. */
 const TASK_MS_MAX = 50;
 
 let roomwatch: Roomwatch;
 let load: Child;
 let browser: Browser;
 beforeAll(async () => {
-  // Only webhooks tell of these rooms: there is no LiveKit that could be asked about them.
+  // These rooms exist only in webhooks: there is no LiveKit to compare with.
   roomwatch = await Roomwatch.start({ name: 'bench-roomwatch', env: { ROOMWATCH_RECONCILE_SECS: '0' } });
   load = simulate(roomwatch, { rooms: ROOMS, participants: PEOPLE, rate: RATE, seconds: 600 });
   await until(
@@ -40,7 +40,7 @@ afterAll(async () => {
   await roomwatch?.close();
 });
 
-/** One task of a thread, as Chromium's trace tells it: microseconds, `tdur` of them on a processor. */
+/** One task of a thread in Chromium's trace. Times are in microseconds; `tdur` is processor time. */
 type Task = {
   name: string;
   ph: string;
@@ -52,15 +52,15 @@ type Task = {
 };
 
 /**
- * What the page's main thread does in `MEASURE_MS`: the share of the time it works, and its longest task, which is the longest
- * a frame can be late. In time on the processor: that others are using the machine is not the page's doing.
+ * Returns the share of `MEASURE_MS` in which the main thread of the page works, and its longest task, which is the maximum
+ * delay of a frame. Both are processor time, so that other load on the machine does not count.
  */
 async function measure(page: Page): Promise<{ share: number; longestMs: number; long: number }> {
   const cdp = await page.context().newCDPSession(page);
   const tasks: Task[] = [];
   cdp.on('Tracing.dataCollected', ({ value }) => tasks.push(...(value as unknown as Task[])));
   const from = performance.now();
-  // `toplevel` has every task and nothing else: tracing must not cost what it measures.
+  // `toplevel` has every task and nothing else, so that tracing itself costs little.
   await cdp.send('Tracing.start', {
     transferMode: 'ReportEvents',
     traceConfig: { includedCategories: ['toplevel'], excludedCategories: ['*'] },
@@ -93,7 +93,7 @@ async function measure(page: Page): Promise<{ share: number; longestMs: number; 
 
 const sum = (list: number[]) => list.reduce((total, one) => total + one, 0);
 
-/** The room in which most people are. */
+/** The room with the most participants. */
 async function busiestRoom(): Promise<string> {
   const { rooms } = await roomwatch.get('/api/rooms');
   rooms.sort((a: any, b: any) => b.participantCount - a.participantCount);
@@ -113,7 +113,7 @@ describe(`${ROOMS} rooms, ${ROOMS * PEOPLE} participants, ${RATE} events/s`, () 
       const page = await operatorPage(browser, roomwatch);
       await page.goto(`${roomwatch.url}${await path()}`);
       await page.getByRole('button', { name: /^Connection:\s*Live/ }).waitFor();
-      // The first snapshot is not what is measured.
+      // The first snapshot is not measured.
       await pause(3_000);
       const { share, longestMs, long } = await measure(page);
       console.log(
@@ -125,7 +125,7 @@ describe(`${ROOMS} rooms, ${ROOMS * PEOPLE} participants, ${RATE} events/s`, () 
     },
   );
 
-  // What stands there are the numbers, rows or events themselves, and no skeleton of them.
+  // Wait for the numbers, rows or events themselves, not for their skeletons.
   it.each([
     ['/', '[aria-label="Live now"], [aria-label="Last known"]'],
     ['/rooms', '[aria-label="Live rooms"] [role=row] a'],

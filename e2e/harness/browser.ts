@@ -27,7 +27,7 @@ export function launch(): Promise<Browser> {
   });
 }
 
-/** Serves an empty page and livekit-client on the loopback: getUserMedia wants a secure origin, and that is one. */
+/** Serves an empty page and livekit-client on loopback, which is a secure origin: getUserMedia needs one. */
 export async function stage(): Promise<{ url: string; close: () => Promise<void> }> {
   const client = readFileSync(createRequire(import.meta.url).resolve('livekit-client'));
   const server: Server = createServer((request, response) => {

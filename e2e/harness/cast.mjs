@@ -1,5 +1,5 @@
-// The process in which participants live: LiveKit's own SDK for Node, driven over IPC by `cast.ts`. A process of its own, so
-// that participants can crash for real (SIGKILL) and so that the SDK's native threads never keep a test runner from ending.
+// The process of the participants: LiveKit's SDK for Node, controlled over IPC by `cast.ts`. It is a separate process, so that
+// participants can crash (SIGKILL), and so that the SDK's native threads do not prevent the end of the test runner.
 import {
   AudioFrame,
   AudioSource,
@@ -29,7 +29,7 @@ const people = new Map();
 
 function person(id) {
   const found = people.get(id);
-  if (!found) throw new Error(`nobody is called ${id}`);
+  if (!found) throw new Error(`there is no participant ${id}`);
   return found;
 }
 

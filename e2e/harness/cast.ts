@@ -7,14 +7,14 @@ import { PATIENCE_MS, until } from './wait.js';
 export type Source = 'camera' | 'microphone' | 'screen_share';
 type Reply = { ready?: true; call?: number; value?: unknown; error?: string };
 
-/** Real participants in a process of their own (`cast.mjs`), without a browser. */
+/** Real participants without a browser, in a separate process (`cast.mjs`). */
 export class Cast {
   private readonly child: Child;
   private readonly waiting = new Map<number, { resolve: (value: any) => void; reject: (error: Error) => void }>();
   private calls = 0;
   private people = 0;
 
-  /** What one command may take; shorter where servers are away on purpose. */
+  /** Maximum time of one command. It is shorter if a test stops servers on purpose. */
   patience = PATIENCE_MS;
 
   private constructor(
@@ -63,7 +63,7 @@ export class Cast {
     });
   }
 
-  /** Joins with the grants of an ordinary participant, and `grant` on top; `kind` as an agent's or a SIP bridge's token has it. */
+  /** Joins with the grants of an ordinary participant and `grant`. `kind` is that of the token of an agent or a SIP bridge. */
   async join(
     room: string,
     identity: string,
@@ -75,7 +75,7 @@ export class Cast {
     return new Person(this, id, room, identity, sid);
   }
 
-  /** SIGKILL for everybody in it: sockets close, nobody says goodbye. */
+  /** Kills all participants with SIGKILL: their sockets close without a leave. */
   async crash(): Promise<void> {
     await this.child.stop('SIGKILL');
   }
@@ -107,18 +107,18 @@ export class Person {
   attributes(attributes: Record<string, string>): Promise<void> {
     return this.cast.call('attributes', { id: this.id, attributes });
   }
-  /** The identities its client lists beside itself. */
+  /** Returns the identities of the other participants that its client lists. */
   others(): Promise<string[]> {
     return this.cast.call('others', { id: this.id });
   }
   connected(): Promise<boolean> {
     return this.cast.call('connected', { id: this.id });
   }
-  /** Its client is neither connecting nor reconnecting: it is in, or has given up. */
+  /** Returns true if its client is neither connecting nor reconnecting. */
   settled(): Promise<boolean> {
     return this.cast.call('settled', { id: this.id });
   }
-  /** The data messages it has got, as text. */
+  /** Returns the data messages that it has received, as text. */
   data(): Promise<string[]> {
     return this.cast.call('data', { id: this.id });
   }

@@ -8,13 +8,13 @@ export const ARTIFACTS = join(import.meta.dirname, '..', '.artifacts');
 
 const living = new Set<Child>();
 
-// Whatever ends this process (a failed assertion, Ctrl-C, a test runner that kills its worker): nothing stays behind.
+// However this process ends (a failed assertion, Ctrl-C, a killed worker of the test runner), its children are killed.
 process.on('exit', () => {
   for (const child of living) child.signal('SIGKILL');
 });
 for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(name, () => process.exit(1));
 
-/** A program under test, in a process group of its own so that its children go with it. Its output goes to `.artifacts/<name>.log`. */
+/** A program under test, in its own process group, so that its children are signalled too. Its output goes to `.artifacts/<name>.log`. */
 export class Child {
   readonly log: string;
   readonly process: ChildProcess;
@@ -46,12 +46,12 @@ export class Child {
     return this.process.pid === undefined || this.process.exitCode !== null || this.process.signalCode !== null;
   }
 
-  /** What it has printed since this start of it. */
+  /** Returns its output since this start. */
   output(): string {
     return readFileSync(this.log).subarray(this.offset).toString('utf8');
   }
 
-  /** Signals the whole group; a group that is gone is no error. */
+  /** Signals the whole group. It is not an error if the group has ended. */
   signal(signal: NodeJS.Signals): void {
     if (this.process.pid === undefined) return;
     try {
@@ -61,7 +61,7 @@ export class Child {
     }
   }
 
-  /** Ends it with `signal`, and with SIGKILL when it takes longer than `within`; resolves to its exit code (null when a signal ended it). */
+  /** Ends it with `signal`, and with SIGKILL if that takes longer than `within`. Resolves to its exit code, or null if a signal ended it. */
   async stop(signal: NodeJS.Signals = 'SIGTERM', within = 15_000): Promise<number | null> {
     if (!this.exited) {
       this.signal(signal);

@@ -2,7 +2,7 @@ import type { Cast, Person, Source } from './cast.js';
 import { pause, until } from './wait.js';
 import type { World } from './world.js';
 
-/** A small seeded generator (mulberry32): the same seed gives the same meeting, as far as networks let it. */
+/** A small seeded random generator (mulberry32). The same seed gives the same meeting, apart from network timing. */
 export function seeded(seed: number): () => number {
   let state = seed >>> 0;
   return () => {
@@ -17,7 +17,7 @@ export function seeded(seed: number): () => number {
 const SOURCES: Source[] = ['microphone', 'camera', 'screen_share'];
 type Present = { person: Person; tracks: Map<string, { source: Source; muted: boolean }> };
 
-/** Participants that come, go, publish and get muted, at random. */
+/** Participants that join, leave, publish and are muted at random. */
 export class Crowd {
   readonly rooms = ['red', 'blue'];
   readonly log: string[] = [];
@@ -36,7 +36,7 @@ export class Crowd {
     return from[Math.floor(this.random() * from.length)] as T;
   }
 
-  /** Everybody comes in and publishes something. */
+  /** Makes every participant join and publish a track. */
   async gather(): Promise<void> {
     for (let i = 0; i < this.size; i++) {
       await this.join(`person-${i}`);
@@ -44,7 +44,7 @@ export class Crowd {
     }
   }
 
-  /** Does one thing after the other until `ms` have passed. Whoever cannot do it, because a server is away, is let go. */
+  /** Performs one random action after another until `ms` have passed. A participant whose action fails, because a server is down, is forgotten. */
   async live(ms: number): Promise<void> {
     const end = Date.now() + ms;
     while (Date.now() < end) {
@@ -57,7 +57,7 @@ export class Crowd {
     }
   }
 
-  /** Waits until no client is between two states: each is connected, or has been given up and forgotten. */
+  /** Waits until no client is connecting: each is connected, or has failed and is forgotten. */
   async settle(): Promise<void> {
     for (const [identity, { person }] of [...this.present]) {
       await until(`${identity} to be in or out`, () => person.settled()).catch(() => this.forget(identity));
@@ -69,7 +69,7 @@ export class Crowd {
     const someone = this.present.get(identity);
     const dice = this.random();
     if (!someone) return this.join(identity);
-    // Its client is trying to come back: it will, or it will say that it has given up.
+    // Its client is reconnecting. It will succeed, or report that it has failed.
     if (!(await someone.person.settled())) return;
     if (!(await someone.person.connected())) return this.forget(identity);
     const [sid] = someone.tracks.keys();
@@ -109,9 +109,9 @@ export class Crowd {
     await someone?.person.leave();
   }
 
-  /** Nobody waits for the goodbye of a client that may hear nothing. */
+  /** Removes a participant without waiting for its client, which may not answer. */
   private forget(identity: string): void {
-    this.log.push(`${identity} was let go`);
+    this.log.push(`${identity} is forgotten`);
     const someone = this.present.get(identity);
     this.present.delete(identity);
     someone?.person.leave().catch(() => undefined);

@@ -4,10 +4,10 @@ import type { Browser, BrowserContext, Page } from 'playwright-core';
 import { ARTIFACTS } from './child.js';
 import { PASSWORD, type Roomwatch } from './roomwatch.js';
 
-/** What of WCAG 2.2 AA a program can check. */
+/** The rules of WCAG 2.2 AA that a program can check. */
 const RULES = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'];
 
-/** Signs in through the page, as an operator does, and returns on the overview. */
+/** Signs in through the page, as an operator does, and waits for the overview. */
 export async function signIn(page: Page, roomwatch: Roomwatch, password = PASSWORD): Promise<void> {
   await page.goto(`${roomwatch.url}/sign-in`);
   await page.getByLabel('Password', { exact: true }).fill(password);
@@ -15,7 +15,7 @@ export async function signIn(page: Page, roomwatch: Roomwatch, password = PASSWO
   await page.getByRole('navigation').first().waitFor();
 }
 
-/** A page of an operator who is signed in already. */
+/** Opens a page of an operator who is already signed in. */
 export async function operatorPage(
   browser: Browser,
   roomwatch: Roomwatch,
@@ -23,13 +23,13 @@ export async function operatorPage(
 ): Promise<Page> {
   const context = await browser.newContext({ viewport: { width: 1440, height: 900 }, ...options });
   const answer = await context.request.post(`${roomwatch.url}/api/login`, { data: { user, password: PASSWORD } });
-  if (!answer.ok()) throw new Error(`nobody is signed in: ${answer.status()} ${await answer.text()}`);
+  if (!answer.ok()) throw new Error(`the sign-in failed: ${answer.status()} ${await answer.text()}`);
   return context.newPage();
 }
 
-/** What axe finds wrong with the page as it is now, one line a finding. */
+/** Returns what axe finds wrong with the present page, one finding a line. */
 export async function axe(page: Page): Promise<string[]> {
-  // Colours that fade in are no colours yet; what pulses for ever is not waited for.
+  // Wait until transitions have ended: axe would measure colours that are still fading. Endless animations are ignored.
   await page.evaluate(() =>
     Promise.all(
       document
@@ -44,12 +44,12 @@ export async function axe(page: Page): Promise<string[]> {
   );
 }
 
-/** Errors of the page: exceptions, and what the browser itself complains of (the content security policy, a missing file). */
+/** Records the errors of the page: exceptions, and errors of the browser (the content security policy, a missing file). */
 export function complaints(context: BrowserContext): string[] {
   const found: string[] = [];
   context.on('weberror', (error) => found.push(String(error.error())));
   context.on('console', (message) => {
-    // While a server is away on purpose, the browser says so.
+    // These are expected while a test has stopped a server.
     if (
       message.type() === 'error' &&
       !/ERR_CONNECTION|Failed to load resource|ERR_INCOMPLETE_CHUNKED|ERR_NETWORK/.test(message.text())
@@ -59,7 +59,7 @@ export function complaints(context: BrowserContext): string[] {
   return found;
 }
 
-/** A picture for whoever reads a failure. */
+/** Takes a picture that explains a failure. */
 export async function picture(page: Page, name: string): Promise<void> {
   await page.screenshot({ path: join(ARTIFACTS, `${name}.png`) });
 }

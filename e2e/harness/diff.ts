@@ -1,10 +1,10 @@
 import type { LiveKit } from './livekit.js';
 import type { Roomwatch } from './roomwatch.js';
 
-/** sids, tracks and mutes, one line a fact, sorted: what both sides must agree on. */
+/** Sids, tracks and mutes, one fact a line, sorted. Both sides must agree on them. */
 type Facts = string[];
 
-/** What LiveKit says by ListRooms and ListParticipants. Participants that are not ACTIVE yet (or no more) are in no webhook either. */
+/** Reads the facts from ListRooms and ListParticipants. Participants that are not ACTIVE have no webhook either. */
 async function ofLiveKit(livekit: LiveKit): Promise<Facts> {
   const facts: Facts = [];
   for (const room of await livekit.listRooms()) {
@@ -21,7 +21,7 @@ async function ofLiveKit(livekit: LiveKit): Promise<Facts> {
   return facts.sort();
 }
 
-/** What Roomwatch says by its own lists. */
+/** Reads the facts from Roomwatch's lists. */
 async function ofRoomwatch(roomwatch: Roomwatch): Promise<Facts> {
   const facts: Facts = [];
   for (const room of (await roomwatch.get('/api/rooms')).rooms) {
@@ -38,7 +38,7 @@ async function ofRoomwatch(roomwatch: Roomwatch): Promise<Facts> {
   return facts.sort();
 }
 
-/** Where the two disagree, as a unified diff without context: `-` only LiveKit says so, `+` only Roomwatch does. */
+/** Returns the differences as a unified diff without context: `-` is only in LiveKit, `+` only in Roomwatch. */
 export async function diff(livekit: LiveKit, roomwatch: Roomwatch): Promise<string[]> {
   const [theirs, ours] = await Promise.all([ofLiveKit(livekit), ofRoomwatch(roomwatch)]);
   return [

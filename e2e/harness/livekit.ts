@@ -8,7 +8,7 @@ import { freePort, freeUdpPort, until } from './wait.js';
 export const API_KEY = 'APIe2eroomwatch';
 export const API_SECRET = 'REDACT-ME-e2e-secret-of-more-than-32-bytes';
 
-/** `LIVEKIT_SERVER_BIN`, else `livekit-server` on the PATH, else what `go install` left in Go's bin folder. */
+/** Finds `LIVEKIT_SERVER_BIN`, or `livekit-server` on the PATH, or the one that `go install` put into Go's bin folder. */
 export function livekitBinary(): string {
   const given = process.env.LIVEKIT_SERVER_BIN;
   if (given) return given;
@@ -17,7 +17,7 @@ export function livekitBinary(): string {
     const gopath = execFileSync('go', ['env', 'GOPATH'], { encoding: 'utf8' }).trim();
     places.push(join(gopath, 'bin', 'livekit-server'), join(gopath, 'bin', 'server'));
   } catch {
-    // No Go on this machine; the PATH may still have it.
+    // Go is not installed. The PATH may still have livekit-server.
   }
   const found = places.find((path) => existsSync(path));
   if (!found) throw new Error('no livekit-server: run e2e/install-livekit, or set LIVEKIT_SERVER_BIN');
@@ -25,17 +25,17 @@ export function livekitBinary(): string {
 }
 
 export type LiveKitOptions = {
-  /** Where it posts its webhooks; none: it posts nothing. */
+  /** URLs for its webhooks. Without any it posts nothing. */
   webhooks?: string[];
   /** Further lines of livekit.yaml, top level. */
   yaml?: string;
   name?: string;
 };
 
-/** The answer of one Twirp call as it came: status and bytes, so that tests and fixtures see what a client sees. */
+/** The answer of one Twirp call: status and bytes, as a client gets them. */
 export type TwirpAnswer = { status: number; text: string; json: any };
 
-/** A real livekit-server on ports of its own, which stay the same over restarts. Without Redis: a restart forgets every room. */
+/** A real livekit-server on its own ports, which stay the same over restarts. It has no Redis, so a restart loses every room. */
 export class LiveKit {
   private child: Child | undefined;
   private constructor(
@@ -85,7 +85,7 @@ ${hooks}${options.yaml ?? ''}`,
     return this.child !== undefined && !this.child.exited;
   }
 
-  /** Starts it (again) and returns when it answers. */
+  /** Starts it, and waits until it answers. */
   async up(): Promise<void> {
     this.child = new Child(this.name, livekitBinary(), ['--config', this.config]);
     const child = this.child;
@@ -95,7 +95,7 @@ ${hooks}${options.yaml ?? ''}`,
     });
   }
 
-  /** SIGKILL: no last webhooks, no goodbye to participants. */
+  /** Kills it with SIGKILL: without last webhooks, and without a leave to participants. */
   async kill(): Promise<void> {
     await this.child?.stop('SIGKILL');
   }
@@ -106,7 +106,7 @@ ${hooks}${options.yaml ?? ''}`,
     await this.child?.stop('SIGTERM', 5_000);
   }
 
-  /** One Twirp call with exactly the grants given, JSON in and out. */
+  /** Makes one Twirp call with exactly these grants, in JSON. */
   async twirp(method: string, body: object, grant: VideoGrant, token?: string): Promise<TwirpAnswer> {
     const response = await fetch(`${this.url}/twirp/livekit.${method}`, {
       method: 'POST',
@@ -148,7 +148,7 @@ ${hooks}${options.yaml ?? ''}`,
   }
 }
 
-/** What a token says about its bearer beside the grants. `kind` is what makes a participant an agent, a recorder or a telephone. */
+/** Claims of a token other than the grants. `kind` makes a participant an agent, a recorder or a telephone. */
 export type Identity = {
   name?: string;
   metadata?: string;
@@ -157,7 +157,7 @@ export type Identity = {
   ttl?: string | number;
 };
 
-/** A LiveKit access token of the key every server of the tests knows. */
+/** Makes a LiveKit access token with the key that every server of the tests has. */
 export async function mint(grant: VideoGrant, identity = '', { kind, ...options }: Identity = {}): Promise<string> {
   const token = new AccessToken(API_KEY, API_SECRET, { identity, ttl: '10m', ...options });
   token.addGrant(grant);

@@ -6,20 +6,20 @@ import type { World } from './world.js';
 
 export type Outage = { who: 'roomwatch' | 'livekit'; how: 'kill' | 'stop'; ms: number };
 
-/** How soon after an outage both must agree. */
+/** Maximum time after an outage until both agree. */
 const AGREED_WITHIN_MS = 5_000;
 
 /**
- * Lets the outages happen under people that come, go, publish and mute, and returns what was wrong: a difference between
- * Roomwatch and LiveKit that is still there five seconds after an outage, a hole or a twin on the stream of a reader that was
- * there all the time. Prints what it did and how long agreement took; the seed makes it repeatable.
+ * Runs outages while participants join, leave, publish and mute, and returns the faults: a difference between Roomwatch
+ * and LiveKit that is still there five seconds after an outage, and a gap or a duplicate on the stream of a reader that is
+ * connected all the time. It prints its actions and the time until agreement. The seed makes it repeatable.
  */
 export async function survive(world: World, people: number, outages: Outage[], seed: number): Promise<string[]> {
   const { livekit, roomwatch } = world;
   const faults: string[] = [];
   const crowd = new Crowd(world, await world.cast(), seeded(seed), people);
   const reader: Reader = await roomwatch.read();
-  // Somebody has these rooms open: they are asked about every two seconds.
+  // These rooms are watched, so they are compared every two seconds.
   const watcher = await roomwatch.read(`?${crowd.rooms.map((room) => `room=${room}`).join('&')}`);
   console.log(`seed ${seed}, ${people} participants, ${outages.length} outages`);
   await crowd.gather();
@@ -32,7 +32,7 @@ export async function survive(world: World, people: number, outages: Outage[], s
     await pause(outage.ms);
     await server.up();
     await meanwhile;
-    // After LiveKit's return its clients come back one by one: the clock starts when that is over.
+    // After an outage of LiveKit its clients reconnect one by one. The time starts when all have.
     if (outage.who === 'livekit') await crowd.settle();
     const back = Date.now();
     let left: string[] = ['not compared'];

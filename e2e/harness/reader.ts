@@ -1,7 +1,7 @@
 import { EventSource } from 'eventsource';
 import { PATIENCE_MS, until } from './wait.js';
 
-/** A message of the stream, DESIGN's shape; `connected` carries only the first three and perhaps `reset`. */
+/** A message of the stream. `connected` has only the first three fields, and perhaps `reset`. */
 export type Message = {
   type: string;
   cursor: string;
@@ -15,12 +15,12 @@ export type Message = {
   changes?: any[];
 };
 
-/** The seq of a cursor `<epoch>-<seq>`. */
+/** Returns the seq of a cursor `<epoch>-<seq>`. */
 export function seqOf(cursor: string): number {
   return Number(cursor.slice(cursor.indexOf('-') + 1));
 }
 
-/** One reader: a real EventSource that reconnects by itself with its last id, and everything it ever got. */
+/** One reader: a real EventSource, which reconnects with its last id, and all messages that it has received. */
 export class Reader {
   readonly messages: Message[] = [];
   readonly connections: Message[] = [];
@@ -39,7 +39,7 @@ export class Reader {
     this.source.addEventListener('bye', ({ data }) => this.byes.push(JSON.parse(data)));
   }
 
-  /** The stream is open and has said where it starts. */
+  /** Waits until the stream is open and has sent `connected`. */
   async opened(): Promise<void> {
     await until(`a stream at ${this.source.url}`, () => {
       if (this.source.readyState === EventSource.CLOSED) throw new Error('the EventSource was closed for good');
@@ -51,7 +51,7 @@ export class Reader {
     return this.source.readyState === EventSource.CLOSED;
   }
 
-  /** Waits for the first message (that has come or will come) that `fits`. */
+  /** Waits for the first message, received or future, for which `fits` is true. */
   find(what: string, fits: (message: Message) => boolean, within = PATIENCE_MS): Promise<Message> {
     return until(
       `${what} on the stream (got ${this.messages.map((m) => m.type).join(', ')})`,
@@ -61,8 +61,8 @@ export class Reader {
   }
 
   /**
-   * What breaks the promise of a stream without filters: every seq once, ascending, no hole, no reset. Empty when it was
-   * kept.
+   * Returns the violations of the promise of a stream without filters: every seq once, ascending, without a gap and
+   * without a reset.
    */
   faults(): string[] {
     const faults = this.connections

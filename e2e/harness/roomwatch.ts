@@ -7,10 +7,10 @@ import { API_KEY, API_SECRET } from './livekit.js';
 import { type Message, Reader } from './reader.js';
 import { freePort, until } from './wait.js';
 
-/** The password of everybody who may sign in to a server of the tests: of its one operator (an admin), or of its users. */
+/** Password of every user of a server under test: its one operator (an admin), or its users. */
 export const PASSWORD = 'REDACT-ME-e2e-password';
 
-/** The program under test: built by `setup.ts`, or another one by `E2E_ROOMWATCH_BIN`. */
+/** The program under test: built by `setup.ts`, or named by `E2E_ROOMWATCH_BIN`. */
 export function roomwatchBinary(): string {
   return process.env.E2E_ROOMWATCH_BIN ?? join(import.meta.dirname, '..', '..', 'target', 'debug', 'roomwatch');
 }
@@ -26,16 +26,16 @@ export type RoomwatchOptions = {
   port?: number;
   /** Further `ROOMWATCH_*` variables. */
   env?: Record<string, string>;
-  /** A configuration file: users or several projects, instead of the one operator and the one project. */
+  /** A configuration file, for several users or projects. */
   config?: string;
-  /** Its log's name under `.artifacts`. */
+  /** Name of its log in `.artifacts`. */
   name?: string;
 };
 
-/** The answer of one request, read to its end. */
+/** The complete answer of one request. */
 export type Answer = { status: number; headers: Headers; json: any; text: string };
 
-/** The built server with a data directory of its own; port and data stay the same over restarts. */
+/** The built server with its own data directory. Port and data stay the same over restarts. */
 export class Roomwatch {
   private child: Child | undefined;
   private cookie = '';
@@ -59,7 +59,7 @@ export class Roomwatch {
       dir,
       {
         ROOMWATCH_LISTEN: `127.0.0.1:${port}`,
-        // A test signs in more often than people may, the more so on a fast machine; the limit has tests of its own.
+        // Tests sign in more often than users may, above all on a fast machine. Other tests check the limit.
         ROOMWATCH_MAX_LOGINS_PER_MINUTE: '0',
         ...(config === undefined
           ? {
@@ -86,12 +86,12 @@ export class Roomwatch {
   get running(): boolean {
     return this.child !== undefined && !this.child.exited;
   }
-  /** What it has logged since it was started the last time. */
+  /** Returns its log since the last start. */
   output(): string {
     return this.child?.output() ?? '';
   }
 
-  /** Starts it (again), waits until it is ready, and signs in once. */
+  /** Starts it, waits until it is ready, and signs in once. */
   async up(): Promise<void> {
     const child = new Child(this.name, roomwatchBinary(), ['serve', '--data-dir', this.dataDir], {
       RUST_BACKTRACE: '1',
@@ -106,17 +106,17 @@ export class Roomwatch {
     if (!this.cookie && this.env.ROOMWATCH_PASSWORD) await this.login();
   }
 
-  /** SIGKILL: what was acknowledged must be there afterwards. */
+  /** Kills it with SIGKILL. Every acknowledged event must be there afterwards. */
   async kill(): Promise<void> {
     await this.child?.stop('SIGKILL');
   }
 
-  /** SIGTERM, and its exit code. */
+  /** Ends it with SIGTERM, and returns its exit code. */
   async stop(): Promise<number | null> {
     return (await this.child?.stop('SIGTERM')) ?? null;
   }
 
-  /** Ends everything, its readers and its data too. */
+  /** Ends the server and its readers, and deletes its data. */
   async close(): Promise<void> {
     for (const reader of this.readers) reader.close();
     await this.kill();
@@ -134,7 +134,7 @@ export class Roomwatch {
     return { cookie: this.cookie };
   }
 
-  /** One request: as the operator, or with `headers` as somebody else. */
+  /** Makes one request: as the operator, or with `headers` as another caller. */
   async request(
     method: string,
     path: string,
@@ -155,14 +155,14 @@ export class Roomwatch {
     };
   }
 
-  /** What a GET answers; anything but 200 is an error of the test. */
+  /** Returns the answer of a GET. A status other than 200 is an error of the test. */
   async get(path: string): Promise<any> {
     const answer = await this.request('GET', path);
     if (answer.status !== 200) throw new Error(`GET ${path}: ${answer.status} ${answer.text}`);
     return answer.json;
   }
 
-  /** A stream over a real EventSource, open when this returns. */
+  /** Opens a stream with a real EventSource, and waits until it is open. */
   async read(query = '', headers: Record<string, string> = this.operator): Promise<Reader> {
     const reader = new Reader(`${this.url}/api/events${query}`, headers);
     this.readers.add(reader);
@@ -170,7 +170,7 @@ export class Roomwatch {
     return reader;
   }
 
-  /** The whole log, page by page. */
+  /** Returns the whole log, read page by page. */
   async log(query = ''): Promise<Message[]> {
     const messages: Message[] = [];
     let after = 'start';

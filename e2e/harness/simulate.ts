@@ -4,7 +4,7 @@ import { type Roomwatch, roomwatchBinary } from './roomwatch.js';
 
 export type Load = { rooms: number; participants: number; rate: number; seconds: number; seed?: number };
 
-/** `roomwatch simulate` against a server; returns at once, the load ends with `stop` or by itself after `seconds`. */
+/** Starts `roomwatch simulate` against a server. The load ends with `stop`, or after `seconds`. */
 export function simulate(roomwatch: Roomwatch, { seconds, ...load }: Load): Child {
   const args = { url: roomwatch.url, duration: seconds, 'api-key': API_KEY, 'api-secret': API_SECRET, ...load };
   return new Child('simulate', roomwatchBinary(), [

@@ -1,12 +1,12 @@
 import { createSocket } from 'node:dgram';
 import { createServer } from 'node:net';
 
-/** How long a condition may take on a loaded two-core machine before a test gives up. */
+/** Maximum time for a condition on a loaded machine with two cores. */
 export const PATIENCE_MS = 30_000;
 
 /**
- * Polls until `probe` returns something truthy, and returns it. A probe that throws counts as "not yet": servers are
- * away and rooms unknown while a test waits for them. The last error stands in the message when time is up.
+ * Polls until `probe` returns a truthy value, and returns it. A probe that throws counts as "not yet": servers may be
+ * down and rooms unknown while a test waits for them. After the time is up, the message has the last error.
  */
 export async function until<T>(
   what: string,
@@ -28,14 +28,14 @@ export async function until<T>(
   }
 }
 
-/** Lets time pass where time itself is the subject: an outage of ten seconds, the pace of a poll. Never to "wait for" something. */
+/** Lets time pass if the test is about time: an outage of ten seconds, the interval of a poll. Use `until` to wait for a condition. */
 export function pause(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
 /**
- * Below the ports that Linux gives to whoever opens a connection, from 32768 on: one of those can be taken between the moment
- * it was found free and the moment a server listens on it.
+ * Range of ports. It is below the ephemeral ports of Linux, which begin at 32768: another connection could take one of
+ * those between the check and the start of the server.
  */
 const [PORT_MIN, PORT_MAX] = [18_000, 32_000];
 
@@ -46,7 +46,7 @@ async function free(isFree: (port: number) => Promise<boolean>): Promise<number>
   }
 }
 
-/** A TCP port on which nobody listens, on any address. */
+/** Returns a TCP port that is free on every address. */
 export function freePort(): Promise<number> {
   return free(
     (port) =>
@@ -58,7 +58,7 @@ export function freePort(): Promise<number> {
   );
 }
 
-/** The same of UDP. */
+/** Returns a UDP port that is free on every address. */
 export function freeUdpPort(): Promise<number> {
   return free(
     (port) =>

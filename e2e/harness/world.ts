@@ -3,7 +3,7 @@ import { LiveKit } from './livekit.js';
 import { Roomwatch, type RoomwatchOptions } from './roomwatch.js';
 import { freePort } from './wait.js';
 
-/** A LiveKit server whose webhooks go to a Roomwatch that asks that LiveKit: what an installation has. */
+/** A LiveKit server and a Roomwatch that are connected to each other, as in an installation. */
 export class World {
   private readonly casts: Cast[] = [];
   private constructor(
@@ -12,7 +12,7 @@ export class World {
     readonly roomwatch: Roomwatch,
   ) {}
 
-  /** `name` names the logs under `.artifacts`. */
+  /** `name` is the name of the logs in `.artifacts`. */
   static async start(name: string, options: { yaml?: string; env?: RoomwatchOptions['env'] } = {}): Promise<World> {
     const port = await freePort();
     const livekit = await LiveKit.start({
@@ -34,7 +34,7 @@ export class World {
     }
   }
 
-  /** A process of participants. */
+  /** Starts a process with participants. */
   async cast(): Promise<Cast> {
     const cast = await Cast.start(this.livekit, `${this.name}-cast-${this.casts.length + 1}`);
     this.casts.push(cast);

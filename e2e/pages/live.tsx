@@ -1,4 +1,4 @@
-// The page of tests/react-truth.test.ts: the hooks as an app uses them, and what they give, for the test to read.
+// The page of tests/react-truth.test.ts. It uses the hooks as an app does, and shows their data to the test.
 import { RoomwatchProvider, useConnection, useRoom, useRoomParticipants, useRooms } from '@roomwatch/react';
 import { StrictMode } from 'react';
 import { createRoot } from 'react-dom/client';
@@ -12,7 +12,7 @@ window.fetch = (input, init) => {
   return original(input, init);
 };
 
-/** Rooms stay on the page when they have ended: the hooks have to say that too. */
+/** Rooms that have ended stay on the page, because the hooks must report the end too. */
 const names = new Set<string>();
 
 function One({ name }: { name: string }) {

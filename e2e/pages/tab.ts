@@ -1,4 +1,4 @@
-// The page of tests/react-tabs.test.ts: the stream core alone, and a count of the sources it makes.
+// The page of tests/react-tabs.test.ts: only the stream core, and the number of sources that it has opened.
 import { createClient, createConnection, isConnected, type RoomwatchError } from '@roomwatch/react/core';
 
 let opened = 0;

@@ -1,5 +1,5 @@
-// The page of tests/react-room.test.ts: the hook as an app would use it, StrictMode included, with a token of the app's own,
-// or, without one in the address, below a provider and with tokens from Roomwatch.
+// The page of tests/react-room.test.ts: the hook as an app uses it, with StrictMode. It uses the token in the address. If
+// there is none, it has a provider and tokens from Roomwatch.
 import { RoomwatchProvider } from '@roomwatch/react';
 import { useRoomConnection, type WatchedTrack } from '@roomwatch/react/livekit';
 import { StrictMode, useEffect, useRef, useState } from 'react';

@@ -16,7 +16,7 @@ it('agrees with LiveKit five seconds after each of ten random outages, one of tw
   const outages = Array.from(
     { length: 10 },
     (_, i): Outage => ({
-      // The long one is Roomwatch's: that is where LiveKit gives webhooks up.
+      // The long outage is Roomwatch's, because LiveKit then gives up on webhooks.
       who: random() < 0.5 || i === 5 ? 'roomwatch' : 'livekit',
       how: random() < 0.5 ? 'kill' : 'stop',
       ms: i === 5 ? 120_000 : Math.round(1_000 + random() ** 2 * 39_000),

@@ -1,4 +1,4 @@
-// Issue 6 at the boundary of a real LiveKit: its own access tokens decide who sees what, live, replayed and listed.
+// Issue 6 with a real LiveKit: its access tokens decide what a caller sees, in streams, replays and lists.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Cast } from '../harness/cast.js';
 import { mint } from '../harness/livekit.js';
@@ -17,7 +17,7 @@ afterAll(() => world?.stop());
 const bearer = async (...grant: Parameters<typeof mint>) => ({ authorization: `Bearer ${await mint(...grant)}` });
 
 describe("LiveKit's access tokens", () => {
-  it('with roomJoin see what joining would show: that room, this session, nobody hidden', async () => {
+  it('with roomJoin see that room, its present session, and no hidden participants', async () => {
     const { roomwatch, livekit } = world;
     const all = await roomwatch.read();
     const yesterday = await cast.join('daily', 'yesterday');
@@ -55,7 +55,7 @@ describe("LiveKit's access tokens", () => {
     all.close();
   });
 
-  it('with roomAdmin moderate their room and no other', async () => {
+  it('with roomAdmin may moderate their room and no other', async () => {
     const { roomwatch } = world;
     const host = await bearer({ roomAdmin: true, room: 'daily' }, 'host');
     expect((await roomwatch.request('PATCH', '/api/rooms/daily', { metadata: 'by host' }, host)).status).toBe(200);
@@ -65,7 +65,7 @@ describe("LiveKit's access tokens", () => {
     expect([403, 404]).toContain(foreign.status);
   });
 
-  it('of nobody, expired, or of another key: 401', async () => {
+  it('that are missing, expired, or signed with another key get 401', async () => {
     const { roomwatch } = world;
     const expired = await bearer({ roomList: true }, 'late', { ttl: -120 });
     for (const headers of [{}, expired, { authorization: 'Bearer junk' }]) {
@@ -79,7 +79,7 @@ describe("LiveKit's access tokens", () => {
   });
 
   it('end their stream with bye when they expire', async () => {
-    // 60 s of leeway are part of the contract, so the token is nearly through them already.
+    // The leeway is 60 s, so the token is made with only a little of it left.
     const soon = await bearer({ roomList: true }, 'soon', { ttl: -55 });
     const reader = await world.roomwatch.read('', soon);
     await until('bye', () => reader.byes.some((bye) => bye.reason === 'expired'));
@@ -88,7 +88,7 @@ describe("LiveKit's access tokens", () => {
 });
 
 describe('an operator', () => {
-  it('signs in, keeps the session over a restart, and signs out, which ends the stream', async () => {
+  it('signs in, stays signed in over a restart, and signs out, which ends the stream', async () => {
     const { roomwatch } = world;
     expect((await roomwatch.request('POST', '/api/login', { password: 'wrong' }, {})).status).toBe(401);
     const answer = await roomwatch.request('POST', '/api/login', { password: PASSWORD }, {});
@@ -113,7 +113,7 @@ describe('an operator', () => {
     reader.close();
   });
 
-  it('has five streams: the sixth is 429, and one that closes makes room at once', async () => {
+  it('has five streams: the sixth gets 429, and one that closes frees its slot at once', async () => {
     const { roomwatch } = world;
     const who = await bearer({ roomList: true }, 'five');
     const readers = await Promise.all(Array.from({ length: 5 }, () => roomwatch.read('', who)));

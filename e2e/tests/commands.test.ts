@@ -1,4 +1,4 @@
-// Issue 3: every command works on a real LiveKit server, and what it does arrives as an event.
+// Issue 3: every command works on a real LiveKit server, and its effect arrives as an event.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Cast, Person } from '../harness/cast.js';
 import type { Reader } from '../harness/reader.js';
@@ -37,14 +37,14 @@ describe('a command', () => {
     await reader.find('her microphone', (m) => m.type === 'track_published');
   });
 
-  it('changes the metadata of a room', async () => {
+  it('updates the metadata of a room', async () => {
     expect((await world.roomwatch.request('PATCH', PATH, { metadata: 'm1' })).status).toBe(200);
     const updated = await reader.find('room_updated', (m) => m.type === 'room_updated');
     expect(updated.data.room.metadata).toBe('m1');
     expect((await world.roomwatch.get(PATH)).room.metadata).toBe('m1');
   });
 
-  it('changes a participant', async () => {
+  it('updates a participant', async () => {
     const change = {
       name: 'Alicia',
       metadata: 'p1',
@@ -71,7 +71,7 @@ describe('a command', () => {
     await reader.find('track_unmuted', (m) => m.type === 'track_unmuted');
   });
 
-  it('sends data, which participants get', async () => {
+  it('sends data, which participants receive', async () => {
     expect((await world.roomwatch.request('POST', `${PATH}/data`, { text: 'hello', topic: 'chat' })).status).toBe(204);
     expect(
       (await world.roomwatch.request('POST', `${PATH}/data`, { base64: 'aGk=', identities: ['alice'] })).status,
@@ -95,7 +95,7 @@ describe('a command', () => {
     expect([gone.status, gone.json.error.code]).toEqual([404, 'room_not_live']);
   });
 
-  it('for a room or a person that is not there, is 404', async () => {
+  it('for an unknown room or participant gets 404', async () => {
     for (const [method, path, body] of [
       ['DELETE', PATH, undefined],
       ['PATCH', PATH, { metadata: 'x' }],
@@ -109,25 +109,25 @@ describe('a command', () => {
     }
   });
 
-  it('is refused when it says nothing or too much', async () => {
-    // LiveKit itself would make a room whose name is empty.
+  it('is refused if it has nothing to do or too much', async () => {
+    // LiveKit itself would create a room with an empty name.
     for (const body of [{}, { name: '' }, { name: 7 }, []]) {
       expect((await world.roomwatch.request('POST', '/api/rooms', body)).status).toBe(400);
     }
     expect(await world.livekit.listRooms()).toEqual([]);
   });
 
-  it('stands in the audit record with who, what and how it ended', async () => {
+  it('is in the audit record with its user, action and outcome', async () => {
     const { entries } = await world.roomwatch.get('/api/audit');
     const outcomes = entries.filter((entry: any) => entry.room === ROOM).map((entry: any) => entry.outcome);
     expect(outcomes.length).toBeGreaterThanOrEqual(13);
     expect(entries.every((entry: any) => entry.user && entry.action && entry.at)).toBe(true);
   });
 
-  it('while LiveKit is away is 502 and says whom it asked', async () => {
+  it('gets 502 with the URL of LiveKit while LiveKit is down', async () => {
     await world.livekit.kill();
     try {
-      const answer = await world.roomwatch.request('POST', '/api/rooms', { name: 'nobody hears' });
+      const answer = await world.roomwatch.request('POST', '/api/rooms', { name: 'no livekit' });
       expect([answer.status, answer.json.error.code]).toEqual([502, 'livekit_unreachable']);
       expect(answer.json.error.message).toContain(`127.0.0.1:${world.livekit.port}`);
       await until(
@@ -143,8 +143,8 @@ describe('a command', () => {
   });
 });
 
-describe('a room somebody watches', () => {
-  it('shows a mute made elsewhere within three seconds', async () => {
+describe('a watched room', () => {
+  it('shows a mute by another client within three seconds', async () => {
     const watching = await world.roomwatch.read('?room=watched');
     const bob = await cast.join('watched', 'bob');
     const camera = await bob.publish('camera');
@@ -165,7 +165,7 @@ describe('a room somebody watches', () => {
 });
 
 describe('a session that has ended', () => {
-  it('is found by the identity of somebody who was in it, after a restart', async () => {
+  it('is found by the identity of a participant, after a restart', async () => {
     const { roomwatch, livekit } = world;
     const events = await roomwatch.read('?room=last-night');
     const carol = await cast.join('last-night', 'carol', { name: 'Carol' });

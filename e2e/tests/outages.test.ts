@@ -1,4 +1,4 @@
-// Issue 3: after outages of Roomwatch and of LiveKit, the state is LiveKit's again. `npm run e2e:soak` is the long run of it.
+// Issue 3: after outages of Roomwatch and of LiveKit, the state equals LiveKit's again. `npm run e2e:soak` is the long version.
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { survive } from '../harness/outages.js';
 import { World } from '../harness/world.js';

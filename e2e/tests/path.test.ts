@@ -1,4 +1,4 @@
-// Issue 2: what happens in a LiveKit room reaches a reader, durably and in order.
+// Issue 2: the events of a LiveKit room reach a reader, durably and in order.
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
@@ -23,7 +23,7 @@ beforeAll(async () => {
 });
 afterAll(() => world?.stop());
 
-/** Signs a body as LiveKit's own SDK for Node does. */
+/** Signs a body with LiveKit's SDK for Node. */
 async function sign(body: string, key = API_KEY, secret = API_SECRET): Promise<string> {
   const token = new AccessToken(key, secret, { ttl: '5m' });
   token.sha256 = createHash('sha256').update(body).digest('base64');
@@ -39,7 +39,7 @@ function post(body: string, authorization: string): Promise<Response> {
 }
 
 describe('a meeting on a real LiveKit server', () => {
-  it('reaches a reader once, in order, without secrets, and stands in the log the same', async () => {
+  it('reaches a reader once, in order and without secrets, and is the same in the log', async () => {
     const { livekit, roomwatch } = world;
     const cast = await world.cast();
     const reader = await roomwatch.read();
@@ -90,7 +90,7 @@ describe('a meeting on a real LiveKit server', () => {
     reader.close();
   });
 
-  it('goes on for an EventSource over kill -9 and restart, without a hole or a twin', async () => {
+  it('continues for an EventSource after kill -9 and restart, without a gap or a duplicate', async () => {
     const { livekit, roomwatch } = world;
     const cast = await world.cast();
     const reader = await roomwatch.read();
@@ -98,7 +98,7 @@ describe('a meeting on a real LiveKit server', () => {
     await reader.find("bob's join", (m) => m.data.participant?.sid === bob.sid);
     for (let round = 0; round < 3; round++) {
       await roomwatch.kill();
-      // Happens while nobody listens; LiveKit tries again for 15 s.
+      // These happen while Roomwatch is down. LiveKit retries for 15 s.
       const sid = await bob.publish('screen_share');
       await roomwatch.up();
       await reader.find('what happened meanwhile', (m) => m.type === 'track_published' && m.data.track.sid === sid);
@@ -111,7 +111,7 @@ describe('a meeting on a real LiveKit server', () => {
     reader.close();
   });
 
-  it('takes what a browser publishes, and a crashed participant as a leave', async () => {
+  it('has the tracks of a browser, and the leave of a crashed participant', async () => {
     const { roomwatch } = world;
     const doomed = await world.cast();
     const reader = await roomwatch.read('?room=stage');
@@ -143,7 +143,7 @@ describe('a meeting on a real LiveKit server', () => {
 });
 
 describe("LiveKit's own SDK for Node", () => {
-  it('signs a webhook that Roomwatch takes, once', async () => {
+  it('signs a webhook that Roomwatch accepts once', async () => {
     const body = readFileSync(FIXTURE, 'utf8').trim();
     const reader = await world.roomwatch.read('?type=participant_joined');
     expect((await post(body, await sign(body))).status).toBe(200);
@@ -154,7 +154,7 @@ describe("LiveKit's own SDK for Node", () => {
     reader.close();
   });
 
-  it('signs for another key or another body: 401, and nothing is stored', async () => {
+  it('gets 401 for another key or another body, and nothing is stored', async () => {
     const body = readFileSync(FIXTURE, 'utf8')
       .trim()
       .replace(/"id":"EV_\w+"/, '"id":"EV_forged"');

@@ -1,5 +1,5 @@
-// Issue 6, behind a proxy: what docs/deploy.md tells people to paste, run as it stands. Only names, ports and secrets are
-// replaced, and what belongs to the machine (certificates, temporary files) is put around it.
+// Issue 6, behind a proxy: runs the configurations of docs/deploy.md as they are. Only names, ports and secrets are replaced,
+// and the parts that belong to the machine (certificates, temporary files) are added.
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -13,19 +13,19 @@ import { PASSWORD, Roomwatch, roomwatchBinary } from '../harness/roomwatch.js';
 import { freePort, until } from '../harness/wait.js';
 import { joined, post, started } from '../web/post.js';
 
-// The certificates of this test are nobody's.
+// The certificates of this test are self-signed.
 process.env.NODE_TLS_REJECT_UNAUTHORIZED = '0';
 
 const page = readFileSync(join(import.meta.dirname, '..', '..', 'docs', 'deploy.md'), 'utf8');
 
-/** The first block of code after `heading`. */
+/** Returns the first block of code after `heading`. */
 function block(heading: string): string {
   const found = page.slice(page.indexOf(heading)).match(/```\w*\n([\s\S]*?)```/);
   if (!page.includes(heading) || !found?.[1]) throw new Error(`docs/deploy.md has no code after ${heading}`);
   return found[1];
 }
 
-/** Replaces what must be there. */
+/** Replaces texts. Each must occur. */
 function put(text: string, ...pairs: [string, string][]): string {
   return pairs.reduce((done, [from, to]) => {
     if (!done.includes(from)) throw new Error(`docs/deploy.md has no ${from}`);
@@ -108,8 +108,8 @@ describe.each([
     rmSync(dir, { recursive: true, force: true });
   });
 
-  it('passes the checks of the page', () => {
-    // A stream has no end of its own: a second of it is enough to see it begin.
+  it('passes the checks of docs/deploy.md', () => {
+    // A stream does not end, so read it for one second.
     const checks = put(
       block('## 3. Check it'),
       ['https://rooms.example.com', url],
@@ -132,16 +132,16 @@ describe.each([
     expect(said).toContain('"type":"connected"');
   });
 
-  it('streams without a delay, resumes, and takes webhooks', async () => {
+  it('streams without a delay, resumes, and accepts webhooks', async () => {
     const headers = { authorization: `Bearer ${await mint({ roomList: true }, 'reader')}` };
     const webhooks = { webhookUrl: `${url}/api/webhooks/livekit` };
     const reader = new Reader(`${url}/api/events`, headers);
     try {
       await reader.opened();
-      // A proxy that buffers would hold it until the next heartbeat at least.
+      // A proxy with buffering would delay it at least until the next heartbeat.
       await post(webhooks, started('behind'));
       const first = await reader.find('the room', (m) => m.room === 'behind', 3_000);
-      // As large as LiveKit's may be.
+      // The maximum size of LiveKit's webhooks.
       const large = joined('behind', 'alice');
       await post(webhooks, { ...large, participant: { ...large.participant, metadata: 'x'.repeat(3 << 20) } });
       const second = await reader.find('alice', (m) => m.type === 'participant_joined', 5_000);

@@ -1,4 +1,4 @@
-// Issue 4: the first example of packages/react's README, pasted as it stands into an app on another port, beside a
+// Issue 4: runs the first example of packages/react's README unchanged, in an app on another port, with a
 // `roomwatch serve --dev` that allows that app, as the README says.
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
@@ -13,7 +13,7 @@ import { roomwatchBinary } from '../harness/roomwatch.js';
 import { freePort, until } from '../harness/wait.js';
 import { joined, post, started } from '../web/post.js';
 
-/** What `serve --dev` and `livekit-server --dev` agree on. */
+/** The key that `serve --dev` and `livekit-server --dev` share. */
 const DEV = { key: 'devkey', secret: 'secret' };
 const E2E = join(import.meta.dirname, '..');
 
@@ -21,7 +21,7 @@ const cleanup: (() => unknown)[] = [];
 let page: Page;
 let at: { webhookUrl: string };
 
-/** The example and the four lines that every app has, built into one script. */
+/** Builds the example, and the four lines that every app has, into one script. */
 async function pasted(port: number): Promise<string> {
   const readme = readFileSync(join(E2E, '..', 'packages', 'react', 'README.md'), 'utf8');
   const [, example = ''] = /```tsx\n([\s\S]*?)```/.exec(readme) ?? [];
@@ -81,7 +81,7 @@ afterAll(async () => {
   for (const end of cleanup.reverse()) await end();
 });
 
-it('lists rooms and counts people, as they come', async () => {
+it('lists rooms and counts participants, as they join', async () => {
   await post(at, started('standup'), DEV);
   await page.getByText('standup: 0').waitFor();
   await post(at, joined('standup', 'ada'), DEV);

@@ -10,7 +10,7 @@ import type { Roomwatch } from '../harness/roomwatch.js';
 import { freePort, pause, until } from '../harness/wait.js';
 import { World } from '../harness/world.js';
 
-// `useRoomConnection` of packages/react with LiveKit's real client and server: the package's own tests have only a double of it.
+// `useRoomConnection` of packages/react with LiveKit's real client and server. The package's own tests use a fake client.
 
 const cleanup: (() => unknown)[] = [];
 let livekit: LiveKit;
@@ -23,7 +23,7 @@ const seen = (): Promise<any> => page.evaluate(() => (window as any).state);
 const here = (identity: string) => async () =>
   (await livekit.listParticipants('studio').catch(() => [])).some((one: any) => one.identity === identity);
 
-/** Opens the page as a hidden participant that can only subscribe, as one with a token from Roomwatch is. */
+/** Opens the page as a hidden participant that can only subscribe, as with a token from Roomwatch. */
 async function watch(identity: string): Promise<void> {
   const grant = {
     roomJoin: true,
@@ -54,7 +54,7 @@ beforeAll(async () => {
   const { output } = (Array.isArray(built) ? built[0] : built) as { output: { fileName: string; code?: string }[] };
   const server = createServer((request, response) => {
     const file = output.find(({ fileName }) => request.url === `/${fileName}`);
-    // As if Roomwatch itself served the page to a signed-in operator; nobody here needs the stream.
+    // As if Roomwatch served the page to a signed-in operator. The test does not need the stream.
     if (request.url?.startsWith('/api/'))
       return roomwatch
         .request(request.url.startsWith('/api/events') ? 'HEAD' : (request.method ?? 'GET'), request.url)
@@ -78,7 +78,7 @@ afterAll(async () => {
   for (const end of cleanup.reverse()) await end();
 });
 
-it('sees and hears a room from inside, is seen by nobody, and leaves no trace', async () => {
+it('sees and hears a room, is visible to no participant, and leaves no trace', async () => {
   await livekit.createRoom('studio');
   const ada = await cast.join('studio', 'ada', { name: 'Ada' });
   const camera = await ada.publish('camera');
@@ -106,7 +106,7 @@ it('sees and hears a room from inside, is seen by nobody, and leaves no trace', 
   const first = await until('the first frame', frames);
   await until('more frames', async () => (await frames()) > first + 3);
 
-  // StrictMode mounted twice; one of us is there, and ada does not know.
+  // StrictMode has mounted twice. One hidden participant is in the room, and ada does not see it.
   expect((await livekit.listParticipants('studio')).map((one: any) => one.identity).sort()).toEqual(['ada', 'watcher']);
   expect(await ada.others()).toEqual([]);
 
@@ -128,13 +128,13 @@ it('sees and hears a room from inside, is seen by nobody, and leaves no trace', 
   await bob.leave();
   await until('bob to be gone', async () => (await seen()).participants.length === 1);
 
-  // Unmounted: out of the room at once, not when LiveKit notices.
+  // After the unmount it leaves the room at once, and not when LiveKit detects it.
   await page.evaluate(() => (window as any).setName(null));
   await until('the watcher to be out', async () => !(await here('watcher')()));
   expect((await seen()).status).toBe('idle');
 });
 
-it('says why it was put out', async () => {
+it('shows the reason after it was removed', async () => {
   await watch('removed');
   await livekit.remove('studio', 'removed');
   await until('the end', async () => (await seen()).status === 'disconnected');
@@ -146,12 +146,12 @@ it('says why it was put out', async () => {
   expect((await seen()).disconnectReason).toBe('ROOM_DELETED');
 });
 
-it('says when it cannot get in', async () => {
+it('reports that it cannot join', async () => {
   await page.goto(`${origin}/?${new URLSearchParams({ url: livekit.wsUrl, token: 'no-token' })}`);
   await until('the refusal', async () => (await seen())?.status === 'failed');
 });
 
-it('takes its token from Roomwatch, moves on with the name, and leaves nobody behind', async () => {
+it('gets its token from Roomwatch, follows a change of the room name, and leaves the former room', async () => {
   const identities = async (room: string) => (await livekit.listParticipants(room)).map((one) => one.identity).sort();
   const mine = async () => (await seen()).identity as string;
   const live = (person: string) => async () => {
@@ -174,7 +174,7 @@ it('takes its token from Roomwatch, moves on with the name, and leaves nobody be
   await until('the page to see ada', live('ada'));
   const first = await mine();
   expect(first).toMatch(/^roomwatch:operator:/);
-  // StrictMode has mounted twice, and one token was asked for.
+  // StrictMode has mounted twice, and only one token was requested.
   expect(await identities('studio')).toEqual(['ada', first]);
   expect(await tokens()).toHaveLength(1);
   await until('Roomwatch to list its watcher', async () => (await watchers('studio')).length === 1);
@@ -186,7 +186,7 @@ it('takes its token from Roomwatch, moves on with the name, and leaves nobody be
   await until('studio to be left', async () => (await identities('studio')).join() === 'ada');
   expect(await identities('annex')).toEqual(['bob', second]);
 
-  // To and fro while it is still joining.
+  // Change the room twice while it is still joining.
   await page.evaluate(() => (window as any).setName('studio'));
   await until('it to be joining', async () => (await seen()).status === 'connecting');
   await page.evaluate(() => (window as any).setName('annex'));
@@ -200,7 +200,7 @@ it('takes its token from Roomwatch, moves on with the name, and leaves nobody be
     'Roomwatch to know',
     async () => (await watchers('studio')).length + (await watchers('annex')).length === 0,
   );
-  // Nor does a connection that was given up come after all.
+  // A cancelled connection does not appear later.
   await pause(2_000);
   expect([await identities('studio'), await identities('annex')]).toEqual([['ada'], ['bob']]);
   expect((await seen()).status).toBe('idle');

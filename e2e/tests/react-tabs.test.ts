@@ -26,7 +26,7 @@ async function open(): Promise<Page> {
   return tab;
 }
 
-/** Something happens: a webhook that Roomwatch sends itself, as the button on its Settings page does. */
+/** Causes an event: a webhook that Roomwatch sends to itself, as the button on the Settings page does. */
 async function happen(times = 1): Promise<void> {
   for (let n = 0; n < times; n++) {
     const { status: answer } = await server.request('POST', '/api/projects/default/test-webhook');
@@ -34,7 +34,7 @@ async function happen(times = 1): Promise<void> {
   }
 }
 
-/** Every tab has heard the log from where it began, in order, without a hole or a twin. */
+/** Checks that every tab has received the log from its beginning on, in order, without a gap or a duplicate. */
 async function exact(): Promise<void> {
   const log = (await server.log()).map(({ cursor }) => cursor);
   for (const tab of tabs) {
@@ -66,7 +66,7 @@ afterAll(async () => {
   for (const end of cleanup.reverse()) await end();
 });
 
-it('waits signed out, and all tabs are live on one stream once somebody signs in', async () => {
+it('waits while signed out, and all tabs are live on one stream after a sign-in', async () => {
   tabs = [await open(), await open(), await open()];
   await all('signed_out');
   await tabs[1]?.evaluate(async (password) => {
@@ -94,7 +94,7 @@ it('hands the stream over when the leading tab is closed', async () => {
   await exact();
 });
 
-it('goes on where it was when the server was killed, and nobody opened a second source for it', async () => {
+it('continues after the server was killed, without a second source', async () => {
   const before = await Promise.all(tabs.map(opened));
   await server.kill();
   await until('the tabs to notice', async () => (await Promise.all(tabs.map(status))).every((one) => one !== 'live'));
@@ -105,7 +105,7 @@ it('goes on where it was when the server was killed, and nobody opened a second 
   expect(await Promise.all(tabs.map(opened))).toEqual(before);
 });
 
-it('is signed out in every tab when somebody signs out in one', async () => {
+it('is signed out in every tab after a sign-out in one', async () => {
   await tabs[0]?.evaluate(() => fetch('/api/logout', { method: 'POST' }).then(() => undefined));
   await all('signed_out');
 });

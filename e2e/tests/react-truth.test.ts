@@ -8,7 +8,7 @@ import { PASSWORD, Roomwatch } from '../harness/roomwatch.js';
 import { simulate } from '../harness/simulate.js';
 import { pause, until } from '../harness/wait.js';
 
-// What the hooks of packages/react show after hundreds of events and a killed server is what the server would answer now.
+// After hundreds of events and a killed server, the hooks of packages/react show the same data that the server returns.
 
 const cleanup: (() => unknown)[] = [];
 let server: Roomwatch;
@@ -16,21 +16,21 @@ let page: Page;
 
 const shown = (): Promise<any> => page.evaluate(() => (window as any).shown);
 
-/** Events at 100 a second until it is killed: rooms and people are left as they are then. */
+/** Sends 100 events a second until it is killed. Rooms and participants then stay as they are. */
 function meetings(seed: number): Child {
   const child = simulate(server, { rooms: 60, participants: 5, rate: 100, seconds: 120, seed });
   cleanup.push(() => child.stop('SIGKILL'));
   return child;
 }
 
-/** By sid, and without what only the time of the answer decides. */
+/** Sorts by sid, and removes the fields that depend only on the time of the answer. */
 function sorted(list: any[]): any[] {
   return list.map(({ checkedAt: _checkedAt, ...one }) => one).sort((a, b) => (a.sid < b.sid ? -1 : 1));
 }
 
 /**
- * The page has come to the head of the log, and shows nothing but the truth. The truth is asked for at every look: what a
- * simulator that was killed had sent may still be on its way into the log.
+ * Waits until the page is at the head of the log and shows the data of the server. The data is read again at each try:
+ * events of a killed simulator may still arrive in the log.
  */
 async function agree(): Promise<void> {
   await until('the page to be at the head, and the list to be the truth', async () => {
@@ -82,7 +82,7 @@ afterAll(async () => {
   for (const end of cleanup.reverse()) await end();
 });
 
-it('shows the truth after a snapshot in the middle of it, and asks for nothing while it is live', async () => {
+it('shows the true state after a snapshot under load, and makes no request while it is live', async () => {
   const first = meetings(1);
   await until('rooms', async () => (await server.get('/api/rooms')).rooms.length > 40);
   await page.goto(`${server.url}/live`);
@@ -91,7 +91,7 @@ it('shows the truth after a snapshot in the middle of it, and asks for nothing w
     async () => (await shown()).status === 'live' && (await shown()).rooms.length > 40,
   );
   await until('forty rooms on the page', async () => (await shown()).names.length === 40);
-  await pause(2_000); // Snapshots that were under way have come; from here on it is the stream alone.
+  await pause(2_000); // Pending snapshots have arrived. From here on there is only the stream.
   await page.evaluate(() => ((window as any).asked.length = 0));
   await pause(4_000);
   expect(await page.evaluate(() => (window as any).asked)).toEqual([]);
@@ -99,7 +99,7 @@ it('shows the truth after a snapshot in the middle of it, and asks for nothing w
   await agree();
 });
 
-it('shows the truth after the server was killed in the middle of it', async () => {
+it('shows the true state after the server was killed under load', async () => {
   const second = meetings(2);
   await pause(2_000);
   await server.kill();

@@ -18,7 +18,7 @@ afterAll(() => world?.stop());
 type Transport = 'polling' | 'websocket';
 type Script = { socket: Socket; events: Message[]; connections: any[]; resets: any[] };
 
-/** What an integrator writes: remember the last cursor, say it at each connection. */
+/** The code of an integrator: it keeps the last cursor, and sends it with each connection. */
 function script(transports: Transport[], auth: Record<string, unknown>): Script {
   const events: Message[] = [];
   const connections: any[] = [];
@@ -49,7 +49,7 @@ const ways: { way: string; transports: Transport[] }[] = [
   { way: 'polling and the upgrade', transports: ['polling', 'websocket'] },
 ];
 describe.each(ways)('socket.io-client over $way', ({ way, transports }) => {
-  it('survives three restarts of Roomwatch without a hole or a twin', async () => {
+  it('survives three restarts of Roomwatch without a gap or a duplicate', async () => {
     const { roomwatch, livekit } = world;
     const room = `by ${way}`;
     const token = await mint({ roomList: true }, 'integrator');
@@ -75,14 +75,14 @@ describe.each(ways)('socket.io-client over $way', ({ way, transports }) => {
       }
       await livekit.deleteRoom(room);
       await until('the end', () => events.some((m) => m.type === 'room_finished' && m.room === room));
-      // It has come back by itself each time, over the transport that was asked for.
+      // It has reconnected each time, over the requested transport.
       expect(connections.length).toBeGreaterThanOrEqual(4);
       await until('the transport', () => socket.io.engine.transport.name === transports.at(-1));
       expect(connections.slice(1).every((c) => c.resumed)).toBe(true);
       expect(resets).toEqual([]);
       const seqs = events.map((m) => seqOf(m.cursor));
       expect(seqs).toEqual(Array.from({ length: seqs.length }, (_, i) => (seqs[0] ?? 0) + i));
-      // The very messages of the event stream.
+      // The messages are those of the event stream.
       await witness.find('the end', (m) => m.type === 'room_finished' && m.room === room);
       const last = seqs.at(-1) ?? 0;
       expect(events).toEqual(
@@ -95,7 +95,7 @@ describe.each(ways)('socket.io-client over $way', ({ way, transports }) => {
   });
 });
 
-it('a cursor of another epoch is told, and nothing is passed off as resumed', async () => {
+it('a cursor of another epoch is reported, and the stream is not marked as resumed', async () => {
   const token = await mint({ roomList: true }, 'integrator');
   const { socket, connections } = script(['websocket'], { token, after: '00000000-7' });
   await until('the connection', () => connections.length === 1);
@@ -103,7 +103,7 @@ it('a cursor of another epoch is told, and nothing is passed off as resumed', as
   socket.close();
 });
 
-it('a token for one room sees that room, and no token sees nothing', async () => {
+it('a token for one room sees only that room, and without a token nothing is visible', async () => {
   const mine = script(['websocket'], { token: await mint({ roomJoin: true, room: 'mine' }, 'guest') });
   await until('the connection', () => mine.connections.length === 1);
   const other = await cast.join('other', 'bob');
@@ -114,8 +114,8 @@ it('a token for one room sees that room, and no token sees nothing', async () =>
   await person.leave();
   mine.socket.close();
 
-  const nobody = io(world.roomwatch.url, { transports: ['websocket'], forceNew: true, reconnection: false });
-  const refused = await new Promise<any>((resolve) => nobody.on('connect_error', resolve));
+  const anonymous = io(world.roomwatch.url, { transports: ['websocket'], forceNew: true, reconnection: false });
+  const refused = await new Promise<any>((resolve) => anonymous.on('connect_error', resolve));
   expect(JSON.stringify(refused.data ?? refused.message)).toContain('unauthorized');
-  nobody.close();
+  anonymous.close();
 });

@@ -14,7 +14,7 @@ let load: Child;
 let browser: Browser;
 let context: BrowserContext | undefined;
 beforeAll(async () => {
-  // Only webhooks tell of these rooms: there is no LiveKit that could be asked about them.
+  // These rooms exist only in webhooks: there is no LiveKit to compare with.
   roomwatch = await Roomwatch.start({ name: 'back-pages', env: { ROOMWATCH_RECONCILE_SECS: '0' } });
   load = simulate(roomwatch, { rooms: 3, participants: 4, rate: 20, seconds: 600 });
   await until('people to be there', async () =>
@@ -33,11 +33,11 @@ afterAll(async () => {
   await roomwatch?.close();
 });
 
-/** A page of a signed-in operator without motion, since a dot that breathes is never done; whatever the browser complains of while it is open fails the test. */
+/** Opens a page of a signed-in operator, without motion, because an endless animation never settles. Any error of the browser fails the test. */
 async function open(path: string): Promise<{ page: Page; found: string[] }> {
   const page = await operatorPage(browser, roomwatch, { reducedMotion: 'reduce' });
   context = page.context();
-  // A step that fails names itself before the test's own time is up.
+  // A failing step reports itself before the test times out.
   page.setDefaultTimeout(30_000);
   const found = complaints(context);
   await page.goto(`${roomwatch.url}${path}`);
@@ -47,7 +47,7 @@ async function open(path: string): Promise<{ page: Page; found: string[] }> {
 const testEvent = () => roomwatch.request('POST', '/api/projects/default/test-webhook');
 
 describe('sign-in', () => {
-  it('says what was wrong, and leads back to where one wanted to go', async () => {
+  it('shows the error, and then leads to the requested page', async () => {
     context = await browser.newContext();
     const page = await context.newPage();
     await page.goto(`${roomwatch.url}/events?type=room_*`);
@@ -79,7 +79,7 @@ describe('sign-in', () => {
 });
 
 describe('events', () => {
-  it('are followed, paused with a count, resumed, filtered by the address, and opened', async () => {
+  it('can be followed, paused with a count, resumed, filtered by the address, and opened', async () => {
     const { page, found } = await open('/events?type=roomwatch_test');
     await page.getByRole('status').getByText('Live', { exact: true }).waitFor();
     await testEvent();
@@ -98,7 +98,7 @@ describe('events', () => {
     await page.getByText('"roomwatch_test"').first().waitFor();
     await page.getByText('Paused').waitFor();
     expect(await axe(page)).toEqual([]);
-    // What is opened takes its room, and gives it back.
+    // An opened event takes space, and gives it back.
     const gap = () =>
       page.evaluate(() => {
         const [first, second] = [...document.querySelectorAll('[data-cursor]')].map((row) =>
@@ -113,7 +113,7 @@ describe('events', () => {
     expect(found).toEqual([]);
   });
 
-  it('that happen while the stream is still being opened are not missing', async () => {
+  it('that happen while the stream opens are not missing', async () => {
     const { page } = await open('/');
     let opened = () => {};
     const held = new Promise<void>((resolve) => {
@@ -137,7 +137,7 @@ describe('events', () => {
     });
   });
 
-  it('never stand on each other while new ones come in, without motion too', async () => {
+  it('never overlap while new ones arrive, also without motion', async () => {
     const { page } = await open('/events?type=roomwatch_test');
     await page.getByRole('status').getByText('Live', { exact: true }).waitFor();
     await testEvent();
@@ -165,7 +165,7 @@ describe('events', () => {
     expect(bad).toEqual([]);
   });
 
-  it('are gone to by a cursor, whose address can be shared', async () => {
+  it('can be found by a cursor, and the address can be shared', async () => {
     const { page } = await open('/events');
     await page.getByRole('button', { name: 'Jump to time' }).click();
     await page.getByLabel('Cursor').fill('2');
@@ -178,7 +178,7 @@ describe('events', () => {
     expect(await page.getByRole('listitem').last().textContent()).toContain(first?.type);
   });
 
-  it('of another log, and of the future, are explained', async () => {
+  it('of another log, and after the head, are explained', async () => {
     const { page } = await open('/events?at=00000000-1');
     await page.getByRole('heading', { name: 'This link is from another database' }).waitFor();
     await page.getByRole('button', { name: 'Show the newest events' }).click();
@@ -202,7 +202,7 @@ describe('events', () => {
 });
 
 describe('sessions', () => {
-  it('are found by an identity, and one is a timeline that leads to the events of a moment', async () => {
+  it('are found by an identity, and have a timeline that links to events', async () => {
     const { sessions } = await until('sessions', async () => {
       const answer = await roomwatch.get('/api/sessions');
       return answer.sessions.some((one: any) => one.participantCount > 1) ? answer : null;
@@ -235,7 +235,7 @@ describe('sessions', () => {
     expect(found).toEqual([]);
   });
 
-  it('are searched by room and by time, and the address says both', async () => {
+  it('are searched by room and by time, and the address has both', async () => {
     const { room } = (await roomwatch.get('/api/sessions')).sessions[0];
     const { page } = await open('/sessions');
     const rows = page.getByRole('table', { name: 'Sessions' }).getByRole('link');
@@ -254,14 +254,14 @@ describe('sessions', () => {
     await until('all three again', async () => (await rows.count()) === 3);
   });
 
-  it('that nobody knows are an answer, not an error', async () => {
+  it('that are unknown are an answer, not an error', async () => {
     const { page } = await open('/sessions/RM_nothere');
     await page.getByRole('heading', { name: 'Session not found' }).waitFor();
   });
 });
 
 describe('settings', () => {
-  it('have the lines for livekit.yaml, and a test event that is found again', async () => {
+  it('have the lines for livekit.yaml, and a test event that appears in the events', async () => {
     const { page, found } = await open('/settings');
     await page.getByText('Set up the webhook').click();
     await page.locator('code', { hasText: `- "${roomwatch.webhookUrl}"` }).waitFor();
@@ -274,7 +274,7 @@ describe('settings', () => {
     expect(found).toEqual([]);
   });
 
-  it('say why a webhook was refused, and what to do', async () => {
+  it('show why a webhook was rejected, and what to do', async () => {
     await fetch(roomwatch.webhookUrl, { method: 'POST', body: '{"event":"room_started"}' });
     const { page } = await open('/settings');
     await page.getByText('No token. LiveKit always sends one').waitFor();
@@ -283,7 +283,7 @@ describe('settings', () => {
 });
 
 describe('the palette', () => {
-  it('goes to pages and rooms, and asks before it ends one', async () => {
+  it('opens pages and rooms, and asks before it ends a room', async () => {
     const { page, found } = await open('/');
     await page.getByRole('heading', { name: 'Overview', level: 1 }).waitFor();
     await page.keyboard.press('Control+k');

@@ -1,5 +1,5 @@
-// Issue 4: a room that is a phone call with an agent in it, in a real browser against the real server; and that the page
-// keeps still while somebody is busy in it.
+// Issue 4: a room with a phone call and an agent, in a real browser with the real server. The page does not move while the
+// operator uses it.
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { launch } from '../harness/browser.js';
@@ -27,7 +27,7 @@ let browser: Browser;
 let page: Page;
 let found: string[];
 
-/** Somebody who is in the room, with more than an identity. */
+/** A participant of the room, with more fields than the identity. */
 const came = (identity: string, more: object = {}) => {
   const event = joined(ROOM, identity);
   return { ...event, participant: { ...event.participant, ...more } };
@@ -48,7 +48,7 @@ const row = (name: string) =>
   page.getByRole('listitem').filter({ has: page.getByRole('button', { name: `Actions for ${name}` }) });
 
 beforeAll(async () => {
-  // Only webhooks tell of this room: there is no LiveKit that could be asked about it.
+  // This room exists only in webhooks: there is no LiveKit to compare with.
   roomwatch = await Roomwatch.start({ name: 'call', env: { ROOMWATCH_RECONCILE_SECS: '0' } });
   await post(roomwatch, started(ROOM));
   await post(roomwatch, came('ada', { name: 'Ada Lovelace' }));
@@ -64,7 +64,7 @@ afterAll(async () => {
   await roomwatch?.close();
 });
 
-it('shows numbers, trunk and status of the call, and what LiveKit has not said as unknown', async () => {
+it('shows numbers, trunk and status of the call, and missing values as unknown', async () => {
   const facts = () => panel('Calls').locator('li').innerText();
   await until('the call', async () => (await panel('Calls').count()) === 1);
   expect((await facts()).split('\n').filter(Boolean)).toEqual([
@@ -90,29 +90,29 @@ it('shows numbers, trunk and status of the call, and what LiveKit has not said a
   expect(await axe(page)).toEqual([]);
 });
 
-it('tells an agent from people, in the list and in the count', async () => {
+it('distinguishes an agent from participants, in the list and in the count', async () => {
   await row('Assistant').getByText('Agent', { exact: true }).waitFor();
   await page.getByText('2 people', { exact: true }).waitFor();
   await page.getByText('1 agent', { exact: true }).waitFor();
 });
 
-it('calls somebody by name in the events of their tracks too', async () => {
+it('shows the name of a participant also in the events of their tracks', async () => {
   await post(roomwatch, published('ada'));
   await page.getByText('Ada Lovelace published microphone track').waitFor();
   expect(await page.getByText(/^ada published/).count()).toBe(0);
 });
 
-it('shows below who is there how the session went so far', async () => {
+it('shows the timeline of the session below the participants', async () => {
   await post(roomwatch, came('bob', { name: 'Bob' }));
   await row('Bob').waitFor();
   await post(roomwatch, left('bob', 'Bob'));
   await row('Bob').waitFor({ state: 'detached' });
-  // The history of a session is asked for again some seconds after something happened in it.
+  // The history of a session is fetched again some seconds after an event in it.
   await panel('Session timeline').getByText('Bob', { exact: true }).waitFor();
   expect(await axe(page)).toEqual([]);
 });
 
-it('moves nothing while a menu of a row is open, also if a row above it goes', async () => {
+it('moves nothing while a menu of a row is open, also if a row above it is removed', async () => {
   await post(roomwatch, came('carol', { name: 'Carol' }));
   await page.mouse.move(0, 0);
   await page.getByRole('button', { name: 'Actions for Carol' }).press('Enter');
@@ -121,7 +121,7 @@ it('moves nothing while a menu of a row is open, also if a row above it goes', a
   const before = await menu.boundingBox();
   await post(roomwatch, left('ada', 'Ada Lovelace'));
   await page.getByText('Ada Lovelace left').waitFor();
-  // Longer than a row that has gone is shown where nobody is busy.
+  // Longer than a removed row stays visible if no menu is open.
   const enough = Date.now() + 1_500;
   await until('a while to pass', async () => {
     expect(await menu.boundingBox()).toEqual(before);
@@ -131,7 +131,7 @@ it('moves nothing while a menu of a row is open, also if a row above it goes', a
   await page.keyboard.press('Tab');
 });
 
-it('reads out changes of state, and not every event', async () => {
+it('announces changes of state to a screen reader, and not every event', async () => {
   await page.goto(`${roomwatch.url}/events?room=${ROOM}`);
   await page.getByRole('status').getByText('Live', { exact: true }).waitFor();
   await page.evaluate(() => {
@@ -153,4 +153,4 @@ it('reads out changes of state, and not every event', async () => {
   await until('the pause to be read out', async () => (await said()).includes('Paused'));
 });
 
-it('has had nothing to complain of', () => expect(found).toEqual([]));
+it('has no errors', () => expect(found).toEqual([]));

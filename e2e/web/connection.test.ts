@@ -1,4 +1,4 @@
-// Issue 4, honest states: the stream is gone, the server is gone, too many pages are open, the session has ended, the rights are too few.
+// Issue 4, honest states: no stream, no server, too many open pages, an ended session, and missing rights.
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { launch } from '../harness/browser.js';
@@ -12,7 +12,7 @@ let browser: Browser;
 let page: Page;
 
 beforeAll(async () => {
-  // Only webhooks tell of these rooms: there is no LiveKit that could be asked about them.
+  // These rooms exist only in webhooks: there is no LiveKit to compare with.
   roomwatch = await Roomwatch.start({
     name: 'connection',
     env: { ROOMWATCH_RECONCILE_SECS: '0', ROOMWATCH_MAX_STREAMS_PER_USER: '1' },
@@ -33,30 +33,30 @@ const pill = (word: RegExp) =>
 const row = (name: string) => page.getByRole('row').filter({ hasText: name });
 
 async function open(path: string): Promise<void> {
-  // The browser's own streams of the test before have to be gone: one is allowed.
+  // Wait until the streams of the previous test are closed, because only one is allowed.
   await until('no stream to be open', async () => (await roomwatch.get('/api/me')).streams.open === 0);
   page = await operatorPage(browser, roomwatch, { reducedMotion: 'reduce' });
   page.setDefaultTimeout(30_000);
   const known = page.waitForResponse(/\/api\/me$/);
   await page.goto(`${roomwatch.url}${path}`);
   await pill(/Live/);
-  // The stream may be open before the first answer has come.
+  // The stream may be open before the first answer has arrived.
   await (await known).finished();
 }
 
 const isStream = (accept: string | undefined) => accept?.includes('text/event-stream') ?? false;
-/** A proxy between page and server that lets no stream through. */
+/** A proxy between page and server that blocks streams. */
 async function withoutStreams(): Promise<void> {
   await page.route('**/api/events*', (route) =>
     isStream(route.request().headers().accept) ? route.abort() : route.continue(),
   );
-  // The stream that is open comes by no route; the next one does.
+  // The route does not affect the open stream, only the next one.
   await roomwatch.stop();
   await roomwatch.up();
 }
 
 describe('without a stream, but with a server', () => {
-  it('the page polls, says so, and is live again when the stream is back', async () => {
+  it('the page polls, says so, and is live again after the stream is back', async () => {
     await open('/rooms');
     await row('standup').waitFor();
     const polled = page.waitForResponse(/\/api\/rooms$/, { timeout: 60_000 });
@@ -64,10 +64,10 @@ describe('without a stream, but with a server', () => {
     await pill(/Polling/);
     expect(await axe(page)).toEqual([]);
 
-    // The first poll comes within two seconds, and coming back would join it; the next one comes a minute later.
+    // The first poll is within two seconds, and a return to the page would share it. The next one is a minute later.
     await (await polled).finished();
     await post(roomwatch, started('polled'));
-    // Whoever comes back to the page is not made to wait for the minute.
+    // A return to the page does not wait for the minute.
     await page.evaluate(() => window.dispatchEvent(new Event('visibilitychange')));
     await row('polled').waitFor();
 
@@ -77,7 +77,7 @@ describe('without a stream, but with a server', () => {
     const asked = page.waitForRequest((request) => isStream(request.headers().accept), { timeout: 2_000 });
     await page.getByRole('button', { name: 'Try again' }).click();
     await asked;
-    // A table that somebody points at stands still.
+    // A table under the pointer does not move.
     await page.mouse.move(0, 0);
     await page.unrouteAll();
     await pill(/Live/);
@@ -87,7 +87,7 @@ describe('without a stream, but with a server', () => {
 });
 
 describe('without a server', () => {
-  // One test that fails leaves a server to the next.
+  // Start the server again even if the test fails, for the next test.
   afterEach(async () => {
     if (!roomwatch.running) await roomwatch.up();
   });
@@ -103,7 +103,7 @@ describe('without a server', () => {
     const shown = (name: string) =>
       page.getByText(name).or(page.getByRole('table', { name })).or(page.getByRole('region', { name })).first();
     await open(path);
-    // What was not known cannot be kept.
+    // Data that was never loaded cannot be shown.
     await shown(known).waitFor();
     await pill(/Live/);
     await roomwatch.kill();
@@ -119,7 +119,7 @@ describe('without a server', () => {
   it('a page that was never loaded says so, and loads when the server is back', async () => {
     await open('/');
     await roomwatch.kill();
-    // The files come from the browser's cache or not at all; what is asked of the server fails either way.
+    // The files come from the browser's cache, or fail. Requests to the server fail in any case.
     await page.route('**/api/**', (route) => route.abort());
     await roomwatch.up();
     await page.reload();
@@ -131,7 +131,7 @@ describe('without a server', () => {
 });
 
 describe('refused', () => {
-  it('one page too many says how many are open, and comes in when one has gone', async () => {
+  it('one page too many shows the number of open pages, and opens after one has closed', async () => {
     await open('/');
     const first = page;
     page = await operatorPage(browser, roomwatch);
@@ -146,7 +146,7 @@ describe('refused', () => {
     await pill(/Live/);
   });
 
-  it('a session that ended says so and leads back to the same page', async () => {
+  it('an ended session is reported, and the sign-in leads back to the same page', async () => {
     await open('/rooms?sort=name');
     await page.context().request.post(`${roomwatch.url}/api/logout`, { headers: { origin: roomwatch.url } });
     await pill(/Signed out/);
@@ -163,9 +163,9 @@ describe('refused', () => {
 });
 
 describe('the chart of the overview', () => {
-  it('draws minutes of which nobody knows as unknown, and not as zero', async () => {
+  it('draws unknown minutes as unknown, and not as zero', async () => {
     const { points } = await roomwatch.get('/api/activity');
-    // The log began a moment ago: the hour before it has no rooms and no participants, which is not none.
+    // The log has just begun: the numbers of the hour before are unknown, which is not zero.
     expect(points[0]).toMatchObject({ rooms: null, participants: null, joins: 0, leaves: 0 });
     expect(points.at(-1)).toMatchObject({ rooms: expect.any(Number), participants: expect.any(Number) });
     await open('/');

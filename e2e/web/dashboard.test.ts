@@ -42,7 +42,7 @@ async function open(path: string): Promise<string[]> {
 }
 
 describe('signing in', () => {
-  it('leads a stranger to the form, says when the password is wrong, and opens the page that was asked for', async () => {
+  it('shows the form, reports a wrong password, and then opens the requested page', async () => {
     const context = await browser.newContext();
     page = await context.newPage();
     await page.goto(url('/rooms'));
@@ -57,7 +57,7 @@ describe('signing in', () => {
     await live();
   });
 
-  it('ends with signing out: the page says so and shows nothing more', async () => {
+  it('ends with a sign-out: the page says so and shows nothing more', async () => {
     const context = await browser.newContext();
     page = await context.newPage();
     await signIn(page, world.roomwatch);
@@ -91,7 +91,7 @@ describe('the live pages', () => {
     expect(found).toEqual([]);
   });
 
-  it('catch up by themselves after the server was killed, without a hole', async () => {
+  it('catch up after the server was killed, without a gap', async () => {
     const { roomwatch } = world;
     await cast.join('catches', 'first');
     await open('/events');
@@ -105,7 +105,7 @@ describe('the live pages', () => {
     for (const identity of joins) await page.getByText(identity).first().waitFor();
   });
 
-  it('come back after a short restart without telling anybody to reload', async () => {
+  it('recover after a short restart, without asking for a reload', async () => {
     await open('/rooms');
     await world.roomwatch.stop();
     await world.roomwatch.up();
@@ -116,14 +116,14 @@ describe('the live pages', () => {
 });
 
 describe('actions', () => {
-  it('mute, edit, send data, remove and end, and each is settled by its event', async () => {
+  it('mute, edit, send data, remove and end, and the event settles each', async () => {
     const { roomwatch } = world;
     const events = await roomwatch.read('?room=acted-on');
     const eve = await cast.join('acted-on', 'eve', { name: 'Eve' });
     await eve.publish('microphone');
     await events.find('her microphone', (m) => m.type === 'track_published');
     const found = await open('/rooms/acted-on');
-    // A dialog that closes gives the focus back, which closes a menu that was opened meanwhile: open it again then.
+    // A closing dialog restores the focus, which closes a menu that was opened meanwhile. Then open the menu again.
     const menu = async (item: RegExp, name = 'Eve') => {
       await page.getByRole('dialog').waitFor({ state: 'hidden' });
       await until(`the menu item ${item}`, async () => {
@@ -164,7 +164,7 @@ describe('actions', () => {
 });
 
 describe('creating a room', () => {
-  it('sets what was asked for, in LiveKit, and goes there', async () => {
+  it('sets the requested options in LiveKit, and opens the room', async () => {
     const found = await open('/rooms');
     await page.getByRole('button', { name: 'Create room' }).click();
     const dialog = page.getByRole('dialog', { name: 'Create a room' });
@@ -188,7 +188,7 @@ describe('creating a room', () => {
 });
 
 describe('watching a room', () => {
-  it('shows a published camera, is seen by nobody, and lets the room end', async () => {
+  it('shows a published camera, is visible to no participant, and lets the room end', async () => {
     const events = await world.roomwatch.read('?room=watched');
     await world.livekit.createRoom('watched', { departure_timeout: 1, empty_timeout: 30 });
     const fay = await cast.join('watched', 'fay', { name: 'Fay' });
@@ -206,7 +206,7 @@ describe('watching a room', () => {
       'the watcher',
       (m) => m.type === 'participant_joined' && m.data.participant.identity.startsWith('roomwatch:'),
     );
-    // Fay's own client never lists it, nor does the room count it.
+    // Fay's client does not list the watcher, and the room does not count it.
     expect(await fay.others()).toEqual([]);
     expect((await world.roomwatch.get('/api/rooms/watched')).room.participantCount).toBe(1);
     const me = (await world.roomwatch.get('/api/rooms/watched/participants')).participants.find((one: any) =>
@@ -214,7 +214,7 @@ describe('watching a room', () => {
     );
     expect(me).toMatchObject({ hidden: true, watcher: true });
     expect(await axe(page)).toEqual([]);
-    // The real ones leave; the page stays open, and the room ends all the same.
+    // The participants leave and the page stays open. The room still ends.
     await fay.leave();
     await events.find('the end of the room', (m) => m.type === 'room_finished', 60_000);
     expect(found).toEqual([]);

@@ -1,4 +1,4 @@
-// Issue 4: `make run` opens onto a dashboard that a stranger understands: what it is, that it is a demo, and what is live.
+// Issue 4: `make run` opens a dashboard that a new user understands: what it is, that it is a demo, and what is live.
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { launch } from '../harness/browser.js';
@@ -29,7 +29,7 @@ afterAll(async () => {
   await demo?.stop('SIGTERM');
 });
 
-it('says what it is, that it is a demo, and how many are live', async () => {
+it('shows what it is, that it is a demo, and how many rooms are live', async () => {
   await page.goto(url);
   await page.getByRole('button', { name: /^Connection:\s*Live/ }).waitFor();
   await page.getByText('This is a demo.').waitFor();
@@ -41,7 +41,7 @@ it('says what it is, that it is a demo, and how many are live', async () => {
   expect(await axe(page)).toEqual([]);
 });
 
-it('does not pretend to have a LiveKit: nothing to compare, nobody to watch', async () => {
+it('does not pretend to have a LiveKit: it offers neither comparison nor watching', async () => {
   await page.goto(`${url}/settings`);
   await page.getByText('this project has no LiveKit').waitFor();
   await page.getByText('No LiveKit in the demo.').waitFor();
@@ -53,6 +53,6 @@ it('does not pretend to have a LiveKit: nothing to compare, nobody to watch', as
   expect(found).toEqual([]);
 });
 
-it('ends when it is told to, though somebody is looking', async () => {
+it('ends after a signal, although a page is open', async () => {
   expect(await demo.stop('SIGINT', 3_000)).toBe(0);
 });

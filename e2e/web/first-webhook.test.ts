@@ -1,4 +1,4 @@
-// Issue 4, Settings: what a new installation goes through. The lines that the page gives are LiveKit's configuration here, as they stand.
+// Issue 4, Settings: the steps of a new installation. LiveKit runs here with exactly the lines that the page shows.
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { launch } from '../harness/browser.js';
@@ -36,7 +36,7 @@ afterAll(async () => {
 
 const lines = (on = page) => on.locator('code', { hasText: 'webhook:' }).innerText();
 
-it('leads from the overview to lines that need no further question', async () => {
+it('leads from the overview to complete lines', async () => {
   await page.getByRole('link', { name: 'Set up the webhook' }).click();
   await page.getByRole('heading', { name: 'Settings', level: 1 }).waitFor();
   await page.getByText('Waiting for the first webhook').waitFor();
@@ -46,7 +46,7 @@ it('leads from the overview to lines that need no further question', async () =>
   expect(await axe(page)).toEqual([]);
 });
 
-it('takes the public URL, and not the address the page happens to be read under', async () => {
+it('uses the public URL, and not the address of the page', async () => {
   const context = await browser.newContext();
   const local = `http://localhost:${roomwatch.port}`;
   await context.request.post(`${local}/api/login`, { data: { password: PASSWORD } });
@@ -57,14 +57,14 @@ it('takes the public URL, and not the address the page happens to be read under'
   await context.close();
 });
 
-it('copies them as they stand', async () => {
+it('copies them unchanged', async () => {
   await page.context().grantPermissions(['clipboard-read', 'clipboard-write']);
   await page.getByRole('button', { name: 'Copy the lines for livekit.yaml' }).click();
   await page.getByRole('button', { name: 'Copied' }).waitFor();
   expect(await page.evaluate(() => navigator.clipboard.readText())).toBe(`${await lines()}\n`);
 });
 
-it('lets the address be another one, where LiveKit reaches Roomwatch otherwise', async () => {
+it('allows another address, if LiveKit reaches Roomwatch in another way', async () => {
   const address = page.getByLabel('Roomwatch URL reachable from LiveKit');
   const given = await address.inputValue();
   await address.fill('http://roomwatch:3001');
@@ -74,19 +74,19 @@ it('lets the address be another one, where LiveKit reaches Roomwatch otherwise',
   await address.fill(given);
 });
 
-it('does not take the test event for one of LiveKit’s', async () => {
+it('does not count the test event as one from LiveKit', async () => {
   await page.getByRole('button', { name: 'Send a test event' }).click();
   await page.getByText('Received and stored.').waitFor();
   await page.getByText('Test event received. Waiting for the first webhook from LiveKit').waitFor();
 });
 
-it('turns green when a LiveKit with these lines sends its first', async () => {
+it('turns green with the first webhook of a LiveKit with these lines', async () => {
   livekit = await LiveKit.start({ name: 'first-webhook-livekit', yaml: `${await lines()}\n` });
   cast = await Cast.start(livekit, 'first-webhook-cast');
   await cast.join('first', 'alice');
   await page.getByText('Receiving webhooks.').waitFor();
   await page.getByRole('status').getByText('Receiving webhooks of default').waitFor({ state: 'attached' });
-  // What somebody reads stays open.
+  // The lines stay open.
   expect(await page.locator('code', { hasText: 'webhook:' }).isVisible()).toBe(true);
   expect(await axe(page)).toEqual([]);
   await page.getByRole('link', { name: 'Overview' }).first().click();

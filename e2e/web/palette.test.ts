@@ -1,4 +1,4 @@
-// Issue 4: what the command palette does to a real LiveKit, and a whole action by the keyboard alone.
+// Issue 4: the commands of the palette with a real LiveKit, and a whole action with the keyboard only.
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { launch } from '../harness/browser.js';
@@ -22,7 +22,7 @@ beforeAll(async () => {
   await alice.publish('microphone');
   await cast.join('standup', 'bob', { name: 'Bob' });
   await cast.join('short-lived', 'carol');
-  // The palette's search reads the history, which is written behind.
+  // The search of the palette reads the history, which is written with a delay.
   await until('everybody to be found', async () => {
     const names = ['alice', 'bob', 'carol'].map((name) => world.roomwatch.get(`/api/search?q=${name}`));
     return (await Promise.all(names)).every(({ results }) => results.some((one: any) => one.live));
@@ -47,7 +47,7 @@ afterAll(async () => {
 const inLiveKit = async (room: string, identity: string) =>
   (await world.livekit.listParticipants(room)).find((one) => one.identity === identity);
 
-/** Opens the palette, types, and waits for what is offered first. */
+/** Opens the palette, types, and waits for the first offer. */
 async function offer(typed: string, option: RegExp): Promise<void> {
   await page.keyboard.press('Control+k');
   await page.getByRole('combobox').pressSequentially(typed);
@@ -56,7 +56,7 @@ async function offer(typed: string, option: RegExp): Promise<void> {
 const selected = (option: RegExp) => page.getByRole('option', { name: option, selected: true }).waitFor();
 
 describe('the palette', () => {
-  it('mutes: whom, then which track', async () => {
+  it('mutes a participant, and then asks for the track', async () => {
     await offer('mute alice', /^Alice/);
     await page.keyboard.press('Enter');
     await selected(/^Open standup/);
@@ -68,7 +68,7 @@ describe('the palette', () => {
     await page.getByText("Alice's microphone is muted").waitFor();
   });
 
-  it('unmutes what is muted', async () => {
+  it('unmutes a muted track', async () => {
     await offer('alice', /^Alice/);
     await page.keyboard.press('Tab');
     await selected(/^Open standup/);
@@ -78,12 +78,12 @@ describe('the palette', () => {
     await until('LiveKit to have unmuted her', async () => !(await inLiveKit('standup', 'alice'))?.tracks[0]?.muted);
   });
 
-  it('removes somebody, once it was confirmed', async () => {
+  it('removes a participant after a confirmation', async () => {
     await offer('remove bob', /^Remove Bob/);
     await page.keyboard.press('Enter');
     const dialog = page.getByRole('dialog', { name: 'Remove Bob?' });
     await dialog.waitFor();
-    // What cannot be undone is not under the finger: Enter would cancel.
+    // An action that cannot be undone does not have the focus: Enter cancels.
     expect(await page.evaluate(() => document.activeElement?.textContent)).toBe('Cancel');
     await page.keyboard.press('Tab');
     await page.keyboard.press('Enter');
@@ -106,7 +106,7 @@ describe('the palette', () => {
     );
   });
 
-  it('ends a room, once it was confirmed', async () => {
+  it('ends a room after a confirmation', async () => {
     await offer('end short', /^End short-lived/);
     await page.keyboard.press('Enter');
     await page.getByRole('dialog', { name: 'End short-lived?' }).waitFor();
@@ -117,7 +117,7 @@ describe('the palette', () => {
     );
   });
 
-  it('finds a room by its sid, and a session that is over', async () => {
+  it('finds a room by its sid, and an ended session', async () => {
     const { rooms } = await world.roomwatch.get('/api/rooms');
     await offer(rooms[0].sid, new RegExp(`^${rooms[0].name}`));
     await page.keyboard.press('Escape');
@@ -137,8 +137,8 @@ describe('the palette', () => {
   });
 });
 
-it('with the keyboard alone, from the overview, a message is sent to one participant', async () => {
-  /** Tab goes on until it has come to what is named so. */
+it('sends a message to one participant from the overview, with the keyboard only', async () => {
+  /** Presses Tab until the element with this name has the focus. */
   const tabTo = (name: RegExp) =>
     until(
       `Tab to reach ${name}`,
@@ -171,6 +171,6 @@ it('with the keyboard alone, from the overview, a message is sent to one partici
   await page.keyboard.press('Enter');
   await page.getByText('Sent to LiveKit').waitFor();
   await until('her to have it', async () => (await alice.data()).includes('by keyboard'));
-  // The focus is back where it was, not at the top of the page.
+  // The focus is where it was before, not at the top of the page.
   expect(await page.evaluate(() => document.activeElement?.getAttribute('aria-label'))).toBe('Actions for Alice');
 });

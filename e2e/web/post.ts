@@ -3,10 +3,10 @@ import { AccessToken } from 'livekit-server-sdk';
 import { API_KEY, API_SECRET } from '../harness/livekit.js';
 import type { Roomwatch } from '../harness/roomwatch.js';
 
-/** As many at a time as keep a debug build busy without starving the browser. */
+/** Number of parallel posts that keep a debug build busy without starving the browser. */
 const AT_ONCE = 32;
 
-/** Posts one event as LiveKit would: signed over its bytes, with an id of its own. The key says whose it is. */
+/** Posts one event as LiveKit does: signed, with its own id. The key selects the project. */
 export async function post(
   roomwatch: Pick<Roomwatch, 'webhookUrl'>,
   event: object,
@@ -27,7 +27,7 @@ export async function post(
   if (answer.status !== 200) throw new Error(`webhook: ${answer.status} ${await answer.text()}`);
 }
 
-/** Posts many, some at a time, in their order of beginning. */
+/** Posts many events, some in parallel. They begin in order. */
 export async function postAll(roomwatch: Roomwatch, events: object[]): Promise<void> {
   const left = events.values();
   await Promise.all(
@@ -37,7 +37,7 @@ export async function postAll(roomwatch: Roomwatch, events: object[]): Promise<v
   );
 }
 
-/** A room with a sid that follows from its name. */
+/** Returns a room whose sid is derived from its name. */
 export const room = (name: string) => ({
   sid: `RM_${name}`,
   name,

@@ -1,4 +1,4 @@
-// Issue 4: who may only look, and who watches several LiveKits: a real one for what is commanded, and one that only tells.
+// Issue 4: a viewer, and several projects: a real LiveKit for commands, and one that only sends webhooks.
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { launch } from '../harness/browser.js';
@@ -71,7 +71,7 @@ const tracksOfAlice = async () =>
 describe('a viewer', () => {
   const WHY = 'Needs the operator role. You are a viewer.';
 
-  it('sees a room, and every action says why it is not theirs', async () => {
+  it('sees a room, and every action says why it is not allowed', async () => {
     const found = await open('vera', '/rooms/daily?project=north');
     await page.getByRole('button', { name: 'Actions for Alice' }).waitFor();
     for (const name of ['Watch', 'Send data', 'End room']) {
@@ -79,7 +79,7 @@ describe('a viewer', () => {
       expect(await button.getAttribute('aria-disabled'), name).toBe('true');
       await button.focus();
       await page.getByRole('tooltip', { name: WHY }).waitFor();
-      // aria-disabled leaves a button clickable: it must do nothing.
+      // A button with aria-disabled can be clicked, and must do nothing.
       await button.click({ force: true });
       await page.keyboard.press('Escape');
     }
@@ -90,13 +90,13 @@ describe('a viewer', () => {
       expect(await item.getAttribute('aria-disabled'), String(name)).toBe('true');
       expect(await item.textContent()).toContain(WHY);
     }
-    // What changes nothing is theirs.
+    // Actions that change nothing are allowed.
     expect(await page.getByRole('menuitem', { name: 'Copy CLI command' }).getAttribute('aria-disabled')).toBeNull();
     expect(await axe(page)).toEqual([]);
     expect(found).toEqual([]);
   });
 
-  it('creates no room and sends no test event', async () => {
+  it('cannot create a room or send a test event', async () => {
     await open('vera', '/rooms');
     const create = page.getByRole('button', { name: 'Create room' });
     expect(await create.getAttribute('aria-disabled')).toBe('true');
@@ -109,7 +109,7 @@ describe('a viewer', () => {
     expect(await axe(page)).toEqual([]);
   });
 
-  it('finds the palette’s commands, with the reason beside them, and none runs', async () => {
+  it('finds the commands of the palette with the reason, and none runs', async () => {
     await open('vera', '/');
     await page.keyboard.press('Control+k');
     await page.getByRole('combobox').fill('end daily');
@@ -127,7 +127,7 @@ describe('a viewer', () => {
 describe('several projects', () => {
   const rooms = () => page.getByRole('row').filter({ has: page.getByRole('link') });
 
-  it('are told apart in the list of rooms, and one can be chosen', async () => {
+  it('are distinguished in the list of rooms, and one can be chosen', async () => {
     const found = await open('otto', '/rooms?sort=name');
     await until('three rooms', async () => (await rooms().count()) === 3);
     expect(await rooms().filter({ hasText: 'south' }).count()).toBe(2);
@@ -137,7 +137,7 @@ describe('several projects', () => {
     expect(found).toEqual([]);
   });
 
-  it('may each have a room of one name: the page asks which', async () => {
+  it('may have rooms with the same name, and the page asks for the project', async () => {
     await open('otto', '/rooms/daily');
     await page.getByRole('heading', { name: 'Which daily?' }).waitFor();
     expect(await axe(page)).toEqual([]);
@@ -146,12 +146,12 @@ describe('several projects', () => {
     expect(await page.getByRole('button', { name: 'Actions for Alice' }).count()).toBe(0);
   });
 
-  it('are commanded each by its own LiveKit', async () => {
+  it('send commands each to its own LiveKit', async () => {
     await open('otto', '/rooms/daily?project=north');
     await page.getByRole('button', { name: 'Actions for Alice' }).click();
     await page.getByRole('menuitem', { name: 'Mute microphone' }).click();
     await until('LiveKit to have muted it', async () => (await tracksOfAlice()).some((track: any) => track.muted));
-    // South has no address: a command there fails, and says so.
+    // South has no URL, so a command there fails with a message.
     await page.goto(`${roomwatch.url}/rooms/only-south?project=south`);
     await page.getByRole('button', { name: 'End room' }).click();
     await page.getByRole('dialog').getByRole('button', { name: 'End room' }).click();
@@ -159,7 +159,7 @@ describe('several projects', () => {
     await page.getByRole('heading', { name: 'only-south', level: 1 }).waitFor();
   });
 
-  it('are copied into commands by name', async () => {
+  it('are named in copied commands', async () => {
     await open('otto', '/rooms/daily?project=north');
     await page.getByRole('button', { name: 'More actions' }).click();
     await page.getByRole('menuitem', { name: 'Copy CLI command' }).click();
@@ -171,7 +171,7 @@ describe('several projects', () => {
     expect(await axe(page)).toEqual([]);
   });
 
-  it('narrow the events', async () => {
+  it('filter the events', async () => {
     await open('otto', '/events');
     const row = page.getByRole('listitem');
     await row.filter({ hasText: 'Alice' }).first().waitFor();
@@ -181,7 +181,7 @@ describe('several projects', () => {
     await row.filter({ hasText: 'sven' }).first().waitFor();
   });
 
-  it('have settings of their own, each with its keys', async () => {
+  it('have their own settings, each with its keys', async () => {
     await open('otto', '/settings');
     for (const name of ['north', 'south']) await page.getByRole('heading', { name, exact: true }).waitFor();
     for (const summary of await page.getByText('Set up the webhook').all()) await summary.click();
@@ -191,7 +191,7 @@ describe('several projects', () => {
     expect(await axe(page)).toEqual([]);
   });
 
-  it('are named by the palette', async () => {
+  it('are named in the palette', async () => {
     await open('otto', '/');
     await page.keyboard.press('Control+k');
     await page.getByRole('combobox').fill('daily');

@@ -39,7 +39,7 @@ afterAll(async () => {
 const row = (identity: string) =>
   page.getByRole('listitem').filter({ has: page.getByRole('button', { name: `Actions for ${identity}` }) });
 
-/** Opens somebody's menu and chooses. */
+/** Opens the menu of a participant and chooses an item. */
 async function choose(identity: string, action: string | RegExp) {
   await page.getByRole('button', { name: `Actions for ${identity}` }).click();
   await page.getByRole('menuitem', { name: action }).click();
@@ -48,13 +48,13 @@ async function choose(identity: string, action: string | RegExp) {
 const inLiveKit = async (identity: string) =>
   (await world.livekit.listParticipants(ROOM)).find((one) => one.identity === identity);
 
-it('shows somebody who joins, without a reload', async () => {
+it('shows a participant who joins, without a reload', async () => {
   bob = await cast.join(ROOM, 'bob');
   await row('bob').waitFor();
   await page.getByText('bob joined').waitFor();
 });
 
-it('tints nobody who was there already', async () => {
+it('does not highlight participants who were already there', async () => {
   const fresh = await operatorPage(browser, world.roomwatch);
   await fresh.addInitScript(() => {
     (window as any).tinted = 0;
@@ -62,7 +62,7 @@ it('tints nobody who was there already', async () => {
       (window as any).tinted += document.querySelectorAll('main .row-enter').length;
     }).observe(document, { subtree: true, childList: true, attributes: true });
   });
-  // The room is there before those who are in it.
+  // The room is shown before its participants.
   await fresh.route('**/participants*', async (route) => {
     await pause(500);
     await route.continue();
@@ -73,7 +73,7 @@ it('tints nobody who was there already', async () => {
   await fresh.context().close();
 });
 
-it('mutes a track, draws it at once, and LiveKit agrees', async () => {
+it('mutes a track, shows it at once, and LiveKit agrees', async () => {
   await row('alice').getByTitle('microphone', { exact: true }).waitFor();
   await choose('alice', 'Mute microphone');
   await row('alice').getByTitle('microphone, muted').waitFor();
@@ -96,7 +96,7 @@ it('changes an attribute and the name, and LiveKit agrees', async () => {
   });
 });
 
-it('takes an attribute and a permission away, and leaves the others', async () => {
+it('removes an attribute and a permission, and keeps the others', async () => {
   await choose('Bobby', 'Edit');
   const dialog = page.getByRole('dialog');
   await dialog.getByRole('button', { name: 'Remove role' }).click();
@@ -116,13 +116,13 @@ it('takes an attribute and a permission away, and leaves the others', async () =
   await row('Bobby').getByRole('button', { expanded: true }).first().click();
 });
 
-it('unmutes what was muted', async () => {
+it('unmutes a muted track', async () => {
   await choose('alice', 'Unmute microphone');
   await row('alice').getByTitle('microphone', { exact: true }).waitFor();
   await until('LiveKit to have unmuted it', async () => !(await inLiveKit('alice'))?.tracks[0]?.muted);
 });
 
-it('sends data to one, and to nobody else', async () => {
+it('sends data to one participant only', async () => {
   await choose('alice', 'Send data');
   const dialog = page.getByRole('dialog', { name: 'Send data message to alice' });
   await dialog.getByLabel('Text').fill('only for alice');
@@ -133,9 +133,9 @@ it('sends data to one, and to nobody else', async () => {
   expect(await bob.data()).not.toContain('only for alice');
 });
 
-it('gives commands for a terminal that do what they say', async () => {
+it('shows commands for a terminal that work', async () => {
   const token = await mint({ roomAdmin: true, room: ROOM }, 'terminal');
-  /** What stands in the dialog, done in a shell. */
+  /** Runs the commands of the dialog in a shell. */
   const run = async (label: string) => {
     const dialog = page.getByRole('dialog');
     await dialog.getByRole('button', { name: 'curl', exact: true }).click();
@@ -171,7 +171,7 @@ it('gives commands for a terminal that do what they say', async () => {
   await until('LiveKit to know', async () => (await inLiveKit('alice'))?.metadata === '{}');
 });
 
-it('sends data to everybody', async () => {
+it('sends data to all participants', async () => {
   await page.getByRole('button', { name: 'Send data' }).click();
   await page.getByRole('dialog').getByLabel('Text').fill('{"hello":"all"}');
   await page.getByRole('dialog').getByRole('button', { name: 'Send' }).click();
@@ -190,7 +190,7 @@ it('changes the metadata of the room', async () => {
   await page.getByText('"tenant": "acme"').waitFor();
 });
 
-it('has no finding of axe while menus and dialogs are open', async () => {
+it('passes axe while menus and dialogs are open', async () => {
   await page.getByRole('button', { name: 'Actions for alice' }).click();
   await page.getByRole('menu').waitFor();
   expect(await axe(page)).toEqual([]);
@@ -205,7 +205,7 @@ it('has no finding of axe while menus and dialogs are open', async () => {
   await page.getByRole('dialog').waitFor({ state: 'hidden' });
 });
 
-it('removes somebody after asking, and does not without', async () => {
+it('removes a participant only after a confirmation', async () => {
   await choose('Bobby', 'Remove');
   await page.getByRole('dialog').getByRole('button', { name: 'Cancel' }).click();
   expect(await inLiveKit('bob')).toBeTruthy();
@@ -224,10 +224,9 @@ it('ends the room, and shows the session that has ended', async () => {
   await page.getByRole('link', { name: 'Open timeline' }).waitFor();
 });
 
-it('wakes up when somebody meets there again', async () => {
+it('shows the next session when it begins', async () => {
   await cast.join(ROOM, 'carol');
   await row('carol').waitFor();
 });
 
-it('has had nothing to complain of: no exception, no word of the content security policy', () =>
-  expect(found).toEqual([]));
+it('has no exceptions, and no violations of the content security policy', () => expect(found).toEqual([]));

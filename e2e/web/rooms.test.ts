@@ -7,7 +7,7 @@ import { until } from '../harness/wait.js';
 import { finished, joined, post, postAll, started } from './post.js';
 
 const ROOMS = 10_000;
-/** Each shows other rows than the one before: the worst a wheel can do. */
+/** Each step shows other rows than the one before: the worst case of scrolling. */
 const FRAMES = 60;
 const name = (at: number) => `room-${String(at).padStart(5, '0')}`;
 const names = (page: Page) => page.locator('[role=row] a[data-sid]').allTextContents();
@@ -37,7 +37,7 @@ const open = async (query = '') => {
 };
 
 describe('ten thousand rooms', () => {
-  it('are one table, of which only what is seen is in the page', async () => {
+  it('are one table with only the visible rows in the page', async () => {
     await open('?sort=name&desc=false');
     expect(await page.getByRole('table').getAttribute('aria-rowcount')).toBe(String(ROOMS + 1));
     expect(await page.locator('[role=row]').count()).toBeLessThan(100);
@@ -46,7 +46,7 @@ describe('ten thousand rooms', () => {
 
   it('scroll from one end to the other at less than 50 ms of work a frame', async () => {
     await open('?sort=name&desc=false');
-    // The main thread's own time: what else runs on the machine does not count.
+    // Processor time of the main thread: other load on the machine does not count.
     const devtools = await page.context().newCDPSession(page);
     await devtools.send('Performance.enable', { timeDomain: 'threadTicks' });
     const busy = async () =>
@@ -65,7 +65,7 @@ describe('ten thousand rooms', () => {
     expect(millis / FRAMES).toBeLessThan(50);
   });
 
-  it('are searched and sorted in the address, and the way back restores both', async () => {
+  it('have search and sort order in the address, and Back restores both', async () => {
     await open();
     await page.keyboard.press('/');
     await page.keyboard.type('room-0042');
@@ -82,7 +82,7 @@ describe('ten thousand rooms', () => {
   });
 });
 
-describe('a room that comes or goes', () => {
+describe('a room that begins or ends', () => {
   it('appears without a reload', async () => {
     await open('?q=00042');
     await post(roomwatch, started('late-00042'));
@@ -106,7 +106,7 @@ describe('a room that comes or goes', () => {
   });
 });
 
-it('is walked through with the keyboard alone', async () => {
+it('can be used with the keyboard only', async () => {
   await open('?sort=name&desc=false');
   await page.keyboard.press('j');
   await page.keyboard.press('j');

@@ -1,4 +1,4 @@
-// Issue 5: a room seen from inside the dashboard, by nobody noticed.
+// Issue 5: watching a room from the dashboard as a hidden participant.
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { joinInPage, launch, stage } from '../harness/browser.js';
@@ -16,7 +16,7 @@ let bob: Page;
 let found: string[];
 const cleanup: (() => unknown)[] = [];
 
-/** Somebody with a fake camera and a fake microphone; their client remembers everybody it was ever told of. */
+/** A participant with a fake camera and a fake microphone. Its client records every other participant it has ever seen. */
 async function participant(url: string, identity: string): Promise<Page> {
   const own = await (await browser.newContext()).newPage();
   await own.goto(url);
@@ -26,8 +26,8 @@ async function participant(url: string, identity: string): Promise<Page> {
     (window as any).met = [...room.remoteParticipants.values()].map((one: any) => one.identity);
     room.on('participantConnected', (one: any) => (window as any).met.push(one.identity));
     await room.localParticipant.setCameraEnabled(true);
-    // Chromium's own fake microphone beeps too shortly for LiveKit to take it for speech; and whoever comes later is told
-    // only of who begins or ends to speak.
+    // The beeps of Chromium's fake microphone are too short for LiveKit to detect speech, and a later participant only
+    // learns of changes of speakers.
     const audio = new AudioContext();
     const [tone, volume, out] = [audio.createOscillator(), audio.createGain(), audio.createMediaStreamDestination()];
     tone.connect(volume).connect(out);
@@ -40,14 +40,14 @@ async function participant(url: string, identity: string): Promise<Page> {
   return own;
 }
 
-/** Whom a participant's client lists, and has ever listed. */
+/** Returns the participants that a client lists, and those that it has ever listed. */
 const others = (own: Page): Promise<{ now: string[]; met: string[] }> =>
   own.evaluate(() => ({
     now: [...(window as any).room.remoteParticipants.values()].map((one: any) => one.identity),
     met: [...new Set((window as any).met as string[])],
   }));
 
-/** Video frames that the dashboard's browser has decoded. */
+/** Returns the number of video frames that the dashboard's browser has decoded. */
 const framesDecoded = (): Promise<number> =>
   page.evaluate(async () => {
     let frames = 0;
@@ -78,7 +78,7 @@ beforeAll(async () => {
   await bob.evaluate(() => (window as any).room.localParticipant.setScreenShareEnabled(true));
   page = await operatorPage(browser, world.roomwatch);
   found = complaints(page.context());
-  // Whatever media comes, comes over one of these.
+  // All media use one of these.
   await page.addInitScript(() => {
     const peers: RTCPeerConnection[] = [];
     Object.assign(window, { peers });
@@ -96,7 +96,7 @@ afterAll(async () => {
   for (const end of cleanup.reverse()) await end();
 });
 
-it('says what watching does before anybody joins, and asks why', async () => {
+it('explains watching before it joins, and asks for a reason', async () => {
   await page.getByRole('button', { name: 'Watch', exact: true }).click();
   for (const words of [
     'hidden from the participants. You cannot send anything.',
@@ -115,7 +115,7 @@ it('says what watching does before anybody joins, and asks why', async () => {
   await page.getByText('Hidden', { exact: true }).waitFor();
 });
 
-it('shows everybody, moving, with the screen large and the sound off', async () => {
+it('shows the video of all participants, with the screen share large and the sound off', async () => {
   for (const name of ['ada', 'bob']) {
     await tile(name).waitFor();
     await tile(name)
@@ -165,7 +165,7 @@ it('shows data messages', async () => {
   expect(await message.innerText()).toMatch(/ada[\s\S]*chat/);
 });
 
-it('is seen by nobody in the room, marked as ours, not counted, and on record', async () => {
+it('is visible to no participant, marked as a watcher, not counted, and in the audit record', async () => {
   await until('Roomwatch to know its watcher', async () =>
     (await people()).some((one: any) => one.watcher && one.hidden),
   );
@@ -184,7 +184,7 @@ it('is seen by nobody in the room, marked as ours, not counted, and on record', 
   });
 });
 
-it('lets the room end when everybody real has left, although the page stays open', async () => {
+it('lets the room end after all other participants have left, although the page stays open', async () => {
   const reader = await world.roomwatch.read();
   await ada.evaluate(() => (window as any).room.disconnect());
   await tile('ada').waitFor({ state: 'detached' });
@@ -194,7 +194,7 @@ it('lets the room end when everybody real has left, although the page stays open
   expect(await world.livekit.listRooms()).toEqual([]);
 });
 
-it('has had nothing to complain of', () => {
-  // LiveKit's client calls it an error that its connection ends when it is taken out of the room.
+it('has no errors', () => {
+  // LiveKit's client reports an error if its connection ends because it was removed from the room.
   expect(found.filter((line) => !/^(DataChannel error|publisher data channel)/.test(line))).toEqual([]);
 });
