@@ -152,7 +152,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Every live room the caller may see. */
+        /** Lists the live rooms that the caller may see. */
         get: operations["rooms"];
         put?: never;
         /** Creates a room. If a room with this name is live, returns that one. */
@@ -170,7 +170,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The newest live session of a room, and everything in it. */
+        /** Returns the newest live session of a room, with its participants, egress and ingress. */
         get: operations["room"];
         put?: never;
         post?: never;
@@ -206,7 +206,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Who is in the newest live session of a room, with their tracks. */
+        /** Lists the participants of the newest live session of a room, with their tracks. */
         get: operations["participants"];
         put?: never;
         post?: never;
@@ -344,14 +344,14 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
-        /** @description `rooms` and `participants` are the most at once in a step; those that were there at its beginning count too. */
+        /** @description `rooms` and `participants` are the maximum at one time in a step, its beginning included. */
         Activity: {
             /** Format: int64 */
             from: number;
             points: components["schemas"]["ActivityPoint"][];
             /**
              * Format: int64
-             * @description Milliseconds from one point to the next.
+             * @description Milliseconds between two points
              */
             step: number;
             /** Format: int64 */
@@ -360,7 +360,7 @@ export interface components {
         ActivityPoint: {
             /**
              * Format: int64
-             * @description When the step begins.
+             * @description Beginning of the step
              */
             at: number;
             /** Format: int64 */
@@ -369,12 +369,12 @@ export interface components {
             leaves: number;
             /**
              * Format: int64
-             * @description Like `rooms`: of those that `participantCount` counts, as are joins and leaves.
+             * @description Like `rooms`; this, `joins` and `leaves` count those that `participantCount` counts
              */
             participants?: number | null;
             /**
              * Format: int64
-             * @description Null for times before the history begins: nobody knows.
+             * @description Null before the beginning of the history: the number is unknown
              */
             rooms?: number | null;
         };
@@ -598,23 +598,23 @@ export interface components {
             room: string;
             sid: string;
         };
-        /** @description Who is in a live room. */
+        /** @description The participants of a live room. */
         Participants: {
             /**
              * Format: int64
-             * @description When the last event in the state was received, in unix milliseconds; null before the first.
+             * @description Time when the last event in the state was received, in unix milliseconds; null before the first event
              */
             at: number | null;
             cursor: string;
-            /** @description False if the state of the moment that was asked for is not kept, and this is the nearest one that is. */
+            /** @description False if the state of the requested moment is not kept; this is then the nearest state that is kept */
             exact: boolean;
             participants: components["schemas"]["Participant"][];
-            /** @description Of the newest live session, whose participants these are: there may be none. */
+            /** @description Sid of the newest live session; these are its participants */
             roomSid: string;
         };
-        /** @description Somebody came, and perhaps went. */
+        /** @description A participant's stay in a session. */
         Participation: {
-            /** @description LiveKit's reason, in lower snake case. */
+            /** @description LiveKit's reason, in lower snake case */
             disconnectReason?: string | null;
             hidden: boolean;
             identity: string;
@@ -625,7 +625,7 @@ export interface components {
             leftAt?: number | null;
             /**
              * Format: int64
-             * @description Nobody said so: the leave was between this time and `leftAt`.
+             * @description Set if the leave was inferred: it was between this time and `leftAt`
              */
             leftNotBefore?: number | null;
             name: string;
@@ -734,17 +734,17 @@ export interface components {
             project: string;
             sid: string;
         };
-        /** @description A live room and everything in it. */
+        /** @description A live room with its participants, egress and ingress. */
         RoomNow: {
             /**
              * Format: int64
-             * @description When the last event in the state was received, in unix milliseconds; null before the first.
+             * @description Time when the last event in the state was received, in unix milliseconds; null before the first event
              */
             at: number | null;
             cursor: string;
-            /** @description That has not ended. */
+            /** @description Egress that has not ended */
             egress: components["schemas"]["Egress"][];
-            /** @description False if the state of the moment that was asked for is not kept, and this is the nearest one that is. */
+            /** @description False if the state of the requested moment is not kept; this is then the nearest state that is kept */
             exact: boolean;
             ingress: components["schemas"]["Ingress"][];
             participants: components["schemas"]["Participant"][];
@@ -754,29 +754,29 @@ export interface components {
         Rooms: {
             /**
              * Format: int64
-             * @description When the last event in the state was received, in unix milliseconds; null before the first.
+             * @description Time when the last event in the state was received, in unix milliseconds; null before the first event
              */
             at: number | null;
-            /** @description Go on here: `/api/events?after=`. */
+            /** @description Cursor for `/api/events?after=` */
             cursor: string;
-            /** @description False if the state of the moment that was asked for is not kept, and this is the nearest one that is. */
+            /** @description False if the state of the requested moment is not kept; this is then the nearest state that is kept */
             exact: boolean;
             rooms: components["schemas"]["Room"][];
         };
         SearchResult: {
             /**
              * Format: int64
-             * @description When it began.
+             * @description Time when it began
              */
             at: number;
             identity?: string | null;
             kind: components["schemas"]["SearchResultKind"];
-            /** @description Is it so now? */
+            /** @description True if it has not ended */
             live: boolean;
             name?: string | null;
             project: string;
             room: string;
-            /** @description The session's sid, or for a participant its own. */
+            /** @description Sid of the session, or of the participant */
             sid: string;
         };
         /** @enum {string} */
@@ -790,52 +790,52 @@ export interface components {
             text?: string | null;
             topic?: string | null;
         };
-        /** @description One life of a room. */
+        /** @description One session of a room. */
         Session: {
-            /** @description `idle_timeout` and the like, from servers that say so. */
+            /** @description For example `idle_timeout`, if the LiveKit server reports it */
             endReason?: string | null;
             /**
              * Format: int64
-             * @description Null while it is on.
+             * @description Null while it is live
              */
             endedAt?: number | null;
             /**
              * Format: int64
-             * @description Distinct identities of those that are neither hidden, nor agents, nor egress.
+             * @description Number of distinct identities, without hidden participants, agents and egress
              */
             participantCount: number;
             /**
              * Format: int64
-             * @description The most of them at once.
+             * @description Maximum number of them at one time
              */
             peak: number;
             project: string;
             /**
              * Format: int64
-             * @description Distinct identities that published something.
+             * @description Number of distinct identities that published a track
              */
             publisherCount: number;
             recorded: boolean;
             room: string;
-            /** @description LiveKit's id of this life of the room. */
+            /** @description LiveKit's sid of this session */
             sid: string;
-            /** @description `webhook`, or `reconcile` where Roomwatch had to ask for it. */
+            /** @description `webhook`, or `reconcile` if it was inferred from LiveKit's API */
             source: string;
             /** Format: int64 */
             startedAt: number;
         };
-        /** @description One session with everything that is known of it. */
+        /** @description One session with its participations, tracks and egress. */
         SessionDetail: {
-            /** @description As lists of what is live show it. */
+            /** @description In the form of the lists of live egress */
             egress: components["schemas"]["Egress"][];
             participations: components["schemas"]["Participation"][];
             session: components["schemas"]["Session"];
             tracks: components["schemas"]["SessionTrack"][];
         };
         SessionTrack: {
-            /** @description Whose it was. */
+            /** @description Identity of the publisher */
             identity: string;
-            /** @description The track's own name. */
+            /** @description Name of the track */
             name: string;
             participantSid: string;
             /** Format: int64 */
@@ -1292,7 +1292,7 @@ export interface operations {
                 room?: string[];
                 /** @description Only these projects; may be repeated */
                 project?: string[];
-                /** @description The state of an earlier moment: unix milliseconds, for after the last event received by then, or a cursor */
+                /** @description Moment of the state: a cursor, or unix milliseconds for the state after the last event received by that time */
                 at?: string;
             };
             header?: never;
@@ -1310,7 +1310,7 @@ export interface operations {
                     "application/json": components["schemas"]["Rooms"];
                 };
             };
-            /** @description A parameter that is unknown or out of bounds; `ahead` */
+            /** @description A parameter is unknown or out of range; `ahead` */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -1319,7 +1319,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Nobody is signed in */
+            /** @description No valid credential */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -1328,7 +1328,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description None of it is within the caller's rights */
+            /** @description The request is outside the caller's rights */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -1337,7 +1337,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description `expired`: older than what is kept or visible; `unknown_epoch` */
+            /** @description `expired`: older than the states that are kept or that the caller may see; `unknown_epoch` */
             410: {
                 headers: {
                     [name: string]: unknown;
@@ -1431,7 +1431,7 @@ export interface operations {
             query?: {
                 /** @description Needed where there are several */
                 project?: string;
-                /** @description The state of an earlier moment: unix milliseconds, for after the last event received by then, or a cursor */
+                /** @description Moment of the state: a cursor, or unix milliseconds for the state after the last event received by that time */
                 at?: string;
             };
             header?: never;
@@ -1443,7 +1443,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The room as it is now */
+            /** @description The room */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1452,7 +1452,7 @@ export interface operations {
                     "application/json": components["schemas"]["RoomNow"];
                 };
             };
-            /** @description `project_required`, `ahead`, or a parameter that is unknown or out of bounds */
+            /** @description `project_required`, `ahead`, or a parameter is unknown or out of range */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -1461,7 +1461,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Nobody is signed in */
+            /** @description No valid credential */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -1470,7 +1470,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description `room_not_live`; a room out of sight answers alike */
+            /** @description `room_not_live`; also for a room that the caller may not see */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -1479,7 +1479,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description `expired`: older than what is kept or visible; `unknown_epoch` */
+            /** @description `expired`: older than the states that are kept or that the caller may see; `unknown_epoch` */
             410: {
                 headers: {
                     [name: string]: unknown;
@@ -1726,7 +1726,7 @@ export interface operations {
             query?: {
                 /** @description Needed where there are several */
                 project?: string;
-                /** @description The state of an earlier moment: unix milliseconds, for after the last event received by then, or a cursor */
+                /** @description Moment of the state: a cursor, or unix milliseconds for the state after the last event received by that time */
                 at?: string;
             };
             header?: never;
@@ -1738,7 +1738,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Who is there now */
+            /** @description The participants */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1747,7 +1747,7 @@ export interface operations {
                     "application/json": components["schemas"]["Participants"];
                 };
             };
-            /** @description `project_required`, `ahead`, or a parameter that is unknown or out of bounds */
+            /** @description `project_required`, `ahead`, or a parameter is unknown or out of range */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -1756,7 +1756,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description Nobody is signed in */
+            /** @description No valid credential */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -1765,7 +1765,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description `room_not_live`; a room out of sight answers alike */
+            /** @description `room_not_live`; also for a room that the caller may not see */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -1774,7 +1774,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description `expired`: older than what is kept or visible; `unknown_epoch` */
+            /** @description `expired`: older than the states that are kept or that the caller may see; `unknown_epoch` */
             410: {
                 headers: {
                     [name: string]: unknown;
