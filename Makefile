@@ -1,30 +1,30 @@
-# Everything there is to do, one word each. A fresh machine needs Rust (rustup), Node 20 and a C
-# compiler; `make e2e` also needs Go (for livekit-server), Chromium, Caddy and nginx.
+# The tasks of the project. You need Rust (rustup), Node 20 and a C compiler; for `make e2e` also Go (for livekit-server),
+# Chromium, Caddy and nginx.
 
 WEB_SOURCES := $(shell find web packages -path '*/node_modules' -prune -o -path '*/dist' -prune -o -type f -print 2>/dev/null)
 
 .PHONY: run test e2e bench check nightly fmt web release clean
 
-## A server with made-up meetings at http://localhost:3001
+## A server with simulated meetings at http://localhost:3001
 run: web/dist/index.html
 	cargo run -- demo
 
-## All tests but those that need a LiveKit server
+## All tests, except those that need a LiveKit server
 test: node_modules/.package-lock.json
 	cargo test
 	npm test
 
-## The built program against a real livekit-server and real participants
+## Tests of the built program with a real livekit-server and real participants
 e2e: web/dist/index.html
 	cargo build
 	e2e/install-livekit
 	npm run e2e
 
-## Ratios to a floor that is measured in the same run
+## Benchmarks, as ratios to a baseline of the same run
 bench:
 	cargo bench
 
-## What a change has to pass before anyone reads it
+## Checks that a change must pass before a review
 check: node_modules/.package-lock.json
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings

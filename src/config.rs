@@ -114,7 +114,7 @@ pub struct Options {
     #[arg(long, env = "ROOMWATCH_DRAIN_SECS", value_name = "SECS")]
     pub drain_secs: Option<u32>,
 
-    /// Require a reason from operators who watch a room unseen [default: false]
+    /// Require a reason from operators who watch a room as hidden participants [default: false]
     #[arg(long, env = "ROOMWATCH_WATCH_REASON", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
     pub watch_reason: Option<bool>,
 
@@ -131,7 +131,7 @@ pub struct Options {
     #[arg(skip)]
     pub users: Vec<User>,
 
-    /// The demonstration: its meetings are made up, and the dashboard says so. Set by `roomwatch demo` only.
+    /// True for the demo: its meetings are simulated, and the dashboard says so. Set by `roomwatch demo` only.
     #[arg(skip)]
     #[serde(skip)]
     pub demo: bool,
@@ -150,7 +150,7 @@ pub struct Config {
     pub dev: bool,
     pub projects: Vec<Project>,
     pub keys: Keys,
-    /// Where the options that are in a file were read from.
+    /// Path of the configuration file, if there is one.
     pub file: Option<PathBuf>,
     pub users: Vec<User>,
     pub password: Option<Secret>,
@@ -291,7 +291,7 @@ mod tests {
     #[test]
     fn the_example_file_names_every_option_at_its_default() {
         let text = include_str!("../roomwatch.example.toml");
-        // As it stands it changes nothing, and with every option uncommented it still parses.
+        // The file sets nothing as it is, and it parses with every option uncommented.
         let as_is: Options = toml::from_str(text).expect("the example parses");
         assert!(as_is.projects.is_empty() && as_is.listen.is_none());
         let uncommented: String = text

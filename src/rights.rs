@@ -312,7 +312,7 @@ mod tests {
             (joined("b"), &["p"], &["b", "a"], "RM_b from 3, hides"),
             (joined("b"), &[], &["a"], "out of sight"),
             (joined("b"), &["q"], &[], "out of sight"),
-            // What was is gone; what comes next is visible.
+            // Earlier events are gone; later ones are visible.
             (joined("gone"), &[], &[], " from 4, hides"),
             (Sight::Nothing, &[], &[], "out of sight"),
             (Sight::Nothing, &["p"], &["a"], "out of sight"),
