@@ -160,6 +160,9 @@ impl Store {
         for version in found + 1..=self.version() {
             self.step(&mut connection, version).map_err(sqlite)?;
         }
+        if (self.first_version..self.version()).contains(&found) {
+            tracing::info!("{} has been migrated from version {found} to {}", self.file, self.version());
+        }
         if let Some(dir) = path.parent().filter(|_| new) {
             // The name of a new file is durable only after its directory is synced.
             fs::File::open(dir).and_then(|dir| dir.sync_all()).map_err(io)?;
@@ -192,11 +195,7 @@ impl Store {
         transaction.execute_batch(step.copied().unwrap_or_default())?;
         transaction.pragma_update(None, "application_id", self.application_id)?;
         transaction.pragma_update(None, "user_version", version)?;
-        transaction.commit()?;
-        if version > self.first_version {
-            tracing::info!("{} has been migrated to version {version}", self.file);
-        }
-        Ok(())
+        transaction.commit()
     }
 }
 
