@@ -9,7 +9,6 @@ pub mod tail;
 pub mod token;
 pub mod user;
 
-/// Control tower for LiveKit: the state and the events of all rooms, in real time
 #[derive(Parser)]
 #[command(
     version,

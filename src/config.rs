@@ -44,7 +44,7 @@ pub struct Options {
     #[arg(long, env = "ROOMWATCH_DATA_DIR", value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
 
-    /// Where the log is: sqlite:DIRECTORY, or memory: which keeps nothing and is for tests [default: sqlite: and the
+    /// URL of the log: sqlite:DIRECTORY, or memory: for tests, which is lost with the process [default: sqlite: and the
     /// data directory]
     #[arg(long, env = "ROOMWATCH_LOG_URL", value_name = "URL")]
     pub log_url: Option<LogUrl>,

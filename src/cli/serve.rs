@@ -20,9 +20,9 @@ use crate::{
 
 #[derive(Args)]
 #[command(after_help = "\
-An option takes precedence over the environment, and the environment over the file. Two variables have no option:
-ROOMWATCH_PASSWORD (password of the operator) and ROOMWATCH_LOG (log filter, for example `debug` or
-`roomwatch=trace`).
+An option takes precedence over the environment, and the environment over the file. Two variables
+have no option: ROOMWATCH_PASSWORD (password of the operator) and ROOMWATCH_LOG (log filter, for
+example `debug` or `roomwatch=trace`).
 
 Examples:
   livekit-server --dev & roomwatch serve --dev

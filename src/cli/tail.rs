@@ -15,12 +15,13 @@ use crate::server::stream::message::jitter;
 
 #[derive(Args)]
 #[command(after_help = "\
-In a terminal, each event is one readable line. In a pipe, or with --json, each event is its message as one line of
-JSON. If the connection is lost, tail reconnects and continues after the last event.
+In a terminal, each event is one readable line. In a pipe, or with --json, each event is its
+message as one line of JSON. If the connection is lost, tail reconnects and continues after the
+last event.
 
 Examples:
   roomwatch tail --room standup --type 'track_*'
-  roomwatch tail --after start --type 'participant_*' | jq -r '[.room, .type, .data.participant.identity] | @tsv'
+  roomwatch tail --after start --type 'track_*' | jq -r '[.room, .type, .data.track.sid] | @tsv'
   roomwatch tail --token \"$(roomwatch token --room-list)\" | head -100 >events.jsonl")]
 pub struct Arguments {
     /// URL of the server
