@@ -18,7 +18,7 @@ use roomwatch::{
 use serde_json::{Value, json};
 
 use crate::harness::{
-    Server, admin_token, join_token, list_token,
+    Server, Start, admin_token, join_token, list_token,
     said::{START, Said, finished, joined, left, of_egress, room, send, send_all, started},
     token, until,
 };
@@ -48,7 +48,7 @@ fn seq(answer: &Value) -> u64 {
 async fn a_past_state_is_the_one_that_was_live_then() {
     let mut rng = fastrand::Rng::with_seed(11);
     let mut world = World::new(5, 8, 4, true);
-    let mut server = Server::start();
+    let mut server = Start::new().on_disk().start();
     let mut live = Vec::new();
     let mut bodies = world.fill();
     let mut sent = 0;
