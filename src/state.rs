@@ -40,7 +40,7 @@ mod checkpoint;
 pub mod entity;
 mod fold;
 mod map;
-mod mask;
+pub mod mask;
 mod part;
 mod permission;
 mod project;
@@ -48,7 +48,6 @@ mod read;
 pub mod schema;
 mod table;
 mod tombstone;
-pub mod wire;
 mod word;
 mod words;
 
@@ -56,9 +55,9 @@ pub use change::{Applied, Change, Entity, Fact, Inferred, Op};
 pub use checkpoint::{CHECKPOINT_VERSION, CheckpointError};
 pub use entity::{Egress, Ingress, Participant, Room, Track};
 pub use fold::RESTART_MARGIN_MS;
+pub use mask::Wire;
 pub use project::RoomEntry;
 pub use tombstone::{TOMBSTONE_MS, TOMBSTONES_MAX, Tombstone};
-pub use wire::Wire;
 
 use crate::event::{Event, Seq};
 use map::Map;

@@ -11,7 +11,7 @@ use rusqlite::{OptionalExtension, params};
 use super::{Recorded, changes::Chunk, statements::Statements};
 use crate::{
     event::Source,
-    state::{Egress, Fact, Participant, Room, State, Track, Wire, entity::Word, wire::ALL},
+    state::{Egress, Fact, Participant, Room, State, Track, Wire, entity::Word, mask::ALL},
 };
 
 /// Keys are sids and our own numbers, as in the state.

@@ -26,8 +26,8 @@ use crate::{
     snapshot::Snapshot,
     state::{
         Egress, Ingress, Participant, RoomEntry, Wire,
+        mask::ALL,
         schema::{EgressSchema, IngressSchema, ParticipantSchema, RoomSchema},
-        wire::ALL,
     },
 };
 use view::{MomentQuery, View};

@@ -7,7 +7,7 @@ use roomwatch::{
         Event, Kind, Seq, Source,
         body::{Body, Redaction},
     },
-    state::{Applied, State, Wire, wire::ALL},
+    state::{Applied, State, Wire, mask::ALL},
 };
 use serde_json::{Map, Value, json};
 
