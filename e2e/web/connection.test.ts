@@ -28,8 +28,16 @@ afterAll(async () => {
   await roomwatch?.close();
 });
 
-const pill = (word: RegExp) =>
-  page.getByRole('button', { name: new RegExp(`^Connection:\\s*${word.source}`) }).waitFor();
+/** Waits until the pill shows `word`. The error has what it showed instead, and what the page asked last. */
+async function pill(word: RegExp): Promise<void> {
+  const shown = page.getByRole('button', { name: new RegExp(`^Connection:\\s*${word.source}`) });
+  await shown.waitFor().catch(async (error: Error) => {
+    const last = await page.getByRole('button', { name: /^Connection:/ }).allInnerTexts();
+    throw new Error(`${error.message}\nThe pill: ${last}\nThe last requests:\n${asked.slice(-15).join('\n')}`);
+  });
+}
+/** The requests of the page and their results, for the error of `pill`. */
+let asked: string[] = [];
 const row = (name: string) => page.getByRole('row').filter({ hasText: name });
 
 async function open(path: string): Promise<void> {
@@ -37,6 +45,10 @@ async function open(path: string): Promise<void> {
   await until('no stream to be open', async () => (await roomwatch.get('/api/me')).streams.open === 0);
   page = await operatorPage(browser, roomwatch, { reducedMotion: 'reduce' });
   page.setDefaultTimeout(30_000);
+  asked = [];
+  const note = (text: string) => asked.push(`${new Date().toISOString()} ${text}`);
+  page.on('response', (response) => note(`${response.status()} ${response.url()}`));
+  page.on('requestfailed', (request) => note(`${request.failure()?.errorText} ${request.url()}`));
   const known = page.waitForResponse(/\/api\/me$/);
   await page.goto(`${roomwatch.url}${path}`);
   await pill(/Live/);
