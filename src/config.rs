@@ -18,6 +18,7 @@ use crate::{
     token::{Keys, Secret},
 };
 
+mod attention;
 mod environment;
 mod limits;
 mod log;
@@ -25,6 +26,7 @@ mod projects;
 mod server;
 mod users;
 
+pub use attention::{AgentRule, AttentionRules};
 pub use limits::{Answer, Limit, LimitOptions, Limits};
 pub use log::LogFormat;
 pub use projects::{DEFAULT_PROJECT, DEV_KEY, DEV_URL, KeyOptions, Project, ProjectOptions};
@@ -131,6 +133,9 @@ pub struct Options {
     #[arg(skip)]
     pub users: Vec<User>,
 
+    #[arg(skip)]
+    pub attention: AttentionRules,
+
     /// True for the demo: its meetings are simulated, and the dashboard says so. Set by `roomwatch demo` only.
     #[arg(skip)]
     #[serde(skip)]
@@ -168,6 +173,7 @@ pub struct Config {
     pub watch_reason: bool,
     pub log_format: LogFormat,
     pub limits: Limits,
+    pub attention: AttentionRules,
     /// See [`Options::demo`].
     pub demo: bool,
     /// The time of the node. Tests put a held clock here.
@@ -207,7 +213,7 @@ impl Options {
             listen, data_dir, log_url, dev, livekit_url, livekit_api_key, livekit_api_secret, password, public_url,
             trusted_proxies, cors_origins, redact, retention_days, retention_bytes, history_days,
             reconcile_secs, heartbeat_secs, drain_secs, watch_reason, log_format
-        } limits, projects: below.projects, users: below.users, demo: self.demo)
+        } limits, projects: below.projects, users: below.users, attention: below.attention, demo: self.demo)
     }
 
     /// Checks what only the whole can tell.
@@ -252,6 +258,7 @@ impl Options {
             watch_reason: self.watch_reason.unwrap_or(false),
             log_format: self.log_format.unwrap_or_default(),
             limits,
+            attention: self.attention,
             demo: self.demo,
             clock: Clock::system(),
         })

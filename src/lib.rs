@@ -34,6 +34,9 @@ pub mod state;
 pub mod livekit;
 pub mod reconcile;
 
+// Conditions that need an operator's attention.
+pub mod attention;
+
 // Users, and the record of their commands.
 pub mod accounts;
 pub mod audit;

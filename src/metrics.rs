@@ -27,6 +27,12 @@ pub struct Follower {
     pub follower: &'static str,
 }
 
+/// A kind of condition, such as `agent_missing`. Names of our own, so the list is short.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Condition {
+    pub condition: &'static str,
+}
+
 /// Bounds of the buckets of a time, in seconds.
 const BUCKETS: [f64; 11] = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0, 5.0];
 
@@ -64,6 +70,7 @@ macro_rules! metrics {
     (@type counter follower) => { Family<Follower, Counter> };
     (@type gauge) => { Gauge };
     (@type gauge follower) => { Family<Follower, Gauge> };
+    (@type gauge condition) => { Family<Condition, Gauge> };
     (@type gauge transport) => { Family<Transport, Gauge> };
     (@type seconds) => { Histogram };
 
@@ -116,6 +123,8 @@ metrics! {
         "Restarts of a follower after an error or a panic";
     follower_missed_events: counter by follower,
         "Events that retention removed before a follower got them";
+    conditions_open: gauge by condition,
+        "Conditions that need attention and are open now, by kind";
 }
 
 impl Metrics {

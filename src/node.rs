@@ -5,11 +5,12 @@
 use std::{future::Future, sync::Arc};
 
 use anyhow::Context;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use tokio::{net::TcpListener, task::JoinSet};
 
 use crate::{
     accounts::Accounts,
+    attention::{self, Attention, Rates},
     audit::Audit,
     cluster::{Cluster, Counts, Local, Map, NodeId},
     config::{Config, Limit},
@@ -181,7 +182,22 @@ impl Node {
     fn start_followers(&self) -> anyhow::Result<Running> {
         let (reconcile, state) = (self.app.reconcile.clone(), self.state.clone());
         let watchers: Make = Box::new(move || Box::new(Watchers::new(reconcile.clone(), state.clone())));
-        Ok(self.app.followers.start(&self.app.feed, &self.derived, vec![("watchers", watchers)])?)
+        let sources = Arc::new(attention::Sources {
+            log: self.log.clone(),
+            state: self.state.clone(),
+            reconcile: self.app.reconcile.clone(),
+            receipts: self.receipts.clone(),
+            followers: self.app.followers.clone(),
+            metrics: self.app.metrics.clone(),
+            clock: self.app.config.clock.clone(),
+            redaction: self.app.config.redaction.clone(),
+            projects: self.app.config.projects.iter().map(|project| project.name.clone()).collect(),
+            rules: self.app.config.attention.clone(),
+            rates: Mutex::new(Rates::new(self.app.config.clock.unix_ms())),
+        });
+        let attention: Make = Box::new(move || Box::new(Attention::new(sources.clone())));
+        let followers = vec![("watchers", watchers), ("attention", attention)];
+        Ok(self.app.followers.start(&self.app.feed, &self.derived, followers)?)
     }
 
     /// Stops the fold, writes a checkpoint and closes every file. Every acknowledged event is on the disk when it

@@ -16,7 +16,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use crate::{
     event::Seq,
-    state::{Participant, RoomEntry, State},
+    state::{Condition, Participant, RoomEntry, State},
     token::Grant,
 };
 
@@ -185,6 +185,14 @@ impl Window {
             // In an earlier state another session may be the newest, and have ended since.
             Some(sid) => state.room(project, sid?),
         }
+    }
+
+    /// The visible conditions that are open in `state`, in no order.
+    pub fn conditions(&self, state: &State) -> Vec<Arc<Condition>> {
+        let is_visible = |condition: &&Arc<Condition>| {
+            !self.area.hides_restricted && self.area.has(&condition.project, condition.room.as_deref())
+        };
+        state.all_conditions().filter(is_visible).cloned().collect()
     }
 
     /// Returns true if the participant of a visible session is visible.

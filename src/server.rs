@@ -121,7 +121,7 @@ pub fn router(app: Arc<App>) -> Router {
 }
 
 fn routes(app: &Arc<App>) -> OpenApiRouter<Arc<App>> {
-    use api::{audit, commands, login, me, projects, rooms, sessions, test_webhook, watch};
+    use api::{attention, audit, commands, login, me, projects, rooms, sessions, test_webhook, watch};
     let webhooks = OpenApiRouter::new().routes(routes!(webhook::receive)).with_state(app.webhooks.clone());
     let current = axum::middleware::from_fn_with_state(app.clone(), when_current);
     // Webhooks are accepted from the first moment. Reads wait for the fold.
@@ -135,6 +135,7 @@ fn routes(app: &Arc<App>) -> OpenApiRouter<Arc<App>> {
         .routes(routes!(sessions::session))
         .routes(routes!(sessions::activity))
         .routes(routes!(sessions::search))
+        .routes(routes!(attention::attention))
         .layer(CompressionLayer::new().quality(CompressionLevel::Fastest))
         .layer(current);
     OpenApiRouter::with_openapi(Api::openapi())
@@ -146,6 +147,7 @@ fn routes(app: &Arc<App>) -> OpenApiRouter<Arc<App>> {
         .routes(routes!(commands::mute_track))
         .routes(routes!(commands::send_data))
         .routes(routes!(watch::watch_room))
+        .routes(routes!(attention::acknowledge, attention::unacknowledge))
         .merge(lists)
         .routes(routes!(projects::projects))
         .routes(routes!(test_webhook::test_webhook))

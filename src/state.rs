@@ -53,8 +53,8 @@ mod words;
 
 pub use change::{Applied, Change, Entity, Fact, Inferred, Op};
 pub use checkpoint::{CHECKPOINT_VERSION, CheckpointError};
-pub use entity::{Egress, Ingress, Participant, Room, Track};
-pub use fold::RESTART_MARGIN_MS;
+pub use entity::{Condition, Egress, Ingress, Participant, Room, Track};
+pub use fold::{CONDITIONS_MAX, REOPENED_AFTER_MS, RESTART_MARGIN_MS};
 pub use mask::Wire;
 pub use project::RoomEntry;
 pub use tombstone::{TOMBSTONE_MS, TOMBSTONES_MAX, Tombstone};
@@ -139,6 +139,22 @@ impl State {
     /// Returns the ingress of a project that is live.
     pub fn ingress(&self, project: &str) -> impl Iterator<Item = &Arc<Ingress>> {
         self.projects.get(project).into_iter().flat_map(|project| project.ingress.values())
+    }
+
+    /// Returns the open conditions of a project, in no order. The empty name has those of Roomwatch itself.
+    pub fn conditions(&self, project: &str) -> impl Iterator<Item = &Arc<Condition>> {
+        self.projects.get(project).into_iter().flat_map(|project| project.conditions.values())
+    }
+
+    /// Returns the open conditions of every project.
+    pub fn all_conditions(&self) -> impl Iterator<Item = &Arc<Condition>> {
+        self.projects.values().flat_map(|project| project.conditions.values())
+    }
+
+    /// Returns when a condition was last opened, if that was less than [`REOPENED_AFTER_MS`] before the newest event
+    /// about a condition.
+    pub fn last_opened(&self, project: &str, id: &str) -> Option<u64> {
+        self.projects.get(project)?.opened.get(id).copied()
     }
 
     /// Returns the tombstone of a sid or id: because of it, an event about the sid changes nothing.

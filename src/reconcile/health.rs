@@ -7,7 +7,7 @@ use std::{
 
 use serde::Serialize;
 
-use crate::livekit::CallError;
+use crate::{event::Kind, livekit::CallError};
 
 use super::{correction::Correction, diff::LastSeen};
 
@@ -52,6 +52,8 @@ pub struct ShownCorrection {
     #[schema(value_type = String)]
     pub sid: Arc<str>,
     pub why: &'static str,
+    /// True if LiveKit has a webhook for it, which did not arrive.
+    pub has_webhook: bool,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -59,6 +61,9 @@ pub struct Health {
     pub reach: Reach,
     /// The reason why `reach` is not [`Reach::Ok`].
     pub error: Option<Box<str>>,
+    /// Since when LiveKit has given no answer that the state could be compared with, in unix milliseconds. `None` if its
+    /// last answer was one.
+    pub away_since: Option<u64>,
     /// When the last full run was done, in unix milliseconds.
     pub reconciled_at: Option<u64>,
     /// Number of corrections since the process began.
@@ -92,6 +97,10 @@ impl Health {
             room: correction.room.clone(),
             sid: correction.sid.clone(),
             why: correction.why,
+            has_webhook: !matches!(
+                correction.kind,
+                Kind::TrackMuted | Kind::TrackUnmuted | Kind::ParticipantUpdated | Kind::RoomUpdated
+            ),
         });
     }
 }

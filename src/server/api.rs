@@ -1,5 +1,6 @@
 //! The REST API. Each resource has one file.
 
+pub mod attention;
 pub mod audit;
 pub mod command;
 pub mod commands;

@@ -41,6 +41,8 @@ pub enum Action {
     EndRoom,
     /// Post a test event to the webhook receiver.
     TestWebhook,
+    /// Acknowledge a condition.
+    Acknowledge,
     /// Read the audit record.
     ReadAudit,
 }
@@ -202,7 +204,7 @@ impl Caller {
                             && room == Some(self.grant.room.as_str())
                     }
                     Action::CreateRoom | Action::EndRoom => own && self.grant.room_create,
-                    Action::TestWebhook | Action::ReadAudit => false,
+                    Action::TestWebhook | Action::Acknowledge | Action::ReadAudit => false,
                 }
             }
         };

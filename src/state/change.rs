@@ -6,7 +6,7 @@ use serde::{Serialize, Serializer, ser::SerializeStruct};
 use utoipa::ToSchema;
 
 use super::{
-    entity::{Egress, Ingress, Participant, Room, Track, Word},
+    entity::{Condition, Egress, Ingress, Participant, Room, Track, Word},
     mask::{ALL, Mask, Wire},
 };
 use crate::event::Source;
@@ -54,6 +54,7 @@ pub enum Entity {
     Participant(Arc<Participant>),
     Egress(Arc<Egress>),
     Ingress(Arc<Ingress>),
+    Condition(Arc<Condition>),
 }
 
 /// A fact for the history. Times are unix milliseconds.
@@ -132,6 +133,9 @@ impl Serialize for Change {
             Entity::Participant(e) => ("participant", &e.sid, &e.project, Some(&e.room), Some(&e.room_sid)),
             Entity::Egress(e) => ("egress", &e.egress_id, &e.project, e.room.as_ref(), e.room_sid.as_ref()),
             Entity::Ingress(e) => ("ingress", &e.ingress_id, &e.project, e.room.as_ref(), None),
+            Entity::Condition(e) => {
+                ("condition", &e.about.id, &e.project, e.room.as_ref(), e.room_sid.as_ref())
+            }
         };
         let mut change = serializer.serialize_struct("Change", 7)?;
         change.serialize_field("op", &self.op)?;
@@ -146,6 +150,7 @@ impl Serialize for Change {
             (_, Entity::Participant(e)) => change.serialize_field("value", &Wire(&**e, self.mask))?,
             (_, Entity::Egress(e)) => change.serialize_field("value", &Wire(&**e, self.mask))?,
             (_, Entity::Ingress(e)) => change.serialize_field("value", &Wire(&**e, self.mask))?,
+            (_, Entity::Condition(e)) => change.serialize_field("value", &Wire(&**e, self.mask))?,
         }
         change.end()
     }
@@ -185,4 +190,5 @@ pub enum EntityKindSchema {
     Participant,
     Egress,
     Ingress,
+    Condition,
 }

@@ -1,8 +1,9 @@
-//! Rooms, participants, tracks, egress and ingress as they are now.
+//! Rooms, participants, tracks, egress, ingress and conditions as they are now.
 //!
 //! Each has two written forms: [`Wire`](super::Wire) for readers, and the serde derive, which only the checkpoint uses.
 //! Times are unix milliseconds. Inside the program 0 means unknown; readers get null.
 
+pub mod condition;
 mod counts;
 mod egress;
 mod ingress;
@@ -11,6 +12,7 @@ pub mod room;
 mod track;
 
 pub use super::word::Word;
+pub use condition::{Condition, ConditionSchema};
 pub use counts::Counts;
 pub use egress::{Egress, EgressSchema, Output, OutputSchema};
 pub use ingress::{Ingress, IngressSchema};

@@ -13,12 +13,14 @@ use super::{
 };
 use crate::event::{Event, Kind, Source};
 
+mod condition;
 mod egress;
 mod ingress;
 mod participant;
 mod room;
 mod track;
 
+pub use condition::{CONDITIONS_MAX, REOPENED_AFTER_MS};
 pub use room::RESTART_MARGIN_MS;
 
 /// Applies one event. `now` is the time of the newest event.
@@ -51,9 +53,9 @@ struct Fold<'a> {
 impl Fold<'_> {
     fn run(&mut self) {
         if self.event.source == Source::Roomwatch {
-            // Our own events are about Roomwatch: they change no entity, and `roomJoin` does not show them.
+            // Callers with only `roomJoin` do not see our own events.
             self.applied.restricted = true;
-            return;
+            return self.condition();
         }
         match self.event.kind {
             Kind::RoomFinished => return self.room_finished(),

@@ -1,11 +1,11 @@
-//! The live rooms, egress and ingress of one project.
+//! The live rooms, egress, ingress and open conditions of one project.
 
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::{
-    entity::{Counts, Egress, Ingress, Participant, Room},
+    entity::{Condition, Counts, Egress, Ingress, Participant, Room, condition::Acknowledged},
     map::Map,
     tombstone::Tombstones,
 };
@@ -18,6 +18,15 @@ pub(super) struct Project {
     pub sessions: Map<Arc<str>, Vec<Arc<str>>>,
     pub egress: Map<Arc<str>, Arc<Egress>>,
     pub ingress: Map<Arc<str>, Arc<Ingress>>,
+    /// The open conditions.
+    #[serde(default)]
+    pub conditions: Map<Arc<str>, Arc<Condition>>,
+    /// When a condition was last opened, for a minute.
+    #[serde(default)]
+    pub opened: Map<Arc<str>, u64>,
+    /// Conditions that count as acknowledged until a time, also if they are opened again.
+    #[serde(default)]
+    pub quiet: Map<Arc<str>, Acknowledged>,
     /// Checkpoints of d9a324f have them under their former name.
     #[serde(alias = "graves")]
     pub tombstones: Tombstones,

@@ -2,6 +2,7 @@
 
 pub mod harness;
 
+mod attention;
 mod auth;
 mod browser;
 mod cluster;

@@ -44,7 +44,16 @@ impl Command {
         spec: CommandSpec<'_>,
     ) -> Result<Command, Error> {
         let ProjectQuery { project } = ProjectQuery::parse(query)?;
-        let project = caller.project(app, project.as_deref())?;
+        Command::allowed_in(app, caller, caller.project(app, project.as_deref())?, spec).await
+    }
+
+    /// As [`Command::allowed`], in this project.
+    pub async fn allowed_in(
+        app: &Arc<App>,
+        caller: &Caller,
+        project: Arc<str>,
+        spec: CommandSpec<'_>,
+    ) -> Result<Command, Error> {
         let entry = NewAuditEntry {
             user: caller.user.clone(),
             action: spec.action,
@@ -70,6 +79,11 @@ impl Command {
     pub fn of_room(mut self, name: &str) -> Command {
         self.entry.room = Some(name.to_owned());
         self
+    }
+
+    /// Returns the target of the command.
+    pub fn target(&self) -> &str {
+        self.entry.target.as_deref().unwrap_or_default()
     }
 
     /// Sets the reason that the user gave.

@@ -30,7 +30,7 @@ use crate::{
         schema::{EgressSchema, IngressSchema, ParticipantSchema, RoomSchema},
     },
 };
-use view::{MomentQuery, View};
+pub use view::{MomentQuery, View};
 
 /// Maximum number of rooms in an answer that is written at once. A longer one takes milliseconds, and is written on a
 /// blocking thread.
@@ -202,14 +202,14 @@ pub async fn participants(
 
 /// The moment of an answer.
 #[derive(Serialize)]
-struct At {
+pub struct At {
     cursor: Cursor,
     at: Option<u64>,
     exact: bool,
 }
 
 impl At {
-    fn of(snapshot: &Snapshot) -> At {
+    pub fn of(snapshot: &Snapshot) -> At {
         At { cursor: snapshot.cursor, at: snapshot.at, exact: snapshot.exact }
     }
 }
@@ -283,7 +283,7 @@ impl Serialize for Listed<'_> {
 }
 
 /// A list of entities with all their fields.
-struct All<'a, T>(&'a [Arc<T>]);
+pub struct All<'a, T>(pub &'a [Arc<T>]);
 
 impl<T> Serialize for All<'_, T>
 where
@@ -342,7 +342,7 @@ fn beginning(name: &str) -> u128 {
 }
 
 /// Returns an answer that must not be cached.
-fn answer(json: Vec<u8>) -> Response {
+pub fn answer(json: Vec<u8>) -> Response {
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("application/json")),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),

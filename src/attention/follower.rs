@@ -1,0 +1,188 @@
+//! The follower that opens and closes conditions.
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::future::{BoxFuture, FutureExt};
+use parking_lot::{Mutex, RwLock};
+use serde_json::json;
+
+use crate::{
+    clock::Clock,
+    config::AttentionRules,
+    event::{NewEvent, Seq, body::Redaction, own::OwnEvent},
+    follow::{Folded, Follower, Followers, Phase},
+    ingest::Receipts,
+    log::EventLog,
+    metrics::{Condition as Label, Metrics},
+    reconcile::{Reach, Reconcile},
+    state::{REOPENED_AFTER_MS, State, entity::condition::About},
+};
+
+use super::{
+    Found, Health, Kind, ProjectHealth, Rates, find,
+    find::{Step, steps},
+    occurred,
+};
+
+/// Minimum time between two looks at the whole state.
+const LOOKS_EVERY: Duration = Duration::from_secs(1);
+/// Maximum number of events in one append.
+const APPEND_MAX: usize = 256;
+
+/// The parts that conditions are derived from.
+pub struct Sources {
+    pub log: Arc<dyn EventLog>,
+    pub state: Arc<RwLock<State>>,
+    pub reconcile: Arc<Reconcile>,
+    pub receipts: Arc<Receipts>,
+    pub followers: Arc<Followers>,
+    pub metrics: Arc<Metrics>,
+    pub clock: Clock,
+    pub redaction: Redaction,
+    pub projects: Vec<Arc<str>>,
+    pub rules: AttentionRules,
+    /// Shared by the followers that are created after failures.
+    pub rates: Mutex<Rates>,
+}
+
+/// The follower. An event that comes again opens nothing twice: its condition is open, or the id of its own event is
+/// known to the log.
+pub struct Attention {
+    sources: Arc<Sources>,
+    /// Running time of the clock at the last look.
+    looked_at: Option<Duration>,
+    /// Conditions that have happened and are not opened yet.
+    happened: Vec<Found>,
+    /// The last event that was appended here. Until it is folded, the state does not have its condition.
+    appended: Seq,
+}
+
+impl Attention {
+    pub fn new(sources: Arc<Sources>) -> Attention {
+        Attention { sources, looked_at: None, happened: Vec::new(), appended: Seq::ZERO }
+    }
+
+    /// Compares the conditions that are open with those that should be, and appends the difference.
+    async fn look(&mut self) -> anyhow::Result<()> {
+        let sources = &*self.sources;
+        let now = sources.clock.unix_ms();
+        let health = sources.health();
+        let steps = {
+            let state = sources.state.read().clone();
+            if state.head() < self.appended {
+                return Ok(());
+            }
+            let mut findings = find(&state, &health, &sources.rates.lock(), &sources.rules, now);
+            findings.found.append(&mut self.happened);
+            // The log's time is that of the newest event. A wall clock that was set back must not keep conditions shut.
+            let may_open = |found: &Found| {
+                let last = state.last_opened(&found.project, &found.about.id);
+                last.is_none_or(|last| now.abs_diff(last) >= REOPENED_AFTER_MS)
+            };
+            sources.show(&state);
+            steps(state.all_conditions(), findings, now, may_open)
+        };
+        let events = steps.into_iter().filter_map(|step| sources.event(step, now)).collect::<Vec<_>>();
+        for events in events.chunks(APPEND_MAX) {
+            let appended = sources.log.append(events.to_vec()).await?;
+            self.appended = appended.iter().map(|appended| appended.seq).max().unwrap_or(self.appended);
+        }
+        Ok(())
+    }
+}
+
+impl Follower for Attention {
+    fn apply<'a>(&'a mut self, events: &'a [Folded]) -> BoxFuture<'a, anyhow::Result<()>> {
+        async move {
+            for Folded { event, .. } in events {
+                self.sources.rates.lock().count(event);
+                self.happened.extend(occurred(event, &self.sources.rules));
+            }
+            let running = self.sources.clock.running();
+            let is_due = self.looked_at.is_none_or(|at| running.saturating_sub(at) >= LOOKS_EVERY);
+            if is_due || !self.happened.is_empty() {
+                self.looked_at = Some(running);
+                self.look().await?;
+            }
+            Ok(())
+        }
+        .boxed()
+    }
+
+    /// What happened in the gap opens no condition. What is still so is found in the state.
+    fn gap(&mut self, _from: Seq, _to: Seq) -> BoxFuture<'_, anyhow::Result<()>> {
+        async { Ok(()) }.boxed()
+    }
+
+    fn wakes_in(&self) -> Option<Duration> {
+        Some(LOOKS_EVERY)
+    }
+}
+
+impl Sources {
+    fn health(&self) -> Health {
+        let projects = self.projects.iter().map(|name| {
+            let health = self.reconcile.health(name).unwrap_or_default();
+            let (receipt, _) = self.receipts.of(name);
+            let missed = health.last.iter().filter(|correction| correction.has_webhook).map(|c| c.at);
+            ProjectHealth {
+                name: name.clone(),
+                answers: match health.reach {
+                    Reach::Ok | Reach::Unconfigured => Some(true),
+                    Reach::Unreachable | Reach::Unauthorized => Some(false),
+                    Reach::Unknown => None,
+                },
+                key_rejected: health.reach == Reach::Unauthorized,
+                away_since: health.away_since.unwrap_or_default(),
+                error: health.error,
+                missed: missed.collect(),
+                last_webhook_at: receipt.last_at,
+                lost_at: receipt.lost_at,
+            }
+        });
+        let last = self.log.bounds().last;
+        let followers = self.followers.statuses().into_iter().map(|status| {
+            let error = status.last_error().filter(|_| status.phase() == Phase::Waiting);
+            (status.name, last.0.saturating_sub(status.cursor().0), error)
+        });
+        Health { projects: projects.collect(), followers: followers.collect() }
+    }
+
+    /// Returns the event of a step, or none if it cannot be written.
+    fn event(&self, step: Step, now: u64) -> Option<NewEvent> {
+        // `openedAt` makes the event another one than that of an earlier opening of the same condition. Of what has
+        // happened there is one opening only, also if its event comes again.
+        let (name, project, room, about, opened_at) = match step {
+            Step::Open(found) => {
+                let said = found.said(self.log.bounds().epoch);
+                let opened_at = if said.ends_at.is_some() { said.since } else { now };
+                ("condition_opened", found.project, found.room, said, opened_at)
+            }
+            Step::Close(condition) => {
+                let room = condition.room.clone().zip(condition.room_sid.clone());
+                let about = About { evidence: Vec::new(), ..condition.about.clone() };
+                ("condition_closed", condition.project.clone(), room, about, condition.opened_at)
+            }
+        };
+        let mut members = serde_json::Map::new();
+        members.insert("condition".into(), json!(about));
+        members.insert("openedAt".into(), json!(opened_at));
+        let room = room.as_ref().map(|(name, sid)| (&**name, &**sid));
+        match (OwnEvent { project: &project, name, room, members }).at(now, &self.redaction) {
+            Ok(event) => Some(event),
+            Err(error) => {
+                tracing::error!("a condition cannot be written: {error}");
+                None
+            }
+        }
+    }
+
+    /// Updates the gauges.
+    fn show(&self, state: &State) {
+        for kind in Kind::ALL {
+            let open = state.all_conditions().filter(|condition| condition.about.kind == kind.name()).count();
+            let label = Label { condition: kind.name() };
+            self.metrics.conditions_open.get_or_create(&label).set(i64::try_from(open).unwrap_or(i64::MAX));
+        }
+    }
+}
