@@ -1,9 +1,12 @@
+export type { AttentionData } from './core/apply';
 export { EventList, type EventListOptions, type EventListState, type ListEnd } from './core/event-list';
 export { type EventsFilter, matches } from './core/filter';
 export * from './core/index';
 export { type Snapshot, Tail, UNKNOWN } from './core/tail';
 export type { RoomOptions, ScopeOptions } from './hooks/options';
+export { useAcknowledge } from './hooks/useAcknowledge';
 export { type ActivityOptions, useActivity } from './hooks/useActivity';
+export { useAttention } from './hooks/useAttention';
 export { useConnection } from './hooks/useConnection';
 export { useCreateRoom } from './hooks/useCreateRoom';
 export { useDeleteRoom } from './hooks/useDeleteRoom';

@@ -1,4 +1,6 @@
 import {
+  type AttentionData,
+  applyToAttention,
   applyToParticipants,
   applyToRoom,
   applyToRooms,
@@ -34,6 +36,8 @@ export function applyBatch(
       const detail = data as SessionDetail;
       return applyToSession(detail, batch.of(detail.session.room));
     }
+    case 'attention':
+      return applyToAttention(data as AttentionData, batch.all, follows.project);
     case 'projects':
       return applyToProjects(data as { projects: Project[] }, batch.all);
     case 'sessions':

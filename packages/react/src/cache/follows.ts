@@ -6,7 +6,7 @@ import type { ConnectionStatus } from '../core/status';
  * written to.
  */
 export type Follows = { scope: string } & (
-  | { kind: 'rooms'; project?: string }
+  | { kind: 'rooms' | 'attention'; project?: string }
   | { kind: 'room' | 'participants'; name: string; project?: string }
   | { kind: 'session'; sid: string }
   | { kind: 'sessions' | 'projects' | 'me' }

@@ -1,6 +1,17 @@
 import { newerThan } from './cursor';
 import { UNKNOWN } from './tail';
-import type { Change, Cursor, Egress, Ingress, Message, Participant, Room, SessionDetail } from './wire';
+import type {
+  AttentionRules,
+  Change,
+  Condition,
+  Cursor,
+  Egress,
+  Ingress,
+  Message,
+  Participant,
+  Room,
+  SessionDetail,
+} from './wire';
 
 /** Cached list of rooms: the server's answer, updated by events. */
 export interface RoomsData {
@@ -25,6 +36,13 @@ export interface ParticipantsData {
   participants: Participant[];
 }
 
+/** Cached conditions. */
+export interface AttentionData {
+  cursor: Cursor | null;
+  conditions: Condition[];
+  rules: AttentionRules;
+}
+
 /** Room whose events a query follows. */
 export interface RoomScope {
   name: string;
@@ -41,6 +59,8 @@ const within = (scope: RoomScope, change: Change) =>
  * contains.
  */
 function touched(message: Message): string | undefined {
+  // Roomwatch's own events are about a room, but not from LiveKit.
+  if (message.source === 'roomwatch') return undefined;
   for (const change of message.changes ?? []) {
     const sid = change.kind === 'room' ? change.id : change.roomSid;
     if (sid) return sid;
@@ -197,6 +217,32 @@ export function applyToSession(data: SessionDetail, messages: readonly Message[]
     }
   }
   return egress === data.egress ? data : { ...data, egress };
+}
+
+/** The worst severity first. */
+const SEVERITIES = ['critical', 'warning', 'notice'];
+
+/** Applies changes of conditions, in the order of the server's list. */
+export function applyToAttention(data: AttentionData, messages: readonly Message[], project?: string): AttentionData {
+  const todo = newerThan(data.cursor, messages);
+  let { conditions } = data;
+  for (const message of todo) {
+    for (const change of message.changes ?? []) {
+      if (change.kind !== 'condition' || (project !== undefined && change.project !== project)) continue;
+      // The same id can be open in two projects.
+      const rest = conditions.filter((one) => one.id !== change.id || one.project !== change.project);
+      const before = conditions.find((one) => one.id === change.id && one.project === change.project);
+      if (change.op === 'delete') conditions = rest;
+      else if (change.op === 'set') conditions = [...rest, change.value as Condition];
+      else if (before) conditions = [...rest, { ...before, ...change.value }];
+    }
+  }
+  if (conditions === data.conditions) return data;
+  const rank = ({ severity }: Condition) => SEVERITIES.indexOf(severity);
+  conditions.sort(
+    (a, b) => rank(a) - rank(b) || a.since - b.since || (`${a.project} ${a.id}` < `${b.project} ${b.id}` ? -1 : 1),
+  );
+  return { ...data, cursor: last(todo), conditions };
 }
 
 const see = (room: Room, at: number | undefined): Room =>

@@ -98,6 +98,18 @@ export interface SendData extends RoomRef {
   reliable?: boolean;
 }
 
+export interface ConditionRef {
+  id: string;
+  /** Empty for a condition of Roomwatch itself. */
+  project: string;
+}
+
+export interface Acknowledge extends ConditionRef {
+  /** Unix milliseconds. Until then it also counts as acknowledged if it is opened again. */
+  until?: number;
+  reason?: string;
+}
+
 export interface WatchRequest extends RoomRef {
   /** Reason for the audit log. Some installations require one. */
   reason?: string;
@@ -130,6 +142,9 @@ export interface RoomwatchClient {
   /** Sends a signed test event named `roomwatch_test` to the webhook endpoint. For operators and admins. */
   testWebhook(project: string): Promise<{ cursor: wire.Cursor }>;
   search(q: string, signal?: AbortSignal): Promise<{ results: wire.SearchResult[] }>;
+  attention(query?: { project?: string }, signal?: AbortSignal): Promise<wire.AttentionAnswer>;
+  acknowledge(body: Acknowledge): Promise<void>;
+  unacknowledge(ref: ConditionRef): Promise<void>;
   audit(query?: AuditQuery, signal?: AbortSignal): Promise<wire.AuditPage>;
   createRoom(body: CreateRoom): Promise<unknown>;
   updateRoom(body: UpdateRoom): Promise<unknown>;
@@ -203,6 +218,8 @@ export function createClient(options: ClientOptions = {}): RoomwatchClient {
 
   const get = <T>(path: string, query?: Query, signal?: AbortSignal) => call<T>('GET', path, query, undefined, signal);
   const room = (ref: RoomRef) => `/api/rooms/${seg(ref.room)}`;
+  // An empty project is a value here.
+  const condition = (id: string, project: string) => `/api/attention/${seg(id)}?project=${seg(project)}`;
   const participant = (ref: ParticipantRef) => `${room(ref)}/participants/${seg(ref.identity)}`;
 
   return {
@@ -227,6 +244,9 @@ export function createClient(options: ClientOptions = {}): RoomwatchClient {
     projects: (signal) => get('/api/projects', undefined, signal),
     testWebhook: (name) => call('POST', `/api/projects/${seg(name)}/test-webhook`),
     search: (q, signal) => get('/api/search', { q }, signal),
+    attention: (query, signal) => get('/api/attention', { ...query }, signal),
+    acknowledge: ({ id, project: p, ...body }) => call('PUT', condition(id, p), undefined, body),
+    unacknowledge: ({ id, project: p }) => call('DELETE', condition(id, p)),
     audit: (query, signal) => get('/api/audit', { ...query }, signal),
     createRoom: ({ project: p, ...body }) => call('POST', '/api/rooms', project({ project: p }), body),
     updateRoom: (ref) => call('PATCH', room(ref), project(ref), { metadata: ref.metadata }),

@@ -21,6 +21,41 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/attention": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists the open conditions that the caller may see. */
+        get: operations["attention"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/attention/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Acknowledges a condition: it no longer counts in the navigation and in alerts. */
+        put: operations["acknowledge"];
+        post?: never;
+        /** Takes an acknowledgement back. */
+        delete: operations["unacknowledge"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/audit": {
         parameters: {
             query?: never;
@@ -344,6 +379,31 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        Acknowledge: {
+            /** @description At most 512 characters */
+            reason?: string | null;
+            /**
+             * Format: int64
+             * @description Unix milliseconds. Until then it also counts as acknowledged if it is opened again. Without it: until it is
+             *     closed
+             */
+            until?: number | null;
+        };
+        /** @description The user who has taken note of a condition. Until then it counts in the navigation and in alerts. */
+        Acknowledged: {
+            /**
+             * Format: int64
+             * @description Unix milliseconds.
+             */
+            at: number;
+            by: string;
+            reason?: string | null;
+            /**
+             * Format: int64
+             * @description Unix milliseconds. Until then it also counts as acknowledged if it is opened again. Null: until it is closed.
+             */
+            until?: number | null;
+        };
         /** @description `rooms` and `participants` are the maximum at one time in a step, its beginning included. */
         Activity: {
             /** Format: int64 */
@@ -377,6 +437,121 @@ export interface components {
              * @description Null before the beginning of the history: the number is unknown
              */
             rooms?: number | null;
+        };
+        /** @description Rooms that should have an agent. */
+        AgentRule: {
+            /** @description Without it, the rooms of every project */
+            project?: string | null;
+            /** @description Name of a room, or the beginning of names, followed by `*` */
+            rooms: string;
+        };
+        /** @description The conditions that are open. */
+        Attention: {
+            /**
+             * Format: int64
+             * @description Requested moment; null for the present
+             */
+            at: number | null;
+            /** @description The worst first, and of those the oldest */
+            conditions: components["schemas"]["Condition"][];
+            /** @description Resume the stream after this cursor */
+            cursor: string;
+            /** @description False if the state of the requested moment is not kept; this is then the nearest state that is kept */
+            exact: boolean;
+            /** @description The thresholds in force */
+            rules: components["schemas"]["AttentionRules"];
+        };
+        /** @description The thresholds. 0 turns a kind of condition off. */
+        AttentionRules: {
+            /**
+             * Format: int32
+             * @description `agent_alone`: seconds
+             * @default 300
+             */
+            agent_alone_secs: number;
+            /**
+             * Format: int32
+             * @description `agent_missing`: seconds for which participants wait
+             * @default 30
+             */
+            agent_missing_secs: number;
+            /**
+             * @description Rooms that should have an agent
+             * @default []
+             */
+            agents: components["schemas"]["AgentRule"][];
+            /**
+             * Format: int32
+             * @description `call_failed` and `agent_failed`: hours for which they stay open
+             * @default 1
+             */
+            call_failed_hours: number;
+            /**
+             * Format: int32
+             * @description `connections_lost`: losses within five minutes
+             * @default 10
+             */
+            connections_lost: number;
+            /**
+             * Format: int32
+             * @description `egress_orphaned`: seconds after the end of the room
+             * @default 60
+             */
+            egress_orphaned_secs: number;
+            /**
+             * Format: int32
+             * @description `egress_starting`: seconds without a change
+             * @default 60
+             */
+            egress_starting_secs: number;
+            /**
+             * Format: int32
+             * @description `egress_failed` and `webhook_lost`: hours for which they stay open
+             * @default 24
+             */
+            failed_hours: number;
+            /**
+             * Format: int32
+             * @description `follower_behind`: events
+             * @default 10000
+             */
+            follower_behind_events: number;
+            /**
+             * Format: int32
+             * @description `joins_failing`: failures within five minutes
+             * @default 5
+             */
+            joins_failing: number;
+            /**
+             * Format: int32
+             * @description `livekit_unreachable` and `key_rejected`: seconds without an answer
+             * @default 20
+             */
+            livekit_unreachable_secs: number;
+            /**
+             * Format: int32
+             * @description `room_leftover`: 1 for on
+             * @default 1
+             */
+            room_leftover: number;
+            /**
+             * Format: int32
+             * @description `room_old`: hours since the room started
+             * @default 12
+             */
+            room_old_hours: number;
+            /**
+             * Format: int32
+             * @description `joins_failing` and `connections_lost`: at least so many times the rate of the three hours before
+             * @default 3
+             */
+            times_usual: number;
+            /**
+             * Format: int32
+             * @description `webhooks_missing`: corrections of what a webhook should have reported, within ten minutes
+             * @default 3
+             */
+            webhooks_missing: number;
         };
         /** @description One command. */
         AuditEntry: {
@@ -413,10 +588,47 @@ export interface components {
          * @enum {string}
          */
         Capability: "ok" | "unavailable" | "unknown";
+        /** @description A condition that is open. Times are unix milliseconds. */
+        Condition: {
+            acknowledged: components["schemas"]["Acknowledged"] | null;
+            egressId: string | null;
+            /**
+             * Format: int64
+             * @description When it ends by itself. Set for what has happened, null for what is still so
+             */
+            endsAt: number | null;
+            /** @description Cursors of the events that show it */
+            evidence: string[];
+            /** @description The same for the same kind and subject, also when the condition is opened again */
+            id: string;
+            /** @description One of the kinds in docs/attention.md */
+            kind: string;
+            /** Format: int64 */
+            openedAt: number;
+            participant: components["schemas"]["Subject"] | null;
+            /** @description Empty for a condition of Roomwatch itself */
+            project: string;
+            room: string | null;
+            roomSid: string | null;
+            /**
+             * @description Orders conditions: the worst last.
+             * @enum {string}
+             */
+            severity: "notice" | "warning" | "critical";
+            /**
+             * Format: int64
+             * @description When its cause began
+             */
+            since: number;
+            /** @description Numbers and texts that explain it; docs/attention.md lists them for each kind */
+            values: Record<string, never>;
+        };
         /** @description One correction. `at` is in unix milliseconds. */
         Correction: {
             /** Format: int64 */
             at: number;
+            /** @description True if LiveKit has a webhook for it, which did not arrive. */
+            has_webhook: boolean;
             room: string;
             sid: string;
             type: string;
@@ -893,6 +1105,15 @@ export interface components {
              */
             open: number;
         };
+        /** @description The participant that a condition is about. */
+        Subject: {
+            /** @default  */
+            identity: string;
+            /** @default  */
+            name: string;
+            /** @default  */
+            sid: string;
+        };
         /** @description A published track. */
         Track: {
             /** Format: int32 */
@@ -1009,6 +1230,211 @@ export interface operations {
             };
             /** @description The request is outside the caller's rights */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    attention: {
+        parameters: {
+            query?: {
+                /** @description Only conditions of these rooms; may be repeated */
+                room?: string[];
+                /** @description Only these projects; may be repeated */
+                project?: string[];
+                /** @description Moment of the state: a cursor, or unix milliseconds for the state after the last event received by that time */
+                at?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The open conditions */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Attention"];
+                };
+            };
+            /** @description A parameter is unknown or out of range; `ahead` */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description No valid credential */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The request is outside the caller's rights */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `expired`: older than the states that are kept; `unknown_epoch` */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `busy`: too many requests for earlier states */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    acknowledge: {
+        parameters: {
+            query?: {
+                /** @description Needed where there are several */
+                project?: string;
+            };
+            header?: never;
+            path: {
+                /** @description The condition's id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Acknowledge"];
+            };
+        };
+        responses: {
+            /** @description The acknowledgement is durable */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A parameter or a field is out of range */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description No valid credential */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The caller is neither an operator nor an admin */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `unknown_condition`: no such condition is open */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Too many commands */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    unacknowledge: {
+        parameters: {
+            query?: {
+                /** @description Needed where there are several */
+                project?: string;
+            };
+            header?: never;
+            path: {
+                /** @description The condition's id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The change is durable */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description No valid credential */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The caller is neither an operator nor an admin */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `unknown_condition`: no such condition is open */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Too many commands */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };

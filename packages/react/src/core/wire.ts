@@ -63,6 +63,37 @@ export type Egress = Schema<'Egress'>;
 /** Media sent into LiveKit. */
 export type Ingress = Schema<'Ingress'>;
 
+/** Something that needs attention, and is open. */
+export type Condition = Omit<Schema<'Condition'>, 'kind' | 'values'> & {
+  kind: ConditionKind;
+  /** Numbers and texts that explain it, by kind. */
+  values: Record<string, unknown>;
+};
+
+export type ConditionKind =
+  | 'livekit_unreachable'
+  | 'key_rejected'
+  | 'webhooks_missing'
+  | 'webhook_lost'
+  | 'egress_failed'
+  | 'egress_starting'
+  | 'egress_orphaned'
+  | 'agent_missing'
+  | 'agent_alone'
+  | 'agent_failed'
+  | 'joins_failing'
+  | 'connections_lost'
+  | 'call_failed'
+  | 'room_leftover'
+  | 'room_old'
+  | 'follower_behind'
+  | (string & {});
+
+export type Severity = Schema<'Condition'>['severity'];
+
+/** Thresholds of conditions. */
+export type AttentionRules = Schema<'AttentionRules'>;
+
 interface ChangeOf<K extends string, V> {
   kind: K;
   /** The entity's sid, or its egress or ingress id. */
@@ -80,7 +111,8 @@ export type Change =
   | ChangeOf<'room', Room>
   | ChangeOf<'participant', Participant>
   | ChangeOf<'egress', Egress>
-  | ChangeOf<'ingress', Ingress>;
+  | ChangeOf<'ingress', Ingress>
+  | ChangeOf<'condition', Condition>;
 
 export type EventType =
   | 'room_started'
@@ -183,6 +215,13 @@ export interface ParticipantsAnswer {
   /** Newest live session of the name. The list can be empty. */
   roomSid: string;
   participants: Participant[];
+}
+
+export interface AttentionAnswer {
+  cursor: Cursor;
+  /** The worst first, and of those the oldest. */
+  conditions: Condition[];
+  rules: AttentionRules;
 }
 
 /**
