@@ -3,6 +3,7 @@ import { keepPreviousData, useQuery } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
 import { CircleDot } from 'lucide-react';
 import { memo, type ReactNode } from 'react';
+import { AttentionPanel } from '@/attention/attention-panel';
 import { EventFeed } from '@/events/event-feed';
 import { listRooms } from '@/rooms/room-list';
 import { ProjectHealth } from '@/settings/project-health';
@@ -71,6 +72,9 @@ export function Overview() {
         </div>
       ) : null}
       <div className="grid gap-4 lg:grid-cols-3">
+        <div className="lg:col-span-3">
+          <AttentionPanel projects={projects.data} />
+        </div>
         <div className="lg:col-span-3">
           {rooms.error && !shown ? (
             <Panel>

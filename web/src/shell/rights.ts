@@ -1,7 +1,7 @@
 import { type Me, useMe } from '@roomwatch/react';
 
 /** Actions that need a right. Each is a row of the server's table of rights. */
-export type Action = 'moderate' | 'create' | 'end' | 'watch' | 'administer';
+export type Action = 'moderate' | 'create' | 'end' | 'watch' | 'attend' | 'administer';
 
 /**
  * Returns the reason why the caller may not do this, for a tooltip, or null. The server checks the rights itself: this
@@ -17,6 +17,7 @@ export function refusal(me: Me | undefined, action: Action, room?: string): stri
       watch: admin,
       end: grants.roomCreate === true,
       create: grants.roomCreate === true,
+      attend: false,
       administer: false,
     };
     const needed = {
@@ -24,6 +25,7 @@ export function refusal(me: Me | undefined, action: Action, room?: string): stri
       watch: 'roomAdmin',
       end: 'roomCreate',
       create: 'roomCreate',
+      attend: 'an operator',
       administer: 'an admin',
     };
     return allowed[action] ? null : `Your token needs ${needed[action]}`;

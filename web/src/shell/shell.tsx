@@ -15,12 +15,15 @@ import {
   UserRound,
 } from 'lucide-react';
 import { useEffect, useRef } from 'react';
+import { useOpenConditions } from '@/attention/use-open-conditions';
+import { useTabMark } from '@/attention/use-tab-mark';
 import { useStreamNames } from '@/events/use-stream-names';
 import { PaletteHost } from '@/palette/palette-host';
 import { Badge } from '@/ui/badge';
 import { buttonClass } from '@/ui/button';
 import { cx } from '@/ui/cx';
 import { isSignedOut } from '@/ui/errors';
+import { count } from '@/ui/format';
 import { Menu, MenuChoice, MenuItem, MenuSeparator } from '@/ui/menu';
 import { ErrorState } from '@/ui/states';
 import { ConnectionPill, StaleBanner } from './connection-pill';
@@ -48,6 +51,8 @@ export function Shell() {
   const location = useLocation();
   const navigate = useNavigate();
   useStreamNames();
+  const open = useOpenConditions()?.open.length ?? 0;
+  useTabMark(open);
 
   useShortcuts(
     'Jump to time',
@@ -92,6 +97,7 @@ export function Shell() {
               activeProps={{ className: 'bg-active !text-ink' }}
             >
               <Icon size={15} aria-hidden /> {name}
+              {to === '/' && open ? <OpenCount open={open} className="ml-auto" /> : null}
             </Link>
           ))}
         </nav>
@@ -144,7 +150,11 @@ export function Shell() {
             className="flex h-14 flex-col items-center justify-center gap-0.5 text-[0.6875rem] font-medium text-ink-2"
             activeProps={{ className: '!text-accent' }}
           >
-            <Icon size={18} aria-hidden /> {name}
+            <span className="relative">
+              <Icon size={18} aria-hidden />
+              {to === '/' && open ? <OpenCount open={open} className="absolute -top-1.5 left-3" /> : null}
+            </span>
+            {name}
           </Link>
         ))}
       </nav>
@@ -153,6 +163,19 @@ export function Shell() {
     </div>
   );
 }
+
+/** Number of open conditions in the navigation. */
+const OpenCount = ({ open, className }: { open: number; className?: string }) => (
+  <span
+    className={cx(
+      'num inline-flex h-4.5 min-w-4.5 items-center justify-center rounded-full bg-bad-soft px-1 text-[0.6875rem] font-semibold text-bad',
+      className,
+    )}
+  >
+    {count(open)}
+    <span className="sr-only"> need attention</span>
+  </span>
+);
 
 function UserMenu({ align, compact, className }: { align: 'start' | 'end'; compact?: boolean; className?: string }) {
   const { data: me } = useMe();

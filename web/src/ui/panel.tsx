@@ -1,5 +1,6 @@
 import type { ReactNode } from 'react';
 import { cx } from './cx';
+import { useTabTitle } from './tab-title';
 
 /** Box with a title. Every page consists of panels. */
 export function Panel({
@@ -43,7 +44,7 @@ export function PageHeader({
 }) {
   return (
     <div className="mb-4 flex flex-wrap items-start gap-x-4 gap-y-2">
-      {name ? <title>{`${name} · Roomwatch`}</title> : null}
+      {name ? <TabTitle page={name} /> : null}
       <div className="min-w-0 grow">
         <h1 className="truncate text-lg leading-7 font-semibold tracking-tight">{title}</h1>
         {children ? <div className="mt-0.5 text-ink-2">{children}</div> : null}
@@ -52,3 +53,5 @@ export function PageHeader({
     </div>
   );
 }
+
+const TabTitle = ({ page }: { page: string }) => <title>{useTabTitle(page)}</title>;

@@ -70,7 +70,7 @@ export type Condition = Omit<Schema<'Condition'>, 'kind' | 'values'> & {
   values: Record<string, unknown>;
 };
 
-export type ConditionKind =
+export type KnownConditionKind =
   | 'livekit_unreachable'
   | 'key_rejected'
   | 'webhooks_missing'
@@ -86,8 +86,9 @@ export type ConditionKind =
   | 'call_failed'
   | 'room_leftover'
   | 'room_old'
-  | 'follower_behind'
-  | (string & {});
+  | 'follower_behind';
+
+export type ConditionKind = KnownConditionKind | (string & {});
 
 export type Severity = Schema<'Condition'>['severity'];
 
