@@ -1,4 +1,4 @@
-//! What needs an operator's attention: *conditions*, and the follower that opens and closes them.
+//! *Conditions*, which need an operator's attention, and the follower that opens and closes them.
 //!
 //! A condition is either **still so** (a room without its agent) or **has happened** (a recording failed). [`find`]
 //! derives the first kind from the state and from the health of every part; [`occurred`] derives the second kind from one

@@ -120,6 +120,10 @@ pub struct Options {
     #[arg(long, env = "ROOMWATCH_WATCH_REASON", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
     pub watch_reason: Option<bool>,
 
+    /// Open and close conditions that need attention, as events of the log [default: true]
+    #[arg(long, env = "ROOMWATCH_OPEN_CONDITIONS", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    pub open_conditions: Option<bool>,
+
     /// Format of the program's own log [default: text]
     #[arg(long, env = "ROOMWATCH_LOG_FORMAT", value_name = "FORMAT")]
     pub log_format: Option<LogFormat>,
@@ -171,6 +175,7 @@ pub struct Config {
     pub heartbeat: Duration,
     pub drain: Duration,
     pub watch_reason: bool,
+    pub open_conditions: bool,
     pub log_format: LogFormat,
     pub limits: Limits,
     pub attention: AttentionRules,
@@ -212,7 +217,7 @@ impl Options {
         over!(self, below, Options {
             listen, data_dir, log_url, dev, livekit_url, livekit_api_key, livekit_api_secret, password, public_url,
             trusted_proxies, cors_origins, redact, retention_days, retention_bytes, history_days,
-            reconcile_secs, heartbeat_secs, drain_secs, watch_reason, log_format
+            reconcile_secs, heartbeat_secs, drain_secs, watch_reason, open_conditions, log_format
         } limits, projects: below.projects, users: below.users, attention: below.attention, demo: self.demo)
     }
 
@@ -256,6 +261,7 @@ impl Options {
             heartbeat: server::heartbeat(self.heartbeat_secs.unwrap_or(15))?,
             drain: server::drain(self.drain_secs.unwrap_or(5))?,
             watch_reason: self.watch_reason.unwrap_or(false),
+            open_conditions: self.open_conditions.unwrap_or(true),
             log_format: self.log_format.unwrap_or_default(),
             limits,
             attention: self.attention,
@@ -314,6 +320,8 @@ mod tests {
         let plain = file(PROJECT).expect("a configuration");
         assert_eq!(format!("{:?}", full.limits), format!("{:?}", plain.limits));
         assert_eq!((full.listen, full.heartbeat, full.drain), (plain.listen, plain.heartbeat, plain.drain));
+        let agents = vec![AgentRule { project: Some("production".into()), rooms: "voice-*".into() }];
+        assert_eq!(full.attention, AttentionRules { agents, ..plain.attention });
         assert_eq!((full.data_dir, full.log_url), (plain.data_dir, plain.log_url));
         assert_eq!(
             (full.retention, full.history, full.reconcile),

@@ -198,6 +198,9 @@ mod tests {
     metric!(Family<Follower, Gauge>, "gauge", "", "{follower=\"x\"}", |family| family
         .get_or_create(&Follower { follower: "x" })
         .inc());
+    metric!(Family<Condition, Gauge>, "gauge", "", "{condition=\"x\"}", |family| family
+        .get_or_create(&Condition { condition: "x" })
+        .inc());
     metric!(Family<Transport, Gauge>, "gauge", "", "{transport=\"x\"}", |family| family
         .get_or_create(&Transport { transport: "x" })
         .inc());

@@ -196,7 +196,10 @@ impl Node {
             rates: Mutex::new(Rates::new(self.app.config.clock.unix_ms())),
         });
         let attention: Make = Box::new(move || Box::new(Attention::new(sources.clone())));
-        let followers = vec![("watchers", watchers), ("attention", attention)];
+        let mut followers = vec![("watchers", watchers)];
+        if self.app.config.open_conditions {
+            followers.push(("attention", attention));
+        }
         Ok(self.app.followers.start(&self.app.feed, &self.derived, followers)?)
     }
 

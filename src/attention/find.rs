@@ -76,7 +76,7 @@ impl Found {
     }
 }
 
-/// What is still so.
+/// Conditions that are still so.
 #[derive(Debug, Default)]
 pub struct Findings {
     pub found: Vec<Found>,

@@ -45,7 +45,7 @@ pub struct Sources {
     pub rates: Mutex<Rates>,
 }
 
-/// The follower. An event that comes again opens nothing twice: its condition is open, or the id of its own event is
+/// The follower. An event that comes again opens nothing twice: its condition is open, or the id of its event is
 /// known to the log.
 pub struct Attention {
     sources: Arc<Sources>,
@@ -109,7 +109,7 @@ impl Follower for Attention {
         .boxed()
     }
 
-    /// What happened in the gap opens no condition. What is still so is found in the state.
+    /// Events in the gap open no condition. Conditions that are still so are found in the state.
     fn gap(&mut self, _from: Seq, _to: Seq) -> BoxFuture<'_, anyhow::Result<()>> {
         async { Ok(()) }.boxed()
     }

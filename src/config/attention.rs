@@ -27,7 +27,7 @@ pub struct AttentionRules {
     pub joins_failing: u32,
     /// `connections_lost`: losses within five minutes
     pub connections_lost: u32,
-    /// `joins_failing` and `connections_lost`: at least so many times the rate of the three hours before
+    /// `joins_failing` and `connections_lost`: least multiple of the rate of the three hours before
     pub times_usual: u32,
     /// `room_leftover`: 1 for on
     pub room_leftover: u32,

@@ -29,7 +29,7 @@ rooms = \"voice-*\"
 
 fn server() -> Start {
     // Some tests restart it.
-    Start::new().on_disk().file(QUICK)
+    Start::new().env("ROOMWATCH_OPEN_CONDITIONS", "").on_disk().file(QUICK)
 }
 
 /// The open conditions of one caller: kind, room and id.
@@ -310,7 +310,7 @@ async fn a_condition_tells_of_no_room_that_the_caller_may_not_see() {
 #[tokio::test]
 async fn a_condition_is_acknowledged_and_the_record_says_by_whom() {
     let config = format!("{}{QUICK}", users());
-    let mut server = Start::new().on_disk().file(&config).start();
+    let mut server = Start::new().env("ROOMWATCH_OPEN_CONDITIONS", "").on_disk().file(&config).start();
     joined(&server, "voice-1", "ann", "STANDARD").await;
     until_kinds(&server, &["agent_missing"]).await;
     let put = async |server: &Server, cookie: &str, id: &str, body: Value| {

@@ -19,6 +19,7 @@ pub fn config(data_dir: &Path) -> Config {
         data_dir: Some(data_dir.into()),
         dev: Some(true),
         retention_days: Some(0),
+        open_conditions: Some(false),
         ..Options::default()
     };
     options.check().expect("options")

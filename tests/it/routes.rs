@@ -45,7 +45,7 @@ fn row(method: &'static str, route: &'static str, path: &'static str, expected: 
         ("PATCH", _) => Some(json!({ "metadata": "x" })),
         ("POST", route) if route.ends_with("/mute") => Some(json!({ "muted": true })),
         ("POST", route) if route.ends_with("/data") => Some(json!({ "text": "x" })),
-        ("POST", _) => Some(json!({})),
+        ("POST" | "PUT", _) => Some(json!({})),
         _ => None,
     };
     Row { method, route, path, body, expected }
@@ -61,6 +61,8 @@ fn table() -> Vec<Row> {
     const SEE_PLANNING: [u16; 11] = [401, 401, 401, 200, 404, 404, 404, 404, 200, 200, 200];
     const MODERATE_STANDUP: [u16; 11] = [401, 401, 401, 403, 502, 403, 404, 404, 403, 502, 502];
     const MODERATE_PLANNING: [u16; 11] = [401, 401, 401, 403, 404, 404, 404, 404, 403, 502, 502];
+    // No condition is open.
+    const ACKNOWLEDGE: [u16; 11] = [401, 401, 401, 403, 403, 403, 403, 404, 403, 404, 404];
     let mut rows = vec![
         row("GET", "/healthz", "/healthz", ANYBODY),
         row("GET", "/readyz", "/readyz", ANYBODY),
@@ -137,6 +139,19 @@ fn table() -> Vec<Row> {
         row("GET", "/api/sessions/{sid}", "/api/sessions/RM_planning?project=alpha", SEE_PLANNING),
         row("GET", "/api/activity", "/api/activity?project=alpha", OF_PROJECT),
         row("GET", "/api/search", "/api/search?q=planning&project=alpha", OF_PROJECT),
+        row("GET", "/api/attention", "/api/attention?project=alpha", OF_PROJECT),
+        row(
+            "PUT",
+            "/api/attention/{id}",
+            "/api/attention/agent_missing:RM_standup?project=alpha",
+            ACKNOWLEDGE,
+        ),
+        row(
+            "DELETE",
+            "/api/attention/{id}",
+            "/api/attention/agent_missing:RM_standup?project=alpha",
+            ACKNOWLEDGE,
+        ),
         row("GET", "/api/audit", "/api/audit", [401, 401, 401, 403, 403, 403, 403, 403, 403, 403, 200]),
     ];
     for (method, route, standup, planning) in [

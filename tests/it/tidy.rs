@@ -31,13 +31,14 @@ snapshot: derived event feed log state
 livekit: clock config http token
 ingest: clock cluster event log metrics server token
 reconcile: clock cluster config event feed follow ingest livekit log metrics state
+attention: clock config event follow ingest log metrics reconcile state
 accounts: clock cluster config token
 audit: clock store
 server: accounts audit cluster config derived event feed follow ingest log metrics reconcile rights snapshot state token
 server::stream: accounts clock config event feed metrics rights server
 server::api: accounts audit config derived event ingest livekit reconcile rights server snapshot state token
 server::listen: clock config event feed ingest metrics server server::stream
-node: accounts audit cluster config data_dir derived feed follow ingest log metrics reconcile server server::listen server::stream snapshot state
+node: accounts attention audit cluster config data_dir derived feed follow ingest log metrics reconcile server server::listen server::stream snapshot state
 cli: accounts clock config http ingest node server server::stream token
 ";
 
@@ -158,6 +159,8 @@ const PLAIN: &[&str] = &[
     "src/audit.rs",
     "src/cli",
     "src/cli.rs",
+    "src/attention",
+    "src/attention.rs",
     "src/clock.rs",
     "src/cluster",
     "src/cluster.rs",

@@ -61,9 +61,9 @@ pub enum Severity {
     /// Worth knowing.
     #[default]
     Notice,
-    /// Somebody should look at it today.
+    /// To be looked at today.
     Warning,
-    /// Somebody should look at it now.
+    /// To be looked at now.
     Critical,
 }
 

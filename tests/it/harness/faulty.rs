@@ -98,6 +98,7 @@ impl Inside {
             livekit_api_key: Some(KEY.into()),
             livekit_api_secret: Some(Secret::new(SECRET)),
             reconcile_secs: Some(3_600),
+            open_conditions: Some(false),
             ..Options::default()
         };
         let config = options.check().expect("options");

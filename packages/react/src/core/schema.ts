@@ -542,7 +542,7 @@ export interface components {
             room_old_hours: number;
             /**
              * Format: int32
-             * @description `joins_failing` and `connections_lost`: at least so many times the rate of the three hours before
+             * @description `joins_failing` and `connections_lost`: least multiple of the rate of the three hours before
              * @default 3
              */
             times_usual: number;
