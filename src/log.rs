@@ -194,7 +194,7 @@ pub struct Bounds {
     pub last: Seq,
 }
 
-/// Reason why the log failed. A webhook is then answered 503, and LiveKit retries.
+/// Reason why the log failed. A webhook then waits and is answered 503, and LiveKit retries.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum LogError {
     #[error("no space left for the log")]

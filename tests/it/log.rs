@@ -7,7 +7,6 @@ use roomwatch::{
     log::{EventLog, LogOptions, sqlite::SqliteLog},
 };
 
-mod disk;
 mod kill;
 mod power;
 mod served;

@@ -213,7 +213,7 @@ impl Writer {
                 tracing::error!(
                     log.path = %self.shared.path.display(),
                     %cause,
-                    "the log cannot be written, and webhooks are answered 503. {hint}. Roomwatch retries by itself"
+                    "the log cannot be written, and webhooks wait 5 s and are then answered 503. {hint}. Roomwatch retries by itself"
                 );
                 self.outage = Some(Outage { since: now, refused, cause, tried: now });
             }
