@@ -213,6 +213,7 @@ fn open_log(config: &Config) -> anyhow::Result<Arc<dyn EventLog>> {
     let options = LogOptions {
         retain_age: config.retention,
         retain_bytes: config.retention_bytes,
+        told: Derived::last_of(&config.data_dir),
         clock: config.clock.clone(),
         ..LogOptions::default()
     };

@@ -9,6 +9,7 @@ use roomwatch::{
 
 mod kill;
 mod power;
+mod restored;
 mod served;
 mod sqlite;
 mod story;
