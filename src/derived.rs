@@ -50,7 +50,7 @@ pub use sessions::{Participation, Session, SessionDetail, SessionQuery, SessionT
 
 use crate::{
     clock::Clock,
-    event::Seq,
+    event::{Cursor, Seq},
     log::Bounds,
     state::{CheckpointError, Fact, State},
     store::{Readers, StoreError},
@@ -182,6 +182,11 @@ impl Derived {
         let writer = Writer::new(shared.clone(), connection, ladder, &state, folded);
         let thread = std::thread::Builder::new().name("history".into()).spawn(move || writer.run())?;
         Ok((Derived { shared, writer: Mutex::new(Some(thread)) }, state))
+    }
+
+    /// Returns the last event in the file in `dir`, or `None` if there is none. The log that it was derived from has it.
+    pub fn last_of(dir: &Path) -> Option<Cursor> {
+        schema::last_of(dir)
     }
 
     /// Queues the record of the next event. Never blocks: see [`Derived::wait_for_capacity`].
