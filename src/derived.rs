@@ -56,7 +56,6 @@ use crate::{
     store::{Readers, StoreError},
 };
 use checkpoints::{Pace, Pending};
-use schema::Opened;
 use writer::{FLUSH_EVENTS, Writer};
 
 /// Maximum number of events and bytes in the queue. If it is full, the fold waits, and only the fold.
@@ -164,22 +163,8 @@ impl Derived {
     /// Opens the file in `dir`, which is derived from the log with these bounds. Returns the state of the newest
     /// checkpoint too, or an empty one.
     pub fn open(dir: &Path, log: Bounds, options: Options) -> Result<(Derived, State), DerivedError> {
-        let Opened { connection, folded, changes_from, ladder, state } = schema::open(dir, log)?;
-        let state = state.unwrap_or_default();
-        let work = ladder.newest().map_or(Duration::ZERO, |newest| newest.work);
-        if state.head() > Seq::ZERO {
-            (options.covered)(state.head());
-        }
-        let shared = Arc::new(Shared {
-            waiting: Mutex::new(Waiting { written: folded, changes_from, ..Waiting::default() }),
-            work: Condvar::new(),
-            written: Notify::new(),
-            readers: schema::STORE.readers(dir),
-            log_first: AtomicU64::new(log.first.0),
-            pace: Mutex::new(Pace::new(state.head(), work, options.clock.running())),
-            options,
-        });
-        let writer = Writer::new(shared.clone(), connection, ladder, &state, folded);
+        let (writer, state) = Writer::open(dir, log, options)?;
+        let shared = writer.shared().clone();
         let thread = std::thread::Builder::new().name("history".into()).spawn(move || writer.run())?;
         Ok((Derived { shared, writer: Mutex::new(Some(thread)) }, state))
     }
