@@ -139,9 +139,22 @@ pub struct Changes {
     pub seq: Seq,
     /// A JSON array.
     pub json: Bytes,
-    /// Set for a restricted event: the JSON array that `roomJoin` callers get instead. If it is empty, they do not get the
-    /// event.
-    pub joined: Option<Bytes>,
+    /// The changes for `roomJoin` callers, if they get others.
+    pub joined: Option<Joined>,
+}
+
+/// The changes of one event for callers with only `roomJoin`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Joined {
+    /// A JSON array.
+    pub json: Bytes,
+    /// True if these callers must not see the event itself. They then get only the changes, and nothing if there are none.
+    pub restricted: bool,
+}
+
+impl Joined {
+    /// Nothing at all, for an event of which it is unknown whether these callers may see it.
+    pub const NOTHING: Joined = Joined { json: NO_CHANGES, restricted: true };
 }
 
 /// The record of one event, for the file.
@@ -152,7 +165,7 @@ pub struct Recorded {
     /// As in [`Changes`].
     pub json: Bytes,
     /// As in [`Changes`].
-    pub joined: Option<Bytes>,
+    pub joined: Option<Joined>,
     pub facts: Vec<Fact>,
 }
 
