@@ -1,0 +1,57 @@
+import type { Condition } from '@roomwatch/react';
+import { describe, expect, it } from 'vitest';
+import { conditionWords } from '@/attention/condition-words';
+
+const condition = (kind: string, more: Partial<Condition> = {}): Condition => ({
+  project: 'default',
+  id: kind,
+  kind,
+  room: 'consult',
+  roomSid: 'RM_1',
+  openedAt: 2,
+  participant: null,
+  egressId: null,
+  severity: 'critical',
+  since: 1,
+  endsAt: null,
+  evidence: [],
+  values: {},
+  acknowledged: null,
+  ...more,
+});
+
+const said = (kind: string, more?: Partial<Condition>) => {
+  const { title, preposition, detail } = conditionWords(condition(kind, more));
+  return [title, preposition, detail];
+};
+
+describe('the words of a condition', () => {
+  it('tells a recording from a stream, with the reason', () => {
+    const values = { status: 'failed', error: 'S3 answered 403', stream: false };
+    expect(said('egress_failed', { values })).toEqual(['Recording failed', 'of', 'S3 answered 403']);
+    const aborted = { status: 'limit_reached', error: '', stream: true };
+    expect(said('egress_failed', { values: aborted })).toEqual(['Stream failed', 'of', 'limit reached']);
+  });
+
+  it('says why a call failed, with its number', () => {
+    const values = { reason: 'user_rejected', number: '+491234' };
+    expect(said('call_failed', { values })).toEqual(['Call failed', 'in', 'declined or busy · +491234']);
+    expect(said('call_failed', { values: { reason: 'some_new_reason' } })[2]).toBe('some new reason');
+  });
+
+  it('compares a rate with what is usual, and says so if that is unknown', () => {
+    expect(said('joins_failing', { values: { minutes: 5, usual: 1.5 } })[2]).toBe('usually 1.5 in 5 minutes');
+    expect(said('joins_failing', { values: { minutes: 5, usual: null } })[2]).toBe('unusually many in 5 minutes');
+  });
+
+  it('shows values of an unexpected type as absent', () => {
+    for (const kind of ['egress_failed', 'call_failed', 'webhooks_missing', 'follower_behind', 'agent_alone']) {
+      const values = { error: 1, reason: null, missed: 'x', agent: {}, follower: [], status: 7 };
+      expect(said(kind, { values }).join(' ')).not.toMatch(/object|undefined|NaN/);
+    }
+  });
+
+  it('shows a kind that it does not know by its name', () => {
+    expect(said('disk_on_fire')).toEqual(['Disk on fire', null, null]);
+  });
+});
