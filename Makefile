@@ -54,7 +54,7 @@ web/dist/index.html: node_modules/.package-lock.json $(WEB_SOURCES)
 	npm run build --workspace web
 
 node_modules/.package-lock.json: package-lock.json package.json
-	npm ci --no-audit --no-fund
+	npm ci --include=dev --no-audit --no-fund
 	@touch $@
 
 release: web/dist/index.html

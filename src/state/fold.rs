@@ -118,7 +118,7 @@ impl Fold<'_> {
                 Entity::Room(room) => is_of(&room.sid),
                 // A list shows the ingress of a name, whatever session its event belongs to.
                 Entity::Ingress(_) => true,
-                Entity::Participant(_) | Entity::Egress(_) => false,
+                Entity::Participant(_) | Entity::Egress(_) | Entity::Condition(_) => false,
             };
             joined.extend(self.applied.changes.iter().filter(of_room).cloned());
             self.applied.joined = Some(joined);

@@ -33,7 +33,7 @@ export function AttentionPanel({ projects }: { projects: Project[] | undefined }
 
   if (!conditions) {
     return (
-      <Panel title="Needs attention" flush>
+      <Panel title="Needs attention" label="Needs attention" flush>
         {error ? <ErrorState error={error} compact onRetry={() => refetch()} /> : <Skeleton rows={1} />}
       </Panel>
     );
@@ -44,6 +44,7 @@ export function AttentionPanel({ projects }: { projects: Project[] | undefined }
   return (
     <Panel
       flush
+      label="Needs attention"
       title={open.length ? `Needs attention · ${count(open.length)}` : 'Needs attention'}
       aside={
         hidden ? (

@@ -9,15 +9,21 @@ export function Panel({
   children,
   className,
   flush,
+  label,
 }: {
   title?: ReactNode;
+  /** Name of the panel as a landmark, for panels that users look for. */
+  label?: string;
   aside?: ReactNode;
   children: ReactNode;
   className?: string;
   flush?: boolean;
 }) {
   return (
-    <section className={cx('min-w-0 rounded-lg border border-line bg-surface shadow-card', className)}>
+    <section
+      aria-label={label}
+      className={cx('min-w-0 rounded-lg border border-line bg-surface shadow-card', className)}
+    >
       {title ? (
         <header className="flex min-h-10 flex-wrap items-center gap-x-3 gap-y-1 border-b border-line px-4 py-1.5">
           <h2 className="grow text-[0.8125rem] font-medium">{title}</h2>
