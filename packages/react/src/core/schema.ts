@@ -745,8 +745,8 @@ export interface components {
             };
             /**
              * Format: int64
-             * @description Since when neither LiveKit's API nor a webhook has confirmed the room, because LiveKit does not answer. Null
-             *     while the room is confirmed. In lists only, in no change.
+             * @description Since when neither LiveKit's API nor a webhook has confirmed the room: LiveKit does not answer, or its answers
+             *     lack the room. Null while the room is confirmed. In lists only, in no change.
              */
             unconfirmedSince?: number | null;
         };
