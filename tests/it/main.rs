@@ -4,6 +4,7 @@ pub mod harness;
 
 mod auth;
 mod browser;
+mod clocks;
 mod cluster;
 mod commands;
 mod crash;

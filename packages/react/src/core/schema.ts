@@ -680,6 +680,12 @@ export interface components {
             url?: string | null;
         };
         Projects: {
+            /**
+             * Format: int64
+             * @description Seconds by which the server's wall clock has jumped, negative if backwards. Until it has lasted a day, nothing is
+             *     deleted for its age by the new time
+             */
+            clockJumpSecs?: number | null;
             projects: components["schemas"]["Project"][];
         };
         /**
