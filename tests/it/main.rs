@@ -32,6 +32,7 @@ mod state_rest;
 mod stream;
 mod tail;
 mod tidy;
+mod tokens;
 mod upgrade;
 mod watch;
 mod webhook;
