@@ -18,6 +18,7 @@ mod livekit;
 mod log;
 mod node;
 mod openapi;
+mod options;
 mod own_events;
 mod reconcile;
 mod reconcile_diff;
