@@ -49,10 +49,11 @@ struct Project {
     ingress: Capability,
 }
 
-/// A webhook that was rejected.
+/// A webhook that was rejected, or another request under its path.
 #[derive(Serialize, utoipa::ToSchema)]
 struct LastRejected {
     at: u64,
+    /// Code of the error answer
     reason: Box<str>,
     /// API key that its token names
     iss: Option<Box<str>>,

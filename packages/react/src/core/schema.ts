@@ -499,12 +499,13 @@ export interface components {
             /** @description `inactive`, `buffering`, `publishing`, `error` or `complete`. */
             status: string;
         };
-        /** @description A webhook that was rejected. */
+        /** @description A webhook that was rejected, or another request under its path. */
         LastRejected: {
             /** Format: int64 */
             at: number;
             /** @description API key that its token names */
             iss?: string | null;
+            /** @description Code of the error answer */
             reason: string;
         };
         /** @description LiveKit of one project now. An answer about rooms is as true as LiveKit lets Roomwatch check. */
@@ -1081,6 +1082,8 @@ export interface operations {
                 project?: string[];
                 /** @description Begin after this cursor; `start` begins at the oldest event */
                 after?: string;
+                /** @description Streams only: as `Last-Event-ID`, from polyfills of `EventSource` */
+                lastEventId?: string;
                 /** @description Pages only: events before this cursor */
                 before?: string;
                 /** @description Pages only: maximum number of events, at most 1000 */
