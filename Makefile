@@ -39,6 +39,7 @@ check: node_modules/.package-lock.json
 nightly: web/dist/index.html
 	cargo build
 	PROPTEST_CASES=20000 cargo test --test it -- state:: reconcile_diff::
+	ROOMWATCH_TEST_HOSTILE=12000 cargo test --test it -- hostile::the_memory --nocapture
 	e2e/install-livekit
 	npm run e2e:soak
 

@@ -12,6 +12,7 @@ mod errors;
 mod follow;
 mod history;
 mod history_rest;
+mod hostile;
 mod joined;
 mod limits;
 mod livekit;

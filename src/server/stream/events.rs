@@ -70,6 +70,7 @@ pub async fn events(
     let wanted = Wanted::parse(query.as_deref())?;
     let window = wanted.window(&app, &caller)?;
     if wants_page(&headers) {
+        let _turn = app.turns.take(&caller).await?;
         return page(&app, &wanted, &window).await;
     }
     if wanted.before.is_some() || wanted.limit.is_some() {
