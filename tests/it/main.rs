@@ -14,6 +14,7 @@ mod errors;
 mod follow;
 mod history;
 mod history_rest;
+mod hostile;
 mod joined;
 mod limits;
 mod livekit;
