@@ -22,6 +22,7 @@ mod own_events;
 mod reconcile;
 mod reconcile_diff;
 mod reconcile_gap;
+mod reconcile_lists;
 mod routes;
 mod secrets;
 mod snapshot;
