@@ -642,6 +642,8 @@ export interface components {
              */
             leftNotBefore?: number | null;
             name: string;
+            /** @description User whose command removed the participant. Only operators see it */
+            removedBy?: string | null;
             sid: string;
             source: string;
             watcher: boolean;
@@ -825,13 +827,18 @@ export interface components {
         };
         /** @description One session of a room. */
         Session: {
-            /** @description For example `idle_timeout`, if the LiveKit server reports it */
+            /**
+             * @description LiveKit's reason, for example `idle_timeout`, if it reports one. Otherwise `room_deleted` if participants left with
+             *     it, `everyone_left` if the last one left before the room closed, `nobody_joined`, or null: unknown
+             */
             endReason?: string | null;
             /**
              * Format: int64
              * @description Null while it is live
              */
             endedAt?: number | null;
+            /** @description User whose command ended the room. Only operators see it */
+            endedBy?: string | null;
             /**
              * Format: int64
              * @description Number of distinct identities, without hidden participants, agents and egress
@@ -849,6 +856,11 @@ export interface components {
              */
             publisherCount: number;
             recorded: boolean;
+            /**
+             * @description Outcome of its ended recordings: `complete`, `failed`, or `partial` if one failed or reached a limit. Null if none
+             *     has ended, and for a caller who does not see egress
+             */
+            recordingOutcome?: string | null;
             room: string;
             /** @description LiveKit's sid of this session */
             sid: string;
