@@ -131,3 +131,26 @@ describe('an event of a track, which has only the sid and identity of its partic
     expect(published('PA_h')).toBe('farid-567 published audio track in standup');
   });
 });
+
+describe('conditions', () => {
+  const condition = {
+    id: 'egress_failed:EG_1',
+    kind: 'egress_failed',
+    severity: 'critical',
+    values: { error: 'S3 403' },
+  };
+  it.each([
+    ['opened', {}, 'Recording failed  in standup · S3 403'],
+    ['closed', {}, 'Recording failed is over in standup'],
+    ['acknowledged', { by: 'olga', reason: 'known' }, 'Recording failed acknowledged by olga in standup · known'],
+    ['unacknowledged', { by: 'olga' }, 'Recording failed no longer acknowledged by olga in standup'],
+  ])('%s', (what, more, expected) =>
+    expect(say({ event: `roomwatch.condition_${what}`, condition, ...more })).toBe(expected),
+  );
+  it('of a newer version or without a body are shown all the same', () => {
+    expect(say({ event: 'roomwatch.condition_opened' })).toBe('Condition  in standup');
+    expect(say({ event: 'roomwatch.condition_escalated', condition })).toBe(
+      'standup roomwatch.condition escalated in standup',
+    );
+  });
+});

@@ -5,6 +5,7 @@ import {
   type LucideIcon,
   Mic,
   MonitorPlay,
+  OctagonAlert,
   Podcast,
   ScreenShare,
   UserRound,
@@ -21,6 +22,7 @@ export const TOPIC_ICONS: Record<EventTopic, LucideIcon> = {
   recording: CircleDot,
   ingress: Podcast,
   agent: Bot,
+  attention: OctagonAlert,
   other: Circle,
 };
 

@@ -1,9 +1,10 @@
-import type { LiveKitEvent, Message } from '@roomwatch/react';
+import type { Condition, LiveKitEvent, Message } from '@roomwatch/react';
+import { conditionWords } from '@/attention/condition-words';
 import { leaveReason } from '@/sessions/leave-reason';
 import { words } from '@/ui/format';
 
 /** Topic of an event, for its icon. `other` is an unknown type: it is shown too. */
-export type EventTopic = 'room' | 'person' | 'track' | 'recording' | 'ingress' | 'agent' | 'other';
+export type EventTopic = 'room' | 'person' | 'track' | 'recording' | 'ingress' | 'agent' | 'attention' | 'other';
 
 export interface EventWords {
   topic: EventTopic;
@@ -140,7 +141,37 @@ export function describeEvent(
       return say('agent', 'came', field(data, 'job', 'agentName') ?? 'Agent', 'job started');
     case 'agent_job_ended':
       return say('agent', 'went', field(data, 'job', 'agentName') ?? 'Agent', 'job ended');
+    case 'roomwatch.condition_opened':
+    case 'roomwatch.condition_closed':
+    case 'roomwatch.condition_acknowledged':
+    case 'roomwatch.condition_unacknowledged':
+      return sayCondition(type, data);
     default:
       return say('other', 'changed', person ?? room, words(String(type)));
   }
+}
+
+/** Returns an event about a condition as a short sentence. */
+function sayCondition(type: string, data: LiveKitEvent): EventWords {
+  const about = (data.condition ?? {}) as Partial<Condition>;
+  const condition = { kind: 'condition', values: {}, participant: null, since: Date.now(), ...about } as Condition;
+  const { title, detail } = conditionWords(condition);
+  const by = typeof data.by === 'string' ? ` by ${data.by}` : '';
+  const said: Record<string, [EventWords['turn'], string, string]> = {
+    'roomwatch.condition_opened': [condition.severity === 'notice' ? 'changed' : 'failed', title, ''],
+    'roomwatch.condition_closed': ['came', title, 'is over'],
+    'roomwatch.condition_acknowledged': ['changed', title, `acknowledged${by}`],
+    'roomwatch.condition_unacknowledged': ['changed', title, `no longer acknowledged${by}`],
+  };
+  const [turn, subject, verb] = said[type] ?? ['changed', title, ''];
+  const why = type === 'roomwatch.condition_acknowledged' && typeof data.reason === 'string' ? data.reason : null;
+  return {
+    topic: 'attention',
+    turn,
+    subject,
+    identity: null,
+    verb,
+    preposition: 'in ',
+    detail: type === 'roomwatch.condition_opened' ? detail : why,
+  };
 }
