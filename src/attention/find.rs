@@ -108,6 +108,8 @@ pub struct Health {
     pub projects: Vec<ProjectHealth>,
     /// Name, events behind, and last error if it does not run.
     pub followers: Vec<(&'static str, u64, Option<Box<str>>)>,
+    /// Seconds by which the wall clock has jumped, if it has.
+    pub jump_secs: Option<i64>,
 }
 
 /// Finds every condition that is still so.
@@ -267,6 +269,11 @@ fn find_egress(
 
 fn find_in_node(findings: &mut Findings, health: &Health, rules: &AttentionRules, now: u64) {
     let node: Arc<str> = "".into();
+    if let Some(secs) = health.jump_secs {
+        let mut found = Found::new(&node, Kind::ClockJumped, "", now);
+        found.value("seconds", json!(secs));
+        findings.found.push(found);
+    }
     for (name, behind, error) in &health.followers {
         let is_behind =
             rules.follower_behind_events > 0 && *behind >= u64::from(rules.follower_behind_events);
@@ -320,4 +327,171 @@ pub(super) fn steps<'a>(
     }
     steps.extend(found.into_values().filter(|found| may_open(found)).map(Step::Open));
     steps
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{
+        Kind as EventKind, Source,
+        body::{Body, Redaction},
+    };
+
+    const NOW: u64 = 1_787_486_400_000;
+    const MINUTE: u64 = 60_000;
+
+    /// A state after these events, one second apart.
+    fn state(bodies: &[String]) -> State {
+        let mut state = State::default();
+        for (n, body) in bodies.iter().enumerate() {
+            let body = Body::read(body.as_bytes(), &Redaction::default()).expect("an event");
+            state.apply(&Event {
+                seq: Seq(n as u64 + 1),
+                project: "p".into(),
+                source: Source::Webhook,
+                received_at: NOW + n as u64 * 1000,
+                kind: EventKind::from(&*body.event),
+                room: body.room,
+                room_sid: body.room_sid,
+                body: body.json,
+            });
+        }
+        state
+    }
+
+    fn started(room: &str) -> String {
+        format!(
+            r#"{{"event":"room_started","id":"{room}","createdAt":"{0}","room":{{"sid":"RM_{room}","name":"{room}","creationTime":"{0}"}}}}"#,
+            NOW / 1000
+        )
+    }
+
+    fn joined(room: &str, identity: &str, kind: &str, hidden: bool) -> String {
+        format!(
+            r#"{{"event":"participant_joined","id":"{room}{identity}","createdAt":"{0}","room":{{"sid":"RM_{room}","name":"{room}","creationTime":"{0}"}},"participant":{{"sid":"PA_{identity}","identity":"{identity}","kind":"{kind}","state":"ACTIVE","joinedAt":"{0}","permission":{{"hidden":{hidden}}}}}}}"#,
+            NOW / 1000
+        )
+    }
+
+    /// The ids of what is found after `time`.
+    fn ids(bodies: &[String], health: &Health, rules: &AttentionRules, time: u64) -> Vec<String> {
+        let findings = find(&state(bodies), health, &Rates::new(NOW), rules, NOW + time);
+        findings.found.iter().map(|found| found.about.id.to_string()).collect()
+    }
+
+    fn rules() -> AttentionRules {
+        let agents = vec![crate::config::AgentRule { project: None, rooms: "voice*".into() }];
+        AttentionRules { agents, ..AttentionRules::default() }
+    }
+
+    #[test]
+    fn a_room_has_each_condition_from_its_threshold_on_and_none_before() {
+        let (ann, bot) = (joined("voice", "ann", "STANDARD", false), joined("voice", "bot", "AGENT", false));
+        let recorder = joined("voice", "rec", "EGRESS", false);
+        let watcher = joined("voice", "roomwatch:x", "STANDARD", true);
+        let room = || started("voice");
+        for (name, bodies, time, expected) in [
+            ("before", vec![room(), ann.clone()], 29_999, vec![]),
+            ("missing", vec![room(), ann.clone()], 30_000, vec!["agent_missing:RM_voice"]),
+            ("there", vec![room(), ann.clone(), bot.clone()], 10 * MINUTE, vec![]),
+            ("nobody waits", vec![room(), recorder, watcher], 10 * MINUTE, vec![]),
+            ("empty", vec![room()], 10 * MINUTE, vec![]),
+            ("alone, before", vec![room(), bot.clone()], 5 * MINUTE, vec![]),
+            ("alone", vec![room(), bot.clone()], 5 * MINUTE + 1_000, vec!["agent_alone:RM_voice"]),
+            ("old", vec![started("other")], 12 * HOUR_MS, vec!["room_old:RM_other"]),
+            ("not old", vec![started("other")], 12 * HOUR_MS - 1, vec![]),
+            ("another room", vec![started("x"), joined("x", "ann", "STANDARD", false)], HOUR_MS, vec![]),
+        ] {
+            assert_eq!(ids(&bodies, &Health::default(), &rules(), time), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_threshold_of_0_turns_a_kind_off() {
+        let off: AttentionRules = toml::from_str(
+            "agent_missing_secs = 0\nagent_alone_secs = 0\nroom_old_hours = 0\nlivekit_unreachable_secs = 0\n\
+             webhooks_missing = 0\nfailed_hours = 0\nfollower_behind_events = 0\n[[agents]]\nrooms = \"*\"",
+        )
+        .expect("rules");
+        let health = Health {
+            projects: vec![ProjectHealth {
+                name: "p".into(),
+                answers: Some(false),
+                missed: vec![NOW; 9],
+                lost_at: Some(NOW),
+                ..ProjectHealth::default()
+            }],
+            followers: vec![("fold", 1_000_000, None)],
+            jump_secs: None,
+        };
+        let bodies = [started("a"), joined("a", "ann", "STANDARD", false)];
+        assert_eq!(ids(&bodies, &health, &off, 100 * HOUR_MS), [""; 0]);
+    }
+
+    #[test]
+    fn the_health_of_a_project_and_of_the_node() {
+        let project = |answers, key_rejected| ProjectHealth {
+            name: "p".into(),
+            answers,
+            key_rejected,
+            away_since: NOW,
+            ..ProjectHealth::default()
+        };
+        let found = |project: ProjectHealth, time| {
+            let health = Health { projects: vec![project], ..Health::default() };
+            ids(&[], &health, &rules(), time)
+        };
+        assert_eq!(found(project(Some(false), false), 19_999), [""; 0]);
+        assert_eq!(found(project(Some(false), false), 20_000), ["livekit_unreachable"]);
+        assert_eq!(found(project(Some(false), true), 20_000), ["key_rejected"]);
+        assert_eq!(found(project(Some(true), false), HOUR_MS), [""; 0]);
+        let missed = |times: Vec<u64>| ProjectHealth { missed: times, ..project(Some(true), false) };
+        assert_eq!(found(missed(vec![NOW; 2]), 0), [""; 0]);
+        assert_eq!(found(missed(vec![NOW; 3]), 0), ["webhooks_missing"]);
+        assert_eq!(found(missed(vec![NOW; 3]), 10 * MINUTE), [""; 0], "they are old");
+        let lost = || ProjectHealth { lost_at: Some(NOW), ..project(Some(true), false) };
+        assert_eq!(found(lost(), 24 * HOUR_MS - 1), ["webhook_lost"]);
+        assert_eq!(found(lost(), 24 * HOUR_MS), [""; 0]);
+
+        let node = |followers, jump_secs| {
+            let health = Health { followers, jump_secs, ..Health::default() };
+            ids(&[], &health, &rules(), 0)
+        };
+        assert_eq!(node(vec![("fold", 9_999, None)], None), [""; 0]);
+        assert_eq!(node(vec![("fold", 10_000, None)], None), ["follower_behind:fold"]);
+        assert_eq!(node(vec![("watchers", 0, Some("x".into()))], None), ["follower_behind:watchers"]);
+        assert_eq!(node(vec![], Some(-90)), ["clock_jumped"]);
+    }
+
+    #[test]
+    fn a_condition_whose_cause_is_unknown_stays_and_one_that_happened_stays_until_its_end() {
+        let condition = |kind: Kind, subject: &str, ends_at| {
+            let mut about = Found::new(&"p".into(), kind, subject, NOW).about;
+            about.ends_at = ends_at;
+            Arc::new(Condition {
+                project: "p".into(),
+                room: None,
+                room_sid: None,
+                opened_at: NOW,
+                last_seq: 1,
+                about,
+                acknowledged: None,
+            })
+        };
+        let open = [
+            condition(Kind::LivekitUnreachable, "", None),
+            condition(Kind::RoomOld, "RM_1", None),
+            condition(Kind::CallFailed, "PA_1", Some(NOW + 10)),
+            condition(Kind::CallFailed, "PA_2", Some(NOW)),
+        ];
+        let unknown = vec![("p".into(), Kind::LivekitUnreachable)];
+        let of_room = Found::new(&"p".into(), Kind::RoomOld, "RM_2", NOW);
+        let found = vec![of_room.clone(), of_room.clone()];
+        let steps = steps(open.iter(), Findings { found, unknown }, NOW, |_| true);
+        assert_eq!(
+            steps,
+            [Step::Close(open[1].clone()), Step::Close(open[3].clone()), Step::Open(of_room)],
+            "found twice, opened once"
+        );
+    }
 }

@@ -65,7 +65,8 @@ impl Attention {
     /// Compares the conditions that are open with those that should be, and appends the difference.
     async fn look(&mut self) -> anyhow::Result<()> {
         let sources = &*self.sources;
-        let now = sources.clock.unix_ms();
+        // Conditions begin and end by a time that does not jump. Events are stamped by the wall clock, as all others.
+        let (now, wall) = (sources.clock.believed().unix_ms, sources.clock.unix_ms());
         let health = sources.health();
         let steps = {
             let state = sources.state.read().clone();
@@ -74,15 +75,15 @@ impl Attention {
             }
             let mut findings = find(&state, &health, &sources.rates.lock(), &sources.rules, now);
             findings.found.append(&mut self.happened);
-            // The log's time is that of the newest event. A wall clock that was set back must not keep conditions shut.
+            // A wall clock that was set back must not keep conditions from being opened.
             let may_open = |found: &Found| {
                 let last = state.last_opened(&found.project, &found.about.id);
-                last.is_none_or(|last| now.abs_diff(last) >= REOPENED_AFTER_MS)
+                last.is_none_or(|last| wall.abs_diff(last) >= REOPENED_AFTER_MS)
             };
             sources.show(&state);
             steps(state.all_conditions(), findings, now, may_open)
         };
-        let events = steps.into_iter().filter_map(|step| sources.event(step, now)).collect::<Vec<_>>();
+        let events = steps.into_iter().filter_map(|step| sources.event(step, wall)).collect::<Vec<_>>();
         for events in events.chunks(APPEND_MAX) {
             let appended = sources.log.append(events.to_vec()).await?;
             self.appended = appended.iter().map(|appended| appended.seq).max().unwrap_or(self.appended);
@@ -145,7 +146,11 @@ impl Sources {
             let error = status.last_error().filter(|_| status.phase() == Phase::Waiting);
             (status.name, last.0.saturating_sub(status.cursor().0), error)
         });
-        Health { projects: projects.collect(), followers: followers.collect() }
+        Health {
+            projects: projects.collect(),
+            followers: followers.collect(),
+            jump_secs: self.clock.jump_secs(),
+        }
     }
 
     /// Returns the event of a step, or none if it cannot be written.

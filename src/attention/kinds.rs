@@ -54,6 +54,8 @@ kinds! {
     RoomLeftover = "room_leftover", Notice;
     /// A room has been live for very long.
     RoomOld = "room_old", Notice;
+    /// The wall clock of this machine has jumped.
+    ClockJumped = "clock_jumped", Warning;
     /// A follower of the log is behind, or has failed.
     FollowerBehind = "follower_behind", Warning;
 }

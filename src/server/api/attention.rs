@@ -20,7 +20,7 @@ use crate::{
     event::own::OwnEvent,
     server::{
         App,
-        body::JsonBody,
+        body::{self, SHORT_BYTES_MAX},
         caller::{Action, Caller},
         error::{Error, ErrorBody},
         path::{Names, names},
@@ -134,8 +134,7 @@ pub async fn acknowledge(
     request: Request,
 ) -> Result<Json<Value>, Error> {
     let command = allowed(&app, &caller, query.as_deref(), "condition.acknowledge", names(path)?).await?;
-    let JsonBody(Acknowledge { until, reason }) =
-        <JsonBody<Acknowledge> as axum::extract::FromRequest<_>>::from_request(request, &app).await?;
+    let Acknowledge { until, reason } = body::json(&app, request, SHORT_BYTES_MAX).await?;
     let now = app.config.clock.unix_ms();
     if until.is_some_and(|until| until <= now || until > now + UNTIL_MAX_MS) {
         return Err(Error::bad_request("bad_time", "until must be in the future, and within a year"));

@@ -123,6 +123,12 @@ const WORDS: Record<KnownConditionKind, Say> = {
     detail: `started ${duration(Date.now() - since)} ago`,
     advice: 'End the room if nobody needs it.',
   }),
+  clock_jumped: ({ seconds }) => ({
+    title: 'The clock of Roomwatch has jumped',
+    preposition: null,
+    detail: `${number(seconds) < 0 ? 'back' : 'ahead'} by ${duration(Math.abs(number(seconds)) * 1_000)}`,
+    advice: 'Check the time of its machine. Nothing is deleted for its age until the time has lasted a day.',
+  }),
   follower_behind: ({ follower, error }) => ({
     title: 'Roomwatch is behind',
     preposition: null,

@@ -86,6 +86,7 @@ export type KnownConditionKind =
   | 'call_failed'
   | 'room_leftover'
   | 'room_old'
+  | 'clock_jumped'
   | 'follower_behind';
 
 export type ConditionKind = KnownConditionKind | (string & {});
