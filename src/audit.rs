@@ -75,11 +75,11 @@ pub enum AuditError {
 pub struct NewAuditEntry {
     pub user: Arc<str>,
     /// `room.create`, `room.end`, `room.update`, `room.watch`, `data.send`, `participant.remove`,
-    /// `participant.update`, `track.mute`, `track.unmute`.
+    /// `participant.update`, `track.mute`, `track.unmute`, `condition.acknowledge`, `condition.unacknowledge`.
     pub action: &'static str,
     pub project: Arc<str>,
     pub room: Option<String>,
-    /// Target in the room: an identity, or `identity/track sid`.
+    /// Target in the room: an identity, or `identity/track sid`. Of a condition, its id.
     pub target: Option<String>,
     /// Reason that the user gave, if one was asked for.
     pub reason: Option<String>,
@@ -94,6 +94,18 @@ pub struct Deed {
     pub target: Option<String>,
     pub from: i64,
     pub to: i64,
+}
+
+/// Entries of a page: those that have each value that is given. Times are unix milliseconds.
+#[derive(Clone, Debug, Default)]
+pub struct AuditFilter {
+    pub user: Option<String>,
+    pub action: Option<String>,
+    pub outcome: Option<String>,
+    pub project: Option<String>,
+    pub room: Option<String>,
+    pub from: Option<i64>,
+    pub to: Option<i64>,
 }
 
 /// Outcome of a command.
@@ -170,14 +182,27 @@ impl Audit {
         .await
     }
 
-    /// Returns the entries before the entry `before`, the newest first.
-    pub async fn page(self: &Arc<Self>, before: i64, limit: usize) -> Result<AuditPage, AuditError> {
+    /// Returns the entries before the entry `before` that match, the newest first.
+    pub async fn page(
+        self: &Arc<Self>,
+        filter: AuditFilter,
+        before: i64,
+        limit: usize,
+    ) -> Result<AuditPage, AuditError> {
         self.with(move |connection| {
             let mut select = connection.prepare_cached(
                 "SELECT seq, at, user, action, project, room, target, outcome, code, reason FROM audit \
-                 WHERE seq < ?1 ORDER BY seq DESC LIMIT ?2",
+                 WHERE seq < :before AND at BETWEEN ifnull(:from, at) AND ifnull(:to, at) \
+                 AND user = ifnull(:user, user) AND action = ifnull(:action, action) \
+                 AND outcome = ifnull(:outcome, outcome) AND project = ifnull(:project, project) \
+                 AND (:room IS NULL OR room = :room) ORDER BY seq DESC LIMIT :limit",
             )?;
-            let rows = select.query_map((before, limit as i64 + 1), |row| {
+            let AuditFilter { user, action, outcome, project, room, from, to } = filter;
+            let values = named_params! {
+                ":before": before, ":from": from, ":to": to, ":user": user, ":action": action,
+                ":outcome": outcome, ":project": project, ":room": room, ":limit": limit as i64 + 1,
+            };
+            let rows = select.query_map(values, |row| {
                 Ok((
                     row.get::<_, i64>(0)?,
                     AuditEntry {

@@ -3,7 +3,7 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use roomwatch::{
-    audit::{NewAuditEntry, Outcome},
+    audit::{AuditFilter, NewAuditEntry, Outcome},
     cli::serve::{Options, install_tls},
     clock::Clock,
     config::Config,
@@ -209,7 +209,7 @@ async fn a_start_with_a_wrong_clock_removes_no_history_no_login_and_no_audit_ent
         let clock = Clock::held(began.saturating_add_signed(days * 86_400_000) + 300_000);
         let node = Node::open(config(dir.path(), &clock)).await.expect("a node");
         assert!(node.app().accounts.find(&login).is_some(), "{days} days");
-        let page = json!(node.app().audit.page(i64::MAX, 10).await.expect("a page"));
+        let page = json!(node.app().audit.page(AuditFilter::default(), i64::MAX, 10).await.expect("a page"));
         assert_eq!(page["entries"].as_array().map(Vec::len), Some(1), "{days} days: {page}");
         session(&node, &clock, &format!("at {days}")).await;
         // A session of a clock that was behind says itself that it is old.

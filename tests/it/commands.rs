@@ -423,7 +423,29 @@ async fn the_record_survives_a_restart_and_has_pages() {
     }
     assert_eq!(next, "");
     assert_eq!(seen, (0..7).rev().map(|n| format!("room-{n}")).collect::<Vec<_>>());
+    let count = async |query: &str| {
+        let (status, page) = server.get_as("", &format!("/api/audit?{query}")).await;
+        assert_eq!(status, 200, "{page}");
+        page["entries"].as_array().expect("a list").len()
+    };
+    for (query, expected) in [
+        ("user=dev", 7),
+        ("user=other", 0),
+        ("action=room.end", 7),
+        ("action=room.create", 0),
+        ("outcome=done&project=default", 7),
+        ("outcome=failed", 0),
+        ("project=other", 0),
+        ("room=room-3", 1),
+        ("room=room-3&action=room.end&user=dev", 1),
+        ("from=1", 7),
+        ("to=1", 0),
+        ("room=room-3&limit=1", 1),
+    ] {
+        assert_eq!(count(query).await, expected, "{query}");
+    }
     for (query, code) in [
+        ("?from=x", "bad_time"),
         ("?limit=0", "bad_limit"),
         ("?limit=1001", "bad_limit"),
         ("?before=x", "bad_cursor"),

@@ -4,7 +4,7 @@ use std::{path::Path, sync::Arc};
 
 use roomwatch::{
     accounts::Accounts,
-    audit::Audit,
+    audit::{Audit, AuditFilter},
     clock::Clock,
     cluster::Local,
     derived::{Derived, Options, SessionQuery},
@@ -88,7 +88,7 @@ async fn logins_and_the_audit_record_outlive_an_upgrade() {
         let (login, _) = accounts.find(TOKEN).expect("the login");
         assert_eq!(&*login.user, "operator");
         let audit: Arc<Audit> = Audit::new(dir.path(), Default::default());
-        let page = json!(audit.page(i64::MAX, 10).await.expect("a page"));
+        let page = json!(audit.page(AuditFilter::default(), i64::MAX, 10).await.expect("a page"));
         assert_eq!(page["entries"][0]["code"], "forbidden");
         assert_eq!(page["entries"][1]["reason"], "the meeting was over");
     }

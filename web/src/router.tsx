@@ -140,6 +140,19 @@ const events = createRoute({
   component: pageFile(() => import('@/events/events'), 'Events'),
 });
 
+const audit = createRoute({
+  getParentRoute: () => shell,
+  path: '/audit',
+  validateSearch: search((raw) => ({
+    user: text(raw.user),
+    room: text(raw.room),
+    project: text(raw.project),
+    action: text(raw.action),
+    outcome: oneOf(raw.outcome, ['started', 'done', 'refused', 'failed'] as const),
+  })),
+  component: pageFile(() => import('@/audit/audit'), 'Audit'),
+});
+
 const settings = createRoute({
   getParentRoute: () => shell,
   path: '/settings',
@@ -160,7 +173,7 @@ const signIn = createRoute({
 
 export const router = createRouter({
   routeTree: root.addChildren([
-    shell.addChildren([overview, rooms, room, sessions, session, events, settings]),
+    shell.addChildren([overview, rooms, room, sessions, session, events, audit, settings]),
     signIn,
   ]),
   basepath: basePath || '/',

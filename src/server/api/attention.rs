@@ -179,11 +179,11 @@ async fn allowed(
 ) -> Result<Command, Error> {
     let spec =
         CommandSpec { right: Action::Acknowledge, action, room: None, target: Some(id), has_webhook: false };
-    // The empty project is Roomwatch itself.
-    match ProjectQuery::parse(query)?.project.as_deref() {
-        Some("") => Command::allowed_in(app, caller, "".into(), spec).await,
-        _ => Command::allowed(app, caller, query, spec).await,
+    // A project that is named and empty is Roomwatch itself.
+    if Query::parse(query, &["project"])?.all("project") == [""] {
+        return Command::allowed_in(app, caller, "".into(), spec).await;
     }
+    Command::allowed(app, caller, query, spec).await
 }
 
 async fn append(

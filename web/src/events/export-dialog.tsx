@@ -5,6 +5,7 @@ import { serverUrl } from '@/base';
 import { Button } from '@/ui/button';
 import { CopyButton } from '@/ui/copy';
 import { Dialog } from '@/ui/dialog';
+import { save } from '@/ui/download';
 import { messageOf } from '@/ui/errors';
 import { Field, Select } from '@/ui/field';
 import { count, plural } from '@/ui/format';
@@ -45,7 +46,7 @@ export function ExportEvents({ filter, onClose }: { filter: EventSearch; onClose
         keep: keepOf(filter),
         onProgress: (written, part) => setProgress({ events: written, part }),
       });
-      save(lines);
+      save(`roomwatch-${new Date().toISOString().slice(0, 19).replaceAll(':', '')}.jsonl`, lines);
       setProgress({ done: events, more: next !== null });
     } catch (error) {
       if (!signal.aborted) setProgress({ error });
@@ -141,14 +142,4 @@ function curl(filter: EventSearch): string {
   if (project) query.append('project', project);
   const address = `${serverUrl}/api/events?${query}`.replaceAll("'", '%27');
   return `curl -N -H "Authorization: Bearer $ROOMWATCH_TOKEN" '${address}' | sed -n 's/^data: //p'`;
-}
-
-function save(lines: Blob) {
-  const address = URL.createObjectURL(lines);
-  const link = document.createElement('a');
-  link.href = address;
-  link.download = `roomwatch-${new Date().toISOString().slice(0, 19).replaceAll(':', '')}.jsonl`;
-  link.click();
-  // By the next task the download holds the data.
-  setTimeout(() => URL.revokeObjectURL(address));
 }

@@ -17,6 +17,7 @@ import {
   Moon,
   Octagon,
   Radio,
+  ScrollText,
   Settings,
   Sun,
   UserMinus,
@@ -125,7 +126,7 @@ export function useActions() {
     };
 
     const page = (
-      to: '/' | '/rooms' | '/sessions' | '/events' | '/settings',
+      to: '/' | '/rooms' | '/sessions' | '/events' | '/audit' | '/settings',
       title: string,
       icon: LucideIcon,
     ): Item => ({
@@ -140,6 +141,7 @@ export function useActions() {
       page('/rooms', 'Rooms', LayoutGrid),
       page('/sessions', 'Sessions', Clock),
       page('/events', 'Events', Radio),
+      ...(refusal(me, 'administer') === null ? [page('/audit', 'Audit', ScrollText)] : []),
       page('/settings', 'Settings', Settings),
       { id: 'end', group: 'Commands', icon: Octagon, title: 'End a room…', types: 'end ' },
       { id: 'watch', group: 'Commands', icon: Eye, title: 'Watch a room…', types: 'watch ' },

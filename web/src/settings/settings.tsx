@@ -1,11 +1,13 @@
 import { useMe, useProjects } from '@roomwatch/react';
+import { Link } from '@tanstack/react-router';
 import { Monitor, Moon, Sun } from 'lucide-react';
 import { basePath, serverUrl } from '@/base';
+import { useRefusal } from '@/shell/rights';
 import { showShortcuts } from '@/shell/shortcuts';
 import { useSignOut } from '@/shell/sign-out';
 import { type Theme, useTheme } from '@/shell/theme';
 import { Badge } from '@/ui/badge';
-import { Button } from '@/ui/button';
+import { Button, buttonClass } from '@/ui/button';
 import { PageHeader, Panel } from '@/ui/panel';
 import { Empty, ErrorState, Skeleton } from '@/ui/states';
 import { DayTime } from '@/ui/time';
@@ -20,6 +22,7 @@ const themes: { value: Theme; label: string; icon: typeof Sun }[] = [
 /** Settings page: projects, appearance, account. */
 export function Settings() {
   const projects = useProjects();
+  const administers = useRefusal('administer') === null;
   return (
     <>
       <PageHeader title="Settings" />
@@ -47,6 +50,11 @@ export function Settings() {
           <Appearance />
           <About />
         </div>
+        {administers ? (
+          <Link to="/audit" className={buttonClass('outline')}>
+            Audit record
+          </Link>
+        ) : null}
       </div>
     </>
   );

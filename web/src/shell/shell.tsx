@@ -10,6 +10,7 @@ import {
   Monitor,
   Moon,
   Radio,
+  ScrollText,
   Settings,
   Sun,
   UserRound,
@@ -28,12 +29,13 @@ import { Menu, MenuChoice, MenuItem, MenuSeparator } from '@/ui/menu';
 import { ErrorState } from '@/ui/states';
 import { ConnectionPill, StaleBanner } from './connection-pill';
 import { Logo } from './logo';
+import { refusal } from './rights';
 import { Shortcuts, showShortcuts, useShortcuts } from './shortcuts';
 import { useSignOut } from './sign-out';
 import { useTheme } from './theme';
 
 const pages: {
-  to: '/' | '/rooms' | '/sessions' | '/events' | '/settings';
+  to: '/' | '/rooms' | '/sessions' | '/events' | '/audit' | '/settings';
   name: string;
   icon: LucideIcon;
   key: string;
@@ -42,6 +44,7 @@ const pages: {
   { to: '/rooms', name: 'Rooms', icon: LayoutGrid, key: 'r' },
   { to: '/sessions', name: 'Sessions', icon: Clock, key: 's' },
   { to: '/events', name: 'Events', icon: Radio, key: 'e' },
+  { to: '/audit', name: 'Audit', icon: ScrollText, key: 'a' },
   { to: '/settings', name: 'Settings', icon: Settings, key: ',' },
 ];
 
@@ -53,10 +56,12 @@ export function Shell({ children = <Outlet /> }: { children?: ReactNode }) {
   useStreamNames();
   const open = useOpenConditions()?.open.length ?? 0;
   useTabMark(open);
+  // The bar of a phone has no place for it: there the way is through Settings.
+  const visible = pages.filter(({ to }) => to !== '/audit' || refusal(me.data, 'administer') === null);
 
   useShortcuts(
     'Jump to time',
-    pages.map(({ to, name, key }) => ({ keys: `g ${key}`, label: name, run: () => navigate({ to }) })),
+    visible.map(({ to, name, key }) => ({ keys: `g ${key}`, label: name, run: () => navigate({ to }) })),
   );
 
   const signedOut = isSignedOut(me.error) && !me.data;
@@ -88,7 +93,7 @@ export function Shell({ children = <Outlet /> }: { children?: ReactNode }) {
           <Logo /> Roomwatch
         </Link>
         <nav aria-label="Pages" className="grow space-y-0.5 px-2 py-1">
-          {pages.map(({ to, name, icon: Icon }) => (
+          {visible.map(({ to, name, icon: Icon }) => (
             <Link
               key={to}
               to={to}
@@ -142,21 +147,23 @@ export function Shell({ children = <Outlet /> }: { children?: ReactNode }) {
         aria-label="Pages"
         className="fixed inset-x-0 bottom-0 z-30 grid grid-cols-5 border-t border-line bg-surface pb-[env(safe-area-inset-bottom)] md:hidden"
       >
-        {pages.map(({ to, name, icon: Icon }) => (
-          <Link
-            key={to}
-            to={to}
-            activeOptions={{ exact: to === '/' }}
-            className="flex h-14 flex-col items-center justify-center gap-0.5 text-[0.6875rem] font-medium text-ink-2"
-            activeProps={{ className: '!text-accent' }}
-          >
-            <span className="relative">
-              <Icon size={18} aria-hidden />
-              {to === '/' && open ? <OpenCount open={open} className="absolute -top-1.5 left-3" /> : null}
-            </span>
-            {name}
-          </Link>
-        ))}
+        {pages
+          .filter(({ to }) => to !== '/audit')
+          .map(({ to, name, icon: Icon }) => (
+            <Link
+              key={to}
+              to={to}
+              activeOptions={{ exact: to === '/' }}
+              className="flex h-14 flex-col items-center justify-center gap-0.5 text-[0.6875rem] font-medium text-ink-2"
+              activeProps={{ className: '!text-accent' }}
+            >
+              <span className="relative">
+                <Icon size={18} aria-hidden />
+                {to === '/' && open ? <OpenCount open={open} className="absolute -top-1.5 left-3" /> : null}
+              </span>
+              {name}
+            </Link>
+          ))}
       </nav>
 
       <Shortcuts />

@@ -57,6 +57,14 @@ export interface ActivityQuery {
 }
 
 export interface AuditQuery {
+  user?: string;
+  /** For example `room.end`. */
+  action?: string;
+  outcome?: 'started' | 'done' | 'refused' | 'failed';
+  room?: string;
+  /** Unix milliseconds. */
+  from?: number;
+  to?: number;
   before?: string;
   limit?: number;
   project?: string;

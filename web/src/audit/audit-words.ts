@@ -1,0 +1,25 @@
+import { words } from '@/ui/format';
+
+/** Actions of the audit record, as a user reads them. */
+export const ACTIONS: Record<string, string> = {
+  'room.create': 'created the room',
+  'room.end': 'ended the room',
+  'room.update': 'changed the metadata of the room',
+  'room.watch': 'watched the room',
+  'data.send': 'sent a data message',
+  'participant.remove': 'removed',
+  'participant.update': 'updated',
+  'track.mute': 'muted a track of',
+  'track.unmute': 'unmuted a track of',
+  'condition.acknowledge': 'acknowledged',
+  'condition.unacknowledge': 'took back the acknowledgement of',
+};
+
+/** "removed", "room.new_thing" → "room new thing". */
+export const actionWords = (action: string) => ACTIONS[action] ?? words(action.replaceAll('.', ' '));
+
+/** Target of an entry without the track: "ann/TR_1" → "ann". */
+export function targetWords(action: string, target: string | null): string | null {
+  if (target === null) return null;
+  return action.startsWith('track.') ? target.slice(0, target.lastIndexOf('/')) : target;
+}

@@ -1,0 +1,209 @@
+import { type AuditEntry, useMe, useRoomwatch } from '@roomwatch/react';
+import { useInfiniteQuery } from '@tanstack/react-query';
+import { getRouteApi, Link } from '@tanstack/react-router';
+import { Download, X } from 'lucide-react';
+import { useState } from 'react';
+import { useRefusal } from '@/shell/rights';
+import { Badge, type Tone } from '@/ui/badge';
+import { Button, IconButton } from '@/ui/button';
+import { saveText } from '@/ui/download';
+import { Select } from '@/ui/field';
+import { plural } from '@/ui/format';
+import { PageHeader, Panel } from '@/ui/panel';
+import { Empty, ErrorState, Skeleton } from '@/ui/states';
+import { DayTime } from '@/ui/time';
+import { toast } from '@/ui/toast';
+import { TypedInput } from '@/ui/typed-input';
+import { auditCsv } from './audit-csv';
+import { ACTIONS, actionWords, targetWords } from './audit-words';
+
+const PAGE = 100;
+/** Maximum entries of one export. */
+const EXPORT_MAX = 10_000;
+const OUTCOMES = ['done', 'failed', 'refused', 'started'] as const;
+const tones: Record<string, Tone> = { done: 'good', failed: 'bad', refused: 'warn', started: 'plain' };
+
+const route = getRouteApi('/shell/audit');
+
+/** Audit page, for admins: who gave which command, the newest first. */
+export function Audit() {
+  const search = route.useSearch();
+  const navigate = route.useNavigate();
+  const { client } = useRoomwatch();
+  const projects = useMe().data?.projects ?? [];
+  const refusal = useRefusal('administer');
+  const [exporting, setExporting] = useState(false);
+  const { data, error, hasNextPage, isFetchingNextPage, fetchNextPage, refetch } = useInfiniteQuery({
+    queryKey: ['audit', search],
+    queryFn: ({ pageParam, signal }) => client.audit({ ...search, before: pageParam, limit: PAGE }, signal),
+    initialPageParam: undefined as string | undefined,
+    getNextPageParam: (page) => page.next ?? undefined,
+    enabled: !refusal,
+  });
+  const entries = data?.pages.flatMap((page) => page.entries);
+  const filtered = Object.values(search).some((value) => value !== undefined);
+  const set = (next: Partial<typeof search>) =>
+    navigate({ search: (before) => ({ ...before, ...next }), replace: true, resetScroll: false });
+  const clear = () => navigate({ search: {}, replace: true });
+
+  const save = async () => {
+    setExporting(true);
+    try {
+      const all: AuditEntry[] = [];
+      let before: string | undefined;
+      do {
+        const page = await client.audit({ ...search, before, limit: 1_000 });
+        all.push(...page.entries);
+        before = page.next ?? undefined;
+      } while (before && all.length < EXPORT_MAX);
+      saveText('audit.csv', 'text/csv', auditCsv(all));
+      if (before) toast.bad(`Only the newest ${plural(all.length, 'entry', 'entries')} were saved.`);
+    } catch (cause) {
+      toast.bad(cause, 'Export');
+    } finally {
+      setExporting(false);
+    }
+  };
+
+  return (
+    <>
+      <PageHeader
+        title="Audit"
+        actions={
+          <Button reason={refusal} disabled={exporting} onClick={save}>
+            <Download size={14} aria-hidden /> {exporting ? 'Exporting…' : 'Export CSV'}
+          </Button>
+        }
+      >
+        Every command, with its user and its outcome. Kept for a year.
+      </PageHeader>
+      {refusal ? (
+        <Panel>
+          <Empty title="Only admins can read the audit record">{refusal}</Empty>
+        </Panel>
+      ) : (
+        <>
+          <search aria-label="Filter the audit record" className="mb-3 flex flex-wrap items-center gap-2">
+            <TypedInput
+              label="User (exact)"
+              placeholder="User"
+              className="w-40 max-sm:w-[calc(50%-0.25rem)]"
+              value={search.user ?? ''}
+              onType={(value) => set({ user: value || undefined })}
+            />
+            <TypedInput
+              label="Room (exact name)"
+              placeholder="Room"
+              className="w-48 max-sm:w-[calc(50%-0.25rem)]"
+              value={search.room ?? ''}
+              onType={(value) => set({ room: value || undefined })}
+            />
+            <Select
+              aria-label="Action"
+              value={search.action ?? ''}
+              onChange={({ target }) => set({ action: target.value || undefined })}
+            >
+              <option value="">Any action</option>
+              {Object.keys(ACTIONS).map((action) => (
+                <option key={action}>{action}</option>
+              ))}
+            </Select>
+            <Select
+              aria-label="Outcome"
+              value={search.outcome ?? ''}
+              onChange={({ target }) => set({ outcome: OUTCOMES.find((one) => one === target.value) })}
+            >
+              <option value="">Any outcome</option>
+              {OUTCOMES.map((outcome) => (
+                <option key={outcome}>{outcome}</option>
+              ))}
+            </Select>
+            {projects.length > 1 ? (
+              <Select
+                aria-label="Project"
+                value={search.project ?? ''}
+                onChange={({ target }) => set({ project: target.value || undefined })}
+              >
+                <option value="">All projects</option>
+                {projects.map((name) => (
+                  <option key={name}>{name}</option>
+                ))}
+              </Select>
+            ) : null}
+            {filtered ? (
+              <IconButton label="Clear the filters" onClick={clear}>
+                <X size={14} />
+              </IconButton>
+            ) : null}
+          </search>
+          <Panel flush className="overflow-hidden">
+            {!entries ? (
+              error ? (
+                <ErrorState error={error} onRetry={() => refetch()} />
+              ) : (
+                <Skeleton rows={10} />
+              )
+            ) : entries.length === 0 ? (
+              <Empty
+                title={filtered ? 'No command matches' : 'No commands yet'}
+                action={filtered ? <Button onClick={clear}>Show all</Button> : undefined}
+              >
+                {filtered ? 'Names are matched exactly.' : 'Commands appear here, also those that were refused.'}
+              </Empty>
+            ) : (
+              <>
+                <ul className="divide-y divide-line">
+                  {entries.map((entry, at) => (
+                    // biome-ignore lint/suspicious/noArrayIndexKey: entries have no id, and are only added at the end
+                    <Entry key={`${entry.at} ${at}`} entry={entry} showProject={projects.length > 1} />
+                  ))}
+                </ul>
+                <div className="flex min-h-11 flex-wrap items-center justify-center gap-3 border-t border-line px-4 py-1.5 text-xs text-ink-3">
+                  {error ? <span className="text-bad">{error.message}</span> : null}
+                  <span className="num">
+                    {plural(entries.length, 'entry', 'entries')} shown{hasNextPage ? '' : ' · end of list'}
+                  </span>
+                  {hasNextPage ? (
+                    <Button className="h-7" disabled={isFetchingNextPage} onClick={() => fetchNextPage()}>
+                      {isFetchingNextPage ? 'Loading…' : 'Older entries'}
+                    </Button>
+                  ) : null}
+                </div>
+              </>
+            )}
+          </Panel>
+        </>
+      )}
+    </>
+  );
+}
+
+function Entry({ entry, showProject }: { entry: AuditEntry; showProject: boolean }) {
+  const { user, action, project, room, target, outcome, code, reason } = entry;
+  const about = targetWords(action, target);
+  return (
+    <li className="flex flex-wrap items-baseline gap-x-3 gap-y-1 px-4 py-2">
+      <span className="num w-28 shrink-0 text-xs text-ink-3">
+        <DayTime at={entry.at} />
+      </span>
+      <p className="min-w-0 grow break-words">
+        <span className="font-medium">{user}</span> <span className="text-ink-2">{actionWords(action)}</span>
+        {about ? <span className="font-medium"> {about}</span> : null}
+        {room ? (
+          <>
+            <span className="text-ink-3">{about ? ' in ' : ' '}</span>
+            <Link to="/rooms/$room" params={{ room }} search={{ project }} className="font-medium hover:underline">
+              {room}
+            </Link>
+          </>
+        ) : null}
+        {showProject ? <span className="text-ink-3"> · {project || 'Roomwatch'}</span> : null}
+        {reason ? <span className="text-ink-2"> · “{reason}”</span> : null}
+      </p>
+      <Badge tone={tones[outcome] ?? 'plain'}>
+        {outcome}
+        {code ? ` · ${code}` : ''}
+      </Badge>
+    </li>
+  );
+}
