@@ -170,3 +170,36 @@ it('the zoom keeps the moment in its place, and the address has both', async () 
   expect(scrolled).toBeGreaterThan(0.4);
   expect(scrolled).toBeLessThan(0.6);
 });
+
+it('the events of the agents contain the participants that are agents', async () => {
+  const { page } = await open('/events');
+  await page.getByRole('button', { name: 'Agents' }).click();
+  const rows = page.getByRole('listitem');
+  await until('the agent only', async () => {
+    const all = await rows.allInnerTexts();
+    return all.length === 2 && all.every((text) => text.includes('Assistant'));
+  });
+  await post(roomwatch, came('call', 'agent-2', 601, { name: 'Second', kind: 'AGENT' }));
+  await post(roomwatch, came('call', 'person', 602, { name: 'Person' }));
+  await rows.filter({ hasText: 'Second' }).waitFor();
+  expect(await rows.filter({ hasText: 'Person' }).count()).toBe(0);
+  await page.getByLabel('Event types; * matches any characters').fill('agent_job_started');
+  await page.waitForURL((url) => url.searchParams.get('type') === 'agent_job_started');
+});
+
+it('in high contrast, what is a background only has a border, and a choice an outline', async () => {
+  const { page } = await open('/sessions/RM_consult');
+  await page.emulateMedia({ forcedColors: 'active' });
+  await page.getByText('S3 403').waitFor();
+  const style = (selector: string, property: string) =>
+    page
+      .locator(selector)
+      .first()
+      .evaluate((element, name) => getComputedStyle(element).getPropertyValue(name), property);
+  expect(await style('[title*="S3 403"].shape', 'border-top-width')).toBe('1px');
+  expect(await style('[aria-label=Legend] .shape', 'border-top-width')).toBe('1px');
+  expect(await style('fieldset[aria-label=View] [aria-pressed=true]', 'outline-style')).toBe('solid');
+  expect(await style('nav[aria-label=Pages] [aria-current=page]', 'outline-style')).toBe('solid');
+  const dot = await style('.dot', 'background-color');
+  expect(dot).not.toBe(await style('body', 'background-color'));
+});

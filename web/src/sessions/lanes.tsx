@@ -128,7 +128,10 @@ function Strip({ track, stay, span }: { track: SessionTrack; stay: Stay; span: S
   return (
     <span
       title={`${name}${track.name ? ` “${track.name}”` : ''}, ${clockTime(from)} to ${track.unpublishedAt ? clockTime(track.unpublishedAt) : 'the leave'}`}
-      className={cx('@container absolute inset-y-0 flex min-w-0.5 items-center overflow-hidden rounded-sm', className)}
+      className={cx(
+        'shape @container absolute inset-y-0 flex min-w-0.5 items-center overflow-hidden rounded-sm',
+        className,
+      )}
       style={place(span, from, Math.max(from, to))}
     >
       <Icon size={10} className="ml-0.5 hidden @min-[1rem]:block" aria-hidden />
@@ -154,7 +157,7 @@ export function RecordingLane({ egress, from, to }: { egress: Egress } & Span) {
           <span
             title={`${words(egress.status)}${egress.error ? `: ${egress.error}` : ''}`}
             className={cx(
-              '@container absolute inset-y-0 flex min-w-1 items-center overflow-hidden rounded px-1.5 text-[0.6875rem]',
+              'shape @container absolute inset-y-0 flex min-w-1 items-center overflow-hidden rounded px-1.5 text-[0.6875rem]',
               // Red: running, as everywhere, or failed.
               egress.endedAt === null || egress.error ? 'bg-bad-soft text-bad' : 'bg-active text-ink-2',
             )}

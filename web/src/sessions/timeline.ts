@@ -133,6 +133,15 @@ export function momentOf({ lanes }: Timeline, at: number) {
   return { present, unsure, tracks };
 }
 
+/** Returns the sid of the participant or the track that changed at a moment, if one did. */
+export function sidAt({ lanes }: Timeline, at: number): string | undefined {
+  const stays = lanes.flatMap((lane) => lane.stays);
+  const stay = stays.find(({ from, joinKnown, to }) => (joinKnown && from === at) || to === at);
+  if (stay) return stay.participation.sid;
+  const tracks = stays.flatMap((one) => one.tracks);
+  return tracks.find(({ publishedAt, unpublishedAt }) => publishedAt === at || unpublishedAt === at)?.sid;
+}
+
 /** Returns the times of all changes in ascending order, for stepping. */
 export function changesOf({ from, to, lanes }: Timeline): number[] {
   const times = new Set<number>([from]);
