@@ -53,7 +53,8 @@ const egress = (name: string, type: string, seconds: number, more: object) => ({
 beforeAll(async () => {
   // These rooms exist only in webhooks: there is no LiveKit to compare with.
   roomwatch = await Roomwatch.start({ name: 'sessions', env: { ROOMWATCH_RECONCILE_SECS: '0' } });
-  const caller = { name: 'Caller', kind: 'SIP' };
+  const attributes = { 'sip.phoneNumber': '+4930123', 'sip.trunkID': 'ST_trunk', 'sip.callID': 'SCL_call' };
+  const caller = { name: 'Caller', kind: 'SIP', attributes };
   for (const one of [
     event('consult', 0, 'room_started'),
     came('consult', 'weiss', 2, { name: 'Dr. Weiss' }),
@@ -125,6 +126,16 @@ it('the timeline has the reason at the end of the stay, and beside a stay that i
   expect(beside.x).toBeGreaterThan(call.x + call.width);
   expect(beside.x - (call.x + call.width)).toBeLessThan(40);
   expect(await axe(page)).toEqual([]);
+});
+
+it('an ended phone call has its number, trunk and result', async () => {
+  const { page, found } = await open('/sessions/RM_call');
+  const calls = page.getByRole('heading', { name: 'Calls' }).locator('xpath=ancestor::section');
+  const facts = async () => (await calls.locator('li').innerText()).split('\n').filter(Boolean).join(' ');
+  await until('the number', async () => /\+4930123/.test(await facts()));
+  expect(await facts()).toMatch(/Trunk ST_trunk Call SCL_call Result SIP trunk error$/);
+  expect(await axe(page)).toEqual([]);
+  expect(found).toEqual([]);
 });
 
 it('the zoom keeps the moment in its place, and the address has both', async () => {

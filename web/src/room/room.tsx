@@ -17,10 +17,11 @@ import { Age, Ago, useNow } from '@/ui/time';
 import { useThrottled } from '@/ui/use-throttled';
 import type { Quality } from '@/watch/quality';
 import { RoomActions } from './actions';
+import { Calls } from './calls';
 import { Ended } from './ended';
 import { Participants } from './participants';
 import { pretty } from './people';
-import { Calls, Recordings } from './side';
+import { Recordings } from './side';
 
 const Watch = lazy(() => import('@/watch/watch'));
 const SessionTimeline = lazy(() =>
