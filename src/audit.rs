@@ -232,7 +232,7 @@ impl Audit {
                 Some(file) => file,
                 none => none.insert(File { connection: STORE.open(&audit.data_dir)?, pruned_at: 0 }),
             };
-            let now = audit.clock.unix_ms();
+            let now = audit.clock.evident_ms();
             if now.saturating_sub(file.pruned_at) > PRUNE_EVERY_MS {
                 prune(&file.connection, now)?;
                 file.pruned_at = now;

@@ -92,6 +92,7 @@ pub async fn sessions(
         before: query.before(parse_position)?,
         limit,
     };
+    let _turn = app.turns.take(&caller).await?;
     let mut sessions = app.derived.sessions(wanted).await.map_err(failed)?;
     if caller.role.is_some() {
         name_enders(&app, sessions.iter_mut().collect()).await;
@@ -127,6 +128,7 @@ pub async fn session(
     let query = Query::parse(query.as_deref(), &["project"])?;
     // The answer for a session that the caller may not see is that of a session that does not exist.
     let window = window(&app, &caller, &query).map_err(|_| unknown())?;
+    let _turn = app.turns.take(&caller).await?;
     let mut detail = app.derived.session(window, sid).await.map_err(failed)?.ok_or_else(unknown)?;
     if caller.role.is_some() {
         name_removers(&app, &mut detail).await;
@@ -225,6 +227,7 @@ pub async fn activity(
     if window.has_no_session() {
         return Ok(answer(Activity { from, to, step, points: Vec::new() }));
     }
+    let _turn = app.turns.take(&caller).await?;
     Ok(answer(app.derived.activity(window, from, to, step).await.map_err(failed)?))
 }
 
@@ -255,6 +258,7 @@ pub async fn search(
     let text = query.one("q")?.filter(|text| !text.trim().is_empty());
     let text = text.ok_or_else(|| Error::bad_request("empty_query", "q must not be empty"))?;
     let window = window(&app, &caller, &query)?;
+    let _turn = app.turns.take(&caller).await?;
     let results = app.derived.search(window, text.trim().to_owned(), limit).await.map_err(failed)?;
     Ok(answer(Results { results }))
 }

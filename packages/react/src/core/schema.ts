@@ -499,12 +499,13 @@ export interface components {
             /** @description `inactive`, `buffering`, `publishing`, `error` or `complete`. */
             status: string;
         };
-        /** @description A webhook that was rejected. */
+        /** @description A webhook that was rejected, or another request under its path. */
         LastRejected: {
             /** Format: int64 */
             at: number;
             /** @description API key that its token names */
             iss?: string | null;
+            /** @description Code of the error answer */
             reason: string;
         };
         /** @description LiveKit of one project now. An answer about rooms is as true as LiveKit lets Roomwatch check. */
@@ -682,6 +683,12 @@ export interface components {
             url?: string | null;
         };
         Projects: {
+            /**
+             * Format: int64
+             * @description Seconds by which the server's wall clock has jumped, negative if backwards. Until it has lasted a day, nothing is
+             *     deleted for its age by the new time
+             */
+            clockJumpSecs?: number | null;
             projects: components["schemas"]["Project"][];
         };
         /**
@@ -1087,6 +1094,8 @@ export interface operations {
                 project?: string[];
                 /** @description Begin after this cursor; `start` begins at the oldest event */
                 after?: string;
+                /** @description Streams only: as `Last-Event-ID`, from polyfills of `EventSource` */
+                lastEventId?: string;
                 /** @description Pages only: events before this cursor */
                 before?: string;
                 /** @description Pages only: maximum number of events, at most 1000 */
