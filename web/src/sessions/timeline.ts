@@ -90,13 +90,13 @@ function within(track: SessionTrack, joinedAt: number | null, leftAt: number | n
   };
 }
 
-/** Width of a character and of the icon and margins of a label, in pixels. An estimate: a label that does not fit is cut. */
+/** Width of a character, and of the icon and margins of a label, in pixels. An estimate: a label that does not fit is cut. */
 const CHAR_PX = 5.8;
-const LABEL_PX = 30;
+const LABEL_PX = 24;
 
 /**
  * Returns where the label of a leave is drawn: inside the bar at its end, outside after it, outside before it, or nowhere.
- * It never covers another stay of the lane. `scale` is in pixels a millisecond.
+ * It never covers another stay of the lane. An empty label is the icon alone. `scale` is in pixels a millisecond.
  */
 export function labelPlace(
   stays: readonly Stay[],
@@ -105,7 +105,7 @@ export function labelPlace(
   { from, to, scale }: { from: number; to: number; scale: number },
 ): 'inside' | 'after' | 'before' | null {
   const stay = stays[index];
-  if (!stay || label === '') return null;
+  if (!stay) return null;
   const needed = label.length * CHAR_PX + LABEL_PX;
   const end = stay.to ?? to;
   if (((stay.uncertainFrom ?? end) - stay.from) * scale >= needed) return 'inside';
