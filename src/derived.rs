@@ -47,6 +47,7 @@ pub use activity::{Activity, ActivityPoint};
 pub use checkpoints::{Around, Rung};
 pub use search::{SearchResult, SearchResultKind};
 pub use sessions::{Participation, Session, SessionDetail, SessionQuery, SessionTrack};
+pub use writer::Step;
 
 use crate::{
     clock::Clock,
@@ -104,6 +105,16 @@ pub struct Derived {
     writer: Mutex<Option<JoinHandle<()>>>,
 }
 
+/// The writer of derived data, in the hand of the caller.
+pub struct Stepped(Writer);
+
+impl Stepped {
+    /// Writes one transaction of what is in the queue now.
+    pub fn step(&mut self) -> Step {
+        self.0.step()
+    }
+}
+
 struct Shared {
     options: Options,
     waiting: Mutex<Waiting>,
@@ -115,6 +126,8 @@ struct Shared {
     /// The oldest event of the log. Changes of earlier events are not needed.
     log_first: AtomicU64,
     pace: Mutex<Pace>,
+    /// Queries run on blocking threads. False if the caller does everything: see [`Derived::open_stepped`].
+    threads: bool,
 }
 
 #[derive(Default)]
@@ -164,6 +177,27 @@ impl Derived {
     /// Opens the file in `dir`, which is derived from the log with these bounds. Returns the state of the newest
     /// checkpoint too, or an empty one.
     pub fn open(dir: &Path, log: Bounds, options: Options) -> Result<(Derived, State), DerivedError> {
+        let (derived, Stepped(writer), state) = Derived::prepare(dir, log, options, true)?;
+        let thread = std::thread::Builder::new().name("history".into()).spawn(move || writer.run())?;
+        *derived.writer.lock() = Some(thread);
+        Ok((derived, state))
+    }
+
+    /// As [`Derived::open`], without threads: the caller writes the queue, and queries run on its own thread.
+    pub fn open_stepped(
+        dir: &Path,
+        log: Bounds,
+        options: Options,
+    ) -> Result<(Derived, Stepped, State), DerivedError> {
+        Derived::prepare(dir, log, options, false)
+    }
+
+    fn prepare(
+        dir: &Path,
+        log: Bounds,
+        options: Options,
+        threads: bool,
+    ) -> Result<(Derived, Stepped, State), DerivedError> {
         let Opened { connection, folded, changes_from, ladder, state } = schema::open(dir, log)?;
         let state = state.unwrap_or_default();
         let work = ladder.newest().map_or(Duration::ZERO, |newest| newest.work);
@@ -178,10 +212,10 @@ impl Derived {
             log_first: AtomicU64::new(log.first.0),
             pace: Mutex::new(Pace::new(state.head(), work, options.clock.running())),
             options,
+            threads,
         });
         let writer = Writer::new(shared.clone(), connection, ladder, &state, folded);
-        let thread = std::thread::Builder::new().name("history".into()).spawn(move || writer.run())?;
-        Ok((Derived { shared, writer: Mutex::new(Some(thread)) }, state))
+        Ok((Derived { shared, writer: Mutex::default() }, Stepped(writer), state))
     }
 
     /// Queues the record of the next event. Never blocks: see [`Derived::wait_for_capacity`].
@@ -301,6 +335,9 @@ impl Derived {
         query: impl FnOnce(&Connection) -> Result<T, DerivedError> + Send + 'static,
     ) -> Result<T, DerivedError> {
         let shared = self.shared.clone();
+        if !shared.threads {
+            return shared.readers.read(query);
+        }
         tokio::task::spawn_blocking(move || shared.readers.read(query))
             .await
             .map_err(|_| DerivedError::Closed)?

@@ -18,6 +18,7 @@ use crate::{
     feed::Feed,
     follow::{Fold, FoldThread, Followers, Make, Running},
     ingest::{Receipts, Rejections, webhook::Webhooks},
+    livekit::LiveKit,
     log::{self, EventLog, LogOptions, LogUrl},
     metrics::Metrics,
     reconcile::{Reconcile, watchers::Watchers},
@@ -120,6 +121,7 @@ impl Node {
         });
         let reconcile = Arc::new(Reconcile::new(
             &config,
+            |project| LiveKit::new(project, &config.clock),
             log.clone(),
             state.clone(),
             feed.clone(),
