@@ -2,7 +2,10 @@
 //!
 //! Pure: no I/O, no clock. Parents come before their children; endings come in the opposite order.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use serde_json::{Map, Value, json};
 
@@ -73,7 +76,9 @@ impl Compare<'_> {
     ) -> Vec<Correction> {
         let by_name: HashMap<&str, &ListedRoom> = listed.iter().map(|room| (&*room.name, room)).collect();
         let mut corrections = Vec::new();
-        for entry in self.state.rooms(|project, name| *project == **self.project && asked_for(name)) {
+        let mut entries = self.state.rooms(|project, name| *project == **self.project && asked_for(name));
+        entries.sort_unstable_by_key(|entry| entry.room.first_seq);
+        for entry in entries {
             let room = &entry.room;
             let namesake = by_name.get(&*room.name);
             if namesake.is_some_and(|other| other.sid == room.sid) {
@@ -86,7 +91,7 @@ impl Compare<'_> {
                 continue;
             }
             let mut draft = self.draft(&[&room.sid], &[]);
-            for participant in sorted(&entry) {
+            for participant in entry.in_order() {
                 leave(&mut draft, participant, seen.participant(&room.sid, &participant.sid));
             }
             let mut members = Map::from_iter([("room".to_owned(), room_json(room))]);
@@ -115,7 +120,7 @@ impl Compare<'_> {
             participants.iter().filter(|p| &*p.state != "DISCONNECTED").map(|p| (&*p.sid, p)).collect();
 
         if let Some(entry) = entry {
-            for known in sorted(entry) {
+            for known in entry.in_order() {
                 match listed.get(&*known.sid) {
                     None if self.asked.is_too_recent(known.webhook_at) => {}
                     None => leave(&mut draft, known, seen.participant(&room.sid, &known.sid)),
@@ -252,7 +257,7 @@ impl Compare<'_> {
         let ids: Vec<&str> = listed.iter().filter_map(|info| id(info, "egressId")).collect();
         let rooms: Vec<&str> = listed.iter().filter_map(|info| id(info, "roomId")).collect();
         let mut draft = self.draft(&rooms, &ids);
-        let known: HashMap<Arc<str>, _> = self
+        let known: BTreeMap<Arc<str>, _> = self
             .state
             .egress(self.project)
             .map(|egress| (egress.egress_id.clone(), egress.clone()))
@@ -307,7 +312,7 @@ impl Compare<'_> {
     pub fn ingress(&self, listed: &[Map<String, Value>]) -> Vec<Correction> {
         let ids: Vec<&str> = listed.iter().filter_map(|info| id(info, "ingressId")).collect();
         let mut draft = self.draft(&[], &ids);
-        let known: HashMap<Arc<str>, _> = self
+        let known: BTreeMap<Arc<str>, _> = self
             .state
             .ingress(self.project)
             .map(|ingress| (ingress.ingress_id.clone(), ingress.clone()))
@@ -361,13 +366,6 @@ fn about<'a>(kind: Kind, room: &'a str, sid: &'a str, touched: u64, why: &'stati
 
 fn id<'a>(object: &'a Map<String, Value>, member: &str) -> Option<&'a str> {
     crate::livekit::text(object, member)
-}
-
-/// Returns the participants in the order in which they joined, so that two runs write the same.
-fn sorted(entry: &RoomEntry) -> Vec<&Participant> {
-    let mut all: Vec<&Participant> = entry.participants().map(|p| &**p).collect();
-    all.sort_unstable_by_key(|p| (p.joined_at, p.sid.clone()));
-    all
 }
 
 /// Ends a participant who is no longer listed: first the tracks, then the participant.

@@ -51,7 +51,7 @@ impl Request {
         Window::resolve(&self.sight, &[], &self.rooms, state, head).expect("it is within its rights")
     }
 
-    fn is_joined(&self) -> bool {
+    pub fn is_joined(&self) -> bool {
         matches!(self.sight, Sight::Joined { .. })
     }
 

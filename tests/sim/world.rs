@@ -35,6 +35,8 @@ pub struct Habits {
     /// Rooms without a name, of 1,000.
     pub unnamed: u32,
     pub egress: bool,
+    /// Share of 1,000 rooms whose egress goes on after their end.
+    pub egress_outlives: u32,
     pub page: usize,
 }
 
@@ -132,6 +134,8 @@ pub struct World {
     pub queues_lost: bool,
     /// Former contents of the store, oldest first.
     history: VecDeque<(u64, Store)>,
+    /// The time of the oldest content that its store can still show.
+    listed_at: u64,
     later: BTreeMap<(u64, u64), Later>,
     serial: u64,
     rng: Rng,
@@ -152,6 +156,7 @@ impl World {
             outbox: Vec::new(),
             queues_lost: false,
             history: VecDeque::from([(now, BTreeMap::new())]),
+            listed_at: now,
             later: BTreeMap::new(),
             serial: 0,
             rng,
@@ -361,6 +366,13 @@ impl World {
             finish(self);
         }
         self.rooms.remove(key);
+        if !self.chance(self.habits.egress_outlives) {
+            let of_room = self.egress.values().filter(|egress| egress.room_sid == room.sid && !egress.ended);
+            let ids: Vec<_> = of_room.map(|egress| egress.id.clone()).collect();
+            for id in ids {
+                self.advance(&id, true);
+            }
+        }
     }
 
     fn join(&mut self) {
@@ -663,7 +675,7 @@ impl World {
         if self.chance(600)
             && let Some(id) = self.pick(&live)
         {
-            return self.advance(&id);
+            return self.advance(&id, false);
         }
         let rooms: Vec<_> = self.rooms.values().filter(|room| !room.name.is_empty()).cloned().collect();
         let Some(room) = self.pick(&rooms) else { return };
@@ -683,11 +695,12 @@ impl World {
         self.egress.insert(id, egress);
     }
 
-    fn advance(&mut self, id: &str) {
+    fn advance(&mut self, id: &str, ends: bool) {
         let ns = self.clock() * 1_000_000 + self.serial % 1_000_000;
         let Some(egress) = self.egress.get_mut(id) else { return };
         egress.updated_ns = ns.max(egress.updated_ns + 1);
         (egress.status, egress.ended) = match egress.status {
+            _ if ends => ("EGRESS_COMPLETE", true),
             "EGRESS_STARTING" => ("EGRESS_ACTIVE", false),
             "EGRESS_ACTIVE" => ("EGRESS_ENDING", false),
             _ => ("EGRESS_COMPLETE", true),
@@ -768,10 +781,11 @@ impl World {
             }
             "ListParticipants" => {
                 let lag = if self.habits.lags { lag.min(STORE_LAG_MAX) } else { 0 };
-                let then = self.now - lag;
-                let store = match lag {
-                    0 => &self.rooms,
-                    _ => self.history.iter().rfind(|(at, _)| *at <= then).map_or(&self.rooms, |(_, s)| s),
+                // It is one store, so it never becomes older.
+                self.listed_at = self.listed_at.max(self.now - lag);
+                let store = match self.history.iter().rfind(|(at, _)| *at <= self.listed_at) {
+                    Some((_, store)) if lag > 0 && self.listed_at < self.now => store,
+                    _ => &self.rooms,
                 };
                 let people = store.get(&key).map(|room| room.participants.values().map(participant_listed));
                 let people: Vec<_> = people.into_iter().flatten().collect();
