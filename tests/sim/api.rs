@@ -15,7 +15,7 @@ use serde_json::Value;
 use crate::world::World;
 
 /// Time between two lies, in milliseconds. A list that lies now and then must change nothing.
-const LIE_EVERY: u64 = 45_000;
+const LIE_EVERY: u64 = 15_000;
 
 /// Shares of 1,000 calls.
 #[derive(Clone, Copy, Debug, Default)]
