@@ -51,13 +51,12 @@ pub use writer::Step;
 
 use crate::{
     clock::Clock,
-    event::Seq,
+    event::{Cursor, Seq},
     log::Bounds,
     state::{CheckpointError, Fact, State},
     store::{Readers, StoreError},
 };
 use checkpoints::{Pace, Pending};
-use schema::Opened;
 use writer::{FLUSH_EVENTS, Writer};
 
 /// Maximum number of events and bytes in the queue. If it is full, the fold waits, and only the fold.
@@ -153,9 +152,22 @@ pub struct Changes {
     pub seq: Seq,
     /// A JSON array.
     pub json: Bytes,
-    /// Set for a restricted event: the JSON array that `roomJoin` callers get instead. If it is empty, they do not get the
-    /// event.
-    pub joined: Option<Bytes>,
+    /// The changes for `roomJoin` callers, if they get others.
+    pub joined: Option<Joined>,
+}
+
+/// The changes of one event for callers with only `roomJoin`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Joined {
+    /// A JSON array.
+    pub json: Bytes,
+    /// True if these callers must not see the event itself. They then get only the changes, and nothing if there are none.
+    pub restricted: bool,
+}
+
+impl Joined {
+    /// Nothing at all, for an event of which it is unknown whether these callers may see it.
+    pub const NOTHING: Joined = Joined { json: NO_CHANGES, restricted: true };
 }
 
 /// The record of one event, for the file.
@@ -166,7 +178,7 @@ pub struct Recorded {
     /// As in [`Changes`].
     pub json: Bytes,
     /// As in [`Changes`].
-    pub joined: Option<Bytes>,
+    pub joined: Option<Joined>,
     pub facts: Vec<Fact>,
 }
 
@@ -177,10 +189,10 @@ impl Derived {
     /// Opens the file in `dir`, which is derived from the log with these bounds. Returns the state of the newest
     /// checkpoint too, or an empty one.
     pub fn open(dir: &Path, log: Bounds, options: Options) -> Result<(Derived, State), DerivedError> {
-        let (derived, Stepped(writer), state) = Derived::prepare(dir, log, options, true)?;
+        let (writer, state) = Writer::open(dir, log, options, true)?;
+        let shared = writer.shared().clone();
         let thread = std::thread::Builder::new().name("history".into()).spawn(move || writer.run())?;
-        *derived.writer.lock() = Some(thread);
-        Ok((derived, state))
+        Ok((Derived { shared, writer: Mutex::new(Some(thread)) }, state))
     }
 
     /// As [`Derived::open`], without threads: the caller writes the queue, and queries run on its own thread.
@@ -189,33 +201,14 @@ impl Derived {
         log: Bounds,
         options: Options,
     ) -> Result<(Derived, Stepped, State), DerivedError> {
-        Derived::prepare(dir, log, options, false)
+        let (writer, state) = Writer::open(dir, log, options, false)?;
+        let shared = writer.shared().clone();
+        Ok((Derived { shared, writer: Mutex::default() }, Stepped(writer), state))
     }
 
-    fn prepare(
-        dir: &Path,
-        log: Bounds,
-        options: Options,
-        threads: bool,
-    ) -> Result<(Derived, Stepped, State), DerivedError> {
-        let Opened { connection, folded, changes_from, ladder, state } = schema::open(dir, log)?;
-        let state = state.unwrap_or_default();
-        let work = ladder.newest().map_or(Duration::ZERO, |newest| newest.work);
-        if state.head() > Seq::ZERO {
-            (options.covered)(state.head());
-        }
-        let shared = Arc::new(Shared {
-            waiting: Mutex::new(Waiting { written: folded, changes_from, ..Waiting::default() }),
-            work: Condvar::new(),
-            written: Notify::new(),
-            readers: schema::STORE.readers(dir),
-            log_first: AtomicU64::new(log.first.0),
-            pace: Mutex::new(Pace::new(state.head(), work, options.clock.running())),
-            options,
-            threads,
-        });
-        let writer = Writer::new(shared.clone(), connection, ladder, &state, folded);
-        Ok((Derived { shared, writer: Mutex::default() }, Stepped(writer), state))
+    /// Returns the last event in the file in `dir`, or `None` if there is none. The log that it was derived from has it.
+    pub fn last_of(dir: &Path) -> Option<Cursor> {
+        schema::last_of(dir)
     }
 
     /// Queues the record of the next event. Never blocks: see [`Derived::wait_for_capacity`].

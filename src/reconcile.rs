@@ -24,7 +24,7 @@ use crate::{
     livekit::LiveKit,
     log::EventLog,
     metrics::Metrics,
-    state::State,
+    state::{Room, State, entity::Confirmed},
 };
 
 pub mod correction;
@@ -154,22 +154,37 @@ impl Reconcile {
         self.projects.get(project).map(|project| project.health.lock().clone())
     }
 
+    /// Returns LiveKit's last answer, and since when it has given none that can be compared, in unix milliseconds.
+    pub fn reach(&self, project: &str) -> (Reach, Option<u64>) {
+        let Some(project) = self.projects.get(project) else { return Default::default() };
+        let health = project.health.lock();
+        (health.reach, health.away_since)
+    }
+
     /// Returns the seconds between two full runs; 0 means never.
     pub fn every_secs(&self) -> u64 {
         self.shared.every.map_or(0, |every| every.as_secs())
     }
 
-    /// Returns when sessions, given by project and sid, were last compared with LiveKit, in unix milliseconds.
-    pub fn checked_at<'a>(&self, sessions: impl IntoIterator<Item = (&'a str, &'a str)>) -> Vec<Option<u64>> {
-        let mut of: Option<(&str, MutexGuard<'_, Checked>)> = None;
-        let checked_at = |(project, sid): (&'a str, &str)| {
-            // A list has the sessions of one project side by side: they cost one lock.
-            if of.as_ref().is_none_or(|(locked, _)| *locked != project) {
+    /// Returns how each session is confirmed by LiveKit. The sessions of one project are side by side: they cost one
+    /// lock.
+    pub fn confirmed<'a>(&self, sessions: impl IntoIterator<Item = &'a Room>) -> Vec<Confirmed> {
+        let mut of: Option<(&str, MutexGuard<'_, Checked>, Option<u64>)> = None;
+        let confirmed = |room: &'a Room| {
+            if of.as_ref().is_none_or(|(locked, ..)| **locked != *room.project) {
                 of = None;
-                of = self.projects.get(project).map(|handle| (project, handle.checked.lock()));
+                of = self.projects.get(&room.project).map(|project| {
+                    let away_since = project.health.lock().away_since;
+                    (&*room.project, project.checked.lock(), away_since)
+                });
             }
-            of.as_ref()?.1.room(sid)
+            let Some((_, checked, away_since)) = &of else { return Confirmed::default() };
+            Confirmed {
+                checked_at: checked.room(&room.sid),
+                // A webhook confirms a room too.
+                unconfirmed_since: away_since.map(|since| since.max(room.webhook_at)),
+            }
         };
-        sessions.into_iter().map(checked_at).collect()
+        sessions.into_iter().map(confirmed).collect()
     }
 }

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    derived::Derived,
+    derived::{Derived, Joined},
     event::{Event, Seq},
     feed::{Feed, Frame},
     log::{EventLog, LogError},
@@ -124,7 +124,7 @@ impl Fold {
                 // The state has the event before a reader gets its frame, and the derived data has it before a reader
                 // can request it.
                 let (changes, joined) = self.fold(event, &mut folding);
-                frames.push(Arc::new(Frame::encode(feed.epoch(), event, &changes, joined.as_deref())));
+                frames.push(Arc::new(Frame::encode(feed.epoch(), event, &changes, joined.as_ref())));
                 head = event.seq;
             }
             feed.publish(frames);
@@ -134,9 +134,8 @@ impl Fold {
         }
     }
 
-    /// Folds one event. Returns its changes for every reader, and those for `roomJoin` callers if the event is
-    /// restricted.
-    fn fold(&mut self, event: &Event, folding: &mut Duration) -> (Bytes, Option<Bytes>) {
+    /// Folds one event. Returns its changes for every reader, and those for `roomJoin` callers if they get others.
+    fn fold(&mut self, event: &Event, folding: &mut Duration) -> (Bytes, Option<Joined>) {
         let mut state = self.state.write();
         let began = self.clock.running();
         // An event is restricted unless it is known that every caller may see it.

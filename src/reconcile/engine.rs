@@ -323,7 +323,7 @@ impl<'a> Engine<'a> {
         };
         self.shared.metrics.reconcile_call(outcome);
         if answer.is_ok() {
-            self.project.health.lock().answered();
+            self.project.health.lock().answered(self.clock.unix_ms());
             if self.schedule.answered(self.clock.running()) {
                 tracing::info!(project.name = %self.project.name, "LiveKit answers again");
             }
@@ -398,7 +398,7 @@ impl<'a> Engine<'a> {
         if error.refused_connection() {
             self.away_at = self.clock.unix_ms();
         }
-        self.project.health.lock().failed(&error);
+        self.project.health.lock().failed(&error, self.clock.unix_ms());
         let wait = self.schedule.failed(matches!(error, CallError::Unauthorized { .. }));
         // Random, so that the projects of one LiveKit do not ask at the same moment.
         self.clock.sleep(wait.mul_f64(fastrand::f64().mul_add(0.2, 0.9))).await;

@@ -103,11 +103,11 @@ impl Project {
         self.sessions(name).max_by_key(|entry| entry.room.age())
     }
 
-    pub fn is_newest(&self, name: &str, sid: &str) -> bool {
-        match self.sessions.get(name).map(Vec::as_slice) {
+    pub fn newest_sid(&self, name: &str) -> Option<&Arc<str>> {
+        match self.sessions.get(name)?.as_slice() {
             // Nearly always: no need to look at the room.
-            Some([only]) => **only == *sid,
-            _ => self.newest(name).is_some_and(|entry| *entry.room.sid == *sid),
+            [only] => Some(only),
+            _ => self.newest(name).map(|entry| &entry.room.sid),
         }
     }
 

@@ -7,9 +7,9 @@ use roomwatch::{
     log::{EventLog, LogOptions, sqlite::SqliteLog},
 };
 
-mod disk;
 mod kill;
 mod power;
+mod restored;
 mod served;
 mod sqlite;
 mod story;

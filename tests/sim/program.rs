@@ -10,7 +10,10 @@ use roomwatch::{
     derived::{self, Derived, Stepped},
     feed::Feed,
     follow::{Fold, Followers},
-    ingest::{Receipts, Rejections, webhook::Webhooks},
+    ingest::{
+        Receipts, Rejections,
+        webhook::{Held, Webhooks},
+    },
     livekit::LiveKit,
     log::EventLog,
     metrics::Metrics,
@@ -92,6 +95,7 @@ impl Program {
             rejections: Rejections::default(),
             body_bytes_max: 8 << 20,
             body_time_max: None,
+            held: Held::default(),
         });
         let livekit = |project: &_| LiveKit::over(project, clock, api.clone());
         let reconcile = Reconcile::new(config, livekit, log, state.clone(), feed.clone(), metrics, receipts);

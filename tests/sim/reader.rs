@@ -5,6 +5,7 @@ use std::{cell::RefCell, collections::BTreeMap, rc::Rc, sync::Arc, time::Duratio
 use fastrand::Rng;
 use roomwatch::{
     clock::Clock,
+    derived::Joined,
     event::{Event, Seq},
     feed::{Feed, Filter, Frame, Position, ReplayError, Reset},
     follow::encode,
@@ -75,7 +76,9 @@ impl Request {
                 }
             });
         let shown = match &past.joined {
-            Some(joined) if self.is_joined() => joined != "[]" && self.types.is_empty(),
+            Some(joined) if self.is_joined() && joined.restricted => {
+                joined.json != "[]" && self.types.is_empty()
+            }
             _ => true,
         };
         mine && named && typed && shown
@@ -86,7 +89,7 @@ impl Request {
 pub struct Past {
     pub event: Event,
     changes: bytes::Bytes,
-    joined: Option<bytes::Bytes>,
+    joined: Option<Joined>,
 }
 
 /// The log as a fold of its own sees it.
@@ -97,12 +100,10 @@ pub struct History {
 }
 
 impl History {
-    pub fn extend(&mut self, events: Vec<Event>) {
-        for event in events {
-            let applied = self.state.apply(&event);
-            let recorded = encode(&event, applied);
-            self.past.push(Past { event, changes: recorded.json, joined: recorded.joined });
-        }
+    pub fn extend(&mut self, event: Event) {
+        let applied = self.state.apply(&event);
+        let recorded = encode(&event, applied);
+        self.past.push(Past { event, changes: recorded.json, joined: recorded.joined });
     }
 }
 
@@ -309,7 +310,7 @@ impl Seen {
             frame.put_sse(&mut out, view, false);
             out.concat()
         };
-        let expected = Frame::encode(feed.epoch(), &past.event, &past.changes, past.joined.as_deref());
+        let expected = Frame::encode(feed.epoch(), &past.event, &past.changes, past.joined.as_ref());
         let (got, expected) = (bytes(frame), bytes(&expected));
         if got != expected {
             let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -318,7 +319,7 @@ impl Seen {
         }
         if request.types.is_empty() {
             let changes = match &past.joined {
-                Some(joined) if request.is_joined() => joined,
+                Some(joined) if request.is_joined() => &joined.json,
                 _ => &past.changes,
             };
             let changes: Vec<Value> = serde_json::from_slice(changes).expect("JSON");

@@ -59,7 +59,6 @@ pub struct Plan {
     act_every: u64,
     noise_ms: u64,
     readers: usize,
-    compares_joined: bool,
 }
 
 impl Plan {
@@ -77,7 +76,7 @@ impl Plan {
             },
             lags: some(50, 1) > 0,
             crashes: some(25, 4),
-            sid_comes_back: some(30, 15),
+            sid_comes_back: some(30, 60),
             hides: some(40, 200),
             unnamed: some(15, 100),
             egress: some(70, 1) > 0,
@@ -116,10 +115,9 @@ impl Plan {
             clock_jumps: some(15, 3),
             trims: some(25, 1) > 0,
             reconcile_secs: 10 + some(60, 50),
-            act_every: 150 + u64::from(some(100, 700)),
+            act_every: 150 + u64::from(some(100, 700)) + u64::from(some(30, 4_000)),
             noise_ms: length,
             readers: 3 + some(60, 5) as usize,
-            compares_joined: true,
         };
         let with = std::env::var("WITH").unwrap_or_default();
         for (name, leave_out) in KNOWN {
@@ -134,7 +132,6 @@ impl Plan {
 /// Faults of the program that are known: runs leave out what shows them, unless `WITH` names it.
 const KNOWN: &[(&str, fn(&mut Plan))] = &[
     ("pages", |plan| plan.habits.page = 1_000),
-    ("hides", |plan| plan.habits.hides = 0),
     ("sid_comes_back", |plan| plan.habits.sid_comes_back = 0),
     ("skew", |plan| plan.habits.skew = plan.habits.skew.clamp(-1_000, 1_000)),
     ("unnamed", |plan| plan.habits.unnamed = 0),
@@ -142,8 +139,6 @@ const KNOWN: &[(&str, fn(&mut Plan))] = &[
     ("lies", |plan| plan.api.lies = 0),
     ("unreachable", |plan| plan.api.unreachable = 0),
     ("clock_jumps", |plan| plan.clock_jumps = 0),
-    ("history_fails", |plan| plan.history_fails = 0),
-    ("joined", |plan| plan.compares_joined = false),
 ];
 
 /// What came of a run that found nothing.
@@ -419,7 +414,38 @@ impl Run {
         for event in &events {
             self.check(event);
         }
-        self.history.borrow_mut().extend(events);
+        for event in events {
+            self.history.borrow_mut().extend(event.clone());
+            self.is_shown(&event);
+        }
+    }
+
+    /// What LiveKit has just reported, and what has not ended since, is live from this event on.
+    fn is_shown(&mut self, event: &Event) {
+        if event.source != Source::Webhook {
+            return;
+        }
+        let body: serde_json::Value = serde_json::from_slice(&event.body).expect("JSON");
+        let text = |object: &str, member: &str| body[object][member].as_str().unwrap_or_default().to_owned();
+        let (room, participant) = (text("room", "sid"), text("participant", "sid"));
+        let (what, is_live) = {
+            let history = self.history.borrow();
+            let entry = history.state.room(PROJECT, &room);
+            let person = entry.and_then(|entry| entry.participant(&participant));
+            match event.kind.as_str() {
+                "room_started" => (room, entry.is_some()),
+                "participant_joined" => (participant, person.is_some()),
+                "track_published" => {
+                    let track = text("track", "sid");
+                    let is_live = person.is_some_and(|person| person.track(&track).is_some());
+                    (track, is_live)
+                }
+                _ => return,
+            }
+        };
+        if !is_live && !self.world.lock().ended.contains_key(&what) {
+            self.wrong.push(format!("a webhook has reported {what}, and it is not shown"));
+        }
     }
 
     fn check(&mut self, event: &Event) {
@@ -483,14 +509,10 @@ impl Run {
             reader.is_woken(&history, head);
         }
         if self.rng.u32(..25) == 0 {
-            for reader in self.readers.iter().filter(|reader| self.compares(reader)) {
+            for reader in &self.readers {
                 reader.compare(program);
             }
         }
-    }
-
-    fn compares(&self, reader: &Reader) -> bool {
-        self.plan.compares_joined || !reader.request.is_joined()
     }
 
     /// Restarts, commands, jumps of the clock, readers that leave.
@@ -624,7 +646,7 @@ impl Run {
         }
         while program.history.step() == Step::Wrote {}
         let program = self.program.as_ref().expect("it runs");
-        for reader in self.readers.iter().filter(|reader| self.compares(reader)) {
+        for reader in &self.readers {
             reader.compare(program);
         }
         self.rested();

@@ -8,15 +8,19 @@ use std::{
 };
 
 use bytes::Bytes;
-use rusqlite::{CachedStatement, Connection, ErrorCode, OpenFlags, Row, Statement, config::DbConfig, params};
+use rusqlite::{
+    CachedStatement, Connection, ErrorCode, OpenFlags, OptionalExtension, Row, Statement, config::DbConfig,
+    params,
+};
 
 use super::{
     LogError, OpenError,
     ids::{Ids, Key},
     meta, wal,
+    witness::{self, Told, Witness},
 };
 use crate::{
-    event::{Epoch, Event, Kind, NewEvent, Seq, Source},
+    event::{Cursor, Epoch, Event, Kind, NewEvent, Seq, Source},
     log::new_epoch,
 };
 
@@ -64,8 +68,9 @@ const TAIL_EVENTS: i64 = 16;
 pub(super) struct Opened {
     pub connection: Connection,
     pub epoch: Epoch,
-    /// True if the file is a copy, so that it has got a new epoch.
-    pub copied: bool,
+    /// Reason why the log begins a new epoch, if it does.
+    pub renewed: Option<String>,
+    pub witness: Witness,
     pub tail: Ends,
     pub ids: Ids,
     /// Time for which all processes together have had this log open. `marks` counts it.
@@ -82,8 +87,9 @@ pub(super) struct Ends {
 }
 
 /// Opens the log at `path` or creates it, makes durable what a crash has left in the WAL, and reads the newest events
-/// back.
-pub(super) fn open_log(path: &Path, vfs: Option<&str>) -> Result<Opened, OpenError> {
+/// back. `told` is the last event that other files have of it.
+pub(super) fn open_log(path: &Path, vfs: Option<&str>, told: Option<Cursor>) -> Result<Opened, OpenError> {
+    let io = |cause: std::io::Error| OpenError::Io { path: path.into(), cause: cause.to_string() };
     let damaged = |what: String| OpenError::Damaged { path: path.into(), what };
     let sqlite = |cause: rusqlite::Error| match cause.sqlite_error_code() {
         Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => damaged(cause.to_string()),
@@ -98,7 +104,10 @@ pub(super) fn open_log(path: &Path, vfs: Option<&str>) -> Result<Opened, OpenErr
         Err(what) => return Err(damaged(what)),
     };
     migrate(&mut connection).map_err(sqlite)?;
-    let (epoch, copied) = epoch(&mut connection, path).map_err(sqlite)?;
+    let (epoch, renewed) = epoch(&mut connection, path, tail, told).map_err(sqlite)?;
+    let key = key_at(&connection, tail.last).map_err(sqlite)?.unwrap_or_default();
+    let witness = Witness::open(path, Told { epoch, seq: tail.last, key }).map_err(io)?;
+    meta::set(&connection, "witness", "yes").map_err(sqlite)?;
     let ids = Ids::load(&connection).map_err(sqlite)?;
     let running: Option<i64> =
         connection.query_row("SELECT max(running_ms) FROM marks", [], |row| row.get(0)).map_err(sqlite)?;
@@ -106,7 +115,8 @@ pub(super) fn open_log(path: &Path, vfs: Option<&str>) -> Result<Opened, OpenErr
     Ok(Opened {
         connection,
         epoch,
-        copied,
+        renewed,
+        witness,
         tail,
         ids,
         running: Duration::from_millis(running.unwrap_or(0) as u64),
@@ -188,22 +198,69 @@ fn create(connection: &mut Connection, path: &Path) -> rusqlite::Result<()> {
     tx.commit()
 }
 
-/// Returns the epoch of the file. It is a new one, and the second value true, if the file is a copy (see the module of the
-/// log) or its epoch was deleted.
-fn epoch(connection: &mut Connection, path: &Path) -> rusqlite::Result<(Epoch, bool)> {
+/// Returns the epoch of the file. It is a new one, with the reason, if readers may have been told of events that the file
+/// does not have (see the module of the log).
+fn epoch(
+    connection: &mut Connection,
+    path: &Path,
+    tail: Ends,
+    told: Option<Cursor>,
+) -> rusqlite::Result<(Epoch, Option<String>)> {
     let file = identity(path);
     let known = meta::get(connection, "epoch")?.and_then(|epoch| u32::from_str_radix(&epoch, 16).ok());
-    if let Some(epoch) = known
-        && meta::get(connection, "file")?.as_deref() == Some(&file)
-    {
-        return Ok((Epoch(epoch), false));
-    }
+    let why = match known {
+        None => "its epoch was deleted".to_owned(),
+        Some(_) if meta::get(connection, "file")?.as_deref() != Some(&file) => {
+            "it was copied, restored or moved".to_owned()
+        }
+        Some(epoch) => match contradiction(connection, path, Epoch(epoch), tail, told)? {
+            None => return Ok((Epoch(epoch), None)),
+            Some(why) => why,
+        },
+    };
     let epoch = new_epoch();
     let tx = connection.transaction()?;
     meta::set(&tx, "epoch", &epoch.to_string())?;
     meta::set(&tx, "file", &file)?;
     tx.commit()?;
-    Ok((epoch, true))
+    Ok((epoch, Some(why)))
+}
+
+/// Compares the log with what readers were told of it. Returns the difference.
+fn contradiction(
+    connection: &Connection,
+    path: &Path,
+    epoch: Epoch,
+    tail: Ends,
+    told: Option<Cursor>,
+) -> rusqlite::Result<Option<String>> {
+    let lost =
+        |seq: Seq| (seq > tail.last).then(|| format!("it ends at {}, and it had event {seq}", tail.last));
+    if let Some(told) = told.filter(|told| told.epoch == epoch)
+        && let Some(why) = lost(told.seq)
+    {
+        return Ok(Some(why));
+    }
+    let Some(witness) = witness::find(path) else {
+        // A log of an older version does not have one yet.
+        let had_one = meta::get(connection, "witness")?.is_some();
+        return Ok(had_one.then(|| "log.witness is missing or damaged".to_owned()));
+    };
+    let Told { epoch: witnessed, seq, key } = witness.told;
+    Ok(if witnessed != epoch {
+        Some("log.witness belongs to another log".to_owned())
+    } else if witness.rewritten {
+        Some("log.witness was restored".to_owned())
+    } else if key_at(connection, seq)?.is_some_and(|found| found != key) {
+        Some(format!("its event {seq} is another one than before"))
+    } else {
+        lost(seq)
+    })
+}
+
+/// Returns the id of an event, if it has a row.
+pub(super) fn key_at(connection: &Connection, seq: Seq) -> rusqlite::Result<Option<Key>> {
+    connection.query_row("SELECT id FROM events WHERE seq = ?1", [seq.0 as i64], |row| row.get(0)).optional()
 }
 
 /// Returns the identity of the file: its inode, and its birth time if the file system has it, because inodes are reused.

@@ -31,6 +31,8 @@ struct Project {
     reachable: bool,
     /// Reason if it is not reachable
     error: Option<Box<str>>,
+    /// Since when LiveKit has given no answer to compare with; null if its last answer was one
+    away_since: Option<u64>,
     last_webhook_at: Option<u64>,
     last_webhook_event: Option<Box<str>>,
     last_rejected: Option<LastRejected>,
@@ -89,6 +91,7 @@ pub async fn projects(AppState(app): AppState<Arc<App>>, caller: Caller) -> Json
             state: health.reach,
             reachable: health.reach == Reach::Ok,
             error: health.error,
+            away_since: health.away_since,
             last_webhook_at: receipt.last_at,
             last_webhook_event: receipt.last_event,
             last_rejected: rejected.map(|Rejected { at, reason, iss }| LastRejected { at, reason, iss }),

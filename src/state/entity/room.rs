@@ -139,7 +139,19 @@ entity! {
     listed {
         /// When LiveKit was last asked about it; null if it has not been. In lists only, in no change.
         checked_at: Option<u64>,
+        /// Since when neither LiveKit's API nor a webhook has confirmed the room, because LiveKit does not answer. Null
+        /// while the room is confirmed. In lists only, in no change.
+        unconfirmed_since: Option<u64>,
     }
+}
+
+/// Confirmation of a room by LiveKit. Times are unix milliseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Confirmed {
+    /// When LiveKit was last asked about it.
+    pub checked_at: Option<u64>,
+    /// Since when nothing has confirmed it. `None` while it is confirmed.
+    pub unconfirmed_since: Option<u64>,
 }
 
 /// Tracks of a room by what they show.
@@ -180,11 +192,11 @@ impl Room {
         (self.began_at(), self.first_seq)
     }
 
-    /// Writes the whole room as a list shows it: with the time when LiveKit was last asked about it, which no change
-    /// carries.
-    pub fn listed<S: Serializer>(&self, checked_at: Option<u64>, serializer: S) -> Result<S::Ok, S::Error> {
+    /// Writes the whole room as a list shows it: with how LiveKit confirms it, which no change carries.
+    pub fn listed<S: Serializer>(&self, confirmed: Confirmed, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = self.write(ALL, serializer)?;
-        map.serialize_entry("checkedAt", &checked_at)?;
+        map.serialize_entry("checkedAt", &confirmed.checked_at)?;
+        map.serialize_entry("unconfirmedSince", &confirmed.unconfirmed_since)?;
         map.end()
     }
 }

@@ -96,6 +96,9 @@ impl Fold<'_> {
             || self.event.kind == Kind::ParticipantJoined
             || (was_restricted && !participant.restricted());
         let entity = Entity::Participant(participant.clone());
+        if !created && !was_restricted && participant.restricted() {
+            self.gone.push(Change::delete(entity.clone()));
+        }
         self.applied.changes.push(if whole { Change::set(entity) } else { Change::patch(entity, mask) });
         if created || mask != bits::TRACKS {
             // The participant comes before the facts about its tracks.
@@ -130,7 +133,11 @@ impl Fold<'_> {
             || tombstone.is_some_and(|tombstone| tombstone.restricted);
         self.applied.restricted |= restricted;
         if was_there {
-            self.applied.changes.push(Change::delete(Entity::Participant(participant.clone())));
+            let delete = Change::delete(Entity::Participant(participant.clone()));
+            if !was_restricted {
+                self.gone.push(delete.clone());
+            }
+            self.applied.changes.push(delete);
         }
         if event.room_sid.as_ref().is_some_and(|sid| self.project.rooms.contains_key(sid)) {
             self.bury(&participant.sid.clone(), restricted, 0);

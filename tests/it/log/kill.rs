@@ -14,7 +14,8 @@ use std::{
 
 use roomwatch::{event::Seq, log::EventLog};
 
-use super::{append_one, disk::Dice, id_of, new_event, open, read_all};
+use super::{append_one, id_of, new_event, open, read_all};
+use crate::harness::disk::Dice;
 
 /// Number of times that a process is killed under load.
 const KILLS: u64 = 200;

@@ -17,12 +17,11 @@ use roomwatch::{
 };
 use rusqlite::ffi;
 
-use super::{
-    append_one,
+use super::{append_one, id_of, new_event, read_all};
+use crate::harness::{
+    PATIENCE,
     disk::{Dice, Disk, Fault, On},
-    id_of, new_event, read_all,
 };
-use crate::harness::PATIENCE;
 
 /// Number of power losses, and of different results of each that are examined.
 const CUTS: u64 = 120;

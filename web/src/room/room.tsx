@@ -6,6 +6,7 @@ import { EventFeed } from '@/events/event-feed';
 import { noteParticipants } from '@/events/names';
 import { Badge } from '@/ui/badge';
 import { CopyButton, Sid } from '@/ui/copy';
+import { Crumb } from '@/ui/crumb';
 import { codeOf } from '@/ui/errors';
 import { plural } from '@/ui/format';
 import { PageHeader, Panel } from '@/ui/panel';
@@ -57,7 +58,7 @@ function LiveRoom({ name, project }: { name: string; project: string | undefined
   if (room.error && room.data === undefined) {
     return (
       <>
-        <Crumb name={name} />
+        <Crumb to="/rooms" list="Rooms" name={name} />
         <PageHeader title={name} />
         <Panel>
           <ErrorState error={room.error} onRetry={() => room.refetch()} />
@@ -68,7 +69,7 @@ function LiveRoom({ name, project }: { name: string; project: string | undefined
   if (room.data === undefined) {
     return (
       <>
-        <Crumb name={name} />
+        <Crumb to="/rooms" list="Rooms" name={name} />
         <PageHeader title={name} />
         <Panel flush>
           <Skeleton rows={8} />
@@ -79,7 +80,7 @@ function LiveRoom({ name, project }: { name: string; project: string | undefined
   if (room.data === null) {
     return (
       <>
-        <Crumb name={name} />
+        <Crumb to="/rooms" list="Rooms" name={name} />
         <Ended name={name} project={project} sid={last.current?.sid ?? sid} />
       </>
     );
@@ -88,7 +89,7 @@ function LiveRoom({ name, project }: { name: string; project: string | undefined
   const live = room.data;
   return (
     <>
-      <Crumb name={name} />
+      <Crumb to="/rooms" list="Rooms" name={name} />
       <PageHeader
         name={live.name}
         title={
@@ -225,21 +226,6 @@ function SoFar({ room }: { room: Room }) {
   );
 }
 
-function Crumb({ name }: { name: string }) {
-  return (
-    <nav aria-label="Breadcrumb" className="mb-1 text-xs text-ink-3">
-      <Link to="/rooms" className="hover:text-ink hover:underline">
-        Rooms
-      </Link>
-      <span aria-hidden> / </span>
-      <span className="sr-only">, </span>
-      <span aria-current="page" className="break-all">
-        {name}
-      </span>
-    </nav>
-  );
-}
-
 function Facts({ room }: { room: Room }) {
   const { checkedAt = null } = room;
   return (
@@ -267,7 +253,7 @@ function WhichProject({ name }: { name: string }) {
   const candidates = rooms.data?.filter((room) => room.name === name) ?? [];
   return (
     <>
-      <Crumb name={name} />
+      <Crumb to="/rooms" list="Rooms" name={name} />
       <PageHeader title={name} />
       <Panel>
         <Empty title={`Which ${name}?`}>

@@ -5,6 +5,7 @@ import type { ReactNode } from 'react';
 import { Badge } from '@/ui/badge';
 import { buttonClass } from '@/ui/button';
 import { Sid } from '@/ui/copy';
+import { Crumb } from '@/ui/crumb';
 import { cx } from '@/ui/cx';
 import { count, duration, words } from '@/ui/format';
 import { PageHeader, Panel } from '@/ui/panel';
@@ -60,16 +61,7 @@ export function SessionPage() {
   const endedAt = session.endedAt;
   return (
     <>
-      <nav aria-label="Breadcrumb" className="mb-1 text-xs text-ink-3">
-        <Link to="/sessions" className="hover:text-ink hover:underline">
-          Sessions
-        </Link>
-        <span aria-hidden> / </span>
-        <span className="sr-only">, </span>
-        <span aria-current="page" className="break-all">
-          {session.room}
-        </span>
-      </nav>
+      <Crumb to="/sessions" list="Sessions" name={session.room} />
       <PageHeader
         title={session.room}
         actions={

@@ -507,6 +507,17 @@ export interface components {
             iss?: string | null;
             reason: string;
         };
+        /** @description LiveKit of one project now. An answer about rooms is as true as LiveKit lets Roomwatch check. */
+        LiveKit: {
+            /**
+             * Format: int64
+             * @description Since when LiveKit has given no answer to compare with, in unix milliseconds. Rooms and participants are as last
+             *     reported. Null if its last answer was one
+             */
+            awaySince: number | null;
+            project: string;
+            state: components["schemas"]["Reach"];
+        };
         /** @description The caller. */
         Me: {
             /** @description True if the meetings are simulated */
@@ -608,6 +619,7 @@ export interface components {
             cursor: string;
             /** @description False if the state of the requested moment is not kept; this is then the nearest state that is kept */
             exact: boolean;
+            livekit: components["schemas"]["LiveKit"] | null;
             participants: components["schemas"]["Participant"][];
             /** @description Sid of the newest live session; these are its participants */
             roomSid: string;
@@ -635,6 +647,11 @@ export interface components {
         };
         /** @description One LiveKit deployment. Times in unix milliseconds. */
         Project: {
+            /**
+             * Format: int64
+             * @description Since when LiveKit has given no answer to compare with; null if its last answer was one
+             */
+            awaySince?: number | null;
             corrections: components["schemas"]["Corrections"];
             egress: components["schemas"]["Capability"];
             /** @description Reason if it is not reachable */
@@ -726,6 +743,12 @@ export interface components {
                 /** Format: int32 */
                 video: number;
             };
+            /**
+             * Format: int64
+             * @description Since when neither LiveKit's API nor a webhook has confirmed the room, because LiveKit does not answer. Null
+             *     while the room is confirmed. In lists only, in no change.
+             */
+            unconfirmedSince?: number | null;
         };
         /** @description The room after the command. */
         RoomAnswer: {
@@ -747,6 +770,7 @@ export interface components {
             /** @description False if the state of the requested moment is not kept; this is then the nearest state that is kept */
             exact: boolean;
             ingress: components["schemas"]["Ingress"][];
+            livekit: components["schemas"]["LiveKit"] | null;
             participants: components["schemas"]["Participant"][];
             room: components["schemas"]["Room"];
         };
@@ -761,6 +785,8 @@ export interface components {
             cursor: string;
             /** @description False if the state of the requested moment is not kept; this is then the nearest state that is kept */
             exact: boolean;
+            /** @description LiveKit of each project that the answer covers; empty for an earlier moment */
+            livekit: components["schemas"]["LiveKit"][];
             rooms: components["schemas"]["Room"][];
         };
         SearchResult: {
