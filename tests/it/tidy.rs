@@ -195,6 +195,7 @@ const PLAIN: &[&str] = &[
     "src/store.rs",
     "src/token.rs",
     "tests/it",
+    "tests/sim",
 ];
 
 fn root() -> &'static Path {

@@ -1,14 +1,25 @@
-//! The log in memory, on a disk that fails and takes its time. It also keeps every event that it has ever stored.
+//! The log on a disk that fails and takes its time: in memory, or sometimes the real one. It also keeps every event that
+//! it has ever stored.
 
-use std::time::Duration;
+use std::{
+    fs,
+    future::Future,
+    path::{Path, PathBuf},
+    pin::pin,
+    sync::Arc,
+    task::{Context, Poll, Wake, Waker},
+    thread::{self, Thread},
+    time::Duration,
+};
 
 use fastrand::Rng;
 use futures_util::future::{BoxFuture, FutureExt};
 use parking_lot::Mutex;
 use roomwatch::{
     clock::Clock,
+    derived::Derived,
     event::{Event, NewEvent, Seq},
-    log::{Appended, Bounds, EventLog, LogError, LogOptions, memory::MemoryLog},
+    log::{Appended, Bounds, EventLog, LogError, LogOptions, memory::MemoryLog, sqlite::SqliteLog},
 };
 
 /// Shares of 1,000 calls.
@@ -22,8 +33,14 @@ pub struct DiskFaults {
     pub slow_ms: u64,
 }
 
+/// The files of a log.
+pub const FILES: [&str; 4] = ["log.db", "log.db-wal", "log.db-shm", "log.witness"];
+
 pub struct Disk {
-    log: MemoryLog,
+    log: Mutex<Arc<dyn EventLog>>,
+    options: LogOptions,
+    /// The directory of a log in a file.
+    dir: Option<PathBuf>,
     clock: Clock,
     inner: Mutex<Inner>,
 }
@@ -41,12 +58,37 @@ enum Fate {
 }
 
 impl Disk {
-    pub fn new(options: LogOptions, faults: DiskFaults, rng: Rng) -> Disk {
+    /// Opens a log in `dir`, or in memory.
+    pub fn new(options: LogOptions, dir: Option<&Path>, faults: DiskFaults, rng: Rng) -> Disk {
         let clock = options.clock.clone();
-        Disk {
-            log: MemoryLog::new(options),
-            clock,
-            inner: Mutex::new(Inner { rng, faults, stored: Vec::new() }),
+        let log: Arc<dyn EventLog> = match dir {
+            Some(dir) => Arc::new(SqliteLog::open(dir, options.clone()).expect("it opens")),
+            None => Arc::new(MemoryLog::new(options.clone())),
+        };
+        let inner = Inner { rng, faults, stored: Vec::new() };
+        Disk { log: Mutex::new(log), options, dir: dir.map(Path::to_owned), clock, inner: Mutex::new(inner) }
+    }
+
+    fn log(&self) -> Arc<dyn EventLog> {
+        self.log.lock().clone()
+    }
+
+    /// Opens a log in a file again. `meanwhile` may change its files.
+    pub fn reopen(&self, meanwhile: impl FnOnce(&Path)) {
+        let Some(dir) = &self.dir else { return };
+        let mut log = self.log.lock();
+        log.close();
+        meanwhile(dir);
+        let options = LogOptions { told: Derived::last_of(dir), ..self.options.clone() };
+        *log = Arc::new(SqliteLog::open(dir, options).expect("it opens"));
+    }
+
+    /// Copies the files of the log into a new directory, as a backup would while nothing is written.
+    pub fn copy(&self, to: &Path) {
+        let Some(dir) = &self.dir else { return };
+        fs::create_dir_all(to).expect("a directory");
+        for file in FILES {
+            let _ = fs::copy(dir.join(file), to.join(file));
         }
     }
 
@@ -61,12 +103,18 @@ impl Disk {
     }
 
     fn appended(&self, events: Vec<NewEvent>) -> Result<Vec<Appended>, LogError> {
-        let appended = self.log.append(events).now_or_never().expect("memory does not wait");
+        let log = self.log();
+        // The real log has threads. The simulation waits for them, so that they decide nothing.
+        let appended = block_on(log.append(events));
         let mut inner = self.inner.lock();
-        let last = Seq(inner.stored.len() as u64);
-        let new = self.log.read(last, usize::MAX).now_or_never().expect("memory does not wait");
-        inner.stored.extend(new.expect("it is open"));
-        appended
+        loop {
+            let last = Seq(inner.stored.len() as u64);
+            let new = block_on(log.read(last, usize::MAX)).expect("it is open");
+            if new.is_empty() {
+                return appended;
+            }
+            inner.stored.extend(new);
+        }
     }
 }
 
@@ -108,24 +156,45 @@ impl EventLog for Disk {
         if fails {
             return std::future::ready(Err(LogError::Failed("the disk cannot be read".into()))).boxed();
         }
-        self.log.read(after, limit)
+        let log = self.log();
+        std::future::ready(block_on(log.read(after, limit))).boxed()
     }
 
     fn wait(&self, after: Seq) -> BoxFuture<'_, ()> {
-        self.log.wait(after)
+        let log = self.log();
+        async move { log.wait(after).await }.boxed()
     }
 
     fn bounds(&self) -> Bounds {
-        self.log.bounds()
+        self.log().bounds()
     }
 
     fn seek(&self, unix_ms: u64) -> BoxFuture<'_, Result<Option<Seq>, LogError>> {
-        self.log.seek(unix_ms)
+        let log = self.log();
+        std::future::ready(block_on(log.seek(unix_ms))).boxed()
     }
 
     fn retain(&self, through: Seq) {
-        self.log.retain(through);
+        self.log().retain(through);
     }
 
     fn close(&self) {}
+}
+
+/// Runs a future to its end on this thread.
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let mut future = pin!(future);
+    loop {
+        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(value) => return value,
+            Poll::Pending => thread::park(),
+        }
+    }
 }

@@ -24,7 +24,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     api::{Api, ApiFaults},
-    disk::{Disk, DiskFaults},
+    disk::{Disk, DiskFaults, FILES},
     network::{Network, NetworkFaults},
     program::{Machine, PROJECT, Program, cluster, config},
     reader::{History, Reader, Request},
@@ -55,6 +55,10 @@ pub struct Plan {
     commands: u32,
     clock_jumps: u32,
     trims: bool,
+    /// The log is the real one, in a file.
+    in_file: bool,
+    /// The log in its file loses its end, or is replaced by a copy.
+    is_cut: bool,
     reconcile_secs: u32,
     act_every: u64,
     noise_ms: u64,
@@ -114,6 +118,8 @@ impl Plan {
             commands: some(50, 30),
             clock_jumps: some(15, 3),
             trims: some(25, 1) > 0,
+            in_file: some(12, 1) > 0,
+            is_cut: some(50, 1) > 0,
             reconcile_secs: 10 + some(60, 50),
             act_every: 150 + u64::from(some(100, 700)) + u64::from(some(30, 4_000)),
             noise_ms: length,
@@ -170,6 +176,8 @@ pub struct Run {
     /// A statement of the history fails until then; 0 if none does.
     broken_until: u64,
     caught_up: bool,
+    /// When a backup of the log is made.
+    copies_at: Option<u64>,
     story: Vec<String>,
     digest: Sha256,
     wrong: Vec<String>,
@@ -186,13 +194,14 @@ impl Run {
         let world = Arc::new(Mutex::new(world));
         let options = LogOptions {
             retain_age: None,
-            retain_bytes: plan.trims.then_some(60_000),
+            // The real log trims on a thread of its own, whenever that runs.
+            retain_bytes: (plan.trims && !plan.in_file).then_some(60_000),
             clock: clock.clone(),
             ..LogOptions::default()
         };
         let machine = Machine {
             config: config(dir.path(), plan.reconcile_secs, &clock),
-            disk: Arc::new(Disk::new(options, plan.disk, rng.fork())),
+            disk: Arc::new(Disk::new(options, plan.in_file.then_some(dir.path()), plan.disk, rng.fork())),
             cluster: cluster(dir.path()),
             api: Arc::new(Api::new(world.clone(), clock.clone(), plan.api, rng.fork())),
         };
@@ -214,6 +223,7 @@ impl Run {
             jumps_back_at: 0,
             broken_until: 0,
             caught_up: false,
+            copies_at: None,
             story: Vec::new(),
             digest: Sha256::new(),
             wrong: Vec::new(),
@@ -252,18 +262,27 @@ impl Run {
     pub fn run(mut self) -> Result<Report, String> {
         let noise_ends = START + self.plan.noise_ms;
         let mut next_act = START;
+        self.copies_at = Some(START + self.rng.u64(..self.plan.noise_ms));
         while self.now() < noise_ends {
             if next_act <= self.now() {
                 self.world.lock().act();
                 next_act = self.now() + self.rng.u64(..=2 * self.plan.act_every);
             }
             self.mischief();
+            if self.copies_at.is_some_and(|at| at <= self.now()) {
+                self.copies_at = None;
+                self.machine.disk.copy(&self.dir.path().join("copy"));
+            }
             self.moment();
             if let Some(failed) = self.failed() {
                 return Err(failed);
             }
             let next = [Some(next_act), self.world.lock().due(), self.network.due()];
             self.pass(next.into_iter().flatten().min());
+        }
+        if self.plan.in_file && self.plan.is_cut {
+            self.cut();
+            return self.report();
         }
         self.heal();
         let (mut agreed_at, quiet_at) = (None, self.now());
@@ -291,6 +310,10 @@ impl Run {
             self.pass(next.into_iter().flatten().min());
         }
         self.end();
+        self.report()
+    }
+
+    fn report(self) -> Result<Report, String> {
         match self.failed() {
             Some(failed) => Err(failed),
             None => Ok(Report {
@@ -301,6 +324,36 @@ impl Run {
                 digest: data_encoding::HEXLOWER.encode(&self.digest.finalize()),
             }),
         }
+    }
+
+    /// The end of the log is lost while the program does not run: readers must hear of it.
+    fn cut(&mut self) {
+        let whole = self.machine.disk.bounds();
+        let copy = self.dir.path().join("copy");
+        let with_witness = self.rng.bool();
+        self.die();
+        self.machine.disk.reopen(|dir| {
+            for file in FILES.into_iter().filter(|file| with_witness || *file != "log.witness") {
+                let _ = std::fs::remove_file(dir.join(file));
+                let _ = std::fs::copy(copy.join(file), dir.join(file));
+            }
+        });
+        let rest = self.machine.disk.bounds();
+        self.tell(format!(
+            "the log has {} of {} events, its witness too: {with_witness}",
+            rest.last, whole.last
+        ));
+        self.start();
+        let Some(program) = &self.program else { return };
+        if rest.last < whole.last && rest.epoch == whole.epoch {
+            let reader = self.readers.iter().map(|reader| reader.seen.borrow().scanned).max();
+            let wrong = format!(
+                "the log has lost its end after {}, and keeps its epoch: a reader at {reader:?} would resume over a hole",
+                rest.last
+            );
+            self.wrong.push(wrong);
+        }
+        assert_eq!(program.feed.epoch(), rest.epoch);
     }
 
     /// Lets time go on, at most to `next`.
@@ -363,6 +416,7 @@ impl Run {
     }
 
     fn start(&mut self) {
+        self.machine.disk.reopen(|_| {});
         self.tell("the program starts");
         self.program = Some(Program::start(&self.machine, &mut self.tasks));
         self.caught_up = false;

@@ -366,12 +366,17 @@ impl World {
             finish(self);
         }
         self.rooms.remove(key);
-        if !self.chance(self.habits.egress_outlives) {
-            let of_room = self.egress.values().filter(|egress| egress.room_sid == room.sid && !egress.ended);
-            let ids: Vec<_> = of_room.map(|egress| egress.id.clone()).collect();
-            for id in ids {
-                self.advance(&id, true);
-            }
+        self.end_egress(&room.sid);
+    }
+
+    fn end_egress(&mut self, room_sid: &str) {
+        if self.chance(self.habits.egress_outlives) {
+            return;
+        }
+        let of_room = self.egress.values().filter(|egress| egress.room_sid == room_sid && !egress.ended);
+        let ids: Vec<_> = of_room.map(|egress| egress.id.clone()).collect();
+        for id in ids {
+            self.advance(&id, true);
         }
     }
 
@@ -631,6 +636,7 @@ impl World {
             }
             self.ended.insert(room.sid.clone(), self.now);
             if !self.habits.redis || room.name.is_empty() || room.participants.is_empty() {
+                self.end_egress(&room.sid);
                 continue;
             }
             for p in room.participants.values() {
