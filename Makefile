@@ -40,6 +40,7 @@ nightly: web/dist/index.html
 	cargo build
 	cargo test --test it delivery:: -- --ignored --nocapture
 	PROPTEST_CASES=20000 cargo test --test it -- state:: reconcile_diff::
+	ROOMWATCH_TEST_HOSTILE=12000 cargo test --test it -- hostile::the_memory --nocapture
 	e2e/install-livekit
 	npm run e2e:soak
 

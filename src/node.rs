@@ -25,7 +25,9 @@ use crate::{
     log::{self, EventLog, LogOptions, LogUrl},
     metrics::Metrics,
     reconcile::{Reconcile, watchers::Watchers},
-    server::{App, front::Front, limits::Limiter, listen, stream::open::Streams},
+    server::{
+        App, front::Front, limits::Limiter, listen, memory::Memory, stream::open::Streams, turns::Turns,
+    },
     snapshot::Snapshots,
     state::State,
 };
@@ -157,6 +159,8 @@ impl Node {
             webhooks,
             reconcile,
             accounts,
+            memory: Memory::new(*limiter.limits()),
+            turns: Turns::default(),
             limiter,
             streams,
         });

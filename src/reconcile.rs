@@ -5,7 +5,8 @@
 //! become ordinary events of the log with `source: "reconcile"`. Facts that have no webhook (mutes, metadata,
 //! permissions) are found in the same way, every two seconds in rooms that are watched.
 //!
-//! [`schedule`] decides when to ask what, [`diff`] what is to be corrected; both are pure. The engine does the I/O. It
+//! [`schedule`] decides when to ask what, [`diff`] what is to be corrected, [`doubt`] what one answer is not enough for;
+//! all three are pure. The engine does the I/O. It
 //! never touches the state, which learns from the log alone.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
@@ -29,6 +30,7 @@ use crate::{
 
 pub mod correction;
 pub mod diff;
+pub mod doubt;
 mod engine;
 mod health;
 pub mod schedule;
@@ -37,6 +39,7 @@ pub mod watchers;
 pub use health::{Capability, Health, Reach, ShownCorrection};
 
 use diff::LastSeen;
+use doubt::Doubts;
 use health::Checked;
 use schedule::Requests;
 
@@ -65,6 +68,7 @@ struct Project {
     livekit: Option<LiveKit>,
     health: Mutex<Health>,
     checked: Mutex<Checked>,
+    doubts: Mutex<Doubts>,
     requests: Mutex<Requests>,
     wake: Notify,
 }
@@ -88,6 +92,7 @@ impl Reconcile {
                 livekit,
                 health: Mutex::new(Health { reach, ..Health::default() }),
                 checked: Mutex::default(),
+                doubts: Mutex::default(),
                 requests: Mutex::default(),
                 wake: Notify::new(),
             };
@@ -169,20 +174,22 @@ impl Reconcile {
     /// Returns how each session is confirmed by LiveKit. The sessions of one project are side by side: they cost one
     /// lock.
     pub fn confirmed<'a>(&self, sessions: impl IntoIterator<Item = &'a Room>) -> Vec<Confirmed> {
-        let mut of: Option<(&str, MutexGuard<'_, Checked>, Option<u64>)> = None;
+        let mut of: Option<(&Project, MutexGuard<'_, Checked>, Option<u64>)> = None;
         let confirmed = |room: &'a Room| {
-            if of.as_ref().is_none_or(|(locked, ..)| **locked != *room.project) {
+            if of.as_ref().is_none_or(|(locked, ..)| locked.name != room.project) {
                 of = None;
                 of = self.projects.get(&room.project).map(|project| {
                     let away_since = project.health.lock().away_since;
-                    (&*room.project, project.checked.lock(), away_since)
+                    (&**project, project.checked.lock(), away_since)
                 });
             }
-            let Some((_, checked, away_since)) = &of else { return Confirmed::default() };
+            let Some((handle, checked, away_since)) = &of else { return Confirmed::default() };
+            let absent_since = handle.doubts.lock().absent_since(&room.sid);
+            let since = [absent_since, *away_since].into_iter().flatten().min();
             Confirmed {
                 checked_at: checked.room(&room.sid),
                 // A webhook confirms a room too.
-                unconfirmed_since: away_since.map(|since| since.max(room.webhook_at)),
+                unconfirmed_since: since.map(|since| since.max(room.webhook_at)),
             }
         };
         sessions.into_iter().map(confirmed).collect()

@@ -22,6 +22,10 @@
 //! a seq tells a time too: `marks` has the newest seq at some running times, and an index by time is
 //! not needed.
 //!
+//! **Age.** An event is old if its own time says so, or the running time since its mark. Its own time counts only up to
+//! [`Clock::evident_ms`](crate::clock::Clock::evident_ms), and not for an event after a mark that is young: the wall
+//! clock was behind when it was received.
+//!
 //! **Retention** removes the oldest events by age and by size, in small steps between commits, up to
 //! the limit of [`EventLog::retain`]. It never removes the newest event, because a restart finds the
 //! next seq from it. Later events reuse freed pages. The file itself does not shrink; for that, stop
@@ -115,6 +119,9 @@ impl SqliteLog {
         let opened = file::open_log(&path, options.vfs.as_deref(), options.told)?;
         // The names of new files are durable only after their directory is synced.
         File::open(dir).and_then(|dir| dir.sync_all()).map_err(io)?;
+        if let Some(believed) = opened.believed {
+            options.clock.resume(believed);
+        }
         if let Some(why) = &opened.renewed {
             tracing::warn!(epoch = %opened.epoch, "the log begins a new epoch, and every reader gets a reset: {why}");
         }

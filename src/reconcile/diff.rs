@@ -5,6 +5,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
+    time::Duration,
 };
 
 use serde_json::{Map, Value, json};
@@ -15,7 +16,10 @@ use crate::{
     state::{Participant, Room, RoomEntry, State, Track},
 };
 
-use super::correction::{About, Correction, Draft};
+use super::{
+    correction::{About, Correction, Draft},
+    doubt::{Claim, Doubts},
+};
 
 /// The existence of a sid is not corrected for this long after a webhook about it: LiveKit's store lags by up to 5 s.
 const GRACE_MS: u64 = 10_000;
@@ -32,6 +36,8 @@ const LEFTOVER: &str = "it has been empty for longer than LiveKit keeps an empty
 pub struct Asked {
     /// The time just before the request was sent.
     pub at: u64,
+    /// The same moment on the monotonic clock.
+    pub running: Duration,
     pub now: u64,
     /// When LiveKit was last found to be down. Its store has everything that it reported before that.
     pub away_at: u64,
@@ -60,35 +66,59 @@ pub trait LastSeen {
     fn is_fresh(&self, room_sid: &str, sid: &str, at: u64) -> bool;
 }
 
+/// Result of a comparison.
+#[derive(Debug, Default)]
+pub struct Compared {
+    pub corrections: Vec<Correction>,
+    /// Names of the rooms, or ids of the egress or ingress, about which LiveKit has to be asked again soon.
+    pub ask_again: Vec<Arc<str>>,
+}
+
 impl Compare<'_> {
     fn draft<'a>(&'a self, rooms: &[&str], sids: &[&str]) -> Draft<'a> {
         let part = self.state.part(self.project, rooms.iter().copied(), sids.iter().copied());
         Draft::new(self.project, part, self.redaction, self.asked.at, self.asked.now)
     }
 
-    /// Ends the live sessions that a list of rooms does not have. `asked_for` returns true for the names that were asked
-    /// for.
+    /// Ends the live sessions that two lists of rooms do not have. `asked_for` returns true for the names that were asked
+    /// for. A list of all rooms ends nothing by what it lacks (`may_end`): it can be cut anywhere, so each room that is
+    /// missing is asked about by its name.
     pub fn vanished(
         &self,
         listed: &[ListedRoom],
         asked_for: impl Fn(&str) -> bool,
+        may_end: bool,
         seen: &dyn LastSeen,
-    ) -> Vec<Correction> {
+        doubts: &mut Doubts,
+    ) -> Compared {
         let by_name: HashMap<&str, &ListedRoom> = listed.iter().map(|room| (&*room.name, room)).collect();
-        let mut corrections = Vec::new();
+        let mut compared = Compared::default();
         let mut entries = self.state.rooms(|project, name| *project == **self.project && asked_for(name));
         entries.sort_unstable_by_key(|entry| entry.room.first_seq);
         for entry in entries {
             let room = &entry.room;
             let namesake = by_name.get(&*room.name);
             if namesake.is_some_and(|other| other.sid == room.sid) {
+                doubts.is_there(&room.sid);
                 continue;
             }
             // LiveKit has one session of a name at a time: a later one means that this one has ended.
             let later = |other: &&ListedRoom| integer(&other.json, "creationTimeMs") > room.started_at;
             let replaced = room.started_at > 0 && namesake.is_some_and(later);
-            if !replaced && self.asked.is_too_recent(room.webhook_at) {
-                continue;
+            if !replaced {
+                if self.asked.is_too_recent(room.webhook_at) {
+                    doubts.is_there(&room.sid);
+                    continue;
+                }
+                let claim = doubts.absent(&room.sid, self.asked);
+                // LiveKit's API cannot be asked about a room without a name. Only a webhook ends it.
+                if room.name.is_empty() || claim == Claim::Waits {
+                    continue;
+                }
+                if !may_end || claim == Claim::Asked {
+                    compared.ask_again.push(room.name.clone());
+                    continue;
+                }
             }
             let mut draft = self.draft(&[&room.sid], &[]);
             for participant in entry.in_order() {
@@ -97,9 +127,9 @@ impl Compare<'_> {
             let mut members = Map::from_iter([("room".to_owned(), room_json(room))]);
             not_before(&mut members, seen.room(&room.sid));
             draft.offer(about(Kind::RoomFinished, &room.name, &room.sid, room.last_seq, UNLISTED), members);
-            corrections.append(&mut draft.finish());
+            compared.corrections.append(&mut draft.finish());
         }
-        corrections
+        compared
     }
 
     /// Compares one listed room and its listed participants.
@@ -108,7 +138,8 @@ impl Compare<'_> {
         room: &ListedRoom,
         participants: &[ListedParticipant],
         seen: &dyn LastSeen,
-    ) -> Vec<Correction> {
+        doubts: &mut Doubts,
+    ) -> Compared {
         let entry = self.state.room(self.project, &room.sid);
         let mut sids: Vec<&str> = vec![&room.sid];
         for participant in participants {
@@ -119,12 +150,18 @@ impl Compare<'_> {
         let listed: HashMap<&str, &ListedParticipant> =
             participants.iter().filter(|p| &*p.state != "DISCONNECTED").map(|p| (&*p.sid, p)).collect();
 
+        let mut again = false;
         if let Some(entry) = entry {
             for known in entry.in_order() {
                 match listed.get(&*known.sid) {
-                    None if self.asked.is_too_recent(known.webhook_at) => {}
-                    None => leave(&mut draft, known, seen.participant(&room.sid, &known.sid)),
-                    Some(listed) => self.unpublished(&mut draft, known, listed),
+                    Some(listed) => {
+                        doubts.is_there(&known.sid);
+                        again |= self.unpublished(&mut draft, known, listed, doubts);
+                    }
+                    None if self.has_vanished(&known.sid, known.webhook_at, doubts, &mut again) => {
+                        leave(&mut draft, known, seen.participant(&room.sid, &known.sid));
+                    }
+                    None => {}
                 }
             }
         }
@@ -136,7 +173,20 @@ impl Compare<'_> {
             let known = entry.and_then(|entry| entry.participant(&participant.sid));
             self.present(&mut draft, room, participant, known.map(|known| &**known), seen);
         }
-        draft.finish()
+        let ask_again = if again { vec![room.name.clone()] } else { Vec::new() };
+        Compared { corrections: draft.finish(), ask_again }
+    }
+
+    /// Returns true if two answers lack an entity, and no webhook about it is as new as they are. Sets `again` if
+    /// LiveKit has to be asked again.
+    fn has_vanished(&self, sid: &Arc<str>, webhook_at: u64, doubts: &mut Doubts, again: &mut bool) -> bool {
+        if self.asked.is_too_recent(webhook_at) {
+            doubts.is_there(sid);
+            return false;
+        }
+        let claim = doubts.absent(sid, self.asked);
+        *again |= claim == Claim::Asked;
+        claim == Claim::Confirmed
     }
 
     fn room_itself(
@@ -237,14 +287,23 @@ impl Compare<'_> {
         }
     }
 
-    /// Ends the tracks that a listed participant no longer has.
-    fn unpublished(&self, draft: &mut Draft<'_>, known: &Participant, listed: &ListedParticipant) {
+    /// Ends the tracks that a listed participant no longer has. Returns true if LiveKit has to be asked again.
+    fn unpublished(
+        &self,
+        draft: &mut Draft<'_>,
+        known: &Participant,
+        listed: &ListedParticipant,
+        doubts: &mut Doubts,
+    ) -> bool {
+        let mut again = false;
         for track in &known.tracks {
-            let gone = !listed.tracks.iter().any(|other| *other.sid == *track.sid);
-            if gone && !self.asked.is_too_recent(track.webhook_at) {
+            if listed.tracks.iter().any(|other| *other.sid == *track.sid) {
+                doubts.is_there(&track.sid);
+            } else if self.has_vanished(&Arc::from(&*track.sid), track.webhook_at, doubts, &mut again) {
                 unpublish(draft, known, track, None);
             }
         }
+        again
     }
 
     fn tombstone(&self, sid: &str) -> Seq {
@@ -252,8 +311,17 @@ impl Compare<'_> {
     }
 
     /// Compares the egress of a project. An egress that ended after `since` and is unknown is reported too: its recording
-    /// exists.
-    pub fn egress(&self, listed: &[Map<String, Value>], since: u64) -> Vec<Correction> {
+    /// exists. `asked_for` returns true for the ids that the list would have: none if it was cut. The first list ends
+    /// nothing by what it lacks (`may_end`).
+    pub fn egress(
+        &self,
+        listed: &[Map<String, Value>],
+        since: u64,
+        asked_for: impl Fn(&str) -> bool,
+        may_end: bool,
+        doubts: &mut Doubts,
+    ) -> Compared {
+        let mut ask_again = Vec::new();
         let ids: Vec<&str> = listed.iter().filter_map(|info| id(info, "egressId")).collect();
         let rooms: Vec<&str> = listed.iter().filter_map(|info| id(info, "roomId")).collect();
         let mut draft = self.draft(&rooms, &ids);
@@ -262,9 +330,18 @@ impl Compare<'_> {
             .egress(self.project)
             .map(|egress| (egress.egress_id.clone(), egress.clone()))
             .collect();
-        for egress in known.values().filter(|egress| !ids.contains(&&*egress.egress_id)) {
+        for egress in known.values().filter(|egress| asked_for(&egress.egress_id)) {
+            if ids.contains(&&*egress.egress_id) {
+                doubts.is_there(&egress.egress_id);
+                continue;
+            }
             let recent = egress.started_at.max(egress.updated_at_ns / 1_000_000);
-            if self.asked.is_too_recent(recent) {
+            let mut again = false;
+            let has_vanished = self.has_vanished(&egress.egress_id, recent, doubts, &mut again);
+            if again || (has_vanished && !may_end) {
+                ask_again.push(egress.egress_id.clone());
+            }
+            if !has_vanished || !may_end {
                 continue;
             }
             let info = json!({
@@ -305,11 +382,20 @@ impl Compare<'_> {
                 draft.offer(about, members);
             }
         }
-        draft.finish()
+        Compared { corrections: draft.finish(), ask_again }
     }
 
     /// Compares the ingress of a project. LiveKit lists every configured ingress; only those that stream are live.
-    pub fn ingress(&self, listed: &[Map<String, Value>]) -> Vec<Correction> {
+    /// `asked_for` returns true for the ids that the list would have: none if it was cut. The first list ends nothing by
+    /// what it lacks (`may_end`).
+    pub fn ingress(
+        &self,
+        listed: &[Map<String, Value>],
+        asked_for: impl Fn(&str) -> bool,
+        may_end: bool,
+        doubts: &mut Doubts,
+    ) -> Compared {
+        let mut ask_again = Vec::new();
         let ids: Vec<&str> = listed.iter().filter_map(|info| id(info, "ingressId")).collect();
         let mut draft = self.draft(&[], &ids);
         let known: BTreeMap<Arc<str>, _> = self
@@ -317,8 +403,18 @@ impl Compare<'_> {
             .ingress(self.project)
             .map(|ingress| (ingress.ingress_id.clone(), ingress.clone()))
             .collect();
-        for ingress in known.values().filter(|ingress| !ids.contains(&&*ingress.ingress_id)) {
-            if self.asked.is_too_recent(ingress.started_at.max(ingress.updated_at_ns / 1_000_000)) {
+        for ingress in known.values().filter(|ingress| asked_for(&ingress.ingress_id)) {
+            if ids.contains(&&*ingress.ingress_id) {
+                doubts.is_there(&ingress.ingress_id);
+                continue;
+            }
+            let recent = ingress.started_at.max(ingress.updated_at_ns / 1_000_000);
+            let mut again = false;
+            let has_vanished = self.has_vanished(&ingress.ingress_id, recent, doubts, &mut again);
+            if again || (has_vanished && !may_end) {
+                ask_again.push(ingress.ingress_id.clone());
+            }
+            if !has_vanished || !may_end {
                 continue;
             }
             let room = ingress.room.as_deref().unwrap_or("");
@@ -356,7 +452,7 @@ impl Compare<'_> {
             let about = About { touched, ..about(kind, room, ingress_id, 0, why) };
             draft.offer(about, ingress_members(room, Value::Object(info.clone())));
         }
-        draft.finish()
+        Compared { corrections: draft.finish(), ask_again }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The comparison as a pure function: whatever LiveKit lists and the log contains, afterwards they agree.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use proptest::prelude::*;
 use roomwatch::{
@@ -8,7 +8,8 @@ use roomwatch::{
     livekit::{ListedParticipant, ListedRoom, ListedTrack},
     reconcile::{
         correction::Correction,
-        diff::{Asked, Compare, LastSeen},
+        diff::{Asked, Compare, Compared, LastSeen},
+        doubt::Doubts,
     },
     state::State,
 };
@@ -35,9 +36,10 @@ impl LastSeen for Nobody {
     }
 }
 
-/// A log with its fold.
+/// A log with its fold, and the doubts of the node that compares it.
 struct Told {
     project: Arc<str>,
+    doubts: Doubts,
     state: State,
     ids: Vec<Box<str>>,
     redaction: Redaction,
@@ -47,6 +49,7 @@ impl Told {
     fn new() -> Told {
         Told {
             project: "p".into(),
+            doubts: Doubts::default(),
             state: State::default(),
             ids: Vec::new(),
             redaction: Redaction::default(),
@@ -74,23 +77,43 @@ impl Told {
         self.ids.push(read.id);
     }
 
-    fn compare(&self, at: u64) -> Compare<'_> {
-        let asked = Asked { at, now: at, away_at: 0 };
+    fn asked(at: u64) -> Asked {
+        Asked { at, running: Duration::from_millis(at), now: at, away_at: 0 }
+    }
+
+    fn compare(&self, asked: Asked) -> Compare<'_> {
         Compare { project: &self.project, state: &self.state, redaction: &self.redaction, asked }
     }
 
-    /// A full run. Returns the corrections.
-    fn reconcile(&mut self, at: u64, world: &World) -> Vec<Correction> {
+    fn vanished(&mut self, asked: Asked, listed: &[ListedRoom], may_end: bool) -> Compared {
+        let mut doubts = std::mem::take(&mut self.doubts);
+        let compared = self.compare(asked).vanished(listed, |_| true, may_end, &Nobody, &mut doubts);
+        self.doubts = doubts;
+        compared
+    }
+
+    /// One answer of LiveKit to each question. Returns the corrections.
+    fn answer(&mut self, at: u64, world: &World) -> Vec<Correction> {
+        let asked = Told::asked(at);
         let rooms: Vec<ListedRoom> = world.keys().map(|n| listed_room(*n)).collect();
-        let mut made = self.compare(at).vanished(&rooms, |_| true, &Nobody);
+        let mut made = self.vanished(asked, &rooms, true).corrections;
         self.append(at, &made);
         for (n, room) in world {
             let participants: Vec<_> =
                 room.iter().map(|(p, tracks)| listed_participant(*n, *p, tracks)).collect();
-            let corrections = self.compare(at).room(&listed_room(*n), &participants, &Nobody);
-            self.append(at, &corrections);
-            made.extend(corrections);
+            let mut doubts = std::mem::take(&mut self.doubts);
+            let compared = self.compare(asked).room(&listed_room(*n), &participants, &Nobody, &mut doubts);
+            self.doubts = doubts;
+            self.append(at, &compared.corrections);
+            made.extend(compared.corrections);
         }
+        made
+    }
+
+    /// Two answers of LiveKit, as far apart as they have to be. Returns the corrections.
+    fn reconcile(&mut self, at: u64, world: &World) -> Vec<Correction> {
+        let mut made = self.answer(at, world);
+        made.extend(self.answer(at + 2_000, world));
         made
     }
 
@@ -101,6 +124,7 @@ impl Told {
             let body = String::from_utf8(event.body.to_vec()).expect("text");
             self.apply(Source::Reconcile, at, correction.kind.as_str(), body);
         }
+        self.doubts.settled(corrections);
     }
 
     /// Rooms, participants and tracks by sid, and whether each track is muted.
@@ -243,10 +267,32 @@ proptest! {
         }
         for (n, world) in worlds.iter().enumerate() {
             let at = BEGAN + 60_000 * (n as u64 + 1);
+            // Otherwise what came back has to be absent for longer.
+            told.doubts = Doubts::default();
             told.reconcile(at, world);
             prop_assert_eq!(told.present(), without_the_buried(&told, world));
-            let again = told.reconcile(at + 1_000, world);
+            let again = told.reconcile(at + 10_000, world);
             prop_assert!(again.is_empty(), "{:?}", again);
+        }
+    }
+
+    /// One answer ends nothing, whatever it lacks, unless it has a later session of the same name. Nor do two that are less
+    /// than two seconds apart, nor two with one between them that has everything.
+    #[test]
+    fn one_answer_ends_nothing(webhooks in webhooks(), full in worlds(), lack in worlds()) {
+        let mut told = Told::new();
+        for body in &webhooks {
+            told.webhook(BEGAN, body);
+        }
+        told.reconcile(BEGAN + 60_000, &full);
+        let all = told.present();
+        let replaced = |n: u8| n.is_multiple_of(2) && [&lack, &all].iter().any(|world| world.contains_key(&(n + 1)));
+        for (after, world) in [(0, &lack), (1_999, &lack), (2_500, &all), (4_000, &lack), (5_999, &lack)] {
+            for correction in told.answer(BEGAN + 120_000 + after, world) {
+                let ends = matches!(correction.kind, Kind::RoomFinished | Kind::ParticipantLeft | Kind::TrackUnpublished);
+                let n: u8 = correction.sid.split('_').nth(1).and_then(|n| n.parse().ok()).expect("a number");
+                prop_assert!(!ends || replaced(n), "{:?} at {}", correction, after);
+            }
         }
     }
 
@@ -258,7 +304,8 @@ proptest! {
             told.webhook(BEGAN, body);
         }
         let before = told.present();
-        let corrections = told.reconcile(BEGAN + 9_000, &world);
+        let mut corrections = told.answer(BEGAN + 7_000, &world);
+        corrections.extend(told.answer(BEGAN + 9_500, &world));
         let gone: Vec<_> = corrections.iter().filter(|c| matches!(c.kind, Kind::RoomFinished | Kind::ParticipantLeft | Kind::TrackUnpublished)).collect();
         for correction in &gone {
             // A later session of the name proves that this one is over.
@@ -301,13 +348,69 @@ fn parents_come_first_and_endings_last() {
 }
 
 #[test]
+fn a_live_room_that_no_list_has_ends_once() {
+    let mut told = Told::new();
+    let nothing = World::new();
+    let mut ends = Vec::new();
+    // A webhook about the room arrives each minute, and a list without it every two seconds, for three hours.
+    for secs in 0..3 * 3600_u64 {
+        let at = BEGAN + secs * 1_000;
+        if secs % 60 == 0 {
+            let mut body = json!({"event": "room_started", "room": room_json(1)});
+            body["createdAt"] = (at / 1000).to_string().into();
+            told.webhook(at, &body);
+            assert_eq!(told.present().len(), 1, "{secs}");
+        }
+        if secs % 2 == 1 {
+            ends.extend(told.answer(at, &nothing).into_iter().map(|correction| (secs, correction.kind)));
+        }
+    }
+    assert_eq!(ends, [(13, Kind::RoomFinished)]);
+    // It is over when LiveKit has been silent about it for ten minutes.
+    let last = BEGAN + 3 * 3_600_000;
+    assert_eq!(told.answer(last + 500_000, &nothing).len(), 0);
+    assert_eq!(told.answer(last + 700_000, &nothing).len(), 1);
+}
+
+#[test]
+fn a_list_of_all_rooms_ends_nothing_by_what_it_lacks() {
+    let mut told = Told::new();
+    told.webhook(BEGAN, &json!({"event": "room_started", "room": room_json(0)}));
+    for after in [60_000, 90_000, 600_000] {
+        let compared = told.vanished(Told::asked(BEGAN + after), &[], false);
+        assert_eq!((compared.corrections.len(), &*compared.ask_again), (0, &["room-0".into()][..]));
+    }
+}
+
+#[test]
+fn a_room_without_a_name_is_ended_by_webhooks_only() {
+    let mut told = Told::new();
+    let room = json!({"sid": "RM_0", "creationTimeMs": BEGAN.to_string()});
+    told.webhook(BEGAN, &json!({"event": "room_started", "room": room}));
+    told.webhook(
+        BEGAN,
+        &json!({"event": "participant_joined", "room": room, "participant": participant_json(0, 1)}),
+    );
+    let listed = ListedRoom { sid: "RM_0".into(), name: "".into(), json: object(room.clone()) };
+    for (after, listed) in [(60_000, vec![]), (90_000, vec![listed]), (600_000, vec![]), (7_200_000, vec![])]
+    {
+        let compared = told.vanished(Told::asked(BEGAN + after), &listed, true);
+        assert!(compared.corrections.is_empty() && compared.ask_again.is_empty(), "{compared:?}");
+    }
+    assert_eq!(told.present()[&0].len(), 1);
+    told.webhook(BEGAN, &json!({"event": "room_finished", "room": room}));
+    assert_eq!(told.present(), World::new());
+}
+
+#[test]
 fn an_observed_restart_is_accepted_at_once() {
     let mut told = Told::new();
     told.webhook(BEGAN, &json!({"event": "room_started", "room": room_json(1)}));
-    let gone = |away_at| {
-        let compare =
-            Compare { asked: Asked { at: BEGAN + 3_000, now: BEGAN + 3_000, away_at }, ..told.compare(0) };
-        compare.vanished(&[], |_| true, &Nobody).len()
+    let mut gone = |away_at| {
+        told.doubts = Doubts::default();
+        let [first, second] = [3_000, 5_000].map(|after| Asked { away_at, ..Told::asked(BEGAN + after) });
+        assert_eq!(told.vanished(first, &[], true).corrections.len(), 0, "one answer is not enough");
+        told.vanished(second, &[], true).corrections.len()
     };
     assert_eq!(gone(0), 0);
     assert_eq!(gone(BEGAN + 2_000), 1);
@@ -319,6 +422,11 @@ fn only_requested_names_can_be_missing() {
     let mut told = Told::new();
     told.webhook(BEGAN, &json!({"event": "room_started", "room": room_json(0)}));
     told.webhook(BEGAN, &json!({"event": "room_started", "room": room_json(2)}));
-    let vanished = told.compare(BEGAN + 60_000).vanished(&[], |name| name == "room-1", &Nobody);
+    let mut doubts = Doubts::default();
+    let mut vanished =
+        |at| told.compare(Told::asked(at)).vanished(&[], |name| name == "room-1", true, &Nobody, &mut doubts);
+    let first = vanished(BEGAN + 60_000);
+    assert_eq!((kinds(&first.corrections).len(), &*first.ask_again), (0, &["room-1".into()][..]));
+    let vanished = vanished(BEGAN + 62_000).corrections;
     assert_eq!(kinds(&vanished), [("room_finished", "RM_2")]);
 }

@@ -115,7 +115,13 @@ const sessions = createRoute({
 const session = createRoute({
   getParentRoute: () => shell,
   path: '/sessions/$sid',
-  validateSearch: search((raw) => ({ project: text(raw.project), view: oneOf(raw.view, ['table'] as const) })),
+  validateSearch: search((raw) => ({
+    project: text(raw.project),
+    view: oneOf(raw.view, ['table'] as const),
+    /** Chosen moment of the timeline in unix milliseconds, and its zoom. */
+    t: millis(raw.t),
+    zoom: millis(raw.zoom),
+  })),
   component: pageFile(() => import('@/sessions/session'), 'SessionPage'),
 });
 

@@ -20,6 +20,7 @@ use super::{
     witness::{self, Told, Witness},
 };
 use crate::{
+    clock::Believed,
     event::{Cursor, Epoch, Event, Kind, NewEvent, Seq, Source},
     log::new_epoch,
 };
@@ -28,7 +29,7 @@ use crate::{
 const APPLICATION_ID: i64 = 0x526d_5774;
 
 /// `PRAGMA user_version`. It is raised when an older Roomwatch can no longer read the file.
-const FORMAT: i64 = 2;
+const FORMAT: i64 = 3;
 
 /// Page size of new files. Events are only appended. So with larger pages than SQLite's 4 KiB there are fewer to write
 /// and to find, and few of them are written twice.
@@ -49,13 +50,19 @@ const TABLES: &str = "
         body        BLOB NOT NULL
     );
     CREATE TABLE ids (key BLOB PRIMARY KEY, seq INTEGER NOT NULL) WITHOUT ROWID;
-    CREATE TABLE marks (running_ms INTEGER PRIMARY KEY, seq INTEGER NOT NULL);
+    CREATE TABLE marks (running_ms INTEGER PRIMARY KEY, seq INTEGER NOT NULL, wall_ms INTEGER);
     CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
     CREATE TABLE times (block INTEGER PRIMARY KEY, earliest INTEGER NOT NULL);
 ";
 
 /// Migrates format 1, which did not have `times` or events of Roomwatch itself.
 const FROM_1: &str = "CREATE TABLE times (block INTEGER PRIMARY KEY, earliest INTEGER NOT NULL);";
+
+/// Migrates format 2, whose marks did not have the time of the wall clock.
+const FROM_2: &str = "
+    ALTER TABLE marks ADD COLUMN wall_ms INTEGER;
+    UPDATE marks SET wall_ms = (SELECT received_at FROM events WHERE events.seq = marks.seq);
+";
 
 /// Maximum time that a statement waits for a checkpoint or a recovery that locks the file.
 pub(super) const BUSY_WAIT_MAX: Duration = Duration::from_secs(5);
@@ -75,6 +82,8 @@ pub(super) struct Opened {
     pub ids: Ids,
     /// Time for which all processes together have had this log open. `marks` counts it.
     pub running: Duration,
+    /// The believed time of the last process.
+    pub believed: Option<Believed>,
     /// Expired ids up to this event have been removed from `ids`.
     pub swept: Seq,
 }
@@ -111,6 +120,7 @@ pub(super) fn open_log(path: &Path, vfs: Option<&str>, told: Option<Cursor>) -> 
     let ids = Ids::load(&connection).map_err(sqlite)?;
     let running: Option<i64> =
         connection.query_row("SELECT max(running_ms) FROM marks", [], |row| row.get(0)).map_err(sqlite)?;
+    let believed = believed(&connection).map_err(sqlite)?;
     let swept = meta::get(&connection, "swept").map_err(sqlite)?.and_then(|seq| seq.parse().ok());
     Ok(Opened {
         connection,
@@ -119,6 +129,7 @@ pub(super) fn open_log(path: &Path, vfs: Option<&str>, told: Option<Cursor>) -> 
         witness,
         tail,
         ids,
+        believed,
         running: Duration::from_millis(running.unwrap_or(0) as u64),
         swept: Seq(swept.unwrap_or(0)),
     })
@@ -177,11 +188,15 @@ fn create_or_check(
 
 /// Migrates a file of an older format. Call this after the content of the file has been made durable.
 fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
-    if connection.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0))? == FORMAT {
+    let found = connection.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0))?;
+    let steps = [FROM_1, FROM_2];
+    if found == FORMAT {
         return Ok(());
     }
     let tx = connection.transaction()?;
-    tx.execute_batch(FROM_1)?;
+    for step in &steps[found as usize - 1..] {
+        tx.execute_batch(step)?;
+    }
     tx.pragma_update(None, "user_version", FORMAT)?;
     tx.commit()
 }
@@ -268,6 +283,15 @@ fn identity(path: &Path) -> String {
     let Ok(file) = std::fs::metadata(path) else { return "unknown".into() };
     let born = file.created().ok().and_then(|born| born.duration_since(UNIX_EPOCH).ok());
     format!("{}:{}", file.ino(), born.map_or(0, |born| born.as_nanos()))
+}
+
+fn believed(connection: &Connection) -> rusqlite::Result<Option<Believed>> {
+    let stored = meta::get(connection, "believed")?;
+    let parse = |text: String| {
+        let (unix_ms, apart_ms) = text.split_once(' ')?;
+        Some(Believed { unix_ms: unix_ms.parse().ok()?, apart_ms: apart_ms.parse().ok()? })
+    };
+    Ok(stored.and_then(parse))
 }
 
 /// Deletes the epoch, so that the next start begins a new one.

@@ -11,7 +11,7 @@ use std::{
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
 use super::{Shared, ids::Ids, meta, times};
-use crate::{event::Seq, log::IDS_KEPT};
+use crate::{clock::Believed, event::Seq, log::IDS_KEPT};
 
 /// Interval between two marks of the newest seq, in time and in events. The second is for processes that always end
 /// before the first has passed: their ids must expire too.
@@ -36,7 +36,8 @@ pub(super) struct Upkeep {
     before: Duration,
     /// Running time of our clock when we opened the log.
     opened: Duration,
-    mark: Mark,
+    /// `None` until the first mark of this process.
+    mark: Option<Mark>,
     swept: Seq,
     sweep: Option<Sweep>,
     due: Instant,
@@ -55,10 +56,9 @@ struct Sweep {
 }
 
 impl Upkeep {
-    pub fn new(shared: Arc<Shared>, before: Duration, last: Seq, swept: Seq) -> Upkeep {
+    pub fn new(shared: Arc<Shared>, before: Duration, swept: Seq) -> Upkeep {
         let opened = shared.options.clock.running();
-        let mark = Mark { running: before, seq: last };
-        Upkeep { shared, before, opened, mark, swept, sweep: None, due: Instant::now() }
+        Upkeep { shared, before, opened, mark: None, swept, sweep: None, due: Instant::now() }
     }
 
     pub fn due_in(&self) -> Duration {
@@ -80,7 +80,8 @@ impl Upkeep {
             return Ok(0);
         }
         let running = self.running();
-        if running >= self.mark.running + MARK_EVERY || last.0 >= self.mark.seq.0 + MARK_EVENTS {
+        let is_due = |mark: &Mark| running >= mark.running + MARK_EVERY || last.0 >= mark.seq.0 + MARK_EVENTS;
+        if self.mark.as_ref().is_none_or(is_due) {
             self.mark_now(connection, last)?;
         }
         let trimmed = self.trim(connection, ids.merged(), last, running)?;
@@ -106,17 +107,18 @@ impl Upkeep {
         self.before + self.shared.options.clock.running().saturating_sub(self.opened)
     }
 
-    /// Marks `last` as the newest event now.
+    /// Marks `last` as the newest event now, and stores the believed time.
     pub fn mark_now(&mut self, connection: &mut Connection, last: Seq) -> rusqlite::Result<()> {
         let running = self.running();
-        if last == self.mark.seq && running < self.mark.running + MARK_EVERY {
-            return Ok(());
-        }
+        let clock = &self.shared.options.clock;
         let tx = begin(connection)?;
         tx.execute(
-            "INSERT INTO marks (running_ms, seq) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET seq = ?2",
-            params![running.as_millis() as i64, last.0 as i64],
+            "INSERT INTO marks (running_ms, seq, wall_ms) VALUES (?1, ?2, ?3)
+                ON CONFLICT DO UPDATE SET seq = ?2, wall_ms = ?3",
+            params![running.as_millis() as i64, last.0 as i64, clock.latest_ms() as i64],
         )?;
+        let Believed { unix_ms, apart_ms } = clock.believed();
+        meta::set(&tx, "believed", &format!("{unix_ms} {apart_ms}"))?;
         // The newest mark before the horizon stays: it tells which events are older.
         let horizon =
             running.saturating_sub(IDS_KEPT.max(self.shared.options.retain_age.unwrap_or_default()));
@@ -126,7 +128,7 @@ impl Upkeep {
             [horizon.as_millis() as i64],
         )?;
         tx.commit()?;
-        self.mark = Mark { running, seq: last };
+        self.mark = Some(Mark { running, seq: last });
         Ok(())
     }
 
@@ -191,11 +193,15 @@ impl Upkeep {
     /// Returns the limits of retention by age.
     fn old(&self, connection: &Connection, running: Duration) -> rusqlite::Result<Old> {
         let Some(age) = self.shared.options.retain_age else {
-            return Ok(Old { received_before: 0, through: Seq::ZERO });
+            return Ok(Old { received_before: 0, young_after: Seq::ZERO, through: Seq::ZERO });
         };
-        let unix_ms = self.shared.options.clock.unix_ms();
+        let before = self.shared.options.clock.evident_ms().saturating_sub(age.as_millis() as u64);
+        let young_after: Option<i64> = connection
+            .prepare_cached("SELECT min(seq) FROM marks WHERE wall_ms > ?1")?
+            .query_row([before as i64], |row| row.get(0))?;
         Ok(Old {
-            received_before: unix_ms.saturating_sub(age.as_millis() as u64),
+            received_before: before,
+            young_after: young_after.map_or(Seq(u64::MAX), |seq| Seq(seq as u64)),
             through: marked(connection, running.checked_sub(age))?,
         })
     }
@@ -266,16 +272,21 @@ impl Step {
     }
 }
 
+/// Limits of retention by age.
 struct Old {
     received_before: u64,
+    /// Events after this one were appended within the age, by the marks.
+    young_after: Seq,
+    /// Events up to this one were appended before it, by running time.
     through: Seq,
 }
 
 impl Old {
-    /// Returns true if the event is old by its own time or by the marks. The marks are for an event from a clock that was
-    /// ahead: it would otherwise keep all later events.
+    /// Returns true if the event is old by its own time or by the marks. The marks are for clocks that were wrong: an
+    /// event from a clock that was ahead would otherwise keep all later events, and one from a clock that was behind
+    /// would be removed early.
     fn is_old(&self, seq: Seq, received_at: u64) -> bool {
-        received_at < self.received_before || seq <= self.through
+        received_at < self.received_before && seq <= self.young_after || seq <= self.through
     }
 }
 

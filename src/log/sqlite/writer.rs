@@ -53,7 +53,7 @@ impl Writer {
     pub fn new(shared: Arc<Shared>, opened: Opened, checkpointer: Checkpointer) -> Writer {
         Writer {
             last: opened.tail.last,
-            upkeep: Upkeep::new(shared.clone(), opened.running, opened.tail.last, opened.swept),
+            upkeep: Upkeep::new(shared.clone(), opened.running, opened.swept),
             witness: opened.witness,
             ids: opened.ids,
             connection: Some(opened.connection),

@@ -13,8 +13,12 @@ use crate::{
 };
 
 #[derive(Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct Projects {
     projects: Vec<Project>,
+    /// Seconds by which the server's wall clock has jumped, negative if backwards. Until it has lasted a day, nothing is
+    /// deleted for its age by the new time
+    clock_jump_secs: Option<i64>,
 }
 
 /// One LiveKit deployment. Times in unix milliseconds.
@@ -45,10 +49,11 @@ struct Project {
     ingress: Capability,
 }
 
-/// A webhook that was rejected.
+/// A webhook that was rejected, or another request under its path.
 #[derive(Serialize, utoipa::ToSchema)]
 struct LastRejected {
     at: u64,
+    /// Code of the error answer
     reason: Box<str>,
     /// API key that its token names
     iss: Option<Box<str>>,
@@ -102,5 +107,5 @@ pub async fn projects(AppState(app): AppState<Arc<App>>, caller: Caller) -> Json
             ingress: health.ingress,
         }
     });
-    Json(Projects { projects: projects.collect() })
+    Json(Projects { projects: projects.collect(), clock_jump_secs: app.config.clock.jump_secs() })
 }

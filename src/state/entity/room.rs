@@ -139,8 +139,8 @@ entity! {
     listed {
         /// When LiveKit was last asked about it; null if it has not been. In lists only, in no change.
         checked_at: Option<u64>,
-        /// Since when neither LiveKit's API nor a webhook has confirmed the room, because LiveKit does not answer. Null
-        /// while the room is confirmed. In lists only, in no change.
+        /// Since when neither LiveKit's API nor a webhook has confirmed the room: LiveKit does not answer, or its answers
+        /// lack the room. Null while the room is confirmed. In lists only, in no change.
         unconfirmed_since: Option<u64>,
     }
 }

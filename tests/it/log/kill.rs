@@ -70,7 +70,7 @@ fn arguments() -> [&'static str; 4] {
 
 #[tokio::test]
 async fn two_hundred_kills_under_load_lose_nothing_that_was_acknowledged() {
-    let mut dice = Dice::new();
+    let mut dice = Dice::seeded();
     let dir = tempfile::tempdir().expect("a directory");
     let mut acknowledged = HashMap::new();
     let mut newest = 0;

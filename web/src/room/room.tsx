@@ -4,6 +4,7 @@ import { CircleDot, CloudOff } from 'lucide-react';
 import { lazy, Suspense, useMemo, useRef, useState } from 'react';
 import { EventFeed } from '@/events/event-feed';
 import { noteParticipants } from '@/events/names';
+import { useSessionRefresh } from '@/sessions/use-session-refresh';
 import { Badge } from '@/ui/badge';
 import { CopyButton, Sid } from '@/ui/copy';
 import { Crumb } from '@/ui/crumb';
@@ -46,6 +47,7 @@ function LiveRoom({ name, project }: { name: string; project: string | undefined
   const { sid, view } = route.useSearch();
   const navigate = route.useNavigate();
   const room = useRoom(name, { project, watch: true });
+  useSessionRefresh(name, project);
   const participants = useRoomParticipants(name, { project });
   const people = useThrottled(participants.data, DRAW_EVERY_MS);
   // Before the events are drawn: some have the sid only, and no name.

@@ -7,10 +7,11 @@ import { buttonClass } from '@/ui/button';
 import { Sid } from '@/ui/copy';
 import { Crumb } from '@/ui/crumb';
 import { cx } from '@/ui/cx';
-import { count, duration, words } from '@/ui/format';
+import { count, duration } from '@/ui/format';
 import { PageHeader, Panel } from '@/ui/panel';
 import { Empty, ErrorState, Skeleton } from '@/ui/states';
 import { Age, DayTime, useNow } from '@/ui/time';
+import { endWords } from './end-words';
 import { LiveMark } from './live-mark';
 import { SessionTable } from './session-table';
 import { SessionTimeline } from './session-timeline';
@@ -23,7 +24,7 @@ const route = getRouteApi('/shell/sessions/$sid');
 /** Session page: participants, their times, and the reasons of their leaves. */
 export function SessionPage() {
   const { sid } = route.useParams();
-  const { project, view } = route.useSearch();
+  const { project, view, t, zoom } = route.useSearch();
   const navigate = route.useNavigate();
   const { data, error, refetch } = useSession(sid, { project });
   const now = Math.floor(useNow() / MOVE_MS) * MOVE_MS;
@@ -113,7 +114,7 @@ export function SessionPage() {
         <Fact name="People">{count(session.participantCount)}</Fact>
         <Fact name="Peak participants">{count(session.peak)}</Fact>
         <Fact name="Publishers">{count(session.publisherCount)}</Fact>
-        <Fact name="End reason">{live ? 'in progress' : session.endReason ? words(session.endReason) : 'unknown'}</Fact>
+        <Fact name="End reason">{live ? 'in progress' : (endWords(session) ?? 'unknown')}</Fact>
       </dl>
 
       <Panel
@@ -153,7 +154,19 @@ export function SessionPage() {
         ) : view === 'table' ? (
           <SessionTable detail={data} now={now} />
         ) : (
-          <SessionTimeline detail={data} now={now} />
+          <SessionTimeline
+            key={sid}
+            detail={data}
+            now={now}
+            initial={{ moment: t ?? null, zoom: zoom ?? 1 }}
+            onView={({ moment, zoom }) =>
+              navigate({
+                search: (before) => ({ ...before, t: moment ?? undefined, zoom: zoom === 1 ? undefined : zoom }),
+                replace: true,
+                resetScroll: false,
+              })
+            }
+          />
         )}
       </Panel>
     </>

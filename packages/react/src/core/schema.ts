@@ -499,12 +499,13 @@ export interface components {
             /** @description `inactive`, `buffering`, `publishing`, `error` or `complete`. */
             status: string;
         };
-        /** @description A webhook that was rejected. */
+        /** @description A webhook that was rejected, or another request under its path. */
         LastRejected: {
             /** Format: int64 */
             at: number;
             /** @description API key that its token names */
             iss?: string | null;
+            /** @description Code of the error answer */
             reason: string;
         };
         /** @description LiveKit of one project now. An answer about rooms is as true as LiveKit lets Roomwatch check. */
@@ -641,6 +642,8 @@ export interface components {
              */
             leftNotBefore?: number | null;
             name: string;
+            /** @description User whose command removed the participant. Only operators see it */
+            removedBy?: string | null;
             sid: string;
             source: string;
             watcher: boolean;
@@ -680,6 +683,12 @@ export interface components {
             url?: string | null;
         };
         Projects: {
+            /**
+             * Format: int64
+             * @description Seconds by which the server's wall clock has jumped, negative if backwards. Until it has lasted a day, nothing is
+             *     deleted for its age by the new time
+             */
+            clockJumpSecs?: number | null;
             projects: components["schemas"]["Project"][];
         };
         /**
@@ -745,8 +754,8 @@ export interface components {
             };
             /**
              * Format: int64
-             * @description Since when neither LiveKit's API nor a webhook has confirmed the room, because LiveKit does not answer. Null
-             *     while the room is confirmed. In lists only, in no change.
+             * @description Since when neither LiveKit's API nor a webhook has confirmed the room: LiveKit does not answer, or its answers
+             *     lack the room. Null while the room is confirmed. In lists only, in no change.
              */
             unconfirmedSince?: number | null;
         };
@@ -818,13 +827,18 @@ export interface components {
         };
         /** @description One session of a room. */
         Session: {
-            /** @description For example `idle_timeout`, if the LiveKit server reports it */
+            /**
+             * @description LiveKit's reason, for example `idle_timeout`, if it reports one. Otherwise `room_deleted` if participants left with
+             *     it, `everyone_left` if the last one left before the room closed, `nobody_joined`, or null: unknown
+             */
             endReason?: string | null;
             /**
              * Format: int64
              * @description Null while it is live
              */
             endedAt?: number | null;
+            /** @description User whose command ended the room. Only operators see it */
+            endedBy?: string | null;
             /**
              * Format: int64
              * @description Number of distinct identities, without hidden participants, agents and egress
@@ -842,6 +856,11 @@ export interface components {
              */
             publisherCount: number;
             recorded: boolean;
+            /**
+             * @description Outcome of its ended recordings: `complete`, `failed`, or `partial` if one failed or reached a limit. Null if none
+             *     has ended, and for a caller who does not see egress
+             */
+            recordingOutcome?: string | null;
             room: string;
             /** @description LiveKit's sid of this session */
             sid: string;
@@ -1075,6 +1094,8 @@ export interface operations {
                 project?: string[];
                 /** @description Begin after this cursor; `start` begins at the oldest event */
                 after?: string;
+                /** @description Streams only: as `Last-Event-ID`, from polyfills of `EventSource` */
+                lastEventId?: string;
                 /** @description Pages only: events before this cursor */
                 before?: string;
                 /** @description Pages only: maximum number of events, at most 1000 */
