@@ -141,6 +141,7 @@ impl Post for Api {
             let answer = {
                 let mut world = self.world.lock();
                 let mut answer = world.answer(&method, &request, lag);
+                world.story.push(format!("asked {method} {request}"));
                 if let (Fate::Lies(seed), Ok(answer)) = (&fate, &mut answer) {
                     lie(answer, *seed);
                     world.story.push(format!("{method} lies: {answer}"));

@@ -137,13 +137,9 @@ impl Plan {
 
 /// Faults of the program that are known: runs leave out what shows them, unless `WITH` names it.
 const KNOWN: &[(&str, fn(&mut Plan))] = &[
-    ("pages", |plan| plan.habits.page = 1_000),
     ("sid_comes_back", |plan| plan.habits.sid_comes_back = 0),
     ("skew", |plan| plan.habits.skew = plan.habits.skew.clamp(-1_000, 1_000)),
-    ("unnamed", |plan| plan.habits.unnamed = 0),
     ("egress_outlives", |plan| plan.habits.egress_outlives = 0),
-    ("lies", |plan| plan.api.lies = 0),
-    ("unreachable", |plan| plan.api.unreachable = 0),
     ("clock_jumps", |plan| plan.clock_jumps = 0),
 ];
 

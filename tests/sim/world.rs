@@ -123,7 +123,7 @@ type Store = BTreeMap<String, Arc<Room>>;
 pub struct World {
     pub habits: Habits,
     pub now: u64,
-    /// The live session of each name. Rooms without a name are here by their sid.
+    /// The live session of each name. One may have none.
     pub rooms: Store,
     pub egress: BTreeMap<String, Egress>,
     pub ingress: BTreeMap<String, Ingress>,
@@ -316,9 +316,7 @@ impl World {
 
     /// Opens a room if it is not open, and returns its key.
     fn open_room(&mut self, name: &str, sid: Option<String>, wait: u64) -> String {
-        if !name.is_empty()
-            && let Some(room) = self.rooms.get_mut(name)
-        {
+        if let Some(room) = self.rooms.get_mut(name) {
             if room.dead {
                 // Another node takes it from Redis, under its sid.
                 Arc::make_mut(room).dead = false;
@@ -329,7 +327,7 @@ impl World {
             return name.to_owned();
         }
         let sid = sid.unwrap_or_else(|| format!("RM_{}", self.next()));
-        let key = if name.is_empty() { sid.clone() } else { name.to_owned() };
+        let key = name.to_owned();
         let room = Room {
             sid: sid.clone(),
             name: name.to_owned(),
@@ -635,7 +633,7 @@ impl World {
                 }
             }
             self.ended.insert(room.sid.clone(), self.now);
-            if !self.habits.redis || room.name.is_empty() || room.participants.is_empty() {
+            if !self.habits.redis || room.participants.is_empty() {
                 self.end_egress(&room.sid);
                 continue;
             }
@@ -785,6 +783,7 @@ impl World {
                 let rooms: Vec<_> = self.rooms.values().filter(asked).map(|room| room_listed(room)).collect();
                 Ok(json!({ "rooms": rooms }))
             }
+            "ListParticipants" if key.is_empty() => refused(400, "invalid_argument", "room is required"),
             "ListParticipants" => {
                 let lag = if self.habits.lags { lag.min(STORE_LAG_MAX) } else { 0 };
                 // It is one store, so it never becomes older.
@@ -793,7 +792,10 @@ impl World {
                     Some((_, store)) if lag > 0 && self.listed_at < self.now => store,
                     _ => &self.rooms,
                 };
-                let people = store.get(&key).map(|room| room.participants.values().map(participant_listed));
+                // The participants of a room that is deleted are gone at once.
+                let now = self.rooms.get(&key);
+                let then = store.get(&key).filter(|then| now.is_some_and(|now| now.sid == then.sid));
+                let people = then.or(now).map(|room| room.participants.values().map(participant_listed));
                 let people: Vec<_> = people.into_iter().flatten().collect();
                 Ok(json!({ "participants": people }))
             }
