@@ -99,7 +99,9 @@ impl Compare<'_> {
             let listed: HashSet<&str> = listed.iter().map(|room| &*room.sid).collect();
             doubts.still_there(None, |sid| listed.contains(sid));
         }
-        for entry in self.state.rooms(|project, name| *project == **self.project && asked_for(name)) {
+        let mut entries = self.state.rooms(|project, name| *project == **self.project && asked_for(name));
+        entries.sort_unstable_by_key(|entry| entry.room.first_seq);
+        for entry in entries {
             let room = &entry.room;
             let namesake = by_name.get(&*room.name);
             if namesake.is_some_and(|other| other.sid == room.sid) {
@@ -125,7 +127,7 @@ impl Compare<'_> {
                 }
             }
             let mut draft = self.draft(&[&room.sid], &[]);
-            for participant in sorted(&entry) {
+            for participant in entry.in_order() {
                 leave(&mut draft, participant, seen.participant(&room.sid, &participant.sid));
             }
             let mut members = Map::from_iter([("room".to_owned(), room_json(room))]);
@@ -161,7 +163,7 @@ impl Compare<'_> {
         };
         doubts.still_there(Some(&room.sid), |sid| sids.contains(&sid));
         if let Some(entry) = entry {
-            for known in sorted(entry) {
+            for known in entry.in_order() {
                 match listed.get(&*known.sid) {
                     Some(listed) => {
                         doubts.is_there(&known.sid);
@@ -372,13 +374,6 @@ impl Compare<'_> {
 
 fn about<'a>(kind: Kind, room: &'a str, sid: &'a str, touched: u64, why: &'static str) -> About<'a> {
     About { kind, room, sid, touched: Seq(touched), why }
-}
-
-/// Returns the participants in the order in which they joined, so that two runs write the same.
-fn sorted(entry: &RoomEntry) -> Vec<&Participant> {
-    let mut all: Vec<&Participant> = entry.participants().map(|p| &**p).collect();
-    all.sort_unstable_by_key(|p| (p.joined_at, p.sid.clone()));
-    all
 }
 
 /// Ends a participant who is no longer listed: first the tracks, then the participant.

@@ -52,6 +52,14 @@ impl RoomEntry {
         self.participants.values()
     }
 
+    /// Returns its participants in the order in which they joined. What becomes part of a change needs an order: the same
+    /// log gives the same bytes in every process.
+    pub fn in_order(&self) -> Vec<&Arc<Participant>> {
+        let mut all: Vec<_> = self.participants.values().collect();
+        all.sort_unstable_by(|a, b| (a.joined_at, &a.sid).cmp(&(b.joined_at, &b.sid)));
+        all
+    }
+
     pub fn participant(&self, sid: &str) -> Option<&Arc<Participant>> {
         self.participants.get(sid)
     }

@@ -1,6 +1,6 @@
 //! Compares egress and ingress, which LiveKit lists by themselves.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde_json::{Map, Value, json};
 
@@ -31,7 +31,7 @@ impl Compare<'_> {
         let ids: Vec<&str> = listed.iter().filter_map(|info| id(info, "egressId")).collect();
         let rooms: Vec<&str> = listed.iter().filter_map(|info| id(info, "roomId")).collect();
         let mut draft = self.draft(&rooms, &ids);
-        let known: HashMap<Arc<str>, _> = self
+        let known: BTreeMap<Arc<str>, _> = self
             .state
             .egress(self.project)
             .map(|egress| (egress.egress_id.clone(), egress.clone()))
@@ -106,7 +106,7 @@ impl Compare<'_> {
         let mut ask_again = Vec::new();
         let ids: Vec<&str> = listed.iter().filter_map(|info| id(info, "ingressId")).collect();
         let mut draft = self.draft(&[], &ids);
-        let known: HashMap<Arc<str>, _> = self
+        let known: BTreeMap<Arc<str>, _> = self
             .state
             .ingress(self.project)
             .map(|ingress| (ingress.ingress_id.clone(), ingress.clone()))
