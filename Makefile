@@ -38,7 +38,7 @@ check: node_modules/.package-lock.json
 ## What takes longer than CI may, one line each. Nothing here is needed before a commit.
 nightly: web/dist/index.html
 	cargo build
-	PROPTEST_CASES=20000 cargo test --test it -- state:: reconcile_diff::
+	PROPTEST_CASES=20000 cargo test --test it -- state:: reconcile_diff:: damage::
 	e2e/install-livekit
 	npm run e2e:soak
 

@@ -134,7 +134,7 @@ impl Fold<'_> {
         };
         if let Some(entry) = self.project.rooms.get(after) {
             changes.push(Change::set(Entity::Room(entry.room.clone())));
-            let visible = entry.participants().filter(|participant| !participant.restricted());
+            let visible = entry.sorted().into_iter().filter(|participant| !participant.restricted());
             changes.extend(visible.map(|participant| Change::set(Entity::Participant(participant.clone()))));
         }
         let ingress = |change: &&Change| matches!(change.entity, Entity::Ingress(_));

@@ -36,6 +36,13 @@ impl RoomEntry {
         self.participants.values()
     }
 
+    /// Returns its participants by sid: an event has the same changes whenever it is folded.
+    pub(super) fn sorted(&self) -> Vec<&Arc<Participant>> {
+        let mut all: Vec<_> = self.participants.values().collect();
+        all.sort_unstable_by(|a, b| a.sid.cmp(&b.sid));
+        all
+    }
+
     pub fn participant(&self, sid: &str) -> Option<&Arc<Participant>> {
         self.participants.get(sid)
     }

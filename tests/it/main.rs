@@ -7,6 +7,7 @@ mod browser;
 mod cluster;
 mod commands;
 mod crash;
+mod damage;
 mod drain;
 mod errors;
 mod follow;

@@ -119,7 +119,7 @@ impl Fold<'_> {
         let at = self.happened_at();
         let room = match self.project.end(sid) {
             Some(entry) => {
-                for participant in entry.participants.values() {
+                for participant in entry.sorted() {
                     if !participant.restricted() {
                         self.applied.changes.push(Change::delete(Entity::Participant(participant.clone())));
                     }
@@ -156,7 +156,7 @@ impl Fold<'_> {
             return;
         }
         let entry = Arc::make_mut(entry);
-        let sids: Vec<_> = entry.participants.values().filter(|p| former(p)).map(|p| p.sid.clone()).collect();
+        let sids: Vec<_> = entry.sorted().into_iter().filter(|p| former(p)).map(|p| p.sid.clone()).collect();
         let gone: Vec<_> = sids.iter().filter_map(|sid| entry.remove(sid)).collect();
         for participant in gone {
             // The room stays, so hidden participants have to be named too. A sid reveals nothing.
