@@ -38,7 +38,9 @@ check: node_modules/.package-lock.json
 ## What takes longer than CI may, one line each. Nothing here is needed before a commit.
 nightly: web/dist/index.html
 	cargo build
+	cargo test --test it delivery:: -- --ignored --nocapture
 	PROPTEST_CASES=20000 cargo test --test it -- state:: reconcile_diff:: damage::
+	ROOMWATCH_TEST_HOSTILE=12000 cargo test --test it -- hostile::the_memory --nocapture
 	e2e/install-livekit
 	npm run e2e:soak
 

@@ -57,7 +57,7 @@ pub use sessions::{Participation, Session, SessionDetail, SessionQuery, SessionT
 
 use crate::{
     clock::Clock,
-    event::Seq,
+    event::{Cursor, Seq},
     log::{Bounds, EventLog, LogError},
     state::{CheckpointError, Fact, State},
     store::{Readers, StoreError, is_damage},
@@ -236,6 +236,11 @@ impl Derived {
         let shared = writer.shared().clone();
         let thread = std::thread::Builder::new().name("history".into()).spawn(move || writer.run())?;
         Ok((Derived { shared, writer: Mutex::new(Some(thread)) }, state))
+    }
+
+    /// Returns the last event in the file in `dir`, or `None` if there is none. The log that it was derived from has it.
+    pub fn last_of(dir: &Path) -> Option<Cursor> {
+        schema::last_of(dir)
     }
 
     /// Queues the record of the next event. Never blocks: see [`Derived::wait_for_capacity`].

@@ -374,7 +374,7 @@ impl Writer {
     /// Removes rows that are older than [`Options::retain`](super::Options::retain).
     fn forget_old(&mut self) -> Result<(), DerivedError> {
         let Some(retain) = self.shared.options.retain else { return Ok(()) };
-        let before = self.shared.options.clock.unix_ms().saturating_sub(millis(retain)) as i64;
+        let before = self.shared.options.clock.evident_ms().saturating_sub(millis(retain)) as i64;
         loop {
             let transaction = self.connection.transaction()?;
             let old: Vec<(i64, String, String)> = transaction

@@ -23,8 +23,8 @@ export const EventSentence = memo(function EventSentence({
       <PlainLink
         href={eventsHref({ at: message.cursor, room: inRoom ? (message.room ?? undefined) : undefined })}
         className="num shrink-0 font-mono text-xs text-ink-3 hover:text-accent hover:underline"
-        aria-label="Show in the event log"
       >
+        <span className="sr-only">Show in the event log: </span>
         <Clock at={message.timestamp} />
       </PlainLink>
       <span className="translate-y-0.5 self-start pt-0.5">

@@ -12,7 +12,7 @@ import { PageHeader, Panel } from '@/ui/panel';
 import { Empty, ErrorState, Skeleton } from '@/ui/states';
 import { EventFilters } from './event-filters';
 import { EventList } from './event-list';
-import { type EventSearch, queryOf } from './event-search';
+import { type EventSearch, keepOf, queryOf } from './event-search';
 import { ExportEvents } from './export-dialog';
 import { GoToEvent } from './go-to-event';
 import { noteNames } from './names';
@@ -120,7 +120,12 @@ function Tail({ filter, at, onAt }: { filter: EventSearch; at?: string; onAt: (c
    * True if the list was paused by scrolling or clicking: scrolling back to the top continues it. The button does not.
    */
   const byReading = useRef(false);
-  const tail = useEvents({ ...queryOf(filter), at, onPage: (page, place) => noteNames(page, place === 'older') });
+  const tail = useEvents({
+    ...queryOf(filter),
+    keep: keepOf(filter),
+    at,
+    onPage: (page, place) => noteNames(page, place === 'older'),
+  });
   const { events, isLoading, following, waiting, uncounted, older, newer, scanned, error } = tail;
 
   const pauseList = tail.pause;

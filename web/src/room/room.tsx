@@ -4,8 +4,10 @@ import { CircleDot, CloudOff } from 'lucide-react';
 import { lazy, Suspense, useMemo, useRef, useState } from 'react';
 import { EventFeed } from '@/events/event-feed';
 import { noteParticipants } from '@/events/names';
+import { useSessionRefresh } from '@/sessions/use-session-refresh';
 import { Badge } from '@/ui/badge';
 import { CopyButton, Sid } from '@/ui/copy';
+import { Crumb } from '@/ui/crumb';
 import { codeOf } from '@/ui/errors';
 import { plural } from '@/ui/format';
 import { PageHeader, Panel } from '@/ui/panel';
@@ -45,6 +47,7 @@ function LiveRoom({ name, project }: { name: string; project: string | undefined
   const { sid, view } = route.useSearch();
   const navigate = route.useNavigate();
   const room = useRoom(name, { project, watch: true });
+  useSessionRefresh(name, project);
   const participants = useRoomParticipants(name, { project });
   const people = useThrottled(participants.data, DRAW_EVERY_MS);
   // Before the events are drawn: some have the sid only, and no name.
@@ -57,7 +60,7 @@ function LiveRoom({ name, project }: { name: string; project: string | undefined
   if (room.error && room.data === undefined) {
     return (
       <>
-        <Crumb name={name} />
+        <Crumb to="/rooms" list="Rooms" name={name} />
         <PageHeader title={name} />
         <Panel>
           <ErrorState error={room.error} onRetry={() => room.refetch()} />
@@ -68,7 +71,7 @@ function LiveRoom({ name, project }: { name: string; project: string | undefined
   if (room.data === undefined) {
     return (
       <>
-        <Crumb name={name} />
+        <Crumb to="/rooms" list="Rooms" name={name} />
         <PageHeader title={name} />
         <Panel flush>
           <Skeleton rows={8} />
@@ -79,7 +82,7 @@ function LiveRoom({ name, project }: { name: string; project: string | undefined
   if (room.data === null) {
     return (
       <>
-        <Crumb name={name} />
+        <Crumb to="/rooms" list="Rooms" name={name} />
         <Ended name={name} project={project} sid={last.current?.sid ?? sid} />
       </>
     );
@@ -88,7 +91,7 @@ function LiveRoom({ name, project }: { name: string; project: string | undefined
   const live = room.data;
   return (
     <>
-      <Crumb name={name} />
+      <Crumb to="/rooms" list="Rooms" name={name} />
       <PageHeader
         name={live.name}
         title={
@@ -225,21 +228,6 @@ function SoFar({ room }: { room: Room }) {
   );
 }
 
-function Crumb({ name }: { name: string }) {
-  return (
-    <nav aria-label="Breadcrumb" className="mb-1 text-xs text-ink-3">
-      <Link to="/rooms" className="hover:text-ink hover:underline">
-        Rooms
-      </Link>
-      <span aria-hidden> / </span>
-      <span className="sr-only">, </span>
-      <span aria-current="page" className="break-all">
-        {name}
-      </span>
-    </nav>
-  );
-}
-
 function Facts({ room }: { room: Room }) {
   const { checkedAt = null } = room;
   return (
@@ -267,7 +255,7 @@ function WhichProject({ name }: { name: string }) {
   const candidates = rooms.data?.filter((room) => room.name === name) ?? [];
   return (
     <>
-      <Crumb name={name} />
+      <Crumb to="/rooms" list="Rooms" name={name} />
       <PageHeader title={name} />
       <Panel>
         <Empty title={`Which ${name}?`}>

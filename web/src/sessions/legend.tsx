@@ -17,7 +17,7 @@ export const Legend = () => (
       Left at an unknown time in this range
     </li>
     <li className="flex items-center gap-1.5">
-      <TriangleAlert size={11} className="text-bad" aria-hidden /> Connection lost
+      <TriangleAlert size={11} className="text-bad" aria-hidden /> Connection lost, or call failed
     </li>
     <li className="flex items-center gap-1.5">
       <UserX size={11} className="text-bad" aria-hidden /> Removed, or replaced by the same identity

@@ -90,6 +90,30 @@ function within(track: SessionTrack, joinedAt: number | null, leftAt: number | n
   };
 }
 
+/** Width of a character and of the icon and margins of a label, in pixels. An estimate: a label that does not fit is cut. */
+const CHAR_PX = 5.8;
+const LABEL_PX = 30;
+
+/**
+ * Returns where the label of a leave is drawn: inside the bar at its end, outside after it, outside before it, or nowhere.
+ * It never covers another stay of the lane. `scale` is in pixels a millisecond.
+ */
+export function labelPlace(
+  stays: readonly Stay[],
+  index: number,
+  label: string,
+  { from, to, scale }: { from: number; to: number; scale: number },
+): 'inside' | 'after' | 'before' | null {
+  const stay = stays[index];
+  if (!stay || label === '') return null;
+  const needed = label.length * CHAR_PX + LABEL_PX;
+  const end = stay.to ?? to;
+  if (((stay.uncertainFrom ?? end) - stay.from) * scale >= needed) return 'inside';
+  if (((stays[index + 1]?.from ?? to) - end) * scale >= needed) return 'after';
+  if ((stay.from - (stays[index - 1]?.to ?? from)) * scale >= needed) return 'before';
+  return null;
+}
+
 /** Returns the participants and tracks at a moment. `unsure` are those whose leave is uncertain then. */
 export function momentOf({ lanes }: Timeline, at: number) {
   const present: Lane[] = [];
