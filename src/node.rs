@@ -105,6 +105,7 @@ impl Node {
             retain: config.history,
             covered: Box::new(move |seq| covered.checkpointed(seq)),
             clock: clock.clone(),
+            log: Some(log.clone()),
         };
         let (derived, state) = Derived::open(data.path(), log.bounds(), options)?;
         let derived = Arc::new(derived);

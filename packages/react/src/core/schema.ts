@@ -374,7 +374,7 @@ export interface components {
             participants?: number | null;
             /**
              * Format: int64
-             * @description Null before the beginning of the history: the number is unknown
+             * @description Null before the beginning of the history, and where rows were lost with a damaged file: the number is unknown
              */
             rooms?: number | null;
         };
