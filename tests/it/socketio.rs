@@ -423,7 +423,8 @@ async fn a_connection_without_a_stream_ends() {
     assert_eq!(polling.send("41").await, 200);
     back.send(&format!("40{}", auth(json!({})))).await;
     let began = std::time::Instant::now();
-    while left.packet().await.is_some() {}
+    let ends = async { while left.packet().await.is_some() {} };
+    tokio::time::timeout(PATIENCE, ends).await.expect("the connection ends");
     let took = began.elapsed();
     assert!(took > std::time::Duration::from_secs(5), "it has time to come back: {took:?}");
     until_async("its polls are refused", async || polling.poll().await.0 == 400).await;
