@@ -20,7 +20,7 @@ use parking_lot::{RwLock, RwLockUpgradableReadGuard as UpgradableGuard};
 use tokio::sync::{Notify, futures::OwnedNotified};
 
 use crate::{
-    derived::{Derived, NO_CHANGES},
+    derived::{Derived, Joined, NO_CHANGES},
     event::{Cursor, Epoch, Seq},
     log::{EventLog, LogError},
     rights::Window,
@@ -378,9 +378,9 @@ impl Feed {
             while changes.next_if(|row| row.seq < event.seq).is_some() {}
             let row = changes.next_if(|row| row.seq == event.seq);
             let (json, joined) = match &row {
-                Some(row) => (&row.json[..], row.joined.as_deref()),
+                Some(row) => (&row.json[..], row.joined.as_ref()),
                 // Without its row it is unknown whether a `roomJoin` reader may see the event. So it may not.
-                None => (&NO_CHANGES[..], Some(&NO_CHANGES[..])),
+                None => (&NO_CHANGES[..], Some(&Joined::NOTHING)),
             };
             let frame = Frame::encode(self.epoch, event, json, joined);
             if !filter.matches(&frame) {

@@ -7,8 +7,6 @@ use std::{
 
 use parking_lot::Mutex;
 
-use crate::token::Reject;
-
 mod receipts;
 pub mod webhook;
 
@@ -22,8 +20,8 @@ const REJECTIONS_LOGGED_EVERY: Duration = Duration::from_secs(10);
 pub struct Rejections(Mutex<HashMap<&'static str, (Instant, u64)>>);
 
 impl Rejections {
-    pub(crate) fn log(&self, reject: Reject) {
-        let (reason, now) = (reject.code(), Instant::now());
+    pub(crate) fn log(&self, reason: &'static str, message: &str) {
+        let now = Instant::now();
         let suppressed = {
             let mut logged = self.0.lock();
             match logged.get_mut(reason) {
@@ -37,7 +35,7 @@ impl Rejections {
         tracing::warn!(
             webhook.reject = reason,
             webhook.suppressed = suppressed,
-            "a webhook was rejected: {reject}"
+            "a webhook was rejected: {message}"
         );
     }
 }

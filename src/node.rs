@@ -17,7 +17,11 @@ use crate::{
     derived::{self, Derived},
     feed::Feed,
     follow::{Fold, FoldThread, Followers, Make, Running},
-    ingest::{Receipts, Rejections, webhook::Webhooks},
+    ingest::{
+        Receipts, Rejections,
+        webhook::{Held, Webhooks},
+    },
+    livekit::LiveKit,
     log::{self, EventLog, LogOptions, LogUrl},
     metrics::Metrics,
     reconcile::{Reconcile, watchers::Watchers},
@@ -125,9 +129,11 @@ impl Node {
             rejections: Rejections::default(),
             body_bytes_max: Limit::WebhookBytes.bytes(&config.limits),
             body_time_max: Limit::BodyTime.time(&config.limits),
+            held: Held::default(),
         });
         let reconcile = Arc::new(Reconcile::new(
             &config,
+            |project| LiveKit::new(project, &config.clock),
             log.clone(),
             state.clone(),
             feed.clone(),
@@ -220,6 +226,7 @@ fn open_log(config: &Config) -> anyhow::Result<Arc<dyn EventLog>> {
     let options = LogOptions {
         retain_age: config.retention,
         retain_bytes: config.retention_bytes,
+        told: Derived::last_of(&config.data_dir),
         clock: config.clock.clone(),
         ..LogOptions::default()
     };

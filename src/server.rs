@@ -185,6 +185,11 @@ async fn readyz(AppState(app): AppState<Arc<App>>, RawQuery(query): RawQuery) ->
     };
     if query.is_some_and(|query| query.split('&').any(|name| matches!(name, "verbose" | "verbose="))) {
         let last = app.log.bounds().last;
+        if let Some(secs) = app.config.clock.jump_secs() {
+            text += &format!(
+                "clock: the wall clock has jumped by {secs} s; nothing is deleted for its age by it\n"
+            );
+        }
         for follower in app.followers.statuses() {
             text += &format!("{}\n", follower.line(last));
         }
@@ -194,6 +199,7 @@ async fn readyz(AppState(app): AppState<Arc<App>>, RawQuery(query): RawQuery) ->
 
 async fn metrics(AppState(app): AppState<Arc<App>>) -> impl IntoResponse {
     let bounds = app.log.bounds();
+    app.metrics.clock_jump_seconds.set(app.config.clock.jump_secs().unwrap_or(0));
     app.metrics.log_first_seq.set(i64::try_from(bounds.first.0).unwrap_or(i64::MAX));
     app.metrics.log_last_seq.set(i64::try_from(bounds.last.0).unwrap_or(i64::MAX));
     app.metrics.state_head_seq.set(i64::try_from(app.feed.head().seq.0).unwrap_or(i64::MAX));

@@ -2,12 +2,16 @@
 //!
 //! Every token is verified here, in one way: HS256 only, the key found by `iss`, `iss` and `exp` required, 60 s of leeway
 //! as in LiveKit's own verifier (livekit/protocol auth/verifier.go), comparison in constant time.
+//!
+//! LiveKit reads claims with Go's encoding/json, and SDKs rely on it: null, an empty text and zero say as little as an
+//! absent claim, and a time may have a fraction (RFC 7519, NumericDate).
 
 use std::{collections::HashMap, fmt, sync::Arc};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit, Mac};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Map, Value};
 use sha2::Sha256;
 
 /// Maximum difference between the clocks of LiveKit and Roomwatch, in seconds.
@@ -24,8 +28,9 @@ pub struct Claims {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub sub: String,
     /// Unix seconds.
+    #[serde(deserialize_with = "seconds")]
     pub exp: i64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "some_seconds", skip_serializing_if = "Option::is_none")]
     pub nbf: Option<i64>,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub name: String,
@@ -215,7 +220,13 @@ impl Keys {
         if header.alg != "HS256" {
             return Err(Reject::Algorithm);
         }
-        let claims: Claims = part(payload)?;
+        let mut claims: Map<String, Value> = part(payload)?;
+        remove_empty(&mut claims);
+        // LiveKit takes the identity from `jti` if there is no `sub`.
+        if let (false, Some(jti)) = (claims.contains_key("sub"), claims.remove("jti")) {
+            claims.insert("sub".to_owned(), jti);
+        }
+        let claims = Claims::deserialize(Value::Object(claims)).map_err(|_| Reject::Malformed)?;
         let key = self.0.get(&claims.iss).ok_or(Reject::UnknownKey)?;
         let signature = URL_SAFE_NO_PAD.decode(signature).map_err(|_| Reject::Malformed)?;
         let mut mac = mac(&key.secret);
@@ -235,6 +246,31 @@ impl Keys {
 fn part<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, Reject> {
     let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| Reject::Malformed)?;
     serde_json::from_slice(&bytes).map_err(|_| Reject::Malformed)
+}
+
+/// Removes what says nothing, in the claims and in their grants.
+fn remove_empty(claims: &mut Map<String, Value>) {
+    claims.retain(|_, value| match value {
+        Value::Null => false,
+        Value::String(text) => !text.is_empty(),
+        Value::Number(number) => number.as_f64() != Some(0.0),
+        Value::Object(members) => {
+            remove_empty(members);
+            true
+        }
+        Value::Bool(_) | Value::Array(_) => true,
+    });
+}
+
+/// Reads a NumericDate, without its fraction.
+fn seconds<'de, D: Deserializer<'de>>(from: D) -> Result<i64, D::Error> {
+    // `as` saturates: a key's owner may sign any number.
+    let number = serde_json::Number::deserialize(from)?;
+    Ok(number.as_i64().unwrap_or_else(|| number.as_f64().unwrap_or(f64::MAX) as i64))
+}
+
+fn some_seconds<'de, D: Deserializer<'de>>(from: D) -> Result<Option<i64>, D::Error> {
+    seconds(from).map(Some)
 }
 
 fn mac(secret: &Secret) -> Hmac<Sha256> {

@@ -33,11 +33,11 @@ pub struct Receipt {
     pub rejected: Option<Rejected>,
 }
 
-/// A webhook that was not authentic.
+/// A request for the webhook receiver that was refused.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Rejected {
     pub at: u64,
-    /// [`Reject::code`](crate::token::Reject::code).
+    /// The code of the error answer.
     pub reason: Box<str>,
     /// API key that its token names, shortened.
     pub iss: Option<Box<str>>,

@@ -12,6 +12,9 @@ pub const VALUE_BYTES_MAX: usize = 2_048;
 /// The parameter of a token that cannot be sent in a header.
 const ACCESS_TOKEN: &str = "access_token";
 
+/// Parameters that client libraries add to every URL so that no cache answers. They mean nothing.
+const CACHE_BUSTERS: &[&str] = &["_", "_t", "t", "ts", "cb", "nocache"];
+
 /// The parameters of one request.
 #[derive(Debug)]
 pub struct Query(Vec<(String, String)>);
@@ -22,8 +25,8 @@ impl Query {
     pub fn parse(query: Option<&str>, known: &[&str]) -> Result<Query, Error> {
         let mut pairs: Vec<(String, String)> = Vec::new();
         for (name, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
-            // Read by the caller's extractor.
-            if name == ACCESS_TOKEN {
+            // The token is read by the caller's extractor.
+            if name == ACCESS_TOKEN || CACHE_BUSTERS.contains(&&*name) {
                 continue;
             }
             if !known.contains(&&*name) {

@@ -3,6 +3,7 @@
 //! Tests import what they use from here, and never from another test.
 
 mod cases;
+pub mod disk;
 pub mod engineio;
 pub mod faulty;
 pub mod livekit;
@@ -17,6 +18,6 @@ pub mod webhook;
 pub use cases::cases;
 pub use server::{Server, Start, client, log_in_memory, raw};
 pub use sse::{Sse, SseEvent};
-pub use tokens::{KEY, SECRET, admin_token, join_token, list_token, now, token};
+pub use tokens::{KEY, SECRET, admin_token, join_token, list_token, now, raw_token, token};
 pub use until::{PATIENCE, until, until_async};
 pub use webhook::{event, webhook_claims, webhook_token};

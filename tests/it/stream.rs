@@ -90,6 +90,53 @@ async fn a_reader_resumes_without_gaps_and_duplicates() {
     assert_eq!(stream.connected().await["resumed"], false);
 }
 
+/// As event-source-polyfill, jQuery and others write it: the URL of the first connection, and more at its end.
+#[tokio::test]
+async fn parameters_of_client_libraries_resume_or_are_ignored() {
+    let server = Server::start();
+    post(&server, 1..5).await;
+    let (_, page) = server.get("/api/events").await;
+    let epoch = page["epoch"].as_str().expect("an epoch");
+    let (first, last) = (format!("{epoch}-1"), format!("{epoch}-3"));
+    for (query, header, expected) in [
+        (format!("?lastEventId={last}"), None, Ok(&last)),
+        (format!("?after={first}&lastEventId={last}"), None, Ok(&last)),
+        (format!("?lastEventId={first}"), Some(&*last), Ok(&last)),
+        (format!("?after={first}&lastEventId="), None, Ok(&first)),
+        (
+            format!("?after={first}&_=1787486400123&_t=1&t=Oabc1-x&ts=1.5&cb=f00&nocache=&t=again"),
+            None,
+            Ok(&first),
+        ),
+        (format!("?after={first}&lastEventId=junk"), None, Err("unknown_epoch")),
+    ] {
+        let mut stream = server.stream_as(&list_token(), &query, header).await;
+        let connected = stream.connected().await;
+        match expected {
+            Ok(cursor) => {
+                assert_eq!(
+                    (&connected["resumed"], &connected["cursor"]),
+                    (&json!(true), &json!(cursor)),
+                    "{query}"
+                );
+            }
+            Err(reset) => assert_eq!(connected["reset"], reset, "{query}"),
+        }
+    }
+    for (path, expected) in [
+        ("/api/rooms?_=1", 200),
+        ("/api/sessions?room=a&t=1&cb=2", 200),
+        ("/api/events?nocache=1&limit=1", 200),
+        ("/api/events?lasteventid=1", 400),
+        ("/api/events?lastEventId=1", 400),
+        ("/api/rooms?lastEventId=1", 400),
+        ("/api/rooms?rooms=a&_=1", 400),
+        ("/api/rooms?T=1", 400),
+    ] {
+        assert_eq!(server.get(path).await.0, expected, "{path}");
+    }
+}
+
 #[tokio::test]
 async fn a_cursor_that_cannot_be_honoured_is_reset_and_never_resumed() {
     let server = Server::start();

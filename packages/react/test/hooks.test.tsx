@@ -1,4 +1,4 @@
-import { QueryClient } from '@tanstack/react-query';
+import { QueryClient, useQueries, useQuery } from '@tanstack/react-query';
 import { act, cleanup, renderHook } from '@testing-library/react';
 import { EventSource } from 'eventsource';
 import type { ReactNode } from 'react';
@@ -466,6 +466,81 @@ describe('events', () => {
     await until(() => expect(invalidated).toHaveLength(6));
     await vi.advanceTimersByTimeAsync(5_000);
     expect(invalidated).toHaveLength(6);
+  });
+});
+
+describe('queries of an app in mode `invalidate`', () => {
+  // E: an event arrives. A: the oldest request is answered, with the truth of the time when it was made.
+  const STEPS = 6;
+  const orders = Array.from({ length: 2 ** STEPS }, (_, bits) =>
+    Array.from({ length: STEPS }, (_, at) => ((bits >> at) & 1 ? 'E' : 'A')).join(''),
+  );
+
+  it('end with the truth, whatever the order of answers and events', async () => {
+    const server = await TestServer.start();
+    const truth = new Map(orders.map((order) => [order, 0]));
+    const pending = new Map<string, (() => void)[]>(orders.map((order) => [order, []]));
+    let most = 0;
+    let held = true;
+    const answer = (order: string) => {
+      const value = truth.get(order);
+      const requests = pending.get(order) ?? [];
+      return new Promise((resolve) => {
+        if (!held) return resolve(value);
+        most = Math.max(
+          most,
+          requests.push(() => resolve(value)),
+        );
+      });
+    };
+    const { result } = render(server, () => ({
+      events: useRealtimeEvents({ mode: 'invalidate' }),
+      queries: useQueries({
+        queries: orders.map((order) => ({ queryKey: ['rooms', order], queryFn: () => answer(order) })),
+      }),
+    }));
+    await until(() => expect(result.current.events.isConnected).toBe(true));
+    for (let step = 0; step < STEPS; step++) {
+      await act(async () => {
+        for (const order of orders) if (order[step] === 'A') pending.get(order)?.shift()?.();
+      });
+      await act(async () => {
+        for (const order of orders) {
+          if (order[step] !== 'E') continue;
+          truth.set(order, (truth.get(order) ?? 0) + 1);
+          server.publish('room_updated', room(order));
+        }
+        await until(() => expect(result.current.events.cursor).toBe(server.cursor()));
+      });
+    }
+    held = false;
+    await act(async () => {
+      for (const requests of pending.values()) for (const resolve of requests) resolve();
+    });
+    const shown = () => orders.map((order, at) => [order, result.current.queries[at]?.data]);
+    await until(() => expect(shown()).toEqual(orders.map((order) => [order, truth.get(order)])));
+    // A busy room does not cancel the requests about it: one that takes long would never end.
+    expect(most).toBe(1);
+  });
+
+  it('are fetched again by a hook that begins to listen later', async () => {
+    const { server } = await meeting();
+    let truth = 1;
+    let listening = false;
+    const { result, rerender } = render(server, () => ({
+      events: useRealtimeEvents({
+        mode: listening ? 'invalidate' : 'write',
+        keyPrefix: ['app'],
+        keys: () => [['mine']],
+      }),
+      query: useQuery({ queryKey: ['app', 'mine'], queryFn: async () => truth, staleTime: Number.POSITIVE_INFINITY }),
+    }));
+    await until(() => expect(result.current.events.isConnected).toBe(true));
+    await until(() => expect(result.current.query.data).toBe(1));
+    truth = 2;
+    listening = true;
+    rerender();
+    await until(() => expect(result.current.query.data).toBe(2));
   });
 });
 

@@ -36,31 +36,47 @@ pub async fn pass(
     let arrival = front.arrival(peer, request.headers());
     let method = request.method().clone();
     let shown = tracing::enabled!(tracing::Level::DEBUG).then(|| shown(request.uri()));
+    if let Some(uri) = front.strip_prefix(request.uri()) {
+        *request.uri_mut() = uri;
+    }
     let mut answer;
     let mut reader = None;
-    match front.check(&request, peer) {
-        Err(error) => answer = error.into_response(),
-        Ok(foreign) => {
-            let preflight = method == Method::OPTIONS
-                && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
-            reader = foreign;
-            if preflight {
-                answer = preflight_answer(reader.is_some());
-            } else {
-                if let Some(uri) = front.strip_prefix(request.uri()) {
-                    *request.uri_mut() = uri;
-                }
-                answer = if method == Method::POST && request.uri().path() == webhook::PATH {
-                    // Webhooks are the most frequent requests, and routing one costs as much as verifying it.
-                    let (head, body) = request.into_parts();
-                    webhook::receive(State(app.webhooks.clone()), head.headers, body).await
+    if method == Method::POST && request.uri().path() == webhook::PATH {
+        // Its signature decides, whatever `Host` a container or a tunnel used. And webhooks are the most frequent
+        // requests: routing one costs as much as verifying it.
+        let (head, body) = request.into_parts();
+        answer = webhook::receive(State(app.webhooks.clone()), head.headers, body).await;
+    } else {
+        let misdirected = webhook::is_meant(request.uri().path()).then(|| request.headers().clone());
+        let mut code = None;
+        match front.check(&request, peer) {
+            Err(error) => {
+                code = Some(error.code);
+                answer = error.into_response();
+            }
+            Ok(foreign) => {
+                reader = foreign;
+                if method == Method::OPTIONS
+                    && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
+                {
+                    answer = preflight_answer(reader.is_some());
                 } else {
                     let extensions = request.extensions_mut();
                     extensions.insert(arrival);
                     extensions.insert(connection);
                     extensions.insert(handover);
-                    routes.oneshot(request).await.unwrap_or_else(|never| match never {})
-                };
+                    answer = routes.oneshot(request).await.unwrap_or_else(|never| match never {});
+                }
+            }
+        }
+        if let Some(headers) = misdirected {
+            let code = code.or(match answer.status() {
+                StatusCode::NOT_FOUND => Some("no_such_route"),
+                StatusCode::METHOD_NOT_ALLOWED => Some("method_not_allowed"),
+                _ => None,
+            });
+            if let Some(code) = code {
+                app.webhooks.note_misdirected(&headers, code);
             }
         }
     }

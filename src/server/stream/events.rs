@@ -45,13 +45,14 @@ use crate::{
         ("type" = Option<Vec<String>>, Query, description = "Only these types; `*` matches any characters; may be repeated"),
         ProjectsQuery,
         ("after" = Option<String>, Query, description = "Begin after this cursor; `start` begins at the oldest event"),
+        ("lastEventId" = Option<String>, Query, description = "Streams only: as `Last-Event-ID`, from polyfills of `EventSource`"),
         ("before" = Option<String>, Query, description = "Pages only: events before this cursor"),
         ("limit" = Option<u16>, Query, description = "Pages only: maximum number of events, at most 1000"),
         ("Last-Event-ID" = Option<String>, Header, description = "As `after`, and takes precedence over it"),
     ),
     responses(
         (status = 200, description = "An endless stream of server-sent events, or one page", content(
-            (String = "text/event-stream"), (Page = "application/json"))),
+            (Page = "application/json"), (String = "text/event-stream"))),
         (status = 400, description = "A parameter is unknown, given twice or too large"),
         (status = 401, description = "No valid credential"),
         (status = 403, description = "The request is outside the caller's rights"),
@@ -70,6 +71,9 @@ pub async fn events(
     let wanted = Wanted::parse(query.as_deref())?;
     let window = wanted.window(&app, &caller)?;
     if wants_page(&headers) {
+        if wanted.last_event_id.is_some() {
+            return Err(Error::bad_request("unknown_parameter", "lastEventId is for streams; use after"));
+        }
         let _turn = app.turns.take(&caller).await?;
         return page(&app, &wanted, &window).await;
     }
@@ -81,8 +85,10 @@ pub async fn events(
     }
     let last_id =
         headers.get("last-event-id").map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
-    // The header takes precedence over `after`, even if it is not a cursor. An empty header counts as none.
-    let from = Position::parse(last_id.filter(|id| !id.is_empty()).or(wanted.after).as_deref());
+    // It takes precedence over `after`, even if it is not a cursor: the URL of a reconnect still has the `after` of the
+    // first connection. An empty header counts as none.
+    let last_id = last_id.filter(|id| !id.is_empty()).or(wanted.last_event_id);
+    let from = Position::parse(last_id.or(wanted.after).as_deref());
     let open = match app.streams.open("sse", &caller) {
         Ok(open) => open,
         // An EventSource that gets 503 never reconnects. After `bye` it does.

@@ -18,6 +18,8 @@ pub struct Wanted {
     pub types: Vec<String>,
     pub projects: Vec<String>,
     pub after: Option<String>,
+    /// The id of the last message, from a polyfill of `EventSource`, which cannot send the header.
+    pub last_event_id: Option<String>,
     pub before: Option<String>,
     pub limit: Option<usize>,
 }
@@ -25,12 +27,14 @@ pub struct Wanted {
 impl Wanted {
     /// Reads the query.
     pub fn parse(query: Option<&str>) -> Result<Wanted, Error> {
-        let query = Query::parse(query, &["room", "type", "project", "after", "before", "limit"])?;
+        let known = ["room", "type", "project", "after", "lastEventId", "before", "limit"];
+        let query = Query::parse(query, &known)?;
         Ok(Wanted {
             rooms: query.all("room"),
             types: query.all("type"),
             projects: query.all("project"),
             after: query.one("after")?,
+            last_event_id: query.one("lastEventId")?,
             before: query.one("before")?,
             limit: query.limit(PAGE_EVENTS_MAX)?,
         })

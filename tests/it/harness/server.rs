@@ -35,6 +35,7 @@ pub struct Start {
     listen: SocketAddr,
     /// Soft and hard limit of file descriptors; `None`: those of this process.
     descriptors: Option<(u32, u32)>,
+    survives_xfsz: bool,
 }
 
 impl Default for Start {
@@ -56,6 +57,7 @@ impl Start {
             dir: None,
             listen: ([127, 0, 0, 1], 0).into(),
             descriptors: None,
+            survives_xfsz: false,
         }
     }
 
@@ -98,6 +100,12 @@ impl Start {
         self
     }
 
+    /// Ignores the signal of a write beyond the limit of a file's size, so that [`Server::fail_writes`] makes errors of it.
+    pub fn survives_xfsz(mut self) -> Start {
+        self.survives_xfsz = true;
+        self
+    }
+
     fn command(&self, dir: &Path) -> Command {
         let program = env!("CARGO_BIN_EXE_roomwatch");
         let mut command = match self.descriptors {
@@ -105,6 +113,11 @@ impl Start {
                 let mut limited = Command::new("prlimit");
                 limited.args([&format!("--nofile={soft}:{hard}"), program]);
                 limited
+            }
+            None if self.survives_xfsz => {
+                let mut ignoring = Command::new("sh");
+                ignoring.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\"", program]);
+                ignoring
             }
             None => Command::new(program),
         };
@@ -201,6 +214,7 @@ impl Server {
             dir: Some(self.dir.clone()),
             listen: self.address,
             descriptors: None,
+            survives_xfsz: false,
         }
     }
 
@@ -234,6 +248,13 @@ impl Server {
     pub fn signal(&self, name: &str) {
         let status = Command::new("kill").args([&format!("-{name}"), &self.pid().to_string()]).status();
         assert!(status.expect("kill runs").success());
+    }
+
+    /// Makes every write to a file fail from now on, or succeed again. Needs [`Start::survives_xfsz`].
+    pub fn fail_writes(&self, fail: bool) {
+        let limit = if fail { "--fsize=0:" } else { "--fsize=unlimited:" };
+        let status = Command::new("prlimit").args(["--pid", &self.pid().to_string(), limit]).status();
+        assert!(status.expect("prlimit runs").success());
     }
 
     /// Waits until it has ended, and returns the exit code.

@@ -41,6 +41,42 @@ const known: Record<string, (iss: string | null) => Rejection> = {
     what: 'The body is not the signed one: it was changed on the way.',
     todo: 'Let the proxy pass the body on unchanged. Re-encoded JSON breaks the signature.',
   }),
+  no_such_route: () => ({
+    what: 'It was posted to a wrong path below /api/webhooks.',
+    todo: 'Copy the URL below urls: in livekit.yaml from this page. It ends in /api/webhooks/livekit, without a slash.',
+  }),
+  method_not_allowed: () => ({
+    what: 'It was not a POST. A redirect turns a POST into a GET.',
+    todo: 'Give LiveKit the URL to which a proxy redirects, usually the one with https.',
+  }),
+  foreign_host: () => ({
+    what: 'It was posted to a wrong path below /api/webhooks, under another name than localhost.',
+    todo: 'Copy the URL below urls: in livekit.yaml from this page. It ends in /api/webhooks/livekit, without a slash.',
+  }),
+  foreign_origin: () => ({
+    what: 'A page of another site posted it to a wrong path below /api/webhooks.',
+    todo: 'This was not LiveKit.',
+  }),
+  body_too_large: () => ({
+    what: 'The body was larger than max_webhook_bytes.',
+    todo: 'Raise max_webhook_bytes. LiveKit does not send this event again.',
+  }),
+  body_timeout: () => ({
+    what: 'The body did not arrive in time.',
+    todo: 'Look at the network between LiveKit and Roomwatch. LiveKit sends this event again.',
+  }),
+  body_incomplete: () => ({
+    what: 'The connection ended before the body did.',
+    todo: 'Look at the network and the proxy between LiveKit and Roomwatch.',
+  }),
+  bad_body: () => ({
+    what: 'The body is signed, but it is not an event of LiveKit.',
+    todo: 'If you sent it: it must be a JSON object with `event`.',
+  }),
+  not_durable: () => ({
+    what: 'The event could not be stored.',
+    todo: 'See the log of the server. LiveKit sends this event again.',
+  }),
   other_use: () => ({
     what: 'The token is an access token, which does not sign a body.',
     todo: 'Send webhooks with LiveKit’s own webhook tokens.',

@@ -1,4 +1,4 @@
-import { type QueryKey, useQueryClient } from '@tanstack/react-query';
+import { type Query, type QueryKey, useQueryClient } from '@tanstack/react-query';
 import { useEffect, useRef } from 'react';
 import { type EventsFilter, matches } from '../core/filter';
 import { isConnected } from '../core/line';
@@ -50,8 +50,12 @@ export function useRealtimeEvents(options: RealtimeEventsOptions = {}): Realtime
   const latest = useRef(options);
   latest.current = options;
 
+  const { mode } = options;
   useEffect(() => {
+    const queries = queryClient.getQueryCache();
     const waiting = new Map<string, { again: boolean; timer: ReturnType<typeof setTimeout> }>();
+    /** Queries whose present fetch may have been answered before an event. They are fetched again after it. */
+    const outdated = new WeakSet<Query>();
 
     const invalidate = (queryKey: QueryKey, exact: boolean) => {
       const hash = JSON.stringify([queryKey, exact]);
@@ -66,15 +70,26 @@ export function useRealtimeEvents(options: RealtimeEventsOptions = {}): Realtime
         if (again) invalidate(queryKey, exact);
       }, INVALIDATE_MS);
       waiting.set(hash, { again: false, timer });
-      void queryClient.invalidateQueries({ queryKey, exact });
+      // The success of a fetch would remove the mark of an invalidation. And cancelling it instead would starve a query
+      // that takes longer than the time between two events.
+      for (const query of queries.findAll({ queryKey, exact }))
+        if (query.state.fetchStatus !== 'idle') outdated.add(query);
+      void queryClient.invalidateQueries({ queryKey, exact }, { cancelRefetch: false });
+    };
+    /** Invalidates what was fetched while events did not arrive here. */
+    const invalidateAll = () => {
+      const { keyPrefix = [], keys } = latest.current;
+      // The keys of the app's own function are not known.
+      for (const key of keys ? [[]] : [['rooms'], ['participants']]) invalidate([...keyPrefix, ...key], false);
     };
 
+    const stopQueries = queries.subscribe(({ query }) => {
+      if (query.state.fetchStatus === 'idle' && outdated.delete(query)) invalidate(query.queryKey, true);
+    });
     const stop = connection.onEvent((event) => {
-      const { mode, keyPrefix = [], keys = keysOf, onEvent, onReset, ...filter } = latest.current;
+      const { keyPrefix = [], keys = keysOf, onEvent, onReset, ...filter } = latest.current;
       if (isConnected(event)) {
-        if (mode === 'invalidate' && !event.resumed) {
-          for (const name of ['rooms', 'participants']) invalidate([...keyPrefix, name], false);
-        }
+        if (mode === 'invalidate' && !event.resumed) invalidateAll();
         if (event.reset) onReset?.(event.reset);
         return;
       }
@@ -82,14 +97,18 @@ export function useRealtimeEvents(options: RealtimeEventsOptions = {}): Realtime
       onEvent?.(event);
       if (mode === 'invalidate') for (const key of keys(event)) invalidate([...keyPrefix, ...key], true);
     });
+    if (mode === 'invalidate' && isLive(connection.getState().status)) invalidateAll();
     return () => {
       stop();
+      stopQueries();
       for (const { timer } of waiting.values()) clearTimeout(timer);
     };
-  }, [connection, queryClient]);
+  }, [connection, queryClient, mode]);
 
-  return { isConnected: status === 'live' || status === 'catching_up', status, cursor, staleSince };
+  return { isConnected: isLive(status), status, cursor, staleSince };
 }
+
+const isLive = (status: ConnectionStatus) => status === 'live' || status === 'catching_up';
 
 /** Returns the keys of an app that an event invalidates. */
 export function keysOf({ type, room }: Message): QueryKey[] {
