@@ -59,7 +59,7 @@ use error::Error;
 use front::Front;
 use limits::Limiter;
 use memory::Memory;
-use stream::open::Streams;
+use stream::{open::Streams, session::Sessions};
 use turns::Turns;
 
 /// Maximum time that a read waits for the fold to catch up with the log.
@@ -85,6 +85,8 @@ pub struct App {
     pub turns: Turns,
     pub front: Front,
     pub streams: Arc<Streams>,
+    /// Sessions of Socket.IO.
+    pub sessions: Sessions,
     /// The end of the log when this node was opened.
     pub began_at: Seq,
 }
