@@ -109,7 +109,6 @@ const HTTP: Only = Only {
         ("cli/tail.rs", "a client of a running server"),
         ("cli/simulate.rs", "a client of a running server"),
         ("config/server.rs", "parses URLs"),
-        ("config/projects.rs", "parses URLs"),
     ],
     instead: "answer in server/, ask through http.rs",
 };
