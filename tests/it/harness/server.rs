@@ -35,6 +35,7 @@ pub struct Start {
     listen: SocketAddr,
     /// Soft and hard limit of file descriptors; `None`: those of this process.
     descriptors: Option<(u32, u32)>,
+    umask: Option<&'static str>,
 }
 
 impl Default for Start {
@@ -56,6 +57,7 @@ impl Start {
             dir: None,
             listen: ([127, 0, 0, 1], 0).into(),
             descriptors: None,
+            umask: None,
         }
     }
 
@@ -98,15 +100,26 @@ impl Start {
         self
     }
 
+    /// The umask of the shell that starts it.
+    pub fn umask(mut self, umask: &'static str) -> Start {
+        self.umask = Some(umask);
+        self
+    }
+
     fn command(&self, dir: &Path) -> Command {
         let program = env!("CARGO_BIN_EXE_roomwatch");
-        let mut command = match self.descriptors {
-            Some((soft, hard)) => {
+        let mut command = match (self.descriptors, self.umask) {
+            (_, Some(umask)) => {
+                let mut masked = Command::new("/bin/sh");
+                masked.args(["-c", "umask \"$0\"; exec \"$@\"", umask, program]);
+                masked
+            }
+            (Some((soft, hard)), None) => {
                 let mut limited = Command::new("prlimit");
                 limited.args([&format!("--nofile={soft}:{hard}"), program]);
                 limited
             }
-            None => Command::new(program),
+            (None, None) => Command::new(program),
         };
         command.arg("serve").args(&self.arguments).current_dir(dir).env_clear();
         command.env("ROOMWATCH_LISTEN", self.listen.to_string()).env("ROOMWATCH_DATA_DIR", dir.join("data"));
@@ -201,6 +214,7 @@ impl Server {
             dir: Some(self.dir.clone()),
             listen: self.address,
             descriptors: None,
+            umask: None,
         }
     }
 
