@@ -1,7 +1,5 @@
 //! Finds rooms, sessions and participants by a part of a name, or by the beginning of a sid.
 
-use std::borrow::Cow;
-
 use icu_normalizer::DecomposingNormalizerBorrowed;
 use rusqlite::{Connection, Row, functions::FunctionFlags};
 use serde::Serialize;
@@ -157,9 +155,9 @@ fn fold(text: &str) -> String {
     if text.is_ascii() {
         return text.to_ascii_lowercase();
     }
-    let apart: Cow<str> = DecomposingNormalizerBorrowed::new_nfkd().normalize(text);
-    let mut folded = String::with_capacity(apart.len());
-    for c in apart.to_lowercase().chars() {
+    let mut folded = String::with_capacity(text.len());
+    let apart = DecomposingNormalizerBorrowed::new_nfkd().normalize_iter(text.chars());
+    for c in apart.flat_map(char::to_lowercase) {
         match c {
             // Accents, and the vowel signs of Hebrew and Arabic.
             '\u{300}'..='\u{36f}' | '\u{591}'..='\u{5c7}' | '\u{64b}'..='\u{65f}' | '\u{670}' => {}

@@ -108,7 +108,6 @@ const HTTP: Only = Only {
         ("cli/tail.rs", "a client of a running server"),
         ("cli/simulate.rs", "a client of a running server"),
         ("config/server.rs", "parses URLs"),
-        ("config/projects.rs", "parses URLs"),
     ],
     instead: "answer in server/, ask through http.rs",
 };

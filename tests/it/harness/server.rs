@@ -36,6 +36,7 @@ pub struct Start {
     /// Soft and hard limit of file descriptors; `None`: those of this process.
     descriptors: Option<(u32, u32)>,
     survives_xfsz: bool,
+    umask: Option<&'static str>,
 }
 
 impl Default for Start {
@@ -58,6 +59,7 @@ impl Start {
             listen: ([127, 0, 0, 1], 0).into(),
             descriptors: None,
             survives_xfsz: false,
+            umask: None,
         }
     }
 
@@ -106,20 +108,31 @@ impl Start {
         self
     }
 
+    /// The umask of the shell that starts it.
+    pub fn umask(mut self, umask: &'static str) -> Start {
+        self.umask = Some(umask);
+        self
+    }
+
     fn command(&self, dir: &Path) -> Command {
         let program = env!("CARGO_BIN_EXE_roomwatch");
-        let mut command = match self.descriptors {
-            Some((soft, hard)) => {
+        let mut command = match (self.descriptors, self.umask) {
+            (_, Some(umask)) => {
+                let mut masked = Command::new("/bin/sh");
+                masked.args(["-c", "umask \"$0\"; exec \"$@\"", umask, program]);
+                masked
+            }
+            (Some((soft, hard)), None) => {
                 let mut limited = Command::new("prlimit");
                 limited.args([&format!("--nofile={soft}:{hard}"), program]);
                 limited
             }
-            None if self.survives_xfsz => {
+            (None, None) if self.survives_xfsz => {
                 let mut ignoring = Command::new("sh");
                 ignoring.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\"", program]);
                 ignoring
             }
-            None => Command::new(program),
+            (None, None) => Command::new(program),
         };
         command.arg("serve").args(&self.arguments).current_dir(dir).env_clear();
         command.env("ROOMWATCH_LISTEN", self.listen.to_string()).env("ROOMWATCH_DATA_DIR", dir.join("data"));
@@ -215,6 +228,7 @@ impl Server {
             listen: self.address,
             descriptors: None,
             survives_xfsz: false,
+            umask: None,
         }
     }
 
