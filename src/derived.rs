@@ -47,6 +47,7 @@ pub use activity::{Activity, ActivityPoint};
 pub use checkpoints::{Around, Rung};
 pub use search::{SearchResult, SearchResultKind};
 pub use sessions::{Participation, Session, SessionDetail, SessionQuery, SessionTrack};
+pub use writer::Step;
 
 use crate::{
     clock::Clock,
@@ -103,6 +104,16 @@ pub struct Derived {
     writer: Mutex<Option<JoinHandle<()>>>,
 }
 
+/// The writer of derived data, in the hand of the caller.
+pub struct Stepped(Writer);
+
+impl Stepped {
+    /// Writes one transaction of what is in the queue now.
+    pub fn step(&mut self) -> Step {
+        self.0.step()
+    }
+}
+
 struct Shared {
     options: Options,
     waiting: Mutex<Waiting>,
@@ -114,6 +125,8 @@ struct Shared {
     /// The oldest event of the log. Changes of earlier events are not needed.
     log_first: AtomicU64,
     pace: Mutex<Pace>,
+    /// Queries run on blocking threads. False if the caller does everything: see [`Derived::open_stepped`].
+    threads: bool,
 }
 
 #[derive(Default)]
@@ -176,10 +189,21 @@ impl Derived {
     /// Opens the file in `dir`, which is derived from the log with these bounds. Returns the state of the newest
     /// checkpoint too, or an empty one.
     pub fn open(dir: &Path, log: Bounds, options: Options) -> Result<(Derived, State), DerivedError> {
-        let (writer, state) = Writer::open(dir, log, options)?;
+        let (writer, state) = Writer::open(dir, log, options, true)?;
         let shared = writer.shared().clone();
         let thread = std::thread::Builder::new().name("history".into()).spawn(move || writer.run())?;
         Ok((Derived { shared, writer: Mutex::new(Some(thread)) }, state))
+    }
+
+    /// As [`Derived::open`], without threads: the caller writes the queue, and queries run on its own thread.
+    pub fn open_stepped(
+        dir: &Path,
+        log: Bounds,
+        options: Options,
+    ) -> Result<(Derived, Stepped, State), DerivedError> {
+        let (writer, state) = Writer::open(dir, log, options, false)?;
+        let shared = writer.shared().clone();
+        Ok((Derived { shared, writer: Mutex::default() }, Stepped(writer), state))
     }
 
     /// Returns the last event in the file in `dir`, or `None` if there is none. The log that it was derived from has it.
@@ -304,6 +328,9 @@ impl Derived {
         query: impl FnOnce(&Connection) -> Result<T, DerivedError> + Send + 'static,
     ) -> Result<T, DerivedError> {
         let shared = self.shared.clone();
+        if !shared.threads {
+            return shared.readers.read(query);
+        }
         tokio::task::spawn_blocking(move || shared.readers.read(query))
             .await
             .map_err(|_| DerivedError::Closed)?

@@ -21,6 +21,7 @@ use crate::{
         Receipts, Rejections,
         webhook::{Held, Webhooks},
     },
+    livekit::LiveKit,
     log::{self, EventLog, LogOptions, LogUrl},
     metrics::Metrics,
     reconcile::{Reconcile, watchers::Watchers},
@@ -126,6 +127,7 @@ impl Node {
         });
         let reconcile = Arc::new(Reconcile::new(
             &config,
+            |project| LiveKit::new(project, &config.clock),
             log.clone(),
             state.clone(),
             feed.clone(),

@@ -46,17 +46,25 @@ pub(super) struct Writer {
     failing: bool,
 }
 
-/// The content of the next transaction.
-struct Next {
-    batch: Vec<Arc<Recorded>>,
-    checkpoints: Vec<Pending>,
-    closing: bool,
+/// Result of [`Writer::step`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    Wrote,
+    /// The transaction was rolled back. Its content is still in the queue.
+    Failed,
+    /// The queue is empty.
+    Idle,
 }
 
 impl Writer {
     /// Opens the file in `dir`, which is derived from the log with these bounds. Returns the state of the newest
     /// checkpoint too, or an empty one.
-    pub fn open(dir: &Path, log: Bounds, options: Options) -> Result<(Writer, State), DerivedError> {
+    pub fn open(
+        dir: &Path,
+        log: Bounds,
+        options: Options,
+        threads: bool,
+    ) -> Result<(Writer, State), DerivedError> {
         let Opened { connection, folded, changes_from, ladder, state } = schema::open(dir, log)?;
         let state = state.unwrap_or_default();
         let work = ladder.newest().map_or(Duration::ZERO, |newest| newest.work);
@@ -71,6 +79,7 @@ impl Writer {
             log_first: AtomicU64::new(log.first.0),
             pace: Mutex::new(Pace::new(state.head(), work, options.clock.running())),
             options,
+            threads,
         });
         Ok((Writer { shared, connection, rows: Rows::new(&state), ladder, folded, failing: false }, state))
     }
@@ -83,21 +92,17 @@ impl Writer {
     pub fn run(mut self) {
         let mut looked_at = None;
         loop {
-            let Next { batch, checkpoints, closing } = self.next();
-            if !batch.is_empty() || !checkpoints.is_empty() {
-                match self.write(&batch, &checkpoints) {
-                    Ok(()) => self.done(&batch, &checkpoints),
-                    Err(error) => {
-                        self.failed(&error, checkpoints);
-                        if closing {
-                            break;
-                        }
-                        std::thread::sleep(RETRY_AFTER);
-                        continue;
-                    }
+            self.wait();
+            let closing = self.shared.waiting.lock().closing;
+            match self.step() {
+                Step::Wrote => {}
+                Step::Idle if closing => break,
+                Step::Idle => {}
+                Step::Failed if closing => break,
+                Step::Failed => {
+                    std::thread::sleep(RETRY_AFTER);
+                    continue;
                 }
-            } else if closing {
-                break;
             }
             if looked_at.is_none_or(|at: Instant| at.elapsed() > RETENTION_EVERY) {
                 looked_at = Some(Instant::now());
@@ -112,8 +117,26 @@ impl Writer {
         self.shared.written.notify_waiters();
     }
 
-    /// Waits for the content of the next transaction. A checkpoint is written only after all events before it.
-    fn next(&self) -> Next {
+    /// Writes one transaction of what is in the queue now.
+    pub fn step(&mut self) -> Step {
+        let (batch, checkpoints) = self.next();
+        if batch.is_empty() && checkpoints.is_empty() {
+            return Step::Idle;
+        }
+        match self.write(&batch, &checkpoints) {
+            Ok(()) => {
+                self.done(&batch, &checkpoints);
+                Step::Wrote
+            }
+            Err(error) => {
+                self.failed(&error, checkpoints);
+                Step::Failed
+            }
+        }
+    }
+
+    /// Waits until a transaction is due.
+    fn wait(&self) {
         let mut waiting = self.shared.waiting.lock();
         while waiting.events.is_empty() && waiting.checkpoints.is_empty() && !waiting.closing {
             self.shared.work.wait(&mut waiting);
@@ -128,12 +151,17 @@ impl Writer {
                 break;
             }
         }
+    }
+
+    /// Returns the content of the next transaction. A checkpoint is written only after all events before it.
+    fn next(&self) -> (Vec<Arc<Recorded>>, Vec<Pending>) {
+        let mut waiting = self.shared.waiting.lock();
         waiting.hurry = false;
         let batch: Vec<_> = waiting.events.iter().take(2 * FLUSH_EVENTS).cloned().collect();
         let rest = waiting.events.get(batch.len()).map_or(u64::MAX, |first| first.seq.0);
         let covered = waiting.checkpoints.partition_point(|checkpoint| checkpoint.state.head().0 < rest);
         let checkpoints = waiting.checkpoints.drain(..covered).collect();
-        Next { batch, checkpoints, closing: waiting.closing }
+        (batch, checkpoints)
     }
 
     fn write(&mut self, batch: &[Arc<Recorded>], checkpoints: &[Pending]) -> Result<(), DerivedError> {
@@ -346,7 +374,7 @@ mod tests {
 
     fn writer(dir: &Path) -> Writer {
         let log = Bounds { epoch: Epoch(7), first: Seq(1), last: Seq(1_000) };
-        let (writer, _) = Writer::open(dir, log, Options::default()).expect("it opens");
+        let (writer, _) = Writer::open(dir, log, Options::default(), false).expect("it opens");
         writer.connection.pragma_update(None, "synchronous", "OFF").expect("updated");
         writer
     }
