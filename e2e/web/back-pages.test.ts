@@ -283,7 +283,7 @@ describe('settings', () => {
 });
 
 describe('every page', () => {
-  it.each(['/', '/rooms', '/rooms/nobody', '/sessions', '/sessions/RM_nothere', '/events', '/settings'])(
+  it.each(['/', '/rooms', '/rooms/ended', '/sessions', '/sessions/RM_nothere', '/events', '/settings'])(
     'marks one link of the navigation as the current page: %s',
     async (path) => {
       const { page } = await open(path);

@@ -41,17 +41,14 @@ export function LiveKitBanner() {
   const status = useConnectionStatus();
   if (away.length === 0 || status === 'stale' || status === 'signed_out') return null;
   return (
-    <section
-      aria-label="LiveKit"
-      className="flex flex-wrap items-center justify-center gap-x-3 gap-y-1 border-b border-line bg-bad-soft px-4 py-1.5 text-center text-bad"
-    >
+    <section aria-label="LiveKit" className="border-b border-line bg-bad-soft px-4 py-1.5 text-center text-bad">
       <span>
         <CloudOff size={13} className="mr-1.5 inline align-[-2px]" aria-hidden />
         {away.map((one) => (
           <Fragment key={one.name}>{awayText(one, several)} </Fragment>
         ))}
         Rooms below are as last reported.
-      </span>
+      </span>{' '}
       <Link to="/settings" className="font-medium underline">
         Settings
       </Link>
