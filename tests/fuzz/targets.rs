@@ -37,7 +37,10 @@ pub const TARGETS: &[(&str, fn(&[u8]))] = &[
 
 fn keys() -> Keys {
     let mut keys = Keys::default();
-    keys.insert(KEY.into(), Key { project: "default".into(), secret: Secret::new(SECRET) });
+    assert!(
+        keys.insert(KEY.into(), Key { project: "default".into(), secret: Secret::new(SECRET) }),
+        "a new key"
+    );
     keys
 }
 
