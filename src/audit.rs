@@ -22,7 +22,7 @@ const STORE: Store = Store {
     file: "audit.db",
     application_id: 0x526d_4175,
     first_version: 1,
-    steps: &[TABLES],
+    steps: &[TABLES, BY_ROOM],
     unversioned: |connection| Ok(has_table(connection, "audit")?.then_some(1)),
     repair: Repair::PutAside,
     private: false,
@@ -43,6 +43,9 @@ CREATE TABLE audit (
     reason TEXT
 ) STRICT;
 ";
+
+/// For the commands about one room.
+const BY_ROOM: &str = "CREATE INDEX audit_room ON audit (project, room, at);";
 
 /// The audit record. It has its own file, because requests write it: the log and the derived data must not wait for
 /// those writes, and a rebuild of the derived data must not lose the record.
@@ -80,6 +83,17 @@ pub struct NewAuditEntry {
     pub target: Option<String>,
     /// Reason that the user gave, if one was asked for.
     pub reason: Option<String>,
+}
+
+/// A command to look up: the last one with these values between two times, in unix milliseconds.
+#[derive(Clone, Debug)]
+pub struct Deed {
+    pub action: &'static str,
+    pub project: String,
+    pub room: String,
+    pub target: Option<String>,
+    pub from: i64,
+    pub to: i64,
 }
 
 /// Outcome of a command.
@@ -188,6 +202,25 @@ impl Audit {
         .await
     }
 
+    /// Returns the user of each command, or `None` if there was no such command that succeeded.
+    pub async fn who(self: &Arc<Self>, deeds: Vec<Deed>) -> Result<Vec<Option<String>>, AuditError> {
+        if deeds.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.with(move |connection| {
+            let mut select = connection.prepare_cached(
+                "SELECT user FROM audit WHERE project = ?1 AND room = ?2 AND at BETWEEN ?3 AND ?4 \
+                 AND action = ?5 AND target IS ?6 AND outcome = 'done' ORDER BY at DESC LIMIT 1",
+            )?;
+            let of = |deed: &Deed| {
+                let Deed { action, project, room, target, from, to } = deed;
+                select.query_row((project, room, from, to, action, target), |row| row.get(0)).optional()
+            };
+            deeds.iter().map(of).collect()
+        })
+        .await
+    }
+
     async fn with<T: Send + 'static>(
         self: &Arc<Self>,
         f: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
@@ -199,7 +232,7 @@ impl Audit {
                 Some(file) => file,
                 none => none.insert(File { connection: STORE.open(&audit.data_dir)?, pruned_at: 0 }),
             };
-            let now = audit.clock.unix_ms();
+            let now = audit.clock.evident_ms();
             if now.saturating_sub(file.pruned_at) > PRUNE_EVERY_MS {
                 prune(&file.connection, now)?;
                 file.pruned_at = now;

@@ -47,16 +47,16 @@ pub use activity::{Activity, ActivityPoint};
 pub use checkpoints::{Around, Rung};
 pub use search::{SearchResult, SearchResultKind};
 pub use sessions::{Participation, Session, SessionDetail, SessionQuery, SessionTrack};
+pub use writer::Step;
 
 use crate::{
     clock::Clock,
-    event::Seq,
+    event::{Cursor, Seq},
     log::Bounds,
     state::{CheckpointError, Fact, State},
     store::{Readers, StoreError},
 };
 use checkpoints::{Pace, Pending};
-use schema::Opened;
 use writer::{FLUSH_EVENTS, Writer};
 
 /// Maximum number of events and bytes in the queue. If it is full, the fold waits, and only the fold.
@@ -104,6 +104,16 @@ pub struct Derived {
     writer: Mutex<Option<JoinHandle<()>>>,
 }
 
+/// The writer of derived data, in the hand of the caller.
+pub struct Stepped(Writer);
+
+impl Stepped {
+    /// Writes one transaction of what is in the queue now.
+    pub fn step(&mut self) -> Step {
+        self.0.step()
+    }
+}
+
 struct Shared {
     options: Options,
     waiting: Mutex<Waiting>,
@@ -115,6 +125,8 @@ struct Shared {
     /// The oldest event of the log. Changes of earlier events are not needed.
     log_first: AtomicU64,
     pace: Mutex<Pace>,
+    /// Queries run on blocking threads. False if the caller does everything: see [`Derived::open_stepped`].
+    threads: bool,
 }
 
 #[derive(Default)]
@@ -140,9 +152,22 @@ pub struct Changes {
     pub seq: Seq,
     /// A JSON array.
     pub json: Bytes,
-    /// Set for a restricted event: the JSON array that `roomJoin` callers get instead. If it is empty, they do not get the
-    /// event.
-    pub joined: Option<Bytes>,
+    /// The changes for `roomJoin` callers, if they get others.
+    pub joined: Option<Joined>,
+}
+
+/// The changes of one event for callers with only `roomJoin`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Joined {
+    /// A JSON array.
+    pub json: Bytes,
+    /// True if these callers must not see the event itself. They then get only the changes, and nothing if there are none.
+    pub restricted: bool,
+}
+
+impl Joined {
+    /// Nothing at all, for an event of which it is unknown whether these callers may see it.
+    pub const NOTHING: Joined = Joined { json: NO_CHANGES, restricted: true };
 }
 
 /// The record of one event, for the file.
@@ -153,7 +178,7 @@ pub struct Recorded {
     /// As in [`Changes`].
     pub json: Bytes,
     /// As in [`Changes`].
-    pub joined: Option<Bytes>,
+    pub joined: Option<Joined>,
     pub facts: Vec<Fact>,
 }
 
@@ -164,24 +189,26 @@ impl Derived {
     /// Opens the file in `dir`, which is derived from the log with these bounds. Returns the state of the newest
     /// checkpoint too, or an empty one.
     pub fn open(dir: &Path, log: Bounds, options: Options) -> Result<(Derived, State), DerivedError> {
-        let Opened { connection, folded, changes_from, ladder, state } = schema::open(dir, log)?;
-        let state = state.unwrap_or_default();
-        let work = ladder.newest().map_or(Duration::ZERO, |newest| newest.work);
-        if state.head() > Seq::ZERO {
-            (options.covered)(state.head());
-        }
-        let shared = Arc::new(Shared {
-            waiting: Mutex::new(Waiting { written: folded, changes_from, ..Waiting::default() }),
-            work: Condvar::new(),
-            written: Notify::new(),
-            readers: schema::STORE.readers(dir),
-            log_first: AtomicU64::new(log.first.0),
-            pace: Mutex::new(Pace::new(state.head(), work, options.clock.running())),
-            options,
-        });
-        let writer = Writer::new(shared.clone(), connection, ladder, &state, folded);
+        let (writer, state) = Writer::open(dir, log, options, true)?;
+        let shared = writer.shared().clone();
         let thread = std::thread::Builder::new().name("history".into()).spawn(move || writer.run())?;
         Ok((Derived { shared, writer: Mutex::new(Some(thread)) }, state))
+    }
+
+    /// As [`Derived::open`], without threads: the caller writes the queue, and queries run on its own thread.
+    pub fn open_stepped(
+        dir: &Path,
+        log: Bounds,
+        options: Options,
+    ) -> Result<(Derived, Stepped, State), DerivedError> {
+        let (writer, state) = Writer::open(dir, log, options, false)?;
+        let shared = writer.shared().clone();
+        Ok((Derived { shared, writer: Mutex::default() }, Stepped(writer), state))
+    }
+
+    /// Returns the last event in the file in `dir`, or `None` if there is none. The log that it was derived from has it.
+    pub fn last_of(dir: &Path) -> Option<Cursor> {
+        schema::last_of(dir)
     }
 
     /// Queues the record of the next event. Never blocks: see [`Derived::wait_for_capacity`].
@@ -301,6 +328,9 @@ impl Derived {
         query: impl FnOnce(&Connection) -> Result<T, DerivedError> + Send + 'static,
     ) -> Result<T, DerivedError> {
         let shared = self.shared.clone();
+        if !shared.threads {
+            return shared.readers.read(query);
+        }
         tokio::task::spawn_blocking(move || shared.readers.read(query))
             .await
             .map_err(|_| DerivedError::Closed)?

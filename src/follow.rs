@@ -155,7 +155,7 @@ impl Followers {
         let (retention, clock) = (self.retention.clone(), self.clock.clone());
         let updates = async move {
             loop {
-                retention.update_time_limit(clock.unix_ms()).await;
+                retention.update_time_limit(clock.evident_ms()).await;
                 clock.sleep(RETENTION_EVERY).await;
             }
         };

@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use crate::{
     clock::Clock,
     config::Project,
-    http::{Answer, Client, Error, Limits},
+    http::{Answer, Client, Error, Limits, Post},
     token::{Claims, Grant, Secret, sign},
 };
 
@@ -86,6 +86,14 @@ pub struct ListedParticipant {
     pub json: Map<String, Value>,
 }
 
+/// One page of a list of egress or ingress.
+#[derive(Clone, Debug)]
+pub struct Page {
+    pub items: Vec<Map<String, Value>>,
+    /// Token of the next page. `None` at the end.
+    pub next: Option<Box<str>>,
+}
+
 #[derive(Clone, Debug)]
 pub struct ListedTrack {
     pub sid: Arc<str>,
@@ -104,7 +112,7 @@ pub struct NewRoom<'a> {
 
 /// The API of one project's LiveKit.
 pub struct LiveKit {
-    http: Client,
+    http: Arc<dyn Post>,
     clock: Clock,
     /// The URL with its path, without a slash at the end.
     url: Box<str>,
@@ -115,13 +123,19 @@ pub struct LiveKit {
 impl LiveKit {
     /// Returns `None` for a project without a URL.
     pub fn new(project: &Project, clock: &Clock) -> Option<LiveKit> {
-        let url = project.url.clone()?;
+        let url = project.url.as_deref()?;
         let http = Client::new(LIMITS)
-            .and_then(|client| client.trust(&url))
+            .and_then(|client| client.trust(url))
             .inspect_err(
                 |error| tracing::error!(project.name = %project.name, "no client for LiveKit: {error}"),
             )
             .ok()?;
+        LiveKit::over(project, clock, Arc::new(http))
+    }
+
+    /// Returns the API over another client.
+    pub fn over(project: &Project, clock: &Clock, http: Arc<dyn Post>) -> Option<LiveKit> {
+        let url = project.url.clone()?;
         let (key, secret) = (project.key.clone(), project.secret.clone());
         Some(LiveKit { http, clock: clock.clone(), url, key, secret })
     }
@@ -144,9 +158,13 @@ impl LiveKit {
         let answer = self.call("RoomService", "ListRooms", grant, &request, LIST_TIME_MAX).await?;
         let rooms = self.list(answer, "rooms")?.into_iter().map(|room| {
             let json = shape::object(room);
-            Some(ListedRoom { sid: text(&json, "sid")?.into(), name: text(&json, "name")?.into(), json })
+            // LiveKit can have a room without a name. Its API lists it, and cannot be asked about it.
+            let name = match json.get("name") {
+                None => "",
+                Some(name) => name.as_str()?,
+            };
+            Some(ListedRoom { sid: text(&json, "sid")?.into(), name: name.into(), json })
         });
-        // LiveKit can have a room without a name, but its API cannot be asked about it.
         Ok(rooms.flatten().collect())
     }
 
@@ -163,27 +181,36 @@ impl LiveKit {
         Ok(self.list(answer, "participants")?.into_iter().filter_map(participant).collect())
     }
 
-    /// Lists every egress of the last 24 hours. Returns `None` if LiveKit has no Redis to store them in.
-    pub async fn list_egress(&self) -> Result<Option<Vec<Map<String, Value>>>, CallError> {
+    /// Lists a page of the egress of the last 24 hours, or of one egress. Returns `None` if LiveKit has no Redis to store
+    /// them in.
+    pub async fn list_egress(&self, id: Option<&str>, page: Option<&str>) -> Result<Option<Page>, CallError> {
         let grant = Grant { room_record: true, ..Grant::default() };
-        let answer = self.call("Egress", "ListEgress", grant, &json!({}), LIST_TIME_MAX).await;
+        let request = page_request("egress_id", id, page);
+        let answer = self.call("Egress", "ListEgress", grant, &request, LIST_TIME_MAX).await;
         self.if_connected(answer)
     }
 
-    /// Lists every ingress. Returns `None` if LiveKit has no Redis to store them in.
-    pub async fn list_ingress(&self) -> Result<Option<Vec<Map<String, Value>>>, CallError> {
+    /// Lists a page of every ingress, or of one. Returns `None` if LiveKit has no Redis to store them in.
+    pub async fn list_ingress(
+        &self,
+        id: Option<&str>,
+        page: Option<&str>,
+    ) -> Result<Option<Page>, CallError> {
         let grant = Grant { ingress_admin: true, ..Grant::default() };
-        let answer = self.call("Ingress", "ListIngress", grant, &json!({}), LIST_TIME_MAX).await;
+        let request = page_request("ingress_id", id, page);
+        let answer = self.call("Ingress", "ListIngress", grant, &request, LIST_TIME_MAX).await;
         self.if_connected(answer)
     }
 
     /// Turns the error of a LiveKit without Redis into `None`.
-    fn if_connected(
-        &self,
-        answer: Result<Value, CallError>,
-    ) -> Result<Option<Vec<Map<String, Value>>>, CallError> {
+    fn if_connected(&self, answer: Result<Value, CallError>) -> Result<Option<Page>, CallError> {
         match answer {
-            Ok(answer) => Ok(Some(self.list(answer, "items")?.into_iter().map(shape::object).collect())),
+            Ok(answer) => {
+                let next = answer.pointer("/next_page_token/token").and_then(Value::as_str);
+                let next = next.filter(|token| !token.is_empty()).map(Box::from);
+                let items = self.list(answer, "items")?.into_iter().map(shape::object).collect();
+                Ok(Some(Page { items, next }))
+            }
             Err(CallError::Refused { code, message })
                 if message.contains("not connected")
                     || &*code == "bad_route"
@@ -319,13 +346,7 @@ impl LiveKit {
             ..Claims::default()
         };
         let url = format!("{}/twirp/livekit.{service}/{method}", self.url);
-        let answer = match self.http.post(&url) {
-            Ok(post) => {
-                let post = post.bearer_auth(sign(&claims, &self.secret)).json(request);
-                self.http.send(post, time_max).await
-            }
-            Err(error) => Err(error),
-        };
+        let answer = self.http.post_json(&url, sign(&claims, &self.secret), request, time_max).await;
         let Answer { status, body } = answer.map_err(|error| match error {
             Error::Timeout(time) => CallError::Timeout { address: self.address(), secs: time.as_secs() },
             Error::TooLarge(bytes) => self.garbage(&format!("more than {bytes} bytes")),
@@ -348,6 +369,18 @@ impl LiveKit {
             None => Err(self.garbage(&format!("status {status} and no Twirp error"))),
         }
     }
+}
+
+/// Returns the request for a page of a list, or for one entity of it (`ListEgressRequest`, `ListIngressRequest`).
+fn page_request(member: &str, id: Option<&str>, page: Option<&str>) -> Value {
+    let mut request = Map::new();
+    if let Some(id) = id {
+        request.insert(member.into(), id.into());
+    }
+    if let Some(token) = page {
+        request.insert("page_token".into(), json!({ "token": token }));
+    }
+    Value::Object(request)
 }
 
 fn participant(value: Value) -> Option<ListedParticipant> {

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use crate::{
     clock::Clock,
-    event::{Epoch, Event, NewEvent, Seq},
+    event::{Cursor, Epoch, Event, NewEvent, Seq},
 };
 
 pub mod memory;
@@ -139,6 +139,8 @@ pub struct LogOptions {
     /// Maximum number of ids in memory. If there are more, they are merged into their table, in which a look-up costs
     /// several times as much. A start reads about as many of the newest events.
     pub ids_max: usize,
+    /// The last event of this log that is known elsewhere. A log that ends before it begins a new epoch.
+    pub told: Option<Cursor>,
     /// SQLite VFS, if not the default. Tests simulate power loss with it.
     pub vfs: Option<String>,
     /// Clock of the node, for retention and ids.
@@ -153,6 +155,7 @@ impl Default for LogOptions {
             queue_bytes_max: 64 << 20,
             tail_bytes_max: 2 << 20,
             ids_max: 65_536,
+            told: None,
             vfs: None,
             clock: Clock::system(),
         }
@@ -194,7 +197,7 @@ pub struct Bounds {
     pub last: Seq,
 }
 
-/// Reason why the log failed. A webhook is then answered 503, and LiveKit retries.
+/// Reason why the log failed. A webhook then waits and is answered 503, and LiveKit retries.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum LogError {
     #[error("no space left for the log")]

@@ -100,6 +100,8 @@ metrics! {
         "Events that reconciliation appended because no webhook had reported them";
     commands: counter by outcome,
         "Room commands by outcome: done, refused, failed";
+    clock_jump_seconds: gauge,
+        "Seconds by which the wall clock has jumped, until the new time is believed; 0 if it has not";
     log_last_seq: gauge,
         "The newest durable event";
     log_first_seq: gauge,

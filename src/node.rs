@@ -17,11 +17,17 @@ use crate::{
     derived::{self, Derived},
     feed::Feed,
     follow::{Fold, FoldThread, Followers, Make, Running},
-    ingest::{Receipts, Rejections, webhook::Webhooks},
+    ingest::{
+        Receipts, Rejections,
+        webhook::{Held, Webhooks},
+    },
+    livekit::LiveKit,
     log::{self, EventLog, LogOptions, LogUrl},
     metrics::Metrics,
     reconcile::{Reconcile, watchers::Watchers},
-    server::{App, front::Front, limits::Limiter, listen, stream::open::Streams},
+    server::{
+        App, front::Front, limits::Limiter, listen, memory::Memory, stream::open::Streams, turns::Turns,
+    },
     snapshot::Snapshots,
     state::State,
 };
@@ -117,9 +123,11 @@ impl Node {
             rejections: Rejections::default(),
             body_bytes_max: Limit::WebhookBytes.bytes(&config.limits),
             body_time_max: Limit::BodyTime.time(&config.limits),
+            held: Held::default(),
         });
         let reconcile = Arc::new(Reconcile::new(
             &config,
+            |project| LiveKit::new(project, &config.clock),
             log.clone(),
             state.clone(),
             feed.clone(),
@@ -151,6 +159,8 @@ impl Node {
             webhooks,
             reconcile,
             accounts,
+            memory: Memory::new(*limiter.limits()),
+            turns: Turns::default(),
             limiter,
             streams,
         });
@@ -209,6 +219,7 @@ fn open_log(config: &Config) -> anyhow::Result<Arc<dyn EventLog>> {
     let options = LogOptions {
         retain_age: config.retention,
         retain_bytes: config.retention_bytes,
+        told: Derived::last_of(&config.data_dir),
         clock: config.clock.clone(),
         ..LogOptions::default()
     };

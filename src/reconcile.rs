@@ -5,21 +5,32 @@
 //! become ordinary events of the log with `source: "reconcile"`. Facts that have no webhook (mutes, metadata,
 //! permissions) are found in the same way, every two seconds in rooms that are watched.
 //!
-//! [`schedule`] decides when to ask what, [`diff`] what is to be corrected; both are pure. The engine does the I/O. It
+//! [`schedule`] decides when to ask what, [`diff`] what is to be corrected, [`doubt`] what one answer is not enough for;
+//! all three are pure. The engine does the I/O. It
 //! never touches the state, which learns from the log alone.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
+use futures_util::future::BoxFuture;
 use parking_lot::{Mutex, MutexGuard, RwLock};
 use tokio::{sync::Notify, task::JoinSet};
 
 use crate::{
-    clock::Clock, cluster::Cluster, config::Config, event::body::Redaction, feed::Feed, ingest::Receipts,
-    livekit::LiveKit, log::EventLog, metrics::Metrics, state::State,
+    clock::Clock,
+    cluster::Cluster,
+    config::{self, Config},
+    event::body::Redaction,
+    feed::Feed,
+    ingest::Receipts,
+    livekit::LiveKit,
+    log::EventLog,
+    metrics::Metrics,
+    state::{Room, State, entity::Confirmed},
 };
 
 pub mod correction;
 pub mod diff;
+pub mod doubt;
 mod engine;
 mod health;
 pub mod schedule;
@@ -28,6 +39,7 @@ pub mod watchers;
 pub use health::{Capability, Health, Reach, ShownCorrection};
 
 use diff::LastSeen;
+use doubt::Doubts;
 use health::Checked;
 use schedule::Requests;
 
@@ -56,27 +68,31 @@ struct Project {
     livekit: Option<LiveKit>,
     health: Mutex<Health>,
     checked: Mutex<Checked>,
+    doubts: Mutex<Doubts>,
     requests: Mutex<Requests>,
     wake: Notify,
 }
 
 impl Reconcile {
+    /// `livekit` returns the API of a project, if it has one.
     pub fn new(
         config: &Config,
+        livekit: impl Fn(&config::Project) -> Option<LiveKit>,
         log: Arc<dyn EventLog>,
         state: Arc<RwLock<State>>,
         feed: Arc<Feed>,
         metrics: Arc<Metrics>,
         receipts: Arc<Receipts>,
     ) -> Reconcile {
-        let project = |project: &crate::config::Project| {
-            let livekit = LiveKit::new(project, &config.clock);
+        let project = |project: &config::Project| {
+            let livekit = livekit(project);
             let reach = if livekit.is_some() { Reach::Unknown } else { Reach::Unconfigured };
             let handle = Project {
                 name: project.name.clone(),
                 livekit,
-                health: Mutex::new(Health { reach, ..Health::default() }),
+                health: Mutex::new(Health { reach, since: config.clock.unix_ms(), ..Health::default() }),
                 checked: Mutex::default(),
+                doubts: Mutex::default(),
                 requests: Mutex::default(),
                 wake: Notify::new(),
             };
@@ -89,14 +105,19 @@ impl Reconcile {
         Reconcile { projects, shared: Arc::new(shared) }
     }
 
-    /// Starts the loop of each project. They run until the set is dropped. Without an interval there are none.
-    /// In a deployment of several nodes, each project is compared by the one that holds its lease.
+    /// Starts the loop of each project. They run until the set is dropped.
     pub fn start(&self, cluster: &Arc<dyn Cluster>) -> JoinSet<()> {
-        let mut loops = JoinSet::new();
-        let Some(every) = self.shared.every else { return loops };
-        for project in self.projects.values().filter(|project| project.livekit.is_some()) {
+        self.loops(cluster).into_iter().collect()
+    }
+
+    /// Returns the loop of each project, to be run by the caller. Without an interval there are none. In a deployment of
+    /// several nodes, each project is compared by the one that holds its lease.
+    pub fn loops(&self, cluster: &Arc<dyn Cluster>) -> Vec<BoxFuture<'static, ()>> {
+        let Some(every) = self.shared.every else { return Vec::new() };
+        let configured = self.projects.values().filter(|project| project.livekit.is_some());
+        let run = |project: &Arc<Project>| -> BoxFuture<'static, ()> {
             let (shared, project, cluster) = (self.shared.clone(), project.clone(), cluster.clone());
-            loops.spawn(async move {
+            Box::pin(async move {
                 let job = format!("reconcile/{}", project.name);
                 loop {
                     let lease = cluster.lease(&job).await;
@@ -107,9 +128,9 @@ impl Reconcile {
                         () = lease.lost() => tracing::info!("another node compares {} with LiveKit", project.name),
                     }
                 }
-            });
-        }
-        loops
+            })
+        };
+        configured.map(run).collect()
     }
 
     /// Returns the API of a project's LiveKit, or `None` if its URL is unknown.
@@ -138,22 +159,39 @@ impl Reconcile {
         self.projects.get(project).map(|project| project.health.lock().clone())
     }
 
+    /// Returns LiveKit's last answer, and since when it has given none that can be compared, in unix milliseconds.
+    pub fn reach(&self, project: &str) -> (Reach, Option<u64>) {
+        let Some(project) = self.projects.get(project) else { return Default::default() };
+        let health = project.health.lock();
+        (health.reach, health.away_since)
+    }
+
     /// Returns the seconds between two full runs; 0 means never.
     pub fn every_secs(&self) -> u64 {
         self.shared.every.map_or(0, |every| every.as_secs())
     }
 
-    /// Returns when sessions, given by project and sid, were last compared with LiveKit, in unix milliseconds.
-    pub fn checked_at<'a>(&self, sessions: impl IntoIterator<Item = (&'a str, &'a str)>) -> Vec<Option<u64>> {
-        let mut of: Option<(&str, MutexGuard<'_, Checked>)> = None;
-        let checked_at = |(project, sid): (&'a str, &str)| {
-            // A list has the sessions of one project side by side: they cost one lock.
-            if of.as_ref().is_none_or(|(locked, _)| *locked != project) {
+    /// Returns how each session is confirmed by LiveKit. The sessions of one project are side by side: they cost one
+    /// lock.
+    pub fn confirmed<'a>(&self, sessions: impl IntoIterator<Item = &'a Room>) -> Vec<Confirmed> {
+        let mut of: Option<(&Project, MutexGuard<'_, Checked>, Option<u64>)> = None;
+        let confirmed = |room: &'a Room| {
+            if of.as_ref().is_none_or(|(locked, ..)| locked.name != room.project) {
                 of = None;
-                of = self.projects.get(project).map(|handle| (project, handle.checked.lock()));
+                of = self.projects.get(&room.project).map(|project| {
+                    let away_since = project.health.lock().away_since;
+                    (&**project, project.checked.lock(), away_since)
+                });
             }
-            of.as_ref()?.1.room(sid)
+            let Some((handle, checked, away_since)) = &of else { return Confirmed::default() };
+            let absent_since = handle.doubts.lock().absent_since(&room.sid);
+            let since = [absent_since, *away_since].into_iter().flatten().min();
+            Confirmed {
+                checked_at: checked.room(&room.sid),
+                // A webhook confirms a room too.
+                unconfirmed_since: since.map(|since| since.max(room.webhook_at)),
+            }
         };
-        sessions.into_iter().map(checked_at).collect()
+        sessions.into_iter().map(confirmed).collect()
     }
 }

@@ -5,11 +5,12 @@ use std::{sync::Arc, time::Duration};
 use axum::{
     Router,
     extract::{RawQuery, Request, State as AppState},
-    http::StatusCode,
+    http::{StatusCode, header},
     middleware::Next,
     response::{IntoResponse, Response},
     routing::get,
 };
+use bytes::Bytes;
 use parking_lot::RwLock;
 use tower_http::{CompressionLevel, compression::CompressionLayer};
 use utoipa::OpenApi;
@@ -44,17 +45,22 @@ pub mod cookie;
 pub mod error;
 pub mod front;
 pub mod limits;
+pub mod memory;
 pub mod path;
 pub mod query;
+pub mod turns;
 
 pub mod api;
 pub mod dashboard;
 pub mod stream;
 
+use dashboard::Dashboard;
 use error::Error;
 use front::Front;
 use limits::Limiter;
+use memory::Memory;
 use stream::open::Streams;
+use turns::Turns;
 
 /// Maximum time that a read waits for the fold to catch up with the log.
 const BEHIND_MAX: Duration = Duration::from_secs(1);
@@ -75,6 +81,8 @@ pub struct App {
     pub accounts: Accounts,
     pub audit: Arc<Audit>,
     pub limiter: Arc<Limiter>,
+    pub memory: Arc<Memory>,
+    pub turns: Turns,
     pub front: Front,
     pub streams: Arc<Streams>,
     /// The end of the log when this node was opened.
@@ -107,14 +115,17 @@ struct Api;
 /// Every route.
 pub fn router(app: Arc<App>) -> Router {
     let (router, api) = routes(&app).split_for_parts();
-    let api = Arc::new(api);
-    let document = get(move || std::future::ready(axum::Json(api.clone())));
+    // These have one copy of their bytes for all answers, so they need no share of the memory.
+    let document = Bytes::from(serde_json::to_vec(&api).expect("the document is JSON"));
+    let document = ([(header::CONTENT_TYPE, "application/json")], document);
+    let dashboard = Arc::new(Dashboard::new(app.config.path_prefix()));
     router
-        .route("/api/openapi.json", document)
+        .route("/metrics", get(metrics))
+        .layer(axum::middleware::from_fn_with_state(app.clone(), memory::counted))
+        .route("/api/openapi.json", get(move || std::future::ready(document.clone())))
         .route("/healthz", get(|| std::future::ready("ok\n")))
         .route("/readyz", get(readyz))
-        .route("/metrics", get(metrics))
-        .fallback(dashboard::dashboard)
+        .fallback(move |method, uri, headers| std::future::ready(dashboard.answer(method, uri, headers)))
         .method_not_allowed_fallback(|| std::future::ready(Error::method_not_allowed()))
         .with_state(app.clone())
         .merge(stream::socketio::routes(&app))
@@ -135,6 +146,8 @@ fn routes(app: &Arc<App>) -> OpenApiRouter<Arc<App>> {
         .routes(routes!(sessions::session))
         .routes(routes!(sessions::activity))
         .routes(routes!(sessions::search))
+        // Inside of the compression: the bytes before it are in memory until the last of them is compressed.
+        .layer(axum::middleware::from_fn_with_state(app.clone(), memory::counted))
         .layer(CompressionLayer::new().quality(CompressionLevel::Fastest))
         .layer(current);
     OpenApiRouter::with_openapi(Api::openapi())
@@ -170,6 +183,11 @@ async fn readyz(AppState(app): AppState<Arc<App>>, RawQuery(query): RawQuery) ->
     };
     if query.is_some_and(|query| query.split('&').any(|name| matches!(name, "verbose" | "verbose="))) {
         let last = app.log.bounds().last;
+        if let Some(secs) = app.config.clock.jump_secs() {
+            text += &format!(
+                "clock: the wall clock has jumped by {secs} s; nothing is deleted for its age by it\n"
+            );
+        }
         for follower in app.followers.statuses() {
             text += &format!("{}\n", follower.line(last));
         }
@@ -179,6 +197,7 @@ async fn readyz(AppState(app): AppState<Arc<App>>, RawQuery(query): RawQuery) ->
 
 async fn metrics(AppState(app): AppState<Arc<App>>) -> impl IntoResponse {
     let bounds = app.log.bounds();
+    app.metrics.clock_jump_seconds.set(app.config.clock.jump_secs().unwrap_or(0));
     app.metrics.log_first_seq.set(i64::try_from(bounds.first.0).unwrap_or(i64::MAX));
     app.metrics.log_last_seq.set(i64::try_from(bounds.last.0).unwrap_or(i64::MAX));
     app.metrics.state_head_seq.set(i64::try_from(app.feed.head().seq.0).unwrap_or(i64::MAX));

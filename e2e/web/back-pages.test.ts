@@ -282,7 +282,56 @@ describe('settings', () => {
   });
 });
 
+describe('every page', () => {
+  it.each(['/', '/rooms', '/rooms/nobody', '/sessions', '/sessions/RM_nothere', '/events', '/settings'])(
+    'marks one link of the navigation as the current page: %s',
+    async (path) => {
+      const { page } = await open(path);
+      await page.getByRole('button', { name: /^Connection:\s*Live/ }).waitFor();
+      await until('one mark', async () => {
+        const marked = page.locator(':is(nav, main) [aria-current=page]:visible');
+        return (await marked.count()) === 1;
+      });
+      expect(await axe(page)).toEqual([]);
+    },
+  );
+
+  it('that does not exist says so inside the frame', async () => {
+    const { page, found } = await open('/nonsense');
+    await page.getByRole('heading', { name: 'Page not found', level: 1 }).waitFor();
+    expect(await axe(page)).toEqual([]);
+    await page.getByRole('navigation', { name: 'Pages' }).first().getByRole('link', { name: 'Rooms' }).click();
+    await page.getByRole('heading', { name: 'Rooms', level: 1 }).waitFor();
+    expect(found).toEqual([]);
+  });
+});
+
 describe('the palette', () => {
+  it('gets what is typed before its field is there, and the page below gets none of it', async () => {
+    const slow = await operatorPage(browser, roomwatch, { reducedMotion: 'reduce' });
+    context = slow.context();
+    let letGo = () => {};
+    const held = new Promise<void>((resolve) => {
+      letGo = resolve;
+    });
+    await slow.route('**/assets/palette-*', async (route) => {
+      await held;
+      await route.continue();
+    });
+    await slow.goto(`${roomwatch.url}/`);
+    await slow.getByRole('button', { name: /^Connection:\s*Live/ }).waitFor();
+    await slow.keyboard.press('Control+k');
+    // "g r" is a shortcut of the page.
+    await slow.keyboard.type('gracx', { delay: 30 });
+    await slow.keyboard.press('Backspace');
+    await slow.keyboard.type('e', { delay: 30 });
+    letGo();
+    await until('the palette to have it', async () => (await slow.getByRole('combobox').inputValue()) === 'grace');
+    await slow.keyboard.type(' h');
+    expect(await slow.getByRole('combobox').inputValue()).toBe('grace h');
+    expect(new URL(slow.url()).pathname).toBe('/');
+  });
+
   it('opens pages and rooms, and asks before it ends a room', async () => {
     const { page, found } = await open('/');
     await page.getByRole('heading', { name: 'Overview', level: 1 }).waitFor();

@@ -128,6 +128,46 @@ describe('without a server', () => {
     await page.getByText('Can’t reach Roomwatch.').waitFor({ state: 'detached' });
   });
 
+  it('another page opens inside the frame, also one whose file was never loaded', async () => {
+    await open('/rooms');
+    await page.waitForLoadState('networkidle').catch(() => {});
+    const file = (name: string) =>
+      page.evaluate((part) => performance.getEntriesByType('resource').some((one) => one.name.includes(part)), name);
+    // Every page is loaded while the browser is idle.
+    for (const name of ['overview', 'room-', 'sessions', 'session-', 'events', 'settings', 'palette'])
+      await until(`the file of ${name}`, () => file(`/assets/${name}`));
+    await roomwatch.kill();
+    await page.getByRole('link', { name: 'Sessions' }).first().click();
+    await page.getByRole('heading', { name: 'Sessions', level: 1 }).waitFor();
+    await page.getByRole('link', { name: 'Rooms', exact: true }).first().click();
+    await row('standup').waitFor();
+    await pill(/Stale since/);
+  });
+
+  it('a page whose file cannot be loaded says so in the frame, and opens when the server is back', async () => {
+    let blocked = true;
+    page = await operatorPage(browser, roomwatch, { reducedMotion: 'reduce' });
+    page.setDefaultTimeout(30_000);
+    await page.route('**/assets/settings-*', (route) => (blocked ? route.abort() : route.continue()));
+    await until('no stream to be open', async () => (await roomwatch.get('/api/me')).streams.open === 0);
+    await page.goto(`${roomwatch.url}/rooms`);
+    await row('standup').waitFor();
+    await pill(/Live/);
+    await page.getByRole('link', { name: 'Settings' }).first().click();
+    await page.getByRole('heading', { name: 'Cannot load this page' }).waitFor();
+    await page.getByRole('button', { name: /^Connection:/ }).waitFor();
+    expect(await axe(page)).toEqual([]);
+    await page.getByRole('link', { name: 'Rooms', exact: true }).first().click();
+    await row('standup').waitFor();
+    await page.getByRole('link', { name: 'Settings' }).first().click();
+    await page.getByRole('heading', { name: 'Cannot load this page' }).waitFor();
+    await roomwatch.kill();
+    await pill(/Stale since/);
+    blocked = false;
+    await roomwatch.up();
+    await page.getByRole('heading', { name: 'Settings', level: 1 }).waitFor();
+  });
+
   it('a page that was never loaded says so, and loads when the server is back', async () => {
     await open('/');
     await roomwatch.kill();

@@ -103,7 +103,7 @@ impl Logins {
     /// Returns the sign-in of this token, if it has not ended.
     pub fn find(&self, token: &str) -> Option<Arc<Login>> {
         let login = self.inner.known.read().logins.get(&*digest(token)).cloned()?;
-        (!login.has_ended() && login.ends_at > self.inner.clock.unix_ms()).then_some(login)
+        (!login.has_ended() && login.ends_at > self.inner.clock.evident_ms()).then_some(login)
     }
 
     /// Begins a sign-in for a user who has authenticated, and returns its token. Durable when it returns.
@@ -116,7 +116,7 @@ impl Logins {
         getrandom::fill(&mut random).map_err(|error| ClusterError::Away(error.to_string().into()))?;
         let token = URL_SAFE_NO_PAD.encode(random);
         let key = digest(&token);
-        let now = self.inner.clock.unix_ms();
+        let now = self.inner.clock.evident_ms();
         let kept =
             Kept { user, credential: HEXLOWER.encode(&credential.0), began_at: now, ends_at: now + LOGIN_MS };
         let json = serde_json::to_vec(&kept).map_err(|error| ClusterError::Away(error.to_string().into()))?;
@@ -144,7 +144,7 @@ impl Logins {
         &self,
         mut valid: impl FnMut(&str, &CredentialDigest) -> bool,
     ) -> Result<(), ClusterError> {
-        let now = self.inner.clock.unix_ms();
+        let now = self.inner.clock.evident_ms();
         let stale: Vec<Box<str>> = {
             let known = self.inner.known.read();
             let stale = known

@@ -176,6 +176,30 @@ limits! {
         note: "The longest is a command with metadata.",
         answer: Answer::Error(413, "body_too_large", "the body may have {max} bytes"),
     }
+    Memory {
+        option: max_request_memory, env: "ROOMWATCH_MAX_REQUEST_MEMORY", unit: BYTES,
+        default: 268_435_456, least: 16_777_216,
+        help: "Bytes that all requests may hold",
+        note: "They hold bodies that arrive and answers that are not read yet. Clients without a credential \
+               together may hold an eighth. Webhooks and streams do not count.",
+        answer: Answer::Error(503, "busy", "all requests hold {max} bytes; try again later"),
+    }
+    MemoryPerAddress {
+        option: max_request_memory_per_address, env: "ROOMWATCH_MAX_REQUEST_MEMORY_PER_ADDRESS", unit: BYTES,
+        default: 67_108_864, least: 1_048_576,
+        help: "Bytes that the requests of one address may hold",
+        note: "A client that does not read its answers gets no more of them.",
+        answer: Answer::Error(
+            429, "too_many_requests", "the requests of your address hold {max} bytes; read their answers"
+        ),
+    }
+    MemoryPerUser {
+        option: max_request_memory_per_user, env: "ROOMWATCH_MAX_REQUEST_MEMORY_PER_USER", unit: BYTES,
+        default: 33_554_432, least: 1_048_576,
+        help: "Bytes that the requests of one user may hold",
+        note: "The longest page of the log has 8 MiB, and one event more.",
+        answer: Answer::Error(429, "too_many_requests", "your requests hold {max} bytes; read their answers"),
+    }
     HeadTime {
         option: head_secs, env: "ROOMWATCH_HEAD_SECS", unit: SECS,
         default: 10,
@@ -190,6 +214,14 @@ limits! {
         help: "Seconds for the body of a request",
         note: "A slow body holds a connection for nothing.",
         answer: Answer::Error(408, "body_timeout", "the body did not arrive within {max} s"),
+    }
+    AnswerTime {
+        option: answer_secs, env: "ROOMWATCH_ANSWER_SECS", unit: SECS,
+        default: 60,
+        help: "Seconds in which a client must read an answer",
+        note: "An answer that is not read takes memory. For a stream the time begins again with each byte that \
+               its client reads.",
+        answer: Answer::Http,
     }
     IdleTime {
         option: idle_secs, env: "ROOMWATCH_IDLE_SECS", unit: SECS,

@@ -1,14 +1,14 @@
 //! The changes of each event, stored in chunks: one row for each event would cost more than its content.
 //!
 //! A chunk is text, with one line for each event, ascending. A line has the seq, the changes for all readers and, if
-//! `roomJoin` callers get others, those too, separated by tabs. JSON has tabs and line breaks only as escapes.
+//! `roomJoin` callers get others, those too, separated by tabs. One more tab says that they get the event itself. JSON has tabs and line breaks only as escapes.
 
 use std::io::Write;
 
 use bytes::Bytes;
 use rusqlite::{Connection, Statement, params};
 
-use super::{Changes, DerivedError, NO_CHANGES, Recorded};
+use super::{Changes, DerivedError, Joined, NO_CHANGES, Recorded};
 use crate::event::Seq;
 
 /// Size at which a chunk is written. A reader that resumes must read a whole chunk for its first event.
@@ -35,7 +35,10 @@ impl Chunk {
             self.lines.extend_from_slice(json);
             if let Some(joined) = joined {
                 self.lines.push(b'\t');
-                self.lines.extend_from_slice(joined);
+                self.lines.extend_from_slice(&joined.json);
+                if !joined.restricted {
+                    self.lines.push(b'\t');
+                }
             }
             self.lines.push(b'\n');
         }
@@ -75,7 +78,9 @@ pub(super) fn stored(
             let Some(seq) = seq.filter(|seq| (next..=through).contains(seq)) else { continue };
             all.extend((next.0..seq.0).map(Seq).map(nothing));
             let json = fields.next().map_or(NO_CHANGES, |json| chunk.slice_ref(json));
-            all.push(Changes { seq, json, joined: fields.next().map(|joined| chunk.slice_ref(joined)) });
+            let joined = fields.next().map(|json| chunk.slice_ref(json));
+            let joined = joined.map(|json| Joined { json, restricted: fields.next().is_none() });
+            all.push(Changes { seq, json, joined });
             next = seq.next();
         }
     }

@@ -24,12 +24,15 @@ const MINUTE_MS: u64 = 60_000;
 
 /// Writes rows, and caches what it needs of the tables.
 ///
-/// The last four fields are written at the end of the transaction, because many events change the same rows.
+/// The last four fields are written at the end of the transaction, because many events change the same rows. After a
+/// transaction the owner calls [`Rows::committed`] or [`Rows::forget`].
 #[derive(Default)]
 pub(super) struct Rows {
     /// Row numbers of sessions by project and sid.
     sessions: Map<Arc<str>, Map<Arc<str>, i64>>,
     live: Map<Arc<str>, Live>,
+    /// Numbers in `live` that the events of this transaction have changed, with the former values, oldest first.
+    counted: Vec<Counted>,
     /// Sessions that events have shown to be live, by row number.
     seen: Map<i64, Seen>,
     /// Sessions whose participants must be counted if they have ended.
@@ -62,18 +65,27 @@ struct Live {
     participants: u32,
 }
 
+/// The numbers of one session before an event.
+struct Counted {
+    project: Arc<str>,
+    sid: Arc<str>,
+    former: Option<u32>,
+}
+
 impl Live {
     fn totals(&self) -> (u32, u32) {
         (u32::try_from(self.participants_by_sid.len()).unwrap_or(u32::MAX), self.participants)
     }
 
-    fn set(&mut self, sid: &Arc<str>, participants: Option<u32>) {
+    /// Sets the number of participants of a session, or `None` if it has ended. Returns the former one.
+    fn set(&mut self, sid: &Arc<str>, participants: Option<u32>) -> Option<u32> {
         let former = match participants {
             Some(participants) => self.participants_by_sid.insert(sid.clone(), participants),
             None => self.participants_by_sid.remove(sid),
         };
         self.participants =
             (self.participants + participants.unwrap_or(0)).saturating_sub(former.unwrap_or(0));
+        former
     }
 }
 
@@ -95,8 +107,16 @@ impl Rows {
         rows
     }
 
-    /// Clears the caches, because a transaction was rolled back or rows were removed.
+    /// Keeps what the transaction has counted, because it is on the disk.
+    pub fn committed(&mut self) {
+        self.counted.clear();
+    }
+
+    /// Clears the caches and takes back what was counted, because the transaction was rolled back or rows were removed.
     pub fn forget(&mut self) {
+        for Counted { project, sid, former } in self.counted.drain(..).rev() {
+            self.live.entry(project).or_default().set(&sid, former);
+        }
         self.sessions.clear();
         self.seen.clear();
         self.uncounted.clear();
@@ -159,15 +179,13 @@ impl Rows {
     }
 
     fn count(&mut self, fact: &Fact) {
-        match fact {
-            Fact::Session { project, sid, participants, .. } => {
-                self.live.entry(project.clone()).or_default().set(sid, Some(*participants));
-            }
-            Fact::SessionEnded { room, .. } => {
-                self.live.entry(room.project.clone()).or_default().set(&room.sid, None);
-            }
-            _ => {}
-        }
+        let (project, sid, participants) = match fact {
+            Fact::Session { project, sid, participants, .. } => (project, sid, Some(*participants)),
+            Fact::SessionEnded { room, .. } => (&room.project, &room.sid, None),
+            _ => return,
+        };
+        let former = self.live.entry(project.clone()).or_default().set(sid, participants);
+        self.counted.push(Counted { project: project.clone(), sid: sid.clone(), former });
     }
 
     fn fact(

@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
 use super::{DerivedError, checkpoints::Ladder};
 use crate::{
-    event::Seq,
+    event::{Cursor, Epoch, Seq},
     log::Bounds,
     state::State,
     store::{Repair, Store, has_table},
@@ -111,6 +111,14 @@ pub(super) struct Opened {
 /// Opens the writer's connection to the file in `dir`, and compares it with the log.
 pub(super) fn open(dir: &Path, log: Bounds) -> Result<Opened, DerivedError> {
     adopt(STORE.open(dir)?, log)
+}
+
+/// Returns the last event in the file in `dir`, if it can be read. The log must have it.
+pub(super) fn last_of(dir: &Path) -> Option<Cursor> {
+    let path = dir.join(STORE.file);
+    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).ok()?;
+    let (epoch, folded) = (get(&connection, "epoch").ok()??, get(&connection, "folded").ok()??);
+    Some(Cursor { epoch: Epoch(u32::try_from(epoch).ok()?), seq: Seq(u64::try_from(folded).ok()?) })
 }
 
 /// Compares the file with the log. The log may be another one than that from which the file was derived: a restored or a

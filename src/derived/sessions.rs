@@ -37,8 +37,11 @@ pub struct Session {
     pub started_at: i64,
     /// Null while it is live
     pub ended_at: Option<i64>,
-    /// For example `idle_timeout`, if the LiveKit server reports it
+    /// LiveKit's reason, for example `idle_timeout`, if it reports one. Otherwise `room_deleted` if participants left with
+    /// it, `everyone_left` if the last one left before the room closed, `nobody_joined`, or null: unknown
     pub end_reason: Option<String>,
+    /// User whose command ended the room. Only operators see it
+    pub ended_by: Option<String>,
     /// Number of distinct identities, without hidden participants, agents and egress
     pub participant_count: i64,
     /// Maximum number of them at one time
@@ -46,6 +49,9 @@ pub struct Session {
     /// Number of distinct identities that published a track
     pub publisher_count: i64,
     pub recorded: bool,
+    /// Outcome of its ended recordings: `complete`, `failed`, or `partial` if one failed or reached a limit. Null if none
+    /// has ended, and for a caller who does not see egress
+    pub recording_outcome: Option<String>,
     /// `webhook`, or `reconcile` if it was inferred from LiveKit's API
     pub source: String,
     #[serde(skip)]
@@ -87,6 +93,8 @@ pub struct Participation {
     pub left_not_before: Option<i64>,
     /// LiveKit's reason, in lower snake case
     pub disconnect_reason: Option<String>,
+    /// User whose command removed the participant. Only operators see it
+    pub removed_by: Option<String>,
     pub source: String,
 }
 
@@ -106,12 +114,40 @@ pub struct SessionTrack {
     pub unpublished_at: Option<i64>,
 }
 
+/// SQL for the reason of the end of session `s`. LiveKit before 1.13.7 reports none. Only `DeleteRoom` makes participants
+/// leave with `room_deleted`. A room that people have left is closed after its departure timeout, so the last leave is
+/// earlier than the end. A second is the precision of LiveKit's times.
+macro_rules! end_reason {
+    () => {
+        "iif(s.ended_at IS NULL, NULL, coalesce(s.end_reason, CASE
+         WHEN EXISTS (SELECT 1 FROM participations WHERE session = s.id AND reason = 'room_deleted')
+         THEN 'room_deleted'
+         WHEN s.participants = 0 THEN iif(s.source = 'webhook', 'nobody_joined', NULL)
+         WHEN (SELECT max(coalesce(left_at, s.ended_at)) FROM participations WHERE session = s.id AND counted)
+         < s.ended_at - 1000 THEN 'everyone_left' END))"
+    };
+}
+
+/// SQL for the outcome of the ended recordings of session `s`.
+macro_rules! recording_outcome {
+    () => {
+        "(SELECT CASE WHEN max(bad) = 0 THEN 'complete' WHEN min(bad) = 2 THEN 'failed' WHEN max(bad) > 0 THEN 'partial' END
+         FROM (SELECT CASE json_extract(json, '$.status') WHEN 'failed' THEN 2 WHEN 'aborted' THEN 2
+         WHEN 'limit_reached' THEN 1 ELSE 0 END AS bad
+         FROM egress WHERE room_sid = s.sid AND project = s.project AND ended))"
+    };
+}
+
 const COLUMNS: &str = concat!(
-    "s.id, s.project, s.sid, s.room, s.started_at, s.ended_at, s.end_reason, iif(s.ended_at IS NULL, ",
+    "s.id, s.project, s.sid, s.room, s.started_at, s.ended_at, ",
+    end_reason!(),
+    ", iif(s.ended_at IS NULL, ",
     participants!(),
     ", s.participants), s.peak, iif(s.ended_at IS NULL, ",
     publishers!(),
-    ", s.publishers), s.recorded, s.source"
+    ", s.publishers), s.recorded, ",
+    recording_outcome!(),
+    ", s.source"
 );
 
 impl Derived {
@@ -193,11 +229,11 @@ fn sessions(connection: &Connection, query: &SessionQuery) -> Result<Vec<Session
         conditions.sql()
     );
     let mut select = connection.prepare_cached(&sql)?;
-    let rows = select.query_map(conditions.values().as_slice(), session)?;
+    let rows = select.query_map(conditions.values().as_slice(), |row| session(row, &query.window))?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-fn session(row: &Row) -> rusqlite::Result<Session> {
+fn session(row: &Row, window: &Window) -> rusqlite::Result<Session> {
     Ok(Session {
         id: row.get(0)?,
         project: row.get(1)?,
@@ -206,11 +242,13 @@ fn session(row: &Row) -> rusqlite::Result<Session> {
         started_at: row.get(4)?,
         ended_at: row.get(5)?,
         end_reason: row.get(6)?,
+        ended_by: None,
         participant_count: row.get(7)?,
         peak: row.get(8)?,
         publisher_count: row.get(9)?,
         recorded: row.get(10)?,
-        source: row.get(11)?,
+        recording_outcome: if window.shows_egress() { row.get(11)? } else { None },
+        source: row.get(12)?,
     })
 }
 
@@ -225,8 +263,10 @@ fn detail(
         "SELECT {COLUMNS} FROM sessions s WHERE {} ORDER BY s.started_at DESC LIMIT 1",
         conditions.sql()
     );
-    let found =
-        connection.prepare_cached(&sql)?.query_row(conditions.values().as_slice(), session).optional()?;
+    let found = connection
+        .prepare_cached(&sql)?
+        .query_row(conditions.values().as_slice(), |row| session(row, window))
+        .optional()?;
     let Some(session) = found else { return Ok(None) };
     // True if the caller may see restricted participants and egress.
     let restricted = !window.area().hides_restricted();
@@ -248,6 +288,7 @@ fn detail(
                 left_at: row.get(7)?,
                 left_not_before: row.get(8)?,
                 disconnect_reason: row.get(9)?,
+                removed_by: None,
                 source: row.get(10)?,
             })
         })?

@@ -6,7 +6,10 @@ use bytes::{BufMut, Bytes, BytesMut, buf::Writer};
 use serde::Serialize;
 use serde_json::json;
 
-use crate::event::{Cursor, Epoch, Event, Kind, Seq};
+use crate::{
+    derived::{Joined, NO_CHANGES},
+    event::{Cursor, Epoch, Event, Kind, Seq},
+};
 
 /// One encoded event.
 ///
@@ -24,10 +27,12 @@ pub struct Frame {
     pub room: Option<Arc<str>>,
     /// The `type` that a reader sees.
     pub kind: Box<str>,
+    /// Index of the kind in [`Kind::KNOWN`].
+    pub known_kind: Option<usize>,
     /// True if `roomJoin` callers must not see the event.
     pub restricted: bool,
     whole: Message,
-    /// Set for a restricted frame that changed the room itself: the message that `roomJoin` callers get instead.
+    /// The message that `roomJoin` callers get instead, if they get another one.
     joined: Option<Message>,
 }
 
@@ -36,8 +41,8 @@ pub struct Frame {
 pub enum View {
     Whole,
     WithoutChanges,
-    /// Whole, but of a restricted frame only the changes of the room itself: a `roomJoin` caller sees that the room is
-    /// recorded, and not by which egress.
+    /// As a `roomJoin` caller gets it: of a restricted frame only the changes of what a list shows them. They see that the
+    /// room is recorded, and not by which egress.
     Joined,
 }
 
@@ -56,11 +61,15 @@ const CUT: Bytes = Bytes::from_static(b"}\n\n");
 const CUT_CHUNK: Bytes = Bytes::from_static(b"}\n\n\r\n");
 
 impl Frame {
-    /// Encodes `event` with the JSON array of its changes. A restricted event has `joined`: the changes that `roomJoin`
-    /// callers get instead. If that array is empty, they do not get the event.
-    pub fn encode(epoch: Epoch, event: &Event, changes: &[u8], joined: Option<&[u8]>) -> Frame {
-        let joined = joined.map(|changes| {
-            (changes != b"[]").then(|| {
+    /// Encodes `event` with the JSON array of its changes, and those for `roomJoin` callers if they get others.
+    pub fn encode(epoch: Epoch, event: &Event, changes: &[u8], joined: Option<&Joined>) -> Frame {
+        let restricted = joined.is_some_and(|joined| joined.restricted);
+        let joined = joined.and_then(|joined| {
+            let changes = &joined.json[..];
+            if !restricted {
+                return Some(Message::encode(epoch, event, event.kind.wire(), &event.body, changes));
+            }
+            (changes != &NO_CHANGES[..]).then(|| {
                 // The kind that reconciliation uses for changes of the room itself.
                 let kind = Kind::RoomUpdated.wire();
                 let room = json!({ "sid": event.room_sid, "name": event.room });
@@ -73,13 +82,14 @@ impl Frame {
             project: event.project.clone(),
             room: event.room.clone(),
             kind: event.kind.wire().into(),
-            restricted: joined.is_some(),
+            known_kind: event.kind.known(),
+            restricted,
             whole: Message::encode(epoch, event, event.kind.wire(), &event.body, changes),
-            joined: joined.flatten(),
+            joined,
         }
     }
 
-    /// Returns true if the frame is restricted and still has a message for `roomJoin` callers.
+    /// Returns true if the frame has another message for `roomJoin` callers.
     pub fn joined(&self) -> bool {
         self.joined.is_some()
     }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::{
-    derived::{NO_CHANGES, Recorded},
+    derived::{Joined, NO_CHANGES, Recorded},
     event::Event,
     state::{Applied, Change},
 };
@@ -18,7 +18,10 @@ pub fn encode(event: &Event, applied: Applied) -> Recorded {
         project: event.project.clone(),
         received_at: event.received_at,
         json: json(&applied.changes),
-        joined: applied.restricted.then(|| json(&applied.joined)),
+        joined: applied
+            .joined
+            .map(|changes| Joined { json: json(&changes), restricted: applied.restricted })
+            .or(applied.restricted.then_some(Joined::NOTHING)),
         facts: applied.facts,
     }
 }

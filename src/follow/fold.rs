@@ -4,7 +4,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     thread::{self, JoinHandle},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    derived::Derived,
+    derived::{Derived, Joined},
     event::{Event, Seq},
     feed::{Feed, Frame},
     log::{EventLog, LogError},
@@ -83,8 +83,9 @@ impl Fold {
         Ok(FoldThread { thread: Some(thread), stop })
     }
 
-    /// Folds until the log is closed. It may be dropped at any time: the log still has every event.
-    async fn run(mut self, feed: Arc<Feed>) {
+    /// Folds until the log is closed, in the task of the caller. It may be dropped at any time: the log still has every
+    /// event.
+    pub async fn run(mut self, feed: Arc<Feed>) {
         let mut backoff = Backoff::default();
         loop {
             self.status.enters(Phase::Running);
@@ -123,7 +124,7 @@ impl Fold {
                 // The state has the event before a reader gets its frame, and the derived data has it before a reader
                 // can request it.
                 let (changes, joined) = self.fold(event, &mut folding);
-                frames.push(Arc::new(Frame::encode(feed.epoch(), event, &changes, joined.as_deref())));
+                frames.push(Arc::new(Frame::encode(feed.epoch(), event, &changes, joined.as_ref())));
                 head = event.seq;
             }
             feed.publish(frames);
@@ -133,11 +134,10 @@ impl Fold {
         }
     }
 
-    /// Folds one event. Returns its changes for every reader, and those for `roomJoin` callers if the event is
-    /// restricted.
-    fn fold(&mut self, event: &Event, folding: &mut Duration) -> (Bytes, Option<Bytes>) {
+    /// Folds one event. Returns its changes for every reader, and those for `roomJoin` callers if they get others.
+    fn fold(&mut self, event: &Event, folding: &mut Duration) -> (Bytes, Option<Joined>) {
         let mut state = self.state.write();
-        let began = Instant::now();
+        let began = self.clock.running();
         // An event is restricted unless it is known that every caller may see it.
         let nothing = || Applied { restricted: true, ..Applied::default() };
         let applied = if event.seq <= state.head() {
@@ -156,7 +156,7 @@ impl Fold {
                 nothing()
             })
         };
-        *folding += began.elapsed();
+        *folding += self.clock.running().saturating_sub(began);
         drop(state);
         let recorded = encode(event, applied);
         let answer = (recorded.json.clone(), recorded.joined.clone());

@@ -2,9 +2,16 @@
 //!
 //! LiveKit understands every status below 500, except 429, as success, and never sends that event again
 //! (livekit/protocol webhook/resource_url_notifier.go). So an authentic event is accepted even if it is unusual, and one
-//! that cannot be made durable is answered 503, after which LiveKit retries.
+//! that cannot be made durable is held, and then answered 503, after which LiveKit retries.
+//!
+//! **The hold.** LiveKit gives an event up after five attempts, and waits 1, 2, 4 and 8 s between them, or the time in
+//! `Retry-After`. It has no limit on the time of an answer. So the webhook waits here for up to [`HOLD`] while the log
+//! cannot store it, and the answer then asks for the next attempt after a second. The five attempts cover 29 s, which is
+//! as long as LiveKit keeps an event in its queue. A 503 that is answered at once must not have `Retry-After: 1`: the
+//! five attempts would be over after 4 s.
 
 use std::{
+    pin::pin,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -16,9 +23,11 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
+use futures_util::future::{Either, select};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
+use tokio::sync::Semaphore;
 
 use crate::{
     clock::Clock,
@@ -27,7 +36,7 @@ use crate::{
         body::{BadBody, Body, Redaction},
     },
     ingest::{Receipts, Rejected, Rejections},
-    log::EventLog,
+    log::{Appended, EventLog, LogError},
     metrics::Metrics,
     token::{Claims, Keys, Reject},
 };
@@ -37,6 +46,16 @@ use crate::{
 const TOKEN_SECS_MAX: i64 = 24 * 60 * 60;
 /// Maximum length of the `iss` that is kept of a rejected token, in characters: any client can send any text.
 const SHOWN_ISS_CHARS: usize = 64;
+
+/// Maximum time for which a webhook waits until the log can store it.
+pub const HOLD: Duration = Duration::from_secs(5);
+/// Value of `Retry-After` after a hold, in seconds.
+const RETRY_AFTER_HOLD: HeaderValue = HeaderValue::from_static("1");
+/// Pause between two attempts to store a held event.
+const HOLD_PAUSE: Duration = Duration::from_millis(200);
+/// Maximum bytes of bodies that are held after the log has refused them, as many as the log's queue takes. A webhook
+/// beyond it is answered 503 at once.
+const HELD_BYTES_MAX: usize = 64 << 20;
 
 /// The webhook receiver.
 pub struct Webhooks {
@@ -50,6 +69,16 @@ pub struct Webhooks {
     pub body_bytes_max: usize,
     /// `None` means no limit.
     pub body_time_max: Option<Duration>,
+    pub held: Held,
+}
+
+/// Bytes that may still be held.
+pub struct Held(Semaphore);
+
+impl Default for Held {
+    fn default() -> Held {
+        Held(Semaphore::new(HELD_BYTES_MAX))
+    }
 }
 
 /// Reason why a webhook was refused.
@@ -61,7 +90,10 @@ enum Refusal {
     /// The sender disconnected, or its HTTP framing is not valid.
     Broken,
     Malformed(BadBody),
+    /// The log is closed, or too much is held already.
     Unavailable,
+    /// The log could not store it for the time of the hold.
+    Held,
 }
 
 /// Path to which LiveKit posts.
@@ -155,14 +187,34 @@ impl Webhooks {
             body: body.json,
         };
         // `EventLog` logs an outage once. One line for each webhook would hide it.
-        let appended = self.log.append(vec![event]).await.map_err(|_| {
-            self.receipts.lost(project, now);
-            Refusal::Unavailable
-        })?;
-        let appended = appended.first().ok_or(Refusal::Unavailable)?;
+        let appended = self.append(event).await.inspect_err(|_| self.receipts.lost(project, now))?;
         self.receipts.accepted(project, now, &body.event);
         let cursor = Cursor { epoch: self.log.bounds().epoch, seq: appended.seq };
         Ok((cursor, appended.duplicate))
+    }
+
+    /// Appends the event, and tries again until [`HOLD`] is over. An attempt whose answer was lost is found again as a
+    /// duplicate.
+    async fn append(&self, event: NewEvent) -> Result<Appended, Refusal> {
+        let attempts = async {
+            let mut held = None;
+            loop {
+                match self.log.append(vec![event.clone()]).await {
+                    Ok(appended) => return appended.first().copied(),
+                    Err(LogError::Closed) => return None,
+                    Err(_) if held.is_none() => {
+                        let bytes = u32::try_from(event.body.len()).unwrap_or(u32::MAX);
+                        held = Some(self.held.0.try_acquire_many(bytes).ok()?);
+                    }
+                    Err(_) => {}
+                }
+                self.clock.sleep(HOLD_PAUSE).await;
+            }
+        };
+        match select(pin!(attempts), pin!(self.clock.sleep(HOLD))).await {
+            Either::Left((appended, _)) => appended.ok_or(Refusal::Unavailable),
+            Either::Right(_) => Err(Refusal::Held),
+        }
     }
 
     fn authenticate(&self, headers: &HeaderMap, now: u64) -> Result<(Arc<str>, Claims), Reject> {
@@ -206,6 +258,7 @@ impl Webhooks {
     }
 
     fn refuse(&self, refusal: Refusal) -> Response {
+        let was_held = matches!(refusal, Refusal::Held);
         let code = refusal.code();
         let (outcome, status, message) = match refusal {
             Refusal::Unauthentic(reject) => {
@@ -227,7 +280,7 @@ impl Webhooks {
                 tracing::warn!("an authentic webhook is refused, its body is not an event: {bad}");
                 ("malformed", StatusCode::BAD_REQUEST, bad.to_string())
             }
-            Refusal::Unavailable => (
+            Refusal::Unavailable | Refusal::Held => (
                 "unavailable",
                 StatusCode::SERVICE_UNAVAILABLE,
                 "the event could not be made durable; send it again".to_owned(),
@@ -235,8 +288,8 @@ impl Webhooks {
         };
         self.metrics.webhook(outcome);
         let mut answer = crate::server::error::Error::new(status, code, message).into_response();
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        if was_held {
+            answer.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER_HOLD);
         }
         answer
     }
@@ -251,7 +304,7 @@ impl Refusal {
             Refusal::Slow(_) => "body_timeout",
             Refusal::Broken => "body_incomplete",
             Refusal::Malformed(_) => "bad_body",
-            Refusal::Unavailable => "not_durable",
+            Refusal::Unavailable | Refusal::Held => "not_durable",
         }
     }
 }

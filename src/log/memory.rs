@@ -29,6 +29,8 @@ pub struct MemoryLog {
 struct Inner {
     /// Events without gaps; the last one is `last`.
     events: VecDeque<Event>,
+    /// The time at which each of them was appended.
+    appended: VecDeque<At>,
     /// Memory of the events.
     bytes: u64,
     last: Seq,
@@ -36,6 +38,14 @@ struct Inner {
     trimmable: Seq,
     ids: Ids,
     closed: bool,
+}
+
+/// The time of an append.
+#[derive(Clone, Copy)]
+struct At {
+    running: Duration,
+    /// [`Clock::latest_ms`](crate::clock::Clock::latest_ms).
+    latest_ms: u64,
 }
 
 /// The seq of each id, as long as it is remembered.
@@ -65,13 +75,14 @@ impl MemoryLog {
 
 impl EventLog for MemoryLog {
     fn append(&self, events: Vec<NewEvent>) -> BoxFuture<'_, Result<Vec<Appended>, LogError>> {
-        let running = self.options.clock.running();
+        let clock = &self.options.clock;
+        let at = At { running: clock.running(), latest_ms: clock.latest_ms() };
         let appended = self.with(|inner| {
             if inner.closed {
                 return Err(LogError::Closed);
             }
-            inner.ids.forget(running);
-            let appended = events.iter().map(|event| inner.append(event, running)).collect();
+            inner.ids.forget(at.running);
+            let appended = events.iter().map(|event| inner.append(event, at)).collect();
             // Under the lock, so that two appends publish their last events in order.
             self.newest.send_replace(inner.last);
             Ok(appended)
@@ -122,7 +133,7 @@ impl Inner {
         self.events.front().map_or(self.last.next(), |event| event.seq)
     }
 
-    fn append(&mut self, event: &NewEvent, running: Duration) -> Appended {
+    fn append(&mut self, event: &NewEvent, at: At) -> Appended {
         let id: Id = ((*event.project).into(), event.id.clone());
         if let Some(seq) = self.ids.seqs.get(&id) {
             return Appended { seq: *seq, duplicate: true };
@@ -130,7 +141,8 @@ impl Inner {
         self.last = self.last.next();
         self.bytes += EVENT_BYTES + event.body.len() as u64;
         self.events.push_back(placed(event, self.last));
-        self.ids.ages.push_back((running, id.clone()));
+        self.appended.push_back(at);
+        self.ids.ages.push_back((at.running, id.clone()));
         self.ids.seqs.insert(id, self.last);
         Appended { seq: self.last, duplicate: false }
     }
@@ -152,18 +164,22 @@ impl Inner {
 
     /// Removes events beyond the limits of age and bytes, up to `trimmable`.
     fn trim(&mut self, options: &LogOptions) {
-        let oldest = options.retain_age.map(|age| {
-            let age = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
-            options.clock.unix_ms().saturating_sub(age)
-        });
-        while let Some(event) = self.events.front() {
-            let old = oldest.is_some_and(|oldest| event.received_at < oldest);
+        let (running, evident_ms) = (options.clock.running(), options.clock.evident_ms());
+        let is_old = |at: &At| {
+            options.retain_age.is_some_and(|age| {
+                let age_ms = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
+                running.saturating_sub(at.running) > age || at.latest_ms < evident_ms.saturating_sub(age_ms)
+            })
+        };
+        while let (Some(event), Some(at)) = (self.events.front(), self.appended.front()) {
+            let old = is_old(at);
             let too_big = options.retain_bytes.is_some_and(|max| self.bytes > max);
             if event.seq > self.trimmable || event.seq == self.last || !(old || too_big) {
                 return;
             }
             self.bytes -= EVENT_BYTES + event.body.len() as u64;
             self.events.pop_front();
+            self.appended.pop_front();
         }
     }
 }

@@ -7,7 +7,7 @@
 //! read   ◀─ tail (the newest events, in memory) or a short read transaction on a blocking thread
 //! ```
 //!
-//! **Files.** `log.db` (with `-wal` and `-shm`) in the data directory.
+//! **Files.** `log.db` (with `-wal` and `-shm`) and `log.witness` in the data directory.
 //!
 //! **Durability.** WAL with `synchronous=FULL`: the fsync of the commit comes before any answer.
 //! After a failed commit, fsync or checkpoint the file is closed: after a failed fsync, the kernel
@@ -22,16 +22,28 @@
 //! a seq tells a time too: `marks` has the newest seq at some running times, and an index by time is
 //! not needed.
 //!
+//! **Age.** An event is old if its own time says so, or the running time since its mark. Its own time counts only up to
+//! [`Clock::evident_ms`](crate::clock::Clock::evident_ms), and not for an event after a mark that is young: the wall
+//! clock was behind when it was received.
+//!
+//! **Chunks.** Events that are older than ten minutes are compressed, many in one row (see `chunks.rs`): an event then
+//! takes about a tenth of the space. Retention removes a chunk as a whole.
+//!
 //! **Retention** removes the oldest events by age and by size, in small steps between commits, up to
 //! the limit of [`EventLog::retain`]. It never removes the newest event, because a restart finds the
 //! next seq from it. Later events reuse freed pages. The file itself does not shrink; for that, stop
 //! Roomwatch and run `sqlite3 log.db VACUUM`.
 //!
-//! **Restoring a backup.** A restored log must not honour cursors of events that came after the
-//! backup. `log.db` stores its own inode and birth time. A file that was copied, restored or moved to
-//! another disk has different ones: when it is opened it gets a new epoch, and every reader gets a
-//! `reset`. A restore *in place* (a snapshot of the disk or of the virtual machine, or
-//! `cat backup > log.db`) cannot be detected. After one, delete the epoch before the start:
+//! **A log that is not the one that readers know** must not honour their cursors: it was restored from a backup,
+//! replaced, or has lost its end. It then begins a new epoch when it is opened, and every reader gets a `reset`.
+//!
+//! - `log.db` stores its own inode and birth time. A file that was copied, restored or moved to another disk has
+//!   different ones.
+//! - `log.witness` has the newest event that readers were told of, by its seq and its id. So has `derived.db`, by its seq.
+//! - `log.witness` has the time of its last write. One that was restored with the log has been written later.
+//!
+//! A restore of the whole directory *in place* that keeps the times of the files (a snapshot of the disk or of the
+//! virtual machine, or `cp -a` over the old files) cannot be detected. After one, delete the epoch before the start:
 //! `sqlite3 log.db "DELETE FROM meta WHERE key = 'epoch'"`.
 
 use std::{
@@ -52,6 +64,7 @@ use super::{Appended, Bounds, EventLog, LogError, LogOptions, OpenError, READ_BY
 use crate::event::{Epoch, Event, NewEvent, Seq};
 
 mod checkpoint;
+mod chunks;
 mod file;
 mod ids;
 mod meta;
@@ -61,6 +74,7 @@ mod tail;
 mod times;
 mod upkeep;
 mod wal;
+mod witness;
 mod writer;
 
 use checkpoint::Checkpointer;
@@ -106,14 +120,14 @@ impl SqliteLog {
         let io = |cause: std::io::Error| OpenError::Io { path: dir.into(), cause: cause.to_string() };
         fs::create_dir_all(dir).map_err(io)?;
         let path = dir.join("log.db");
-        let opened = file::open_log(&path, options.vfs.as_deref())?;
+        let opened = file::open_log(&path, options.vfs.as_deref(), options.told)?;
         // The names of new files are durable only after their directory is synced.
         File::open(dir).and_then(|dir| dir.sync_all()).map_err(io)?;
-        if opened.copied {
-            tracing::warn!(
-                epoch = %opened.epoch,
-                "the log was copied, restored or moved: it begins a new epoch, and every reader gets a reset"
-            );
+        if let Some(believed) = opened.believed {
+            options.clock.resume(believed);
+        }
+        if let Some(why) = &opened.renewed {
+            tracing::warn!(epoch = %opened.epoch, "the log begins a new epoch, and every reader gets a reset: {why}");
         }
 
         let shared = Arc::new(Shared {

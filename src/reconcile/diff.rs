@@ -2,7 +2,11 @@
 //!
 //! Pure: no I/O, no clock. Parents come before their children; endings come in the opposite order.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use serde_json::{Map, Value, json};
 
@@ -12,7 +16,12 @@ use crate::{
     state::{Participant, Room, RoomEntry, State, Track},
 };
 
-use super::correction::{About, Correction, Draft};
+use super::{
+    correction::{About, Correction, Draft},
+    doubt::{Claim, Doubts},
+};
+
+mod sides;
 
 /// The existence of a sid is not corrected for this long after a webhook about it: LiveKit's store lags by up to 5 s.
 const GRACE_MS: u64 = 10_000;
@@ -29,6 +38,8 @@ const LEFTOVER: &str = "it has been empty for longer than LiveKit keeps an empty
 pub struct Asked {
     /// The time just before the request was sent.
     pub at: u64,
+    /// The same moment on the monotonic clock.
+    pub running: Duration,
     pub now: u64,
     /// When LiveKit was last found to be down. Its store has everything that it reported before that.
     pub away_at: u64,
@@ -57,44 +68,74 @@ pub trait LastSeen {
     fn is_fresh(&self, room_sid: &str, sid: &str, at: u64) -> bool;
 }
 
+/// Result of a comparison.
+#[derive(Debug, Default)]
+pub struct Compared {
+    pub corrections: Vec<Correction>,
+    /// Names of the rooms, or ids of the egress or ingress, about which LiveKit has to be asked again soon.
+    pub ask_again: Vec<Arc<str>>,
+}
+
 impl Compare<'_> {
     fn draft<'a>(&'a self, rooms: &[&str], sids: &[&str]) -> Draft<'a> {
         let part = self.state.part(self.project, rooms.iter().copied(), sids.iter().copied());
         Draft::new(self.project, part, self.redaction, self.asked.at, self.asked.now)
     }
 
-    /// Ends the live sessions that a list of rooms does not have. `asked_for` returns true for the names that were asked
-    /// for.
+    /// Ends the live sessions that two lists of rooms do not have. `asked_for` returns true for the names that were asked
+    /// for. A list of all rooms ends nothing by what it lacks (`may_end`): it can be cut anywhere, so each room that is
+    /// missing is asked about by its name.
     pub fn vanished(
         &self,
         listed: &[ListedRoom],
         asked_for: impl Fn(&str) -> bool,
+        may_end: bool,
         seen: &dyn LastSeen,
-    ) -> Vec<Correction> {
+        doubts: &mut Doubts,
+    ) -> Compared {
         let by_name: HashMap<&str, &ListedRoom> = listed.iter().map(|room| (&*room.name, room)).collect();
-        let mut corrections = Vec::new();
-        for entry in self.state.rooms(|project, name| *project == **self.project && asked_for(name)) {
+        let mut compared = Compared::default();
+        if !may_end {
+            let listed: HashSet<&str> = listed.iter().map(|room| &*room.sid).collect();
+            doubts.still_there(None, |sid| listed.contains(sid));
+        }
+        let mut entries = self.state.rooms(|project, name| *project == **self.project && asked_for(name));
+        entries.sort_unstable_by_key(|entry| entry.room.first_seq);
+        for entry in entries {
             let room = &entry.room;
             let namesake = by_name.get(&*room.name);
             if namesake.is_some_and(|other| other.sid == room.sid) {
+                doubts.is_there(&room.sid);
                 continue;
             }
             // LiveKit has one session of a name at a time: a later one means that this one has ended.
             let later = |other: &&ListedRoom| integer(&other.json, "creationTimeMs") > room.started_at;
             let replaced = room.started_at > 0 && namesake.is_some_and(later);
-            if !replaced && self.asked.is_too_recent(room.webhook_at) {
-                continue;
+            if !replaced {
+                if self.asked.is_too_recent(room.webhook_at) {
+                    doubts.is_there(&room.sid);
+                    continue;
+                }
+                let claim = doubts.absent(&room.sid, self.asked);
+                // LiveKit's API cannot be asked about a room without a name. Only a webhook ends it.
+                if room.name.is_empty() || claim == Claim::Waits {
+                    continue;
+                }
+                if !may_end || claim == Claim::Asked {
+                    compared.ask_again.push(room.name.clone());
+                    continue;
+                }
             }
             let mut draft = self.draft(&[&room.sid], &[]);
-            for participant in sorted(&entry) {
+            for participant in entry.in_order() {
                 leave(&mut draft, participant, seen.participant(&room.sid, &participant.sid));
             }
             let mut members = Map::from_iter([("room".to_owned(), room_json(room))]);
             not_before(&mut members, seen.room(&room.sid));
             draft.offer(about(Kind::RoomFinished, &room.name, &room.sid, room.last_seq, UNLISTED), members);
-            corrections.append(&mut draft.finish());
+            compared.corrections.append(&mut draft.finish());
         }
-        corrections
+        compared
     }
 
     /// Compares one listed room and its listed participants.
@@ -103,7 +144,8 @@ impl Compare<'_> {
         room: &ListedRoom,
         participants: &[ListedParticipant],
         seen: &dyn LastSeen,
-    ) -> Vec<Correction> {
+        doubts: &mut Doubts,
+    ) -> Compared {
         let entry = self.state.room(self.project, &room.sid);
         let mut sids: Vec<&str> = vec![&room.sid];
         for participant in participants {
@@ -114,24 +156,75 @@ impl Compare<'_> {
         let listed: HashMap<&str, &ListedParticipant> =
             participants.iter().filter(|p| &*p.state != "DISCONNECTED").map(|p| (&*p.sid, p)).collect();
 
+        let mut again = false;
+        let returned = match entry {
+            Some(_) => Some(false),
+            None => self.may_begin(&room.sid, &room.sid, doubts, &mut again),
+        };
+        doubts.still_there(Some(&room.sid), |sid| sids.contains(&sid));
         if let Some(entry) = entry {
-            for known in sorted(entry) {
+            for known in entry.in_order() {
                 match listed.get(&*known.sid) {
-                    None if self.asked.is_too_recent(known.webhook_at) => {}
-                    None => leave(&mut draft, known, seen.participant(&room.sid, &known.sid)),
-                    Some(listed) => self.unpublished(&mut draft, known, listed),
+                    Some(listed) => {
+                        doubts.is_there(&known.sid);
+                        again |= self.unpublished(&mut draft, known, listed, doubts);
+                    }
+                    None if self.has_vanished(&known.sid, known.webhook_at, doubts, &mut again) => {
+                        leave(&mut draft, known, seen.participant(&room.sid, &known.sid));
+                    }
+                    None => {}
                 }
             }
         }
 
-        self.room_itself(&mut draft, room, entry, listed.is_empty());
+        // An empty room that LiveKit has not removed from its store after its end has not come back.
+        let is_leftover = returned == Some(true) && listed.is_empty() && self.leftover(room, None);
+        if let Some(returned) = returned.filter(|_| !is_leftover) {
+            self.room_itself(&mut draft, room, entry, listed.is_empty(), returned);
+        }
         let mut active: Vec<_> = listed.values().collect();
         active.sort_unstable_by_key(|p| (integer(&p.json, "joinedAtMs"), p.sid.clone()));
         for participant in active {
             let known = entry.and_then(|entry| entry.participant(&participant.sid));
-            self.present(&mut draft, room, participant, known.map(|known| &**known), seen);
+            again |= self.present(&mut draft, room, participant, known.map(|known| &**known), seen, doubts);
         }
-        draft.finish()
+        // What is in a room begins with it or after it: the fold ignores the rest.
+        let ask_again = if again { vec![room.name.clone()] } else { Vec::new() };
+        Compared { corrections: draft.finish(), ask_again }
+    }
+
+    /// Returns how a listed entity that is not live may begin: `Some(true)` if a webhook has ended it and two answers have
+    /// it since, `None` if one answer has it. Sets `again` if LiveKit has to be asked again.
+    fn may_begin(
+        &self,
+        room_sid: &Arc<str>,
+        sid: &Arc<str>,
+        doubts: &mut Doubts,
+        again: &mut bool,
+    ) -> Option<bool> {
+        let tombstone = self.state.tombstone(self.project, sid);
+        let Some(tombstone) = tombstone.filter(|tombstone| !tombstone.source.is_inferred()) else {
+            return Some(false);
+        };
+        // Without the shortcut for an outage: a store that was down does not know the end either.
+        if tombstone.buried_at() + GRACE_MS > self.asked.at {
+            return None;
+        }
+        let claim = doubts.returned(room_sid, sid, self.asked);
+        *again |= claim == Claim::Asked;
+        (claim == Claim::Confirmed).then_some(true)
+    }
+
+    /// Returns true if two answers lack an entity, and no webhook about it is as new as they are. Sets `again` if
+    /// LiveKit has to be asked again.
+    fn has_vanished(&self, sid: &Arc<str>, webhook_at: u64, doubts: &mut Doubts, again: &mut bool) -> bool {
+        if self.asked.is_too_recent(webhook_at) {
+            doubts.is_there(sid);
+            return false;
+        }
+        let claim = doubts.absent(sid, self.asked);
+        *again |= claim == Claim::Asked;
+        claim == Claim::Confirmed
     }
 
     fn room_itself(
@@ -140,10 +233,13 @@ impl Compare<'_> {
         room: &ListedRoom,
         entry: Option<&Arc<RoomEntry>>,
         empty: bool,
+        returned: bool,
     ) {
         let stale = empty && self.leftover(room, entry.map(|entry| &*entry.room));
         let mut members = Map::from_iter([("room".to_owned(), Value::Object(room.json.clone()))]);
-        if stale != entry.is_some_and(|entry| entry.room.stale) {
+        if returned {
+            members.insert("roomwatch".into(), json!({ "returned": true }));
+        } else if stale != entry.is_some_and(|entry| entry.room.stale) {
             members.insert("roomwatch".into(), json!({ "stale": stale }));
         }
         let (kind, touched, why) = match entry {
@@ -165,13 +261,15 @@ impl Compare<'_> {
         }
         let secs = |member| integer(&listed.json, member).saturating_mul(1000);
         let started_at = integer(&listed.json, "creationTimeMs").max(secs("creationTime"));
+        let started_at = self.state.ours(self.project, started_at);
         let last_at = known.map_or(0, |room| room.last_event_at);
         let lives_until = (started_at.saturating_add(secs("emptyTimeout")))
             .max(last_at.saturating_add(secs("departureTimeout")));
         started_at > 0 && lives_until.saturating_add(STALE_MARGIN_MS) < self.asked.at
     }
 
-    /// Compares a listed participant: joins, publications, mutes and changes.
+    /// Compares a listed participant: joins, publications, mutes and changes. Returns true if LiveKit has to be asked
+    /// again.
     fn present(
         &self,
         draft: &mut Draft<'_>,
@@ -179,31 +277,45 @@ impl Compare<'_> {
         listed: &ListedParticipant,
         known: Option<&Participant>,
         seen: &dyn LastSeen,
-    ) {
+        doubts: &mut Doubts,
+    ) -> bool {
         // Before they are ACTIVE, other participants do not see them, and LiveKit sends no webhook.
         let active = &*listed.state == "ACTIVE";
         let is_known = known.is_some_and(|known| known.state != "unknown");
         if !active && !is_known {
-            return;
+            return false;
         }
+        let mut again = false;
+        let returned = match known {
+            Some(_) => Some(false),
+            None => self.may_begin(&room.sid, &listed.sid, doubts, &mut again),
+        };
         let identity = &*listed.identity;
         let brief = json!({ "sid": &*listed.sid, "identity": identity });
         let room_brief = json!({ "sid": &*room.sid, "name": &*room.name });
         let touched = known.map_or_else(|| self.tombstone(&listed.sid), |known| Seq(known.last_seq));
-        if !is_known {
+        if let Some(returned) = returned.filter(|_| !is_known) {
             let mut joined = listed.json.clone();
             // LiveKit sends this webhook before there are tracks; each track has its own event.
             joined.remove("tracks");
-            let members = Map::from_iter([
+            let mut members = Map::from_iter([
                 ("room".to_owned(), Value::Object(room.json.clone())),
                 ("participant".to_owned(), Value::Object(joined)),
             ]);
+            if returned {
+                members.insert("roomwatch".into(), json!({ "returned": true }));
+            }
             let about =
                 About { touched, ..about(Kind::ParticipantJoined, &room.name, &listed.sid, 0, LISTED) };
             draft.offer(about, members);
         }
         for track in &listed.tracks {
             let before = known.and_then(|known| known.track(&track.sid));
+            let returned = match before {
+                Some(_) => Some(false),
+                None => self.may_begin(&room.sid, &track.sid, doubts, &mut again),
+            };
+            let Some(returned) = returned else { continue };
             let (kind, why) = match before {
                 // LiveKit lists a track when it is announced, and sends its webhook with the first packet: a moment
                 // later, or never if the track begins muted.
@@ -214,11 +326,14 @@ impl Compare<'_> {
                 Some(_) => (Kind::TrackUnmuted, DIFFERS),
             };
             let touched = before.map_or_else(|| self.tombstone(&track.sid), |track| Seq(track.last_seq));
-            let members = Map::from_iter([
+            let mut members = Map::from_iter([
                 ("room".to_owned(), room_brief.clone()),
                 ("participant".to_owned(), brief.clone()),
                 ("track".to_owned(), track.json.clone()),
             ]);
+            if returned {
+                members.insert("roomwatch".into(), json!({ "returned": true }));
+            }
             draft.offer(About { touched, ..about(kind, &room.name, &track.sid, 0, why) }, members);
         }
         if is_known {
@@ -230,144 +345,35 @@ impl Compare<'_> {
                 About { touched, ..about(Kind::ParticipantUpdated, &room.name, &listed.sid, 0, DIFFERS) };
             draft.offer(about, members);
         }
+        again
     }
 
-    /// Ends the tracks that a listed participant no longer has.
-    fn unpublished(&self, draft: &mut Draft<'_>, known: &Participant, listed: &ListedParticipant) {
+    /// Ends the tracks that a listed participant no longer has. Returns true if LiveKit has to be asked again.
+    fn unpublished(
+        &self,
+        draft: &mut Draft<'_>,
+        known: &Participant,
+        listed: &ListedParticipant,
+        doubts: &mut Doubts,
+    ) -> bool {
+        let mut again = false;
         for track in &known.tracks {
-            let gone = !listed.tracks.iter().any(|other| *other.sid == *track.sid);
-            if gone && !self.asked.is_too_recent(track.webhook_at) {
+            if listed.tracks.iter().any(|other| *other.sid == *track.sid) {
+                doubts.is_there(&track.sid);
+            } else if self.has_vanished(&Arc::from(&*track.sid), track.webhook_at, doubts, &mut again) {
                 unpublish(draft, known, track, None);
             }
         }
+        again
     }
 
     fn tombstone(&self, sid: &str) -> Seq {
         self.state.tombstone(self.project, sid).map_or(Seq::ZERO, |tombstone| Seq(tombstone.seq))
     }
-
-    /// Compares the egress of a project. An egress that ended after `since` and is unknown is reported too: its recording
-    /// exists.
-    pub fn egress(&self, listed: &[Map<String, Value>], since: u64) -> Vec<Correction> {
-        let ids: Vec<&str> = listed.iter().filter_map(|info| id(info, "egressId")).collect();
-        let rooms: Vec<&str> = listed.iter().filter_map(|info| id(info, "roomId")).collect();
-        let mut draft = self.draft(&rooms, &ids);
-        let known: HashMap<Arc<str>, _> = self
-            .state
-            .egress(self.project)
-            .map(|egress| (egress.egress_id.clone(), egress.clone()))
-            .collect();
-        for egress in known.values().filter(|egress| !ids.contains(&&*egress.egress_id)) {
-            let recent = egress.started_at.max(egress.updated_at_ns / 1_000_000);
-            if self.asked.is_too_recent(recent) {
-                continue;
-            }
-            let info = json!({
-                "egressId": &*egress.egress_id,
-                "roomId": egress.room_sid.as_deref().unwrap_or(""),
-                "roomName": egress.room.as_deref().unwrap_or(""),
-                "status": format!("EGRESS_{}", egress.status.to_uppercase()),
-            });
-            let room = egress.room.as_deref().unwrap_or("");
-            draft.offer(
-                about(Kind::EgressEnded, room, &egress.egress_id, egress.last_seq, UNLISTED),
-                egress_members(room, egress.room_sid.as_deref(), info),
-            );
-        }
-        for info in listed {
-            let Some(egress_id) = id(info, "egressId") else { continue };
-            let room = id(info, "roomName").unwrap_or("");
-            let known = known.get(egress_id);
-            let ended = matches!(
-                id(info, "status"),
-                Some("EGRESS_COMPLETE" | "EGRESS_FAILED" | "EGRESS_ABORTED" | "EGRESS_LIMIT_REACHED")
-            );
-            let (kind, why) = match known {
-                Some(_) if ended => (Kind::EgressEnded, LISTED),
-                Some(_) => (Kind::EgressUpdated, LISTED),
-                None if ended => (Kind::EgressEnded, LISTED),
-                None => (Kind::EgressStarted, LISTED),
-            };
-            let touched = known.map_or_else(|| self.tombstone(egress_id), |egress| Seq(egress.last_seq));
-            let about = About { touched, ..about(kind, room, egress_id, 0, why) };
-            let members = egress_members(room, id(info, "roomId"), Value::Object(info.clone()));
-            if known.is_none() && ended {
-                let ended_at = integer(info, "endedAt").max(integer(info, "updatedAt")) / 1_000_000;
-                if ended_at >= since && self.state.tombstone(self.project, egress_id).is_none() {
-                    draft.append(about, members);
-                }
-            } else {
-                draft.offer(about, members);
-            }
-        }
-        draft.finish()
-    }
-
-    /// Compares the ingress of a project. LiveKit lists every configured ingress; only those that stream are live.
-    pub fn ingress(&self, listed: &[Map<String, Value>]) -> Vec<Correction> {
-        let ids: Vec<&str> = listed.iter().filter_map(|info| id(info, "ingressId")).collect();
-        let mut draft = self.draft(&[], &ids);
-        let known: HashMap<Arc<str>, _> = self
-            .state
-            .ingress(self.project)
-            .map(|ingress| (ingress.ingress_id.clone(), ingress.clone()))
-            .collect();
-        for ingress in known.values().filter(|ingress| !ids.contains(&&*ingress.ingress_id)) {
-            if self.asked.is_too_recent(ingress.started_at.max(ingress.updated_at_ns / 1_000_000)) {
-                continue;
-            }
-            let room = ingress.room.as_deref().unwrap_or("");
-            let info = json!({
-                "ingressId": &*ingress.ingress_id,
-                "name": &*ingress.name,
-                "roomName": room,
-                // As new as what is known: the fold ignores an older one.
-                "state": { "updatedAt": ingress.updated_at_ns.to_string() },
-            });
-            draft.offer(
-                about(Kind::IngressEnded, room, &ingress.ingress_id, ingress.last_seq, UNLISTED),
-                ingress_members(room, info),
-            );
-        }
-        for info in listed {
-            let Some(ingress_id) = id(info, "ingressId") else { continue };
-            let known = known.get(ingress_id);
-            let state = info.get("state").and_then(Value::as_object);
-            let status = state.and_then(|state| id(state, "status")).unwrap_or("ENDPOINT_INACTIVE");
-            let live = matches!(status, "ENDPOINT_BUFFERING" | "ENDPOINT_PUBLISHING");
-            let (kind, why) = match known {
-                Some(_) if live => (Kind::IngressStarted, DIFFERS),
-                Some(known) => {
-                    if self.asked.is_too_recent(known.started_at.max(known.updated_at_ns / 1_000_000)) {
-                        continue;
-                    }
-                    (Kind::IngressEnded, LISTED)
-                }
-                None if status == "ENDPOINT_PUBLISHING" => (Kind::IngressStarted, LISTED),
-                None => continue,
-            };
-            let touched = known.map_or_else(|| self.tombstone(ingress_id), |ingress| Seq(ingress.last_seq));
-            let room = id(info, "roomName").unwrap_or("");
-            let about = About { touched, ..about(kind, room, ingress_id, 0, why) };
-            draft.offer(about, ingress_members(room, Value::Object(info.clone())));
-        }
-        draft.finish()
-    }
 }
 
 fn about<'a>(kind: Kind, room: &'a str, sid: &'a str, touched: u64, why: &'static str) -> About<'a> {
     About { kind, room, sid, touched: Seq(touched), why }
-}
-
-fn id<'a>(object: &'a Map<String, Value>, member: &str) -> Option<&'a str> {
-    crate::livekit::text(object, member)
-}
-
-/// Returns the participants in the order in which they joined, so that two runs write the same.
-fn sorted(entry: &RoomEntry) -> Vec<&Participant> {
-    let mut all: Vec<&Participant> = entry.participants().map(|p| &**p).collect();
-    all.sort_unstable_by_key(|p| (p.joined_at, p.sid.clone()));
-    all
 }
 
 /// Ends a participant who is no longer listed: first the tracks, then the participant.
@@ -437,21 +443,4 @@ fn room_json(room: &Room) -> Value {
 
 fn written(json: &serde_json::value::RawValue) -> Value {
     serde_json::from_str(json.get()).unwrap_or_default()
-}
-
-/// Returns the members of an egress event, which names its room in `room` too.
-fn egress_members(room: &str, room_sid: Option<&str>, info: Value) -> Map<String, Value> {
-    let mut members = Map::from_iter([("egressInfo".to_owned(), info)]);
-    if let Some(sid) = room_sid.filter(|sid| !sid.is_empty() && !room.is_empty()) {
-        members.insert("room".into(), json!({ "sid": sid, "name": room }));
-    }
-    members
-}
-
-fn ingress_members(room: &str, info: Value) -> Map<String, Value> {
-    let mut members = Map::from_iter([("ingressInfo".to_owned(), info)]);
-    if !room.is_empty() {
-        members.insert("room".into(), json!({ "name": room }));
-    }
-    members
 }

@@ -1,11 +1,17 @@
 //! The loop of one project: does what the [`Schedule`] says, and appends the corrections.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{
+    collections::{HashSet, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+
+use serde_json::{Map, Value};
 
 use crate::{
     clock::Clock,
     event::Kind,
-    livekit::{CallError, ListedRoom, LiveKit},
+    livekit::{CallError, ListedRoom, LiveKit, Page},
     log::LogError,
     state::State,
 };
@@ -13,7 +19,7 @@ use crate::{
 use super::{
     Project, Shared,
     correction::Correction,
-    diff::{Asked, Compare},
+    diff::{Asked, Compare, Compared},
     health::Capability,
     schedule::{Schedule, Step},
 };
@@ -28,8 +34,28 @@ const APPEND_EVENTS: usize = 256;
 const APPEND_TRIES: usize = 4;
 /// An egress may end this long before LiveKit lists its end.
 const EGRESS_LATE_MS: u64 = 60_000;
+/// Maximum number of pages of one list. A list that goes on is cut there.
+const PAGES_MAX: usize = 100;
+/// Maximum number of egress or ingress that are asked about one by one. If more are missing, the list is read again.
+const BY_ID_MAX: usize = 20;
+/// Claims that no answer has made for this long are forgotten, and for three full runs.
+const FORGET_AFTER: Duration = Duration::from_secs(600);
 /// The room that a heartbeat asks about if no room is live.
 const NO_ROOM: &str = "roomwatch:heartbeat";
+
+/// Egress and ingress, which have separate services.
+#[derive(Clone, Copy)]
+enum Side {
+    Egress,
+    Ingress,
+}
+
+/// A list of egress or ingress.
+struct Listing {
+    items: Vec<Map<String, Value>>,
+    /// False if it was cut: then what it lacks means nothing.
+    is_whole: bool,
+}
 
 /// Why a step did not get to its end.
 enum Stop {
@@ -50,6 +76,7 @@ pub(super) struct Engine<'a> {
     project: &'a Project,
     clock: &'a Clock,
     schedule: Schedule<ListedRoom>,
+    every: Duration,
     /// When LiveKit was last found to be down, in unix milliseconds.
     away_at: u64,
     /// The last lost webhook that the schedule knows of, in unix milliseconds.
@@ -62,7 +89,7 @@ impl<'a> Engine<'a> {
     pub fn new(shared: &'a Shared, project: &'a Project, every: Duration) -> Engine<'a> {
         let clock = &shared.clock;
         let schedule = Schedule::new(clock.running(), every);
-        Engine { shared, project, clock, schedule, away_at: 0, lost_at: 0, egress_since: 0 }
+        Engine { shared, project, clock, schedule, every, away_at: 0, lost_at: 0, egress_since: 0 }
     }
 
     pub async fn run(mut self) {
@@ -99,6 +126,8 @@ impl<'a> Engine<'a> {
                 self.schedule.watched_listed(rooms);
                 Ok(())
             }
+            Step::Missing(names) => self.list_named(livekit, &names).await.map(drop),
+            Step::Sides => self.sides(livekit, true).await,
             Step::Full => self.list_all(livekit).await,
             Step::Compare(room) => self.compare(livekit, room).await,
             Step::Finished { corrections } => {
@@ -128,28 +157,38 @@ impl<'a> Engine<'a> {
         }
     }
 
+    /// Returns the moment of a question.
+    fn asked(&self) -> Asked {
+        let at = self.clock.unix_ms();
+        Asked { at, running: self.clock.running(), now: at, away_at: self.away_at }
+    }
+
     /// Lists these rooms, and ends the sessions that are not among them.
     async fn list_named(&mut self, livekit: &LiveKit, names: &[Arc<str>]) -> Result<Vec<ListedRoom>, Stop> {
-        let asked_at = self.clock.unix_ms();
+        let asked = self.asked();
         let rooms = self.rooms(livekit, names).await?;
         self.settle().await?;
-        let vanished = self.vanished(&rooms, asked_at, |name| names.iter().any(|asked| **asked == *name));
-        self.append(vanished, asked_at).await?;
+        let names: HashSet<&str> = names.iter().map(|name| &**name).collect();
+        let vanished = self.vanished(&rooms, asked, |name| names.contains(name), true);
+        self.end_rooms(vanished, asked).await?;
         Ok(rooms)
     }
 
-    /// Lists everything for a full run, and ends the sessions that are not listed.
+    /// Lists everything for a full run. The sessions that are not listed are asked about by name.
     async fn list_all(&mut self, livekit: &LiveKit) -> Result<(), Stop> {
-        let asked_at = self.clock.unix_ms();
+        let asked = self.asked();
         let rooms = self.rooms(livekit, &[]).await?;
         self.settle().await?;
-        let vanished = self.vanished(&rooms, asked_at, |_| true);
-        self.append(vanished, asked_at).await?;
-        self.egress_and_ingress(livekit).await?;
+        let vanished = self.vanished(&rooms, asked, |_| true, false);
+        self.end_rooms(vanished, asked).await?;
+        self.sides(livekit, false).await?;
+        self.project.doubts.lock().forget(self.clock.running(), FORGET_AFTER.max(self.every * 3));
         let (unknown, known): (Vec<_>, Vec<_>) = {
             let state = self.shared.state.read();
             self.project.checked.lock().retain(|sid| state.room(&self.project.name, sid).is_some());
-            rooms.into_iter().partition(|room| state.room(&self.project.name, &room.sid).is_none())
+            // The participants of a room without a name cannot be listed.
+            let named = rooms.into_iter().filter(|room| !room.name.is_empty());
+            named.partition(|room| state.room(&self.project.name, &room.sid).is_none())
         };
         self.schedule.full_listed(self.clock.running(), unknown, known);
         Ok(())
@@ -158,49 +197,139 @@ impl<'a> Engine<'a> {
     fn vanished(
         &self,
         listed: &[ListedRoom],
-        asked_at: u64,
+        asked: Asked,
         asked_for: impl Fn(&str) -> bool,
-    ) -> Vec<Correction> {
+        may_end: bool,
+    ) -> Compared {
         // All sessions may have vanished: the copy shares the rooms, and the fold need not wait.
         let state = self.shared.state.read().clone();
-        self.against(&state, asked_at).vanished(listed, asked_for, &*self.project.checked.lock())
+        let (checked, mut doubts) = (self.project.checked.lock(), self.project.doubts.lock());
+        self.against(&state, asked).vanished(listed, asked_for, may_end, &*checked, &mut doubts)
     }
 
-    fn against<'s>(&'s self, state: &'s State, asked_at: u64) -> Compare<'s> {
+    /// Ends the sessions that LiveKit lacks, and has the doubtful ones asked about again.
+    async fn end_rooms(&mut self, vanished: Compared, asked: Asked) -> Result<(), Stop> {
+        self.schedule.missing(self.clock.running(), vanished.ask_again);
+        self.append(vanished.corrections, asked.at).await
+    }
+
+    fn against<'s>(&'s self, state: &'s State, asked: Asked) -> Compare<'s> {
         Compare {
             project: &self.project.name,
             state,
             redaction: &self.shared.redaction,
-            asked: Asked { at: asked_at, now: self.clock.unix_ms(), away_at: self.away_at },
+            asked: Asked { now: self.clock.unix_ms(), ..asked },
         }
     }
 
-    /// Compares egress and ingress, if LiveKit has them.
-    async fn egress_and_ingress(&mut self, livekit: &LiveKit) -> Result<(), Stop> {
-        let asked_at = self.clock.unix_ms();
-        self.pace().await;
-        let listed = livekit.list_egress().await;
-        let (listed, capability) = self.optional(listed)?;
-        self.project.health.lock().egress = capability;
-        if let Some(listed) = listed {
-            self.settle().await?;
-            let state = self.shared.state.read().clone();
-            let corrections = self.against(&state, asked_at).egress(&listed, self.egress_since);
-            self.append(corrections, asked_at).await?;
-            self.egress_since = asked_at.saturating_sub(EGRESS_LATE_MS);
-        }
-        let asked_at = self.clock.unix_ms();
-        self.pace().await;
-        let listed = livekit.list_ingress().await;
-        let (listed, capability) = self.optional(listed)?;
-        self.project.health.lock().ingress = capability;
-        if let Some(listed) = listed {
-            self.settle().await?;
-            let state = self.shared.state.read().clone();
-            let corrections = self.against(&state, asked_at).ingress(&listed);
-            self.append(corrections, asked_at).await?;
+    /// Compares egress and ingress, if LiveKit has them: all, or (`again`) those that the last list lacked.
+    async fn sides(&mut self, livekit: &LiveKit, again: bool) -> Result<(), Stop> {
+        for side in [Side::Egress, Side::Ingress] {
+            let only = if again { self.missing(side) } else { Vec::new() };
+            if again && only.is_empty() {
+                continue;
+            }
+            self.side(livekit, side, &only, again).await?;
         }
         Ok(())
+    }
+
+    /// Returns the ids of the live egress or ingress that the last list lacked.
+    fn missing(&self, side: Side) -> Vec<Arc<str>> {
+        let state = self.shared.state.read();
+        let doubts = self.project.doubts.lock();
+        match side {
+            Side::Egress => doubts.among(state.egress(&self.project.name).map(|egress| &egress.egress_id)),
+            Side::Ingress => {
+                doubts.among(state.ingress(&self.project.name).map(|ingress| &ingress.ingress_id))
+            }
+        }
+    }
+
+    /// Compares egress or ingress: those with these ids, or all if there are none or too many.
+    async fn side(
+        &mut self,
+        livekit: &LiveKit,
+        side: Side,
+        only: &[Arc<str>],
+        may_end: bool,
+    ) -> Result<(), Stop> {
+        let only = if only.len() > BY_ID_MAX { &[] } else { only };
+        let asked = self.asked();
+        let (listing, capability) = self.listing(livekit, side, only).await?;
+        {
+            let mut health = self.project.health.lock();
+            match side {
+                Side::Egress => health.egress = capability,
+                Side::Ingress => health.ingress = capability,
+            }
+        }
+        let Some(Listing { items, is_whole }) = listing else { return Ok(()) };
+        self.settle().await?;
+        let compared = {
+            let state = self.shared.state.read().clone();
+            let mut doubts = self.project.doubts.lock();
+            let asked_for = |id: &str| is_whole && (only.is_empty() || only.iter().any(|only| **only == *id));
+            let against = self.against(&state, asked);
+            match side {
+                Side::Egress => against.egress(&items, self.egress_since, asked_for, may_end, &mut doubts),
+                Side::Ingress => against.ingress(&items, asked_for, may_end, &mut doubts),
+            }
+        };
+        if !compared.ask_again.is_empty() {
+            self.schedule.sides_again(self.clock.running());
+        }
+        self.append(compared.corrections, asked.at).await?;
+        if matches!(side, Side::Egress) && is_whole && only.is_empty() {
+            self.egress_since = asked.at.saturating_sub(EGRESS_LATE_MS);
+        }
+        Ok(())
+    }
+
+    /// Reads every page of a list, or asks about these ids one by one.
+    async fn listing(
+        &mut self,
+        livekit: &LiveKit,
+        side: Side,
+        only: &[Arc<str>],
+    ) -> Result<(Option<Listing>, Capability), CallError> {
+        let mut ids: VecDeque<_> = only.iter().map(|id| Some(&**id)).collect();
+        if only.is_empty() {
+            ids.push_back(None);
+        }
+        let mut listing = Listing { items: Vec::new(), is_whole: true };
+        let (mut pages, mut token) = (0, None::<Box<str>>);
+        while let Some(id) = ids.front().copied() {
+            self.pace().await;
+            let page = match side {
+                Side::Egress => livekit.list_egress(id, token.as_deref()).await,
+                Side::Ingress => livekit.list_ingress(id, token.as_deref()).await,
+            };
+            let page = match page {
+                Err(error) if id.is_some() && error.is("not_found") => {
+                    Ok(Some(Page { items: Vec::new(), next: None }))
+                }
+                page => page,
+            };
+            let (page, capability) = self.optional(page)?;
+            let Some(Page { items, next }) = page else {
+                if pages == 0 {
+                    return Ok((None, capability));
+                }
+                listing.is_whole = false;
+                break;
+            };
+            pages += 1;
+            listing.items.extend(items);
+            if next.is_none() {
+                ids.pop_front();
+            } else if pages >= PAGES_MAX {
+                listing.is_whole = false;
+                break;
+            }
+            token = next;
+        }
+        Ok((Some(listing), Capability::Ok))
     }
 
     /// Handles a list that not every LiveKit has. Its failure must not keep the rooms from being compared.
@@ -221,7 +350,7 @@ impl<'a> Engine<'a> {
 
     /// Compares one listed room with the state.
     async fn compare(&mut self, livekit: &LiveKit, mut room: ListedRoom) -> Result<(), Stop> {
-        let asked_at = self.clock.unix_ms();
+        let asked = self.asked();
         self.pace().await;
         let participants = livekit.list_participants(&room.name).await;
         let participants = match self.answered(participants) {
@@ -239,9 +368,10 @@ impl<'a> Engine<'a> {
         self.settle().await?;
         let diff = |engine: &Self, room: &ListedRoom| {
             let state = engine.shared.state.read();
-            engine.against(&state, asked_at).room(room, &participants, &*engine.project.checked.lock())
+            let (checked, mut doubts) = (engine.project.checked.lock(), engine.project.doubts.lock());
+            engine.against(&state, asked).room(room, &participants, &*checked, &mut doubts)
         };
-        let mut corrections = diff(self, &room);
+        let Compared { mut corrections, mut ask_again } = diff(self, &room);
         // Participants are listed by the room's name: they are of this session only if the name still means it. The
         // list that named the room may be a minute old. And a webhook that was on its way has arrived when this second
         // question is answered.
@@ -255,25 +385,27 @@ impl<'a> Engine<'a> {
                 None => return Ok(()),
             }
             self.settle().await?;
-            corrections = diff(self, &room);
+            Compared { corrections, ask_again } = diff(self, &room);
         }
-        self.append(corrections, asked_at).await?;
+        self.schedule.doubtful(self.clock.running(), ask_again);
+        self.append(corrections, asked.at).await?;
         let sids = participants.iter().flat_map(|participant| {
             let tracks = participant.tracks.iter().map(|track| track.sid.clone());
             tracks.chain([participant.sid.clone()])
         });
-        self.project.checked.lock().note(&room.sid, asked_at, sids);
+        self.project.checked.lock().note(&room.sid, asked.at, sids);
         Ok(())
     }
 
     /// Asks whether LiveKit answers, and whether it still has a room that the state has.
     async fn heartbeat(&mut self, livekit: &LiveKit) -> Result<(), Stop> {
-        let asked_at = self.clock.unix_ms();
+        let asked = self.asked();
         let was_away = self.schedule.is_away();
         let known = {
             let state = self.shared.state.read();
-            let mut rooms = state.rooms(|project, _| *project == *self.project.name).into_iter();
-            rooms.find(|entry| !entry.room.stale).map(|entry| entry.room.clone())
+            let rooms = state.rooms(|project, _| *project == *self.project.name).into_iter();
+            let live = rooms.filter(|entry| !entry.room.stale);
+            live.min_by_key(|entry| entry.room.first_seq).map(|entry| entry.room.clone())
         };
         let name = known.as_ref().map_or_else(|| NO_ROOM.into(), |room| room.name.clone());
         let listed = self.rooms(livekit, std::slice::from_ref(&name)).await?;
@@ -282,9 +414,11 @@ impl<'a> Engine<'a> {
             self.schedule.suspect_at(self.clock.running());
         } else if is_lost {
             self.settle().await?;
-            if !self.vanished(&listed, asked_at, |asked| *asked == *name).is_empty() {
+            let vanished = self.vanished(&listed, asked, |asked| *asked == *name, true);
+            if !vanished.corrections.is_empty() || !vanished.ask_again.is_empty() {
                 self.schedule.suspect(self.clock.running());
             }
+            self.end_rooms(vanished, asked).await?;
         }
         Ok(())
     }
@@ -322,7 +456,7 @@ impl<'a> Engine<'a> {
         };
         self.shared.metrics.reconcile_call(outcome);
         if answer.is_ok() {
-            self.project.health.lock().answered();
+            self.project.health.lock().answered(self.clock.unix_ms());
             if self.schedule.answered(self.clock.running()) {
                 tracing::info!(project.name = %self.project.name, "LiveKit answers again");
             }
@@ -360,6 +494,7 @@ impl<'a> Engine<'a> {
             let appended = self.shared.log.append(events).await.map_err(Stop::Log)?;
             for (mut correction, appended) in some.into_iter().zip(appended) {
                 if !appended.duplicate {
+                    self.project.doubts.lock().settled([&correction]);
                     self.shared.metrics.reconcile_corrections.inc();
                     self.project.health.lock().corrected(&correction);
                     self.schedule.corrected();
@@ -397,7 +532,7 @@ impl<'a> Engine<'a> {
         if error.refused_connection() {
             self.away_at = self.clock.unix_ms();
         }
-        self.project.health.lock().failed(&error);
+        self.project.health.lock().failed(&error, self.clock.unix_ms());
         let wait = self.schedule.failed(matches!(error, CallError::Unauthorized { .. }));
         // Random, so that the projects of one LiveKit do not ask at the same moment.
         self.clock.sleep(wait.mul_f64(fastrand::f64().mul_add(0.2, 0.9))).await;

@@ -59,9 +59,16 @@ pub struct Health {
     pub reach: Reach,
     /// The reason why `reach` is not [`Reach::Ok`].
     pub error: Option<Box<str>>,
+    /// When LiveKit last gave an answer, in unix milliseconds.
+    pub(super) answered_at: Option<u64>,
+    /// Since when LiveKit has given no answer that the state could be compared with, in unix milliseconds. `None` if its
+    /// last answer was one.
+    pub away_since: Option<u64>,
     /// When the last full run was done, in unix milliseconds.
     pub reconciled_at: Option<u64>,
-    /// Number of corrections since the process began.
+    /// When the process began to count corrections, in unix milliseconds.
+    pub since: u64,
+    /// Number of corrections since then.
     pub corrections: u64,
     /// The last corrections, the newest first.
     pub last: VecDeque<ShownCorrection>,
@@ -70,7 +77,8 @@ pub struct Health {
 }
 
 impl Health {
-    pub(super) fn failed(&mut self, error: &CallError) {
+    pub(super) fn failed(&mut self, error: &CallError, at: u64) {
+        self.away_since.get_or_insert(self.answered_at.unwrap_or(at));
         self.reach = match error {
             CallError::Unauthorized { .. } => Reach::Unauthorized,
             _ => Reach::Unreachable,
@@ -78,7 +86,9 @@ impl Health {
         self.error = Some(error.to_string().into());
     }
 
-    pub(super) fn answered(&mut self) {
+    pub(super) fn answered(&mut self, at: u64) {
+        self.answered_at = Some(at);
+        self.away_since = None;
         self.reach = Reach::Ok;
         self.error = None;
     }

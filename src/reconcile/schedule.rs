@@ -5,10 +5,12 @@
 //! never more than 20 a second: when there is more to ask, intervals stretch, and `checkedAt` shows it.
 
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
+    collections::{BTreeMap, HashMap, HashSet, VecDeque},
     sync::Arc,
     time::Duration,
 };
+
+use super::doubt::CONFIRM_MS;
 
 /// Minimum time between two calls for one project: 20 calls a second.
 pub const CALL_EVERY: Duration = Duration::from_millis(50);
@@ -36,6 +38,12 @@ const WATCHED_FOR: Duration = Duration::from_secs(10);
 const AFTER_COMMAND: &[Duration] = &[Duration::ZERO, Duration::from_millis(700), Duration::from_secs(3)];
 /// The same for a command whose effect has a webhook, which gets time to arrive first.
 const AFTER_WEBHOOK: &[Duration] = &[Duration::from_secs(1), Duration::from_secs(4)];
+/// Time until LiveKit is asked again about what its last answer lacked.
+const ASK_AGAIN_AFTER: Duration = Duration::from_millis(CONFIRM_MS);
+/// Maximum number of missing rooms in one question.
+const MISSING_MAX: usize = 500;
+/// Maximum number of rooms with doubtful participants that are compared in one step.
+const DOUBTFUL_MAX: usize = 20;
 /// Maximum number of rooms of one project that wait for a comparison out of turn. Others wait for the next full run.
 const REQUESTS_MAX: usize = 1_000;
 
@@ -89,6 +97,10 @@ pub enum Step<R> {
     Heartbeat,
     /// List these rooms and compare each at once: commands have changed them.
     Changed(Vec<Arc<str>>),
+    /// List these rooms: the last answer lacked them.
+    Missing(Vec<Arc<str>>),
+    /// Ask about the egress and ingress that the last answer lacked.
+    Sides,
     /// List these rooms and hand the list to [`Schedule::watched_listed`].
     Watched(Vec<Arc<str>>),
     /// List all rooms and hand the list to [`Schedule::full_listed`].
@@ -135,6 +147,12 @@ pub struct Schedule<R> {
     /// Failures since the last answer.
     failures: u32,
     watch_rotation: usize,
+    /// Rooms that the last answer lacked, by name, and when to ask about them again.
+    missing: BTreeMap<Arc<str>, Duration>,
+    /// Rooms whose list of participants lacked someone, by name, and when to compare them again.
+    doubtful: BTreeMap<Arc<str>, Duration>,
+    /// When to ask again about egress and ingress.
+    sides_again: Option<Duration>,
 }
 
 impl<R> Schedule<R> {
@@ -154,6 +172,9 @@ impl<R> Schedule<R> {
             backlog_until: None,
             failures: 0,
             watch_rotation: 0,
+            missing: BTreeMap::new(),
+            doubtful: BTreeMap::new(),
+            sides_again: None,
         }
     }
 
@@ -170,6 +191,15 @@ impl<R> Schedule<R> {
         let changed = requests.take_due(now);
         if !changed.is_empty() {
             return Step::Changed(changed);
+        }
+        if let Some(names) = take_due(&mut self.missing, now, MISSING_MAX) {
+            return Step::Missing(names);
+        }
+        if let Some(names) = take_due(&mut self.doubtful, now, DOUBTFUL_MAX) {
+            return Step::Changed(names);
+        }
+        if self.sides_again.take_if(|at| *at <= now).is_some() {
+            return Step::Sides;
         }
         if self.backlog_until.take_if(|until| *until <= now).is_some() {
             self.suspect_at(now);
@@ -209,7 +239,14 @@ impl<R> Schedule<R> {
             return Step::Heartbeat;
         }
         let next_of_full = self.run.as_ref().map_or(self.next_full, |run| run.due);
-        let times = [Some(next_of_full), self.suspected, self.backlog_until, requests.next_due()];
+        let asked_again = self.missing.values().chain(self.doubtful.values()).chain(&self.sides_again).min();
+        let times = [
+            Some(next_of_full),
+            self.suspected,
+            self.backlog_until,
+            requests.next_due(),
+            asked_again.copied(),
+        ];
         let first = times.into_iter().flatten().fold(self.next_watch.min(self.next_heartbeat), Duration::min);
         Step::Wait(first)
     }
@@ -249,9 +286,10 @@ impl<R> Schedule<R> {
             .chain(requests.watched.keys().cloned())
             .filter(|name| !name.is_empty())
             .collect();
+        // In an order, so that equal inputs give equal steps.
         let mut names: Vec<_> = names.into_iter().collect();
+        names.sort_unstable();
         if names.len() > WATCHED_ROOMS_MAX {
-            names.sort_unstable();
             self.watch_rotation = (self.watch_rotation + WATCHED_ROOMS_MAX) % names.len();
             names.rotate_left(self.watch_rotation);
             names.truncate(WATCHED_ROOMS_MAX);
@@ -296,6 +334,25 @@ impl<R> Schedule<R> {
         had_run
     }
 
+    /// Notes rooms that an answer lacks. They are asked about again by name.
+    pub fn missing(&mut self, now: Duration, names: Vec<Arc<str>>) {
+        for name in names {
+            self.missing.entry(name).or_insert(now + ASK_AGAIN_AFTER);
+        }
+    }
+
+    /// Notes rooms whose participants or tracks are not as an answer lists them. They are compared again.
+    pub fn doubtful(&mut self, now: Duration, names: Vec<Arc<str>>) {
+        for name in names {
+            self.doubtful.entry(name).or_insert(now + ASK_AGAIN_AFTER);
+        }
+    }
+
+    /// Notes that a list of egress or ingress lacks some.
+    pub fn sides_again(&mut self, now: Duration) {
+        self.sides_again.get_or_insert(now + ASK_AGAIN_AFTER);
+    }
+
     /// Counts a correction for the full run, if there is one.
     pub fn corrected(&mut self) {
         if let Some(run) = &mut self.run {
@@ -321,6 +378,16 @@ impl<R> Schedule<R> {
         self.suspect_at(now);
         self.backlog_until = Some(now + BACKLOG);
     }
+}
+
+/// Takes up to `most` names that are due.
+fn take_due(names: &mut BTreeMap<Arc<str>, Duration>, now: Duration, most: usize) -> Option<Vec<Arc<str>>> {
+    let due: Vec<_> =
+        names.iter().filter(|(_, at)| **at <= now).take(most).map(|(name, _)| name.clone()).collect();
+    for name in &due {
+        names.remove(name);
+    }
+    (!due.is_empty()).then_some(due)
 }
 
 impl<R> Run<R> {
@@ -547,6 +614,34 @@ mod tests {
         assert_eq!(starts(&engine.run_until(now + EVERY)), [now, now + BACKLOG]);
     }
 
+    #[test]
+    fn what_an_answer_lacks_is_asked_about_again_two_seconds_later() {
+        let mut engine = Engine::new(0);
+        engine.run_until(ms(1_000));
+        let now = engine.now;
+        engine.schedule.missing(now, (0..501).map(|n| format!("room-{n}").into()).collect());
+        engine.schedule.doubtful(now, vec!["full".into()]);
+        engine.schedule.sides_again(now);
+        let mut steps = engine.run_until(now + ms(4_000));
+        steps.retain(|(_, step)| *step != Step::Heartbeat);
+        let asked: Vec<_> = steps
+            .iter()
+            .map(|(at, step)| match step {
+                Step::Missing(names) => (*at - now, "missing", names.len()),
+                Step::Changed(names) => (*at - now, "changed", names.len()),
+                Step::Sides => (*at - now, "sides", 0),
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        let expected = [
+            (ms(2_000), "missing", 500),
+            (ms(2_050), "missing", 1),
+            (ms(2_100), "changed", 1),
+            (ms(2_150), "sides", 0),
+        ];
+        assert_eq!(asked, expected);
+    }
+
     #[derive(Clone, Debug)]
     enum Input {
         Step,
@@ -557,6 +652,9 @@ mod tests {
         Lost,
         Fail,
         Correct,
+        Miss(u8),
+        Doubt(u8),
+        Sides,
     }
 
     fn inputs() -> impl Strategy<Value = Vec<Input>> {
@@ -569,6 +667,9 @@ mod tests {
             1 => Just(Input::Lost),
             1 => Just(Input::Fail),
             1 => Just(Input::Correct),
+            1 => (0_u8..4).prop_map(Input::Miss),
+            1 => (0_u8..4).prop_map(Input::Doubt),
+            1 => Just(Input::Sides),
         ];
         prop::collection::vec(input, 1..400)
     }
@@ -589,6 +690,9 @@ mod tests {
                     Input::Suspect => engine.schedule.suspect(now),
                     Input::Lost => engine.schedule.webhook_lost(now),
                     Input::Correct => engine.schedule.corrected(),
+                    Input::Miss(room) => engine.schedule.missing(now, vec![format!("room-{room}").into()]),
+                    Input::Doubt(room) => engine.schedule.doubtful(now, vec![format!("room-{room}").into()]),
+                    Input::Sides => engine.schedule.sides_again(now),
                     Input::Fail => {
                         engine.schedule.abort(now);
                         engine.now += engine.schedule.failed(false);

@@ -14,7 +14,7 @@ use crate::{
     accounts::Login,
     config::Role,
     rights::{OutOfSight, Sight, Window},
-    server::{App, arrival::Arrival, connections::Connection, cookie, error::Error, query},
+    server::{App, arrival::Arrival, connections::Connection, cookie, error::Error, memory::Share, query},
     token::{Grant, LEEWAY_SECS, Verified},
 };
 
@@ -46,7 +46,7 @@ pub enum Action {
 }
 
 /// The caller of a request.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Caller {
     /// Name in the audit record.
     pub user: Arc<str>,
@@ -63,6 +63,8 @@ pub struct Caller {
     pub address: IpAddr,
     /// Connection of the request.
     pub connection: Option<Connection>,
+    /// Memory of the request.
+    pub share: Option<Share>,
     /// Set for an operator. It may end before `ends_at`, for example by signing out.
     pub login: Option<Arc<Login>>,
     /// Project of the key that signed the token.
@@ -81,6 +83,7 @@ impl Caller {
             counted_as: format!("address {address}").into(),
             address,
             connection: None,
+            share: None,
             login: None,
             project: None,
         }
@@ -113,6 +116,7 @@ impl Caller {
             counted_as: counted_as.into(),
             address,
             connection: None,
+            share: None,
             login: None,
             project: Some(project),
         })
@@ -131,6 +135,7 @@ impl Caller {
             counted_as: format!("session {}", login.user).into(),
             address,
             connection: None,
+            share: None,
             login: Some(login),
             project: None,
         })
@@ -236,6 +241,10 @@ impl FromRequestParts<Arc<App>> for Caller {
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Caller, Error> {
         let arrival = Arrival::from_request_parts(parts, app).await?;
         let mut caller = Caller::of(app, &parts.uri, &parts.headers, arrival)?;
+        caller.share = parts.extensions.get().cloned();
+        if let Some(share) = &caller.share {
+            share.of_user(&caller.counted_as);
+        }
         caller.connection = parts.extensions.get().cloned();
         Ok(caller)
     }

@@ -58,6 +58,8 @@ pub struct Connections {
     max: usize,
     /// Maximum time of a request's head, from its first byte; for the first request, from the accept.
     head_time_max: Option<Duration>,
+    /// Maximum time in which a client reads an answer.
+    answer_time_max: Option<Duration>,
     /// Maximum time between an answer and the next request.
     idle_time_max: Option<Duration>,
     open: Mutex<Open>,
@@ -92,6 +94,8 @@ struct State {
     full: AtomicBool,
     /// Time of the last answer or the last write, whichever is later, in nanoseconds: the beginning of the idle time.
     quiet: AtomicU64,
+    /// Time when the answer began that the client is reading, in nanoseconds.
+    answer: AtomicU64,
     /// Time when the unfinished head of a request began, in nanoseconds; or [`ANSWERING`] or [`IDLE`].
     head: AtomicU64,
     task: AtomicWaker,
@@ -103,6 +107,7 @@ impl Connections {
         Arc::new(Connections {
             max,
             head_time_max: Limit::HeadTime.time(limits),
+            answer_time_max: Limit::AnswerTime.time(limits),
             idle_time_max: Limit::IdleTime.time(limits),
             open: Mutex::default(),
             ended: Notify::new(),
@@ -121,6 +126,7 @@ impl Connections {
             closing: AtomicBool::new(false),
             full: AtomicBool::new(false),
             quiet: AtomicU64::new(0),
+            answer: AtomicU64::new(0),
             head: AtomicU64::new(now()),
             task: AtomicWaker::new(),
         }));
@@ -191,7 +197,12 @@ impl Connection {
 
     /// Notes that the answer has begun: the next bytes that arrive are the next request.
     pub fn on_response(&self) {
-        self.0.quiet.store(now(), Ordering::Relaxed);
+        let now = now();
+        // If the answer before it is not read yet, the time of that one counts: a client cannot gain time by asking.
+        if !self.is_full() {
+            self.0.answer.store(now, Ordering::Relaxed);
+        }
+        self.0.quiet.store(now, Ordering::Relaxed);
         self.0.head.store(IDLE, Ordering::Relaxed);
     }
 
@@ -247,7 +258,8 @@ impl Drop for HeldOpen {
 pub struct Connected {
     stream: TcpStream,
     slot: Slot,
-    /// Timer for a late head or a late next request. It may fire too early, see [`Connected::poll_late`].
+    /// Timer for a late head, an answer that is not read, or a late next request. It may fire too early, see
+    /// [`Connected::poll_alarm`].
     alarm: Option<Pin<Box<Sleep>>>,
 }
 
@@ -289,6 +301,23 @@ impl Connected {
         if stays || state.full.load(Ordering::Relaxed) {
             return Poll::Pending;
         }
+        self.poll_alarm(from, time_max, cx)
+    }
+
+    /// Ready if the client has not read the answer in time. Call this when the socket is full.
+    fn poll_unread(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Slot { connection, among, .. } = &self.slot;
+        let state = &connection.0;
+        // Engine.IO's heartbeat closes a WebSocket that is not read.
+        let Some(time_max) = among.answer_time_max.filter(|_| !state.upgraded.load(Ordering::Relaxed)) else {
+            return Poll::Pending;
+        };
+        let from = state.answer.load(Ordering::Relaxed);
+        self.poll_alarm(from, time_max, cx)
+    }
+
+    /// Ready `time_max` after `from`, and wakes the task then.
+    fn poll_alarm(&mut self, from: u64, time_max: Duration, cx: &mut Context<'_>) -> Poll<()> {
         let late = (*BEGAN + Duration::from_nanos(from) + time_max).into();
         let alarm = self.alarm.get_or_insert_with(|| Box::pin(sleep_until(late)));
         if alarm.deadline() > late {
@@ -305,10 +334,13 @@ impl Connected {
     }
 
     /// Notes the result of a write.
-    fn noted<T>(&self, written: Poll<T>) -> Poll<T> {
+    fn noted(&mut self, written: Poll<io::Result<usize>>, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let state = &self.slot.connection.0;
         state.full.store(written.is_pending(), Ordering::Relaxed);
         state.quiet.store(now(), Ordering::Relaxed);
+        if written.is_pending() && self.poll_unread(cx).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
         written
     }
 }
@@ -348,7 +380,7 @@ impl AsyncWrite for Connected {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = this.open()?.poll_write(cx, bytes);
-        this.noted(written)
+        this.noted(written, cx)
     }
 
     fn poll_write_vectored(
@@ -358,7 +390,7 @@ impl AsyncWrite for Connected {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = this.open()?.poll_write_vectored(cx, slices);
-        this.noted(written)
+        this.noted(written, cx)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -3,18 +3,18 @@
 //! A binary that was built without them serves a page that says so. So building and testing the server does not
 //! need Node.
 
-use std::{borrow::Cow, sync::Arc};
+use std::borrow::Cow;
 
 use axum::{
-    extract::State as AppState,
     http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header},
     response::{IntoResponse, Response},
 };
+use bytes::Bytes;
 use data_encoding::HEXLOWER;
 use rust_embed::RustEmbed;
 use sha2::{Digest, Sha256};
 
-use crate::server::{App, error::Error};
+use crate::server::error::Error;
 
 #[derive(RustEmbed)]
 #[folder = "web/dist"]
@@ -29,30 +29,54 @@ const STUB: &str = "<!doctype html><meta charset=utf-8><title>Roomwatch</title>\
 <h1>Roomwatch is running</h1><p>This binary was built without the dashboard: run <code>make web</code> and build again.\
 <p>The stream is at <a href=api/events>api/events</a>, the rooms are at <a href=api/rooms>api/rooms</a>.";
 
-/// Answers every request that has no route: with a file of the dashboard, or with its one page. The page has its own
-/// router.
-pub async fn dashboard(
-    AppState(app): AppState<Arc<App>>,
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
-) -> Response {
-    let path = uri.path().trim_start_matches('/');
-    if path == "api" || path.starts_with("api/") {
-        return Error::not_found("no_such_route", "there is no such route; see /api/openapi.json")
-            .into_response();
+/// The dashboard of one server. No answer copies a file: anyone may ask for one and not read it.
+pub struct Dashboard {
+    /// The one page.
+    index: Bytes,
+    index_etag: String,
+}
+
+impl Dashboard {
+    /// Returns the dashboard under this path prefix: empty, or `/…`.
+    pub fn new(prefix: &str) -> Dashboard {
+        let index = match Files::get("index.html") {
+            Some(file) => {
+                let text = String::from_utf8_lossy(&file.data);
+                // The prefix comes from the configuration and is a URI, so it cannot break the attribute.
+                Bytes::from(text.replace(BASE, &format!("<base href=\"{prefix}/\"")))
+            }
+            None => Bytes::from_static(STUB.as_bytes()),
+        };
+        Dashboard { index_etag: etag(&Sha256::digest(&index)), index }
     }
-    if method != Method::GET && method != Method::HEAD {
-        return Error::method_not_allowed().into_response();
-    }
-    match file(path, &headers) {
-        Some(answer) => answer,
-        // A missing script must not get the page as its answer: the browser would try to run it.
-        None if path.starts_with("assets/") => {
-            Error::not_found("no_such_file", "this file belongs to another version; reload the page")
-                .into_response()
+
+    /// Answers every request that has no route: with a file, or with the page. The page has its own router.
+    pub fn answer(&self, method: Method, uri: Uri, headers: HeaderMap) -> Response {
+        let path = uri.path().trim_start_matches('/');
+        if path == "api" || path.starts_with("api/") {
+            return Error::not_found("no_such_route", "there is no such route; see /api/openapi.json")
+                .into_response();
         }
-        None => index(&app, &headers),
+        if method != Method::GET && method != Method::HEAD {
+            return Error::method_not_allowed().into_response();
+        }
+        match file(path, &headers) {
+            Some(answer) => answer,
+            // A missing script must not get the page as its answer: the browser would try to run it.
+            None if path.starts_with("assets/") => {
+                Error::not_found("no_such_file", "this file belongs to another version; reload the page")
+                    .into_response()
+            }
+            None => self.index(&headers),
+        }
+    }
+
+    fn index(&self, headers: &HeaderMap) -> Response {
+        let tags = [(header::ETAG, self.index_etag.clone()), (header::CACHE_CONTROL, "no-cache".to_owned())];
+        if fresh(headers, &self.index_etag) {
+            return (StatusCode::NOT_MODIFIED, tags).into_response();
+        }
+        (tags, [(header::CONTENT_TYPE, "text/html; charset=utf-8")], self.index.clone()).into_response()
     }
 }
 
@@ -73,7 +97,11 @@ fn file(path: &str, headers: &HeaderMap) -> Option<Response> {
     let mut answer = if fresh(headers, &etag) {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
-        found.data.into_owned().into_response()
+        match found.data {
+            Cow::Borrowed(embedded) => Bytes::from_static(embedded),
+            Cow::Owned(read) => Bytes::from(read),
+        }
+        .into_response()
     };
     let out = answer.headers_mut();
     // The name of a file in assets/ contains a hash of its content.
@@ -90,23 +118,6 @@ fn file(path: &str, headers: &HeaderMap) -> Option<Response> {
         out.insert(header::ETAG, etag);
     }
     Some(answer)
-}
-
-fn index(app: &App, headers: &HeaderMap) -> Response {
-    let page: Cow<'static, str> = match Files::get("index.html") {
-        Some(file) => {
-            let text = String::from_utf8_lossy(&file.data);
-            // The prefix comes from the configuration and is a URI, so it cannot break the attribute.
-            Cow::Owned(text.replace(BASE, &format!("<base href=\"{}/\"", app.config.path_prefix())))
-        }
-        None => Cow::Borrowed(STUB),
-    };
-    let etag = etag(&Sha256::digest(page.as_bytes()));
-    let tags = [(header::ETAG, etag.clone()), (header::CACHE_CONTROL, "no-cache".to_owned())];
-    if fresh(headers, &etag) {
-        return (StatusCode::NOT_MODIFIED, tags).into_response();
-    }
-    (tags, [(header::CONTENT_TYPE, "text/html; charset=utf-8")], page.into_owned()).into_response()
 }
 
 fn etag(hash: &[u8]) -> String {

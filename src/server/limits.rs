@@ -166,7 +166,7 @@ impl Limiter {
 
 /// Returns the unit in which addresses are counted: the /64 network of an IPv6 address, because a client that has one
 /// of its 2^64 addresses usually has all of them.
-fn network(address: IpAddr) -> IpAddr {
+pub fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => {
             let [a, b, c, d, ..] = v6.segments();

@@ -46,7 +46,10 @@ const UNSENT_BYTES_MAX: u32 = 16 << 10;
 /// Webhooks are answered until the drain window is over, so that LiveKit loses none of them.
 pub async fn run(listener: TcpListener, app: Arc<App>, shutdown: impl Future<Output = ()>) -> io::Result<()> {
     let router = router(app.clone());
-    let shards = Arc::new(Shards::start(&app.feed, &app.metrics, app.config.heartbeat, &app.config.clock)?);
+    let stalled_max = Limit::AnswerTime.time(&app.config.limits);
+    let shards =
+        Shards::start(&app.feed, &app.metrics, app.config.heartbeat, stalled_max, &app.config.clock)?;
+    let shards = Arc::new(shards);
     let connections = TaskTracker::new();
     let open = Connections::new(&app.config.limits, app.metrics.clone());
     let accept = async {

@@ -20,8 +20,9 @@ pub struct Applied {
     /// True if a participant of the room would not see what the event is about. A caller with only `roomJoin` must not
     /// get it.
     pub restricted: bool,
-    /// Those changes of a restricted event that such a caller gets all the same, because they are of the room itself.
-    pub joined: Vec<Change>,
+    /// The changes that such a caller gets instead, if others. They are always set for a restricted event; if they are
+    /// empty, the caller does not get it.
+    pub joined: Option<Vec<Change>>,
     /// Facts for the history. Some leave no trace in the present: a leave without a join, or the true reason of a leave
     /// that had been inferred.
     pub facts: Vec<Fact>,

@@ -15,7 +15,7 @@ pub use counts::Counts;
 pub use egress::{Egress, EgressSchema, Output, OutputSchema};
 pub use ingress::{Ingress, IngressSchema};
 pub use participant::{Participant, ParticipantSchema};
-pub use room::{Room, RoomSchema, SourceSchema, TrackCounts};
+pub use room::{Confirmed, Room, RoomSchema, SourceSchema, TrackCounts};
 pub use track::{Track, TrackSchema};
 
 pub(super) use egress::EgressBody;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{
     body::Body,
-    change::{Applied, Change, Entity},
+    change::{Applied, Change, Entity, Op},
     permission::Permission,
     project::Project,
     tombstone::{TOMBSTONE_MS, Tombstone},
@@ -27,13 +27,17 @@ pub(super) fn fold(project: &mut Project, words: &mut Words, event: &Event, now:
     // room.
     let text = simdutf8::basic::from_utf8(&event.body).unwrap_or_default();
     let body = Body::parse(text);
-    let mut fold = Fold { project, words, event, body: &body, now, applied: Applied::default() };
-    // An event belongs to the current session if that session is current before or after the event: it may begin or
-    // end it.
-    let was_current = fold.is_of_current_session();
+    if event.source == Source::Webhook {
+        project.note_webhook(event.received_at, event.kind.as_str());
+        if body.created_at_secs.0 > 0 {
+            project.skew.note(event.received_at, body.created_at_secs.0);
+        }
+    }
+    let mut fold =
+        Fold { project, words, event, body: &body, now, gone: Vec::new(), applied: Applied::default() };
+    let before = fold.current_session();
     fold.run();
-    let is_current = was_current || fold.is_of_current_session();
-    fold.restrict(is_current);
+    fold.restrict(before);
     fold.applied
 }
 
@@ -45,6 +49,8 @@ struct Fold<'a> {
     body: &'a Body<'a>,
     /// The time of the newest event.
     now: u64,
+    /// Deletes of participants that were visible to callers with only `roomJoin` before the event, and no longer are.
+    gone: Vec<Change>,
     applied: Applied,
 }
 
@@ -87,23 +93,59 @@ impl Fold<'_> {
         }
     }
 
-    /// Returns true if the event belongs to the newest live session of its room, or to no session.
-    fn is_of_current_session(&self) -> bool {
-        let event = self.event;
-        let (Some(room), Some(sid)) = (&event.room, &event.room_sid) else { return true };
-        sid.is_empty() || self.project.is_newest(room, sid)
+    /// Returns the newest live session of the event's room.
+    fn current_session(&self) -> Option<Arc<str>> {
+        self.project.newest_sid(self.event.room.as_ref()?).cloned()
     }
 
-    /// Decides what a caller with only `roomJoin` gets of the event. Such a caller sees the current session. Of an
-    /// event about a restricted participant they get what it changed of the room itself, which a list shows them too.
-    fn restrict(&mut self, is_current: bool) {
+    /// Decides what a caller with only `roomJoin` gets of the event. Such a caller sees the current session, `before`
+    /// and after the event. Of an event about a restricted participant they get its effect on what a list shows them:
+    /// the changes of the room itself, and the delete of a participant that they no longer see.
+    fn restrict(&mut self, before: Option<Arc<str>>) {
+        let after = self.current_session();
+        // The event may begin or end the current session. One without a room or a session belongs to every session.
+        let is_current = match (&self.event.room, &self.event.room_sid) {
+            (Some(_), Some(sid)) if !sid.is_empty() => [&before, &after].contains(&&Some(sid.clone())),
+            _ => true,
+        };
         self.applied.restricted |= !is_current;
-        if self.applied.restricted && is_current {
-            let sid = self.event.room_sid.as_ref();
-            let of_room =
-                |change: &&Change| matches!(&change.entity, Entity::Room(room) if Some(&room.sid) == sid);
-            self.applied.joined = self.applied.changes.iter().filter(of_room).cloned().collect();
+        if let (Some(before), Some(after)) = (&before, &after)
+            && before != after
+        {
+            self.applied.joined = Some(self.switch(before, after));
+        } else if self.applied.restricted {
+            let current = after.or(before);
+            let is_of = |sid: &Arc<str>| Some(sid) == current.as_ref();
+            let mut joined = std::mem::take(&mut self.gone);
+            joined.retain(|change| matches!(&change.entity, Entity::Participant(p) if is_of(&p.room_sid)));
+            let of_room = |change: &&Change| match &change.entity {
+                Entity::Room(room) => is_of(&room.sid),
+                // A list shows the ingress of a name, whatever session its event belongs to.
+                Entity::Ingress(_) => true,
+                Entity::Participant(_) | Entity::Egress(_) => false,
+            };
+            joined.extend(self.applied.changes.iter().filter(of_room).cloned());
+            self.applied.joined = Some(joined);
         }
+    }
+
+    /// Returns the changes for a caller that saw one session of a room and now sees another one.
+    fn switch(&self, before: &Arc<str>, after: &Arc<str>) -> Vec<Change> {
+        let ended = |change: &&Change| {
+            change.op == Op::Delete && matches!(&change.entity, Entity::Room(room) if room.sid == *before)
+        };
+        let mut changes: Vec<_> = match self.project.rooms.get(before) {
+            Some(entry) => vec![Change::delete(Entity::Room(entry.room.clone()))],
+            None => self.applied.changes.iter().filter(ended).cloned().collect(),
+        };
+        if let Some(entry) = self.project.rooms.get(after) {
+            changes.push(Change::set(Entity::Room(entry.room.clone())));
+            let visible = entry.in_order().into_iter().filter(|participant| !participant.restricted());
+            changes.extend(visible.map(|participant| Change::set(Entity::Participant(participant.clone()))));
+        }
+        let ingress = |change: &&Change| matches!(change.entity, Entity::Ingress(_));
+        changes.extend(self.applied.changes.iter().filter(ingress).cloned());
+        changes
     }
 
     /// Returns true if the event was found by comparison with LiveKit's API. Then the time at which it happened is
@@ -118,7 +160,10 @@ impl Fold<'_> {
     fn sent_at(&self) -> u64 {
         match self.body.created_at_secs.0 {
             0 => self.event.received_at,
-            secs => self.event.received_at.min(secs.saturating_mul(1000).saturating_add(1_999)),
+            secs => {
+                let latest = secs.saturating_mul(1000).saturating_add(1_999);
+                self.event.received_at.min(self.project.skew.ours(latest))
+            }
         }
     }
 
@@ -141,7 +186,7 @@ impl Fold<'_> {
         self.words.permission(self.body.participant.permission.object()?)
     }
 
-    /// Returns true if this event may make a sid live that is not live now.
+    /// Returns true if this event may make a sid live that is not live now and that no webhook has ended.
     fn may_begin(&self, sid: &str) -> bool {
         let Some(tombstone) = self.project.tombstones.get(sid) else { return true };
         let shows_it = matches!(
@@ -152,12 +197,54 @@ impl Fold<'_> {
                 | Kind::EgressStarted
                 | Kind::EgressUpdated
         );
+        if self.event.source == Source::Reconcile && shows_it && self.body.roomwatch.returned.0 {
+            return true;
+        }
         let created_at = self.body.created_at_secs.0.saturating_mul(1000);
+        let created_at = match self.event.source {
+            Source::Webhook => self.project.skew.ours(created_at),
+            _ => created_at,
+        };
         tombstone.source.is_inferred() && shows_it && created_at > tombstone.at
     }
 
+    /// Returns true if a webhook proves that the event's room is back although a webhook has ended it. The times are all
+    /// LiveKit's.
+    fn room_returns(&self, sid: &str) -> bool {
+        let (body, kind) = (self.body, &self.event.kind);
+        let Some(Tombstone { at, began_at, .. }) = self.end_by_webhook(sid) else { return false };
+        let is_another_life = *began_at > 0 && body.room.started_at_ms() > *began_at;
+        match kind {
+            // One queue has all events of a room, in the order in which LiveKit made them. So within one second the order
+            // of arrival counts.
+            Kind::RoomStarted => is_another_life || body.created_at_secs.0 >= at / 1000,
+            Kind::ParticipantJoined => {
+                let sid = &*body.participant.sid;
+                (is_another_life || body.participant.joined_at_ms() > *at)
+                    && (self.may_begin(sid) || self.participant_returns(sid))
+            }
+            _ => false,
+        }
+    }
+
+    /// Returns true if a webhook proves that its participant is back although a webhook has reported that they left. A
+    /// repeated join has the time of the former one.
+    fn participant_returns(&self, sid: &str) -> bool {
+        let body = &self.body.participant;
+        let joined_at = body.joined_at_ms();
+        self.event.kind == Kind::ParticipantJoined
+            && &*body.state != "DISCONNECTED"
+            && self.end_by_webhook(sid).is_some_and(|t| joined_at > t.at && joined_at > t.began_at)
+    }
+
+    /// Returns the tombstone if a webhook has left it and the event is a webhook: then their times can be compared.
+    fn end_by_webhook(&self, sid: &str) -> Option<&Tombstone> {
+        let tombstone = self.project.tombstones.get(sid)?;
+        (self.event.source == Source::Webhook && !tombstone.source.is_inferred()).then_some(tombstone)
+    }
+
     /// Leaves a tombstone. One that a webhook has left is not replaced, unless this ending is newer.
-    fn bury(&mut self, sid: &Arc<str>, restricted: bool, updated_at_ns: u64) {
+    fn bury(&mut self, sid: &Arc<str>, restricted: bool, began_at: u64, updated_at_ns: u64) {
         let former = self.project.tombstones.get(sid);
         if former.is_some_and(|former| !former.source.is_inferred() && former.updated_at_ns >= updated_at_ns)
         {
@@ -169,6 +256,7 @@ impl Fold<'_> {
             seq: self.event.seq.0,
             expires_at: self.now + TOMBSTONE_MS,
             restricted: restricted || former.is_some_and(|former| former.restricted),
+            began_at,
             updated_at_ns,
         };
         self.project.tombstones.bury(sid, tombstone);

@@ -63,6 +63,50 @@ fn meeting(livekit: &FakeLiveKit) {
     world.answers.insert("MutePublishedTrack", (200, json!({"track": track("TR_1", "CAMERA", true)})));
 }
 
+/// The history names the operator who acted: to operators, and to nobody with a token.
+#[tokio::test]
+async fn the_history_names_the_operator_who_removed_and_ended() {
+    let livekit = FakeLiveKit::start();
+    meeting(&livekit);
+    let server = dev(&livekit);
+    let now =
+        || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("a time").as_millis();
+    let post = async |event: &str, identity: &str, reason: &str| {
+        let (sid, at) = (format!("PA_{identity}"), now());
+        let body = json!({"id": format!("EV_{event}_{identity}"), "event": event, "createdAt": (at / 1000).to_string(),
+            "room": {"sid": "RM_1", "name": "standup", "creationTimeMs": (at - 60_000).to_string()},
+            "participant": {"sid": sid, "identity": identity, "state": "ACTIVE", "joinedAtMs": (at - 50_000).to_string(),
+                "disconnectReason": reason}});
+        assert_eq!(server.webhook(&body.to_string()).await, 200);
+    };
+    for identity in ["alice", "bob"] {
+        post("participant_joined", identity, "UNKNOWN_REASON").await;
+    }
+    assert_eq!(
+        send(&server, "", "DELETE", "/api/rooms/standup/participants/alice", Value::Null).await.0,
+        204
+    );
+    post("participant_left", "alice", "PARTICIPANT_REMOVED").await;
+    // Another tool removes Bob.
+    post("participant_left", "bob", "PARTICIPANT_REMOVED").await;
+    assert_eq!(send(&server, "", "DELETE", "/api/rooms/standup", Value::Null).await.0, 204);
+    post("room_finished", "nobody", "").await;
+
+    let names = async |token: &str| {
+        let (status, list) = server.get_as(token, "/api/sessions").await;
+        assert_eq!(status, 200, "{list}");
+        let (_, story) = server.get_as(token, "/api/sessions/RM_1").await;
+        let of = |identity: &str| {
+            let all = story["participations"].as_array().expect("participations");
+            let one = all.iter().find(|one| one["identity"] == identity).expect("the participant");
+            one["removedBy"].clone()
+        };
+        json!([list["sessions"][0]["endedBy"], story["session"]["endedBy"], of("alice"), of("bob")])
+    };
+    assert_eq!(names("").await, json!(["dev", "dev", "dev", null]));
+    assert_eq!(names(&admin_token("standup")).await, json!([null, null, null, null]));
+}
+
 #[tokio::test]
 async fn every_command_reaches_livekit_and_the_record() {
     let livekit = FakeLiveKit::start();

@@ -3,6 +3,7 @@
 //! Tests import what they use from here, and never from another test.
 
 mod cases;
+pub mod disk;
 pub mod engineio;
 pub mod faulty;
 pub mod livekit;

@@ -172,7 +172,8 @@ async fn an_evening_is_recorded_as_it_was() {
     assert_eq!(
         story["session"],
         json!({"project": "default", "sid": ROOM, "room": "standup", "startedAt": T + 123, "endedAt": T + 500_000,
-            "endReason": null, "participantCount": 3, "peak": 3, "publisherCount": 1, "recorded": true, "source": "webhook"})
+            "endReason": null, "endedBy": null, "participantCount": 3, "peak": 3, "publisherCount": 1, "recorded": true,
+            "recordingOutcome": "complete", "source": "webhook"})
     );
     let of = |sid: &str| {
         let all = story["participations"].as_array().expect("participations");
@@ -181,7 +182,7 @@ async fn an_evening_is_recorded_as_it_was() {
     assert_eq!(
         of("PA_b"),
         json!({"sid": "PA_b", "identity": "bob", "name": "BOB", "kind": "standard", "hidden": false, "watcher": false,
-            "joinedAt": T + 20_077, "leftAt": T + 90_000, "leftNotBefore": null, "disconnectReason": "client_initiated", "source": "webhook"})
+            "joinedAt": T + 20_077, "leftAt": T + 90_000, "leftNotBefore": null, "disconnectReason": "client_initiated", "removedBy": null, "source": "webhook"})
     );
     assert_eq!((&of("PA_eg")["kind"], &of("PA_eg")["hidden"]), (&json!("egress"), &json!(true)));
     // Carol was there when the room ended: her leave is inferred, and its time is a range.
@@ -204,6 +205,75 @@ async fn an_evening_is_recorded_as_it_was() {
         (&live["session"]["endedAt"], &live["participations"][0]["leftAt"]),
         (&Value::Null, &Value::Null)
     );
+}
+
+/// LiveKit before 1.13.7 does not say why a room ended.
+#[tokio::test]
+async fn the_reason_of_an_end_follows_from_the_leaves() {
+    let gone = |at, sid: &str, identity: &str, reason: &str| {
+        let mut gone = left(at, ROOM, sid, identity);
+        gone.body["participant"]["disconnectReason"] = reason.into();
+        gone
+    };
+    let agent = || {
+        let mut agent = joined(12, ROOM, "PA_agent", "agent");
+        agent.body["participant"]["kind"] = "AGENT".into();
+        agent
+    };
+    let begun =
+        [started(0, ROOM, "standup"), joined(10, ROOM, "PA_a", "alice"), joined(11, ROOM, "PA_b", "bob")];
+    let left_early = gone(50, "PA_a", "alice", "CLIENT_INITIATED");
+    let ends = |facts: &[Said]| [&begun[..], facts, &[finished(100, ROOM, "standup")]].concat();
+    for (meant, said, expected) in [
+        (
+            "deleted",
+            ends(&[left_early.clone(), gone(99, "PA_b", "bob", "ROOM_DELETED")]),
+            json!("room_deleted"),
+        ),
+        (
+            "empty",
+            ends(&[left_early.clone(), gone(79, "PA_b", "bob", "SIGNAL_CLOSE")]),
+            json!("everyone_left"),
+        ),
+        (
+            "empty but for an agent",
+            ends(&[agent(), left_early.clone(), gone(79, "PA_b", "bob", "SIGNAL_CLOSE")]),
+            json!("everyone_left"),
+        ),
+        ("bob stayed", ends(&[left_early.clone(), gone(100, "PA_b", "bob", "ROOM_CLOSED")]), Value::Null),
+        ("bob was not seen to leave", ends(std::slice::from_ref(&left_early)), Value::Null),
+        ("never used", vec![begun[0].clone(), finished(100, ROOM, "standup")], json!("nobody_joined")),
+        ("still live", begun[..1].to_vec(), Value::Null),
+    ] {
+        let session = json(Kept::of(&said).story(ROOM).await.session);
+        assert_eq!(session["endReason"], expected, "{meant}");
+    }
+}
+
+#[tokio::test]
+async fn a_recording_that_failed_is_not_a_recording() {
+    let begun = [started(0, ROOM, "standup"), joined(10, ROOM, "PA_a", "alice")];
+    for (statuses, expected) in [
+        (&[][..], Value::Null),
+        (&[""], Value::Null),
+        (&["EGRESS_COMPLETE"], json!("complete")),
+        (&["EGRESS_COMPLETE", ""], json!("complete")),
+        (&["EGRESS_FAILED"], json!("failed")),
+        (&["EGRESS_ABORTED", "EGRESS_FAILED"], json!("failed")),
+        (&["EGRESS_COMPLETE", "EGRESS_FAILED"], json!("partial")),
+        (&["EGRESS_LIMIT_REACHED"], json!("partial")),
+    ] {
+        let mut said = begun.to_vec();
+        for (n, status) in statuses.iter().enumerate() {
+            let id = ["EG_0", "EG_1"][n];
+            said.push(of_egress(20, "egress_started", ROOM, id, ""));
+            if !status.is_empty() {
+                said.push(of_egress(60, "egress_ended", ROOM, id, status));
+            }
+        }
+        let session = json(Kept::of(&said).story(ROOM).await.session);
+        assert_eq!(session["recordingOutcome"], expected, "{statuses:?}");
+    }
 }
 
 #[tokio::test]
@@ -237,6 +307,7 @@ async fn a_roomjoin_caller_sees_what_joining_shows() {
     let story = json(kept.history.session(joined.clone(), ROOM.into()).await.expect("it reads"));
     assert!(!story.to_string().contains("EG_1"), "{story}");
     assert_eq!(story["session"]["recorded"], true);
+    assert_eq!(story["session"]["recordingOutcome"], Value::Null);
     let by = |identity: &str| SessionQuery {
         window: joined.clone(),
         identity: Some(identity.into()),

@@ -238,3 +238,57 @@ async fn a_participant_that_may_be_hidden_is_not_sent() {
     }
     assert_eq!((&room["participantCount"], &room["trackCounts"]["audio"]), (&json!(1), &json!(0)));
 }
+
+/// A participant who becomes hidden is gone for a caller with only `roomJoin`, in the list and on the stream.
+#[tokio::test]
+async fn a_participant_who_becomes_hidden_is_deleted() {
+    let server = Server::start();
+    let shown = |at, event: &str, hidden: bool| {
+        let mut said = joined(at, "RM_1", "PA_h", "CANARY");
+        said.body["event"] = event.into();
+        said.body["participant"]["version"] = at.into();
+        said.body["participant"]["permission"] = json!({ "hidden": hidden });
+        said
+    };
+    say(&server, &[started(0, "RM_1", "standup"), shown(1, "participant_joined", false)]).await;
+    let token = join_token("standup");
+    let reader = Joiner::of(&server, "standup").await;
+    say(&server, &[shown(2, "participant_joined", true)]).await;
+    let (_, now) = server.get_as(&token, "/api/rooms/standup").await;
+    assert_eq!(now["participants"], json!([]));
+    say_last(&server, &joined(5, "RM_1", "PA_1", "ada")).await;
+    let told = reader.told(&server, "standup").await;
+    assert_eq!(types(&told), ["room_updated", "participant_joined"], "{told:?}");
+    let delete = json!({ "op": "delete", "kind": "participant", "id": "PA_h", "project": "default", "room": "standup",
+        "roomSid": "RM_1", "value": null });
+    assert_eq!(told[0]["changes"][0], delete);
+    assert_eq!(told[0]["changes"][1]["value"], json!({ "participantCount": 0 }));
+    assert!(!json!(told).to_string().contains("CANARY"), "{told:?}");
+}
+
+/// The next session may begin before the last has ended, and a late event may show that it began earlier.
+#[tokio::test]
+async fn a_caller_who_sees_another_session_gets_all_of_it() {
+    let server = Server::start();
+    say(&server, &[started(0, "RM_1", "standup"), joined(1, "RM_1", "PA_1", "ada")]).await;
+    let reader = Joiner::of(&server, "standup").await;
+    say(&server, &[started_later(60, "RM_2"), finished(70, "RM_2", "standup")]).await;
+    let mut stream = reader.stream;
+    let changes = |message: &Value| {
+        let changes = message["changes"].as_array().expect("changes");
+        changes
+            .iter()
+            .map(|change| format!("{} {}", change["op"], change["id"]).replace('"', ""))
+            .collect::<Vec<_>>()
+    };
+    let begins = stream.next().await.data;
+    assert_eq!((&begins["type"], &begins["data"]["event"]), (&json!("room_started"), &json!("room_started")));
+    assert_eq!(changes(&begins), ["delete RM_1", "set RM_2"]);
+    let ends = stream.next().await.data;
+    assert_eq!(ends["type"], "room_finished");
+    assert_eq!(changes(&ends), ["delete RM_2", "set RM_1", "set PA_1"]);
+    // Callers that see both sessions get only what the event changed.
+    let (_, page) = server.get("/api/events?limit=2").await;
+    assert_eq!(changes(&page["events"][0]), ["set RM_2"]);
+    assert_eq!(changes(&page["events"][1]), ["delete RM_2"]);
+}

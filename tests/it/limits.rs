@@ -307,6 +307,7 @@ async fn strangers_cannot_take_the_last_connection() {
         // No connection reaches its time limit.
         .env("ROOMWATCH_HEAD_SECS", "0")
         .env("ROOMWATCH_BODY_SECS", "0")
+        .env("ROOMWATCH_MAX_LOGINS_PER_MINUTE", "0")
         .env("ROOMWATCH_PASSWORD", PASSWORD)
         .start();
     // A closed connection frees a slot.

@@ -7,9 +7,10 @@ use roomwatch::{
     log::{EventLog, LogOptions, sqlite::SqliteLog},
 };
 
-mod disk;
 mod kill;
+mod packed;
 mod power;
+mod restored;
 mod served;
 mod sqlite;
 mod story;

@@ -159,6 +159,73 @@ async fn livekit_restarts_without_its_rooms() {
 }
 
 #[tokio::test]
+async fn every_answer_about_rooms_says_since_when_livekit_is_away() {
+    let mut livekit = FakeLiveKit::start();
+    meeting(&livekit);
+    let server = server(&livekit).env("ROOMWATCH_RECONCILE_SECS", "600").start();
+    until_async("the meeting is there", async || project(&server).await["corrections"]["total"] == 5).await;
+    const ROUTES: [&str; 3] = ["/api/rooms", "/api/rooms/standup", "/api/rooms/standup/participants"];
+    /// LiveKit as this route shows it, for a caller who sees everything and one who sees one room.
+    async fn shown(server: &Server, route: &str) -> Value {
+        let (status, whole) = server.get(route).await;
+        assert_eq!(status, 200, "{route}: {whole}");
+        let (status, joined) = server.get_as(&crate::harness::join_token("standup"), route).await;
+        assert_eq!((status, &joined["livekit"]), (200, &whole["livekit"]), "{route}");
+        match &whole["livekit"] {
+            Value::Array(projects) => {
+                assert_eq!(projects.len(), 1, "{route}: {whole}");
+                projects[0].clone()
+            }
+            livekit => livekit.clone(),
+        }
+    }
+    let unconfirmed = async || {
+        let list = server.get("/api/rooms").await.1["rooms"][0]["unconfirmedSince"].clone();
+        let one = server.get("/api/rooms/standup").await.1["room"]["unconfirmedSince"].clone();
+        assert_eq!(list, one);
+        one
+    };
+    let answers = json!({"project": "default", "state": "ok", "awaySince": null});
+    for route in ROUTES {
+        assert_eq!(shown(&server, route).await, answers, "{route}");
+    }
+    assert_eq!(
+        (project(&server).await["awaySince"].clone(), unconfirmed().await),
+        (Value::Null, Value::Null)
+    );
+
+    let before = now() as u64 * 1000;
+    livekit.down();
+    until_async("the outage shows", async || project(&server).await["state"] == "unreachable").await;
+    let since = project(&server).await["awaySince"].as_u64().expect("a time");
+    // It is the last answer, and there is one every two seconds.
+    assert!(since + 4_000 > before && since <= now() as u64 * 1000 + 999, "{since} {before}");
+    let away = json!({"project": "default", "state": "unreachable", "awaySince": since});
+    for route in ROUTES {
+        assert_eq!(shown(&server, route).await, away, "{route}");
+        let (_, past) = server.get(&format!("{route}?at={since}")).await;
+        assert!(past["livekit"] == Value::Null || past["livekit"] == json!([]), "{route}: {past}");
+    }
+    assert_eq!(unconfirmed().await, since);
+    // A webhook confirms the room, and does not say that LiveKit's API answers.
+    let joined = crate::harness::said::joined(0, "RM_1", "PA_3", "carol").body.to_string();
+    let joined = joined.replace(&crate::harness::said::START.to_string(), &now().to_string());
+    assert_eq!(server.webhook(&joined).await, 200);
+    assert!(unconfirmed().await.as_u64().is_some_and(|at| at >= since), "{}", unconfirmed().await);
+    assert_eq!(shown(&server, "/api/rooms").await, away);
+
+    livekit.up();
+    until_async("it answers again", async || project(&server).await["state"] == "ok").await;
+    for route in ROUTES {
+        assert_eq!(shown(&server, route).await, answers, "{route}");
+    }
+    assert_eq!(
+        (project(&server).await["awaySince"].clone(), unconfirmed().await),
+        (Value::Null, Value::Null)
+    );
+}
+
+#[tokio::test]
 async fn a_watched_room_shows_mutes_within_three_seconds() {
     let livekit = FakeLiveKit::start();
     meeting(&livekit);
@@ -396,6 +463,37 @@ async fn livekit_behind_a_path_prefix() {
     let server = Start::new().env("LIVEKIT_URL", &url).start();
     until_async("the meeting is there", async || project(&server).await["corrections"]["total"] == 5).await;
     assert_eq!(project(&server).await["url"], format!("http://{}/behind/a/proxy", livekit.address));
+}
+
+#[tokio::test]
+async fn the_last_webhook_is_known_after_a_kill() {
+    let started_at = now() as u64 * 1_000;
+    let mut server = Start::new().on_disk().start();
+    let unknown = project(&server).await;
+    assert_eq!((&unknown["lastWebhookAt"], &unknown["lastWebhookEvent"]), (&Value::Null, &Value::Null));
+    assert!(unknown["corrections"]["since"].as_u64().is_some_and(|since| since >= started_at), "{unknown}");
+    for (n, body) in [r#"{"event":"room_started","id":"EV_1"}"#, r#"{"event":"egress_ended","id":"EV_2"}"#]
+        .into_iter()
+        .enumerate()
+    {
+        assert_eq!(server.webhook(body).await, 200, "{n}");
+    }
+    until_async("it is folded", async || project(&server).await["lastWebhookEvent"] == "egress_ended").await;
+    let before = project(&server).await;
+    server.kill();
+    // Receipts of the deployment are lost too: the log has it.
+    for file in std::fs::read_dir(server.dir.path().join("data")).expect("files") {
+        let path = file.expect("a file").path();
+        if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("shared.db")) {
+            std::fs::remove_file(path).expect("removed");
+        }
+    }
+    let server = server.again().start();
+    let after = project(&server).await;
+    for field in ["lastWebhookAt", "lastWebhookEvent"] {
+        assert_eq!(after[field], before[field], "{field}");
+    }
+    assert!(after["corrections"]["since"].as_u64() > before["corrections"]["since"].as_u64());
 }
 
 #[tokio::test]

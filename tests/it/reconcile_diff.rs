@@ -1,6 +1,6 @@
 //! The comparison as a pure function: whatever LiveKit lists and the log contains, afterwards they agree.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use proptest::prelude::*;
 use roomwatch::{
@@ -8,7 +8,8 @@ use roomwatch::{
     livekit::{ListedParticipant, ListedRoom, ListedTrack},
     reconcile::{
         correction::Correction,
-        diff::{Asked, Compare, LastSeen},
+        diff::{Asked, Compare, Compared, LastSeen},
+        doubt::Doubts,
     },
     state::State,
 };
@@ -35,9 +36,10 @@ impl LastSeen for Nobody {
     }
 }
 
-/// A log with its fold.
+/// A log with its fold, and the doubts of the node that compares it.
 struct Told {
     project: Arc<str>,
+    doubts: Doubts,
     state: State,
     ids: Vec<Box<str>>,
     redaction: Redaction,
@@ -47,6 +49,7 @@ impl Told {
     fn new() -> Told {
         Told {
             project: "p".into(),
+            doubts: Doubts::default(),
             state: State::default(),
             ids: Vec::new(),
             redaction: Redaction::default(),
@@ -74,23 +77,43 @@ impl Told {
         self.ids.push(read.id);
     }
 
-    fn compare(&self, at: u64) -> Compare<'_> {
-        let asked = Asked { at, now: at, away_at: 0 };
+    fn asked(at: u64) -> Asked {
+        Asked { at, running: Duration::from_millis(at), now: at, away_at: 0 }
+    }
+
+    fn compare(&self, asked: Asked) -> Compare<'_> {
         Compare { project: &self.project, state: &self.state, redaction: &self.redaction, asked }
     }
 
-    /// A full run. Returns the corrections.
-    fn reconcile(&mut self, at: u64, world: &World) -> Vec<Correction> {
+    fn vanished(&mut self, asked: Asked, listed: &[ListedRoom], may_end: bool) -> Compared {
+        let mut doubts = std::mem::take(&mut self.doubts);
+        let compared = self.compare(asked).vanished(listed, |_| true, may_end, &Nobody, &mut doubts);
+        self.doubts = doubts;
+        compared
+    }
+
+    /// One answer of LiveKit to each question. Returns the corrections.
+    fn answer(&mut self, at: u64, world: &World) -> Vec<Correction> {
+        let asked = Told::asked(at);
         let rooms: Vec<ListedRoom> = world.keys().map(|n| listed_room(*n)).collect();
-        let mut made = self.compare(at).vanished(&rooms, |_| true, &Nobody);
+        let mut made = self.vanished(asked, &rooms, true).corrections;
         self.append(at, &made);
         for (n, room) in world {
             let participants: Vec<_> =
                 room.iter().map(|(p, tracks)| listed_participant(*n, *p, tracks)).collect();
-            let corrections = self.compare(at).room(&listed_room(*n), &participants, &Nobody);
-            self.append(at, &corrections);
-            made.extend(corrections);
+            let mut doubts = std::mem::take(&mut self.doubts);
+            let compared = self.compare(asked).room(&listed_room(*n), &participants, &Nobody, &mut doubts);
+            self.doubts = doubts;
+            self.append(at, &compared.corrections);
+            made.extend(compared.corrections);
         }
+        made
+    }
+
+    /// Two answers of LiveKit, as far apart as they have to be. Returns the corrections.
+    fn reconcile(&mut self, at: u64, world: &World) -> Vec<Correction> {
+        let mut made = self.answer(at, world);
+        made.extend(self.answer(at + 2_000, world));
         made
     }
 
@@ -101,6 +124,15 @@ impl Told {
             let body = String::from_utf8(event.body.to_vec()).expect("text");
             self.apply(Source::Reconcile, at, correction.kind.as_str(), body);
         }
+        self.doubts.settled(corrections);
+    }
+
+    /// Every sid that a webhook of these tests can have.
+    fn sids(&self) -> Vec<Box<str>> {
+        let rooms = (0..6_u8).map(|n| format!("RM_{n}"));
+        let people = (0..6_u8).flat_map(|n| (0..6_u8).map(move |p| format!("PA_{n}_{p}")));
+        let tracks = people.clone().flat_map(|p| (0..3_u8).map(move |t| format!("TR{}_{t}", &p[2..])));
+        rooms.chain(people).chain(tracks).map(String::into_boxed_str).collect()
     }
 
     /// Rooms, participants and tracks by sid, and whether each track is muted.
@@ -214,27 +246,15 @@ fn webhooks() -> impl Strategy<Value = Vec<Value>> {
     prop::collection::vec(one, 0..30)
 }
 
-/// The sids that webhooks have ended, which stay ended even if LiveKit's store still lists them.
-fn buried(told: &Told, sid: &str) -> bool {
+/// Returns true if a webhook has ended this sid.
+fn is_buried(told: &Told, sid: &str) -> bool {
     told.state.tombstone("p", sid).is_some_and(|tombstone| tombstone.source == Source::Webhook)
-}
-
-fn without_the_buried(told: &Told, world: &World) -> World {
-    let mut world = world.clone();
-    world.retain(|n, _| !buried(told, &format!("RM_{n}")));
-    for (n, participants) in &mut world {
-        participants.retain(|p, _| !buried(told, &format!("PA_{n}_{p}")));
-        for (p, tracks) in participants {
-            tracks.retain(|t, _| !buried(told, &format!("TR_{n}_{p}_{t}")));
-        }
-    }
-    world
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: cases(300), ..ProptestConfig::default() })]
 
-    /// After one run the state is what LiveKit lists, and a second run changes nothing.
+    /// After two answers the state is what LiveKit lists, even what webhooks have ended, and two more change nothing.
     #[test]
     fn afterwards_they_agree(webhooks in webhooks(), worlds in prop::collection::vec(worlds(), 1..4)) {
         let mut told = Told::new();
@@ -243,11 +263,108 @@ proptest! {
         }
         for (n, world) in worlds.iter().enumerate() {
             let at = BEGAN + 60_000 * (n as u64 + 1);
+            // Otherwise what came back has to be absent for longer.
+            told.doubts = Doubts::default();
             told.reconcile(at, world);
-            prop_assert_eq!(told.present(), without_the_buried(&told, world));
-            let again = told.reconcile(at + 1_000, world);
+            prop_assert_eq!(&told.present(), world);
+            let again = told.reconcile(at + 10_000, world);
             prop_assert!(again.is_empty(), "{:?}", again);
         }
+    }
+
+    /// One answer ends nothing, whatever it lacks, unless it has a later session of the same name. Nor do two that are less
+    /// than two seconds apart, nor two with one between them that has everything.
+    #[test]
+    fn one_answer_ends_nothing(webhooks in webhooks(), full in worlds(), lack in worlds()) {
+        let mut told = Told::new();
+        for body in &webhooks {
+            told.webhook(BEGAN, body);
+        }
+        told.reconcile(BEGAN + 60_000, &full);
+        let all = told.present();
+        let replaced = |n: u8| n.is_multiple_of(2) && [&lack, &all].iter().any(|world| world.contains_key(&(n + 1)));
+        for (after, world) in [(0, &lack), (1_999, &lack), (2_500, &all), (4_000, &lack), (5_999, &lack)] {
+            for correction in told.answer(BEGAN + 120_000 + after, world) {
+                let ends = matches!(correction.kind, Kind::RoomFinished | Kind::ParticipantLeft | Kind::TrackUnpublished);
+                let n: u8 = correction.sid.split('_').nth(1).and_then(|n| n.parse().ok()).expect("a number");
+                prop_assert!(!ends || replaced(n), "{:?} at {}", correction, after);
+            }
+        }
+    }
+
+    /// One answer raises nothing that a webhook has ended, and neither do two with one between them that lacks it.
+    #[test]
+    fn one_answer_raises_nothing(webhooks in webhooks(), world in worlds()) {
+        let mut told = Told::new();
+        for body in &webhooks {
+            told.webhook(BEGAN, body);
+        }
+        for (after, world) in [(60_000, &world), (61_999, &world), (70_000, &World::new()), (71_000, &world)] {
+            let buried: Vec<Box<str>> = told.sids().into_iter().filter(|sid| is_buried(&told, sid)).collect();
+            // A list of all rooms comes first in each run.
+            let rooms: Vec<ListedRoom> = world.keys().map(|n| listed_room(*n)).collect();
+            told.vanished(Told::asked(BEGAN + after), &rooms, false);
+            for correction in told.answer(BEGAN + after, world) {
+                let begins = matches!(correction.kind, Kind::RoomStarted | Kind::ParticipantJoined | Kind::TrackPublished);
+                prop_assert!(!begins || !buried.contains(&Box::from(&*correction.sid)), "{:?} at {}", correction, after);
+            }
+        }
+    }
+
+    /// LiveKit's clock may differ as far as its tokens allow: nothing ends because of it while lists lag, and a webhook
+    /// still revokes an inferred end.
+    #[test]
+    fn another_clock_makes_nothing_flap(behind in -50_i64..=340, late_ms in 0_u64..900, p in 1_u8..5) {
+        let mut told = Told::new();
+        let theirs = |at: u64| at.saturating_add_signed(-behind * 1_000);
+        let send = |told: &mut Told, at: u64, mut body: Value| {
+            body["createdAt"] = (theirs(at) / 1_000).to_string().into();
+            told.webhook(at + late_ms, &body);
+        };
+        let mut room = room_json(1);
+        room["creationTimeMs"] = theirs(BEGAN).to_string().into();
+        let mut person = participant_json(1, p);
+        person["joinedAtMs"] = theirs(BEGAN + 60_000).to_string().into();
+        let nanos = (theirs(BEGAN + 60_000) * 1_000_000).to_string();
+        let track = json!({"event": "track_published", "room": {"sid": "RM_1", "name": "room-0"}, "participant": {"sid": person["sid"], "identity": person["identity"]},
+            "track": track_json(1, p, 0, false)});
+        send(&mut told, BEGAN, json!({"event": "room_started", "room": room}));
+        send(&mut told, BEGAN + 60_000, json!({"event": "participant_joined", "room": room, "participant": person}));
+        send(&mut told, BEGAN + 60_000, track.clone());
+        send(&mut told, BEGAN + 60_000, json!({"event": "egress_started", "egressInfo": {"egressId": "EG_1", "roomId": "RM_1", "roomName": "room-0", "updatedAt": nanos}}));
+        send(&mut told, BEGAN + 60_000, json!({"event": "ingress_started", "ingressInfo": {"ingressId": "IN_1", "roomName": "room-0",
+            "state": {"status": "ENDPOINT_PUBLISHING", "updatedAt": nanos}}}));
+        let listed = ListedRoom { json: object(room.clone()), ..listed_room(1) };
+        let ends = |told: &mut Told, after: u64| {
+            let (asked, mut doubts) = (Told::asked(BEGAN + after), std::mem::take(&mut told.doubts));
+            let compare = told.compare(asked);
+            let mut made = compare.room(&listed, &[], &Nobody, &mut doubts).corrections;
+            made.extend(compare.egress(&[], 0, |_| true, true, &mut doubts).corrections);
+            made.extend(compare.ingress(&[], |_| true, true, &mut doubts).corrections);
+            told.doubts = doubts;
+            told.append(BEGAN + after, &made);
+            made
+        };
+        for after in [61_000, 64_000, 68_000] {
+            let made = ends(&mut told, after);
+            prop_assert!(made.is_empty(), "{:?} at {}", made, after);
+        }
+        // The room was created a minute ago, so it is not a leftover, whatever its time says.
+        let leftover = |told: &Told| told.state.room("p", "RM_1").is_some_and(|entry| entry.room.stale);
+        ends(&mut told, 80_000);
+        prop_assert_eq!(kinds(&ends(&mut told, 83_000)).len(), 4, "track, person, egress, ingress");
+        prop_assert!(!leftover(&told) && told.present()[&1].is_empty());
+        send(&mut told, BEGAN + 85_000, track);
+        prop_assert_eq!(told.present()[&1].len(), 1);
+        // A webhook from before the inferred end does not revoke it.
+        ends(&mut told, 100_000);
+        ends(&mut told, 100_000 + 601_000);
+        prop_assert_eq!(told.present()[&1].len(), 0);
+        let (at, mut late) = (BEGAN + 800_000, json!({"event": "participant_joined", "room": room, "participant": person}));
+        send(&mut told, at, json!({"event": "room_started", "room": room}));
+        late["createdAt"] = (theirs(BEGAN + 690_000) / 1_000).to_string().into();
+        told.webhook(at, &late);
+        prop_assert_eq!(told.present()[&1].len(), 0);
     }
 
     /// A webhook of the last 10 s is not reverted, and nothing that depends on it.
@@ -258,7 +375,8 @@ proptest! {
             told.webhook(BEGAN, body);
         }
         let before = told.present();
-        let corrections = told.reconcile(BEGAN + 9_000, &world);
+        let mut corrections = told.answer(BEGAN + 7_000, &world);
+        corrections.extend(told.answer(BEGAN + 9_500, &world));
         let gone: Vec<_> = corrections.iter().filter(|c| matches!(c.kind, Kind::RoomFinished | Kind::ParticipantLeft | Kind::TrackUnpublished)).collect();
         for correction in &gone {
             // A later session of the name proves that this one is over.
@@ -301,13 +419,69 @@ fn parents_come_first_and_endings_last() {
 }
 
 #[test]
+fn a_live_room_that_no_list_has_ends_once() {
+    let mut told = Told::new();
+    let nothing = World::new();
+    let mut ends = Vec::new();
+    // A webhook about the room arrives each minute, and a list without it every two seconds, for three hours.
+    for secs in 0..3 * 3600_u64 {
+        let at = BEGAN + secs * 1_000;
+        if secs % 60 == 0 {
+            let mut body = json!({"event": "room_started", "room": room_json(1)});
+            body["createdAt"] = (at / 1000).to_string().into();
+            told.webhook(at, &body);
+            assert_eq!(told.present().len(), 1, "{secs}");
+        }
+        if secs % 2 == 1 {
+            ends.extend(told.answer(at, &nothing).into_iter().map(|correction| (secs, correction.kind)));
+        }
+    }
+    assert_eq!(ends, [(13, Kind::RoomFinished)]);
+    // It is over when LiveKit has been silent about it for ten minutes.
+    let last = BEGAN + 3 * 3_600_000;
+    assert_eq!(told.answer(last + 500_000, &nothing).len(), 0);
+    assert_eq!(told.answer(last + 700_000, &nothing).len(), 1);
+}
+
+#[test]
+fn a_list_of_all_rooms_ends_nothing_by_what_it_lacks() {
+    let mut told = Told::new();
+    told.webhook(BEGAN, &json!({"event": "room_started", "room": room_json(0)}));
+    for after in [60_000, 90_000, 600_000] {
+        let compared = told.vanished(Told::asked(BEGAN + after), &[], false);
+        assert_eq!((compared.corrections.len(), &*compared.ask_again), (0, &["room-0".into()][..]));
+    }
+}
+
+#[test]
+fn a_room_without_a_name_is_ended_by_webhooks_only() {
+    let mut told = Told::new();
+    let room = json!({"sid": "RM_0", "creationTimeMs": BEGAN.to_string()});
+    told.webhook(BEGAN, &json!({"event": "room_started", "room": room}));
+    told.webhook(
+        BEGAN,
+        &json!({"event": "participant_joined", "room": room, "participant": participant_json(0, 1)}),
+    );
+    let listed = ListedRoom { sid: "RM_0".into(), name: "".into(), json: object(room.clone()) };
+    for (after, listed) in [(60_000, vec![]), (90_000, vec![listed]), (600_000, vec![]), (7_200_000, vec![])]
+    {
+        let compared = told.vanished(Told::asked(BEGAN + after), &listed, true);
+        assert!(compared.corrections.is_empty() && compared.ask_again.is_empty(), "{compared:?}");
+    }
+    assert_eq!(told.present()[&0].len(), 1);
+    told.webhook(BEGAN, &json!({"event": "room_finished", "room": room}));
+    assert_eq!(told.present(), World::new());
+}
+
+#[test]
 fn an_observed_restart_is_accepted_at_once() {
     let mut told = Told::new();
     told.webhook(BEGAN, &json!({"event": "room_started", "room": room_json(1)}));
-    let gone = |away_at| {
-        let compare =
-            Compare { asked: Asked { at: BEGAN + 3_000, now: BEGAN + 3_000, away_at }, ..told.compare(0) };
-        compare.vanished(&[], |_| true, &Nobody).len()
+    let mut gone = |away_at| {
+        told.doubts = Doubts::default();
+        let [first, second] = [3_000, 5_000].map(|after| Asked { away_at, ..Told::asked(BEGAN + after) });
+        assert_eq!(told.vanished(first, &[], true).corrections.len(), 0, "one answer is not enough");
+        told.vanished(second, &[], true).corrections.len()
     };
     assert_eq!(gone(0), 0);
     assert_eq!(gone(BEGAN + 2_000), 1);
@@ -319,6 +493,11 @@ fn only_requested_names_can_be_missing() {
     let mut told = Told::new();
     told.webhook(BEGAN, &json!({"event": "room_started", "room": room_json(0)}));
     told.webhook(BEGAN, &json!({"event": "room_started", "room": room_json(2)}));
-    let vanished = told.compare(BEGAN + 60_000).vanished(&[], |name| name == "room-1", &Nobody);
+    let mut doubts = Doubts::default();
+    let mut vanished =
+        |at| told.compare(Told::asked(at)).vanished(&[], |name| name == "room-1", true, &Nobody, &mut doubts);
+    let first = vanished(BEGAN + 60_000);
+    assert_eq!((kinds(&first.corrections).len(), &*first.ask_again), (0, &["room-1".into()][..]));
+    let vanished = vanished(BEGAN + 62_000).corrections;
     assert_eq!(kinds(&vanished), [("room_finished", "RM_2")]);
 }

@@ -37,7 +37,7 @@ server: accounts audit cluster config derived event feed follow ingest log metri
 server::stream: accounts clock config event feed metrics rights server
 server::api: accounts audit config derived event ingest livekit reconcile rights server snapshot state token
 server::listen: clock config event feed ingest metrics server server::stream
-node: accounts audit cluster config data_dir derived feed follow ingest log metrics reconcile server server::listen server::stream snapshot state
+node: accounts audit cluster config data_dir derived feed follow ingest livekit log metrics reconcile server server::listen server::stream snapshot state
 cli: accounts clock config http ingest node server server::stream token
 ";
 
@@ -61,7 +61,6 @@ const MONOTONIC_CLOCK: Only = Only {
         ("data_dir.rs", "waits for the lock of the directory"),
         ("log/sqlite/", "paces commits and upkeep on threads of the log"),
         ("derived/writer.rs", "paces writes on its own thread"),
-        ("follow/fold.rs", "measures the fold, by which checkpoints are spaced"),
         ("ingest.rs", "logs each reason for a refusal once in ten seconds"),
         ("ingest/webhook.rs", "measures the time until the answer"),
         ("server/connections.rs", "idle times of sockets"),
@@ -195,6 +194,7 @@ const PLAIN: &[&str] = &[
     "src/store.rs",
     "src/token.rs",
     "tests/it",
+    "tests/sim",
 ];
 
 fn root() -> &'static Path {

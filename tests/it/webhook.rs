@@ -238,9 +238,9 @@ fn a_slow_body_is_503() {
             }
         });
         assert!(began.elapsed() >= Duration::from_millis(900), "it was not given its time");
-        // LiveKit retries after a 503, and `Retry-After` says when.
+        // LiveKit retries after a 503. With a short `Retry-After` its five attempts would be over after some seconds.
         let answer = String::from_utf8_lossy(&answer).to_ascii_lowercase();
-        assert!(answer.starts_with("http/1.1 503") && answer.contains("\r\nretry-after: 1\r\n"), "{answer}");
+        assert!(answer.starts_with("http/1.1 503") && !answer.contains("retry-after"), "{answer}");
     }
     // Half a head, and then nothing.
     let half = raw(server.address, b"POST /api/webhooks/livekit HTTP/1.1\r\nhost: lo");

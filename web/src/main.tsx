@@ -7,7 +7,9 @@ import { ConfirmProvider } from '@/ui/confirm';
 import { isSignedOut } from '@/ui/errors';
 import { Toasts } from '@/ui/toast';
 import { TooltipProvider } from '@/ui/tooltip';
+import { whenIdle } from '@/ui/when-idle';
 import { basePath } from './base';
+import { loadPageFiles } from './page-file';
 import { router } from './router';
 import './styles.css';
 
@@ -21,6 +23,11 @@ const queryClient = new QueryClient({
       networkMode: 'always',
     },
   },
+});
+
+const stop = router.subscribe('onResolved', () => {
+  stop();
+  whenIdle(loadPageFiles);
 });
 
 const element = document.getElementById('root');

@@ -1,9 +1,12 @@
-import { createRootRoute, createRoute, createRouter, Link, lazyRouteComponent } from '@tanstack/react-router';
+import { createRootRoute, createRoute, createRouter, type ErrorComponentProps, Link } from '@tanstack/react-router';
 import type { ReactNode } from 'react';
 import { ROOM_SORTS } from '@/rooms/room-sort';
+import { FailedPage } from '@/shell/failed-page';
 import { Shell } from '@/shell/shell';
+import { PageHeader, Panel } from '@/ui/panel';
 import { Empty, ErrorState } from '@/ui/states';
 import { basePath } from './base';
+import { pageFile } from './page-file';
 
 type Raw = Record<string, unknown>;
 
@@ -28,34 +31,45 @@ const Alone = ({ children }: { children: ReactNode }) => (
   </main>
 );
 
+/** Error of the frame itself, or of the page for the sign-in, which has no frame. */
+const FailedAlone = ({ error, reset }: ErrorComponentProps) => (
+  <Alone>
+    <ErrorState error={error} title="Something went wrong on this page" onRetry={reset} />
+  </Alone>
+);
+
 const root = createRootRoute({
+  errorComponent: FailedAlone,
   notFoundComponent: () => (
-    <Alone>
-      <Empty
-        title="Page not found"
-        action={
-          <Link to="/" className="text-accent underline">
-            To the overview
-          </Link>
-        }
-      >
-        Check the address.
-      </Empty>
-    </Alone>
-  ),
-  errorComponent: ({ error, reset }) => (
-    <Alone>
-      <ErrorState error={error} title="Something went wrong on this page" onRetry={reset} />
-    </Alone>
+    <Shell>
+      <PageHeader title="Page not found" />
+      <Panel>
+        <Empty
+          title="There is no page at this address"
+          action={
+            <Link to="/" className="text-accent underline">
+              To the overview
+            </Link>
+          }
+        >
+          Check the address.
+        </Empty>
+      </Panel>
+    </Shell>
   ),
 });
 
-const shell = createRoute({ getParentRoute: () => root, id: 'shell', component: Shell });
+const shell = createRoute({
+  getParentRoute: () => root,
+  id: 'shell',
+  component: () => <Shell />,
+  errorComponent: FailedAlone,
+});
 
 const overview = createRoute({
   getParentRoute: () => shell,
   path: '/',
-  component: lazyRouteComponent(() => import('@/overview/overview'), 'Overview'),
+  component: pageFile(() => import('@/overview/overview'), 'Overview'),
 });
 
 const rooms = createRoute({
@@ -70,7 +84,7 @@ const rooms = createRoute({
     sort: oneOf(raw.sort, ROOM_SORTS),
     desc: typeof raw.desc === 'boolean' ? raw.desc : undefined,
   })),
-  component: lazyRouteComponent(() => import('@/rooms/rooms'), 'Rooms'),
+  component: pageFile(() => import('@/rooms/rooms'), 'Rooms'),
 });
 
 const room = createRoute({
@@ -82,7 +96,7 @@ const room = createRoute({
     sid: text(raw.sid),
     view: oneOf(raw.view, ['watch'] as const),
   })),
-  component: lazyRouteComponent(() => import('@/room/room'), 'RoomPage'),
+  component: pageFile(() => import('@/room/room'), 'RoomPage'),
 });
 
 const sessions = createRoute({
@@ -95,14 +109,20 @@ const sessions = createRoute({
     from: millis(raw.from),
     to: millis(raw.to),
   })),
-  component: lazyRouteComponent(() => import('@/sessions/sessions'), 'Sessions'),
+  component: pageFile(() => import('@/sessions/sessions'), 'Sessions'),
 });
 
 const session = createRoute({
   getParentRoute: () => shell,
   path: '/sessions/$sid',
-  validateSearch: search((raw) => ({ project: text(raw.project), view: oneOf(raw.view, ['table'] as const) })),
-  component: lazyRouteComponent(() => import('@/sessions/session'), 'SessionPage'),
+  validateSearch: search((raw) => ({
+    project: text(raw.project),
+    view: oneOf(raw.view, ['table'] as const),
+    /** Chosen moment of the timeline in unix milliseconds, and its zoom. */
+    t: millis(raw.t),
+    zoom: millis(raw.zoom),
+  })),
+  component: pageFile(() => import('@/sessions/session'), 'SessionPage'),
 });
 
 const events = createRoute({
@@ -114,27 +134,29 @@ const events = createRoute({
     project: text(raw.project),
     /** Cursor of the event around which the list is loaded. */
     at: text(raw.at),
-    /** Time in unix milliseconds. The page looks up its cursor. */
+    /** Time in unix milliseconds, and the participant or track that changed then. The page looks up the cursor. */
     t: millis(raw.t),
+    sid: text(raw.sid),
   })),
-  component: lazyRouteComponent(() => import('@/events/events'), 'Events'),
+  component: pageFile(() => import('@/events/events'), 'Events'),
 });
 
 const settings = createRoute({
   getParentRoute: () => shell,
   path: '/settings',
-  component: lazyRouteComponent(() => import('@/settings/settings'), 'Settings'),
+  component: pageFile(() => import('@/settings/settings'), 'Settings'),
 });
 
 const signIn = createRoute({
   getParentRoute: () => root,
   path: '/sign-in',
+  errorComponent: FailedAlone,
   validateSearch: search((raw) => ({
     to: text(raw.to),
     /** True if a login has expired: the page says so. */
     ended: flag(raw.ended),
   })),
-  component: lazyRouteComponent(() => import('@/shell/sign-in'), 'SignIn'),
+  component: pageFile(() => import('@/shell/sign-in'), 'SignIn'),
 });
 
 export const router = createRouter({
@@ -144,6 +166,7 @@ export const router = createRouter({
   ]),
   basepath: basePath || '/',
   defaultPreload: 'intent',
+  defaultErrorComponent: FailedPage,
   scrollRestoration: true,
 });
 

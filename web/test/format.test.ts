@@ -6,13 +6,13 @@ const HOUR = 60 * MINUTE;
 
 describe('duration', () => {
   it.each([
-    [-5, '0 s'],
-    [999, '0 s'],
-    [59_999, '59 s'],
-    [MINUTE + 7_000, '1 m 07 s'],
-    [HOUR, '1 h 00 m'],
-    [HOUR + 4 * MINUTE, '1 h 04 m'],
-    [50 * HOUR, '2 d 02 h'],
+    [-5, '0s'],
+    [999, '0s'],
+    [59_999, '59s'],
+    [MINUTE + 7_000, '1m 07s'],
+    [HOUR, '1h 00m'],
+    [HOUR + 4 * MINUTE, '1h 04m'],
+    [50 * HOUR, '2d 02h'],
   ])('%d ms is %s', (millis, text) => expect(duration(millis)).toBe(text));
 });
 
@@ -20,10 +20,10 @@ describe('ago', () => {
   it('does not show a negative age if the clock of the server is ahead', () =>
     expect(ago(10_000, 4_000)).toBe('just now'));
   it.each([
-    [42_000, '42 s ago'],
-    [4 * MINUTE, '4 m ago'],
-    [5 * HOUR, '5 h ago'],
-    [49 * HOUR, '2 d ago'],
+    [42_000, '42s ago'],
+    [4 * MINUTE, '4m ago'],
+    [5 * HOUR, '5h ago'],
+    [49 * HOUR, '2d ago'],
   ])('%d ms is %s', (millis, text) => expect(ago(0, millis)).toBe(text));
 });
 

@@ -1,6 +1,9 @@
 import type { Participation, SessionDetail, SessionTrack } from '@roomwatch/react';
 import { expect, test } from 'vitest';
-import { changesOf, momentOf, ticksOf, timelineOf } from '@/sessions/timeline';
+import { endWords } from '@/sessions/end-words';
+import { leaveWords, TROUBLE } from '@/sessions/leave-words';
+import { recordingWords } from '@/sessions/recording-mark';
+import { changesOf, labelPlace, momentOf, ticksOf, timelineOf } from '@/sessions/timeline';
 
 const stay = (
   sid: string,
@@ -19,6 +22,7 @@ const stay = (
   leftAt,
   leftNotBefore: null,
   disconnectReason: null,
+  removedBy: null,
   source: 'webhook',
   ...more,
 });
@@ -49,10 +53,12 @@ const detail = (
     startedAt: 10_000,
     endedAt,
     endReason: null,
+    endedBy: null,
     participantCount: 1,
     peak: 1,
     publisherCount: 0,
     recorded: false,
+    recordingOutcome: null,
     source: 'webhook',
   },
   participations,
@@ -162,4 +168,72 @@ test('a track that was reported late lies within the stay of its participant', (
     ],
     [[25_000, null]],
   ]);
+});
+
+test.each([
+  ['a long stay has it inside', [[10, 90]], 0, 'inside'],
+  ['a short stay has it after its end', [[10, 12]], 0, 'after'],
+  ['at the right end it is before the stay', [[88, 90]], 0, 'before'],
+  [
+    'it does not cover the next stay',
+    [
+      [40, 42],
+      [44, 90],
+    ],
+    0,
+    'before',
+  ],
+  [
+    'without space it is left out',
+    [
+      [10, 38],
+      [40, 42],
+      [44, 90],
+    ],
+    1,
+    null,
+  ],
+] as const)('the label of a leave: %s', (_name, times, index, expected) => {
+  const all = times.map(([from, to], n) => stay(`PA_${n}`, 'ada', from * 1_000, to * 1_000));
+  const { lanes } = timelineOf(detail(all, {}, 90_000), 0);
+  // Ten pixels a second: a label of 16 letters takes almost 12 seconds.
+  const place = labelPlace(lanes[0]?.stays ?? [], index, 'connection lost!', { from: 10_000, to: 90_000, scale: 0.01 });
+  expect(place).toBe(expected);
+});
+
+test.each([
+  ['user_unavailable', null, 'no answer', true],
+  ['user_rejected', null, 'declined or busy', false],
+  ['sip_trunk_failure', null, 'SIP trunk error', true],
+  ['signal_close', null, 'connection lost (signal closed)', true],
+  ['client_initiated', null, 'left', false],
+  ['participant_removed', null, 'removed', false],
+  ['participant_removed', 'olga', 'removed by olga', false],
+])('a leave with %s by %s is "%s"', (disconnectReason, removedBy, words, trouble) => {
+  const { lanes } = timelineOf(detail([stay('PA_1', 'ada', 20_000, 60_000, { disconnectReason, removedBy })]), 0);
+  const one = lanes[0]?.stays[0];
+  expect(one && leaveWords(one)).toBe(words);
+  expect(TROUBLE.has(disconnectReason)).toBe(trouble);
+});
+
+test.each([
+  [null, null, null],
+  ['everyone_left', null, 'everyone left'],
+  ['room_deleted', null, 'deleted through the API'],
+  ['room_deleted', 'olga', 'ended by olga'],
+  ['nobody_joined', null, 'nobody joined'],
+  ['a_new_reason', null, 'a new reason'],
+])('an end with reason %s by %s is "%s"', (endReason, endedBy, words) => {
+  expect(endWords({ endReason, endedBy })).toBe(words);
+});
+
+test.each([
+  [false, null, null],
+  [true, null, 'recorded'],
+  [true, 'complete', 'recorded'],
+  [true, 'failed', 'recording failed'],
+  [false, 'failed', 'recording failed'],
+  [true, 'partial', 'partly recorded'],
+])('recorded %s with outcome %s is "%s"', (recorded, recordingOutcome, words) => {
+  expect(recordingWords({ recorded, recordingOutcome })).toBe(words);
 });

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { applyToParticipants, applyToRoom, applyToRooms, applyToSession } from '../src/core/apply';
 import { covers, distance, isAfter } from '../src/core/cursor';
 import { UNKNOWN } from '../src/core/tail';
-import type { Change, Egress, Message, Participant, Room, SessionDetail } from '../src/index';
+import type { Change, Egress, Ingress, Message, Participant, Room, SessionDetail } from '../src/index';
 import { matches } from '../src/index';
 import { gone, patch, person, room, set } from './server';
 
@@ -123,6 +123,30 @@ describe('a room by its name', () => {
       roomSid: 'RM_again',
       participants: [],
     });
+  });
+
+  it('follows a roomJoin caller into another session that becomes the present one', () => {
+    const again = room('standup', { sid: 'RM_again', startedAt: 2000 });
+    const bob = person(again, 'bob');
+    const obs = { ingressId: 'IN_1', room: 'standup' } as Ingress;
+    const one = { cursor: null, room: standup, egress: [], ingress: [obs] };
+    const people = { cursor: null, roomSid: standup.sid, participants: [ada] };
+    for (const another of [undefined, () => true]) {
+      const there = [message([gone(standup), set(again), set(bob)])];
+      const rooms = { cursor: null, rooms: [standup] };
+      expect(applyToRooms(rooms, there)).toMatchObject({ rooms: [{ sid: 'RM_again' }] });
+      // An ingress belongs to the name, not to a session.
+      const now = applyToRoom(one, there, { ...scope, another });
+      expect(now).toMatchObject({ room: { sid: 'RM_again' }, ingress: [{ ingressId: 'IN_1' }] });
+      const theirs = applyToParticipants(people, there, { ...scope, another });
+      expect(theirs).toMatchObject({ roomSid: 'RM_again', participants: [{ identity: 'bob' }] });
+      // And back, when that session ends first.
+      if (now === UNKNOWN || theirs === UNKNOWN) throw new Error('they are known');
+      const back = [message([gone(again), set(standup), set(ada)])];
+      expect(applyToRoom(now, back, { ...scope, another })).toMatchObject({ room: { sid: standup.sid } });
+      const same = applyToParticipants(theirs, back, { ...scope, another });
+      expect(same).toMatchObject({ roomSid: standup.sid, participants: [{ identity: 'ada' }] });
+    }
   });
 
   it('is unknown if it gets only a patch of a session', () => {

@@ -181,10 +181,9 @@ describe('the stream', () => {
     await server.close();
     await until(() => expect(status(tab)).toBe('connecting'));
     expect(tab.connection.getState().staleSince).not.toBeNull();
-    await until(() => expect(status(tab)).toBe('polling'));
+    // The page asks nothing: the connection finds out by itself.
+    await until(() => expect(status(tab)).toBe('stale'));
     const client = createClient({ url: server.url, onSettled: tab.connection.settled });
-    await client.rooms().catch(() => {});
-    expect(status(tab)).toBe('stale');
     server.refuse = { status: 200, headers: { 'content-type': 'text/html' } }; // A proxy that has no idea of streams.
     await server.listen();
     await client.rooms();
@@ -193,6 +192,29 @@ describe('the stream', () => {
     tab.connection.retry();
     await live(tab);
     expect(tab.connection.getState().staleSince).toBeNull();
+  });
+
+  it('is stale also if a server accepts requests and never answers, and goes on trying', async () => {
+    const server = await TestServer.start();
+    const tab = open(server);
+    await live(tab);
+    server.answers.set('GET /api/me', () => new Promise(() => {}));
+    server.refuse = fail(503, 'draining');
+    server.cut();
+    await until(() => expect(status(tab)).toBe('stale'));
+    server.refuse = null;
+    await live(tab);
+  });
+
+  it('does not wait for a clock that was set back by an hour', async () => {
+    clock();
+    const server = await TestServer.start();
+    const tab = open(server);
+    await live(tab);
+    await server.close();
+    await until(() => expect(status(tab)).toBe('connecting'));
+    vi.setSystemTime(Date.now() - 3_600_000);
+    await until(() => expect(status(tab)).toBe('stale'));
   });
 
   it('reports the number of missed events after a break', async () => {

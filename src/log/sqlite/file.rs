@@ -8,15 +8,20 @@ use std::{
 };
 
 use bytes::Bytes;
-use rusqlite::{CachedStatement, Connection, ErrorCode, OpenFlags, Row, Statement, config::DbConfig, params};
+use rusqlite::{
+    CachedStatement, Connection, ErrorCode, OpenFlags, OptionalExtension, Row, Statement, config::DbConfig,
+    params,
+};
 
 use super::{
-    LogError, OpenError,
+    LogError, OpenError, chunks,
     ids::{Ids, Key},
     meta, wal,
+    witness::{self, Told, Witness},
 };
 use crate::{
-    event::{Epoch, Event, Kind, NewEvent, Seq, Source},
+    clock::Believed,
+    event::{Cursor, Epoch, Event, Kind, NewEvent, Seq, Source},
     log::new_epoch,
 };
 
@@ -24,7 +29,7 @@ use crate::{
 const APPLICATION_ID: i64 = 0x526d_5774;
 
 /// `PRAGMA user_version`. It is raised when an older Roomwatch can no longer read the file.
-const FORMAT: i64 = 2;
+const FORMAT: i64 = 4;
 
 /// Page size of new files. Events are only appended. So with larger pages than SQLite's 4 KiB there are fewer to write
 /// and to find, and few of them are written twice.
@@ -45,13 +50,19 @@ const TABLES: &str = "
         body        BLOB NOT NULL
     );
     CREATE TABLE ids (key BLOB PRIMARY KEY, seq INTEGER NOT NULL) WITHOUT ROWID;
-    CREATE TABLE marks (running_ms INTEGER PRIMARY KEY, seq INTEGER NOT NULL);
+    CREATE TABLE marks (running_ms INTEGER PRIMARY KEY, seq INTEGER NOT NULL, wall_ms INTEGER);
     CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
     CREATE TABLE times (block INTEGER PRIMARY KEY, earliest INTEGER NOT NULL);
 ";
 
 /// Migrates format 1, which did not have `times` or events of Roomwatch itself.
 const FROM_1: &str = "CREATE TABLE times (block INTEGER PRIMARY KEY, earliest INTEGER NOT NULL);";
+
+/// Migrates format 2, whose marks did not have the time of the wall clock.
+const FROM_2: &str = "
+    ALTER TABLE marks ADD COLUMN wall_ms INTEGER;
+    UPDATE marks SET wall_ms = (SELECT received_at FROM events WHERE events.seq = marks.seq);
+";
 
 /// Maximum time that a statement waits for a checkpoint or a recovery that locks the file.
 pub(super) const BUSY_WAIT_MAX: Duration = Duration::from_secs(5);
@@ -64,12 +75,15 @@ const TAIL_EVENTS: i64 = 16;
 pub(super) struct Opened {
     pub connection: Connection,
     pub epoch: Epoch,
-    /// True if the file is a copy, so that it has got a new epoch.
-    pub copied: bool,
+    /// Reason why the log begins a new epoch, if it does.
+    pub renewed: Option<String>,
+    pub witness: Witness,
     pub tail: Ends,
     pub ids: Ids,
     /// Time for which all processes together have had this log open. `marks` counts it.
     pub running: Duration,
+    /// The believed time of the last process.
+    pub believed: Option<Believed>,
     /// Expired ids up to this event have been removed from `ids`.
     pub swept: Seq,
 }
@@ -82,8 +96,9 @@ pub(super) struct Ends {
 }
 
 /// Opens the log at `path` or creates it, makes durable what a crash has left in the WAL, and reads the newest events
-/// back.
-pub(super) fn open_log(path: &Path, vfs: Option<&str>) -> Result<Opened, OpenError> {
+/// back. `told` is the last event that other files have of it.
+pub(super) fn open_log(path: &Path, vfs: Option<&str>, told: Option<Cursor>) -> Result<Opened, OpenError> {
+    let io = |cause: std::io::Error| OpenError::Io { path: path.into(), cause: cause.to_string() };
     let damaged = |what: String| OpenError::Damaged { path: path.into(), what };
     let sqlite = |cause: rusqlite::Error| match cause.sqlite_error_code() {
         Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => damaged(cause.to_string()),
@@ -97,18 +112,23 @@ pub(super) fn open_log(path: &Path, vfs: Option<&str>) -> Result<Opened, OpenErr
         Ok(tail) => tail,
         Err(what) => return Err(damaged(what)),
     };
-    migrate(&mut connection).map_err(sqlite)?;
-    let (epoch, copied) = epoch(&mut connection, path).map_err(sqlite)?;
+    let (epoch, renewed) = epoch(&mut connection, path, tail, told).map_err(sqlite)?;
+    let key = key_at(&connection, tail.last).map_err(sqlite)?.unwrap_or_default();
+    let witness = Witness::open(path, Told { epoch, seq: tail.last, key }).map_err(io)?;
+    meta::set(&connection, "witness", "yes").map_err(sqlite)?;
     let ids = Ids::load(&connection).map_err(sqlite)?;
     let running: Option<i64> =
         connection.query_row("SELECT max(running_ms) FROM marks", [], |row| row.get(0)).map_err(sqlite)?;
+    let believed = believed(&connection).map_err(sqlite)?;
     let swept = meta::get(&connection, "swept").map_err(sqlite)?.and_then(|seq| seq.parse().ok());
     Ok(Opened {
         connection,
         epoch,
-        copied,
+        renewed,
+        witness,
         tail,
         ids,
+        believed,
         running: Duration::from_millis(running.unwrap_or(0) as u64),
         swept: Seq(swept.unwrap_or(0)),
     })
@@ -165,13 +185,17 @@ fn create_or_check(
     Ok(())
 }
 
-/// Migrates a file of an older format. Call this after the content of the file has been made durable.
+/// Migrates a file of an older format, whose content must be durable.
 fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
-    if connection.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0))? == FORMAT {
+    let found = connection.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0))?;
+    let steps = [FROM_1, FROM_2, chunks::TABLE];
+    if found == FORMAT {
         return Ok(());
     }
     let tx = connection.transaction()?;
-    tx.execute_batch(FROM_1)?;
+    for step in &steps[found as usize - 1..] {
+        tx.execute_batch(step)?;
+    }
     tx.pragma_update(None, "user_version", FORMAT)?;
     tx.commit()
 }
@@ -181,6 +205,7 @@ fn create(connection: &mut Connection, path: &Path) -> rusqlite::Result<()> {
     connection.pragma_update(None, "journal_mode", "WAL")?;
     let tx = connection.transaction()?;
     tx.execute_batch(TABLES)?;
+    tx.execute_batch(chunks::TABLE)?;
     tx.pragma_update(None, "application_id", APPLICATION_ID)?;
     tx.pragma_update(None, "user_version", FORMAT)?;
     meta::set(&tx, "epoch", &new_epoch().to_string())?;
@@ -188,22 +213,78 @@ fn create(connection: &mut Connection, path: &Path) -> rusqlite::Result<()> {
     tx.commit()
 }
 
-/// Returns the epoch of the file. It is a new one, and the second value true, if the file is a copy (see the module of the
-/// log) or its epoch was deleted.
-fn epoch(connection: &mut Connection, path: &Path) -> rusqlite::Result<(Epoch, bool)> {
+/// Returns the epoch of the file. It is a new one, with the reason, if readers may have been told of events that the file
+/// does not have (see the module of the log).
+fn epoch(
+    connection: &mut Connection,
+    path: &Path,
+    tail: Ends,
+    told: Option<Cursor>,
+) -> rusqlite::Result<(Epoch, Option<String>)> {
     let file = identity(path);
     let known = meta::get(connection, "epoch")?.and_then(|epoch| u32::from_str_radix(&epoch, 16).ok());
-    if let Some(epoch) = known
-        && meta::get(connection, "file")?.as_deref() == Some(&file)
-    {
-        return Ok((Epoch(epoch), false));
-    }
+    let why = match known {
+        None => "its epoch was deleted".to_owned(),
+        Some(_) if meta::get(connection, "file")?.as_deref() != Some(&file) => {
+            "it was copied, restored or moved".to_owned()
+        }
+        Some(epoch) => match contradiction(connection, path, Epoch(epoch), tail, told)? {
+            None => return Ok((Epoch(epoch), None)),
+            Some(why) => why,
+        },
+    };
     let epoch = new_epoch();
     let tx = connection.transaction()?;
     meta::set(&tx, "epoch", &epoch.to_string())?;
     meta::set(&tx, "file", &file)?;
     tx.commit()?;
-    Ok((epoch, true))
+    Ok((epoch, Some(why)))
+}
+
+/// Compares the log with what readers were told of it. Returns the difference.
+fn contradiction(
+    connection: &Connection,
+    path: &Path,
+    epoch: Epoch,
+    tail: Ends,
+    told: Option<Cursor>,
+) -> rusqlite::Result<Option<String>> {
+    let lost =
+        |seq: Seq| (seq > tail.last).then(|| format!("it ends at {}, and it had event {seq}", tail.last));
+    if let Some(told) = told.filter(|told| told.epoch == epoch)
+        && let Some(why) = lost(told.seq)
+    {
+        return Ok(Some(why));
+    }
+    let Some(witness) = witness::find(path) else {
+        // A log of an older version does not have one yet.
+        let had_one = meta::get(connection, "witness")?.is_some();
+        return Ok(had_one.then(|| "log.witness is missing or damaged".to_owned()));
+    };
+    let Told { epoch: witnessed, seq, key } = witness.told;
+    Ok(if witnessed != epoch {
+        Some("log.witness belongs to another log".to_owned())
+    } else if witness.rewritten {
+        Some("log.witness was restored".to_owned())
+    } else if key_at(connection, seq)?.is_some_and(|found| found != key) {
+        Some(format!("its event {seq} is another one than before"))
+    } else {
+        lost(seq)
+    })
+}
+
+/// Returns the id of an event, if the log has it.
+pub(super) fn key_at(connection: &Connection, seq: Seq) -> rusqlite::Result<Option<Key>> {
+    let sql = "SELECT id FROM events WHERE seq = ?1";
+    let mut found = connection.query_row(sql, [seq.0 as i64], |row| row.get(0)).optional()?;
+    if found.is_none() && seq > Seq::ZERO {
+        chunks::ids(connection, Seq(seq.0 - 1), |key, at| {
+            if at == seq {
+                found = Some(key);
+            }
+        })?;
+    }
+    Ok(found)
 }
 
 /// Returns the identity of the file: its inode, and its birth time if the file system has it, because inodes are reused.
@@ -211,6 +292,15 @@ fn identity(path: &Path) -> String {
     let Ok(file) = std::fs::metadata(path) else { return "unknown".into() };
     let born = file.created().ok().and_then(|born| born.duration_since(UNIX_EPOCH).ok());
     format!("{}:{}", file.ino(), born.map_or(0, |born| born.as_nanos()))
+}
+
+fn believed(connection: &Connection) -> rusqlite::Result<Option<Believed>> {
+    let stored = meta::get(connection, "believed")?;
+    let parse = |text: String| {
+        let (unix_ms, apart_ms) = text.split_once(' ')?;
+        Some(Believed { unix_ms: unix_ms.parse().ok()?, apart_ms: apart_ms.parse().ok()? })
+    };
+    Ok(stored.and_then(parse))
 }
 
 /// Deletes the epoch, so that the next start begins a new one.
@@ -230,16 +320,26 @@ fn settle(path: &Path, vfs: Option<&str>) -> rusqlite::Result<(Connection, Resul
     let first_look = connect(path, vfs, OpenFlags::empty())?;
     wal::rewrite(&first_look)?;
     drop(first_look);
-    let connection = connect(path, vfs, OpenFlags::empty())?;
+    let mut connection = connect(path, vfs, OpenFlags::empty())?;
     let tail = match checkpoint(&connection, "TRUNCATE")?.busy {
         true => Err("its write-ahead log cannot be emptied while another process reads it".into()),
-        false => ends(&connection)?,
+        false => {
+            migrate(&mut connection)?;
+            ends(&connection)?
+        }
     };
     Ok((connection, tail))
 }
 
 fn ends(connection: &Connection) -> rusqlite::Result<Result<Ends, String>> {
     let first: Option<i64> = connection.query_row("SELECT min(seq) FROM events", [], |row| row.get(0))?;
+    let first = first.map(|first| Seq(first as u64));
+    if let Some((packed, first)) = chunks::last(connection)?.zip(first)
+        && packed.next() != first
+    {
+        return Ok(Err(format!("a gap between event {packed} and event {first}")));
+    }
+    let first = chunks::oldest(connection)?.map(|oldest| oldest.first).or(first);
     let mut newest = connection.prepare("SELECT * FROM events ORDER BY seq DESC LIMIT ?1")?;
     let newest = newest
         .query_map([TAIL_EVENTS], |row| event(row, &mut None))?
@@ -247,8 +347,7 @@ fn ends(connection: &Connection) -> rusqlite::Result<Result<Ends, String>> {
     if let Some(pair) = newest.windows(2).find(|pair| pair[1].seq.next() != pair[0].seq) {
         return Ok(Err(format!("a gap between event {} and event {}", pair[1].seq, pair[0].seq)));
     }
-    let first = first.map_or(Seq(1), |first| Seq(first as u64));
-    Ok(Ok(Ends { first, last: newest.first().map_or(Seq::ZERO, |event| event.seq) }))
+    Ok(Ok(Ends { first: first.unwrap_or(Seq(1)), last: newest.first().map_or(Seq::ZERO, |event| event.seq) }))
 }
 
 /// Result of a checkpoint.
@@ -277,7 +376,7 @@ pub(super) fn insert(to: &mut Statement, key: &Key, event: &NewEvent, seq: Seq) 
         seq.0 as i64,
         key,
         &*event.project,
-        stored(event.source),
+        i64::from(stored(event.source)),
         event.received_at as i64,
         event.kind.as_str(),
         event.room.as_deref(),
@@ -288,11 +387,21 @@ pub(super) fn insert(to: &mut Statement, key: &Key, event: &NewEvent, seq: Seq) 
 }
 
 /// Returns the number of a source in the file.
-fn stored(source: Source) -> i64 {
+pub(super) fn stored(source: Source) -> u8 {
     match source {
         Source::Webhook => 0,
         Source::Reconcile => 1,
         Source::Roomwatch => 2,
+    }
+}
+
+/// Returns the source with this number in the file.
+pub(super) fn source(stored: i64) -> rusqlite::Result<Source> {
+    match stored {
+        0 => Ok(Source::Webhook),
+        1 => Ok(Source::Reconcile),
+        2 => Ok(Source::Roomwatch),
+        other => Err(damaged(3, &format!("unknown source {other}"))),
     }
 }
 
@@ -304,13 +413,10 @@ pub(super) fn read(
     limit: usize,
     bytes_max: usize,
 ) -> rusqlite::Result<Vec<Event>> {
-    let mut select = connection
-        .prepare_cached("SELECT * FROM events WHERE seq > ?1 AND seq <= ?2 ORDER BY seq LIMIT ?3")?;
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let mut rows = select.query(params![after.0 as i64, last.0 as i64, limit])?;
-    let (mut events, mut bytes, mut project) = (Vec::<Event>::new(), 0, None);
-    while let Some(row) = rows.next()? {
-        let event = event(row, &mut project)?;
+    // One transaction: upkeep moves events from rows to chunks.
+    let tx = connection.unchecked_transaction()?;
+    let (mut events, mut bytes) = (Vec::<Event>::new(), 0);
+    let mut take = |event: Event| {
         if let Some(previous) = events.last()
             && previous.seq.next() != event.seq
         {
@@ -318,15 +424,33 @@ pub(super) fn read(
         }
         bytes += event.body.len();
         if !events.is_empty() && bytes > bytes_max {
-            break;
+            return Ok(None);
         }
+        let seq = event.seq;
         events.push(event);
+        Ok((events.len() < limit).then_some(seq))
+    };
+    let mut next = Some(after);
+    chunks::read(&tx, after, last, |event| {
+        next = take(event)?;
+        Ok(next.is_some())
+    })?;
+    if let Some(after) = next {
+        let mut select =
+            tx.prepare_cached("SELECT * FROM events WHERE seq > ?1 AND seq <= ?2 ORDER BY seq")?;
+        let mut rows = select.query(params![after.0 as i64, last.0 as i64])?;
+        let mut project = None;
+        while let Some(row) = rows.next()? {
+            if take(event(row, &mut project)?)?.is_none() {
+                break;
+            }
+        }
     }
     Ok(events)
 }
 
 /// Reads one row of `events`. `project` is the name in the previous row, so that the same name is not allocated again.
-fn event(row: &Row<'_>, project: &mut Option<Arc<str>>) -> rusqlite::Result<Event> {
+pub(super) fn event(row: &Row<'_>, project: &mut Option<Arc<str>>) -> rusqlite::Result<Event> {
     let name = row.get_ref(2)?.as_str()?;
     let project = match project {
         Some(known) if **known == *name => known.clone(),
@@ -335,12 +459,7 @@ fn event(row: &Row<'_>, project: &mut Option<Arc<str>>) -> rusqlite::Result<Even
     Ok(Event {
         seq: Seq(row.get::<_, i64>(0)? as u64),
         project,
-        source: match row.get::<_, i64>(3)? {
-            0 => Source::Webhook,
-            1 => Source::Reconcile,
-            2 => Source::Roomwatch,
-            other => return Err(damaged(3, &format!("unknown source {other}"))),
-        },
+        source: source(row.get(3)?)?,
         received_at: row.get::<_, i64>(4)? as u64,
         kind: Kind::from(row.get_ref(5)?.as_str()?),
         room: row.get_ref(6)?.as_str_or_null()?.map(Arc::from),
@@ -349,7 +468,7 @@ fn event(row: &Row<'_>, project: &mut Option<Arc<str>>) -> rusqlite::Result<Even
     })
 }
 
-fn damaged(column: usize, what: &str) -> rusqlite::Error {
+pub(super) fn damaged(column: usize, what: &str) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Blob, what.into())
 }
 

@@ -10,8 +10,8 @@ use std::{
 
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
-use super::{Shared, ids::Ids, meta, times};
-use crate::{event::Seq, log::IDS_KEPT};
+use super::{Shared, chunks, ids::Ids, meta, times};
+use crate::{clock::Believed, event::Seq, log::IDS_KEPT};
 
 /// Interval between two marks of the newest seq, in time and in events. The second is for processes that always end
 /// before the first has passed: their ids must expire too.
@@ -21,6 +21,9 @@ const MARK_EVENTS: u64 = 10_000;
 /// Interval between two checks for work, and pause between two steps of it.
 const CHECK_EVERY: Duration = Duration::from_secs(1);
 const STEP_PAUSE: Duration = Duration::from_millis(10);
+
+/// Age at which events are packed, in running time. Until then they are read more often.
+const PACK_AFTER: Duration = Duration::from_secs(600);
 
 /// Maximum work of one step. It limits bytes too, because a body may have 2,048 pages to free.
 const TRIM_EVENTS: i64 = 256;
@@ -36,7 +39,8 @@ pub(super) struct Upkeep {
     before: Duration,
     /// Running time of our clock when we opened the log.
     opened: Duration,
-    mark: Mark,
+    /// `None` until the first mark of this process.
+    mark: Option<Mark>,
     swept: Seq,
     sweep: Option<Sweep>,
     due: Instant,
@@ -55,10 +59,9 @@ struct Sweep {
 }
 
 impl Upkeep {
-    pub fn new(shared: Arc<Shared>, before: Duration, last: Seq, swept: Seq) -> Upkeep {
+    pub fn new(shared: Arc<Shared>, before: Duration, swept: Seq) -> Upkeep {
         let opened = shared.options.clock.running();
-        let mark = Mark { running: before, seq: last };
-        Upkeep { shared, before, opened, mark, swept, sweep: None, due: Instant::now() }
+        Upkeep { shared, before, opened, mark: None, swept, sweep: None, due: Instant::now() }
     }
 
     pub fn due_in(&self) -> Duration {
@@ -80,7 +83,8 @@ impl Upkeep {
             return Ok(0);
         }
         let running = self.running();
-        if running >= self.mark.running + MARK_EVERY || last.0 >= self.mark.seq.0 + MARK_EVENTS {
+        let is_due = |mark: &Mark| running >= mark.running + MARK_EVERY || last.0 >= mark.seq.0 + MARK_EVENTS;
+        if self.mark.as_ref().is_none_or(is_due) {
             self.mark_now(connection, last)?;
         }
         let trimmed = self.trim(connection, ids.merged(), last, running)?;
@@ -91,8 +95,9 @@ impl Upkeep {
         } else {
             0
         };
-        let noted = times::note_next(connection, self.first(), last)?;
-        let written = trimmed.bytes() + swept.bytes() + merged * MERGED_BYTES + noted;
+        let noted = times::note_next(connection, last)?;
+        let packed = self.pack(connection, last, running)?;
+        let written = trimmed.bytes() + swept.bytes() + merged * MERGED_BYTES + noted + packed;
         self.due = Instant::now() + if written > 0 { STEP_PAUSE } else { CHECK_EVERY };
         Ok(written)
     }
@@ -106,17 +111,18 @@ impl Upkeep {
         self.before + self.shared.options.clock.running().saturating_sub(self.opened)
     }
 
-    /// Marks `last` as the newest event now.
+    /// Marks `last` as the newest event now, and stores the believed time.
     pub fn mark_now(&mut self, connection: &mut Connection, last: Seq) -> rusqlite::Result<()> {
         let running = self.running();
-        if last == self.mark.seq && running < self.mark.running + MARK_EVERY {
-            return Ok(());
-        }
+        let clock = &self.shared.options.clock;
         let tx = begin(connection)?;
         tx.execute(
-            "INSERT INTO marks (running_ms, seq) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET seq = ?2",
-            params![running.as_millis() as i64, last.0 as i64],
+            "INSERT INTO marks (running_ms, seq, wall_ms) VALUES (?1, ?2, ?3)
+                ON CONFLICT DO UPDATE SET seq = ?2, wall_ms = ?3",
+            params![running.as_millis() as i64, last.0 as i64, clock.latest_ms() as i64],
         )?;
+        let Believed { unix_ms, apart_ms } = clock.believed();
+        meta::set(&tx, "believed", &format!("{unix_ms} {apart_ms}"))?;
         // The newest mark before the horizon stays: it tells which events are older.
         let horizon =
             running.saturating_sub(IDS_KEPT.max(self.shared.options.retain_age.unwrap_or_default()));
@@ -126,8 +132,14 @@ impl Upkeep {
             [horizon.as_millis() as i64],
         )?;
         tx.commit()?;
-        self.mark = Mark { running, seq: last };
+        self.mark = Some(Mark { running, seq: last });
         Ok(())
+    }
+
+    /// Packs some of the oldest rows if they are old enough.
+    fn pack(&self, connection: &mut Connection, last: Seq, running: Duration) -> rusqlite::Result<usize> {
+        let old = marked(connection, running.checked_sub(PACK_AFTER))?;
+        chunks::pack_next(connection, Seq(old.0.min(last.0.saturating_sub(chunks::ROWS_MIN))))
     }
 
     /// Removes some of the oldest events if there are more than retention allows.
@@ -149,6 +161,14 @@ impl Upkeep {
             None => false,
         };
         let old = self.old(connection, running)?;
+        if let Some(chunk) = chunks::oldest(connection)? {
+            let is_due = chunk.last <= trimmable && (too_big || old.is_old(chunk.last, chunk.latest));
+            return match is_due {
+                true if chunk.last > merged => Ok(Step::NeedsMerge),
+                true => self.remove(connection, first, chunk.last, 1),
+                false => Ok(Step::Wrote(0)),
+            };
+        }
 
         let (mut through, mut bytes, mut pages, mut needs_merge) = (None, 0, 0, false);
         let mut select = connection.prepare_cached(
@@ -175,9 +195,21 @@ impl Upkeep {
             return Ok(if needs_merge { Step::NeedsMerge } else { Step::Wrote(0) });
         };
 
+        self.remove(connection, first, through, pages)
+    }
+
+    /// Removes the events up to `through`, which are `pages` rows.
+    fn remove(
+        &self,
+        connection: &mut Connection,
+        first: Seq,
+        through: Seq,
+        pages: usize,
+    ) -> rusqlite::Result<Step> {
         self.shared.first.store(through.next().0, Ordering::Release);
         let mut delete = || {
             let tx = begin(connection)?;
+            tx.prepare_cached("DELETE FROM chunks WHERE last <= ?1")?.execute([through.0 as i64])?;
             tx.prepare_cached("DELETE FROM events WHERE seq <= ?1")?.execute([through.0 as i64])?;
             tx.commit()
         };
@@ -191,11 +223,15 @@ impl Upkeep {
     /// Returns the limits of retention by age.
     fn old(&self, connection: &Connection, running: Duration) -> rusqlite::Result<Old> {
         let Some(age) = self.shared.options.retain_age else {
-            return Ok(Old { received_before: 0, through: Seq::ZERO });
+            return Ok(Old { received_before: 0, young_after: Seq::ZERO, through: Seq::ZERO });
         };
-        let unix_ms = self.shared.options.clock.unix_ms();
+        let before = self.shared.options.clock.evident_ms().saturating_sub(age.as_millis() as u64);
+        let young_after: Option<i64> = connection
+            .prepare_cached("SELECT min(seq) FROM marks WHERE wall_ms > ?1")?
+            .query_row([before as i64], |row| row.get(0))?;
         Ok(Old {
-            received_before: unix_ms.saturating_sub(age.as_millis() as u64),
+            received_before: before,
+            young_after: young_after.map_or(Seq(u64::MAX), |seq| Seq(seq as u64)),
             through: marked(connection, running.checked_sub(age))?,
         })
     }
@@ -266,16 +302,21 @@ impl Step {
     }
 }
 
+/// Limits of retention by age.
 struct Old {
     received_before: u64,
+    /// Events after this one were appended within the age, by the marks.
+    young_after: Seq,
+    /// Events up to this one were appended before it, by running time.
     through: Seq,
 }
 
 impl Old {
-    /// Returns true if the event is old by its own time or by the marks. The marks are for an event from a clock that was
-    /// ahead: it would otherwise keep all later events.
+    /// Returns true if the event is old by its own time or by the marks. The marks are for clocks that were wrong: an
+    /// event from a clock that was ahead would otherwise keep all later events, and one from a clock that was behind
+    /// would be removed early.
     fn is_old(&self, seq: Seq, received_at: u64) -> bool {
-        received_at < self.received_before || seq <= self.through
+        received_at < self.received_before && seq <= self.young_after || seq <= self.through
     }
 }
 

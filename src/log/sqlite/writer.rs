@@ -10,9 +10,10 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::{
     Appended, Checkpointer, LogError, Shared, checkpoint,
     file::{self, Opened},
-    ids::{self, Ids},
+    ids::{self, Ids, Key},
     queue::{Next, Waiting},
     upkeep::Upkeep,
+    witness::{Told, Witness},
 };
 use crate::{
     event::{Event, Seq},
@@ -33,6 +34,7 @@ pub(super) struct Writer {
     /// `None` after a failure, until the file has been opened again and checked.
     connection: Option<Connection>,
     last: Seq,
+    witness: Witness,
     ids: Ids,
     upkeep: Upkeep,
     checkpointer: Checkpointer,
@@ -51,7 +53,8 @@ impl Writer {
     pub fn new(shared: Arc<Shared>, opened: Opened, checkpointer: Checkpointer) -> Writer {
         Writer {
             last: opened.tail.last,
-            upkeep: Upkeep::new(shared.clone(), opened.running, opened.tail.last, opened.swept),
+            upkeep: Upkeep::new(shared.clone(), opened.running, opened.swept),
+            witness: opened.witness,
             ids: opened.ids,
             connection: Some(opened.connection),
             shared,
@@ -112,6 +115,7 @@ impl Writer {
         let connection = self.connection.as_mut().ok_or(LogError::Closed)?;
         let ids = &mut self.ids;
         let mut last = self.last;
+        let mut last_key = None;
         let mut events = Vec::new();
         let mut store = || {
             let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -125,6 +129,7 @@ impl Writer {
                     if duplicate_of.is_none() {
                         last = last.next();
                         file::insert(&mut insert, &key, event, last)?;
+                        last_key = Some(key);
                         ids.add(key, last);
                         events.push(placed(event, last));
                     }
@@ -141,6 +146,9 @@ impl Writer {
         };
         let answers = store().map_err(file::failure)?;
         self.last = last;
+        if let Some(key) = last_key {
+            self.witness(key);
+        }
         Ok((answers, events))
     }
 
@@ -167,15 +175,27 @@ impl Writer {
         }
         drop(gate);
         self.ids = Ids::load(&connection).map_err(file::failure)?;
-        self.connection = Some(connection);
         if tail.last > self.last {
             // An append that was answered with an error has been stored. It is durable now, and its retry finds its
             // duplicate.
             self.last = tail.last;
+            if let Some(key) = file::key_at(&connection, tail.last).map_err(file::failure)? {
+                self.witness(key);
+            }
             self.shared.tail.clear();
             self.shared.publish(Vec::new(), tail.last);
         }
+        self.connection = Some(connection);
         Ok(())
+    }
+
+    /// Notes the newest event, before readers are told of it.
+    fn witness(&self, key: Key) {
+        let told = Told { epoch: self.shared.epoch, seq: self.last, key };
+        if let Err(cause) = self.witness.write(told) {
+            // An older note still finds most losses.
+            tracing::debug!(%cause, "log.witness cannot be written");
+        }
     }
 
     /// Handles that the disk has lost durable events. New appends would assign their seqs to other events, while readers
@@ -213,7 +233,7 @@ impl Writer {
                 tracing::error!(
                     log.path = %self.shared.path.display(),
                     %cause,
-                    "the log cannot be written, and webhooks are answered 503. {hint}. Roomwatch retries by itself"
+                    "the log cannot be written, and webhooks wait 5 s and are then answered 503. {hint}. Roomwatch retries by itself"
                 );
                 self.outage = Some(Outage { since: now, refused, cause, tried: now });
             }

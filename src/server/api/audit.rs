@@ -47,5 +47,6 @@ pub async fn audit(
     let query = Query::parse(query.as_deref(), &["before", "limit"])?;
     let before = query.before(|seq| seq.parse().ok())?.unwrap_or(i64::MAX);
     let limit = query.limit(PAGE_ENTRIES_MAX)?.unwrap_or(PAGE_ENTRIES);
+    let _turn = app.turns.take(&caller).await?;
     Ok(Json(app.audit.page(before, limit).await.map_err(Error::internal)?))
 }

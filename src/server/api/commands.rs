@@ -6,11 +6,11 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{
     Json,
-    extract::{FromRequest, RawQuery, Request, State as AppState},
+    extract::{RawQuery, Request, State as AppState},
     http::StatusCode,
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::{
@@ -18,7 +18,7 @@ use crate::{
     server::{
         App,
         api::command::{Command, CommandSpec, explain, livekit, no_participant},
-        body::JsonBody,
+        body::{self, METADATA_BYTES_MAX, SHORT_BYTES_MAX},
         caller::{Action, Caller},
         error::Error,
         path::{Names, ParticipantPath, RoomPath, TrackPath, names},
@@ -28,6 +28,8 @@ use crate::{
 
 /// Maximum size of one data message, in bytes. LiveKit's clients accept about this much.
 const DATA_BYTES_MAX: usize = 64 << 10;
+/// Maximum size of the body with one data message: JSON writes a byte with up to six.
+const DATA_BODY_BYTES_MAX: usize = 512 << 10;
 /// Maximum length of a room name, in bytes. LiveKit accepts 256 characters unless it is configured otherwise.
 const ROOM_NAME_BYTES_MAX: usize = 2_048;
 /// Maximum number of recipients of one data message.
@@ -135,11 +137,6 @@ pub enum Refusals {
     NoAnswerInTime,
 }
 
-/// Reads the body. Call this after checking the rights.
-async fn body<T: DeserializeOwned>(app: &Arc<App>, request: Request) -> Result<T, Error> {
-    JsonBody::from_request(request, app).await.map(|JsonBody(body)| body)
-}
-
 fn room_answer(project: &str, room: &Map<String, Value>) -> RoomAnswer {
     let member = |name| text(room, name).unwrap_or("").to_owned();
     RoomAnswer {
@@ -177,7 +174,7 @@ pub async fn create_room(
         has_webhook: true,
     };
     let command = Command::allowed(&app, &caller, query.as_deref(), spec).await?;
-    let wanted: CreateRoom = body(&app, request).await?;
+    let wanted: CreateRoom = body::json(&app, request, METADATA_BYTES_MAX).await?;
     if wanted.name.is_empty() || wanted.name.len() > ROOM_NAME_BYTES_MAX {
         // LiveKit would create a room without a name, and no later request could name it.
         let message = format!("the name of a room must have 1 to {ROOM_NAME_BYTES_MAX} bytes");
@@ -253,7 +250,7 @@ pub async fn update_room(
     let RoomPath { room } = names(path)?;
     let spec = moderate("room.update", &room, None, false);
     let command = Command::allowed(&app, &caller, query.as_deref(), spec).await?;
-    let wanted: UpdateRoom = body(&app, request).await?;
+    let wanted: UpdateRoom = body::json(&app, request, METADATA_BYTES_MAX).await?;
     let answer = command.run(move |app, project| async move {
         let livekit = livekit(&app, &project)?;
         let room = livekit.update_room_metadata(&room, &wanted.metadata).await.map_err(explain)?;
@@ -317,7 +314,8 @@ pub async fn update_participant(
     let ParticipantPath { room, identity } = names(path)?;
     let spec = moderate("participant.update", &room, Some(identity.clone()), false);
     let command = Command::allowed(&app, &caller, query.as_deref(), spec).await?;
-    let change = body::<UpdateParticipant>(&app, request).await?.change()?;
+    let change: UpdateParticipant = body::json(&app, request, METADATA_BYTES_MAX).await?;
+    let change = change.change()?;
     let answer = command.run(move |app, project| async move {
         let livekit = livekit(&app, &project)?;
         let participant = match livekit.update_participant(&room, &identity, change).await {
@@ -380,7 +378,7 @@ pub async fn mute_track(
     // Only the body says which of the two it is, and the body is not read before the rights are checked.
     let spec = moderate("track.mute", &room, Some(format!("{identity}/{sid}")), false);
     let command = Command::allowed(&app, &caller, query.as_deref(), spec).await?;
-    let MuteTrack { muted } = body(&app, request).await?;
+    let MuteTrack { muted } = body::json(&app, request, SHORT_BYTES_MAX).await?;
     let command = if muted { command } else { command.called("track.unmute") };
     let answer = command.run(move |app, project| async move {
         let livekit = livekit(&app, &project)?;
@@ -426,7 +424,7 @@ pub async fn send_data(
     let RoomPath { room } = names(path)?;
     let spec = moderate("data.send", &room, None, false);
     let command = Command::allowed(&app, &caller, query.as_deref(), spec).await?;
-    let wanted: SendData = body(&app, request).await?;
+    let wanted: SendData = body::json(&app, request, DATA_BODY_BYTES_MAX).await?;
     let data = wanted.encoded()?;
     let done = command.run(move |app, project| async move {
         let livekit = livekit(&app, &project)?;

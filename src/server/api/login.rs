@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{
     Json,
-    extract::State as AppState,
+    extract::{Request, State as AppState},
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
@@ -16,7 +16,7 @@ use crate::{
         App,
         api::me::{Me, me_of},
         arrival::Arrival,
-        body::JsonBody,
+        body::{self, SHORT_BYTES_MAX},
         caller::Caller,
         cookie,
         error::Error,
@@ -53,9 +53,10 @@ pub async fn login(
     AppState(app): AppState<Arc<App>>,
     arrival: Arrival,
     headers: HeaderMap,
-    JsonBody(credentials): JsonBody<Credentials>,
+    request: Request,
 ) -> Result<Response, Error> {
     app.limiter.login(arrival.address)?;
+    let credentials: Credentials = body::json(&app, request, SHORT_BYTES_MAX).await?;
     let user = credentials.user.as_deref().unwrap_or(OPERATOR);
     let (token, login) =
         app.accounts.login(user, credentials.password).await.map_err(|error| match error {

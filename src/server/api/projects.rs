@@ -13,8 +13,12 @@ use crate::{
 };
 
 #[derive(Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct Projects {
     projects: Vec<Project>,
+    /// Seconds by which the server's wall clock has jumped, negative if backwards. Until it has lasted a day, nothing is
+    /// deleted for its age by the new time
+    clock_jump_secs: Option<i64>,
 }
 
 /// One LiveKit deployment. Times in unix milliseconds.
@@ -31,6 +35,8 @@ struct Project {
     reachable: bool,
     /// Reason if it is not reachable
     error: Option<Box<str>>,
+    /// Since when LiveKit has given no answer to compare with; null if its last answer was one
+    away_since: Option<u64>,
     last_webhook_at: Option<u64>,
     last_webhook_event: Option<Box<str>>,
     last_rejected: Option<LastRejected>,
@@ -56,8 +62,10 @@ struct LastRejected {
 /// Events that were inferred from LiveKit's API because no webhook had arrived.
 #[derive(Serialize, utoipa::ToSchema)]
 struct Corrections {
-    /// Number since the server started
+    /// Number since `since`
     total: u64,
+    /// When this server began to count, in unix milliseconds: at its start
+    since: u64,
     /// The newest first
     last: Vec<ShownCorrection>,
 }
@@ -76,7 +84,13 @@ pub async fn projects(AppState(app): AppState<Arc<App>>, caller: Caller) -> Json
     // Corrections and rejections are about every room, so they are for callers who see every room.
     let visible = app.config.projects.iter().filter(|project| caller.sight.is_whole(&project.name));
     let projects = visible.map(|project| {
-        let (receipt, foreign) = app.receipts.of(&project.name);
+        let (mut receipt, foreign) = app.receipts.of(&project.name);
+        // Receipts are shared every few seconds. The state has the last webhook of a process that was killed before.
+        let known = app.state.read().last_webhook(&project.name).map(|(at, kind)| (at, kind.into()));
+        if let Some((at, kind)) = known.filter(|(at, _)| receipt.last_at.is_none_or(|last_at| last_at < *at))
+        {
+            (receipt.last_at, receipt.last_event) = (Some(at), Some(kind));
+        }
         // A webhook with an unknown key belongs to no project, so only operators see it.
         let operator = caller.sight == Sight::All;
         let foreign = foreign.filter(|_| operator);
@@ -90,15 +104,20 @@ pub async fn projects(AppState(app): AppState<Arc<App>>, caller: Caller) -> Json
             state: health.reach,
             reachable: health.reach == Reach::Ok,
             error: health.error,
+            away_since: health.away_since,
             last_webhook_at: receipt.last_at,
             last_webhook_event: receipt.last_event,
             last_rejected: rejected.map(|Rejected { at, reason, iss }| LastRejected { at, reason, iss }),
             reconciled_at: health.reconciled_at,
             reconcile_every_secs: app.reconcile.every_secs(),
-            corrections: Corrections { total: health.corrections, last: health.last.into() },
+            corrections: Corrections {
+                total: health.corrections,
+                since: health.since,
+                last: health.last.into(),
+            },
             egress: health.egress,
             ingress: health.ingress,
         }
     });
-    Json(Projects { projects: projects.collect() })
+    Json(Projects { projects: projects.collect(), clock_jump_secs: app.config.clock.jump_secs() })
 }

@@ -16,6 +16,7 @@ mod view;
 
 use crate::{
     event::Cursor,
+    reconcile::Reach,
     server::{
         App,
         caller::Caller,
@@ -26,6 +27,7 @@ use crate::{
     snapshot::Snapshot,
     state::{
         Egress, Ingress, Participant, RoomEntry, Wire,
+        entity::Confirmed,
         mask::ALL,
         schema::{EgressSchema, IngressSchema, ParticipantSchema, RoomSchema},
     },
@@ -49,6 +51,8 @@ pub struct RoomsSchema {
     pub at: Option<u64>,
     /// False if the state of the requested moment is not kept; this is then the nearest state that is kept
     pub exact: bool,
+    /// LiveKit of each project that the answer covers; empty for an earlier moment
+    pub livekit: Vec<LiveKitNow>,
     pub rooms: Vec<RoomSchema>,
 }
 
@@ -62,6 +66,9 @@ pub struct RoomNowSchema {
     pub at: Option<u64>,
     /// False if the state of the requested moment is not kept; this is then the nearest state that is kept
     pub exact: bool,
+    /// Null for an earlier moment
+    #[schema(required)]
+    pub livekit: Option<LiveKitNow>,
     pub room: RoomSchema,
     pub participants: Vec<ParticipantSchema>,
     /// Egress that has not ended
@@ -79,6 +86,9 @@ pub struct ParticipantsSchema {
     pub at: Option<u64>,
     /// False if the state of the requested moment is not kept; this is then the nearest state that is kept
     pub exact: bool,
+    /// Null for an earlier moment
+    #[schema(required)]
+    pub livekit: Option<LiveKitNow>,
     /// Sid of the newest live session; these are its participants
     pub room_sid: String,
     pub participants: Vec<ParticipantSchema>,
@@ -113,7 +123,7 @@ pub async fn rooms(
     let view = View::of(&app, &caller, &query, named, Error::forbidden).await?;
     let rooms = view.rooms();
     let inline = rooms.len() <= ROOMS_INLINE_MAX;
-    let write = move || rooms_json(&app, &view.snapshot, &rooms);
+    let write = move || rooms_json(&app, &view.snapshot, LiveKitNow::all(&app, &view), &rooms);
     let json =
         if inline { write() } else { tokio::task::spawn_blocking(write).await.map_err(Error::internal)? };
     Ok(answer(json.map_err(Error::internal)?))
@@ -146,6 +156,7 @@ pub async fn room(
     struct RoomNow<'a> {
         #[serde(flatten)]
         moment: At,
+        livekit: Option<LiveKitNow>,
         room: Listed<'a>,
         participants: All<'a, Participant>,
         egress: All<'a, Egress>,
@@ -153,6 +164,7 @@ pub async fn room(
     }
     let json = serde_json::to_vec(&RoomNow {
         moment: At::of(&found.view.snapshot),
+        livekit: found.livekit(&app),
         room: Listed::new(&app, &found),
         participants: All(&found.participants()),
         egress: All(&found.egress),
@@ -189,11 +201,13 @@ pub async fn participants(
     struct Participants<'a> {
         #[serde(flatten)]
         moment: At,
+        livekit: Option<LiveKitNow>,
         room_sid: &'a str,
         participants: All<'a, Participant>,
     }
     let json = serde_json::to_vec(&Participants {
         moment: At::of(&found.view.snapshot),
+        livekit: found.livekit(&app),
         room_sid: &found.entry.room.sid,
         participants: All(&found.participants()),
     });
@@ -211,6 +225,40 @@ struct At {
 impl At {
     fn of(snapshot: &Snapshot) -> At {
         At { cursor: snapshot.cursor, at: snapshot.at, exact: snapshot.exact }
+    }
+}
+
+/// LiveKit of one project now. An answer about rooms is as true as LiveKit lets Roomwatch check.
+#[derive(Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = LiveKit)]
+pub struct LiveKitNow {
+    #[schema(value_type = String)]
+    project: Arc<str>,
+    state: Reach,
+    /// Since when LiveKit has given no answer to compare with, in unix milliseconds. Rooms and participants are as last
+    /// reported. Null if its last answer was one
+    #[schema(required)]
+    away_since: Option<u64>,
+}
+
+impl LiveKitNow {
+    fn of(app: &App, project: &Arc<str>) -> LiveKitNow {
+        let (state, away_since) = app.reconcile.reach(project);
+        LiveKitNow { project: project.clone(), state, away_since }
+    }
+
+    /// Returns every project that the view covers.
+    fn all(app: &App, view: &View) -> Vec<LiveKitNow> {
+        if !view.snapshot.is_live() {
+            return Vec::new();
+        }
+        let within = view.window.area().projects();
+        let projects = app.config.projects.iter().map(|project| &project.name);
+        projects
+            .filter(|name| within.is_none_or(|within| within.contains(*name)))
+            .map(|name| LiveKitNow::of(app, name))
+            .collect()
     }
 }
 
@@ -245,6 +293,10 @@ impl Found {
         Ok(Found { view, entry, egress, ingress })
     }
 
+    fn livekit(&self, app: &App) -> Option<LiveKitNow> {
+        self.view.snapshot.is_live().then(|| LiveKitNow::of(app, &self.entry.room.project))
+    }
+
     /// Returns the visible participants in the order in which they joined.
     fn participants(&self) -> Vec<Arc<Participant>> {
         let mut all: Vec<_> =
@@ -257,28 +309,28 @@ impl Found {
 /// A room with the fields that only lists have.
 struct Listed<'a> {
     entry: &'a RoomEntry,
-    checked_at: Option<u64>,
+    confirmed: Confirmed,
 }
 
 impl<'a> Listed<'a> {
     fn new(app: &App, found: &'a Found) -> Listed<'a> {
         let Found { view, entry, .. } = found;
-        Listed { entry, checked_at: checked_at(app, &view.snapshot, &[entry]).pop().flatten() }
+        Listed { entry, confirmed: confirmed(app, &view.snapshot, &[entry]).pop().unwrap_or_default() }
     }
 }
 
-/// Returns the time of the last comparison of each room with LiveKit. An earlier moment has none.
-fn checked_at(app: &App, snapshot: &Snapshot, rooms: &[&RoomEntry]) -> Vec<Option<u64>> {
+/// Returns how LiveKit confirms each room. It does not confirm an earlier moment.
+fn confirmed(app: &App, snapshot: &Snapshot, rooms: &[&RoomEntry]) -> Vec<Confirmed> {
     if snapshot.is_live() {
-        app.reconcile.checked_at(rooms.iter().map(|entry| (&*entry.room.project, &*entry.room.sid)))
+        app.reconcile.confirmed(rooms.iter().map(|entry| &*entry.room))
     } else {
-        vec![None; rooms.len()]
+        vec![Confirmed::default(); rooms.len()]
     }
 }
 
 impl Serialize for Listed<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.entry.room.listed(self.checked_at, serializer)
+        self.entry.room.listed(self.confirmed, serializer)
     }
 }
 
@@ -301,13 +353,14 @@ where
 fn rooms_json(
     app: &App,
     snapshot: &Snapshot,
+    livekit: Vec<LiveKitNow>,
     rooms: &[Arc<RoomEntry>],
 ) -> Result<Vec<u8>, serde_json::Error> {
-    struct Rooms<'a>(&'a [&'a RoomEntry], Vec<Option<u64>>);
+    struct Rooms<'a>(&'a [&'a RoomEntry], Vec<Confirmed>);
     impl Serialize for Rooms<'_> {
         fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
             let each = self.0.iter().zip(&self.1);
-            let listed = each.map(|(entry, checked_at)| Listed { entry, checked_at: *checked_at });
+            let listed = each.map(|(entry, confirmed)| Listed { entry, confirmed: *confirmed });
             serializer.collect_seq(listed)
         }
     }
@@ -315,6 +368,7 @@ fn rooms_json(
     struct Answer<'a> {
         #[serde(flatten)]
         moment: At,
+        livekit: Vec<LiveKitNow>,
         rooms: Rooms<'a>,
     }
     // By project, name and sid. The first bytes of the name are compared first: they mostly differ, and then the room
@@ -326,9 +380,9 @@ fn rooms_json(
         begin.then_with(|| (&a.room.name, &a.room.sid).cmp(&(&b.room.name, &b.room.sid)))
     });
     let rooms: Vec<&RoomEntry> = sorted.into_iter().map(|(_, _, entry)| entry).collect();
-    let checked_at = checked_at(app, snapshot, &rooms);
+    let confirmed = confirmed(app, snapshot, &rooms);
     let mut json = Vec::with_capacity(64 + rooms.len() * ROOM_BYTES);
-    let answer = Answer { moment: At::of(snapshot), rooms: Rooms(&rooms, checked_at) };
+    let answer = Answer { moment: At::of(snapshot), livekit, rooms: Rooms(&rooms, confirmed) };
     serde_json::to_writer(&mut json, &answer)?;
     Ok(json)
 }

@@ -11,7 +11,8 @@ use axum::{
 use serde::Serialize;
 
 use crate::{
-    derived::{Activity, DerivedError, SearchResult, Session, SessionDetail, SessionQuery},
+    audit::Deed,
+    derived::{Activity, DerivedError, Participation, SearchResult, Session, SessionDetail, SessionQuery},
     rights::Window,
     server::{
         App,
@@ -32,6 +33,9 @@ const RESULTS_MAX: usize = 100;
 const POINTS_MAX: i64 = 1_500;
 const POINTS: i64 = 288;
 const MINUTE_MS: i64 = 60_000;
+/// Maximum time between a command and its effect, and between two clocks.
+const EFFECT_MS_MAX: i64 = 30_000;
+const CLOCKS_MS_MAX: i64 = 5_000;
 const DAY_MS: i64 = 24 * 60 * MINUTE_MS;
 
 /// Sessions; the one that began last comes first.
@@ -88,7 +92,11 @@ pub async fn sessions(
         before: query.before(parse_position)?,
         limit,
     };
-    let sessions = app.derived.sessions(wanted).await.map_err(failed)?;
+    let _turn = app.turns.take(&caller).await?;
+    let mut sessions = app.derived.sessions(wanted).await.map_err(failed)?;
+    if caller.role.is_some() {
+        name_enders(&app, sessions.iter_mut().collect()).await;
+    }
     let next =
         sessions.last().filter(|_| sessions.len() == limit).map(|last| write_position(last.position()));
     Ok(answer(Sessions { sessions, next }))
@@ -120,8 +128,58 @@ pub async fn session(
     let query = Query::parse(query.as_deref(), &["project"])?;
     // The answer for a session that the caller may not see is that of a session that does not exist.
     let window = window(&app, &caller, &query).map_err(|_| unknown())?;
-    let detail = app.derived.session(window, sid).await.map_err(failed)?;
-    Ok(answer(detail.ok_or_else(unknown)?))
+    let _turn = app.turns.take(&caller).await?;
+    let mut detail = app.derived.session(window, sid).await.map_err(failed)?.ok_or_else(unknown)?;
+    if caller.role.is_some() {
+        name_removers(&app, &mut detail).await;
+        name_enders(&app, vec![&mut detail.session]).await;
+    }
+    Ok(answer(detail))
+}
+
+/// Sets `ended_by` of the sessions that a command has ended.
+async fn name_enders(app: &App, sessions: Vec<&mut Session>) {
+    let mut ended: Vec<(&mut Session, i64)> =
+        sessions.into_iter().filter_map(|session| session.ended_at.map(|at| (session, at))).collect();
+    let deeds =
+        ended.iter().map(|(session, at)| deed(session, "room.end", None, session.started_at, *at)).collect();
+    for ((session, _), user) in ended.iter_mut().zip(who(app, deeds).await) {
+        session.ended_by = user;
+    }
+}
+
+/// Sets `removed_by` of the participants that a command has removed.
+async fn name_removers(app: &App, detail: &mut SessionDetail) {
+    let SessionDetail { session, participations, .. } = detail;
+    let mut removed: Vec<(&mut Participation, i64)> = participations
+        .iter_mut()
+        .filter(|one| one.disconnect_reason.as_deref() == Some("participant_removed"))
+        .filter_map(|one| one.left_at.map(|at| (one, at)))
+        .collect();
+    let deeds = removed
+        .iter()
+        .map(|(one, at)| deed(session, "participant.remove", Some(one.identity.clone()), one.joined_at, *at))
+        .collect();
+    for ((one, _), user) in removed.iter_mut().zip(who(app, deeds).await) {
+        one.removed_by = user;
+    }
+}
+
+/// Returns the command that had an effect at the time `at`, and not before `since`. These times are LiveKit's: its clock
+/// may differ from ours.
+fn deed(session: &Session, action: &'static str, target: Option<String>, since: i64, at: i64) -> Deed {
+    let Session { project, room, .. } = session;
+    let (project, room) = (project.clone(), room.clone());
+    Deed { action, project, room, target, from: since.max(at - EFFECT_MS_MAX), to: at + CLOCKS_MS_MAX }
+}
+
+/// Returns the users of commands. A damaged audit record must not make the history unreadable.
+async fn who(app: &App, deeds: Vec<Deed>) -> Vec<Option<String>> {
+    let count = deeds.len();
+    app.audit.who(deeds).await.unwrap_or_else(|error| {
+        tracing::warn!(%error, "the users of past commands are unknown");
+        vec![None; count]
+    })
 }
 
 /// Returns the number of rooms and participants, and of joins and leaves, for each step of time.
@@ -169,6 +227,7 @@ pub async fn activity(
     if window.has_no_session() {
         return Ok(answer(Activity { from, to, step, points: Vec::new() }));
     }
+    let _turn = app.turns.take(&caller).await?;
     Ok(answer(app.derived.activity(window, from, to, step).await.map_err(failed)?))
 }
 
@@ -199,6 +258,7 @@ pub async fn search(
     let text = query.one("q")?.filter(|text| !text.trim().is_empty());
     let text = text.ok_or_else(|| Error::bad_request("empty_query", "q must not be empty"))?;
     let window = window(&app, &caller, &query)?;
+    let _turn = app.turns.take(&caller).await?;
     let results = app.derived.search(window, text.trim().to_owned(), limit).await.map_err(failed)?;
     Ok(answer(Results { results }))
 }

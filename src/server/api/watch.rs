@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::{
     Json,
-    extract::{FromRequest, RawQuery, Request, State as AppState},
+    extract::{RawQuery, Request, State as AppState},
     http::{StatusCode, header},
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -16,7 +16,7 @@ use crate::{
     server::{
         App,
         api::command::{Command, CommandSpec, livekit},
-        body::JsonBody,
+        body::{self, SHORT_BYTES_MAX},
         caller::{Action, Caller},
         error::Error,
         path::{Names, RoomPath, names},
@@ -88,7 +88,7 @@ pub async fn watch_room(
     };
     let command = Command::allowed(&app, &caller, query.as_deref(), spec).await?;
     let wanted = if request.headers().contains_key(header::CONTENT_TYPE) {
-        JsonBody::<WatchRoom>::from_request(request, &app).await?.0
+        body::json(&app, request, SHORT_BYTES_MAX).await?
     } else {
         WatchRoom::default()
     };

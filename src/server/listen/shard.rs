@@ -79,6 +79,7 @@ impl Shards {
         feed: &Arc<Feed>,
         metrics: &Arc<Metrics>,
         heartbeat: Duration,
+        stalled_max: Option<Duration>,
         clock: &Clock,
     ) -> io::Result<Shards> {
         let count = thread::available_parallelism().map_or(1, usize::from);
@@ -91,6 +92,7 @@ impl Shards {
                 feed: feed.clone(),
                 metrics: metrics.clone(),
                 heartbeat,
+                stalled_max,
                 clock: clock.clone(),
                 runtime: Handle::current(),
                 poll,
@@ -217,8 +219,8 @@ struct Reader {
     framing: Framing,
     /// Bytes to write before any frame: the rest of a frame, or a message for this reader alone.
     rest: Vec<Bytes>,
-    /// True if the kernel accepts no more bytes. It reports when that changes.
-    full: bool,
+    /// Time since when the kernel accepts no more bytes. It reports when that changes.
+    full_since: Option<Instant>,
     replaying: bool,
     /// Number of bytes that the client has sent since its request.
     input_bytes: usize,
@@ -248,6 +250,8 @@ struct Shard {
     feed: Arc<Feed>,
     metrics: Arc<Metrics>,
     heartbeat: Duration,
+    /// Maximum time for which a client may read nothing while there is something to read.
+    stalled_max: Option<Duration>,
     clock: Clock,
     runtime: Handle,
     poll: mio::Poll,
@@ -280,7 +284,7 @@ impl Shard {
                 if event.is_writable()
                     && let Some(reader) = self.readers.get_mut(number)
                 {
-                    reader.full = false;
+                    reader.full_since = None;
                     self.advance(number);
                 }
                 if event.is_readable() || event.is_read_closed() || event.is_error() {
@@ -325,7 +329,7 @@ impl Shard {
             cursor,
             framing,
             rest: Vec::new(),
-            full: false,
+            full_since: None,
             replaying: false,
             input_bytes: 0,
             ping_at,
@@ -386,13 +390,13 @@ impl Shard {
     fn advance(&mut self, number: usize) {
         loop {
             let Some(reader) = self.readers.get_mut(number) else { return };
-            if reader.full {
+            if reader.full_since.is_some() {
                 return;
             }
             if !reader.rest.is_empty() {
                 match write_rest(&mut reader.socket, &mut reader.rest) {
                     Ok(()) if reader.rest.is_empty() => {}
-                    Ok(()) => return reader.full = true,
+                    Ok(()) => return reader.full_since = Some(Instant::now()),
                     Err(_) => return self.remove(number),
                 }
             }
@@ -491,7 +495,10 @@ impl Shard {
     /// Checks one reader: has its right ended, does the server shut down, is a heartbeat due?
     fn check(&mut self, number: usize, now: Instant) {
         let Some(reader) = self.readers.get_mut(number) else { return };
+        let stalled = reader.full_since.zip(self.stalled_max).is_some_and(|(since, max)| now >= since + max);
         match (reader.close_at, reader.open.ended(now)) {
+            // The client comes back with its cursor.
+            _ if stalled => return self.remove(number),
             // The socket has not accepted the `bye` in time.
             (Some(_), _) => return self.remove(number),
             (None, Some(reason)) => {
@@ -512,7 +519,7 @@ impl Shard {
         let Some(reader) = self.readers.get_mut(number) else { return };
         if now >= reader.ping_at {
             reader.ping_at = now + message::ping_in(self.heartbeat);
-            if !reader.full && !reader.replaying {
+            if reader.full_since.is_none() && !reader.replaying {
                 reader.queue(&message::ping(self.feed.cursor(reader.cursor), self.clock.unix_ms()));
             }
         }
@@ -577,7 +584,7 @@ impl Reader {
     /// Handles a partial write of a batch, of `written` bytes. The cursor moves over the frames that were written, and
     /// over the one that was written in part. The rest of that frame is kept, to be written first.
     fn keep_rest(&mut self, batch: &Batch, mut written: usize) {
-        self.full = true;
+        self.full_since = Some(Instant::now());
         for (i, (seq, piece)) in batch.pieces.iter().enumerate() {
             if written < piece.len() {
                 if written > 0 || self.cursor == *seq {

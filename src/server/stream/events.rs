@@ -74,6 +74,7 @@ pub async fn events(
         if wanted.last_event_id.is_some() {
             return Err(Error::bad_request("unknown_parameter", "lastEventId is for streams; use after"));
         }
+        let _turn = app.turns.take(&caller).await?;
         return page(&app, &wanted, &window).await;
     }
     if wanted.before.is_some() || wanted.limit.is_some() {

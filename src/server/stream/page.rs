@@ -1,12 +1,20 @@
 //! Pages of the log.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::VecDeque,
+    convert::Infallible,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
 
 use axum::{
+    body::Body,
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
-use bytes::{BufMut, BytesMut};
+use bytes::Bytes;
+use http_body::{Frame as BodyFrame, SizeHint};
 
 use crate::{
     event::{Cursor, Seq},
@@ -23,8 +31,10 @@ const PAGE_EVENTS: usize = 100;
 const PAGE_BYTES_MAX: usize = 8 << 20;
 /// Maximum number of events that one request scans. The caller continues with `next` or `prev`.
 const PAGE_SCAN_MAX: u64 = 50_000;
-/// Maximum number of events in one read from the log.
+/// Maximum number of events in one read from the log, and approximate size of the frames made from them. A page that is
+/// being made takes this much more than its own bytes.
 const PAGE_STEP: usize = 1_000;
+const PAGE_STEP_BYTES: usize = 1 << 20;
 
 /// A page of the log.
 #[derive(utoipa::ToSchema)]
@@ -73,47 +83,64 @@ pub async fn page(app: &App, wanted: &Wanted, window: &Window) -> Result<Respons
                     if cursor.seq > head.seq.next() {
                         return Err(gone(Reset::Ahead));
                     }
-                    if cursor.seq < oldest {
+                    // The position before the oldest event is a cursor too: the head of an empty log.
+                    if cursor.seq.next() < oldest {
                         return Err(gone(Reset::Expired));
                     }
-                    cursor.seq
+                    cursor.seq.max(oldest)
                 }
             };
             backward(feed, filter, oldest, before, limit).await.map_err(|error| failed(error, gone))?
         }
     };
-    let mut out = BytesMut::new();
-    let put = |out: &mut BytesMut, text: std::fmt::Arguments<'_>| {
-        use std::io::Write;
-        out.writer().write_fmt(text).expect("writing to memory cannot fail");
-    };
     let text = |seq: Seq| feed.cursor(seq);
     let quoted = |seq: Option<Seq>| seq.map_or("null".to_owned(), |seq| format!("\"{}\"", text(seq)));
     let prev = page.scanned_from.filter(|from| *from > oldest);
     let next = Some(page.scanned_to).filter(|to| *to < head.seq);
-    put(
-        &mut out,
-        format_args!(
-            "{{\"epoch\":\"{}\",\"cursor\":\"{head}\",\"first\":\"{}\",\"last\":\"{head}\",\"prev\":{},\"next\":{},\"events\":[",
-            feed.epoch(),
-            text(oldest),
-            quoted(prev),
-            quoted(next),
-        ),
-    );
+    let mut pieces = VecDeque::with_capacity(2 * page.frames.len() + 2);
+    pieces.push_back(Bytes::from(format!(
+        "{{\"epoch\":\"{}\",\"cursor\":\"{head}\",\"first\":\"{}\",\"last\":\"{head}\",\"prev\":{},\"next\":{},\"events\":[",
+        feed.epoch(),
+        text(oldest.min(head.seq)),
+        quoted(prev),
+        quoted(next),
+    )));
     for (i, frame) in page.frames.drain(..).enumerate() {
         if i > 0 {
-            out.put_u8(b',');
+            pieces.push_back(Bytes::from_static(b","));
         }
-        out.put_slice(&frame.json(filter.view()));
+        pieces.push_back(frame.json(filter.view()));
     }
-    out.put_slice(b"]}");
+    pieces.push_back(Bytes::from_static(b"]}"));
     let headers = [
         (header::CONTENT_TYPE, "application/json"),
         (header::CACHE_CONTROL, "no-store"),
         (header::VARY, "Accept"),
     ];
-    Ok((headers, out.freeze()).into_response())
+    Ok((headers, Body::new(Pieces(pieces))).into_response())
+}
+
+/// A body that shares the bytes of its frames. Copied into one text, a page would take its size twice.
+struct Pieces(VecDeque<Bytes>);
+
+impl http_body::Body for Pieces {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<BodyFrame<Bytes>, Infallible>>> {
+        Poll::Ready(self.0.pop_front().map(|piece| Ok(BodyFrame::data(piece))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.0.iter().map(|piece| piece.len() as u64).sum())
+    }
 }
 
 fn failed(error: ReplayError, gone: impl Fn(Reset) -> Error) -> Error {
@@ -144,7 +171,7 @@ async fn forward(
     let mut bytes = 0;
     while at < head && frames.len() < limit && bytes < PAGE_BYTES_MAX && at.0 - after.0 < PAGE_SCAN_MAX {
         let Replayed { frames: mut found, scanned } =
-            feed.replay(filter, at, PAGE_STEP, PAGE_BYTES_MAX - bytes).await?;
+            feed.replay(filter, at, PAGE_STEP, PAGE_STEP_BYTES.min(PAGE_BYTES_MAX - bytes)).await?;
         at = scanned;
         if frames.len() + found.len() > limit {
             found.truncate(limit - frames.len());
@@ -174,16 +201,16 @@ async fn backward(
         while at.next() < from {
             let left = usize::try_from(from.0 - 1 - at.0).unwrap_or(PAGE_STEP);
             let Replayed { frames: mut found, scanned } =
-                feed.replay(filter, at, left, PAGE_BYTES_MAX).await?;
+                feed.replay(filter, at, left, PAGE_STEP_BYTES).await?;
             if scanned == at {
                 break;
             }
             at = scanned;
             window.extend(found.drain(..));
             // The page is filled from its end, so the oldest events are left out if they do not fit.
-            while window.iter().map(|frame| frame.bytes()).sum::<usize>() > PAGE_BYTES_MAX && window.len() > 1
-            {
-                window.pop_front();
+            let mut of_window: usize = window.iter().map(|frame| frame.bytes()).sum();
+            while bytes + of_window > PAGE_BYTES_MAX && window.len() > 1 {
+                of_window -= window.pop_front().map_or(0, |frame| frame.bytes());
                 low = window.front().map_or(low, |frame| frame.seq);
             }
         }

@@ -125,6 +125,10 @@ entity! {
         last_seq: u64,
         /// When a webhook about it last arrived; 0 if none has. Reconciliation waits a little after one.
         webhook_at: u64,
+        /// The `createdAt` of the webhook that made it live again; 0 for a first life. An end from before is of the former
+        /// life.
+        #[serde(default)]
+        returned_at_secs: u64,
         /// The `createdAt` of the body that `metadata` is from: older ones do not overwrite it.
         metadata_at_secs: u64,
     }
@@ -139,7 +143,19 @@ entity! {
     listed {
         /// When LiveKit was last asked about it; null if it has not been. In lists only, in no change.
         checked_at: Option<u64>,
+        /// Since when neither LiveKit's API nor a webhook has confirmed the room: LiveKit does not answer, or its answers
+        /// lack the room. Null while the room is confirmed. In lists only, in no change.
+        unconfirmed_since: Option<u64>,
     }
+}
+
+/// Confirmation of a room by LiveKit. Times are unix milliseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Confirmed {
+    /// When LiveKit was last asked about it.
+    pub checked_at: Option<u64>,
+    /// Since when nothing has confirmed it. `None` while it is confirmed.
+    pub unconfirmed_since: Option<u64>,
 }
 
 /// Tracks of a room by what they show.
@@ -180,11 +196,11 @@ impl Room {
         (self.began_at(), self.first_seq)
     }
 
-    /// Writes the whole room as a list shows it: with the time when LiveKit was last asked about it, which no change
-    /// carries.
-    pub fn listed<S: Serializer>(&self, checked_at: Option<u64>, serializer: S) -> Result<S::Ok, S::Error> {
+    /// Writes the whole room as a list shows it: with how LiveKit confirms it, which no change carries.
+    pub fn listed<S: Serializer>(&self, confirmed: Confirmed, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = self.write(ALL, serializer)?;
-        map.serialize_entry("checkedAt", &checked_at)?;
+        map.serialize_entry("checkedAt", &confirmed.checked_at)?;
+        map.serialize_entry("unconfirmedSince", &confirmed.unconfirmed_since)?;
         map.end()
     }
 }

@@ -19,6 +19,7 @@ use serde_json::Value;
 use tokio::{net::TcpListener, task::JoinSet};
 
 use super::{
+    disk::Disk,
     server::client,
     server::log_in_memory,
     sse::Sse,
@@ -89,6 +90,15 @@ impl Inside {
 
     /// Serves over the log at `log_url`, or over one in the data directory.
     pub async fn over(log_url: Option<LogUrl>, livekit_url: Option<String>) -> Inside {
+        Inside::with(log_url, livekit_url, LogOptions::default()).await
+    }
+
+    /// Serves over a log in the data directory, on this disk.
+    pub async fn on(disk: &Disk) -> Inside {
+        Inside::with(None, None, LogOptions { vfs: disk.vfs(), ..LogOptions::default() }).await
+    }
+
+    async fn with(log_url: Option<LogUrl>, livekit_url: Option<String>, log_options: LogOptions) -> Inside {
         install_tls();
         let dir = tempfile::tempdir().expect("a directory");
         let options = Options {
@@ -104,7 +114,7 @@ impl Inside {
         let mut faulty_log = None;
         let node = Node::open_over(config, |config| {
             let faulty = Faulty {
-                log: log::open(&config.log_url, LogOptions::default())?,
+                log: log::open(&config.log_url, log_options)?,
                 full: AtomicBool::new(false),
                 unreadable: AtomicBool::new(false),
                 panics: AtomicBool::new(false),

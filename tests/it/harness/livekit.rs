@@ -2,7 +2,7 @@
 //! a test sets, and every way to misbehave.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     net::SocketAddr,
     sync::{Arc, Mutex},
     time::Instant,
@@ -49,6 +49,10 @@ pub struct World {
     pub mood: Mood,
     /// Method, request and time of each call.
     pub calls: Vec<(String, Value, Instant)>,
+    /// Items of egress or ingress in one page; all without one.
+    pub page_items: Option<usize>,
+    /// Answers that come once each, by method, in place of the true ones.
+    pub lies: HashMap<&'static str, VecDeque<(u16, Value)>>,
     /// Answers to commands, by method; `{}` without one.
     pub answers: HashMap<&'static str, (u16, Value)>,
 }
@@ -209,9 +213,28 @@ async fn answer(
         let denied = json!({"code": "unauthenticated", "msg": "permissions denied"});
         return (StatusCode::UNAUTHORIZED, Json(denied)).into_response();
     }
-    let world = world.lock().expect("not poisoned");
+    let mut world = world.lock().expect("not poisoned");
+    if let Some((status, lie)) = world.lies.get_mut(&*method).and_then(VecDeque::pop_front) {
+        return (StatusCode::from_u16(status).expect("a status"), Json(lie)).into_response();
+    }
     let side = |list: &Option<Vec<Value>>, what: &str| match list {
-        Some(list) => Json(json!({ "items": list })).into_response(),
+        Some(list) => {
+            let member = format!("{what}_id");
+            if let Some(id) = request[&member].as_str().filter(|id| !id.is_empty()) {
+                return match list.iter().find(|item| item[&member] == *id) {
+                    Some(item) => Json(json!({ "items": [item], "next_page_token": null })).into_response(),
+                    None => {
+                        let error = json!({"code": "not_found", "msg": format!("{what} does not exist")});
+                        (StatusCode::NOT_FOUND, Json(error)).into_response()
+                    }
+                };
+            }
+            let token = request["page_token"]["token"].as_str().unwrap_or("0");
+            let from: usize = token.parse().expect("a token of the fake");
+            let to = world.page_items.map_or(list.len(), |items| list.len().min(from + items));
+            let next = (to < list.len()).then(|| json!({ "token": to.to_string() }));
+            Json(json!({ "items": list[from..to], "next_page_token": next })).into_response()
+        }
         None => {
             let msg = format!("twirp error unknown: {what} not connected (redis required)");
             (StatusCode::INTERNAL_SERVER_ERROR, Json(json!({"code": "internal", "msg": msg}))).into_response()

@@ -35,7 +35,8 @@ pub struct Start {
     listen: SocketAddr,
     /// Soft and hard limit of file descriptors; `None`: those of this process.
     descriptors: Option<(u32, u32)>,
-    umask: Option<&'static str>,
+    /// Command of the shell that starts it.
+    shell: Option<String>,
 }
 
 impl Default for Start {
@@ -57,7 +58,7 @@ impl Start {
             dir: None,
             listen: ([127, 0, 0, 1], 0).into(),
             descriptors: None,
-            umask: None,
+            shell: None,
         }
     }
 
@@ -101,18 +102,24 @@ impl Start {
     }
 
     /// The umask of the shell that starts it.
-    pub fn umask(mut self, umask: &'static str) -> Start {
-        self.umask = Some(umask);
+    pub fn umask(mut self, umask: &str) -> Start {
+        self.shell = Some(format!("umask {umask}"));
+        self
+    }
+
+    /// Ignores the signal of a write beyond the limit of a file's size, so that [`Server::fail_writes`] makes errors of it.
+    pub fn survives_xfsz(mut self) -> Start {
+        self.shell = Some("trap '' XFSZ".to_owned());
         self
     }
 
     fn command(&self, dir: &Path) -> Command {
         let program = env!("CARGO_BIN_EXE_roomwatch");
-        let mut command = match (self.descriptors, self.umask) {
-            (_, Some(umask)) => {
-                let mut masked = Command::new("/bin/sh");
-                masked.args(["-c", "umask \"$0\"; exec \"$@\"", umask, program]);
-                masked
+        let mut command = match (self.descriptors, &self.shell) {
+            (_, Some(before)) => {
+                let mut shell = Command::new("sh");
+                shell.args(["-c", &format!("{before}; exec \"$0\" \"$@\""), program]);
+                shell
             }
             (Some((soft, hard)), None) => {
                 let mut limited = Command::new("prlimit");
@@ -214,7 +221,7 @@ impl Server {
             dir: Some(self.dir.clone()),
             listen: self.address,
             descriptors: None,
-            umask: None,
+            shell: None,
         }
     }
 
@@ -248,6 +255,13 @@ impl Server {
     pub fn signal(&self, name: &str) {
         let status = Command::new("kill").args([&format!("-{name}"), &self.pid().to_string()]).status();
         assert!(status.expect("kill runs").success());
+    }
+
+    /// Makes every write to a file fail from now on, or succeed again. Needs [`Start::survives_xfsz`].
+    pub fn fail_writes(&self, fail: bool) {
+        let limit = if fail { "--fsize=0:" } else { "--fsize=unlimited:" };
+        let status = Command::new("prlimit").args(["--pid", &self.pid().to_string(), limit]).status();
+        assert!(status.expect("prlimit runs").success());
     }
 
     /// Waits until it has ended, and returns the exit code.

@@ -14,7 +14,8 @@ use std::{
 
 use roomwatch::{event::Seq, log::EventLog};
 
-use super::{append_one, disk::Dice, id_of, new_event, open, read_all};
+use super::{append_one, id_of, new_event, open, read_all};
+use crate::harness::disk::Dice;
 
 /// Number of times that a process is killed under load.
 const KILLS: u64 = 200;
@@ -69,7 +70,7 @@ fn arguments() -> [&'static str; 4] {
 
 #[tokio::test]
 async fn two_hundred_kills_under_load_lose_nothing_that_was_acknowledged() {
-    let mut dice = Dice::new();
+    let mut dice = Dice::seeded();
     let dir = tempfile::tempdir().expect("a directory");
     let mut acknowledged = HashMap::new();
     let mut newest = 0;

@@ -17,12 +17,11 @@ use roomwatch::{
 };
 use rusqlite::ffi;
 
-use super::{
-    append_one,
+use super::{append_one, id_of, new_event, read_all};
+use crate::harness::{
+    PATIENCE,
     disk::{Dice, Disk, Fault, On},
-    id_of, new_event, read_all,
 };
-use crate::harness::PATIENCE;
 
 /// Number of power losses, and of different results of each that are examined.
 const CUTS: u64 = 120;
@@ -41,7 +40,7 @@ fn options(disk: Option<String>) -> LogOptions {
 
 #[test]
 fn no_power_loss_loses_an_acknowledged_event() {
-    let mut dice = Dice::new();
+    let mut dice = Dice::seeded();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -215,7 +214,7 @@ async fn a_full_disk_refuses_and_recovers_by_itself() {
 
 #[tokio::test]
 async fn a_failed_sync_is_never_taken_for_a_success() {
-    let mut dice = Dice::new();
+    let mut dice = Dice::seeded();
     for round in 0..30 {
         let dir = tempfile::tempdir().expect("a directory");
         let disk = Disk::new(dice.roll());
@@ -334,7 +333,7 @@ async fn events_that_a_disk_lost_begin_a_new_epoch() {
 
 #[tokio::test]
 async fn events_in_the_cache_of_a_killed_process_are_durable_before_they_are_read() {
-    let mut dice = Dice::new();
+    let mut dice = Dice::seeded();
     let dir = tempfile::tempdir().expect("a directory");
     let disk = Disk::new(dice.roll());
     let open = || SqliteLog::open(dir.path(), LogOptions { vfs: disk.vfs(), ..LogOptions::default() });

@@ -1,3 +1,4 @@
+import { type Message, matches } from '@roomwatch/react';
 import type { EventTopic } from './event-words';
 
 /** Filter of the Events page, as in the address. */
@@ -39,12 +40,34 @@ export const typedPatterns = (type: string | undefined) =>
     .filter((pattern) => !isGroup(pattern))
     .join(', ');
 
-/** Replaces the typed patterns. The groups stay. */
-export const withTyped = (type: string | undefined, typed: string): string | undefined =>
-  join([...new Set([...patternsOf(type).filter(isGroup), ...patternsOf(typed)])]);
+/** Replaces the typed patterns. A group stays unless a typed pattern is part of it: then that is meant instead. */
+export function withTyped(type: string | undefined, typed: string): string | undefined {
+  const next = patternsOf(typed);
+  const groups = patternsOf(type).filter((group) => isGroup(group) && !next.some((one) => isWithin(one, group)));
+  return join([...new Set([...groups, ...next])]);
+}
 
-/** Returns the filter as a query of the client. */
+const isWithin = (pattern: string, group: string) => pattern !== group && pattern.startsWith(group.slice(0, -1));
+
+const PEOPLE = 'participant_*';
+const AGENTS = 'agent_*';
+
+/** Returns true if the agents are chosen, and not everybody. Agents are participants too, and most have no job events. */
+const areAgents = (patterns: string[]) => patterns.includes(AGENTS) && !patterns.includes(PEOPLE);
+
+/** Returns the filter as a query of the client. `keepOf` removes what it contains too much. */
 export function queryOf({ room, type, project }: EventSearch) {
   const patterns = patternsOf(type);
+  if (areAgents(patterns)) patterns.push(PEOPLE);
   return { room, project, type: patterns.length > 0 ? patterns : undefined };
+}
+
+/** Returns the part of the filter that the server cannot apply: of the people, only the agents. */
+export function keepOf({ type }: EventSearch): (message: Message) => boolean {
+  const patterns = patternsOf(type);
+  if (!areAgents(patterns)) return () => true;
+  return (message) =>
+    !message.type.startsWith('participant_') ||
+    message.data.participant?.kind === 'AGENT' ||
+    patterns.some((pattern) => matches({ type: pattern }, message));
 }

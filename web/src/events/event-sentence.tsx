@@ -10,21 +10,23 @@ import { describeEvent } from './event-words';
 export const EventSentence = memo(function EventSentence({
   message,
   called,
+  by,
   inRoom,
 }: {
   message: Message;
   called: string | null;
+  by: string | null;
   inRoom?: boolean;
 }) {
-  const words = describeEvent(message, called);
+  const words = describeEvent(message, called, by);
   const showRoom = !inRoom && message.room && words.topic !== 'room';
   return (
     <li className="flex items-baseline gap-2.5 px-4 py-1.5 hover:bg-hover">
       <PlainLink
         href={eventsHref({ at: message.cursor, room: inRoom ? (message.room ?? undefined) : undefined })}
         className="num shrink-0 font-mono text-xs text-ink-3 hover:text-accent hover:underline"
-        aria-label="Show in the event log"
       >
+        <span className="sr-only">Show in the event log: </span>
         <Clock at={message.timestamp} />
       </PlainLink>
       <span className="translate-y-0.5 self-start pt-0.5">

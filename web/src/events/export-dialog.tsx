@@ -8,7 +8,7 @@ import { Dialog } from '@/ui/dialog';
 import { messageOf } from '@/ui/errors';
 import { Field, Select } from '@/ui/field';
 import { count, plural } from '@/ui/format';
-import { type EventSearch, queryOf } from './event-search';
+import { type EventSearch, keepOf, queryOf } from './event-search';
 import { EXPORT_EVENTS_MAX, exportEvents } from './export-events';
 import { cursorAt } from './seek';
 
@@ -42,6 +42,7 @@ export function ExportEvents({ filter, onClose }: { filter: EventSearch; onClose
       const after = first === null ? 'start' : cursorBefore(first);
       const { lines, events, next } = await exportEvents(client, queryOf(filter), after, {
         signal,
+        keep: keepOf(filter),
         onProgress: (written, part) => setProgress({ events: written, part }),
       });
       save(lines);

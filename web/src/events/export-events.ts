@@ -1,4 +1,4 @@
-import { type Cursor, type RoomwatchClient, seqOf } from '@roomwatch/react';
+import { type Cursor, type Message, type RoomwatchClient, seqOf } from '@roomwatch/react';
 
 const PAGE = 1_000;
 /** Maximum events of an export: the browser keeps the file in memory. Larger ones need curl. */
@@ -22,9 +22,12 @@ export async function exportEvents(
   {
     signal,
     onProgress,
+    keep = () => true,
     max = EXPORT_EVENTS_MAX,
   }: {
     signal?: AbortSignal;
+    /** Second filter, for what the server cannot tell apart. */
+    keep?: (message: Message) => boolean;
     onProgress?: (events: number, part: number) => void;
     max?: number;
   } = {},
@@ -39,7 +42,7 @@ export async function exportEvents(
     // Events that arrive during the export are left out: a busy log would never end.
     end ??= seqOf(page.cursor);
     from ??= after === 'start' ? seqOf(page.first ?? page.cursor) : seqOf(after);
-    const due = page.events.filter(({ cursor }) => seqOf(cursor) <= (end ?? 0));
+    const due = page.events.filter(({ cursor }) => seqOf(cursor) <= (end ?? 0)).filter(keep);
     for (const event of due) parts.push(`${JSON.stringify(event)}\n`);
     events += due.length;
     const done = page.next === null ? end : seqOf(page.next);

@@ -14,8 +14,14 @@ import { usePaletteItems } from './palette-items';
 const TYPING_MS = 150;
 const SEARCH_CHARS_MIN = 2;
 
+export interface PaletteProps {
+  /** Returns what was typed before the field had the focus. */
+  takeEarly: () => string;
+  onClose: () => void;
+}
+
 /** Command palette: finds rooms, people and sids, opens pages, and runs commands, by keyboard. */
-export function Palette({ onClose }: { onClose: () => void }) {
+export function Palette({ takeEarly, onClose }: PaletteProps) {
   const dialog = useRef<HTMLDialogElement>(null);
   const input = useRef<HTMLInputElement>(null);
   const [typed, setTyped] = useState('');
@@ -52,8 +58,9 @@ export function Palette({ onClose }: { onClose: () => void }) {
     if (!element) return;
     element.showModal();
     input.current?.focus();
+    setTyped(takeEarly());
     return () => element.close();
-  }, []);
+  }, [takeEarly]);
   const currentId = current?.id;
   useLayoutEffect(() => {
     if (currentId) document.getElementById(`${id}-${currentId}`)?.scrollIntoView({ block: 'nearest' });

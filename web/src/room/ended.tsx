@@ -1,8 +1,10 @@
 import { type Session, useSession, useSessions } from '@roomwatch/react';
 import { Link } from '@tanstack/react-router';
 import { DoorClosed } from 'lucide-react';
+import { endWords } from '@/sessions/end-words';
+import { RecordingMark, recordingWords } from '@/sessions/recording-mark';
 import { buttonClass } from '@/ui/button';
-import { duration, fullTime, plural, words } from '@/ui/format';
+import { duration, fullTime, plural } from '@/ui/format';
 import { PageHeader, Panel } from '@/ui/panel';
 import { Empty, ErrorState, Skeleton } from '@/ui/states';
 import { Ago } from '@/ui/time';
@@ -105,14 +107,16 @@ function LastSession({ sid, project }: { sid: string; project: string | undefine
         </dd>
         <dt className="text-ink-3">Publishers</dt>
         <dd>{session.publisherCount}</dd>
-        <dt className="text-ink-3">Recorded</dt>
-        <dd>{session.recorded ? 'yes' : 'no'}</dd>
-        {session.endReason ? (
+        <dt className="text-ink-3">Recording</dt>
+        <dd>
+          <RecordingMark session={session} /> {recordingWords(session) === null ? 'no' : null}
+        </dd>
+        {session.endedAt === null ? null : (
           <>
             <dt className="text-ink-3">End reason</dt>
-            <dd>{words(session.endReason)}</dd>
+            <dd>{endWords(session) ?? 'unknown'}</dd>
           </>
-        ) : null}
+        )}
       </dl>
       <Link
         to="/sessions/$sid"

@@ -4,8 +4,11 @@ import { CircleDot, CloudOff } from 'lucide-react';
 import { lazy, Suspense, useMemo, useRef, useState } from 'react';
 import { EventFeed } from '@/events/event-feed';
 import { noteParticipants } from '@/events/names';
+import { useSessionRefresh } from '@/sessions/use-session-refresh';
+import { sinceText, useAwaySince } from '@/shell/livekit-away';
 import { Badge } from '@/ui/badge';
 import { CopyButton, Sid } from '@/ui/copy';
+import { Crumb } from '@/ui/crumb';
 import { codeOf } from '@/ui/errors';
 import { plural } from '@/ui/format';
 import { PageHeader, Panel } from '@/ui/panel';
@@ -14,10 +17,11 @@ import { Age, Ago, useNow } from '@/ui/time';
 import { useThrottled } from '@/ui/use-throttled';
 import type { Quality } from '@/watch/quality';
 import { RoomActions } from './actions';
+import { Calls } from './calls';
 import { Ended } from './ended';
 import { Participants } from './participants';
 import { pretty } from './people';
-import { Calls, Recordings } from './side';
+import { Recordings } from './side';
 
 const Watch = lazy(() => import('@/watch/watch'));
 const SessionTimeline = lazy(() =>
@@ -45,6 +49,7 @@ function LiveRoom({ name, project }: { name: string; project: string | undefined
   const { sid, view } = route.useSearch();
   const navigate = route.useNavigate();
   const room = useRoom(name, { project, watch: true });
+  useSessionRefresh(name, project);
   const participants = useRoomParticipants(name, { project });
   const people = useThrottled(participants.data, DRAW_EVERY_MS);
   // Before the events are drawn: some have the sid only, and no name.
@@ -57,7 +62,7 @@ function LiveRoom({ name, project }: { name: string; project: string | undefined
   if (room.error && room.data === undefined) {
     return (
       <>
-        <Crumb name={name} />
+        <Crumb to="/rooms" list="Rooms" name={name} />
         <PageHeader title={name} />
         <Panel>
           <ErrorState error={room.error} onRetry={() => room.refetch()} />
@@ -68,7 +73,7 @@ function LiveRoom({ name, project }: { name: string; project: string | undefined
   if (room.data === undefined) {
     return (
       <>
-        <Crumb name={name} />
+        <Crumb to="/rooms" list="Rooms" name={name} />
         <PageHeader title={name} />
         <Panel flush>
           <Skeleton rows={8} />
@@ -79,7 +84,7 @@ function LiveRoom({ name, project }: { name: string; project: string | undefined
   if (room.data === null) {
     return (
       <>
-        <Crumb name={name} />
+        <Crumb to="/rooms" list="Rooms" name={name} />
         <Ended name={name} project={project} sid={last.current?.sid ?? sid} />
       </>
     );
@@ -88,7 +93,7 @@ function LiveRoom({ name, project }: { name: string; project: string | undefined
   const live = room.data;
   return (
     <>
-      <Crumb name={name} />
+      <Crumb to="/rooms" list="Rooms" name={name} />
       <PageHeader
         name={live.name}
         title={
@@ -225,31 +230,22 @@ function SoFar({ room }: { room: Room }) {
   );
 }
 
-function Crumb({ name }: { name: string }) {
-  return (
-    <nav aria-label="Breadcrumb" className="mb-1 text-xs text-ink-3">
-      <Link to="/rooms" className="hover:text-ink hover:underline">
-        Rooms
-      </Link>
-      <span aria-hidden> / </span>
-      <span className="sr-only">, </span>
-      <span aria-current="page" className="break-all">
-        {name}
-      </span>
-    </nav>
-  );
-}
-
 function Facts({ room }: { room: Room }) {
   const { checkedAt = null } = room;
+  const awaySince = useAwaySince(room.project);
   return (
     <div className="flex flex-wrap items-center gap-x-3 gap-y-0.5">
-      <span>Live for {room.startedAt === null ? <Unknown /> : <Age since={room.startedAt} />}</span>
+      <span>
+        {awaySince === null ? 'Live for' : 'Last reported live, for'}{' '}
+        {room.startedAt === null ? <Unknown /> : <Age since={room.startedAt} />}
+      </span>
       <span className="num">{plural(room.participantCount, 'person', 'people')}</span>
       {room.agentCount > 0 ? <span className="num">{plural(room.agentCount, 'agent')}</span> : null}
       <span className="num">{plural(room.publisherCount, 'publisher')}</span>
       <Sid>{room.sid}</Sid>
-      {checkedAt !== null ? (
+      {awaySince !== null ? (
+        <span className="text-bad">as of {sinceText(awaySince)}</span>
+      ) : checkedAt !== null ? (
         <span
           className="text-ink-3"
           title="LiveKit sends no webhooks for mutes, metadata and permissions. Roomwatch polls them."
@@ -267,7 +263,7 @@ function WhichProject({ name }: { name: string }) {
   const candidates = rooms.data?.filter((room) => room.name === name) ?? [];
   return (
     <>
-      <Crumb name={name} />
+      <Crumb to="/rooms" list="Rooms" name={name} />
       <PageHeader title={name} />
       <Panel>
         <Empty title={`Which ${name}?`}>

@@ -4,14 +4,17 @@ import { memo } from 'react';
 import { cx } from '@/ui/cx';
 import { clockTime, words } from '@/ui/format';
 import { KIND_NAMES } from '@/ui/kind-names';
-import { leaveReason } from './leave-reason';
-import { FORCED, leaveWords, TROUBLE } from './leave-words';
-import type { Lane, Stay } from './timeline';
+import { FORCED, leaveWords, reasonOf, TROUBLE } from './leave-words';
+import { type Lane, labelPlace, type Stay } from './timeline';
 import { kindOf } from './track-kinds';
 
 interface Span {
   from: number;
   to: number;
+}
+/** A span with its size on the screen, in pixels a millisecond. */
+interface Drawn extends Span {
+  scale: number;
 }
 /** Position of a bar within the span, in percent. */
 const place = (span: Span, from: number, to: number) => ({
@@ -22,8 +25,8 @@ const place = (span: Span, from: number, to: number) => ({
 const LABEL =
   'sticky left-0 z-10 flex min-w-0 flex-col justify-center border-r border-b border-line bg-surface px-3 py-1.5';
 
-export const ParticipantLane = memo(function ParticipantLane({ lane, from, to }: { lane: Lane } & Span) {
-  const span = { from, to };
+export const ParticipantLane = memo(function ParticipantLane({ lane, from, to, scale }: { lane: Lane } & Drawn) {
+  const span = { from, to, scale };
   const orders = [...new Set(lane.stays.flatMap((stay) => stay.tracks.map((track) => kindOf(track).order)))].sort();
   const kindName = lane.kind === 'standard' ? null : (KIND_NAMES[lane.kind] ?? words(lane.kind));
   return (
@@ -45,8 +48,8 @@ export const ParticipantLane = memo(function ParticipantLane({ lane, from, to }:
       </div>
       <div className="relative border-b border-line py-1.5">
         <div className="relative h-5">
-          {lane.stays.map((stay) => (
-            <Bar key={stay.participation.sid} stay={stay} span={span} />
+          {lane.stays.map((stay, index) => (
+            <Bar key={stay.participation.sid} stays={lane.stays} index={index} stay={stay} span={span} />
           ))}
         </div>
         {orders.map((order) => (
@@ -63,27 +66,40 @@ export const ParticipantLane = memo(function ParticipantLane({ lane, from, to }:
   );
 });
 
-function Bar({ stay, span }: { stay: Stay; span: Span }) {
+/** Part of the lane, in percent from the left: `left` of a moment, `right` of the rest. */
+const leftOf = ({ from, to }: Span, at: number) => `${(100 * (at - from)) / (to - from)}%`;
+const rightOf = ({ from, to }: Span, at: number) => `${(100 * (to - at)) / (to - from)}%`;
+
+function Bar({ stays, index, stay, span }: { stays: Stay[]; index: number; stay: Stay; span: Drawn }) {
   const { from, joinKnown, uncertainFrom, participation } = stay;
   const to = stay.to ?? span.to;
   const reason = participation.disconnectReason?.toLowerCase() ?? '';
   const End = TROUBLE.has(reason) ? TriangleAlert : FORCED.has(reason) ? UserX : null;
   const title = `${joinKnown ? `joined ${clockTime(from)}` : 'join time unknown'}, ${leaveWords(stay)}`;
+  const why = reasonOf(participation);
+  const label = stay.to === null ? 'still connected' : why === null ? '' : End ? `${why} ${clockTime(to)}` : why;
+  const whole = label === '' ? null : labelPlace(stays, index, label, span);
+  // Without space for the words, the icon.
+  const where = whole ?? (End ? labelPlace(stays, index, '', span) : null);
+  const text = (
+    <>
+      {End ? <End size={11} className="shrink-0 text-bad" aria-hidden /> : null}
+      {whole ? <span className="truncate">{label}</span> : null}
+    </>
+  );
   return (
     <>
       <span
         title={title}
         className={cx(
-          '@container absolute inset-y-0 flex min-w-1 items-center overflow-hidden border-y border-line-strong bg-active',
+          'absolute inset-y-0 flex min-w-1 items-center justify-end gap-1 overflow-hidden border-y border-line-strong bg-active text-[0.6875rem] text-ink-2',
+          where === 'inside' && 'px-1',
           joinKnown ? 'rounded-l border-l' : 'border-l border-dashed',
           stay.to === null ? 'border-r border-dashed' : uncertainFrom === null && 'rounded-r border-r',
         )}
         style={place(span, from, uncertainFrom ?? to)}
       >
-        <span className="hidden min-w-0 grow truncate px-1.5 text-[0.6875rem] text-ink-2 @min-[9rem]:block">
-          {stay.to === null ? 'still connected' : uncertainFrom !== null ? '' : reason ? leaveReason(reason) : ''}
-        </span>
-        {End ? <End size={11} className="mr-1 ml-auto shrink-0 text-bad" aria-hidden /> : null}
+        {where === 'inside' ? text : null}
       </span>
       {uncertainFrom !== null ? (
         <span
@@ -91,6 +107,14 @@ function Bar({ stay, span }: { stay: Stay; span: Span }) {
           className="uncertain absolute inset-y-0 min-w-1 rounded-r border border-l-0 border-dashed border-control"
           style={place(span, uncertainFrom, to)}
         />
+      ) : null}
+      {where === 'after' || where === 'before' ? (
+        <span
+          className="pointer-events-none absolute inset-y-0 mx-1.5 flex items-center gap-1 text-[0.6875rem] whitespace-nowrap text-ink-2"
+          style={where === 'after' ? { left: leftOf(span, to) } : { right: rightOf(span, from) }}
+        >
+          {text}
+        </span>
       ) : null}
     </>
   );
@@ -103,7 +127,10 @@ function Strip({ track, stay, span }: { track: SessionTrack; stay: Stay; span: S
   return (
     <span
       title={`${name}${track.name ? ` “${track.name}”` : ''}, ${clockTime(from)} to ${track.unpublishedAt ? clockTime(track.unpublishedAt) : 'the leave'}`}
-      className={cx('@container absolute inset-y-0 flex min-w-0.5 items-center overflow-hidden rounded-sm', className)}
+      className={cx(
+        'shape @container absolute inset-y-0 flex min-w-0.5 items-center overflow-hidden rounded-sm',
+        className,
+      )}
       style={place(span, from, Math.max(from, to))}
     >
       <Icon size={10} className="ml-0.5 hidden @min-[1rem]:block" aria-hidden />
@@ -129,7 +156,7 @@ export function RecordingLane({ egress, from, to }: { egress: Egress } & Span) {
           <span
             title={`${words(egress.status)}${egress.error ? `: ${egress.error}` : ''}`}
             className={cx(
-              '@container absolute inset-y-0 flex min-w-1 items-center overflow-hidden rounded px-1.5 text-[0.6875rem]',
+              'shape @container absolute inset-y-0 flex min-w-1 items-center overflow-hidden rounded px-1.5 text-[0.6875rem]',
               // Red: running, as everywhere, or failed.
               egress.endedAt === null || egress.error ? 'bg-bad-soft text-bad' : 'bg-active text-ink-2',
             )}

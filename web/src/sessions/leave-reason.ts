@@ -17,6 +17,7 @@ const REASONS: Record<string, string> = {
   user_unavailable: 'no answer',
   user_rejected: 'declined or busy',
   sip_trunk_failure: 'SIP trunk error',
+  agent_error: 'agent failed',
 };
 
 /** Returns a disconnect reason in words, in any case; an unknown reason as it is. */

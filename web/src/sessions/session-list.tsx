@@ -2,13 +2,14 @@
 // biome-ignore-all lint/a11y/useFocusableInteractive: each row has one link, which has the focus
 import type { Session } from '@roomwatch/react';
 import { Link } from '@tanstack/react-router';
-import { CircleDot } from 'lucide-react';
 import { memo, type ReactNode } from 'react';
 import { Badge } from '@/ui/badge';
 import { cx } from '@/ui/cx';
-import { count, duration, words } from '@/ui/format';
+import { count, duration } from '@/ui/format';
 import { Age, DayTime } from '@/ui/time';
+import { endWords } from './end-words';
 import { LiveMark } from './live-mark';
+import { RecordingMark } from './recording-mark';
 
 const GRID = 'grid grid-cols-[minmax(0,1fr)_10rem_7rem_5rem_5rem_6rem_10rem] items-center gap-x-3 px-4';
 
@@ -88,11 +89,7 @@ const Row = memo(function Row({ session, showProject }: { session: Session; show
           {session.room}
         </Link>
         {live ? <LiveMark /> : null}
-        {session.recorded ? (
-          <span className="inline-flex shrink-0 items-center gap-1 text-xs text-ink-2">
-            <CircleDot size={12} aria-hidden /> <span className="max-md:sr-only">recorded</span>
-          </span>
-        ) : null}
+        <RecordingMark session={session} />
         {session.source === 'reconcile' ? (
           <Badge title="Found by polling LiveKit. No webhook arrived for its start.">detected by sync</Badge>
         ) : null}
@@ -117,10 +114,8 @@ const Row = memo(function Row({ session, showProject }: { session: Session; show
       <div role="cell" className="truncate pl-4 text-ink-2 max-lg:hidden">
         {live ? (
           <span className="text-ink-3">in progress</span>
-        ) : session.endReason ? (
-          words(session.endReason)
         ) : (
-          <span className="text-ink-3">unknown</span>
+          (endWords(session) ?? <span className="text-ink-3">unknown</span>)
         )}
       </div>
     </div>

@@ -8,9 +8,9 @@ import { clockTime, shortDay } from '@/ui/format';
 import { ParticipantLane, RecordingLane } from './lanes';
 import { Legend } from './legend';
 import { Moment, momentText } from './moment';
-import { changesOf, ticksOf, timelineOf } from './timeline';
+import { changesOf, sidAt, ticksOf, timelineOf } from './timeline';
+import { useSettledView, useZoom, type View, ZOOM_MAX } from './use-zoom';
 
-const ZOOM_MAX = 64;
 /** Maximum labels of the axis, on a wide and on a narrow screen. */
 const TICKS = { wide: 7, narrow: 3 };
 const NARROW = matchMedia('(max-width: 47.99rem)');
@@ -19,15 +19,27 @@ const NARROW = matchMedia('(max-width: 47.99rem)');
  * The session as a drawing: a lane for each participant, a bar for each stay, and below it the published tracks. A
  * slider moves the moment, which is also described in words. The table has the same facts.
  */
-export function SessionTimeline({ detail, now }: { detail: SessionDetail; now: number }) {
+export function SessionTimeline({
+  detail,
+  now,
+  initial = { moment: null, zoom: 1 },
+  onView,
+}: {
+  detail: SessionDetail;
+  now: number;
+  initial?: View;
+  /** Called after a change of the view. */
+  onView?: (view: View) => void;
+}) {
   const { session, egress } = detail;
   const timeline = useMemo(() => timelineOf(detail, now), [detail, now]);
   const changes = useMemo(() => changesOf(timeline), [timeline]);
   const { from, to, lanes } = timeline;
-  const [zoom, setZoom] = useState(1);
-  const [moment, setMoment] = useState<number | null>(null);
+  const [moment, setMoment] = useState(initial.moment);
   const [pointed, setPointed] = useState<number | null>(null);
   const area = useRef<HTMLDivElement>(null);
+  const { zoom, scroller, zoomBy, width } = useZoom(area, initial, { from, to, moment });
+  useSettledView({ moment, zoom }, initial, onView);
   const navigate = useNavigate();
   const part = (at: number) => `${(100 * (at - from)) / (to - from)}%`;
   const ticks = ticksOf(from, to, (NARROW.matches ? TICKS.narrow : TICKS.wide) * zoom);
@@ -43,7 +55,7 @@ export function SessionTimeline({ detail, now }: { detail: SessionDetail; now: n
     const next = direction > 0 ? changes.find((one) => one > at) : changes.findLast((one) => one < at);
     if (next !== undefined) setMoment(next);
   };
-  const events = (at: number) => ({ room: session.room, project: session.project, t: at });
+  const events = (at: number) => ({ room: session.room, project: session.project, t: at, sid: sidAt(timeline, at) });
 
   return (
     <div>
@@ -63,25 +75,26 @@ export function SessionTimeline({ detail, now }: { detail: SessionDetail; now: n
               Events at {clockTime(moment)}
             </Link>
           ) : null}
-          <IconButton
-            label="Zoom out"
-            reason={zoom === 1 ? 'All of it is in view' : null}
-            onClick={() => setZoom(Math.max(1, zoom / 2))}
-          >
+          <IconButton label="Zoom out" reason={zoom === 1 ? 'All of it is in view' : null} onClick={() => zoomBy(0.5)}>
             <ZoomOut size={15} />
           </IconButton>
           <IconButton
             label="Zoom in"
             reason={zoom === ZOOM_MAX ? 'This is the closest view' : null}
-            onClick={() => setZoom(Math.min(ZOOM_MAX, zoom * 2))}
+            onClick={() => zoomBy(2)}
           >
             <ZoomIn size={15} />
           </IconButton>
         </span>
       </div>
 
-      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: a box that scrolls must scroll by keys too */}
-      <section className="relative max-h-[70dvh] overflow-auto overscroll-x-contain" aria-label="Timeline" tabIndex={0}>
+      <section
+        ref={scroller}
+        className="relative max-h-[70dvh] overflow-auto overscroll-x-contain"
+        aria-label="Timeline"
+        // biome-ignore lint/a11y/noNoninteractiveTabindex: a box that scrolls must scroll by keys too
+        tabIndex={0}
+      >
         {/* biome-ignore lint/a11y/noStaticElementInteractions: the slider below does the same by keyboard */}
         {/* biome-ignore lint/a11y/useKeyWithClickEvents: the slider below does the same by keyboard */}
         <div
@@ -128,7 +141,7 @@ export function SessionTimeline({ detail, now }: { detail: SessionDetail; now: n
             <RecordingLane key={one.egressId} egress={one} from={from} to={to} />
           ))}
           {lanes.map((lane) => (
-            <ParticipantLane key={lane.identity} lane={lane} from={from} to={to} />
+            <ParticipantLane key={lane.identity} lane={lane} from={from} to={to} scale={width / (to - from)} />
           ))}
 
           {/* Lines over everything: the pointer and the chosen moment. */}

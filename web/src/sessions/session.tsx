@@ -2,17 +2,21 @@ import { useSession } from '@roomwatch/react';
 import { getRouteApi, Link } from '@tanstack/react-router';
 import { ChartGantt, Table2 } from 'lucide-react';
 import type { ReactNode } from 'react';
+import { Calls } from '@/room/calls';
 import { Badge } from '@/ui/badge';
 import { buttonClass } from '@/ui/button';
 import { Sid } from '@/ui/copy';
+import { Crumb } from '@/ui/crumb';
 import { cx } from '@/ui/cx';
-import { count, duration, words } from '@/ui/format';
+import { count, duration } from '@/ui/format';
 import { PageHeader, Panel } from '@/ui/panel';
 import { Empty, ErrorState, Skeleton } from '@/ui/states';
 import { Age, DayTime, useNow } from '@/ui/time';
+import { endWords } from './end-words';
 import { LiveMark } from './live-mark';
 import { SessionTable } from './session-table';
 import { SessionTimeline } from './session-timeline';
+import { useCalls } from './use-calls';
 
 /** Time between two moves of the right end of a live session. Every second would redraw a thousand bars for nothing. */
 const MOVE_MS = 5_000;
@@ -22,10 +26,11 @@ const route = getRouteApi('/shell/sessions/$sid');
 /** Session page: participants, their times, and the reasons of their leaves. */
 export function SessionPage() {
   const { sid } = route.useParams();
-  const { project, view } = route.useSearch();
+  const { project, view, t, zoom } = route.useSearch();
   const navigate = route.useNavigate();
   const { data, error, refetch } = useSession(sid, { project });
   const now = Math.floor(useNow() / MOVE_MS) * MOVE_MS;
+  const calls = useCalls(data);
 
   if (!data) {
     return (
@@ -60,16 +65,7 @@ export function SessionPage() {
   const endedAt = session.endedAt;
   return (
     <>
-      <nav aria-label="Breadcrumb" className="mb-1 text-xs text-ink-3">
-        <Link to="/sessions" className="hover:text-ink hover:underline">
-          Sessions
-        </Link>
-        <span aria-hidden> / </span>
-        <span className="sr-only">, </span>
-        <span aria-current="page" className="break-all">
-          {session.room}
-        </span>
-      </nav>
+      <Crumb to="/sessions" list="Sessions" name={session.room} />
       <PageHeader
         title={session.room}
         actions={
@@ -121,7 +117,7 @@ export function SessionPage() {
         <Fact name="People">{count(session.participantCount)}</Fact>
         <Fact name="Peak participants">{count(session.peak)}</Fact>
         <Fact name="Publishers">{count(session.publisherCount)}</Fact>
-        <Fact name="End reason">{live ? 'in progress' : session.endReason ? words(session.endReason) : 'unknown'}</Fact>
+        <Fact name="End reason">{live ? 'in progress' : (endWords(session) ?? 'unknown')}</Fact>
       </dl>
 
       <Panel
@@ -161,9 +157,26 @@ export function SessionPage() {
         ) : view === 'table' ? (
           <SessionTable detail={data} now={now} />
         ) : (
-          <SessionTimeline detail={data} now={now} />
+          <SessionTimeline
+            key={sid}
+            detail={data}
+            now={now}
+            initial={{ moment: t ?? null, zoom: zoom ?? 1 }}
+            onView={({ moment, zoom }) =>
+              navigate({
+                search: (before) => ({ ...before, t: moment ?? undefined, zoom: zoom === 1 ? undefined : zoom }),
+                replace: true,
+                resetScroll: false,
+              })
+            }
+          />
         )}
       </Panel>
+      {calls.length > 0 ? (
+        <div className="mt-4 max-w-xl">
+          <Calls callers={calls} />
+        </div>
+      ) : null}
     </>
   );
 }

@@ -59,7 +59,7 @@ export function ProjectHealth({ project, demo }: { project: Project; demo: boole
           {project.reconciledAt === null && corrections.total === 0 ? (
             <Unknown why="Unknown before the first sync" />
           ) : (
-            plural(corrections.total, 'event')
+            `${plural(corrections.total, 'event')} since the last start`
           )}
         </dd>
       </dl>

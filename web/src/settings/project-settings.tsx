@@ -98,8 +98,8 @@ export function ProjectSettings({ project }: { project: Project }) {
           ) : (
             <>
               <p className="text-ink-2">
-                {plural(corrections.total, 'change')} found by sync since start. LiveKit sends no webhooks for mutes and
-                metadata.
+                {plural(corrections.total, 'change')} found by sync since the last start of Roomwatch. LiveKit sends no
+                webhooks for mutes and metadata.
               </p>
               <ul className="mt-2 divide-y divide-line">
                 {corrections.last.map((one) => (

@@ -14,7 +14,7 @@ import {
   Sun,
   UserRound,
 } from 'lucide-react';
-import { useEffect, useRef } from 'react';
+import { type ReactNode, useEffect, useRef } from 'react';
 import { useStreamNames } from '@/events/use-stream-names';
 import { PaletteHost } from '@/palette/palette-host';
 import { Badge } from '@/ui/badge';
@@ -24,6 +24,7 @@ import { isSignedOut } from '@/ui/errors';
 import { Menu, MenuChoice, MenuItem, MenuSeparator } from '@/ui/menu';
 import { ErrorState } from '@/ui/states';
 import { ConnectionPill, StaleBanner } from './connection-pill';
+import { LiveKitBanner } from './livekit-away';
 import { Logo } from './logo';
 import { Shortcuts, showShortcuts, useShortcuts } from './shortcuts';
 import { useSignOut } from './sign-out';
@@ -42,8 +43,8 @@ const pages: {
   { to: '/settings', name: 'Settings', icon: Settings, key: ',' },
 ];
 
-/** Frame around every page: navigation, search, state of the stream, account. */
-export function Shell() {
+/** Frame around every page: navigation, search, state of the stream, account. Without `children` it has the route's page. */
+export function Shell({ children = <Outlet /> }: { children?: ReactNode }) {
   const me = useMe();
   const location = useLocation();
   const navigate = useNavigate();
@@ -118,7 +119,12 @@ export function Shell() {
             <UserMenu align="end" compact />
           </div>
         </header>
-        {me.data ? <StaleBanner /> : null}
+        {me.data ? (
+          <>
+            <StaleBanner />
+            <LiveKitBanner />
+          </>
+        ) : null}
       </div>
 
       <main id="main" tabIndex={-1} className="mx-auto max-w-350 px-4 py-5 outline-none max-md:pb-24 md:px-6">
@@ -128,7 +134,7 @@ export function Shell() {
             <ErrorState error={me.error} title="Can’t reach Roomwatch" onRetry={() => me.refetch()} />
           </>
         ) : (
-          <Outlet />
+          children
         )}
       </main>
 
@@ -163,12 +169,9 @@ function UserMenu({ align, compact, className }: { align: 'start' | 'end'; compa
     <Menu
       align={align}
       trigger={
-        <button
-          type="button"
-          className={buttonClass('ghost', cx('min-w-0', compact && 'w-8 px-0', className))}
-          aria-label={`Account and appearance: ${who}`}
-        >
+        <button type="button" className={buttonClass('ghost', cx('min-w-0', compact && 'w-8 px-0', className))}>
           <UserRound size={15} aria-hidden />
+          <span className="sr-only">Account and appearance: {compact ? who : null}</span>
           {compact ? null : (
             <>
               <span className="truncate">{who}</span>

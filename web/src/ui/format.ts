@@ -20,28 +20,28 @@ export const count = (value: number) => number.format(value);
 export const plural = (value: number, one: string, many = `${one}s`) => `${count(value)} ${value === 1 ? one : many}`;
 
 /**
- * Returns at most two units, the smaller one with two digits so that a ticking column does not jitter: "9 s", "4 m 07
- * s", "1 h 04 m", "3 d 02 h".
+ * Returns at most two units, the smaller one with two digits so that a ticking column does not jitter: "9s", "4m 07s",
+ * "1h 04m", "3d 02h".
  */
 export function duration(millis: number): string {
   const secs = Math.max(0, Math.floor(millis / 1_000));
-  if (secs < 60) return `${secs} s`;
+  if (secs < 60) return `${secs}s`;
   const two = (value: number) => String(value).padStart(2, '0');
   const mins = Math.floor(secs / 60);
-  if (mins < 60) return `${mins} m ${two(secs % 60)} s`;
+  if (mins < 60) return `${mins}m ${two(secs % 60)}s`;
   const hours = Math.floor(mins / 60);
-  if (hours < 24) return `${hours} h ${two(mins % 60)} m`;
-  return `${Math.floor(hours / 24)} d ${two(hours % 24)} h`;
+  if (hours < 24) return `${hours}h ${two(mins % 60)}m`;
+  return `${Math.floor(hours / 24)}d ${two(hours % 24)}h`;
 }
 
-/** Returns one unit: "just now", "42 s ago", "4 m ago". A time in the future (clocks differ) is "just now". */
+/** Returns one unit: "just now", "42s ago", "4m ago". A time in the future (clocks differ) is "just now". */
 export function ago(at: number, now: number): string {
   const secs = Math.floor((now - at) / 1_000);
   if (secs < 2) return 'just now';
-  if (secs < 60) return `${secs} s ago`;
-  if (secs < 3_600) return `${Math.floor(secs / 60)} m ago`;
-  if (secs < 86_400) return `${Math.floor(secs / 3_600)} h ago`;
-  return `${Math.floor(secs / 86_400)} d ago`;
+  if (secs < 60) return `${secs}s ago`;
+  if (secs < 3_600) return `${Math.floor(secs / 60)}m ago`;
+  if (secs < 86_400) return `${Math.floor(secs / 3_600)}h ago`;
+  return `${Math.floor(secs / 86_400)}d ago`;
 }
 
 /** "14:03:22" */

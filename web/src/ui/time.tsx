@@ -32,7 +32,7 @@ function subscribe(listener: () => void) {
 /** Returns the present time in unix milliseconds, in steps of a second. */
 export const useNow = () => useSyncExternalStore(subscribe, () => now);
 
-/** "4 m ago". The title is the full time. */
+/** "4m ago". The title is the full time. */
 export function Ago({ at }: { at: number }) {
   return (
     <time dateTime={new Date(at).toISOString()} title={fullTime(at)} className="num whitespace-nowrap">
@@ -41,7 +41,7 @@ export function Ago({ at }: { at: number }) {
   );
 }
 
-/** A duration: "1 h 04 m". */
+/** A duration: "1h 04m". */
 export function Age({ since, until }: { since: number; until?: number | null }) {
   const at = useNow();
   return (

@@ -124,7 +124,8 @@ export function applyToRoom(data: RoomData, messages: readonly Message[], scope:
           [room, ended] = [null, change.id];
         } else room = { ...room, ...change.value };
       } else if (room === null && change.op === 'patch') return UNKNOWN;
-      if (room === null) [egress, ingress] = [[], []];
+      // An ingress belongs to the name: the next session has it too.
+      if (room === null) egress = [];
     }
     if (room && touched(message) === room.sid) room = see(room, message.timestamp);
   }

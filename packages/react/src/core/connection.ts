@@ -1,9 +1,9 @@
 import type { RoomwatchClient } from './client';
 import { isAfter } from './cursor';
 import type { RoomwatchError } from './error';
-import { BREAK_MS, type FrameKind, type Line, type LineState, opening, openLine } from './line';
+import { ANSWER_MS_MAX, BREAK_MS, type FrameKind, type Line, type LineState, opening, openLine } from './line';
 import { isVisible, watchPage } from './page';
-import { type ConnectionState, connecting, judge } from './status';
+import { type ConnectionState, connecting, isBroken, judge } from './status';
 import { joinTabs, type Tabs } from './tabs';
 import type { Connected, ConnectionEvent, Cursor } from './wire';
 
@@ -56,6 +56,7 @@ export function createConnection(options: ConnectionOptions): Connection {
   let brokenAt: number | null = null;
   let notifying: ReturnType<typeof setTimeout> | undefined;
   let judging: ReturnType<typeof setTimeout> | undefined;
+  let probing = false;
   let unwatch = () => {};
 
   const update = () => {
@@ -70,11 +71,29 @@ export function createConnection(options: ConnectionOptions): Connection {
   const setLine = (next: LineState) => {
     evidence.line = next;
     tabs?.post({ line: next, cursor: evidence.cursor });
-    update();
+    judgeBreak();
+  };
+
+  /**
+   * Judges now, and again when the break is no longer a short one. Then, and whenever the browser fails to reconnect
+   * after that, one request tells whether the server answers: a page can be without a query that would.
+   */
+  const judgeBreak = () => {
     clearTimeout(judging);
-    if (next.downSince !== null) {
-      judging = setTimeout(update, Math.max(0, next.downSince + BREAK_MS - Date.now()) + 1);
+    const { phase, downSince } = evidence.line;
+    if (downSince !== null && phase !== 'signed_out' && phase !== 'too_many') {
+      if (isBroken(evidence.line)) void probe();
+      else judging = setTimeout(judgeBreak, BREAK_MS + 1);
     }
+    update();
+  };
+
+  const probe = async () => {
+    if (probing) return;
+    probing = true;
+    // `settled` gets the result. The error of a timeout is not an abort, which would say nothing about the server.
+    await client.me(AbortSignal.timeout(ANSWER_MS_MAX)).catch(() => {});
+    probing = false;
   };
 
   const emit = (event: ConnectionEvent) => {
@@ -139,7 +158,7 @@ export function createConnection(options: ConnectionOptions): Connection {
       adopt(message.cursor);
       evidence.line = message.line;
       if (message.line.phase === 'open') evidence.heardAt = Date.now();
-      update();
+      judgeBreak();
     }
   };
 
@@ -164,7 +183,7 @@ export function createConnection(options: ConnectionOptions): Connection {
       onTick: () => tabs?.post({ line: evidence.line, cursor: evidence.cursor }),
     });
     if (!tabs && isVisible()) lead();
-    judging = setTimeout(update, BREAK_MS + 1);
+    judging = setTimeout(judgeBreak, BREAK_MS + 1);
   };
 
   const leave = () => {

@@ -39,6 +39,8 @@ export interface EventListOptions {
   client: Pick<RoomwatchClient, 'events'>;
   connection: Pick<Connection, 'onEvent'>;
   filter?: EventsFilter;
+  /** Second filter, for what the server cannot tell apart. Events that it refuses count as not there. */
+  keep?: (message: Message) => boolean;
   /** Event around which the list is loaded, instead of following the stream. */
   at?: Cursor;
   /** Events of one page. Default 200. */
@@ -195,8 +197,13 @@ export class EventList {
     }
   };
 
-  private fetch(where: { before?: Cursor; after?: Cursor; limit?: number }, signal: AbortSignal): Promise<EventsPage> {
-    return this.options.client.events({ ...this.filter, limit: this.limit, ...where }, signal);
+  private async fetch(
+    where: { before?: Cursor; after?: Cursor; limit?: number },
+    signal: AbortSignal,
+  ): Promise<EventsPage> {
+    const page = await this.options.client.events({ ...this.filter, limit: this.limit, ...where }, signal);
+    const { keep } = this.options;
+    return keep ? { ...page, events: page.events.filter(keep) } : page;
   }
 
   private async replace(quiet: boolean): Promise<void> {
@@ -260,7 +267,7 @@ export class EventList {
     }
     if (this.known !== null && covers(this.known, event.cursor)) return;
     this.known = event.cursor;
-    if (!matches(this.filter, event)) return;
+    if (!matches(this.filter, event) || this.options.keep?.(event) === false) return;
     this.waiting.push(event);
     this.waitingCount++;
     if (this.waiting.length > WAITING_MAX * 2) this.waiting = this.waiting.slice(-WAITING_MAX);

@@ -9,6 +9,8 @@ const BACKOFF_MS_MIN = 1_000;
 const BACKOFF_MS_MAX = 30_000;
 /** After a longer break, one request asks for the number of missed events. */
 export const BREAK_MS = 3_000;
+/** Maximum time for the answer to `GET /api/me`. A server that is slower counts as one that does not answer. */
+export const ANSWER_MS_MAX = 5_000;
 
 export type Phase = 'opening' | 'open' | 'down' | 'signed_out' | 'too_many';
 
@@ -146,7 +148,7 @@ export function openLine(options: LineOptions): Line {
     const current = run;
     if (state.phase === 'open') set('down');
     try {
-      const { streams } = await client.me();
+      const { streams } = await client.me(AbortSignal.timeout(ANSWER_MS_MAX));
       if (current !== run) return;
       if (streams.max > 0 && streams.open >= streams.max) {
         set('too_many', { streams });

@@ -428,7 +428,12 @@ export interface components {
             last: components["schemas"]["Correction"][];
             /**
              * Format: int64
-             * @description Number since the server started
+             * @description When this server began to count, in unix milliseconds: at its start
+             */
+            since: number;
+            /**
+             * Format: int64
+             * @description Number since `since`
              */
             total: number;
         };
@@ -507,6 +512,17 @@ export interface components {
             iss?: string | null;
             /** @description Code of the error answer */
             reason: string;
+        };
+        /** @description LiveKit of one project now. An answer about rooms is as true as LiveKit lets Roomwatch check. */
+        LiveKit: {
+            /**
+             * Format: int64
+             * @description Since when LiveKit has given no answer to compare with, in unix milliseconds. Rooms and participants are as last
+             *     reported. Null if its last answer was one
+             */
+            awaySince: number | null;
+            project: string;
+            state: components["schemas"]["Reach"];
         };
         /** @description The caller. */
         Me: {
@@ -609,6 +625,7 @@ export interface components {
             cursor: string;
             /** @description False if the state of the requested moment is not kept; this is then the nearest state that is kept */
             exact: boolean;
+            livekit: components["schemas"]["LiveKit"] | null;
             participants: components["schemas"]["Participant"][];
             /** @description Sid of the newest live session; these are its participants */
             roomSid: string;
@@ -630,12 +647,19 @@ export interface components {
              */
             leftNotBefore?: number | null;
             name: string;
+            /** @description User whose command removed the participant. Only operators see it */
+            removedBy?: string | null;
             sid: string;
             source: string;
             watcher: boolean;
         };
         /** @description One LiveKit deployment. Times in unix milliseconds. */
         Project: {
+            /**
+             * Format: int64
+             * @description Since when LiveKit has given no answer to compare with; null if its last answer was one
+             */
+            awaySince?: number | null;
             corrections: components["schemas"]["Corrections"];
             egress: components["schemas"]["Capability"];
             /** @description Reason if it is not reachable */
@@ -664,6 +688,12 @@ export interface components {
             url?: string | null;
         };
         Projects: {
+            /**
+             * Format: int64
+             * @description Seconds by which the server's wall clock has jumped, negative if backwards. Until it has lasted a day, nothing is
+             *     deleted for its age by the new time
+             */
+            clockJumpSecs?: number | null;
             projects: components["schemas"]["Project"][];
         };
         /**
@@ -728,6 +758,12 @@ export interface components {
                 /** Format: int32 */
                 video: number;
             };
+            /**
+             * Format: int64
+             * @description Since when neither LiveKit's API nor a webhook has confirmed the room: LiveKit does not answer, or its answers
+             *     lack the room. Null while the room is confirmed. In lists only, in no change.
+             */
+            unconfirmedSince?: number | null;
         };
         /** @description The room after the command. */
         RoomAnswer: {
@@ -749,6 +785,7 @@ export interface components {
             /** @description False if the state of the requested moment is not kept; this is then the nearest state that is kept */
             exact: boolean;
             ingress: components["schemas"]["Ingress"][];
+            livekit: components["schemas"]["LiveKit"] | null;
             participants: components["schemas"]["Participant"][];
             room: components["schemas"]["Room"];
         };
@@ -763,6 +800,8 @@ export interface components {
             cursor: string;
             /** @description False if the state of the requested moment is not kept; this is then the nearest state that is kept */
             exact: boolean;
+            /** @description LiveKit of each project that the answer covers; empty for an earlier moment */
+            livekit: components["schemas"]["LiveKit"][];
             rooms: components["schemas"]["Room"][];
         };
         SearchResult: {
@@ -794,13 +833,18 @@ export interface components {
         };
         /** @description One session of a room. */
         Session: {
-            /** @description For example `idle_timeout`, if the LiveKit server reports it */
+            /**
+             * @description LiveKit's reason, for example `idle_timeout`, if it reports one. Otherwise `room_deleted` if participants left with
+             *     it, `everyone_left` if the last one left before the room closed, `nobody_joined`, or null: unknown
+             */
             endReason?: string | null;
             /**
              * Format: int64
              * @description Null while it is live
              */
             endedAt?: number | null;
+            /** @description User whose command ended the room. Only operators see it */
+            endedBy?: string | null;
             /**
              * Format: int64
              * @description Number of distinct identities, without hidden participants, agents and egress
@@ -818,6 +862,11 @@ export interface components {
              */
             publisherCount: number;
             recorded: boolean;
+            /**
+             * @description Outcome of its ended recordings: `complete`, `failed`, or `partial` if one failed or reached a limit. Null if none
+             *     has ended, and for a caller who does not see egress
+             */
+            recordingOutcome?: string | null;
             room: string;
             /** @description LiveKit's sid of this session */
             sid: string;

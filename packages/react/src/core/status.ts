@@ -50,9 +50,17 @@ export function judge({ line, cursor, reachable, heardAt }: Evidence, before: Co
   return isSame ? before : next;
 }
 
-function statusOf({ phase, downSince }: LineState, behind: number, reachable: boolean): ConnectionStatus {
+/** Returns true if the stream is down for longer than a short break. A clock that was set back counts as a long one. */
+export function isBroken({ downSince }: LineState): boolean {
+  if (downSince === null) return false;
+  const millis = Date.now() - downSince;
+  return millis < 0 || millis >= BREAK_MS;
+}
+
+function statusOf(line: LineState, behind: number, reachable: boolean): ConnectionStatus {
+  const { phase } = line;
   if (phase === 'signed_out' || phase === 'too_many') return phase;
   if (phase === 'open') return behind > 0 ? 'catching_up' : 'live';
-  if (Date.now() - (downSince ?? Date.now()) < BREAK_MS) return 'connecting';
+  if (!isBroken(line)) return 'connecting';
   return reachable ? 'polling' : 'stale';
 }

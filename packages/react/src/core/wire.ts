@@ -18,12 +18,14 @@ export type Source = 'webhook' | 'reconcile' | 'roomwatch' | (string & {});
 export type TrackCounts = Room['trackCounts'];
 
 /** A live session of a room. */
-export type Room = Omit<Schema<'Room'>, 'checkedAt' | 'lastEventAt' | 'source'> & {
+export type Room = Omit<Schema<'Room'>, 'checkedAt' | 'lastEventAt' | 'source' | 'unconfirmedSince'> & {
   source: Source;
   /** Time of the last event about the room. Null while the room is being created. */
   lastEventAt: number | null;
   /** Time of the last comparison with LiveKit. Part of answers, not of changes. */
   checkedAt?: number | null;
+  /** Since when nothing has confirmed the room, as LiveKit does not answer. Part of answers, not of changes. */
+  unconfirmedSince?: number | null;
 };
 
 export type ParticipantKind = 'standard' | 'agent' | 'sip' | 'ingress' | 'egress' | (string & {});
@@ -155,13 +157,19 @@ export interface Bye {
   reason: 'expired' | 'drain' | 'capacity';
 }
 
+/** LiveKit of one project when an answer was made. */
+export type LiveKit = Schema<'LiveKit'>;
+
 export interface RoomsAnswer {
   cursor: Cursor;
+  /** LiveKit of each project that the answer covers. */
+  livekit: LiveKit[];
   rooms: Room[];
 }
 
 export interface RoomAnswer {
   cursor: Cursor;
+  livekit: LiveKit | null;
   room: Room;
   participants: Participant[];
   /** Egress that has not ended. */
@@ -171,6 +179,7 @@ export interface RoomAnswer {
 
 export interface ParticipantsAnswer {
   cursor: Cursor;
+  livekit: LiveKit | null;
   /** Newest live session of the name. The list can be empty. */
   roomSid: string;
   participants: Participant[];

@@ -57,6 +57,7 @@ export function useEvents(options: EventsOptions = {}): Events {
         limit,
         max,
         interval,
+        keep: (message) => latest.current.keep?.(message) ?? true,
         onPage: (events, place) => latest.current.onPage?.(events, place),
       }),
     [client, connection, filter, at, limit, max, interval],

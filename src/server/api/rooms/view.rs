@@ -10,7 +10,7 @@ use utoipa::IntoParams;
 
 use crate::{
     rights::Window,
-    server::{App, caller::Caller, error::Error, query::Query},
+    server::{App, caller::Caller, error::Error, query::Query, turns::Turn},
     snapshot::{Moment, Snapshot, SnapshotError},
     state::{Participant, RoomEntry},
 };
@@ -32,6 +32,8 @@ pub struct View {
     pub snapshot: Snapshot,
     pub window: Window,
     hidden_now: Hidden,
+    /// Held until the answer is written.
+    _turn: Turn,
 }
 
 /// Participants of the present session that a `roomJoin` caller may not see now, even if it could see them then.
@@ -56,16 +58,19 @@ impl View {
         let moment = query.one("at")?.map(|at| at.parse::<Moment>()).transpose().map_err(|_| {
             Error::bad_request("bad_time", "at must be a time in unix milliseconds, or a cursor")
         })?;
+        let turn = app.turns.take(caller).await?;
         // The snapshot takes its cursor before the state is read.
         let now = app.snapshots.now();
         let window = Window::resolve(&caller.sight, projects, rooms, &now.read(), now.cursor.seq)
             .map_err(|_| out_of_sight())?;
         let Some(moment) = moment else {
-            return Ok(View { snapshot: now, window, hidden_now: Hidden::default() });
+            return Ok(View { snapshot: now, window, hidden_now: Hidden::default(), _turn: turn });
         };
-        let snapshot = app.snapshots.at(moment, window.earliest()).await.map_err(failed)?;
+        // A caller of a room that is not live sees nothing before the present. The present has a cursor.
+        let earliest = window.earliest().map(|earliest| earliest.min(now.cursor.seq));
+        let snapshot = app.snapshots.at(moment, earliest).await.map_err(failed)?;
         let hidden_now = Hidden::of(app, &window).await?;
-        Ok(View { snapshot, window, hidden_now })
+        Ok(View { snapshot, window, hidden_now, _turn: turn })
     }
 
     /// Returns the visible live sessions, in no order.

@@ -24,7 +24,7 @@ pub struct Dice(u64);
 
 impl Dice {
     /// The seed is `ROOMWATCH_SEED`, or a new one. It is printed, so that a failure can be repeated.
-    pub fn new() -> Dice {
+    pub fn seeded() -> Dice {
         let given = std::env::var("ROOMWATCH_SEED").ok().and_then(|seed| seed.parse().ok());
         let seed = given.unwrap_or_else(|| {
             let mut bytes = [0; 8];
