@@ -43,7 +43,7 @@ export function SessionPage() {
             <Empty
               title="Session not found"
               action={
-                <Link to="/sessions" className={buttonClass('outline')}>
+                <Link to="/sessions" activeOptions={{ exact: true }} className={buttonClass('outline')}>
                   All sessions
                 </Link>
               }
