@@ -24,8 +24,11 @@ const KEY: &str = "APIfuzz";
 const SECRET: &str = "secret";
 const NOW: i64 = 1_787_486_400;
 
+/// A test of one input. It panics if a promise is broken.
+type Target = fn(&[u8]);
+
 /// Every target by name.
-pub const TARGETS: &[(&str, fn(&[u8]))] = &[
+pub const TARGETS: &[(&str, Target)] = &[
     ("token", token),
     ("body", body),
     ("cursor", cursor),
