@@ -3,7 +3,7 @@
 
 WEB_SOURCES := $(shell find web packages -path '*/node_modules' -prune -o -path '*/dist' -prune -o -type f -print 2>/dev/null)
 
-.PHONY: run test e2e bench check nightly fmt web release clean
+.PHONY: run test e2e bench soak check nightly fmt web release clean
 
 ## A server with simulated meetings at http://localhost:3001
 run: web/dist/index.html
@@ -24,6 +24,10 @@ e2e: web/dist/index.html
 bench:
 	cargo bench
 
+## The simulation for as long as you like: `make soak SECONDS=3600`, from a seed of yours with `SEED=1`
+soak:
+	cargo test --profile soak --test sim soak -- --ignored --nocapture
+
 ## Checks that a change must pass before a review
 check: node_modules/.package-lock.json
 	cargo fmt --check
@@ -39,7 +43,10 @@ check: node_modules/.package-lock.json
 nightly: web/dist/index.html
 	cargo build
 	cargo test --test it delivery:: -- --ignored --nocapture
-	PROPTEST_CASES=20000 cargo test --test it -- state:: reconcile_diff::
+	PROPTEST_CASES=20000 cargo test --test it -- state:: reconcile_diff:: damage::
+	SECONDS=3600 $(MAKE) soak
+	tests/sim/plant
+	fuzz/run 600
 	ROOMWATCH_TEST_HOSTILE=12000 cargo test --test it -- hostile::the_memory --nocapture
 	e2e/install-livekit
 	npm run e2e:soak

@@ -77,7 +77,8 @@ impl FromStr for Cursor {
         if epoch.len() != 8 || !epoch.bytes().all(hex) {
             return Err(NotACursor);
         }
-        if seq.is_empty() || !seq.bytes().all(|b| b.is_ascii_digit()) {
+        let padded = seq.len() > 1 && seq.starts_with('0');
+        if seq.is_empty() || padded || !seq.bytes().all(|b| b.is_ascii_digit()) {
             return Err(NotACursor);
         }
         Ok(Cursor {
@@ -160,6 +161,11 @@ kinds! {
 }
 
 impl Kind {
+    /// Returns the index of the name in [`Kind::KNOWN`], if it is there.
+    pub fn known(&self) -> Option<usize> {
+        Kind::KNOWN.iter().position(|name| *name == self.as_str())
+    }
+
     /// Returns the `type` that a reader gets. `connected` is Roomwatch's own, so an event of LiveKit with that name
     /// would be renamed.
     pub fn wire(&self) -> &str {
@@ -226,6 +232,8 @@ mod tests {
             "7f3a9c21-+1",
             "7f3a9c21--1",
             "7f3a9c21-1 ",
+            "7f3a9c21-00",
+            "7f3a9c21-01",
             "7f3a9c21-18446744073709551616",
             "zzzzzzzz-1",
         ] {

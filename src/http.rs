@@ -16,11 +16,13 @@ use std::{
     time::Duration,
 };
 
+use futures_util::future::{BoxFuture, FutureExt};
 use ipnet::{Ipv4Net, Ipv6Net};
 use reqwest::{
     RequestBuilder, StatusCode, Url,
     dns::{Addrs, Name, Resolve, Resolving},
 };
+use serde_json::Value;
 
 /// Limits of one client.
 #[derive(Clone, Copy, Debug)]
@@ -51,6 +53,17 @@ pub enum Error {
     Timeout(Duration),
     #[error("the answer has more than {0} bytes")]
     TooLarge(usize),
+}
+
+/// Sends one JSON request and reads its whole answer. It is [`Client`], or a LiveKit in the process of a test.
+pub trait Post: Send + Sync + 'static {
+    fn post_json(
+        &self,
+        url: &str,
+        bearer: String,
+        request: &Value,
+        time_max: Duration,
+    ) -> BoxFuture<'_, Result<Answer, Error>>;
 }
 
 /// A client. Clones share its connections.
@@ -114,6 +127,19 @@ impl Client {
             Ok(Answer { status, body })
         };
         tokio::time::timeout(time_max, answered).await.unwrap_or(Err(Error::Timeout(time_max)))
+    }
+}
+
+impl Post for Client {
+    fn post_json(
+        &self,
+        url: &str,
+        bearer: String,
+        request: &Value,
+        time_max: Duration,
+    ) -> BoxFuture<'_, Result<Answer, Error>> {
+        let post = self.post(url).map(|post| post.bearer_auth(bearer).json(request));
+        async move { self.send(post?, time_max).await }.boxed()
     }
 }
 

@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use crate::{
     clock::Clock,
     config::Project,
-    http::{Answer, Client, Error, Limits},
+    http::{Answer, Client, Error, Limits, Post},
     token::{Claims, Grant, Secret, sign},
 };
 
@@ -112,7 +112,7 @@ pub struct NewRoom<'a> {
 
 /// The API of one project's LiveKit.
 pub struct LiveKit {
-    http: Client,
+    http: Arc<dyn Post>,
     clock: Clock,
     /// The URL with its path, without a slash at the end.
     url: Box<str>,
@@ -123,13 +123,19 @@ pub struct LiveKit {
 impl LiveKit {
     /// Returns `None` for a project without a URL.
     pub fn new(project: &Project, clock: &Clock) -> Option<LiveKit> {
-        let url = project.url.clone()?;
+        let url = project.url.as_deref()?;
         let http = Client::new(LIMITS)
-            .and_then(|client| client.trust(&url))
+            .and_then(|client| client.trust(url))
             .inspect_err(
                 |error| tracing::error!(project.name = %project.name, "no client for LiveKit: {error}"),
             )
             .ok()?;
+        LiveKit::over(project, clock, Arc::new(http))
+    }
+
+    /// Returns the API over another client.
+    pub fn over(project: &Project, clock: &Clock, http: Arc<dyn Post>) -> Option<LiveKit> {
+        let url = project.url.clone()?;
         let (key, secret) = (project.key.clone(), project.secret.clone());
         Some(LiveKit { http, clock: clock.clone(), url, key, secret })
     }
@@ -340,13 +346,7 @@ impl LiveKit {
             ..Claims::default()
         };
         let url = format!("{}/twirp/livekit.{service}/{method}", self.url);
-        let answer = match self.http.post(&url) {
-            Ok(post) => {
-                let post = post.bearer_auth(sign(&claims, &self.secret)).json(request);
-                self.http.send(post, time_max).await
-            }
-            Err(error) => Err(error),
-        };
+        let answer = self.http.post_json(&url, sign(&claims, &self.secret), request, time_max).await;
         let Answer { status, body } = answer.map_err(|error| match error {
             Error::Timeout(time) => CallError::Timeout { address: self.address(), secs: time.as_secs() },
             Error::TooLarge(bytes) => self.garbage(&format!("more than {bytes} bytes")),

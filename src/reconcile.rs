@@ -11,13 +11,14 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
+use futures_util::future::BoxFuture;
 use parking_lot::{Mutex, MutexGuard, RwLock};
 use tokio::{sync::Notify, task::JoinSet};
 
 use crate::{
     clock::Clock,
     cluster::Cluster,
-    config::Config,
+    config::{self, Config},
     event::body::Redaction,
     feed::Feed,
     ingest::Receipts,
@@ -73,21 +74,23 @@ struct Project {
 }
 
 impl Reconcile {
+    /// `livekit` returns the API of a project, if it has one.
     pub fn new(
         config: &Config,
+        livekit: impl Fn(&config::Project) -> Option<LiveKit>,
         log: Arc<dyn EventLog>,
         state: Arc<RwLock<State>>,
         feed: Arc<Feed>,
         metrics: Arc<Metrics>,
         receipts: Arc<Receipts>,
     ) -> Reconcile {
-        let project = |project: &crate::config::Project| {
-            let livekit = LiveKit::new(project, &config.clock);
+        let project = |project: &config::Project| {
+            let livekit = livekit(project);
             let reach = if livekit.is_some() { Reach::Unknown } else { Reach::Unconfigured };
             let handle = Project {
                 name: project.name.clone(),
                 livekit,
-                health: Mutex::new(Health { reach, ..Health::default() }),
+                health: Mutex::new(Health { reach, since: config.clock.unix_ms(), ..Health::default() }),
                 checked: Mutex::default(),
                 doubts: Mutex::default(),
                 requests: Mutex::default(),
@@ -102,14 +105,19 @@ impl Reconcile {
         Reconcile { projects, shared: Arc::new(shared) }
     }
 
-    /// Starts the loop of each project. They run until the set is dropped. Without an interval there are none.
-    /// In a deployment of several nodes, each project is compared by the one that holds its lease.
+    /// Starts the loop of each project. They run until the set is dropped.
     pub fn start(&self, cluster: &Arc<dyn Cluster>) -> JoinSet<()> {
-        let mut loops = JoinSet::new();
-        let Some(every) = self.shared.every else { return loops };
-        for project in self.projects.values().filter(|project| project.livekit.is_some()) {
+        self.loops(cluster).into_iter().collect()
+    }
+
+    /// Returns the loop of each project, to be run by the caller. Without an interval there are none. In a deployment of
+    /// several nodes, each project is compared by the one that holds its lease.
+    pub fn loops(&self, cluster: &Arc<dyn Cluster>) -> Vec<BoxFuture<'static, ()>> {
+        let Some(every) = self.shared.every else { return Vec::new() };
+        let configured = self.projects.values().filter(|project| project.livekit.is_some());
+        let run = |project: &Arc<Project>| -> BoxFuture<'static, ()> {
             let (shared, project, cluster) = (self.shared.clone(), project.clone(), cluster.clone());
-            loops.spawn(async move {
+            Box::pin(async move {
                 let job = format!("reconcile/{}", project.name);
                 loop {
                     let lease = cluster.lease(&job).await;
@@ -120,9 +128,9 @@ impl Reconcile {
                         () = lease.lost() => tracing::info!("another node compares {} with LiveKit", project.name),
                     }
                 }
-            });
-        }
-        loops
+            })
+        };
+        configured.map(run).collect()
     }
 
     /// Returns the API of a project's LiveKit, or `None` if its URL is unknown.

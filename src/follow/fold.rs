@@ -4,7 +4,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     thread::{self, JoinHandle},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -13,12 +13,12 @@ use parking_lot::RwLock;
 use tokio::runtime::Handle;
 
 use super::{
-    Followers, Phase, Status, encode,
+    Followers, Phase, Status,
     restart::{Backoff, caught, message},
 };
 use crate::{
     clock::Clock,
-    derived::{Derived, Joined},
+    derived::{Derived, Joined, encode},
     event::{Event, Seq},
     feed::{Feed, Frame},
     log::{EventLog, LogError},
@@ -83,8 +83,9 @@ impl Fold {
         Ok(FoldThread { thread: Some(thread), stop })
     }
 
-    /// Folds until the log is closed. It may be dropped at any time: the log still has every event.
-    async fn run(mut self, feed: Arc<Feed>) {
+    /// Folds until the log is closed, in the task of the caller. It may be dropped at any time: the log still has every
+    /// event.
+    pub async fn run(mut self, feed: Arc<Feed>) {
         let mut backoff = Backoff::default();
         loop {
             self.status.enters(Phase::Running);
@@ -107,12 +108,24 @@ impl Fold {
         let mut head = feed.head().seq;
         loop {
             self.log.wait(head).await;
-            let events = match self.log.read(head, ROUND_EVENTS).await {
+            let read = self.log.read(head, ROUND_EVENTS).await.and_then(|events| {
+                // Retention never passes the state, so a gap is damage.
+                match events.first() {
+                    Some(first) if first.seq != head.next() => {
+                        let what = format!("it lacks events {} to {}", head.next(), first.seq.0 - 1);
+                        Err(LogError::Failed(what.into()))
+                    }
+                    _ => Ok(events),
+                }
+            });
+            let events = match read {
                 Ok(events) => events,
                 Err(LogError::Closed) => return Ok(()),
                 Err(error) => {
                     self.status.failed(&format!("the log cannot be read: {error}"));
-                    tracing::error!("the log cannot be read: {error}");
+                    tracing::error!(
+                        "the log cannot be read after event {head}, and the state stays as it is: {error}. Check the disk. If log.db is damaged, restore a backup, or move it away to begin with an empty log"
+                    );
                     self.clock.sleep(RETRY_AFTER).await;
                     continue;
                 }
@@ -136,7 +149,7 @@ impl Fold {
     /// Folds one event. Returns its changes for every reader, and those for `roomJoin` callers if they get others.
     fn fold(&mut self, event: &Event, folding: &mut Duration) -> (Bytes, Option<Joined>) {
         let mut state = self.state.write();
-        let began = Instant::now();
+        let began = self.clock.running();
         // An event is restricted unless it is known that every caller may see it.
         let nothing = || Applied { restricted: true, ..Applied::default() };
         let applied = if event.seq <= state.head() {
@@ -155,7 +168,7 @@ impl Fold {
                 nothing()
             })
         };
-        *folding += began.elapsed();
+        *folding += self.clock.running().saturating_sub(began);
         drop(state);
         let recorded = encode(event, applied);
         let answer = (recorded.json.clone(), recorded.joined.clone());

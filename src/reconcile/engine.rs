@@ -403,8 +403,9 @@ impl<'a> Engine<'a> {
         let was_away = self.schedule.is_away();
         let known = {
             let state = self.shared.state.read();
-            let mut rooms = state.rooms(|project, _| *project == *self.project.name).into_iter();
-            rooms.find(|entry| !entry.room.stale).map(|entry| entry.room.clone())
+            let rooms = state.rooms(|project, _| *project == *self.project.name).into_iter();
+            let live = rooms.filter(|entry| !entry.room.stale);
+            live.min_by_key(|entry| entry.room.first_seq).map(|entry| entry.room.clone())
         };
         let name = known.as_ref().map_or_else(|| NO_ROOM.into(), |room| room.name.clone());
         let listed = self.rooms(livekit, std::slice::from_ref(&name)).await?;

@@ -286,9 +286,10 @@ impl<R> Schedule<R> {
             .chain(requests.watched.keys().cloned())
             .filter(|name| !name.is_empty())
             .collect();
+        // In an order, so that equal inputs give equal steps.
         let mut names: Vec<_> = names.into_iter().collect();
+        names.sort_unstable();
         if names.len() > WATCHED_ROOMS_MAX {
-            names.sort_unstable();
             self.watch_rotation = (self.watch_rotation + WATCHED_ROOMS_MAX) % names.len();
             names.rotate_left(self.watch_rotation);
             names.truncate(WATCHED_ROOMS_MAX);

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     entity::{Condition, Counts, Egress, Ingress, Participant, Room, condition::Acknowledged},
     map::Map,
+    skew::Skew,
     tombstone::Tombstones,
 };
 
@@ -30,6 +31,21 @@ pub(super) struct Project {
     /// Checkpoints of d9a324f have them under their former name.
     #[serde(alias = "graves")]
     pub tombstones: Tombstones,
+    #[serde(default)]
+    pub skew: Skew,
+    /// When the last webhook was received, in unix milliseconds, and its type.
+    #[serde(default)]
+    pub last_webhook: (u64, Arc<str>),
+}
+
+impl Project {
+    pub fn note_webhook(&mut self, at: u64, kind: &str) {
+        let (last_at, last_kind) = &mut self.last_webhook;
+        *last_at = at.max(*last_at);
+        if **last_kind != *kind {
+            *last_kind = kind.into();
+        }
+    }
 }
 
 /// A live room and its participants. A reader holds it by its `Arc` and serialises it outside any lock.
@@ -43,6 +59,14 @@ impl RoomEntry {
     /// Returns its participants, in no order.
     pub fn participants(&self) -> impl Iterator<Item = &Arc<Participant>> {
         self.participants.values()
+    }
+
+    /// Returns its participants in the order in which they joined. What becomes part of a change needs an order: the same
+    /// log gives the same bytes in every process.
+    pub fn in_order(&self) -> Vec<&Arc<Participant>> {
+        let mut all: Vec<_> = self.participants.values().collect();
+        all.sort_unstable_by(|a, b| (a.joined_at, &a.sid).cmp(&(b.joined_at, &b.sid)));
+        all
     }
 
     pub fn participant(&self, sid: &str) -> Option<&Arc<Participant>> {

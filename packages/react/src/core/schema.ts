@@ -434,7 +434,7 @@ export interface components {
             participants?: number | null;
             /**
              * Format: int64
-             * @description Null before the beginning of the history: the number is unknown
+             * @description Null before the beginning of the history, and where rows were lost with a damaged file: the number is unknown
              */
             rooms?: number | null;
         };
@@ -640,7 +640,12 @@ export interface components {
             last: components["schemas"]["Correction"][];
             /**
              * Format: int64
-             * @description Number since the server started
+             * @description When this server began to count, in unix milliseconds: at its start
+             */
+            since: number;
+            /**
+             * Format: int64
+             * @description Number since `since`
              */
             total: number;
         };
@@ -947,7 +952,8 @@ export interface components {
             recording: boolean;
             /** @description LiveKit's id of this session; a name may have several over time. */
             sid: string;
-            source: ("webhook" | "reconcile") & Record<string, never>;
+            /** @description The origin of the first event about it: `webhook` or `reconcile`. */
+            source: components["schemas"]["Source"];
             /** @description True for an entry that a crashed LiveKit node has left behind: LiveKit lists the room, and it is empty. */
             stale: boolean;
             /**
@@ -1111,6 +1117,8 @@ export interface components {
         };
         /** @description The answer after signing out: an empty object. */
         SignedOut: Record<string, never>;
+        /** @enum {string} */
+        Source: "webhook" | "reconcile";
         /** @description The streams of this user. */
         Streams: {
             /**
@@ -2512,9 +2520,10 @@ export interface operations {
             };
             cookie?: never;
         };
-        requestBody?: {
+        /** @description May be left out if no reason is required */
+        requestBody: {
             content: {
-                "application/json": components["schemas"]["WatchRoom"] | null;
+                "application/json": components["schemas"]["WatchRoom"];
             };
         };
         responses: {
