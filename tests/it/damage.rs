@@ -7,7 +7,7 @@ use std::{
 };
 
 use roomwatch::{
-    audit::{NewAuditEntry, Outcome},
+    audit::{AuditFilter, NewAuditEntry, Outcome},
     derived::SessionQuery,
     event::{NewEvent, Seq, Source},
     feed::{Filter, View},
@@ -199,7 +199,7 @@ async fn outcome(dir: &Path, file: &str, last: &Said, whole: &Value) -> Became {
         })
         .await;
     }
-    app.audit.page(i64::MAX, 10).await.expect("the record is there");
+    app.audit.page(AuditFilter::default(), i64::MAX, 10).await.expect("the record is there");
     drop(app);
     node.close().await.expect("it closes");
     let aside = std::fs::read_dir(dir).expect("files").flatten();
