@@ -161,6 +161,11 @@ kinds! {
 }
 
 impl Kind {
+    /// Returns the index of the name in [`Kind::KNOWN`], if it is there.
+    pub fn known(&self) -> Option<usize> {
+        Kind::KNOWN.iter().position(|name| *name == self.as_str())
+    }
+
     /// Returns the `type` that a reader gets. `connected` is Roomwatch's own, so an event of LiveKit with that name
     /// would be renamed.
     pub fn wire(&self) -> &str {

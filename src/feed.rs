@@ -16,7 +16,7 @@ use std::{
     },
 };
 
-use parking_lot::RwLock;
+use parking_lot::{RwLock, RwLockUpgradableReadGuard as UpgradableGuard};
 use tokio::sync::{Notify, futures::OwnedNotified};
 
 use crate::{
@@ -28,6 +28,7 @@ use crate::{
 
 pub mod filter;
 pub mod frame;
+mod types;
 
 pub use filter::Filter;
 pub use frame::{Frame, View};
@@ -41,8 +42,8 @@ const GROUP_SEQS_MAX: usize = 4_096;
 /// Approximate size of the pieces in which a reader gets its backlog. It is enough for one system call to send a
 /// burst, and small enough that a thousand stuck readers hold 16 MiB and not a gigabyte.
 pub const BATCH_BYTES: usize = 16 << 10;
-/// Maximum number of frames of the ring that one call scans before it releases the lock.
-const RING_SCAN_MAX: usize = 4_096;
+/// Maximum number of frames of the ring that one call scans.
+const RING_SCAN_MAX: usize = 1_024;
 /// Maximum number of events that one step of a replay reads from the log.
 const REPLAY_EVENTS: usize = 256;
 
@@ -83,10 +84,13 @@ struct Group {
 struct Matched {
     since: Seq,
     seqs: VecDeque<Seq>,
+    /// First event of the last batch that the group was woken for.
+    woken_for: Seq,
 }
 
 impl Group {
-    fn note(&self, seq: Seq) {
+    /// Notes a frame that matches. Returns true for the first one of a batch: then the group must be woken.
+    fn note(&self, seq: Seq, batch: Seq) -> bool {
         let mut matched = self.matched.write();
         if matched.seqs.len() == GROUP_SEQS_MAX
             && let Some(dropped) = matched.seqs.pop_front()
@@ -94,6 +98,7 @@ impl Group {
             matched.since = dropped;
         }
         matched.seqs.push_back(seq);
+        std::mem::replace(&mut matched.woken_for, batch) != batch
     }
 }
 
@@ -196,22 +201,25 @@ impl Feed {
     /// Publishes frames to the readers. They must continue the ring without a gap, and `State` must already contain
     /// their changes.
     pub fn publish(&self, frames: Vec<Arc<Frame>>) {
+        let Some(batch) = frames.first().map(|frame| frame.seq) else { return };
         let mut woken: Vec<Arc<Group>> = Vec::new();
         {
-            let mut inner = self.inner.write();
+            // No group joins or leaves from here on, and readers of the ring go on while the filters are tested.
+            let inner = self.inner.upgradable_read();
+            let mut matches: Vec<(Arc<Group>, Seq)> = Vec::new();
+            for frame in &frames {
+                let named = frame.room.as_ref().and_then(|room| inner.by_room.get(room));
+                let groups = named.into_iter().flatten().chain(&inner.broad);
+                let matching = groups.filter(|group| group.filter.matches(frame));
+                matches.extend(matching.map(|group| (group.clone(), frame.seq)));
+            }
+            let mut inner = UpgradableGuard::upgrade(inner);
+            woken.extend(
+                matches.into_iter().filter_map(|(group, seq)| group.note(seq, batch).then_some(group)),
+            );
             for frame in frames {
                 debug_assert_eq!(frame.seq, inner.head.next(), "the ring has no gaps");
-                let seq = frame.seq;
-                let named = frame.room.as_ref().and_then(|room| inner.by_room.get(room));
-                for group in named.into_iter().flatten().chain(&inner.broad) {
-                    if group.filter.matches(&frame) {
-                        group.note(seq);
-                        if !woken.iter().any(|other| Arc::ptr_eq(other, group)) {
-                            woken.push(group.clone());
-                        }
-                    }
-                }
-                inner.head = seq;
+                inner.head = frame.seq;
                 inner.bytes += frame.bytes();
                 inner.ring.push_back(frame);
                 while inner.ring.len() > RING_FRAMES_MAX
@@ -284,7 +292,11 @@ impl Feed {
                         filter: filter.clone(),
                         readers: AtomicUsize::new(0),
                         wake: Arc::new(Notify::new()),
-                        matched: RwLock::new(Matched { since: head, seqs: VecDeque::new() }),
+                        matched: RwLock::new(Matched {
+                            since: head,
+                            seqs: VecDeque::new(),
+                            woken_for: Seq::ZERO,
+                        }),
                     });
                     match filter.area().rooms() {
                         Some(rooms) => {
@@ -469,20 +481,23 @@ impl Subscription {
             }
             *cursor = inner.head;
         } else {
-            // The cursor is earlier than the frames that the group remembers.
-            let mut scanned = 0;
-            while *cursor < inner.head && scanned < RING_SCAN_MAX && bytes < bytes_max {
-                *cursor = cursor.next();
-                scanned += 1;
-                if let Some(frame) = at(*cursor)
-                    && self.group.filter.matches(frame)
-                {
+            // The cursor is earlier than the frames that the group remembers. They are tested without the lock.
+            let from = usize::try_from(cursor.0 + 1 - first.0).unwrap_or(usize::MAX);
+            let scan: Vec<_> = inner.ring.iter().skip(from).take(RING_SCAN_MAX).cloned().collect();
+            drop((matched, inner));
+            for frame in scan {
+                *cursor = frame.seq;
+                if self.group.filter.matches(&frame) {
                     bytes += frame.bytes();
-                    frames.push(frame.clone());
+                    frames.push(frame);
+                    if bytes >= bytes_max {
+                        break;
+                    }
                 }
             }
+            return Ready::Frames(frames);
         }
-        if frames.is_empty() && *cursor >= inner.head { Ready::CaughtUp } else { Ready::Frames(frames) }
+        if frames.is_empty() { Ready::CaughtUp } else { Ready::Frames(frames) }
     }
 
     /// Reads one step from the log, to catch up.

@@ -90,7 +90,7 @@ impl Reconcile {
             let handle = Project {
                 name: project.name.clone(),
                 livekit,
-                health: Mutex::new(Health { reach, ..Health::default() }),
+                health: Mutex::new(Health { reach, since: config.clock.unix_ms(), ..Health::default() }),
                 checked: Mutex::default(),
                 doubts: Mutex::default(),
                 requests: Mutex::default(),

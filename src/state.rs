@@ -8,10 +8,11 @@
 //!   no tombstone makes that room live. The ends of egress, ingress and agent jobs do not: they have separate
 //!   queues, and may be later than any tombstone.
 //! - Events arrive late. Whatever ends leaves a tombstone for [`TOMBSTONE_MS`] of event time. If reconciliation has
-//!   inferred the end from a list, an event that LiveKit made later revokes it. An end that a webhook has reported is
-//!   final.
+//!   inferred the end from a list, an event that LiveKit made later revokes it. An end that a webhook has reported takes
+//!   proof that the sid has come back: see [`docs/adr/0016`].
 //! - One sid gets a second `room_started`: LiveKit brings a room back after its node has died. The participants of its
 //!   former life have left without an event ([`RESTART_MARGIN_MS`]).
+//! - LiveKit's clock differs from ours. The fold estimates by how much.
 //! - An older event arrives after a newer one. Participants and tracks carry LiveKit's version, egress and ingress their
 //!   `updatedAt`.
 //!
@@ -27,7 +28,8 @@
 //! ```
 //!
 //! `stale` (with `room_updated` or `room_started`) is true for a leftover entry of a room that cannot have participants;
-//! any webhook about the room makes it false. `notBefore` (with endings) is the time of the last answer of LiveKit that
+//! any webhook about the room makes it false. `returned` (with `room_started`, `participant_joined` or `track_published`)
+//! makes a sid live that a webhook has ended: LiveKit has listed it twice since. `notBefore` (with endings) is the time of the last answer of LiveKit that
 //! still listed the entity, in unix milliseconds; without it, the last event about the entity counts.
 
 use std::sync::Arc;
@@ -46,6 +48,7 @@ mod permission;
 mod project;
 mod read;
 pub mod schema;
+mod skew;
 mod table;
 mod tombstone;
 mod word;
@@ -144,6 +147,17 @@ impl State {
     /// Returns the tombstone of a sid or id: because of it, an event about the sid changes nothing.
     pub fn tombstone(&self, project: &str, sid: &str) -> Option<&Tombstone> {
         self.projects.get(project)?.tombstones.get(sid)
+    }
+
+    /// Returns when the last webhook of a project was received, in unix milliseconds, and its type.
+    pub fn last_webhook(&self, project: &str) -> Option<(u64, &str)> {
+        let (at, kind) = &self.projects.get(project)?.last_webhook;
+        (*at > 0).then_some((*at, &**kind))
+    }
+
+    /// Returns a time of LiveKit's clock on ours, in unix milliseconds, as far as webhooks show the difference.
+    pub fn ours(&self, project: &str, livekit_ms: u64) -> u64 {
+        self.projects.get(project).map_or(livekit_ms, |project| project.skew.ours(livekit_ms))
     }
 
     /// Returns the number of live rooms of a project, and of the participants that `participantCount` counts.

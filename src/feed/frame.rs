@@ -27,6 +27,8 @@ pub struct Frame {
     pub room: Option<Arc<str>>,
     /// The `type` that a reader sees.
     pub kind: Box<str>,
+    /// Index of the kind in [`Kind::KNOWN`].
+    pub known_kind: Option<usize>,
     /// True if `roomJoin` callers must not see the event.
     pub restricted: bool,
     whole: Message,
@@ -80,6 +82,7 @@ impl Frame {
             project: event.project.clone(),
             room: event.room.clone(),
             kind: event.kind.wire().into(),
+            known_kind: event.kind.known(),
             restricted,
             whole: Message::encode(epoch, event, event.kind.wire(), &event.body, changes),
             joined,

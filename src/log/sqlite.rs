@@ -26,6 +26,9 @@
 //! [`Clock::evident_ms`](crate::clock::Clock::evident_ms), and not for an event after a mark that is young: the wall
 //! clock was behind when it was received.
 //!
+//! **Chunks.** Events that are older than ten minutes are compressed, many in one row (see `chunks.rs`): an event then
+//! takes about a tenth of the space. Retention removes a chunk as a whole.
+//!
 //! **Retention** removes the oldest events by age and by size, in small steps between commits, up to
 //! the limit of [`EventLog::retain`]. It never removes the newest event, because a restart finds the
 //! next seq from it. Later events reuse freed pages. The file itself does not shrink; for that, stop
@@ -61,6 +64,7 @@ use super::{Appended, Bounds, EventLog, LogError, LogOptions, OpenError, READ_BY
 use crate::event::{Epoch, Event, NewEvent, Seq};
 
 mod checkpoint;
+mod chunks;
 mod file;
 mod ids;
 mod meta;

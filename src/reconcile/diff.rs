@@ -3,7 +3,7 @@
 //! Pure: no I/O, no clock. Parents come before their children; endings come in the opposite order.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{HashMap, HashSet},
     sync::Arc,
     time::Duration,
 };
@@ -20,6 +20,8 @@ use super::{
     correction::{About, Correction, Draft},
     doubt::{Claim, Doubts},
 };
+
+mod sides;
 
 /// The existence of a sid is not corrected for this long after a webhook about it: LiveKit's store lags by up to 5 s.
 const GRACE_MS: u64 = 10_000;
@@ -93,6 +95,10 @@ impl Compare<'_> {
     ) -> Compared {
         let by_name: HashMap<&str, &ListedRoom> = listed.iter().map(|room| (&*room.name, room)).collect();
         let mut compared = Compared::default();
+        if !may_end {
+            let listed: HashSet<&str> = listed.iter().map(|room| &*room.sid).collect();
+            doubts.still_there(None, |sid| listed.contains(sid));
+        }
         let mut entries = self.state.rooms(|project, name| *project == **self.project && asked_for(name));
         entries.sort_unstable_by_key(|entry| entry.room.first_seq);
         for entry in entries {
@@ -151,6 +157,11 @@ impl Compare<'_> {
             participants.iter().filter(|p| &*p.state != "DISCONNECTED").map(|p| (&*p.sid, p)).collect();
 
         let mut again = false;
+        let returned = match entry {
+            Some(_) => Some(false),
+            None => self.may_begin(&room.sid, &room.sid, doubts, &mut again),
+        };
+        doubts.still_there(Some(&room.sid), |sid| sids.contains(&sid));
         if let Some(entry) = entry {
             for known in entry.in_order() {
                 match listed.get(&*known.sid) {
@@ -166,15 +177,42 @@ impl Compare<'_> {
             }
         }
 
-        self.room_itself(&mut draft, room, entry, listed.is_empty());
+        // An empty room that LiveKit has not removed from its store after its end has not come back.
+        let is_leftover = returned == Some(true) && listed.is_empty() && self.leftover(room, None);
+        if let Some(returned) = returned.filter(|_| !is_leftover) {
+            self.room_itself(&mut draft, room, entry, listed.is_empty(), returned);
+        }
         let mut active: Vec<_> = listed.values().collect();
         active.sort_unstable_by_key(|p| (integer(&p.json, "joinedAtMs"), p.sid.clone()));
         for participant in active {
             let known = entry.and_then(|entry| entry.participant(&participant.sid));
-            self.present(&mut draft, room, participant, known.map(|known| &**known), seen);
+            again |= self.present(&mut draft, room, participant, known.map(|known| &**known), seen, doubts);
         }
+        // What is in a room begins with it or after it: the fold ignores the rest.
         let ask_again = if again { vec![room.name.clone()] } else { Vec::new() };
         Compared { corrections: draft.finish(), ask_again }
+    }
+
+    /// Returns how a listed entity that is not live may begin: `Some(true)` if a webhook has ended it and two answers have
+    /// it since, `None` if one answer has it. Sets `again` if LiveKit has to be asked again.
+    fn may_begin(
+        &self,
+        room_sid: &Arc<str>,
+        sid: &Arc<str>,
+        doubts: &mut Doubts,
+        again: &mut bool,
+    ) -> Option<bool> {
+        let tombstone = self.state.tombstone(self.project, sid);
+        let Some(tombstone) = tombstone.filter(|tombstone| !tombstone.source.is_inferred()) else {
+            return Some(false);
+        };
+        // Without the shortcut for an outage: a store that was down does not know the end either.
+        if tombstone.buried_at() + GRACE_MS > self.asked.at {
+            return None;
+        }
+        let claim = doubts.returned(room_sid, sid, self.asked);
+        *again |= claim == Claim::Asked;
+        (claim == Claim::Confirmed).then_some(true)
     }
 
     /// Returns true if two answers lack an entity, and no webhook about it is as new as they are. Sets `again` if
@@ -195,10 +233,13 @@ impl Compare<'_> {
         room: &ListedRoom,
         entry: Option<&Arc<RoomEntry>>,
         empty: bool,
+        returned: bool,
     ) {
         let stale = empty && self.leftover(room, entry.map(|entry| &*entry.room));
         let mut members = Map::from_iter([("room".to_owned(), Value::Object(room.json.clone()))]);
-        if stale != entry.is_some_and(|entry| entry.room.stale) {
+        if returned {
+            members.insert("roomwatch".into(), json!({ "returned": true }));
+        } else if stale != entry.is_some_and(|entry| entry.room.stale) {
             members.insert("roomwatch".into(), json!({ "stale": stale }));
         }
         let (kind, touched, why) = match entry {
@@ -220,13 +261,15 @@ impl Compare<'_> {
         }
         let secs = |member| integer(&listed.json, member).saturating_mul(1000);
         let started_at = integer(&listed.json, "creationTimeMs").max(secs("creationTime"));
+        let started_at = self.state.ours(self.project, started_at);
         let last_at = known.map_or(0, |room| room.last_event_at);
         let lives_until = (started_at.saturating_add(secs("emptyTimeout")))
             .max(last_at.saturating_add(secs("departureTimeout")));
         started_at > 0 && lives_until.saturating_add(STALE_MARGIN_MS) < self.asked.at
     }
 
-    /// Compares a listed participant: joins, publications, mutes and changes.
+    /// Compares a listed participant: joins, publications, mutes and changes. Returns true if LiveKit has to be asked
+    /// again.
     fn present(
         &self,
         draft: &mut Draft<'_>,
@@ -234,31 +277,45 @@ impl Compare<'_> {
         listed: &ListedParticipant,
         known: Option<&Participant>,
         seen: &dyn LastSeen,
-    ) {
+        doubts: &mut Doubts,
+    ) -> bool {
         // Before they are ACTIVE, other participants do not see them, and LiveKit sends no webhook.
         let active = &*listed.state == "ACTIVE";
         let is_known = known.is_some_and(|known| known.state != "unknown");
         if !active && !is_known {
-            return;
+            return false;
         }
+        let mut again = false;
+        let returned = match known {
+            Some(_) => Some(false),
+            None => self.may_begin(&room.sid, &listed.sid, doubts, &mut again),
+        };
         let identity = &*listed.identity;
         let brief = json!({ "sid": &*listed.sid, "identity": identity });
         let room_brief = json!({ "sid": &*room.sid, "name": &*room.name });
         let touched = known.map_or_else(|| self.tombstone(&listed.sid), |known| Seq(known.last_seq));
-        if !is_known {
+        if let Some(returned) = returned.filter(|_| !is_known) {
             let mut joined = listed.json.clone();
             // LiveKit sends this webhook before there are tracks; each track has its own event.
             joined.remove("tracks");
-            let members = Map::from_iter([
+            let mut members = Map::from_iter([
                 ("room".to_owned(), Value::Object(room.json.clone())),
                 ("participant".to_owned(), Value::Object(joined)),
             ]);
+            if returned {
+                members.insert("roomwatch".into(), json!({ "returned": true }));
+            }
             let about =
                 About { touched, ..about(Kind::ParticipantJoined, &room.name, &listed.sid, 0, LISTED) };
             draft.offer(about, members);
         }
         for track in &listed.tracks {
             let before = known.and_then(|known| known.track(&track.sid));
+            let returned = match before {
+                Some(_) => Some(false),
+                None => self.may_begin(&room.sid, &track.sid, doubts, &mut again),
+            };
+            let Some(returned) = returned else { continue };
             let (kind, why) = match before {
                 // LiveKit lists a track when it is announced, and sends its webhook with the first packet: a moment
                 // later, or never if the track begins muted.
@@ -269,11 +326,14 @@ impl Compare<'_> {
                 Some(_) => (Kind::TrackUnmuted, DIFFERS),
             };
             let touched = before.map_or_else(|| self.tombstone(&track.sid), |track| Seq(track.last_seq));
-            let members = Map::from_iter([
+            let mut members = Map::from_iter([
                 ("room".to_owned(), room_brief.clone()),
                 ("participant".to_owned(), brief.clone()),
                 ("track".to_owned(), track.json.clone()),
             ]);
+            if returned {
+                members.insert("roomwatch".into(), json!({ "returned": true }));
+            }
             draft.offer(About { touched, ..about(kind, &room.name, &track.sid, 0, why) }, members);
         }
         if is_known {
@@ -285,6 +345,7 @@ impl Compare<'_> {
                 About { touched, ..about(Kind::ParticipantUpdated, &room.name, &listed.sid, 0, DIFFERS) };
             draft.offer(about, members);
         }
+        again
     }
 
     /// Ends the tracks that a listed participant no longer has. Returns true if LiveKit has to be asked again.
@@ -309,159 +370,10 @@ impl Compare<'_> {
     fn tombstone(&self, sid: &str) -> Seq {
         self.state.tombstone(self.project, sid).map_or(Seq::ZERO, |tombstone| Seq(tombstone.seq))
     }
-
-    /// Compares the egress of a project. An egress that ended after `since` and is unknown is reported too: its recording
-    /// exists. `asked_for` returns true for the ids that the list would have: none if it was cut. The first list ends
-    /// nothing by what it lacks (`may_end`).
-    pub fn egress(
-        &self,
-        listed: &[Map<String, Value>],
-        since: u64,
-        asked_for: impl Fn(&str) -> bool,
-        may_end: bool,
-        doubts: &mut Doubts,
-    ) -> Compared {
-        let mut ask_again = Vec::new();
-        let ids: Vec<&str> = listed.iter().filter_map(|info| id(info, "egressId")).collect();
-        let rooms: Vec<&str> = listed.iter().filter_map(|info| id(info, "roomId")).collect();
-        let mut draft = self.draft(&rooms, &ids);
-        let known: BTreeMap<Arc<str>, _> = self
-            .state
-            .egress(self.project)
-            .map(|egress| (egress.egress_id.clone(), egress.clone()))
-            .collect();
-        for egress in known.values().filter(|egress| asked_for(&egress.egress_id)) {
-            if ids.contains(&&*egress.egress_id) {
-                doubts.is_there(&egress.egress_id);
-                continue;
-            }
-            let recent = egress.started_at.max(egress.updated_at_ns / 1_000_000);
-            let mut again = false;
-            let has_vanished = self.has_vanished(&egress.egress_id, recent, doubts, &mut again);
-            if again || (has_vanished && !may_end) {
-                ask_again.push(egress.egress_id.clone());
-            }
-            if !has_vanished || !may_end {
-                continue;
-            }
-            let info = json!({
-                "egressId": &*egress.egress_id,
-                "roomId": egress.room_sid.as_deref().unwrap_or(""),
-                "roomName": egress.room.as_deref().unwrap_or(""),
-                "status": format!("EGRESS_{}", egress.status.to_uppercase()),
-            });
-            let room = egress.room.as_deref().unwrap_or("");
-            draft.offer(
-                about(Kind::EgressEnded, room, &egress.egress_id, egress.last_seq, UNLISTED),
-                egress_members(room, egress.room_sid.as_deref(), info),
-            );
-        }
-        for info in listed {
-            let Some(egress_id) = id(info, "egressId") else { continue };
-            let room = id(info, "roomName").unwrap_or("");
-            let known = known.get(egress_id);
-            let ended = matches!(
-                id(info, "status"),
-                Some("EGRESS_COMPLETE" | "EGRESS_FAILED" | "EGRESS_ABORTED" | "EGRESS_LIMIT_REACHED")
-            );
-            let (kind, why) = match known {
-                Some(_) if ended => (Kind::EgressEnded, LISTED),
-                Some(_) => (Kind::EgressUpdated, LISTED),
-                None if ended => (Kind::EgressEnded, LISTED),
-                None => (Kind::EgressStarted, LISTED),
-            };
-            let touched = known.map_or_else(|| self.tombstone(egress_id), |egress| Seq(egress.last_seq));
-            let about = About { touched, ..about(kind, room, egress_id, 0, why) };
-            let members = egress_members(room, id(info, "roomId"), Value::Object(info.clone()));
-            if known.is_none() && ended {
-                let ended_at = integer(info, "endedAt").max(integer(info, "updatedAt")) / 1_000_000;
-                if ended_at >= since && self.state.tombstone(self.project, egress_id).is_none() {
-                    draft.append(about, members);
-                }
-            } else {
-                draft.offer(about, members);
-            }
-        }
-        Compared { corrections: draft.finish(), ask_again }
-    }
-
-    /// Compares the ingress of a project. LiveKit lists every configured ingress; only those that stream are live.
-    /// `asked_for` returns true for the ids that the list would have: none if it was cut. The first list ends nothing by
-    /// what it lacks (`may_end`).
-    pub fn ingress(
-        &self,
-        listed: &[Map<String, Value>],
-        asked_for: impl Fn(&str) -> bool,
-        may_end: bool,
-        doubts: &mut Doubts,
-    ) -> Compared {
-        let mut ask_again = Vec::new();
-        let ids: Vec<&str> = listed.iter().filter_map(|info| id(info, "ingressId")).collect();
-        let mut draft = self.draft(&[], &ids);
-        let known: BTreeMap<Arc<str>, _> = self
-            .state
-            .ingress(self.project)
-            .map(|ingress| (ingress.ingress_id.clone(), ingress.clone()))
-            .collect();
-        for ingress in known.values().filter(|ingress| asked_for(&ingress.ingress_id)) {
-            if ids.contains(&&*ingress.ingress_id) {
-                doubts.is_there(&ingress.ingress_id);
-                continue;
-            }
-            let recent = ingress.started_at.max(ingress.updated_at_ns / 1_000_000);
-            let mut again = false;
-            let has_vanished = self.has_vanished(&ingress.ingress_id, recent, doubts, &mut again);
-            if again || (has_vanished && !may_end) {
-                ask_again.push(ingress.ingress_id.clone());
-            }
-            if !has_vanished || !may_end {
-                continue;
-            }
-            let room = ingress.room.as_deref().unwrap_or("");
-            let info = json!({
-                "ingressId": &*ingress.ingress_id,
-                "name": &*ingress.name,
-                "roomName": room,
-                // As new as what is known: the fold ignores an older one.
-                "state": { "updatedAt": ingress.updated_at_ns.to_string() },
-            });
-            draft.offer(
-                about(Kind::IngressEnded, room, &ingress.ingress_id, ingress.last_seq, UNLISTED),
-                ingress_members(room, info),
-            );
-        }
-        for info in listed {
-            let Some(ingress_id) = id(info, "ingressId") else { continue };
-            let known = known.get(ingress_id);
-            let state = info.get("state").and_then(Value::as_object);
-            let status = state.and_then(|state| id(state, "status")).unwrap_or("ENDPOINT_INACTIVE");
-            let live = matches!(status, "ENDPOINT_BUFFERING" | "ENDPOINT_PUBLISHING");
-            let (kind, why) = match known {
-                Some(_) if live => (Kind::IngressStarted, DIFFERS),
-                Some(known) => {
-                    if self.asked.is_too_recent(known.started_at.max(known.updated_at_ns / 1_000_000)) {
-                        continue;
-                    }
-                    (Kind::IngressEnded, LISTED)
-                }
-                None if status == "ENDPOINT_PUBLISHING" => (Kind::IngressStarted, LISTED),
-                None => continue,
-            };
-            let touched = known.map_or_else(|| self.tombstone(ingress_id), |ingress| Seq(ingress.last_seq));
-            let room = id(info, "roomName").unwrap_or("");
-            let about = About { touched, ..about(kind, room, ingress_id, 0, why) };
-            draft.offer(about, ingress_members(room, Value::Object(info.clone())));
-        }
-        Compared { corrections: draft.finish(), ask_again }
-    }
 }
 
 fn about<'a>(kind: Kind, room: &'a str, sid: &'a str, touched: u64, why: &'static str) -> About<'a> {
     About { kind, room, sid, touched: Seq(touched), why }
-}
-
-fn id<'a>(object: &'a Map<String, Value>, member: &str) -> Option<&'a str> {
-    crate::livekit::text(object, member)
 }
 
 /// Ends a participant who is no longer listed: first the tracks, then the participant.
@@ -531,21 +443,4 @@ fn room_json(room: &Room) -> Value {
 
 fn written(json: &serde_json::value::RawValue) -> Value {
     serde_json::from_str(json.get()).unwrap_or_default()
-}
-
-/// Returns the members of an egress event, which names its room in `room` too.
-fn egress_members(room: &str, room_sid: Option<&str>, info: Value) -> Map<String, Value> {
-    let mut members = Map::from_iter([("egressInfo".to_owned(), info)]);
-    if let Some(sid) = room_sid.filter(|sid| !sid.is_empty() && !room.is_empty()) {
-        members.insert("room".into(), json!({ "sid": sid, "name": room }));
-    }
-    members
-}
-
-fn ingress_members(room: &str, info: Value) -> Map<String, Value> {
-    let mut members = Map::from_iter([("ingressInfo".to_owned(), info)]);
-    if !room.is_empty() {
-        members.insert("room".into(), json!({ "name": room }));
-    }
-    members
 }

@@ -34,6 +34,8 @@ pub enum Claim {
 pub struct Doubts {
     absent: HashMap<Arc<str>, First>,
     present: HashMap<Arc<str>, First>,
+    /// The sid of the room of each entity in `present`; of a room its own.
+    rooms: HashMap<Arc<str>, Arc<str>>,
     /// Number of inferred ends of each entity.
     ended: HashMap<Arc<str>, usize>,
 }
@@ -60,9 +62,23 @@ impl Doubts {
         self.absent.remove(sid);
     }
 
-    /// Notes that an answer has an entity that a webhook has ended.
-    pub fn returned(&mut self, sid: &Arc<str>, asked: Asked) -> Claim {
+    /// Notes that an answer has an entity that a webhook has ended. `room_sid` of a room is its own.
+    pub fn returned(&mut self, room_sid: &Arc<str>, sid: &Arc<str>, asked: Asked) -> Claim {
+        self.rooms.insert(sid.clone(), room_sid.clone());
         claim(&mut self.present, sid, asked, CONFIRM_MS)
+    }
+
+    /// Notes that an answer has only these of the entities that webhooks have ended: a list of all rooms (no `room_sid`)
+    /// has these rooms, or a list of participants has these participants and tracks of its room.
+    pub fn still_there(&mut self, room_sid: Option<&str>, has: impl Fn(&str) -> bool) {
+        let rooms = &self.rooms;
+        self.present.retain(|sid, _| match (rooms.get(sid), room_sid) {
+            (Some(room), None) => has(room),
+            (Some(room), Some(listed)) if **room == *listed && room != sid => has(sid),
+            _ => true,
+        });
+        let present = &self.present;
+        self.rooms.retain(|sid, _| present.contains_key(sid));
     }
 
     /// Returns since when answers lack a live entity, in unix milliseconds.
@@ -79,6 +95,7 @@ impl Doubts {
     pub fn settled<'a>(&mut self, corrections: impl IntoIterator<Item = &'a Correction>) {
         for correction in corrections {
             self.present.remove(&correction.sid);
+            self.rooms.remove(&correction.sid);
             let ends = matches!(
                 correction.kind,
                 Kind::RoomFinished
@@ -102,6 +119,8 @@ impl Doubts {
         let is_kept = |_: &Arc<str>, first: &mut First| first.last + time >= now;
         self.absent.retain(is_kept);
         self.present.retain(is_kept);
+        let present = &self.present;
+        self.rooms.retain(|sid, _| present.contains_key(sid));
     }
 }
 

@@ -66,7 +66,9 @@ pub struct Health {
     pub away_since: Option<u64>,
     /// When the last full run was done, in unix milliseconds.
     pub reconciled_at: Option<u64>,
-    /// Number of corrections since the process began.
+    /// When the process began to count corrections, in unix milliseconds.
+    pub since: u64,
+    /// Number of corrections since then.
     pub corrections: u64,
     /// The last corrections, the newest first.
     pub last: VecDeque<ShownCorrection>,

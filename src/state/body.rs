@@ -2,7 +2,7 @@
 
 use super::{
     entity::{EgressBody, IngressBody, ParticipantBody, RoomBody, TrackBody},
-    read::{Int, Later, OptionalFlag, Read, Text, object},
+    read::{Flag, Int, Later, OptionalFlag, Read, Text, object},
 };
 use crate::json::scan::Scan;
 
@@ -25,6 +25,7 @@ object!(
     Extra {
         stale: OptionalFlag = "stale",
         not_before: Int = "notBefore",
+        returned: Flag = "returned",
     }
 );
 

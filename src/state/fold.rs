@@ -27,6 +27,12 @@ pub(super) fn fold(project: &mut Project, words: &mut Words, event: &Event, now:
     // room.
     let text = simdutf8::basic::from_utf8(&event.body).unwrap_or_default();
     let body = Body::parse(text);
+    if event.source == Source::Webhook {
+        project.note_webhook(event.received_at, event.kind.as_str());
+        if body.created_at_secs.0 > 0 {
+            project.skew.note(event.received_at, body.created_at_secs.0);
+        }
+    }
     let mut fold =
         Fold { project, words, event, body: &body, now, gone: Vec::new(), applied: Applied::default() };
     let before = fold.current_session();
@@ -154,7 +160,10 @@ impl Fold<'_> {
     fn sent_at(&self) -> u64 {
         match self.body.created_at_secs.0 {
             0 => self.event.received_at,
-            secs => self.event.received_at.min(secs.saturating_mul(1000).saturating_add(1_999)),
+            secs => {
+                let latest = secs.saturating_mul(1000).saturating_add(1_999);
+                self.event.received_at.min(self.project.skew.ours(latest))
+            }
         }
     }
 
@@ -177,7 +186,7 @@ impl Fold<'_> {
         self.words.permission(self.body.participant.permission.object()?)
     }
 
-    /// Returns true if this event may make a sid live that is not live now.
+    /// Returns true if this event may make a sid live that is not live now and that no webhook has ended.
     fn may_begin(&self, sid: &str) -> bool {
         let Some(tombstone) = self.project.tombstones.get(sid) else { return true };
         let shows_it = matches!(
@@ -188,12 +197,54 @@ impl Fold<'_> {
                 | Kind::EgressStarted
                 | Kind::EgressUpdated
         );
+        if self.event.source == Source::Reconcile && shows_it && self.body.roomwatch.returned.0 {
+            return true;
+        }
         let created_at = self.body.created_at_secs.0.saturating_mul(1000);
+        let created_at = match self.event.source {
+            Source::Webhook => self.project.skew.ours(created_at),
+            _ => created_at,
+        };
         tombstone.source.is_inferred() && shows_it && created_at > tombstone.at
     }
 
+    /// Returns true if a webhook proves that the event's room is back although a webhook has ended it. The times are all
+    /// LiveKit's.
+    fn room_returns(&self, sid: &str) -> bool {
+        let (body, kind) = (self.body, &self.event.kind);
+        let Some(Tombstone { at, began_at, .. }) = self.end_by_webhook(sid) else { return false };
+        let is_another_life = *began_at > 0 && body.room.started_at_ms() > *began_at;
+        match kind {
+            // One queue has all events of a room, in the order in which LiveKit made them. So within one second the order
+            // of arrival counts.
+            Kind::RoomStarted => is_another_life || body.created_at_secs.0 >= at / 1000,
+            Kind::ParticipantJoined => {
+                let sid = &*body.participant.sid;
+                (is_another_life || body.participant.joined_at_ms() > *at)
+                    && (self.may_begin(sid) || self.participant_returns(sid))
+            }
+            _ => false,
+        }
+    }
+
+    /// Returns true if a webhook proves that its participant is back although a webhook has reported that they left. A
+    /// repeated join has the time of the former one.
+    fn participant_returns(&self, sid: &str) -> bool {
+        let body = &self.body.participant;
+        let joined_at = body.joined_at_ms();
+        self.event.kind == Kind::ParticipantJoined
+            && &*body.state != "DISCONNECTED"
+            && self.end_by_webhook(sid).is_some_and(|t| joined_at > t.at && joined_at > t.began_at)
+    }
+
+    /// Returns the tombstone if a webhook has left it and the event is a webhook: then their times can be compared.
+    fn end_by_webhook(&self, sid: &str) -> Option<&Tombstone> {
+        let tombstone = self.project.tombstones.get(sid)?;
+        (self.event.source == Source::Webhook && !tombstone.source.is_inferred()).then_some(tombstone)
+    }
+
     /// Leaves a tombstone. One that a webhook has left is not replaced, unless this ending is newer.
-    fn bury(&mut self, sid: &Arc<str>, restricted: bool, updated_at_ns: u64) {
+    fn bury(&mut self, sid: &Arc<str>, restricted: bool, began_at: u64, updated_at_ns: u64) {
         let former = self.project.tombstones.get(sid);
         if former.is_some_and(|former| !former.source.is_inferred() && former.updated_at_ns >= updated_at_ns)
         {
@@ -205,6 +256,7 @@ impl Fold<'_> {
             seq: self.event.seq.0,
             expires_at: self.now + TOMBSTONE_MS,
             restricted: restricted || former.is_some_and(|former| former.restricted),
+            began_at,
             updated_at_ns,
         };
         self.project.tombstones.bury(sid, tombstone);

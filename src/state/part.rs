@@ -16,8 +16,12 @@ impl State {
     ) -> State {
         let mut state = State { head: self.head, now: self.now, ..State::default() };
         let Some((name, whole)) = self.projects.get_key_value(project) else { return state };
-        let mut part =
-            Project { egress: whole.egress.clone(), ingress: whole.ingress.clone(), ..Project::default() };
+        let mut part = Project {
+            egress: whole.egress.clone(),
+            ingress: whole.ingress.clone(),
+            skew: whole.skew,
+            ..Project::default()
+        };
         for entry in rooms.into_iter().filter_map(|sid| whole.rooms.get(sid)) {
             part.sessions.entry(entry.room.name.clone()).or_default().push(entry.room.sid.clone());
             part.rooms.insert(entry.room.sid.clone(), entry.clone());

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     entity::{Counts, Egress, Ingress, Participant, Room},
     map::Map,
+    skew::Skew,
     tombstone::Tombstones,
 };
 
@@ -21,6 +22,21 @@ pub(super) struct Project {
     /// Checkpoints of d9a324f have them under their former name.
     #[serde(alias = "graves")]
     pub tombstones: Tombstones,
+    #[serde(default)]
+    pub skew: Skew,
+    /// When the last webhook was received, in unix milliseconds, and its type.
+    #[serde(default)]
+    pub last_webhook: (u64, Arc<str>),
+}
+
+impl Project {
+    pub fn note_webhook(&mut self, at: u64, kind: &str) {
+        let (last_at, last_kind) = &mut self.last_webhook;
+        *last_at = at.max(*last_at);
+        if **last_kind != *kind {
+            *last_kind = kind.into();
+        }
+    }
 }
 
 /// A live room and its participants. A reader holds it by its `Arc` and serialises it outside any lock.

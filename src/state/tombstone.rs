@@ -29,14 +29,24 @@ pub struct Tombstone {
     /// When it ended, in unix milliseconds.
     pub at: u64,
     /// The source of the event that ended it. An end that reconciliation has inferred from a list is revoked by a later
-    /// event. An end that a webhook has reported is final.
+    /// event. After an end that a webhook has reported it takes proof that the sid has come back.
     pub source: Source,
     /// The event that ended it.
     pub seq: u64,
     pub(super) expires_at: u64,
     pub(super) restricted: bool,
+    /// When the life that ended began, by LiveKit's clock, in unix milliseconds; 0 if that is unknown.
+    #[serde(default)]
+    pub(super) began_at: u64,
     /// For ingress, which may start again under its id: its last `updatedAt`, in nanoseconds.
     pub(super) updated_at_ns: u64,
+}
+
+impl Tombstone {
+    /// Returns when the event that ended it was received, in unix milliseconds.
+    pub fn buried_at(&self) -> u64 {
+        self.expires_at - TOMBSTONE_MS
+    }
 }
 
 impl Tombstones {

@@ -24,20 +24,10 @@ const KEY: &str = "APIfuzz";
 const SECRET: &str = "secret";
 const NOW: i64 = 1_787_486_400;
 
-/// Every target by name.
-pub const TARGETS: &[(&str, fn(&[u8]))] = &[
-    ("token", token),
-    ("body", body),
-    ("cursor", cursor),
-    ("filter", filter),
-    ("query", query),
-    ("checkpoint", checkpoint),
-    ("answer", answer),
-];
-
 fn keys() -> Keys {
     let mut keys = Keys::default();
-    keys.insert(KEY.into(), Key { project: "default".into(), secret: Secret::new(SECRET) });
+    let new = keys.insert(KEY.into(), Key { project: "default".into(), secret: Secret::new(SECRET) });
+    assert!(new);
     keys
 }
 

@@ -8,6 +8,7 @@ use roomwatch::{
 };
 
 mod kill;
+mod packed;
 mod power;
 mod restored;
 mod served;

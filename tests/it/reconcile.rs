@@ -466,6 +466,37 @@ async fn livekit_behind_a_path_prefix() {
 }
 
 #[tokio::test]
+async fn the_last_webhook_is_known_after_a_kill() {
+    let started_at = now() as u64 * 1_000;
+    let mut server = Start::new().on_disk().start();
+    let unknown = project(&server).await;
+    assert_eq!((&unknown["lastWebhookAt"], &unknown["lastWebhookEvent"]), (&Value::Null, &Value::Null));
+    assert!(unknown["corrections"]["since"].as_u64().is_some_and(|since| since >= started_at), "{unknown}");
+    for (n, body) in [r#"{"event":"room_started","id":"EV_1"}"#, r#"{"event":"egress_ended","id":"EV_2"}"#]
+        .into_iter()
+        .enumerate()
+    {
+        assert_eq!(server.webhook(body).await, 200, "{n}");
+    }
+    until_async("it is folded", async || project(&server).await["lastWebhookEvent"] == "egress_ended").await;
+    let before = project(&server).await;
+    server.kill();
+    // Receipts of the deployment are lost too: the log has it.
+    for file in std::fs::read_dir(server.dir.path().join("data")).expect("files") {
+        let path = file.expect("a file").path();
+        if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("shared.db")) {
+            std::fs::remove_file(path).expect("removed");
+        }
+    }
+    let server = server.again().start();
+    let after = project(&server).await;
+    for field in ["lastWebhookAt", "lastWebhookEvent"] {
+        assert_eq!(after[field], before[field], "{field}");
+    }
+    assert!(after["corrections"]["since"].as_u64() > before["corrections"]["since"].as_u64());
+}
+
+#[tokio::test]
 async fn without_a_url_only_webhooks_count() {
     let server = Server::start();
     let health = project(&server).await;

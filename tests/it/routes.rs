@@ -315,6 +315,126 @@ async fn every_route_answers_every_caller_as_in_the_table() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// No cache keeps an answer for another caller, neither a proxy's nor the browser's.
+#[tokio::test]
+async fn no_answer_of_a_route_is_stored() {
+    let server = server().await;
+    let credentials = credentials(&server).await;
+    let mut stored = Vec::new();
+    for row in &table() {
+        for (i, credential) in credentials.iter().enumerate() {
+            if row.route == "/api/logout" && credential.as_ref().is_some_and(|(name, _)| *name == "cookie") {
+                continue;
+            }
+            let method = reqwest::Method::from_bytes(row.method.as_bytes()).expect("a method");
+            for accept in ["application/json", "text/event-stream"] {
+                let mut request =
+                    client().request(method.clone(), server.url(row.path)).header("accept", accept);
+                if let Some(body) = &row.body {
+                    request = request.json(body);
+                }
+                if let Some((name, value)) = credential {
+                    request = request.header(*name, value);
+                }
+                let answer = request.send().await.expect("an answer");
+                let cache = answer.headers().get("cache-control").and_then(|value| value.to_str().ok());
+                if !cache.is_some_and(|cache| cache.split(", ").any(|word| word == "no-store")) {
+                    let status = answer.status();
+                    stored
+                        .push(format!("{} {} by {}: {status}, {cache:?}", row.method, row.path, CALLERS[i]));
+                }
+                if row.route != "/api/events" {
+                    break;
+                }
+            }
+        }
+    }
+    assert!(stored.is_empty(), "{}", stored.join("\n"));
+    for path in
+        ["/socket.io/?EIO=4&transport=polling", "/socket.io/?EIO=4&transport=polling&sid=x", "/api/none"]
+    {
+        let answer = client().get(server.url(path)).send().await.expect("an answer");
+        assert_eq!(answer.headers()["cache-control"], "no-store", "{path}");
+    }
+}
+
+/// Every cursor in this JSON, with the name of its member.
+fn cursors(value: &Value, found: &mut BTreeSet<(String, String)>) {
+    match value {
+        Value::Object(members) => {
+            for (name, value) in members {
+                match value {
+                    Value::String(text) if ["cursor", "first", "last", "prev", "next"].contains(&&**name) => {
+                        found.insert((name.clone(), text.clone()));
+                    }
+                    value => cursors(value, found),
+                }
+            }
+        }
+        Value::Array(values) => values.iter().for_each(|value| cursors(value, found)),
+        _ => {}
+    }
+}
+
+/// Whatever a caller gets as a cursor, it may send back, to every route that takes one.
+#[tokio::test]
+async fn every_cursor_that_is_handed_out_is_accepted_back() {
+    let mut refused = Vec::new();
+    for rooms in [&[][..], &["planning"], &["standup", "planning"]] {
+        let server = server_with(rooms).await;
+        let credentials = credentials(&server).await;
+        for (i, credential) in credentials.iter().enumerate().skip(3) {
+            let (header, value) = credential.as_ref().expect("a credential");
+            let mut found = BTreeSet::new();
+            let paths =
+                table().into_iter().filter(|row| row.method == "GET" && row.path.starts_with("/api/"));
+            let paths: Vec<_> =
+                paths.map(|row| row.path).chain(["/api/events?limit=1", "/api/rooms"]).collect();
+            for path in paths.iter().filter(|path| !path.contains("openapi") && !path.contains("audit")) {
+                let (status, body) = ask(&server, "GET", path, &None, credential).await;
+                if status == 200 {
+                    cursors(&serde_json::from_str(&body).expect("JSON"), &mut found);
+                }
+            }
+            for (name, cursor) in &found {
+                for path in [
+                    format!("/api/events?after={cursor}"),
+                    format!("/api/events?before={cursor}"),
+                    format!("/api/rooms?at={cursor}"),
+                ] {
+                    let (status, body) = ask(&server, "GET", &path, &None, credential).await;
+                    if status != 200 {
+                        refused.push(format!("{name} {path} by {}: {status} {body}", CALLERS[i]));
+                    }
+                }
+                let request = client().get(server.url("/api/events")).header(*header, value);
+                let answer = request.header("last-event-id", cursor).send().await.expect("an answer");
+                let connected = Sse::of(answer).connected().await;
+                if connected["resumed"] != true {
+                    refused.push(format!("{name} {cursor} by {}: {connected}", CALLERS[i]));
+                }
+            }
+        }
+        // The places in lists that are not the log.
+        for path in ["/api/sessions?limit=1", "/api/audit?limit=1"] {
+            let admin = &credentials[10];
+            let (mut next, mut pages) = (String::new(), 0);
+            loop {
+                let (status, body) = ask(&server, "GET", &format!("{path}{next}"), &None, admin).await;
+                assert_eq!(status, 200, "{path}{next}: {body}");
+                let page: Value = serde_json::from_str(&body).expect("JSON");
+                pages += 1;
+                match &page["next"] {
+                    Value::String(text) => next = format!("&before={text}"),
+                    _ => break,
+                }
+            }
+            assert!(pages > rooms.len() || path.contains("audit"), "{path}: {pages} pages");
+        }
+    }
+    assert!(refused.is_empty(), "{}", refused.join("\n"));
+}
+
 /// The routes that need no credential. A new one has to be added here by hand.
 #[tokio::test]
 async fn these_routes_are_public_and_no_others() {

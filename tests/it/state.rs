@@ -202,18 +202,106 @@ fn a_later_webhook_reverts_a_correction_and_not_a_webhook() {
     assert_eq!(people(&fold(&[&gone[..], &[rejoined(19)]].concat())).len(), 0, "older than the correction");
     assert_eq!(people(&fold(&[&gone[..], &[rejoined(30)]].concat())).len(), 1, "newer than the correction");
     let left_for_good = [&gone[..], &[left(20, ROOM, "PA_1", "alice")], &[rejoined(30)]].concat();
-    assert_eq!(people(&fold(&left_for_good)).len(), 0, "a webhook's end is final");
+    assert_eq!(people(&fold(&left_for_good)).len(), 0, "after a webhook's end it takes proof");
     let lost_room = [started(0, ROOM, "standup"), finished(20, ROOM, "standup").corrected()];
     assert_eq!(rooms(&fold(&[&lost_room[..], &[started(30, ROOM, "standup")]].concat())).len(), 1);
-    let over = [started(0, ROOM, "standup"), finished(20, ROOM, "standup")];
-    assert_eq!(rooms(&fold(&[&over[..], &[started(30, ROOM, "standup")]].concat())).len(), 0);
+}
+
+/// Sids of the live rooms and of the people in them, after a meeting of Alice that ended at 20 s, and then these.
+fn after_the_end(then: &[Said]) -> Vec<String> {
+    let meeting = [
+        started(0, ROOM, "standup"),
+        joined(5, ROOM, "PA_1", "alice"),
+        joined(6, ROOM, "PA_2", "bob"),
+        left(19, ROOM, "PA_1", "alice"),
+        finished(20, ROOM, "standup"),
+    ];
+    let state = fold(&[&meeting[..], then].concat());
+    let sid = |of: &Value| of["sid"].as_str().expect("a sid").to_owned();
+    rooms(&state).iter().chain(&people(&state)).map(sid).collect()
+}
+
+/// The same webhook, sent by LiveKit at `sent` and received at `at`, both in seconds after the start.
+fn sent_at(mut said: Said, sent: u64, at: u64) -> Said {
+    said.body["createdAt"] = (START + sent).to_string().into();
+    said.at = at;
+    said
+}
+
+#[test]
+fn a_sid_comes_back_at_once_by_a_webhook_that_proves_it() {
+    let back = started(20, ROOM, "standup");
+    assert_eq!(after_the_end(std::slice::from_ref(&back)), ["RM_1"], "in the same second");
+    let carol = joined(21, ROOM, "PA_3", "carol");
+    assert_eq!(after_the_end(&[back.clone(), carol.clone()]), ["RM_1", "PA_3"]);
+    assert_eq!(after_the_end(std::slice::from_ref(&carol)), ["RM_1", "PA_3"], "the second start is lost");
+    // Cloud uses the sids of people again too: then they have joined again.
+    assert_eq!(after_the_end(&[back.clone(), joined(25, ROOM, "PA_1", "alice")]), ["RM_1", "PA_1"]);
+    let mut another = started(10, ROOM, "standup");
+    another.body["room"]["creationTimeMs"] = ((START + 19) * 1000).to_string().into();
+    assert_eq!(after_the_end(&[another]), ["RM_1"], "created later than the one that ended");
+    // It ends again, and comes back again.
+    let again = [back.clone(), finished(30, ROOM, "standup")];
+    assert_eq!(after_the_end(&again), [""; 0]);
+    assert_eq!(after_the_end(&[&again[..], &[started(31, ROOM, "standup")]].concat()), ["RM_1"]);
+}
+
+#[test]
+fn late_and_repeated_webhooks_raise_nothing() {
+    let back = started(21, ROOM, "standup");
+    let of_alice =
+        of_track(6, "track_published", ROOM, "PA_1", "alice", track("TR_1", "AUDIO", "MICROPHONE"));
+    for late in [
+        sent_at(started(0, ROOM, "standup"), 0, 40),
+        sent_at(started(0, ROOM, "standup"), 19, 40),
+        sent_at(joined(5, ROOM, "PA_1", "alice"), 5, 40),
+        // With another id and another time it is still the same join.
+        sent_at(joined(5, ROOM, "PA_1", "alice"), 40, 40),
+        sent_at(joined(6, ROOM, "PA_2", "bob"), 40, 40),
+        sent_at(joined(7, ROOM, "PA_9", "dan"), 7, 40),
+        sent_at(of_alice.clone(), 6, 40),
+        sent_at(of_alice, 40, 40),
+        sent_at(left(19, ROOM, "PA_1", "alice"), 19, 40),
+        sent_at(finished(20, ROOM, "standup"), 20, 40),
+    ] {
+        assert_eq!(after_the_end(std::slice::from_ref(&late)), [""; 0], "{late:?}");
+        let (carol, is_unknown) =
+            (joined(25, ROOM, "PA_3", "carol"), late.body["participant"]["sid"] == "PA_9");
+        if !is_unknown {
+            let people = after_the_end(&[back.clone(), carol, late.clone()]);
+            assert_eq!(people, ["RM_1", "PA_3"], "a second life, and then {late:?}");
+        }
+    }
+    // The leave of a former life, after the return of its sid.
+    let alice = joined(25, ROOM, "PA_1", "alice");
+    let late = sent_at(left(19, ROOM, "PA_1", "alice"), 19, 40);
+    assert_eq!(after_the_end(&[back.clone(), alice.clone(), late]), ["RM_1", "PA_1"]);
+    assert_eq!(after_the_end(&[back, alice, left(30, ROOM, "PA_1", "alice")]), ["RM_1"]);
+}
+
+#[test]
+fn a_list_brings_a_sid_back_only_with_its_mark() {
+    let plain = joined(40, ROOM, "PA_1", "alice").corrected();
+    let mut marked = plain.clone();
+    marked.body["roomwatch"] = json!({"returned": true});
+    let mut room_marked = started(39, ROOM, "standup").corrected();
+    room_marked.body["roomwatch"] = json!({"returned": true});
+    assert_eq!(after_the_end(std::slice::from_ref(&plain)), [""; 0]);
+    assert_eq!(after_the_end(&[room_marked.clone(), plain]), ["RM_1"]);
+    assert_eq!(after_the_end(&[room_marked, marked.clone()]), ["RM_1", "PA_1"]);
+    // LiveKit itself cannot set it.
+    marked.source = Source::Webhook;
+    marked.body["participant"]["joinedAtMs"] = ((START + 5) * 1000).to_string().into();
+    assert_eq!(after_the_end(&[started(39, ROOM, "standup"), marked]), ["RM_1"]);
 }
 
 #[test]
 fn tombstones_expire_by_event_time() {
     let over = [joined(5, ROOM, "PA_1", "alice"), finished(20, ROOM, "standup")];
-    let later =
-        |at: u64| [&over[..], &[started(at, "RM_2", "other"), joined(at, ROOM, "PA_1", "alice")]].concat();
+    let later = |at| {
+        [&over[..], &[started(at, "RM_2", "other"), sent_at(joined(5, ROOM, "PA_1", "alice"), at, at)]]
+            .concat()
+    };
     assert_eq!(people(&fold(&later(29 * 60))).len(), 0);
     assert_eq!(people(&fold(&later(31 * 60))).len(), 1);
     let mut state = fold(&over);

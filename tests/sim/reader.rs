@@ -7,7 +7,7 @@ use roomwatch::{
     clock::Clock,
     derived::Joined,
     event::{Event, Seq},
-    feed::{Feed, Filter, Frame, Position, ReplayError, Reset},
+    feed::{Feed, Filter, Frame, Position, ReplayError, Reset, View},
     follow::encode,
     rights::{Sight, Window},
     state::{State, Wire, mask::ALL},
@@ -201,22 +201,9 @@ impl Reader {
             loop {
                 let frames = subscription.next().await;
                 let scanned = subscription.cursor().seq;
-                let mut to = seen.borrow_mut();
-                match frames {
-                    Ok(frames) => {
-                        let history = history.borrow();
-                        for frame in &frames {
-                            to.take(&feed, &request, &history, frame, view);
-                        }
-                        to.scan(&request, &history, scanned);
-                    }
-                    Err(error) => {
-                        to.away = true;
-                        to.reset = matches!(error, ReplayError::Expired);
-                        return;
-                    }
+                if !seen.borrow_mut().read(frames, scanned, &feed, &request, &history.borrow(), view) {
+                    return;
                 }
-                drop(to);
                 if rng.u32(..20) == 0 {
                     seen.borrow_mut().stuck = true;
                     clock.sleep(Duration::from_millis(rng.u64(..8_000))).await;
@@ -275,6 +262,32 @@ impl Reader {
 }
 
 impl Seen {
+    /// Takes what a subscription has returned. Returns false at the end of the stream.
+    fn read(
+        &mut self,
+        frames: Result<Vec<Arc<Frame>>, ReplayError>,
+        scanned: Seq,
+        feed: &Feed,
+        request: &Request,
+        history: &History,
+        view: View,
+    ) -> bool {
+        match frames {
+            Ok(frames) => {
+                for frame in &frames {
+                    self.take(feed, request, history, frame, view);
+                }
+                self.scan(request, history, scanned);
+                true
+            }
+            Err(error) => {
+                self.away = true;
+                self.reset = matches!(error, ReplayError::Expired);
+                false
+            }
+        }
+    }
+
     /// Everything between was scanned, so nothing of it may match.
     fn scan(&mut self, request: &Request, history: &History, to: Seq) {
         if to <= self.scanned {
@@ -287,14 +300,7 @@ impl Seen {
         self.scanned = to;
     }
 
-    fn take(
-        &mut self,
-        feed: &Feed,
-        request: &Request,
-        history: &History,
-        frame: &Arc<Frame>,
-        view: roomwatch::feed::View,
-    ) {
+    fn take(&mut self, feed: &Feed, request: &Request, history: &History, frame: &Arc<Frame>, view: View) {
         self.frames += 1;
         if frame.seq <= self.scanned {
             return self.wrong.push(format!("event {} came again", frame.seq));

@@ -14,7 +14,7 @@ use rusqlite::{
 };
 
 use super::{
-    LogError, OpenError,
+    LogError, OpenError, chunks,
     ids::{Ids, Key},
     meta, wal,
     witness::{self, Told, Witness},
@@ -29,7 +29,7 @@ use crate::{
 const APPLICATION_ID: i64 = 0x526d_5774;
 
 /// `PRAGMA user_version`. It is raised when an older Roomwatch can no longer read the file.
-const FORMAT: i64 = 3;
+const FORMAT: i64 = 4;
 
 /// Page size of new files. Events are only appended. So with larger pages than SQLite's 4 KiB there are fewer to write
 /// and to find, and few of them are written twice.
@@ -112,7 +112,6 @@ pub(super) fn open_log(path: &Path, vfs: Option<&str>, told: Option<Cursor>) -> 
         Ok(tail) => tail,
         Err(what) => return Err(damaged(what)),
     };
-    migrate(&mut connection).map_err(sqlite)?;
     let (epoch, renewed) = epoch(&mut connection, path, tail, told).map_err(sqlite)?;
     let key = key_at(&connection, tail.last).map_err(sqlite)?.unwrap_or_default();
     let witness = Witness::open(path, Told { epoch, seq: tail.last, key }).map_err(io)?;
@@ -186,10 +185,10 @@ fn create_or_check(
     Ok(())
 }
 
-/// Migrates a file of an older format. Call this after the content of the file has been made durable.
+/// Migrates a file of an older format, whose content must be durable.
 fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
     let found = connection.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0))?;
-    let steps = [FROM_1, FROM_2];
+    let steps = [FROM_1, FROM_2, chunks::TABLE];
     if found == FORMAT {
         return Ok(());
     }
@@ -206,6 +205,7 @@ fn create(connection: &mut Connection, path: &Path) -> rusqlite::Result<()> {
     connection.pragma_update(None, "journal_mode", "WAL")?;
     let tx = connection.transaction()?;
     tx.execute_batch(TABLES)?;
+    tx.execute_batch(chunks::TABLE)?;
     tx.pragma_update(None, "application_id", APPLICATION_ID)?;
     tx.pragma_update(None, "user_version", FORMAT)?;
     meta::set(&tx, "epoch", &new_epoch().to_string())?;
@@ -273,9 +273,18 @@ fn contradiction(
     })
 }
 
-/// Returns the id of an event, if it has a row.
+/// Returns the id of an event, if the log has it.
 pub(super) fn key_at(connection: &Connection, seq: Seq) -> rusqlite::Result<Option<Key>> {
-    connection.query_row("SELECT id FROM events WHERE seq = ?1", [seq.0 as i64], |row| row.get(0)).optional()
+    let sql = "SELECT id FROM events WHERE seq = ?1";
+    let mut found = connection.query_row(sql, [seq.0 as i64], |row| row.get(0)).optional()?;
+    if found.is_none() && seq > Seq::ZERO {
+        chunks::ids(connection, Seq(seq.0 - 1), |key, at| {
+            if at == seq {
+                found = Some(key);
+            }
+        })?;
+    }
+    Ok(found)
 }
 
 /// Returns the identity of the file: its inode, and its birth time if the file system has it, because inodes are reused.
@@ -311,16 +320,26 @@ fn settle(path: &Path, vfs: Option<&str>) -> rusqlite::Result<(Connection, Resul
     let first_look = connect(path, vfs, OpenFlags::empty())?;
     wal::rewrite(&first_look)?;
     drop(first_look);
-    let connection = connect(path, vfs, OpenFlags::empty())?;
+    let mut connection = connect(path, vfs, OpenFlags::empty())?;
     let tail = match checkpoint(&connection, "TRUNCATE")?.busy {
         true => Err("its write-ahead log cannot be emptied while another process reads it".into()),
-        false => ends(&connection)?,
+        false => {
+            migrate(&mut connection)?;
+            ends(&connection)?
+        }
     };
     Ok((connection, tail))
 }
 
 fn ends(connection: &Connection) -> rusqlite::Result<Result<Ends, String>> {
     let first: Option<i64> = connection.query_row("SELECT min(seq) FROM events", [], |row| row.get(0))?;
+    let first = first.map(|first| Seq(first as u64));
+    if let Some((packed, first)) = chunks::last(connection)?.zip(first)
+        && packed.next() != first
+    {
+        return Ok(Err(format!("a gap between event {packed} and event {first}")));
+    }
+    let first = chunks::oldest(connection)?.map(|oldest| oldest.first).or(first);
     let mut newest = connection.prepare("SELECT * FROM events ORDER BY seq DESC LIMIT ?1")?;
     let newest = newest
         .query_map([TAIL_EVENTS], |row| event(row, &mut None))?
@@ -328,8 +347,7 @@ fn ends(connection: &Connection) -> rusqlite::Result<Result<Ends, String>> {
     if let Some(pair) = newest.windows(2).find(|pair| pair[1].seq.next() != pair[0].seq) {
         return Ok(Err(format!("a gap between event {} and event {}", pair[1].seq, pair[0].seq)));
     }
-    let first = first.map_or(Seq(1), |first| Seq(first as u64));
-    Ok(Ok(Ends { first, last: newest.first().map_or(Seq::ZERO, |event| event.seq) }))
+    Ok(Ok(Ends { first: first.unwrap_or(Seq(1)), last: newest.first().map_or(Seq::ZERO, |event| event.seq) }))
 }
 
 /// Result of a checkpoint.
@@ -358,7 +376,7 @@ pub(super) fn insert(to: &mut Statement, key: &Key, event: &NewEvent, seq: Seq) 
         seq.0 as i64,
         key,
         &*event.project,
-        stored(event.source),
+        i64::from(stored(event.source)),
         event.received_at as i64,
         event.kind.as_str(),
         event.room.as_deref(),
@@ -369,11 +387,21 @@ pub(super) fn insert(to: &mut Statement, key: &Key, event: &NewEvent, seq: Seq) 
 }
 
 /// Returns the number of a source in the file.
-fn stored(source: Source) -> i64 {
+pub(super) fn stored(source: Source) -> u8 {
     match source {
         Source::Webhook => 0,
         Source::Reconcile => 1,
         Source::Roomwatch => 2,
+    }
+}
+
+/// Returns the source with this number in the file.
+pub(super) fn source(stored: i64) -> rusqlite::Result<Source> {
+    match stored {
+        0 => Ok(Source::Webhook),
+        1 => Ok(Source::Reconcile),
+        2 => Ok(Source::Roomwatch),
+        other => Err(damaged(3, &format!("unknown source {other}"))),
     }
 }
 
@@ -385,13 +413,10 @@ pub(super) fn read(
     limit: usize,
     bytes_max: usize,
 ) -> rusqlite::Result<Vec<Event>> {
-    let mut select = connection
-        .prepare_cached("SELECT * FROM events WHERE seq > ?1 AND seq <= ?2 ORDER BY seq LIMIT ?3")?;
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let mut rows = select.query(params![after.0 as i64, last.0 as i64, limit])?;
-    let (mut events, mut bytes, mut project) = (Vec::<Event>::new(), 0, None);
-    while let Some(row) = rows.next()? {
-        let event = event(row, &mut project)?;
+    // One transaction: upkeep moves events from rows to chunks.
+    let tx = connection.unchecked_transaction()?;
+    let (mut events, mut bytes) = (Vec::<Event>::new(), 0);
+    let mut take = |event: Event| {
         if let Some(previous) = events.last()
             && previous.seq.next() != event.seq
         {
@@ -399,15 +424,33 @@ pub(super) fn read(
         }
         bytes += event.body.len();
         if !events.is_empty() && bytes > bytes_max {
-            break;
+            return Ok(None);
         }
+        let seq = event.seq;
         events.push(event);
+        Ok((events.len() < limit).then_some(seq))
+    };
+    let mut next = Some(after);
+    chunks::read(&tx, after, last, |event| {
+        next = take(event)?;
+        Ok(next.is_some())
+    })?;
+    if let Some(after) = next {
+        let mut select =
+            tx.prepare_cached("SELECT * FROM events WHERE seq > ?1 AND seq <= ?2 ORDER BY seq")?;
+        let mut rows = select.query(params![after.0 as i64, last.0 as i64])?;
+        let mut project = None;
+        while let Some(row) = rows.next()? {
+            if take(event(row, &mut project)?)?.is_none() {
+                break;
+            }
+        }
     }
     Ok(events)
 }
 
 /// Reads one row of `events`. `project` is the name in the previous row, so that the same name is not allocated again.
-fn event(row: &Row<'_>, project: &mut Option<Arc<str>>) -> rusqlite::Result<Event> {
+pub(super) fn event(row: &Row<'_>, project: &mut Option<Arc<str>>) -> rusqlite::Result<Event> {
     let name = row.get_ref(2)?.as_str()?;
     let project = match project {
         Some(known) if **known == *name => known.clone(),
@@ -416,12 +459,7 @@ fn event(row: &Row<'_>, project: &mut Option<Arc<str>>) -> rusqlite::Result<Even
     Ok(Event {
         seq: Seq(row.get::<_, i64>(0)? as u64),
         project,
-        source: match row.get::<_, i64>(3)? {
-            0 => Source::Webhook,
-            1 => Source::Reconcile,
-            2 => Source::Roomwatch,
-            other => return Err(damaged(3, &format!("unknown source {other}"))),
-        },
+        source: source(row.get(3)?)?,
         received_at: row.get::<_, i64>(4)? as u64,
         kind: Kind::from(row.get_ref(5)?.as_str()?),
         room: row.get_ref(6)?.as_str_or_null()?.map(Arc::from),
@@ -430,7 +468,7 @@ fn event(row: &Row<'_>, project: &mut Option<Arc<str>>) -> rusqlite::Result<Even
     })
 }
 
-fn damaged(column: usize, what: &str) -> rusqlite::Error {
+pub(super) fn damaged(column: usize, what: &str) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Blob, what.into())
 }
 

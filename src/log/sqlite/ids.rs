@@ -10,7 +10,7 @@ use foldhash::fast::RandomState;
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Statement, TransactionBehavior, params};
 use sha2::{Digest, Sha256};
 
-use super::meta;
+use super::{chunks, meta};
 use crate::event::{NewEvent, Seq};
 
 /// Minimum number of ids that one step merges. Each takes at most one page of the table, and the step a few
@@ -53,9 +53,12 @@ impl Ids {
     pub fn load(connection: &Connection) -> rusqlite::Result<Ids> {
         let merged = meta::get(connection, "merged")?.and_then(|seq| seq.parse().ok()).unwrap_or(0);
         let mut select = connection.prepare("SELECT id, seq FROM events WHERE seq > ?1")?;
-        let fresh = select
+        let mut fresh = select
             .query_map([merged as i64], |row| Ok((row.get(0)?, Seq(row.get::<_, i64>(1)? as u64))))?
-            .collect::<rusqlite::Result<_>>()?;
+            .collect::<rusqlite::Result<HashMap<_, _, _>>>()?;
+        chunks::ids(connection, Seq(merged), |key, seq| {
+            fresh.insert(key, seq);
+        })?;
         Ok(Ids { fresh, merged: Seq(merged), pass: None })
     }
 

@@ -3,10 +3,11 @@
 //! Seqs are divided into blocks of [`BLOCK`] events. When a block is complete, upkeep notes the earliest `received_at`
 //! in it, as one row of `times`. A seek first reads the events after the last noted block, from the end. Then it goes
 //! back through the notes, and reads only blocks that can have the answer. A log of an older version gets its notes
-//! step by step, from its oldest event on.
+//! step by step, from its oldest event on. Packed events have no notes: a chunk has the earliest time in it.
 
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
+use super::chunks;
 use crate::event::Seq;
 
 /// Number of events in a block. A seek or a step of upkeep reads them in about a millisecond.
@@ -15,10 +16,12 @@ const BLOCK: u64 = 1024;
 /// Approximate number of bytes that a note writes to the WAL.
 const NOTE_BYTES: usize = super::file::PAGE_BYTES;
 
-/// Notes the next block if it is complete, and removes the notes of blocks that retention has removed. Returns the
+/// Notes the next block if it is complete, and removes the notes of blocks that are packed or removed. Returns the
 /// approximate number of bytes that it wrote to the WAL.
-pub(super) fn note_next(connection: &mut Connection, first: Seq, last: Seq) -> rusqlite::Result<usize> {
-    let kept_from = first.0 / BLOCK;
+pub(super) fn note_next(connection: &mut Connection, last: Seq) -> rusqlite::Result<usize> {
+    let first: Option<i64> =
+        connection.prepare_cached("SELECT min(seq) FROM events")?.query_row([], |row| row.get(0))?;
+    let kept_from = first.map_or(last.next().0, |first| first as u64) / BLOCK;
     let block = noted(connection)?.max(kept_from);
     let (low, high) = ends(block);
     if last < high {
@@ -65,7 +68,7 @@ pub(super) fn seek(
             return Ok(Some(seq));
         }
     }
-    Ok(None)
+    chunks::seek(&tx, first, last, unix_ms)
 }
 
 /// Returns the block after the last noted one.

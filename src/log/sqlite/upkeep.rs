@@ -10,7 +10,7 @@ use std::{
 
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
-use super::{Shared, ids::Ids, meta, times};
+use super::{Shared, chunks, ids::Ids, meta, times};
 use crate::{clock::Believed, event::Seq, log::IDS_KEPT};
 
 /// Interval between two marks of the newest seq, in time and in events. The second is for processes that always end
@@ -21,6 +21,9 @@ const MARK_EVENTS: u64 = 10_000;
 /// Interval between two checks for work, and pause between two steps of it.
 const CHECK_EVERY: Duration = Duration::from_secs(1);
 const STEP_PAUSE: Duration = Duration::from_millis(10);
+
+/// Age at which events are packed, in running time. Until then they are read more often.
+const PACK_AFTER: Duration = Duration::from_secs(600);
 
 /// Maximum work of one step. It limits bytes too, because a body may have 2,048 pages to free.
 const TRIM_EVENTS: i64 = 256;
@@ -92,8 +95,9 @@ impl Upkeep {
         } else {
             0
         };
-        let noted = times::note_next(connection, self.first(), last)?;
-        let written = trimmed.bytes() + swept.bytes() + merged * MERGED_BYTES + noted;
+        let noted = times::note_next(connection, last)?;
+        let packed = self.pack(connection, last, running)?;
+        let written = trimmed.bytes() + swept.bytes() + merged * MERGED_BYTES + noted + packed;
         self.due = Instant::now() + if written > 0 { STEP_PAUSE } else { CHECK_EVERY };
         Ok(written)
     }
@@ -132,6 +136,12 @@ impl Upkeep {
         Ok(())
     }
 
+    /// Packs some of the oldest rows if they are old enough.
+    fn pack(&self, connection: &mut Connection, last: Seq, running: Duration) -> rusqlite::Result<usize> {
+        let old = marked(connection, running.checked_sub(PACK_AFTER))?;
+        chunks::pack_next(connection, Seq(old.0.min(last.0.saturating_sub(chunks::ROWS_MIN))))
+    }
+
     /// Removes some of the oldest events if there are more than retention allows.
     fn trim(
         &mut self,
@@ -151,6 +161,14 @@ impl Upkeep {
             None => false,
         };
         let old = self.old(connection, running)?;
+        if let Some(chunk) = chunks::oldest(connection)? {
+            let is_due = chunk.last <= trimmable && (too_big || old.is_old(chunk.last, chunk.latest));
+            return match is_due {
+                true if chunk.last > merged => Ok(Step::NeedsMerge),
+                true => self.remove(connection, first, chunk.last, 1),
+                false => Ok(Step::Wrote(0)),
+            };
+        }
 
         let (mut through, mut bytes, mut pages, mut needs_merge) = (None, 0, 0, false);
         let mut select = connection.prepare_cached(
@@ -177,9 +195,21 @@ impl Upkeep {
             return Ok(if needs_merge { Step::NeedsMerge } else { Step::Wrote(0) });
         };
 
+        self.remove(connection, first, through, pages)
+    }
+
+    /// Removes the events up to `through`, which are `pages` rows.
+    fn remove(
+        &self,
+        connection: &mut Connection,
+        first: Seq,
+        through: Seq,
+        pages: usize,
+    ) -> rusqlite::Result<Step> {
         self.shared.first.store(through.next().0, Ordering::Release);
         let mut delete = || {
             let tx = begin(connection)?;
+            tx.prepare_cached("DELETE FROM chunks WHERE last <= ?1")?.execute([through.0 as i64])?;
             tx.prepare_cached("DELETE FROM events WHERE seq <= ?1")?.execute([through.0 as i64])?;
             tx.commit()
         };

@@ -62,8 +62,10 @@ struct LastRejected {
 /// Events that were inferred from LiveKit's API because no webhook had arrived.
 #[derive(Serialize, utoipa::ToSchema)]
 struct Corrections {
-    /// Number since the server started
+    /// Number since `since`
     total: u64,
+    /// When this server began to count, in unix milliseconds: at its start
+    since: u64,
     /// The newest first
     last: Vec<ShownCorrection>,
 }
@@ -82,7 +84,13 @@ pub async fn projects(AppState(app): AppState<Arc<App>>, caller: Caller) -> Json
     // Corrections and rejections are about every room, so they are for callers who see every room.
     let visible = app.config.projects.iter().filter(|project| caller.sight.is_whole(&project.name));
     let projects = visible.map(|project| {
-        let (receipt, foreign) = app.receipts.of(&project.name);
+        let (mut receipt, foreign) = app.receipts.of(&project.name);
+        // Receipts are shared every few seconds. The state has the last webhook of a process that was killed before.
+        let known = app.state.read().last_webhook(&project.name).map(|(at, kind)| (at, kind.into()));
+        if let Some((at, kind)) = known.filter(|(at, _)| receipt.last_at.is_none_or(|last_at| last_at < *at))
+        {
+            (receipt.last_at, receipt.last_event) = (Some(at), Some(kind));
+        }
         // A webhook with an unknown key belongs to no project, so only operators see it.
         let operator = caller.sight == Sight::All;
         let foreign = foreign.filter(|_| operator);
@@ -102,7 +110,11 @@ pub async fn projects(AppState(app): AppState<Arc<App>>, caller: Caller) -> Json
             last_rejected: rejected.map(|Rejected { at, reason, iss }| LastRejected { at, reason, iss }),
             reconciled_at: health.reconciled_at,
             reconcile_every_secs: app.reconcile.every_secs(),
-            corrections: Corrections { total: health.corrections, last: health.last.into() },
+            corrections: Corrections {
+                total: health.corrections,
+                since: health.since,
+                last: health.last.into(),
+            },
             egress: health.egress,
             ingress: health.ingress,
         }

@@ -83,10 +83,11 @@ pub async fn page(app: &App, wanted: &Wanted, window: &Window) -> Result<Respons
                     if cursor.seq > head.seq.next() {
                         return Err(gone(Reset::Ahead));
                     }
-                    if cursor.seq < oldest {
+                    // The position before the oldest event is a cursor too: the head of an empty log.
+                    if cursor.seq.next() < oldest {
                         return Err(gone(Reset::Expired));
                     }
-                    cursor.seq
+                    cursor.seq.max(oldest)
                 }
             };
             backward(feed, filter, oldest, before, limit).await.map_err(|error| failed(error, gone))?
@@ -100,7 +101,7 @@ pub async fn page(app: &App, wanted: &Wanted, window: &Window) -> Result<Respons
     pieces.push_back(Bytes::from(format!(
         "{{\"epoch\":\"{}\",\"cursor\":\"{head}\",\"first\":\"{}\",\"last\":\"{head}\",\"prev\":{},\"next\":{},\"events\":[",
         feed.epoch(),
-        text(oldest),
+        text(oldest.min(head.seq)),
         quoted(prev),
         quoted(next),
     )));

@@ -125,6 +125,10 @@ entity! {
         last_seq: u64,
         /// When a webhook about it last arrived; 0 if none has. Reconciliation waits a little after one.
         webhook_at: u64,
+        /// The `createdAt` of the webhook that made it live again; 0 for a first life. An end from before is of the former
+        /// life.
+        #[serde(default)]
+        returned_at_secs: u64,
         /// The `createdAt` of the body that `metadata` is from: older ones do not overwrite it.
         metadata_at_secs: u64,
     }

@@ -33,12 +33,12 @@ impl Fold<'_> {
             // It is late, but it may know more about the end than reconciliation did.
             if ended {
                 self.applied.facts.push(Fact::Egress { egress: new, seq });
-                self.bury(&id, true, 0);
+                self.bury(&id, true, 0, 0);
             }
             return;
         }
         if ended {
-            self.bury(&id, true, 0);
+            self.bury(&id, true, 0, 0);
             self.applied.facts.push(Fact::Egress { egress: new, seq });
             if let Some(known) = self.project.egress.remove(&id) {
                 self.applied.changes.push(Change::delete(Entity::Egress(known.clone())));

@@ -31,7 +31,7 @@ impl Fold<'_> {
             return;
         }
         if self.event.kind == Kind::IngressEnded {
-            self.bury(&id, false, new.updated_at_ns);
+            self.bury(&id, false, 0, new.updated_at_ns);
             if let Some(known) = self.project.ingress.remove(&id) {
                 self.applied.changes.push(Change::delete(Entity::Ingress(known)));
             }

@@ -58,7 +58,7 @@ impl Fold<'_> {
             None => return self.restrict_absent(sid),
         };
         let created = known.is_none();
-        if created && !self.may_begin(sid) {
+        if created && !(self.may_begin(sid) || self.participant_returns(sid)) {
             return self.restrict_absent(sid);
         }
         let mut participant = match known {
@@ -115,6 +115,16 @@ impl Fold<'_> {
         let permission = self.permission();
         let at = self.happened_at().max(body.joined_at_ms());
         let entry = event.room_sid.as_ref().and_then(|sid| self.project.rooms.get_mut(sid));
+        // A leave that LiveKit sent before they joined is of a former life of the sid.
+        let sent_by = self.body.created_at_secs.0.saturating_mul(1000).saturating_add(999);
+        if let Some(there) = entry.as_ref().and_then(|entry| entry.participant(&body.sid))
+            && event.source == Source::Webhook
+            && sent_by > 999
+            && there.joined_at > sent_by
+        {
+            self.applied.restricted |= there.restricted();
+            return;
+        }
         let there = entry.and_then(|entry| Arc::make_mut(entry).remove(&body.sid));
         let inferred = self.is_inferred().then(|| {
             let known = there.as_ref().map_or(body.joined_at_ms(), |p| p.last_known_at());
@@ -140,7 +150,7 @@ impl Fold<'_> {
             self.applied.changes.push(delete);
         }
         if event.room_sid.as_ref().is_some_and(|sid| self.project.rooms.contains_key(sid)) {
-            self.bury(&participant.sid.clone(), restricted, 0);
+            self.bury(&participant.sid.clone(), restricted, participant.joined_at, 0);
         }
         // A participant whose connection was aborted has never been in the room.
         if was_there || event.kind != Kind::ParticipantConnectionAborted {

@@ -12,6 +12,7 @@ use crate::{
             room::{RoomDerived, Update, bits},
         },
         mask::Mask,
+        project::RoomEntry,
         word::word,
     },
 };
@@ -39,12 +40,15 @@ impl Fold<'_> {
         if created {
             // These are late by design: an egress ends when its upload does, long after its room.
             if matches!(event.kind, Kind::EgressEnded | Kind::IngressEnded | Kind::AgentJobEnded)
-                || !self.may_begin(sid)
+                || !(self.may_begin(sid) || self.room_returns(sid))
             {
                 return None;
             }
+            let mut room = self.new_room(sid);
+            if self.project.tombstones.get(sid).is_some() && event.source == Source::Webhook {
+                room.returned_at_secs = self.body.created_at_secs.0;
+            }
             self.project.tombstones.open(sid);
-            let room = self.new_room(sid);
             self.project.begin(room);
         }
         let sent_at = self.sent_at();
@@ -117,6 +121,14 @@ impl Fold<'_> {
         let event = self.event;
         let Some(sid) = event.room_sid.as_ref().filter(|sid| !sid.is_empty()) else { return };
         let at = self.happened_at();
+        let created_at_secs = self.body.created_at_secs.0;
+        let is_of_former_life = |entry: &RoomEntry| created_at_secs < entry.room.returned_at_secs;
+        if event.source == Source::Webhook
+            && created_at_secs > 0
+            && self.project.rooms.get(sid).is_some_and(|entry| is_of_former_life(entry))
+        {
+            return;
+        }
         let room = match self.project.end(sid) {
             Some(entry) => {
                 for participant in entry.in_order() {
@@ -124,6 +136,8 @@ impl Fold<'_> {
                         self.applied.changes.push(Change::delete(Entity::Participant(participant.clone())));
                     }
                     self.left_without_event(participant.clone(), at);
+                    // The room may come back, and they are not in it.
+                    self.bury(&participant.sid, participant.restricted(), participant.joined_at, 0);
                 }
                 self.applied.changes.push(Change::delete(Entity::Room(entry.room.clone())));
                 entry.room.clone()
@@ -141,8 +155,9 @@ impl Fold<'_> {
         };
         let reason = &*self.body.room_end_reason;
         let reason = (!reason.is_empty()).then(|| word(reason, "ROOM_END_", ""));
+        let began_at = room.started_at;
         self.applied.facts.push(Fact::SessionEnded { room, at, reason, source: event.source });
-        self.bury(sid, false, 0);
+        self.bury(sid, false, began_at, 0);
     }
 
     /// Handles a second `room_started` of one sid: LiveKit brings a room back after its node has died, and the

@@ -111,7 +111,7 @@ impl Fold<'_> {
             at,
             inferred,
         });
-        self.bury(&sid.into(), p.restricted(), 0);
+        self.bury(&sid.into(), p.restricted(), 0, 0);
         index.is_some()
     }
 }

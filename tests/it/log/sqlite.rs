@@ -321,7 +321,8 @@ async fn a_log_of_an_older_format_is_migrated_and_seeks_at_once() {
     drop(log);
     let file = rusqlite::Connection::open(dir.path().join("log.db")).expect("the file");
     let notes = || file.query_row("SELECT count(*) FROM times", [], |row| row.get::<_, i64>(0)).ok();
-    let format_1 = "DROP TABLE times; ALTER TABLE marks DROP COLUMN wall_ms; PRAGMA user_version = 1";
+    let format_1 =
+        "DROP TABLE times; DROP TABLE chunks; ALTER TABLE marks DROP COLUMN wall_ms; PRAGMA user_version = 1";
     file.execute_batch(format_1).expect("the format of that time");
     assert_eq!(notes(), None);
     let log = open(dir.path());

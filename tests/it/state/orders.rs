@@ -224,6 +224,40 @@ proptest! {
         prop_assert_eq!(listing(&fold(&came), &PROJECTS), listing(&fold(&meant), &PROJECTS));
     }
 
+    /// A room that comes back has the people of its second life, whatever is repeated of the first, and whenever.
+    #[test]
+    fn a_former_life_does_not_come_back(
+        first in guests(),
+        second in guests(),
+        recorded in any::<bool>(),
+        repeated in prop::collection::vec((any::<Index>(), any::<Index>()), 0..12),
+    ) {
+        let first = meeting("RM_1", &first, recorded);
+        let mut second = meeting("RM_1", &second, false);
+        second.pop();
+        for said in &mut second {
+            said.at += 300;
+            said.body["createdAt"] = (START + said.at).to_string().into();
+            if let Some(participant) = said.body.get_mut("participant") {
+                let sid = format!("{}_second", participant["sid"].as_str().expect("a sid"));
+                participant["sid"] = sid.into();
+                participant["joinedAtMs"] = ((START + said.at) * 1000 + 77).to_string().into();
+            }
+            if let Some(track) = said.body.get_mut("track") {
+                track["sid"] = format!("{}_second", track["sid"].as_str().expect("a sid")).into();
+            }
+        }
+        let meant = [&first[..], &second[..]].concat();
+        let mut came = meant.clone();
+        for (which, when) in repeated {
+            let mut late = which.get(&first).clone();
+            late.at = 600;
+            // Not before the second life has begun: until then the room is not there.
+            came.insert(first.len() + 1 + when.index(came.len() - first.len()), late);
+        }
+        prop_assert_eq!(listing(&fold(&came), &PROJECTS), listing(&fold(&meant), &PROJECTS));
+    }
+
     /// replay(all) = prefix, written and read back, then suffix.
     #[test]
     fn a_checkpoint_is_as_good_as_the_log(all in anything(), cut in any::<Index>()) {

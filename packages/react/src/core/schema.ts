@@ -428,7 +428,12 @@ export interface components {
             last: components["schemas"]["Correction"][];
             /**
              * Format: int64
-             * @description Number since the server started
+             * @description When this server began to count, in unix milliseconds: at its start
+             */
+            since: number;
+            /**
+             * Format: int64
+             * @description Number since `since`
              */
             total: number;
         };

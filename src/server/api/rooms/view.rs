@@ -66,7 +66,9 @@ impl View {
         let Some(moment) = moment else {
             return Ok(View { snapshot: now, window, hidden_now: Hidden::default(), _turn: turn });
         };
-        let snapshot = app.snapshots.at(moment, window.earliest()).await.map_err(failed)?;
+        // A caller of a room that is not live sees nothing before the present. The present has a cursor.
+        let earliest = window.earliest().map(|earliest| earliest.min(now.cursor.seq));
+        let snapshot = app.snapshots.at(moment, earliest).await.map_err(failed)?;
         let hidden_now = Hidden::of(app, &window).await?;
         Ok(View { snapshot, window, hidden_now, _turn: turn })
     }
