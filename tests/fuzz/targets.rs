@@ -1,4 +1,4 @@
-//! What must be true of everything that reads what others wrote, whatever they wrote. `fuzz/` runs the same functions
+//! Properties of everything that reads what others wrote, whatever they wrote. `fuzz/` runs the same functions
 //! with libFuzzer.
 
 use std::sync::Arc;

@@ -71,7 +71,7 @@ enum Outcome {
     Broken,
 }
 
-/// What the tasks of the network report.
+/// Reports of the network's tasks.
 #[derive(Default)]
 pub struct Reports {
     outcomes: Vec<(u32, String, Outcome)>,
@@ -110,7 +110,7 @@ impl Network {
 
     /// The node has died with its queues.
     pub fn forget(&mut self) {
-        // An attempt under way may still arrive; its outcome is for nobody.
+        // An attempt under way may still arrive; its outcome is ignored.
         self.queues.clear();
         self.life += 1;
     }

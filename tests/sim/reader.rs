@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use crate::program::{PROJECT, Program};
 
-/// What a client asks for, and what it may see.
+/// The request of a client, and its rights.
 #[derive(Clone, Debug)]
 pub struct Request {
     pub sight: Sight,
@@ -92,7 +92,7 @@ pub struct Past {
     joined: Option<Joined>,
 }
 
-/// The log as a fold of its own sees it.
+/// The log, folded once more beside the program.
 #[derive(Default)]
 pub struct History {
     pub state: State,
@@ -109,7 +109,7 @@ impl History {
 
 type Key = (String, String);
 
-/// What a client has.
+/// The state of a client.
 pub struct Seen {
     /// Every event up to here was either received or does not match.
     pub scanned: Seq,
@@ -221,7 +221,7 @@ impl Reader {
             return;
         }
         if seen.scanned != head {
-            // It waits to be woken by an event of its own.
+            // It waits to be woken by a matching event.
             return;
         }
         if !self.request.types.is_empty() {

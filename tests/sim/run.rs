@@ -41,7 +41,7 @@ const LAG: u64 = 6_000;
 /// Lines of the story that a failure shows.
 const SHOWN: usize = 80;
 
-/// What one run does to the program.
+/// The events and faults of one run.
 #[derive(Clone, Debug)]
 pub struct Plan {
     pub seed: u64,
@@ -145,7 +145,7 @@ const KNOWN: &[LeaveOut] = &[
     ("clock_jumps", |plan| plan.clock_jumps = 0),
 ];
 
-/// What came of a run that found nothing.
+/// Result of a run that found nothing.
 pub struct Report {
     pub events: usize,
     pub frames: u64,
@@ -192,7 +192,7 @@ impl Run {
         let world = Arc::new(Mutex::new(world));
         let options = LogOptions {
             retain_age: None,
-            // The real log trims on a thread of its own, whenever that runs.
+            // The real log trims on another thread, at any time.
             retain_bytes: (plan.trims && !plan.in_file).then_some(60_000),
             clock: clock.clone(),
             ..LogOptions::default()
@@ -475,7 +475,7 @@ impl Run {
         }
     }
 
-    /// What LiveKit has just reported, and what has not ended since, is live from this event on.
+    /// Checks that an entity which a webhook reports, and which has not ended since, is live from this event on.
     fn is_shown(&mut self, event: &Event) {
         if event.source != Source::Webhook {
             return;
@@ -693,7 +693,7 @@ impl Run {
             .then(|| format!("\n  missing: {}\n  wrong: {}", missing.join("; "), extra.join("; ")))
     }
 
-    /// What can be checked only at the end.
+    /// Checks that are possible only at the end.
     fn end(&mut self) {
         let Some(program) = &mut self.program else { return };
         if self.broken_until > 0 {
