@@ -28,6 +28,7 @@ mod users;
 pub use limits::{Answer, Limit, LimitOptions, Limits};
 pub use log::LogFormat;
 pub use projects::{DEFAULT_PROJECT, DEV_KEY, DEV_URL, KeyOptions, Project, ProjectOptions};
+pub(crate) use server::shown;
 pub use users::{Role, User, read_users};
 
 use projects::projects;
@@ -78,9 +79,9 @@ pub struct Options {
     #[arg(long, env = "ROOMWATCH_PUBLIC_URL", value_name = "URL")]
     pub public_url: Option<String>,
 
-    /// Proxies whose X-Forwarded-* headers are trusted, as networks
+    /// Proxies whose X-Forwarded-* headers are trusted, as addresses or networks
     #[arg(long, env = "ROOMWATCH_TRUSTED_PROXIES", value_delimiter = ',', value_name = "CIDR")]
-    pub trusted_proxies: Option<Vec<IpNet>>,
+    pub trusted_proxies: Option<Vec<String>>,
 
     /// Origins of other sites whose pages may read the API with credentials
     #[arg(long, env = "ROOMWATCH_CORS_ORIGINS", value_delimiter = ',', value_name = "ORIGIN")]
@@ -215,7 +216,7 @@ impl Options {
         let dev = self.dev.unwrap_or(false);
         let listen = self.listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 3001)));
         ensure!(
-            !dev || listen.ip().is_loopback(),
+            !dev || listen.ip().to_canonical().is_loopback(),
             "--dev needs no sign-in, so it listens on loopback only, not on {listen}; \
              leave --dev out and set ROOMWATCH_PASSWORD"
         );
@@ -238,7 +239,7 @@ impl Options {
             users: self.users,
             password: self.password,
             public_url: self.public_url.map(|url| server::public_url(&url)).transpose()?,
-            trusted_proxies: self.trusted_proxies.unwrap_or_default(),
+            trusted_proxies: server::trusted_proxies(self.trusted_proxies.unwrap_or_default())?,
             cors_origins: server::cors_origins(self.cors_origins.unwrap_or_default())?,
             redaction: Redaction::new(&self.redact.unwrap_or_default())?,
             retention: log::days(self.retention_days.unwrap_or(30)),

@@ -3,6 +3,7 @@
 use std::{
     fs::{self, File, TryLockError},
     io::{self, Read, Seek, Write},
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     thread,
     time::{Duration, Instant},
@@ -57,8 +58,14 @@ impl DataDir {
 fn lock(dir: &Path) -> Result<File, DataDirError> {
     let path = dir.join("lock");
     let io = |cause| DataDirError::Io { path: path.clone(), cause };
-    let mut file =
-        File::options().read(true).write(true).create(true).truncate(false).open(&path).map_err(io)?;
+    let mut file = File::options()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(&path)
+        .map_err(io)?;
     let deadline = Instant::now() + LOCK_TIME_MAX;
     let locked = loop {
         match file.try_lock() {

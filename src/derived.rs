@@ -12,13 +12,13 @@
 //!
 //! Rows are written after the stream, in transactions of many events. Each transaction has the seq of its last event.
 //! Events that are not written yet are in memory, where [`Derived::changes`] finds them. After a crash they are read
-//! from the log again. A lost or damaged file is derived again, as far back as the log goes. A file of an older version
-//! is migrated.
+//! from the log again. A lost file is derived again, as far back as the log goes. Of a damaged one, what can be read is
+//! copied first, because sessions are kept longer than events. A file of an older version is migrated.
 
 use std::{
     collections::VecDeque,
     io,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -30,11 +30,17 @@ use std::{
 use bytes::Bytes;
 use parking_lot::{Condvar, Mutex};
 use rusqlite::Connection;
-use tokio::sync::Notify;
+use tokio::{
+    runtime::Handle,
+    sync::{Notify, Semaphore},
+};
 
 mod activity;
+mod again;
 mod changes;
 pub mod checkpoints;
+mod encode;
+mod repair;
 mod rows;
 #[macro_use]
 mod schema;
@@ -45,6 +51,7 @@ mod writer;
 
 pub use activity::{Activity, ActivityPoint};
 pub use checkpoints::{Around, Rung};
+pub use encode::encode;
 pub use search::{SearchResult, SearchResultKind};
 pub use sessions::{Participation, Session, SessionDetail, SessionQuery, SessionTrack};
 pub use writer::Step;
@@ -52,9 +59,9 @@ pub use writer::Step;
 use crate::{
     clock::Clock,
     event::{Cursor, Seq},
-    log::Bounds,
+    log::{Bounds, EventLog, LogError},
     state::{CheckpointError, Fact, State},
-    store::{Readers, StoreError},
+    store::{Readers, StoreError, is_damage},
 };
 use checkpoints::{Pace, Pending};
 use writer::{FLUSH_EVENTS, Writer};
@@ -64,6 +71,12 @@ const WAITING_EVENTS_MAX: usize = 20_000;
 const WAITING_BYTES_MAX: usize = 64 << 20;
 /// Maximum time that a query waits until the latest events are written.
 const SETTLE_MAX: Duration = Duration::from_secs(1);
+
+/// Maximum number of queries at one time, and time that one more waits.
+const QUERIES_MAX: usize = 8;
+const QUERY_WAIT_MAX: Duration = Duration::from_secs(2);
+/// Maximum number of replays that read changes at one time. More wait: each takes milliseconds.
+const REPLAYS_MAX: usize = 8;
 
 #[derive(Debug, thiserror::Error)]
 pub enum DerivedError {
@@ -81,6 +94,25 @@ pub enum DerivedError {
     Checkpoint(#[from] CheckpointError),
     #[error("the history is closed")]
     Closed,
+    #[error("too many queries of the history are waiting")]
+    Busy,
+    #[error("{0}")]
+    Found(String),
+    #[error("the log cannot be read: {0}")]
+    Log(#[from] LogError),
+    #[error("the thread that writes the history has panicked")]
+    Panicked,
+}
+
+impl DerivedError {
+    /// Returns true if the content of the file is damaged.
+    fn is_damage(&self) -> bool {
+        match self {
+            DerivedError::Sqlite(error) => is_damage(error),
+            DerivedError::Found(_) => true,
+            _ => false,
+        }
+    }
 }
 
 pub struct Options {
@@ -90,11 +122,13 @@ pub struct Options {
     pub covered: Box<dyn Fn(Seq) + Send + Sync>,
     /// Clock of the node, for retention and the pace of checkpoints.
     pub clock: Clock,
+    /// The log. Events that a damaged file has lost are derived from it again.
+    pub log: Option<Arc<dyn EventLog>>,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { retain: None, covered: Box::new(|_| {}), clock: Clock::system() }
+        Options { retain: None, covered: Box::new(|_| {}), clock: Clock::system(), log: None }
     }
 }
 
@@ -116,12 +150,18 @@ impl Stepped {
 
 struct Shared {
     options: Options,
+    dir: PathBuf,
+    /// For reads of the log by the writer.
+    runtime: Option<Handle>,
     waiting: Mutex<Waiting>,
     /// Wakes the writer.
     work: Condvar,
     /// Notified after each transaction.
     written: Notify,
     readers: Readers,
+    /// Bounds the queries at one time, and so the connections. Each kind has its own part.
+    queries: Semaphore,
+    replays: Semaphore,
     /// The oldest event of the log. Changes of earlier events are not needed.
     log_first: AtomicU64,
     pace: Mutex<Pace>,
@@ -134,6 +174,8 @@ struct Waiting {
     /// Events that are not in the file yet, ascending. The writer copies them, and removes them after its commit.
     events: VecDeque<Arc<Recorded>>,
     bytes: usize,
+    /// The last event that was recorded.
+    recorded: Seq,
     /// Checkpoints that are not in the file yet, ascending.
     checkpoints: VecDeque<Pending>,
     /// The last event in the file.
@@ -142,8 +184,22 @@ struct Waiting {
     changes_from: Seq,
     /// True if a query waits: the events are then written at once.
     hurry: bool,
+    /// Reason why events are not written now. Meanwhile the fold does not wait: the oldest of the queue are dropped, and
+    /// derived from the log again.
+    trouble: Option<Trouble>,
+    /// Damage that a query has found.
+    damage: Option<String>,
     closing: bool,
     closed: bool,
+}
+
+/// Reason why the history is behind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Trouble {
+    /// The file cannot be written. The writer tries again.
+    Failing(String),
+    /// The file is new, because the old one was damaged. It is being filled.
+    Repairing,
 }
 
 /// The changes of one event, as they were sent to readers.
@@ -214,11 +270,13 @@ impl Derived {
     /// Queues the record of the next event. Never blocks: see [`Derived::wait_for_capacity`].
     pub fn record(&self, recorded: Recorded) {
         let mut waiting = self.shared.waiting.lock();
-        if recorded.seq > waiting.written {
-            waiting.changes_from = waiting.changes_from.min(recorded.seq);
-        }
+        waiting.recorded = recorded.seq;
         waiting.bytes += recorded.json.len();
         waiting.events.push_back(Arc::new(recorded));
+        // Without a log to read them from again, every event stays.
+        while waiting.trouble.is_some() && waiting.is_full() && self.shared.options.log.is_some() {
+            waiting.pop();
+        }
         if waiting.events.len() == 1 || waiting.events.len() == FLUSH_EVENTS {
             self.shared.work.notify_one();
         }
@@ -230,9 +288,8 @@ impl Derived {
             let written = self.shared.written.notified();
             {
                 let waiting = self.shared.waiting.lock();
-                if waiting.closed
-                    || (waiting.events.len() < WAITING_EVENTS_MAX && waiting.bytes < WAITING_BYTES_MAX)
-                {
+                let drops = waiting.trouble.is_some() && self.shared.options.log.is_some();
+                if waiting.closed || drops || !waiting.is_full() {
                     return;
                 }
             }
@@ -255,7 +312,7 @@ impl Derived {
                 let next = self.shared.written.notified();
                 {
                     let waiting = self.shared.waiting.lock();
-                    if waiting.closed || waiting.written >= until {
+                    if waiting.closed || waiting.trouble.is_some() || waiting.written >= until {
                         return;
                     }
                 }
@@ -295,6 +352,7 @@ impl Derived {
         if after >= last_written {
             return Ok(from_memory);
         }
+        let _one = self.shared.replays.acquire().await.map_err(|_| DerivedError::Closed)?;
         let mut all = self.query(move |connection| changes::stored(connection, after, last_written)).await?;
         all.extend(from_memory);
         Ok(all)
@@ -319,6 +377,8 @@ impl Derived {
         query: impl FnOnce(&Connection) -> Result<T, DerivedError> + Send + 'static,
     ) -> Result<T, DerivedError> {
         self.settle().await;
+        let one = tokio::time::timeout(QUERY_WAIT_MAX, self.shared.queries.acquire()).await;
+        let _one = one.map_err(|_| DerivedError::Busy)?.map_err(|_| DerivedError::Closed)?;
         self.query(query).await
     }
 
@@ -328,13 +388,72 @@ impl Derived {
         query: impl FnOnce(&Connection) -> Result<T, DerivedError> + Send + 'static,
     ) -> Result<T, DerivedError> {
         let shared = self.shared.clone();
-        if !shared.threads {
-            return shared.readers.read(query);
+        let read = move || {
+            let answer = shared.readers.read(query);
+            if let Err(error) = &answer
+                && error.is_damage()
+            {
+                shared.found_damage(error);
+            }
+            answer
+        };
+        if !self.shared.threads {
+            return read();
         }
-        tokio::task::spawn_blocking(move || shared.readers.read(query))
-            .await
-            .map_err(|_| DerivedError::Closed)?
+        tokio::task::spawn_blocking(read).await.map_err(|_| DerivedError::Closed)?
     }
+
+    /// Returns the present trouble of the history, and what to do, as one line. `None` if there is none.
+    pub fn trouble(&self) -> Option<String> {
+        let waiting = self.shared.waiting.lock();
+        match &waiting.trouble {
+            _ if waiting.closed => None,
+            None => None,
+            Some(Trouble::Failing(error)) => Some(format!(
+                "the history cannot be written, and is behind since event {}: {error}. Check the disk of the data directory",
+                waiting.written
+            )),
+            Some(Trouble::Repairing) => Some(format!(
+                "the history was damaged, and is derived again: event {} of {}",
+                waiting.written,
+                waiting.events.back().map_or(waiting.written, |event| event.seq)
+            )),
+        }
+    }
+
+    /// Returns the times of which rows were lost with a damaged file, in unix milliseconds, ascending.
+    pub async fn gaps(&self) -> Result<Vec<(i64, i64)>, DerivedError> {
+        self.query(|connection| Ok(gaps(connection)?)).await
+    }
+}
+
+impl Shared {
+    /// Notes that a query has found damage. The writer then replaces the file.
+    fn found_damage(&self, error: &DerivedError) {
+        let mut waiting = self.waiting.lock();
+        if waiting.trouble.is_none() && waiting.damage.is_none() {
+            waiting.damage = Some(error.to_string());
+            self.work.notify_one();
+        }
+    }
+}
+
+impl Waiting {
+    fn is_full(&self) -> bool {
+        self.events.len() >= WAITING_EVENTS_MAX || self.bytes >= WAITING_BYTES_MAX
+    }
+
+    /// Removes the oldest event.
+    fn pop(&mut self) {
+        if let Some(oldest) = self.events.pop_front() {
+            self.bytes -= oldest.json.len();
+        }
+    }
+}
+
+fn gaps(connection: &Connection) -> rusqlite::Result<Vec<(i64, i64)>> {
+    let mut select = connection.prepare_cached("SELECT from_at, to_at FROM gaps ORDER BY 1, 2")?;
+    select.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
 }
 
 impl Drop for Derived {

@@ -40,14 +40,13 @@ use crate::{
 };
 
 mod cursors;
-mod encode;
 mod fold;
 mod restart;
 pub mod retention;
 mod run;
 mod status;
 
-pub use encode::encode;
+pub use crate::derived::encode;
 pub use fold::{Fold, FoldThread};
 pub use status::{Phase, Status};
 

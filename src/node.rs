@@ -26,7 +26,13 @@ use crate::{
     metrics::Metrics,
     reconcile::{Reconcile, watchers::Watchers},
     server::{
-        App, front::Front, limits::Limiter, listen, memory::Memory, stream::open::Streams, turns::Turns,
+        App,
+        front::Front,
+        limits::Limiter,
+        listen,
+        memory::Memory,
+        stream::{open::Streams, session::Sessions},
+        turns::Turns,
     },
     snapshot::Snapshots,
     state::State,
@@ -105,6 +111,7 @@ impl Node {
             retain: config.history,
             covered: Box::new(move |seq| covered.checkpointed(seq)),
             clock: clock.clone(),
+            log: Some(log.clone()),
         };
         let (derived, state) = Derived::open(data.path(), log.bounds(), options)?;
         let derived = Arc::new(derived);
@@ -163,6 +170,7 @@ impl Node {
             turns: Turns::default(),
             limiter,
             streams,
+            sessions: Sessions::default(),
         });
         let shared = [receipts.start(&clock), users.start()];
         Ok(Node { app, log, cluster, derived, state, fold, receipts, users, _shared: shared, dirs })

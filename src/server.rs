@@ -59,7 +59,7 @@ use error::Error;
 use front::Front;
 use limits::Limiter;
 use memory::Memory;
-use stream::open::Streams;
+use stream::{open::Streams, session::Sessions};
 use turns::Turns;
 
 /// Maximum time that a read waits for the fold to catch up with the log.
@@ -85,6 +85,8 @@ pub struct App {
     pub turns: Turns,
     pub front: Front,
     pub streams: Arc<Streams>,
+    /// Sessions of Socket.IO.
+    pub sessions: Sessions,
     /// The end of the log when this node was opened.
     pub began_at: Seq,
 }
@@ -173,22 +175,36 @@ async fn when_current(AppState(app): AppState<Arc<App>>, request: Request, next:
     next.run(request).await
 }
 
-/// Answers whether this node may get requests. `?verbose` adds a line for each follower; a broken one does not make the
-/// node unready.
+/// Answers whether this node may get requests, and what is wrong with the history. `?verbose` adds a line for each
+/// follower; a broken one does not make the node unready, unless it is the fold.
 async fn readyz(AppState(app): AppState<Arc<App>>, RawQuery(query): RawQuery) -> impl IntoResponse {
-    let (status, mut text) = if app.feed.head().seq >= app.began_at && !app.streams.is_draining() {
+    let last = app.log.bounds().last;
+    let statuses = app.followers.statuses();
+    let stopped = statuses.iter().find(|status| status.name == "fold" && status.is_stopped(last));
+    let (status, mut text) = if let Some(fold) = stopped {
+        (
+            StatusCode::SERVICE_UNAVAILABLE,
+            format!(
+                "not ready: the state does not continue. If log.db is damaged, restore a backup, or move it away to begin with an empty log\n{}\n",
+                fold.line(last)
+            ),
+        )
+    } else if app.feed.head().seq >= app.began_at && !app.streams.is_draining() {
         (StatusCode::OK, "ready\n".to_owned())
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, "not ready: folding the log, or shutting down\n".to_owned())
     };
+    // Events are stored and streamed all the same.
+    if let Some(trouble) = app.derived.trouble() {
+        text += &format!("{trouble}\n");
+    }
     if query.is_some_and(|query| query.split('&').any(|name| matches!(name, "verbose" | "verbose="))) {
-        let last = app.log.bounds().last;
         if let Some(secs) = app.config.clock.jump_secs() {
             text += &format!(
                 "clock: the wall clock has jumped by {secs} s; nothing is deleted for its age by it\n"
             );
         }
-        for follower in app.followers.statuses() {
+        for follower in statuses {
             text += &format!("{}\n", follower.line(last));
         }
     }

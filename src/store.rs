@@ -82,6 +82,12 @@ impl Store {
     ///
     /// A commit is on the disk when it returns.
     pub fn open(&self, dir: &Path) -> Result<Connection, StoreError> {
+        Ok(self.open_or_replace(dir)?.0)
+    }
+
+    /// As [`Store::open`]. Returns the path of the old file too, if it was damaged and has been put aside: its owner may
+    /// be able to read some of it.
+    pub fn open_or_replace(&self, dir: &Path) -> Result<(Connection, Option<PathBuf>), StoreError> {
         let path = dir.join(self.file);
         let again = |path: &Path| match self.try_open(path) {
             Err(Failure::Error(error)) => Err(error),
@@ -91,23 +97,32 @@ impl Store {
             Ok(connection) => Ok(connection),
         };
         match self.try_open(&path) {
-            Ok(connection) => Ok(connection),
+            Ok(connection) => Ok((connection, None)),
             Err(Failure::Error(error)) => Err(error),
-            Err(Failure::Damaged(why)) if self.repair == Repair::Recreate => {
-                tracing::warn!("{} is damaged and is created again: {why}", path.display());
-                remove(&path).map_err(|cause| StoreError::Io { path: path.clone(), cause })?;
-                again(&path)
+            Err(Failure::Damaged(why)) => {
+                let aside = self.put_aside(dir, &why)?;
+                Ok((again(&path)?, aside))
             }
-            Err(Failure::Damaged(why) | Failure::Foreign(why)) => {
-                let aside = put_aside(&path).map_err(|cause| StoreError::Io { path: path.clone(), cause })?;
-                tracing::warn!(
-                    "{} is created again, and the old file is kept as {}: {why}",
-                    path.display(),
-                    aside.display()
-                );
-                again(&path)
+            Err(Failure::Foreign(why)) => {
+                keep_aside(&path, &why)?;
+                Ok((again(&path)?, None))
             }
         }
+    }
+
+    /// Treats the file as [`Store::repair`] says, because it is damaged. The next [`Store::open`] makes a new one. Returns
+    /// the new path of the old file, if that is kept.
+    pub fn put_aside(&self, dir: &Path, why: &str) -> Result<Option<PathBuf>, StoreError> {
+        let path = dir.join(self.file);
+        if self.repair == Repair::PutAside {
+            return keep_aside(&path, why).map(Some);
+        }
+        tracing::error!(
+            "{} is damaged and is created again without its content: {why}. Check the disk",
+            path.display()
+        );
+        remove(&path).map_err(|cause| StoreError::Io { path: path.clone(), cause })?;
+        Ok(None)
     }
 
     /// Returns the pool of connections that read the file in `dir`.
@@ -122,9 +137,9 @@ impl Store {
 
     fn try_open(&self, path: &Path) -> Result<Connection, Failure> {
         let io = |cause| Failure::Error(StoreError::Io { path: path.to_owned(), cause });
-        let sqlite = |cause: rusqlite::Error| match cause.sqlite_error_code() {
-            Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => Failure::Damaged(cause.to_string()),
-            _ => Failure::Error(StoreError::Sqlite { path: path.to_owned(), cause }),
+        let sqlite = |cause: rusqlite::Error| match is_damage(&cause) {
+            true => Failure::Damaged(cause.to_string()),
+            false => Failure::Error(StoreError::Sqlite { path: path.to_owned(), cause }),
         };
         let new = !path.exists();
         if self.private {
@@ -213,10 +228,32 @@ pub fn has_table(connection: &Connection, name: &str) -> rusqlite::Result<bool> 
     connection.query_row(sql, [name], |row| row.get(0))
 }
 
+/// Returns true if the error says that the content of a file is damaged: its pages, or a value that no program has
+/// written.
+pub fn is_damage(error: &rusqlite::Error) -> bool {
+    use rusqlite::Error;
+    match error {
+        Error::FromSqlConversionFailure(..)
+        | Error::InvalidColumnType(..)
+        | Error::IntegralValueOutOfRange(..)
+        | Error::Utf8Error(..) => true,
+        error => {
+            matches!(error.sqlite_error_code(), Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt))
+        }
+    }
+}
+
 /// Connections that read one file. Each query has one to itself.
 pub struct Readers {
     path: PathBuf,
-    idle: Mutex<Vec<Connection>>,
+    idle: Mutex<Idle>,
+}
+
+#[derive(Default)]
+struct Idle {
+    connections: Vec<Connection>,
+    /// Counts how often the file was replaced. A connection to an earlier file is not kept.
+    replaced: u64,
 }
 
 impl Readers {
@@ -225,17 +262,27 @@ impl Readers {
         &self,
         query: impl FnOnce(&Connection) -> Result<T, E>,
     ) -> Result<T, E> {
-        let idle = self.idle.lock().pop();
+        let (idle, replaced) = {
+            let mut idle = self.idle.lock();
+            (idle.connections.pop(), idle.replaced)
+        };
         let connection = match idle {
             Some(connection) => connection,
             None => self.connect()?,
         };
         let answer = query(&connection);
         let mut idle = self.idle.lock();
-        if idle.len() < READERS_KEPT {
-            idle.push(connection);
+        if idle.connections.len() < READERS_KEPT && idle.replaced == replaced {
+            idle.connections.push(connection);
         }
         answer
+    }
+
+    /// Closes the idle connections, because there is a new file under this name.
+    pub fn replaced(&self) {
+        let mut idle = self.idle.lock();
+        idle.connections.clear();
+        idle.replaced += 1;
     }
 
     fn connect(&self) -> rusqlite::Result<Connection> {
@@ -262,6 +309,17 @@ fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(ending);
     name.into()
+}
+
+/// Puts a file aside, and says so.
+fn keep_aside(path: &Path, why: &str) -> Result<PathBuf, StoreError> {
+    let aside = put_aside(path).map_err(|cause| StoreError::Io { path: path.to_owned(), cause })?;
+    tracing::error!(
+        "{} is created again, and the old file is kept as {}: {why}. Check the disk; delete the old file when it is not needed",
+        path.display(),
+        aside.display()
+    );
+    Ok(aside)
 }
 
 /// Renames a file and its WAL to the first free name, and returns that name.

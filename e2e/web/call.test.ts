@@ -109,6 +109,28 @@ it('shows the timeline of the session below the participants', async () => {
   await row('Bob').waitFor({ state: 'detached' });
   // The history of a session is fetched again some seconds after an event in it.
   await panel('Session timeline').getByText('Bob', { exact: true }).waitFor();
+  // A leave is shown at once: until then the page would contradict itself.
+  await post(roomwatch, came('carl', { name: 'Carl' }));
+  await panel('Session timeline').getByText('Carl', { exact: true }).waitFor();
+  await panel('Session timeline')
+    .getByTitle(/^joined [\d:]+, still connected$/)
+    .last()
+    .waitFor();
+  const before = Date.now();
+  await post(roomwatch, left('carl', 'Carl'));
+  await until(
+    'the leave',
+    async () =>
+      (await panel('Session timeline')
+        .getByTitle(/, left$/)
+        .count()) === 2,
+    {
+      every: 20,
+    },
+  );
+  expect(Date.now() - before).toBeLessThan(3_000);
+  // A row that fades has little contrast.
+  await until('the row to be gone', async () => (await page.locator('.row-leave').count()) === 0);
   expect(await axe(page)).toEqual([]);
 });
 

@@ -36,6 +36,14 @@ afterAll(async () => {
 
 const lines = (on = page) => on.locator('code', { hasText: 'webhook:' }).innerText();
 
+it('shows the number of rooms as unknown, and not as zero', async () => {
+  const totals = page.getByRole('region', { name: 'Live now' });
+  await totals.getByText('not known yet').first().waitFor();
+  expect(await totals.getByText('not known yet').count()).toBe(4);
+  expect(await totals.getByText('0', { exact: true }).count()).toBe(0);
+  await page.getByRole('heading', { name: 'Not known yet' }).waitFor();
+});
+
 it('leads from the overview to complete lines', async () => {
   await page.getByRole('link', { name: 'Set up the webhook' }).click();
   await page.getByRole('heading', { name: 'Settings', level: 1 }).waitFor();

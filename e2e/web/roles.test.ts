@@ -71,6 +71,17 @@ const tracksOfAlice = async () =>
 describe('a viewer', () => {
   const WHY = 'Needs the operator role. You are a viewer.';
 
+  it('cannot watch with a link: it says why, and has no form', async () => {
+    const found = await open('vera', '/rooms/daily?project=north&view=watch');
+    await page.getByRole('heading', { name: 'You cannot watch this room' }).waitFor();
+    await page.getByText(WHY).first().waitFor();
+    expect(await page.getByRole('button', { name: 'Start watching' }).count()).toBe(0);
+    expect(await axe(page)).toEqual([]);
+    await page.getByRole('button', { name: 'Close' }).click();
+    await page.getByRole('heading', { name: 'You cannot watch this room' }).waitFor({ state: 'detached' });
+    expect(found).toEqual([]);
+  });
+
   it('sees a room, and every action says why it is not allowed', async () => {
     const found = await open('vera', '/rooms/daily?project=north');
     await page.getByRole('button', { name: 'Actions for Alice' }).waitFor();

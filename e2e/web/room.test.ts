@@ -78,6 +78,8 @@ it('mutes a track, shows it at once, and LiveKit agrees', async () => {
   await choose('alice', 'Mute microphone');
   await row('alice').getByTitle('microphone, muted').waitFor();
   await until('LiveKit to have muted it', async () => (await inLiveKit('alice'))?.tracks[0]?.muted);
+  // The event does not say who did it: the audit record does.
+  await page.getByText('alice’s microphone was muted by operator').waitFor();
 });
 
 it('changes an attribute and the name, and LiveKit agrees', async () => {

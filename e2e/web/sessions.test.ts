@@ -53,7 +53,8 @@ const egress = (name: string, type: string, seconds: number, more: object) => ({
 beforeAll(async () => {
   // These rooms exist only in webhooks: there is no LiveKit to compare with.
   roomwatch = await Roomwatch.start({ name: 'sessions', env: { ROOMWATCH_RECONCILE_SECS: '0' } });
-  const caller = { name: 'Caller', kind: 'SIP' };
+  const attributes = { 'sip.phoneNumber': '+4930123', 'sip.trunkID': 'ST_trunk', 'sip.callID': 'SCL_call' };
+  const caller = { name: 'Caller', kind: 'SIP', attributes };
   for (const one of [
     event('consult', 0, 'room_started'),
     came('consult', 'weiss', 2, { name: 'Dr. Weiss' }),
@@ -127,6 +128,16 @@ it('the timeline has the reason at the end of the stay, and beside a stay that i
   expect(await axe(page)).toEqual([]);
 });
 
+it('an ended phone call has its number, trunk and result', async () => {
+  const { page, found } = await open('/sessions/RM_call');
+  const calls = page.getByRole('heading', { name: 'Calls' }).locator('xpath=ancestor::section');
+  const facts = async () => (await calls.locator('li').innerText()).split('\n').filter(Boolean).join(' ');
+  await until('the number', async () => /\+4930123/.test(await facts()));
+  expect(await facts()).toMatch(/Trunk ST_trunk Call SCL_call Result SIP trunk error$/);
+  expect(await axe(page)).toEqual([]);
+  expect(found).toEqual([]);
+});
+
 it('the zoom keeps the moment in its place, and the address has both', async () => {
   const { page } = await open('/sessions/RM_consult');
   await page.getByRole('button', { name: 'Next change' }).waitFor();
@@ -169,4 +180,37 @@ it('the zoom keeps the moment in its place, and the address has both', async () 
     .evaluate((box) => box.scrollLeft / (box.scrollWidth - box.clientWidth));
   expect(scrolled).toBeGreaterThan(0.4);
   expect(scrolled).toBeLessThan(0.6);
+});
+
+it('the events of the agents contain the participants that are agents', async () => {
+  const { page } = await open('/events');
+  await page.getByRole('button', { name: 'Agents' }).click();
+  const rows = page.getByRole('listitem');
+  await until('the agent only', async () => {
+    const all = await rows.allInnerTexts();
+    return all.length === 2 && all.every((text) => text.includes('Assistant'));
+  });
+  await post(roomwatch, came('call', 'agent-2', 601, { name: 'Second', kind: 'AGENT' }));
+  await post(roomwatch, came('call', 'person', 602, { name: 'Person' }));
+  await rows.filter({ hasText: 'Second' }).waitFor();
+  expect(await rows.filter({ hasText: 'Person' }).count()).toBe(0);
+  await page.getByLabel('Event types; * matches any characters').fill('agent_job_started');
+  await page.waitForURL((url) => url.searchParams.get('type') === 'agent_job_started');
+});
+
+it('in high contrast, what is a background only has a border, and a choice an outline', async () => {
+  const { page } = await open('/sessions/RM_consult');
+  await page.emulateMedia({ forcedColors: 'active' });
+  await page.getByText('S3 403').waitFor();
+  const style = (selector: string, property: string) =>
+    page
+      .locator(selector)
+      .first()
+      .evaluate((element, name) => getComputedStyle(element).getPropertyValue(name), property);
+  expect(await style('[title*="S3 403"].shape', 'border-top-width')).toBe('1px');
+  expect(await style('[aria-label=Legend] .shape', 'border-top-width')).toBe('1px');
+  expect(await style('fieldset[aria-label=View] [aria-pressed=true]', 'outline-style')).toBe('solid');
+  expect(await style('nav[aria-label=Pages] [aria-current=page]', 'outline-style')).toBe('solid');
+  const dot = await style('.dot', 'background-color');
+  expect(dot).not.toBe(await style('body', 'background-color'));
 });

@@ -9,7 +9,8 @@ use tokio::{
     net::TcpListener,
     signal::unix::{Signal, SignalKind, signal},
 };
-use tracing_subscriber::EnvFilter;
+use tracing::Level;
+use tracing_subscriber::{EnvFilter, filter::filter_fn, layer::SubscriberExt, util::SubscriberInitExt};
 
 pub use crate::config::Options;
 use crate::{
@@ -22,7 +23,7 @@ use crate::{
 #[command(after_help = "\
 An option takes precedence over the environment, and the environment over the file. Two variables
 have no option: ROOMWATCH_PASSWORD (password of the operator) and ROOMWATCH_LOG (log filter, for
-example `debug` or `roomwatch=trace`).
+example `debug`; libraries log no more than at `info`, because they would log tokens).
 
 Examples:
   livekit-server --dev & roomwatch serve --dev
@@ -53,18 +54,20 @@ pub fn install_tls() {
 }
 
 pub fn start_tracing(format: LogFormat) {
-    let mut filter = EnvFilter::try_from_env("ROOMWATCH_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    // At `debug` these log the packets that they receive, and so the tokens of the handshake.
-    for limit in ["engineioxide=info", "socketioxide=info", "socketioxide_core=info"] {
-        if let Ok(directive) = limit.parse() {
-            filter = filter.add_directive(directive);
-        }
-    }
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let filter = EnvFilter::try_from_env("ROOMWATCH_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    // Below `info`, libraries log what they receive, and so the tokens of handshakes. A more specific directive in
+    // ROOMWATCH_LOG would win over one for them, so this is a separate filter.
+    let libraries = filter_fn(|metadata| {
+        metadata.target().starts_with(env!("CARGO_CRATE_NAME")) || *metadata.level() <= Level::INFO
+    });
+    let log = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let registry = tracing_subscriber::registry().with(filter).with(libraries);
     // In tests one process may start many servers. They share the log of the first one.
     let _ = match format {
-        LogFormat::Text => log.with_ansi(std::io::stderr().is_terminal()).with_target(false).try_init(),
-        LogFormat::Json => log.json().flatten_event(true).try_init(),
+        LogFormat::Text => {
+            registry.with(log.with_ansi(std::io::stderr().is_terminal()).with_target(false)).try_init()
+        }
+        LogFormat::Json => registry.with(log.json().flatten_event(true)).try_init(),
     };
 }
 

@@ -22,7 +22,7 @@ use tokio::sync::mpsc;
 
 use crate::{
     clock::unix_ms,
-    config::DEV_KEY,
+    config::{DEV_KEY, shown},
     http::{Client, Limits},
     token::{Claims, Secret, sign},
 };
@@ -279,7 +279,7 @@ pub struct Sender {
 impl Sender {
     /// `url` is that of a Roomwatch, or the whole URL of a receiver of webhooks.
     pub fn new(url: &str, key: &str, secret: Secret) -> anyhow::Result<Sender> {
-        let mut url = reqwest::Url::parse(url).with_context(|| format!("the URL {url:?}"))?;
+        let mut url = reqwest::Url::parse(url).with_context(|| format!("the URL {:?}", shown(url)))?;
         if !url.path().contains("webhook") {
             let prefix = url.path().trim_end_matches('/').to_owned();
             url.set_path(&format!("{prefix}{}", crate::ingest::webhook::PATH));
@@ -290,15 +290,17 @@ impl Sender {
 
     /// Waits until the server listens, so that both can be started at once.
     async fn wait_until_up(&self) -> anyhow::Result<()> {
-        let address =
-            self.url.socket_addrs(|| None).with_context(|| format!("cannot resolve {}", self.url))?;
+        let address = self
+            .url
+            .socket_addrs(|| None)
+            .with_context(|| format!("cannot resolve {}", shown(self.url.as_str())))?;
         for _ in 0..150 {
             if tokio::net::TcpStream::connect(&address[..]).await.is_ok() {
                 return Ok(());
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
-        anyhow::bail!("nothing listens at {}; start the server first", self.url)
+        anyhow::bail!("nothing listens at {}; start the server first", shown(self.url.as_str()))
     }
 
     /// Posts one body until it is accepted or LiveKit would give up. Returns true if it was accepted.

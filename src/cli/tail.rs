@@ -11,7 +11,7 @@ use rustix::event::{PollFd, PollFlags};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::server::stream::message::jitter;
+use crate::{config::shown, server::stream::message::jitter};
 
 #[derive(Args)]
 #[command(after_help = "\
@@ -59,7 +59,7 @@ pub async fn main(arguments: Arguments) -> anyhow::Result<()> {
     ensure!(
         ["http://", "https://"].iter().any(|scheme| arguments.url.starts_with(scheme)),
         "the URL {:?} must begin with http:// or https://",
-        arguments.url
+        shown(&arguments.url)
     );
     tokio::select! {
         result = follow(arguments) => result,
@@ -124,7 +124,7 @@ impl Follow<'_> {
     async fn once(&mut self, client: &reqwest::Client) -> anyhow::Result<End> {
         let arguments = self.arguments;
         let mut url = reqwest::Url::parse(&format!("{}/api/events", arguments.url.trim_end_matches('/')))
-            .with_context(|| format!("the URL {:?} is not valid", arguments.url))?;
+            .with_context(|| format!("the URL {:?} is not valid", shown(&arguments.url)))?;
         {
             let mut query = url.query_pairs_mut();
             for (name, values) in
@@ -167,7 +167,7 @@ impl Follow<'_> {
                 }
                 _ => "",
             };
-            bail!("{} answers {status}: {why}{hint}", arguments.url);
+            bail!("{} answers {status}: {why}{hint}", shown(&arguments.url));
         }
         let mut lines = Vec::new();
         let mut message = Message::default();
@@ -191,7 +191,10 @@ impl Follow<'_> {
             }
             lines.drain(..from);
             if lines.len() > LINE_BYTES_MAX {
-                bail!("{} is not a Roomwatch: it sends a line without an end. Check --url", arguments.url);
+                bail!(
+                    "{} is not a Roomwatch: it sends a line without an end. Check --url",
+                    shown(&arguments.url)
+                );
             }
         }
     }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use anyhow::{Context, bail, ensure};
 use serde::Deserialize;
 
-use super::Options;
+use super::{Options, server::has_host, shown};
 use crate::token::{Key, Keys, Secret};
 
 /// The name of the one project of an installation that does not name its projects.
@@ -92,12 +92,18 @@ pub(super) fn projects(options: &Options, dev: bool) -> anyhow::Result<(Vec<Proj
 
 /// LiveKit's URL as HTTP: its SDKs take `ws` and `wss` too.
 fn livekit_url(url: &str) -> anyhow::Result<Box<str>> {
-    let url = url.trim_end_matches('/');
-    let http = if let Some(rest) = url.strip_prefix("ws") { format!("http{rest}") } else { url.to_owned() };
-    let parsed: http::Uri = http.parse().with_context(|| format!("the LiveKit URL {url:?}"))?;
+    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+    let scheme = match &*scheme.to_ascii_lowercase() {
+        "http" | "ws" => "http",
+        "https" | "wss" => "https",
+        _ => "",
+    };
+    let http = format!("{scheme}://{}", rest.trim_end_matches('/'));
+    let is_valid = http.parse().is_ok_and(|uri| has_host(&uri));
     ensure!(
-        matches!(parsed.scheme_str(), Some("http" | "https")) && parsed.host().is_some(),
-        "the LiveKit URL {url:?} must begin with http, https, ws or wss and name a host"
+        is_valid && !scheme.is_empty(),
+        "the LiveKit URL {:?} must begin with http, https, ws or wss and name a host",
+        shown(url)
     );
     Ok(http.into())
 }

@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{Derived, DerivedError, sessions::Conditions};
+use super::{Derived, DerivedError, gaps, sessions::Conditions};
 use crate::rights::Window;
 
 const MINUTE_MS: i64 = 60_000;
@@ -27,7 +27,7 @@ pub struct Activity {
 pub struct ActivityPoint {
     /// Beginning of the step
     pub at: i64,
-    /// Null before the beginning of the history: the number is unknown
+    /// Null before the beginning of the history, and where rows were lost with a damaged file: the number is unknown
     pub rooms: Option<i64>,
     /// Like `rooms`; this, `joins` and `leaves` count those that `participantCount` counts
     pub participants: Option<i64>,
@@ -48,11 +48,17 @@ impl Derived {
         step: i64,
     ) -> Result<Activity, DerivedError> {
         self.ask(move |connection| {
-            let points = if window.area().rooms().is_some() {
+            let mut points = if window.area().rooms().is_some() {
                 of_sessions(connection, &window, from, to, step)?
             } else {
                 of_projects(connection, &window, from, to, step)?
             };
+            let gaps = gaps(connection)?;
+            for point in &mut points {
+                if gaps.iter().any(|(from, to)| *from < point.at + step && *to > point.at) {
+                    (point.rooms, point.participants) = (None, None);
+                }
+            }
             Ok(Activity { from, to, step, points })
         })
         .await

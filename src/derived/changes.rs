@@ -1,17 +1,18 @@
 //! The changes of each event, stored in chunks: one row for each event would cost more than its content.
 //!
-//! A chunk is text, with one line for each event, ascending. A line has the seq, the changes for all readers and, if
+//! A chunk is compressed text, with one line for each event, ascending. A line has the seq, the changes for all readers and, if
 //! `roomJoin` callers get others, those too, separated by tabs. One more tab says that they get the event itself. JSON has tabs and line breaks only as escapes.
 
-use std::io::Write;
+use std::io::{Read, Write};
 
 use bytes::Bytes;
+use flate2::{Compression, read::ZlibDecoder, write::ZlibEncoder};
 use rusqlite::{Connection, Statement, params};
 
 use super::{Changes, DerivedError, Joined, NO_CHANGES, Recorded};
 use crate::event::Seq;
 
-/// Size at which a chunk is written. A reader that resumes must read a whole chunk for its first event.
+/// Size of the text at which a chunk is written. A reader that resumes must read a whole chunk for its first event.
 const CHUNK_BYTES: usize = 32 << 10;
 
 #[derive(Default)]
@@ -48,11 +49,28 @@ impl Chunk {
     /// Writes the chunk if it is not empty, and begins the next one.
     pub fn write(&mut self, put: &mut Statement) -> rusqlite::Result<()> {
         if !self.lines.is_empty() {
-            put.execute(params![self.last.0 as i64, self.first.0 as i64, &self.lines[..]])?;
+            let mut encoder = ZlibEncoder::new(Vec::new(), Compression::fast());
+            // Writing to memory cannot fail.
+            let compressed =
+                encoder.write_all(&self.lines).and_then(|()| encoder.finish()).unwrap_or_default();
+            put.execute(params![self.last.0 as i64, self.first.0 as i64, compressed])?;
             self.lines.clear();
         }
         Ok(())
     }
+}
+
+/// Returns the text of a chunk. Its checksum shows damage that SQLite cannot see.
+fn text(chunk: &[u8]) -> Result<Bytes, DerivedError> {
+    // Up to version 4 of the file, chunks were not compressed.
+    if chunk.first().is_some_and(u8::is_ascii_digit) {
+        return Ok(Bytes::copy_from_slice(chunk));
+    }
+    let mut text = Vec::with_capacity(2 * CHUNK_BYTES);
+    ZlibDecoder::new(chunk)
+        .read_to_end(&mut text)
+        .map_err(|error| DerivedError::Found(format!("the changes of some events are damaged: {error}")))?;
+    Ok(text.into())
 }
 
 /// Returns the changes of the events after `after` up to `through`, one entry for each event.
@@ -71,7 +89,7 @@ pub(super) fn stored(
         if row.get::<_, i64>(0)? as u64 > through.0 {
             break;
         }
-        let chunk = Bytes::copy_from_slice(row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?);
+        let chunk = text(row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?)?;
         for line in chunk.split(|byte| *byte == b'\n') {
             let mut fields = line.split(|byte| *byte == b'\t');
             let seq = fields.next().and_then(|seq| std::str::from_utf8(seq).ok()?.parse().ok().map(Seq));

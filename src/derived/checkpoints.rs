@@ -119,6 +119,15 @@ impl Ladder {
         Ok(Ladder(rungs.collect::<Result<_, _>>()?))
     }
 
+    pub fn rungs(&self) -> &[Rung] {
+        &self.0
+    }
+
+    /// Returns the state of a checkpoint, or `None` if its bytes do not make one.
+    pub fn state(&self, connection: &Connection, seq: Seq) -> rusqlite::Result<Option<State>> {
+        Ok(read(connection, seq)?.and_then(Result::ok))
+    }
+
     pub fn newest(&self) -> Option<&Rung> {
         self.0.last()
     }

@@ -1,10 +1,10 @@
 //! The file `derived.db`: its tables, and how it is opened.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
-use super::{DerivedError, checkpoints::Ladder};
+use super::{DerivedError, checkpoints::Ladder, repair};
 use crate::{
     event::{Cursor, Epoch, Seq},
     log::Bounds,
@@ -16,7 +16,7 @@ pub(super) const STORE: Store = Store {
     file: "derived.db",
     application_id: 0x526d_4465,
     first_version: 3,
-    steps: &[VERSION_3, LADDER],
+    steps: &[VERSION_3, LADDER, GAPS],
     unversioned: |connection| {
         Ok(if has_table(connection, "meta")? { get(connection, "schema")? } else { None })
     },
@@ -80,6 +80,9 @@ DROP TABLE checkpoint;
 DELETE FROM meta WHERE key = 'schema';
 ";
 
+/// Times of which rows were lost with a damaged file, in unix milliseconds.
+const GAPS: &str = "CREATE TABLE gaps (from_at INTEGER NOT NULL, to_at INTEGER NOT NULL);";
+
 /// SQL for the number of participants of session `s`. It counts distinct identities, so a participant who has come back
 /// counts once.
 macro_rules! participants {
@@ -99,6 +102,8 @@ macro_rules! publishers {
 /// An opened file, and its position in the log.
 pub(super) struct Opened {
     pub connection: Connection,
+    /// A damaged file from which rows are still to be copied.
+    pub old: Option<PathBuf>,
     /// The last event in the tables.
     pub folded: Seq,
     /// The oldest event whose changes are known.
@@ -108,9 +113,53 @@ pub(super) struct Opened {
     pub state: Option<State>,
 }
 
-/// Opens the writer's connection to the file in `dir`, and compares it with the log.
-pub(super) fn open(dir: &Path, log: Bounds) -> Result<Opened, DerivedError> {
-    adopt(STORE.open(dir)?, log)
+/// Opens the writer's connection to the file in `dir`, and compares it with the log. A damaged file is put aside.
+///
+/// `derives` is true if the events of the log can be derived again: a checkpoint is then worth copying.
+pub(super) fn open(dir: &Path, log: Bounds, derives: bool) -> Result<Opened, DerivedError> {
+    let (connection, old) = STORE.open_or_replace(dir)?;
+    if let Some(old) = old {
+        return succeed(dir, connection, &old, log, derives);
+    }
+    match adopt(dir, connection, log) {
+        Err(error) if error.is_damage() => replace(dir, log, derives, &error),
+        opened => opened,
+    }
+}
+
+/// Puts a damaged file aside, and opens a new one.
+pub(super) fn replace(
+    dir: &Path,
+    log: Bounds,
+    derives: bool,
+    why: &DerivedError,
+) -> Result<Opened, DerivedError> {
+    let old = STORE.put_aside(dir, &why.to_string())?;
+    let connection = STORE.open(dir)?;
+    match old {
+        Some(old) => succeed(dir, connection, &old, log, derives),
+        None => adopt(dir, connection, log),
+    }
+}
+
+/// Prepares a new file as the successor of a damaged one. Its sessions are copied later, because that may take long.
+fn succeed(
+    dir: &Path,
+    mut connection: Connection,
+    old: &Path,
+    log: Bounds,
+    derives: bool,
+) -> Result<Opened, DerivedError> {
+    let epoch = i64::from(log.epoch.0);
+    put(&connection, "epoch", epoch)?;
+    // A start that is interrupted now is continued by the next one.
+    let name = old.file_name().map(|name| name.to_string_lossy().into_owned());
+    connection.execute("INSERT OR REPLACE INTO meta VALUES ('old', ?1)", [name])?;
+    if derives {
+        repair::copy_checkpoints(old, epoch, &mut connection)?;
+        connection.execute("DELETE FROM checkpoints WHERE seq > ?1", [log.last.0 as i64])?;
+    }
+    adopt(dir, connection, log)
 }
 
 /// Returns the last event in the file in `dir`, if it can be read. The log must have it.
@@ -124,7 +173,7 @@ pub(super) fn last_of(dir: &Path) -> Option<Cursor> {
 /// Compares the file with the log. The log may be another one than that from which the file was derived: a restored or a
 /// new one. Then the seqs in the file are meaningless, but its sessions are still true: the events of the log are
 /// folded over them.
-fn adopt(connection: Connection, log: Bounds) -> Result<Opened, DerivedError> {
+fn adopt(dir: &Path, connection: Connection, log: Bounds) -> Result<Opened, DerivedError> {
     let epoch = i64::from(log.epoch.0);
     let ahead = get(&connection, "folded")?.is_some_and(|folded| folded as u64 > log.last.0);
     let known = get(&connection, "epoch")?;
@@ -146,7 +195,35 @@ fn adopt(connection: Connection, log: Bounds) -> Result<Opened, DerivedError> {
     let (folded, changes_from) = (seq("folded", 0)?, seq("changes_from", u64::MAX)?);
     let mut ladder = Ladder::read(&connection)?;
     let state = ladder.restore(&connection, log.first)?;
-    Ok(Opened { connection, folded, changes_from, ladder, state })
+    let old: Option<String> =
+        connection.query_row("SELECT value FROM meta WHERE key = 'old'", [], |row| row.get(0)).optional()?;
+    let old = old.map(|name| dir.join(name)).filter(|old| old.exists());
+    Ok(Opened { connection, old, folded, changes_from, ladder, state })
+}
+
+/// Removes the rows of what happened between two times, in unix milliseconds. Sessions that have ended later stay.
+pub(super) fn forget_between(connection: &mut Connection, from: i64, to: i64) -> rusqlite::Result<()> {
+    const SQL: [&str; 9] = [
+        "DELETE FROM minutes WHERE minute BETWEEN ?1 / 60000 AND ?2 / 60000",
+        "DELETE FROM sessions WHERE started_at BETWEEN ?1 AND ?2 AND coalesce(ended_at, ?2) <= ?2",
+        "DELETE FROM participations WHERE session NOT IN (SELECT id FROM sessions)
+         OR (joined_at BETWEEN ?1 AND ?2 AND coalesce(left_at, ?2) <= ?2)",
+        "DELETE FROM tracks WHERE session NOT IN (SELECT id FROM sessions)
+         OR (published_at BETWEEN ?1 AND ?2 AND coalesce(unpublished_at, ?2) <= ?2)",
+        "UPDATE sessions SET participants = 0, publishers = 0, ended_at = NULL, end_reason = NULL, ended_by = NULL
+         WHERE ended_at BETWEEN ?1 AND ?2",
+        "UPDATE participations SET left_at = NULL, left_not_before = NULL, reason = NULL WHERE left_at BETWEEN ?1 AND ?2",
+        "UPDATE tracks SET unpublished_at = NULL, unpublished_not_before = NULL WHERE unpublished_at BETWEEN ?1 AND ?2",
+        "DELETE FROM egress WHERE at BETWEEN ?1 AND ?2",
+        // The time that is derived again is not a gap. A gap at the end of the file was open.
+        "UPDATE gaps SET to_at = min(to_at, ?1) WHERE to_at <= ?2 OR to_at = 9223372036854775807",
+    ];
+    let transaction = connection.transaction()?;
+    for sql in SQL {
+        transaction.execute(sql, [from, to])?;
+    }
+    transaction.execute("DELETE FROM gaps WHERE from_at >= to_at", [])?;
+    transaction.commit()
 }
 
 pub(super) fn put(connection: &Connection, key: &str, value: i64) -> rusqlite::Result<()> {
@@ -155,6 +232,6 @@ pub(super) fn put(connection: &Connection, key: &str, value: i64) -> rusqlite::R
     put.execute(params![key, value]).map(|_| ())
 }
 
-fn get(connection: &Connection, key: &str) -> rusqlite::Result<Option<i64>> {
+pub(super) fn get(connection: &Connection, key: &str) -> rusqlite::Result<Option<i64>> {
     connection.query_row("SELECT value FROM meta WHERE key = ?1", [key], |row| row.get(0)).optional()
 }

@@ -1,6 +1,7 @@
 //! Finds rooms, sessions and participants by a part of a name, or by the beginning of a sid.
 
-use rusqlite::{Connection, Row};
+use icu_normalizer::DecomposingNormalizerBorrowed;
+use rusqlite::{Connection, Row, functions::FunctionFlags};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -58,7 +59,8 @@ fn search(
     text: &str,
     limit: usize,
 ) -> Result<Vec<SearchResult>, DerivedError> {
-    let part = format!("%{}%", escape(text));
+    add_contains(connection)?;
+    let part = fold(text);
     // All sids that begin with the text, as a range of the index: U+10FFFF sorts after every other character.
     let range = (text.to_owned(), format!("{text}\u{10FFFF}"));
     let mut found = Vec::new();
@@ -90,9 +92,8 @@ fn search(
     let by_sid: [(&str, &str); 2] = [("p.sid >= ?", &range.0), ("p.sid < ?", &range.1)];
     let people = format!("SELECT {PERSON} FROM participations p JOIN sessions s ON s.id = p.session");
     select_into(SearchResultKind::Participant, &people, &by_sid, visible)?;
-    let newest = format!(
-        "s.id > (SELECT coalesce(max(id), 0) - {NEWEST} FROM sessions) AND s.room LIKE ? ESCAPE '\\'"
-    );
+    let newest =
+        format!("s.id > (SELECT coalesce(max(id), 0) - {NEWEST} FROM sessions) AND contains(s.room, ?)");
     let rooms = format!("SELECT {SESSION}, max(s.started_at) FROM sessions s");
     select_into(
         SearchResultKind::Room,
@@ -107,7 +108,7 @@ fn search(
     select_into(SearchResultKind::Identity, &people, &[("p.identity = ?", text)], &grouped)?;
     let newest = format!(
         "p.session >= coalesce((SELECT session FROM participations ORDER BY session DESC LIMIT 1 OFFSET {NEWEST}), 0)
-         AND (p.identity || char(10) || p.name) LIKE ? ESCAPE '\\'"
+         AND contains(p.identity || char(10) || p.name, ?)"
     );
     select_into(
         SearchResultKind::Identity,
@@ -137,14 +138,70 @@ fn read(kind: SearchResultKind, row: &Row) -> rusqlite::Result<SearchResult> {
     })
 }
 
-/// Escapes a text for a LIKE pattern.
-fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        if matches!(c, '%' | '_' | '\\') {
-            escaped.push('\\');
-        }
-        escaped.push(c);
+/// Adds the SQL function `contains(text, folded)`. The LIKE of SQLite ignores the case of ASCII letters only.
+fn add_contains(connection: &Connection) -> rusqlite::Result<()> {
+    let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
+    connection.create_scalar_function("contains", 2, flags, |arguments| {
+        let text = arguments.get_raw(0).as_str_or_null()?;
+        let folded = arguments.get_raw(1).as_str()?;
+        // A text of nothing but accents would match everything.
+        Ok(text.is_some_and(|text| !folded.is_empty() && fold(text).contains(folded)))
+    })
+}
+
+/// Returns a text in a form in which texts are equal that differ only in case, accents, or width. `web/src/ui/fold.ts` is
+/// the same for the browser, and fixtures/fold.json has examples for both.
+fn fold(text: &str) -> String {
+    if text.is_ascii() {
+        return text.to_ascii_lowercase();
     }
-    escaped
+    let mut folded = String::with_capacity(text.len());
+    let apart = DecomposingNormalizerBorrowed::new_nfkd().normalize_iter(text.chars());
+    for c in apart.flat_map(char::to_lowercase) {
+        match c {
+            // Accents, and the vowel signs of Hebrew and Arabic.
+            '\u{300}'..='\u{36f}' | '\u{591}'..='\u{5c7}' | '\u{64b}'..='\u{65f}' | '\u{670}' => {}
+            // Letters that are not a letter and an accent in Unicode.
+            'ß' => folded.push_str("ss"),
+            'æ' => folded.push_str("ae"),
+            'œ' => folded.push_str("oe"),
+            'þ' => folded.push_str("th"),
+            'ø' => folded.push('o'),
+            'ł' => folded.push('l'),
+            'đ' | 'ð' => folded.push('d'),
+            'ħ' => folded.push('h'),
+            'ı' => folded.push('i'),
+            'ς' => folded.push('σ'),
+            c => folded.push(c),
+        }
+    }
+    folded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn case_and_accents_do_not_count() {
+        #[derive(serde::Deserialize)]
+        struct Examples {
+            found: Vec<(String, String)>,
+            missing: Vec<(String, String)>,
+        }
+        let examples: Examples =
+            serde_json::from_str(include_str!("../../fixtures/fold.json")).expect("examples");
+        let connection = Connection::open_in_memory().expect("it opens");
+        add_contains(&connection).expect("added");
+        let contains = |text: &str, part: &str| {
+            let sql = "SELECT contains(?1, ?2)";
+            connection.query_row(sql, (text, fold(part)), |row| row.get::<_, bool>(0)).expect("an answer")
+        };
+        for (text, part) in examples.found {
+            assert!(contains(&text, &part), "{part} is not found in {text}");
+        }
+        for (text, part) in examples.missing {
+            assert!(!contains(&text, &part), "{part} is found in {text}");
+        }
+    }
 }

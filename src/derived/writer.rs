@@ -1,7 +1,8 @@
 //! The thread that writes the queue, one transaction at a time.
 
 use std::{
-    path::Path,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -11,11 +12,16 @@ use std::{
 
 use parking_lot::{Condvar, Mutex};
 use rusqlite::{Connection, params};
-use tokio::sync::Notify;
+use tokio::{
+    runtime::Handle,
+    sync::{Notify, Semaphore},
+};
 
 use super::{
-    DerivedError, Options, Recorded, Shared, Waiting,
+    DerivedError, Options, QUERIES_MAX, REPLAYS_MAX, Recorded, Shared, Trouble, Waiting,
+    again::{Again, Source},
     checkpoints::{Ladder, Pace, Pending},
+    repair,
     rows::Rows,
     schema::{self, Opened},
     statements::Statements,
@@ -39,21 +45,38 @@ const RETENTION_EVERY: Duration = Duration::from_secs(60);
 pub(super) struct Writer {
     shared: Arc<Shared>,
     connection: Connection,
+    /// A damaged file from which rows are still to be copied.
+    old: Option<PathBuf>,
     rows: Rows,
     ladder: Ladder,
     /// The last event in the file.
     folded: Seq,
+    /// The last event in the state of the newest checkpoint. The fold continues after it.
+    checkpoint: Seq,
+    /// True if the rows that this log gives again have been removed.
+    begun: bool,
     failing: bool,
 }
 
 /// Result of [`Writer::step`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
+    /// It wrote a transaction, or replaced a damaged file.
     Wrote,
     /// The transaction was rolled back. Its content is still in the queue.
     Failed,
     /// The queue is empty.
     Idle,
+    /// The queue is closed, and the rest of it cannot be written.
+    Closed,
+}
+
+/// The content of the next transaction.
+struct Next {
+    batch: Vec<Arc<Recorded>>,
+    checkpoints: Vec<Pending>,
+    damage: Option<String>,
+    closing: bool,
 }
 
 impl Writer {
@@ -65,23 +88,48 @@ impl Writer {
         options: Options,
         threads: bool,
     ) -> Result<(Writer, State), DerivedError> {
-        let Opened { connection, folded, changes_from, ladder, state } = schema::open(dir, log)?;
+        let opened = schema::open(dir, log, options.log.is_some())?;
+        let Opened { connection, old, folded, changes_from, ladder, state } = opened;
         let state = state.unwrap_or_default();
         let work = ladder.newest().map_or(Duration::ZERO, |newest| newest.work);
         if state.head() > Seq::ZERO {
             (options.covered)(state.head());
         }
         let shared = Arc::new(Shared {
-            waiting: Mutex::new(Waiting { written: folded, changes_from, ..Waiting::default() }),
+            waiting: Mutex::new(Waiting {
+                written: folded,
+                changes_from,
+                trouble: old.is_some().then_some(Trouble::Repairing),
+                ..Waiting::default()
+            }),
             work: Condvar::new(),
             written: Notify::new(),
             readers: schema::STORE.readers(dir),
+            queries: Semaphore::new(QUERIES_MAX),
+            replays: Semaphore::new(REPLAYS_MAX),
+            dir: dir.to_owned(),
+            runtime: Handle::try_current().ok(),
             log_first: AtomicU64::new(log.first.0),
             pace: Mutex::new(Pace::new(state.head(), work, options.clock.running())),
             options,
             threads,
         });
-        Ok((Writer { shared, connection, rows: Rows::new(&state), ladder, folded, failing: false }, state))
+        let rows = Rows::new(&state);
+        let checkpoint = state.head();
+        Ok((
+            Writer {
+                shared,
+                connection,
+                old,
+                rows,
+                ladder,
+                folded,
+                checkpoint,
+                begun: false,
+                failing: false,
+            },
+            state,
+        ))
     }
 
     pub fn shared(&self) -> &Arc<Shared> {
@@ -98,9 +146,9 @@ impl Writer {
                 Step::Wrote => {}
                 Step::Idle if closing => break,
                 Step::Idle => {}
-                Step::Failed if closing => break,
+                Step::Closed => break,
                 Step::Failed => {
-                    std::thread::sleep(RETRY_AFTER);
+                    self.pause();
                     continue;
                 }
             }
@@ -119,18 +167,38 @@ impl Writer {
 
     /// Writes one transaction of what is in the queue now.
     pub fn step(&mut self) -> Step {
-        let (batch, checkpoints) = self.next();
-        if batch.is_empty() && checkpoints.is_empty() {
+        let Next { batch, checkpoints, damage, closing } = self.next();
+        if batch.is_empty() && checkpoints.is_empty() && damage.is_none() && self.old.is_none() {
             return Step::Idle;
         }
-        match self.write(&batch, &checkpoints) {
+        let work = || {
+            if let Some(damage) = damage {
+                return Err(DerivedError::Found(damage));
+            }
+            if closing && self.old.is_some() {
+                return Err(DerivedError::Closed);
+            }
+            self.repair()?;
+            self.begin()?;
+            self.catch_up(&batch, &checkpoints)?;
+            self.write(&batch, &checkpoints)
+        };
+        // An event that makes it panic must not stop the fold.
+        match catch_unwind(AssertUnwindSafe(work)).unwrap_or(Err(DerivedError::Panicked)) {
             Ok(()) => {
                 self.done(&batch, &checkpoints);
                 Step::Wrote
             }
+            Err(DerivedError::Closed) => Step::Closed,
             Err(error) => {
                 self.failed(&error, checkpoints);
-                Step::Failed
+                if closing {
+                    Step::Closed
+                } else if error.is_damage() && self.replace(&error) {
+                    Step::Wrote
+                } else {
+                    Step::Failed
+                }
             }
         }
     }
@@ -138,7 +206,10 @@ impl Writer {
     /// Waits until a transaction is due.
     fn wait(&self) {
         let mut waiting = self.shared.waiting.lock();
-        while waiting.events.is_empty() && waiting.checkpoints.is_empty() && !waiting.closing {
+        let idle = |waiting: &Waiting| {
+            waiting.events.is_empty() && waiting.checkpoints.is_empty() && waiting.damage.is_none()
+        };
+        while idle(&waiting) && !waiting.closing && self.old.is_none() {
             self.shared.work.wait(&mut waiting);
         }
         let deadline = Instant::now() + FLUSH_AFTER;
@@ -146,6 +217,8 @@ impl Writer {
             && !waiting.closing
             && !waiting.hurry
             && waiting.checkpoints.is_empty()
+            && waiting.damage.is_none()
+            && self.old.is_none()
         {
             if self.shared.work.wait_until(&mut waiting, deadline).timed_out() {
                 break;
@@ -154,14 +227,14 @@ impl Writer {
     }
 
     /// Returns the content of the next transaction. A checkpoint is written only after all events before it.
-    fn next(&self) -> (Vec<Arc<Recorded>>, Vec<Pending>) {
+    fn next(&self) -> Next {
         let mut waiting = self.shared.waiting.lock();
         waiting.hurry = false;
         let batch: Vec<_> = waiting.events.iter().take(2 * FLUSH_EVENTS).cloned().collect();
         let rest = waiting.events.get(batch.len()).map_or(u64::MAX, |first| first.seq.0);
         let covered = waiting.checkpoints.partition_point(|checkpoint| checkpoint.state.head().0 < rest);
         let checkpoints = waiting.checkpoints.drain(..covered).collect();
-        (batch, checkpoints)
+        Next { batch, checkpoints, damage: waiting.damage.take(), closing: waiting.closing }
     }
 
     fn write(&mut self, batch: &[Arc<Recorded>], checkpoints: &[Pending]) -> Result<(), DerivedError> {
@@ -179,7 +252,11 @@ impl Writer {
         drop(statements);
         if let Some(last) = batch.last().filter(|last| last.seq > self.folded) {
             schema::put(&transaction, "folded", last.seq.0 as i64)?;
-            let changes_from = self.shared.waiting.lock().changes_from;
+            let first = batch.iter().map(|recorded| recorded.seq).find(|seq| *seq > self.folded);
+            let mut waiting = self.shared.waiting.lock();
+            waiting.changes_from = waiting.changes_from.min(first.unwrap_or(last.seq));
+            let changes_from = waiting.changes_from;
+            drop(waiting);
             schema::put(&transaction, "changes_from", changes_from.0 as i64)?;
         }
         let log_first = self.shared.log_first.load(Ordering::Relaxed);
@@ -205,14 +282,15 @@ impl Writer {
         }
         {
             let mut waiting = self.shared.waiting.lock();
-            for recorded in batch {
-                waiting.bytes -= recorded.json.len();
-            }
-            waiting.events.drain(..batch.len());
             if let Some(last) = batch.last() {
+                // Some of them may have been dropped meanwhile.
+                while waiting.events.front().is_some_and(|event| event.seq <= last.seq) {
+                    waiting.pop();
+                }
                 self.folded = self.folded.max(last.seq);
                 waiting.written = self.folded;
             }
+            waiting.trouble = None;
         }
         if let Some(newest) = checkpoints.last() {
             (self.shared.options.covered)(newest.state.head());
@@ -228,9 +306,109 @@ impl Writer {
         }
         self.rows.forget();
         let mut waiting = self.shared.waiting.lock();
+        if waiting.trouble != Some(Trouble::Repairing) {
+            waiting.trouble = Some(Trouble::Failing(error.to_string()));
+        }
+        // The fold may wait for capacity. It need not any more.
+        self.shared.written.notify_waiters();
         for checkpoint in checkpoints.into_iter().rev() {
             waiting.checkpoints.push_front(checkpoint);
         }
+    }
+
+    /// Waits after a failure, but not for long if the queue is closed.
+    fn pause(&self) {
+        let deadline = Instant::now() + RETRY_AFTER;
+        let mut waiting = self.shared.waiting.lock();
+        while !waiting.closing && !self.shared.work.wait_until(&mut waiting, deadline).timed_out() {}
+    }
+
+    /// Puts a damaged file aside, and continues with a new one. Returns false if that fails.
+    fn replace(&mut self, why: &DerivedError) -> bool {
+        let bounds = self.shared.options.log.as_ref().map(|log| log.bounds());
+        let Some(bounds) = bounds else { return false };
+        match schema::replace(&self.shared.dir, bounds, true, why) {
+            Ok(Opened { connection, old, folded, changes_from, ladder, state }) => {
+                self.checkpoint = state.map_or(Seq::ZERO, |state| state.head());
+                (self.connection, self.old, self.ladder, self.folded) = (connection, old, ladder, folded);
+                (self.rows, self.begun) = (Rows::default(), false);
+                self.shared.readers.replaced();
+                let mut waiting = self.shared.waiting.lock();
+                (waiting.written, waiting.changes_from) = (folded, changes_from);
+                waiting.trouble = Some(Trouble::Repairing);
+                waiting.damage = None;
+                true
+            }
+            Err(error) => {
+                tracing::error!("the damaged history cannot be replaced: {error}");
+                false
+            }
+        }
+    }
+
+    /// Copies what can be read of the damaged file, except for rows that are derived again.
+    fn repair(&mut self) -> Result<(), DerivedError> {
+        let Some(old) = &self.old else { return Ok(()) };
+        repair::copy_history(old, &mut self.connection)?;
+        self.connection.execute("DELETE FROM meta WHERE key = 'old'", [])?;
+        self.old = None;
+        Ok(())
+    }
+
+    /// Derives the events between the file and the queue from the log again: the queue does not have them after a repair,
+    /// or because it was full while the file could not be written.
+    fn catch_up(&mut self, batch: &[Arc<Recorded>], checkpoints: &[Pending]) -> Result<(), DerivedError> {
+        let Some(source) = self.source() else { return Ok(()) };
+        // The queue continues the state: of the checkpoint after a start, and of the last event later.
+        let queue = batch.first().map(|first| Seq(first.seq.0 - 1));
+        let until = queue.or(checkpoints.last().map(|last| last.state.head()));
+        let until = until.unwrap_or(self.checkpoint.max(self.shared.waiting.lock().recorded));
+        let first = source.log.bounds().first;
+        if until <= self.folded || until < first {
+            return Ok(());
+        }
+        let mut again = Again::new(&self.connection, &self.ladder, self.folded, first)?;
+        self.rows = Rows::new(&again.state);
+        while again.state.head() < until {
+            let batch = again.next(&source, &self.ladder, until)?;
+            if batch.is_empty() {
+                break;
+            }
+            if self.shared.waiting.lock().closing {
+                return Err(DerivedError::Closed);
+            }
+            self.write(&batch, &[])?;
+            self.folded = self.folded.max(again.state.head());
+            self.shared.waiting.lock().written = self.folded;
+            self.shared.written.notify_waiters();
+            if again.learn(&self.connection, &self.ladder)? {
+                self.rows = Rows::new(&again.state);
+            }
+        }
+        Ok(())
+    }
+
+    fn source(&self) -> Option<Source> {
+        let Shared { options, runtime, .. } = &*self.shared;
+        Some(Source { log: options.log.clone()?, runtime: runtime.clone()? })
+    }
+
+    /// Removes, before the first event of a log, the rows of the time of which the log has the events: they are derived
+    /// again, and must not count twice.
+    fn begin(&mut self) -> Result<(), DerivedError> {
+        let Some(source) = self.source().filter(|_| self.folded == Seq::ZERO && !self.begun) else {
+            return Ok(());
+        };
+        let Bounds { first, last, .. } = source.log.bounds();
+        let at = |seq: Seq| {
+            let events = source.read(Seq(seq.0.saturating_sub(1)), 1)?;
+            Ok::<_, DerivedError>(events.first().map(|event| event.received_at as i64))
+        };
+        if let (Some(from), Some(to)) = (at(first)?, at(last)?) {
+            schema::forget_between(&mut self.connection, from, to)?;
+        }
+        self.begun = true;
+        Ok(())
     }
 
     /// Removes rows that are older than [`Options::retain`](super::Options::retain).
@@ -412,7 +590,6 @@ mod tests {
     fn write(writer: &mut Writer, batch: &[Arc<Recorded>], n: Option<usize>) -> bool {
         {
             let mut waiting = writer.shared.waiting.lock();
-            waiting.changes_from = Seq(1);
             waiting.bytes += batch.iter().map(|recorded| recorded.json.len()).sum::<usize>();
             waiting.events.extend(batch.iter().cloned());
         }

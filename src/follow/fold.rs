@@ -13,12 +13,12 @@ use parking_lot::RwLock;
 use tokio::runtime::Handle;
 
 use super::{
-    Followers, Phase, Status, encode,
+    Followers, Phase, Status,
     restart::{Backoff, caught, message},
 };
 use crate::{
     clock::Clock,
-    derived::{Derived, Joined},
+    derived::{Derived, Joined, encode},
     event::{Event, Seq},
     feed::{Feed, Frame},
     log::{EventLog, LogError},
@@ -108,12 +108,24 @@ impl Fold {
         let mut head = feed.head().seq;
         loop {
             self.log.wait(head).await;
-            let events = match self.log.read(head, ROUND_EVENTS).await {
+            let read = self.log.read(head, ROUND_EVENTS).await.and_then(|events| {
+                // Retention never passes the state, so a gap is damage.
+                match events.first() {
+                    Some(first) if first.seq != head.next() => {
+                        let what = format!("it lacks events {} to {}", head.next(), first.seq.0 - 1);
+                        Err(LogError::Failed(what.into()))
+                    }
+                    _ => Ok(events),
+                }
+            });
+            let events = match read {
                 Ok(events) => events,
                 Err(LogError::Closed) => return Ok(()),
                 Err(error) => {
                     self.status.failed(&format!("the log cannot be read: {error}"));
-                    tracing::error!("the log cannot be read: {error}");
+                    tracing::error!(
+                        "the log cannot be read after event {head}, and the state stays as it is: {error}. Check the disk. If log.db is damaged, restore a backup, or move it away to begin with an empty log"
+                    );
                     self.clock.sleep(RETRY_AFTER).await;
                     continue;
                 }

@@ -26,6 +26,8 @@ struct Now {
     cursor: Seq,
     phase: Phase,
     last_error: Option<Box<str>>,
+    /// True from a failure until the next event.
+    failing: bool,
 }
 
 /// The metrics of one follower.
@@ -69,7 +71,7 @@ impl Status {
             restarts: metrics.follower_restarts.get_or_create(label).clone(),
             missed: metrics.follower_missed_events.get_or_create(label).clone(),
         };
-        let now = Now { cursor, phase: Phase::Starting, last_error: None };
+        let now = Now { cursor, phase: Phase::Starting, last_error: None, failing: false };
         Status { name, now: Mutex::new(now), metrics }
     }
 
@@ -97,7 +99,7 @@ impl Status {
 
     /// Returns the line for `/readyz?verbose`. `last` is the newest event of the log.
     pub fn line(&self, last: Seq) -> impl fmt::Display + use<> {
-        let (name, Now { cursor, phase, last_error }) = (self.name, self.now.lock().clone());
+        let (name, Now { cursor, phase, last_error, .. }) = (self.name, self.now.lock().clone());
         let restarts = self.metrics.restarts.get();
         fmt::from_fn(move |f| {
             let lag = last.0.saturating_sub(cursor.0);
@@ -110,8 +112,15 @@ impl Status {
         })
     }
 
+    /// Returns true if the last attempt failed and there are events to act on.
+    pub fn is_stopped(&self, last: Seq) -> bool {
+        let now = self.now.lock();
+        now.failing && now.cursor < last
+    }
+
     pub(super) fn moved(&self, cursor: Seq) {
-        self.now.lock().cursor = cursor;
+        let mut now = self.now.lock();
+        (now.cursor, now.failing) = (cursor, false);
     }
 
     pub(super) fn enters(&self, phase: Phase) {
@@ -121,7 +130,8 @@ impl Status {
     /// Notes a failure, which the caller has logged.
     pub(super) fn failed(&self, error: &str) {
         self.metrics.failures.inc();
-        self.now.lock().last_error = Some(error.chars().take(ERROR_CHARS).collect());
+        let mut now = self.now.lock();
+        (now.last_error, now.failing) = (Some(error.chars().take(ERROR_CHARS).collect()), true);
     }
 
     pub(super) fn restarted(&self) {

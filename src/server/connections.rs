@@ -94,6 +94,8 @@ struct State {
     full: AtomicBool,
     /// Time of the last answer or the last write, whichever is later, in nanoseconds: the beginning of the idle time.
     quiet: AtomicU64,
+    /// Number of bytes that the socket has accepted.
+    written: AtomicU64,
     /// Time when the answer began that the client is reading, in nanoseconds.
     answer: AtomicU64,
     /// Time when the unfinished head of a request began, in nanoseconds; or [`ANSWERING`] or [`IDLE`].
@@ -127,6 +129,7 @@ impl Connections {
             full: AtomicBool::new(false),
             quiet: AtomicU64::new(0),
             answer: AtomicU64::new(0),
+            written: AtomicU64::new(0),
             head: AtomicU64::new(now()),
             task: AtomicWaker::new(),
         }));
@@ -224,6 +227,11 @@ impl Connection {
         self.0.full.load(Ordering::Relaxed)
     }
 
+    /// Returns the number of bytes that the socket has accepted.
+    pub fn written(&self) -> u64 {
+        self.0.written.load(Ordering::Relaxed)
+    }
+
     /// True if it must end. Call this after polling the connection, which registers its waker.
     pub fn is_closing(&self) -> bool {
         self.0.closing.load(Ordering::Acquire)
@@ -233,7 +241,8 @@ impl Connection {
         self.0.streams.load(Ordering::Relaxed) == 0 && !self.0.aborted.load(Ordering::Relaxed)
     }
 
-    fn abort(&self) {
+    /// Cuts the connection.
+    pub fn abort(&self) {
         self.0.aborted.store(true, Ordering::Release);
         self.0.task.wake();
     }
@@ -336,6 +345,9 @@ impl Connected {
     /// Notes the result of a write.
     fn noted(&mut self, written: Poll<io::Result<usize>>, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let state = &self.slot.connection.0;
+        if let Poll::Ready(Ok(bytes)) = &written {
+            state.written.fetch_add(*bytes as u64, Ordering::Relaxed);
+        }
         state.full.store(written.is_pending(), Ordering::Relaxed);
         state.quiet.store(now(), Ordering::Relaxed);
         if written.is_pending() && self.poll_unread(cx).is_ready() {

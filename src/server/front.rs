@@ -10,7 +10,7 @@
 //!   name to this machine's address (DNS rebinding).
 
 use std::{
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv6Addr, SocketAddr},
     sync::atomic::{AtomicBool, Ordering},
 };
 
@@ -177,11 +177,29 @@ impl Front {
     }
 }
 
-/// Returns an origin as browsers write it: lower case, without the scheme's default port, without a slash.
+/// Returns an origin as browsers write it: lower case, an IPv6 address in its shortest form, without the scheme's default
+/// port, without a slash.
 fn origin(url: &str) -> String {
-    let url = url.trim_end_matches('/').to_ascii_lowercase();
+    let mut url = url.trim_end_matches('/').to_ascii_lowercase();
+    if let Some((before, rest)) = url.split_once('[')
+        && let Some((address, after)) = rest.split_once(']')
+        && let Ok(address) = address.parse::<Ipv6Addr>()
+    {
+        url = format!("{before}[{}]{after}", browser_form(address));
+    }
     let usual = if url.starts_with("https://") { ":443" } else { ":80" };
     url.strip_suffix(usual).unwrap_or(&url).to_owned()
+}
+
+/// Returns an IPv6 address as URLs have it: never with a dotted part (URL Standard, 3.5).
+fn browser_form(address: Ipv6Addr) -> String {
+    match address.to_ipv4_mapped() {
+        Some(_) => {
+            let [.., high, low] = address.segments();
+            format!("::ffff:{high:x}:{low:x}")
+        }
+        None => address.to_string(),
+    }
 }
 
 /// Reads one entry of `X-Forwarded-For`. Some proxies add the port.
@@ -200,7 +218,8 @@ fn this_machine(host: &HeaderValue) -> bool {
     let Ok(authority) = host.to_str().unwrap_or("").parse::<http::uri::Authority>() else { return false };
     let host = authority.host();
     let literal = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    host.eq_ignore_ascii_case("localhost") || literal.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    host.eq_ignore_ascii_case("localhost")
+        || literal.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback())
 }
 
 /// The policy allows only scripts from our own files, and no frame around our pages. `connect-src` has the URLs
@@ -213,7 +232,9 @@ fn content_security_policy(config: &Config) -> HeaderValue {
         // A user and a password in the URL must not reach the browser.
         let authority = authority.as_str().rsplit('@').next().unwrap_or_default();
         let socket = if scheme == "https" { "wss" } else { "ws" };
-        connect += &format!(" {scheme}://{authority} {socket}://{authority}");
+        // A policy cannot name an IPv6 address (CSP Level 3, host-source): browsers ignore it.
+        let authority = if authority.starts_with('[') { "" } else { &format!("//{authority}") };
+        connect += &format!(" {scheme}:{authority} {socket}:{authority}");
         if uri.host().is_some_and(|host| host.ends_with(".livekit.cloud"))
             && !connect.contains("*.livekit.cloud")
         {
@@ -239,7 +260,7 @@ mod tests {
         let options = crate::config::Options {
             dev: Some(true),
             public_url: public_url.map(str::to_owned),
-            trusted_proxies: Some(trusted.iter().map(|net| net.parse().expect("a network")).collect()),
+            trusted_proxies: Some(trusted.iter().map(|&net| net.to_owned()).collect()),
             ..Default::default()
         };
         Front::new(&options.check().expect("a configuration"))
@@ -270,6 +291,12 @@ mod tests {
         assert_eq!(seen("fd00::1", &["[2001:db8::1]:4711"]), "2001:db8::1");
         assert_eq!(seen("10.0.0.1", &["[2001:db8::1]"]), "2001:db8::1");
         assert_eq!(seen("10.0.0.1", &["junk"]), "10.0.0.1");
+        let mapped = self::front(None, &["::ffff:10.0.0.0/104", "[fd00::1]", "192.0.2.1"]);
+        for peer in ["10.0.0.1", "::ffff:10.0.0.1", "fd00::1", "192.0.2.1"] {
+            let headers = headers(&[("x-forwarded-for", "198.51.100.7")]);
+            let seen = mapped.arrival(peer.parse().expect("an address"), &headers).address;
+            assert_eq!(seen.to_string(), "198.51.100.7", "{peer}");
+        }
         assert_eq!(seen("10.0.0.1", &["198.51.100.7, junk"]), "10.0.0.1");
     }
 

@@ -84,6 +84,7 @@ pub struct Limiter {
     logins: Option<Rate<IpAddr>>,
     commands: Option<Rate<Arc<str>>>,
     handshakes: Option<DefaultDirectRateLimiter>,
+    handshakes_of_address: Option<Rate<IpAddr>>,
 }
 
 #[derive(Default)]
@@ -99,11 +100,11 @@ impl Limiter {
             limits,
             users,
             streams: Mutex::default(),
-            logins: Rate::of(Limit::LoginsPerMinute, &limits),
-            commands: Rate::of(Limit::CommandsPerMinute, &limits),
-            handshakes: Limit::Streams.max(&limits).and_then(NonZeroU32::new).and_then(|max| {
-                Some(RateLimiter::direct(Quota::with_period(ANONYMOUS_TIME / max.get())?.allow_burst(max)))
-            }),
+            logins: Rate::per_minute(Limit::LoginsPerMinute, &limits),
+            commands: Rate::per_minute(Limit::CommandsPerMinute, &limits),
+            handshakes: handshakes(Limit::Streams, &limits).map(RateLimiter::direct),
+            handshakes_of_address: handshakes(Limit::StreamsPerAddress, &limits)
+                .map(|quota| Rate::of(Limit::StreamsPerAddress, quota)),
         })
     }
 
@@ -146,9 +147,12 @@ impl Limiter {
     }
 
     /// Counts a new Socket.IO session. Its client is not yet known, and it holds memory but no connection. Within
-    /// [`ANONYMOUS_TIME`], as many sessions may begin as streams may be open: after a restart, all clients reconnect
-    /// at once.
-    pub fn handshake(&self) -> Result<(), Error> {
+    /// [`ANONYMOUS_TIME`], as many sessions may begin as streams may be open, of one address and in total: after a
+    /// restart, all clients reconnect at once.
+    pub fn handshake(&self, address: IpAddr) -> Result<(), Error> {
+        if let Some(rate) = &self.handshakes_of_address {
+            rate.one_more(&network(address), &self.limits)?;
+        }
         let full = || Limit::Streams.error(&self.limits, None);
         self.handshakes.as_ref().map_or(Ok(()), |rate| rate.check().map_err(|_| full()))
     }
@@ -210,7 +214,13 @@ fn give_back<K: Hash + Eq>(counts: &mut HashMap<K, u32>, key: &K) -> u32 {
     left
 }
 
-/// Maximum rate per minute for each key. All that a minute allows may come at once.
+/// Returns the rate of handshakes that this limit of streams allows.
+fn handshakes(limit: Limit, limits: &Limits) -> Option<Quota> {
+    let max = limit.max(limits).and_then(NonZeroU32::new)?;
+    Some(Quota::with_period(ANONYMOUS_TIME / max.get())?.allow_burst(max))
+}
+
+/// Maximum rate for each key. All that the time allows may come at once.
 struct Rate<K: Hash + Eq + Clone> {
     limit: Limit,
     limiter: DefaultKeyedRateLimiter<K>,
@@ -220,10 +230,13 @@ struct Rate<K: Hash + Eq + Clone> {
 }
 
 impl<K: Hash + Eq + Clone> Rate<K> {
-    fn of(limit: Limit, limits: &Limits) -> Option<Rate<K>> {
-        let max = limit.max(limits).and_then(NonZeroU32::new)?;
-        let limiter = RateLimiter::keyed(Quota::per_minute(max));
-        Some(Rate { limit, limiter, clock: DefaultClock::default(), forget_at: RATE_KEYS.into() })
+    fn per_minute(limit: Limit, limits: &Limits) -> Option<Rate<K>> {
+        limit.max(limits).and_then(NonZeroU32::new).map(|max| Rate::of(limit, Quota::per_minute(max)))
+    }
+
+    fn of(limit: Limit, quota: Quota) -> Rate<K> {
+        let limiter = RateLimiter::keyed(quota);
+        Rate { limit, limiter, clock: DefaultClock::default(), forget_at: RATE_KEYS.into() }
     }
 
     fn one_more(&self, key: &K, limits: &Limits) -> Result<(), Error> {

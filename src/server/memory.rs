@@ -136,7 +136,7 @@ impl Share {
 
     /// Returns the answer with this share, which lives as long as a byte of the answer is in memory. If the limits do
     /// not allow an answer of this size, returns the error instead.
-    fn hold(self, answer: Response) -> Response {
+    pub fn hold(self, answer: Response) -> Response {
         // The size of a compressed answer is unknown. It is counted before it is compressed.
         if let Some(bytes) = answer.body().size_hint().exact()
             && let Err(error) = self.resize(if bytes > SMALL_BYTES { bytes } else { 0 })

@@ -5,5 +5,6 @@ pub mod handover;
 pub mod message;
 pub mod open;
 pub mod page;
+pub mod session;
 pub mod socketio;
 pub mod wanted;

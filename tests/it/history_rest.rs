@@ -89,6 +89,31 @@ async fn pages_of_sessions_end() {
     assert_eq!(sids(&server.get("/api/sessions?from=1787486530000&to=1787486600000").await), ["RM_3"]);
 }
 
+/// The examples are those of the lists in the browser too.
+#[tokio::test]
+async fn a_search_finds_names_of_rooms_and_people_whatever_their_case_and_accents() {
+    let server = Server::start();
+    let examples: Value = serde_json::from_str(include_str!("../../fixtures/fold.json")).expect("JSON");
+    let pairs =
+        |name: &str| serde_json::from_value::<Vec<(String, String)>>(examples[name].clone()).expect("pairs");
+    for (at, (text, part)) in pairs("found").into_iter().chain(pairs("missing")).enumerate() {
+        let expected = at < pairs("found").len();
+        let [room, person] = [format!("room {text}"), format!("person {text}")];
+        let started = json!({ "event": "participant_joined", "id": format!("EV_{at}"), "createdAt": "1787486400",
+            "room": { "sid": format!("RM_{at}"), "name": room, "creationTime": "1787486400" },
+            "participant": { "sid": format!("PA_{at}"), "identity": format!("p{at}"), "name": person, "state": "ACTIVE" } });
+        assert_eq!(server.webhook(&started.to_string()).await, 200);
+        let query = form_urlencoded::Serializer::new(String::new()).append_pair("q", &part).finish();
+        let (status, found) = server.get(&format!("/api/search?limit=100&{query}")).await;
+        assert_eq!(status, 200, "{found}");
+        let results = found["results"].as_array().expect("results");
+        for (kind, key, name) in [("room", "room", &room), ("identity", "name", &person)] {
+            let is_found = results.iter().any(|one| one["kind"] == kind && one[key] == **name);
+            assert_eq!(is_found, expected, "{kind} {name} by {part}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn each_caller_sees_its_part_of_the_past() {
     let server = Server::start();

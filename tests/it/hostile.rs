@@ -247,10 +247,13 @@ async fn unfinished_bodies_are_counted() {
     until("there is a place again", || unfinished("zoe").1 == waiting);
 }
 
+/// Size of an event in these logs.
+const EVENT_BYTES: usize = 50_000;
+
 /// A log whose page has about `megabytes`.
 async fn fill(server: &Server, megabytes: usize) {
-    for i in 0..4 * megabytes {
-        let metadata = "m".repeat(250_000);
+    for i in 0..20 * megabytes {
+        let metadata = "m".repeat(EVENT_BYTES);
         let body = event(&format!("EV_{i}"), "a")
             .replace("\"name\"", &format!("\"metadata\":\"{metadata}\",\"name\""));
         assert_eq!(server.webhook(&body).await, 200);
@@ -258,7 +261,7 @@ async fn fill(server: &Server, megabytes: usize) {
     until_async("the log is folded", async || {
         server.get("/api/rooms").await.1["cursor"]
             .as_str()
-            .is_some_and(|c| c.ends_with(&format!("-{}", 4 * megabytes)))
+            .is_some_and(|c| c.ends_with(&format!("-{}", 20 * megabytes)))
     })
     .await;
 }
@@ -397,6 +400,8 @@ async fn the_memory_stays_within_its_bound_whatever_clients_do() {
     const SHARES: usize = 16 * MIB;
     /// For each connection: its head, and what hyper and the task take.
     const CONNECTION: usize = 40 << 10;
+    /// For each stream: 16 KiB, and one event in the queue and one that is written.
+    const STREAM: usize = 2 * EVENT_BYTES + (16 << 10);
     /// For the lists and the history that are computed at the same time.
     const WORK: usize = 192 * MIB;
     let count = hostile_connections();
@@ -442,6 +447,7 @@ async fn the_memory_stays_within_its_bound_whatever_clients_do() {
         ("the API document", Box::new(|i| get("/api/openapi.json", &from(i)))),
         ("the metrics", Box::new(|i| get("/metrics", &from(i)).repeat(8))),
         ("a stream", Box::new(stream)),
+        ("a WebSocket", Box::new(|i| websocket(&format!("user{i}"), &from(i)))),
     ];
     let before = of_process(&server, "VmRSS") * 1024;
     for (name, request) in &kinds {
@@ -459,11 +465,30 @@ async fn the_memory_stays_within_its_bound_whatever_clients_do() {
         assert_eq!(server.webhook(&event(&format!("EV {name}"), "b")).await, 200, "{name}");
         until_async("another client is answered", async || server.get("/api/me").await.0 == 200).await;
         let grown = (of_process(&server, "VmRSS") * 1024).saturating_sub(before);
-        let bound = SHARES + count * CONNECTION + WORK;
+        let streams = if name.starts_with("a stream") || name.starts_with("a WebSocket") { count } else { 0 };
+        let bound = SHARES + count * CONNECTION + streams * STREAM + WORK;
         println!("{count} times {name}: {} KiB, {} for each", grown >> 10, grown / count);
         assert!(grown < bound, "{count} times {name}: {} MiB, at most {}", grown / MIB, bound / MIB);
         drop(sockets);
     }
+}
+
+/// A WebSocket of Socket.IO that asks for every event.
+fn websocket(user: &str, headers: &str) -> Vec<u8> {
+    let token = token(user, Grant { room_list: true, ..Grant::default() });
+    let connect = format!("40{}", json!({ "token": token, "after": "start" }));
+    let mut bytes = format!(
+        "GET /socket.io/?{} HTTP/1.1\r\nhost: localhost\r\n{headers}upgrade: websocket\r\nconnection: upgrade\r\n\
+         sec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n",
+        engineio::WEBSOCKET
+    )
+    .into_bytes();
+    // One text frame, with a mask of zeros.
+    bytes.extend([0x81, 0x80 | 126]);
+    bytes.extend(u16::try_from(connect.len()).expect("short").to_be_bytes());
+    bytes.extend([0; 4]);
+    bytes.extend(connect.as_bytes());
+    bytes
 }
 
 /// Both this process and the server need a descriptor for each connection.
@@ -515,4 +540,30 @@ async fn much_history_at_once_leaves_threads_and_descriptors_for_webhooks() {
     // Four turns, four reads of the log, two earlier states, and the accounts.
     assert!(most.0 <= threads + 14, "{} threads, {threads} before", most.0);
     assert!(most.1 <= files + asking.len() + 24, "{} descriptors, {files} before", most.1);
+}
+
+/// After many readers have connected at once, what their handshakes took goes back to the system. Ten thousand of them
+/// take 2.5 KiB each; with fewer, the fixed costs count more.
+#[tokio::test]
+async fn readers_that_connect_at_once_leave_no_memory_behind() {
+    const READERS: usize = 1_500;
+    raise_descriptors(READERS);
+    let server = Start::new()
+        .env("ROOMWATCH_MAX_STREAMS_PER_USER", "0")
+        .env("ROOMWATCH_MAX_STREAMS_PER_ADDRESS", "0")
+        .env("ROOMWATCH_HEAD_SECS", "0")
+        .start();
+    let before = of_process(&server, "VmRSS");
+    let mut sockets: Vec<_> = (0..READERS).map(|_| sent(&server, b"")).collect();
+    let request = String::from_utf8(get("/api/events", &lister("ada"))).expect("text");
+    let request = request.replace("application/json", "text/event-stream");
+    for socket in &mut sockets {
+        socket.write_all(request.as_bytes()).expect("written");
+    }
+    for socket in &mut sockets {
+        assert_eq!(status(socket).0, 200);
+    }
+    until("a reader takes at most 5 KiB", || {
+        of_process(&server, "VmRSS").saturating_sub(before) < 5 * READERS
+    });
 }

@@ -9,7 +9,9 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::harness::{KEY, SECRET, Server, Sse, Start, client, until, until_async};
+use roomwatch::token::Grant;
+
+use crate::harness::{KEY, SECRET, Server, Sse, Start, client, token, until, until_async};
 
 /// `LIVEKIT_SERVER_BIN`, else the PATH, else the folder of `go install`.
 fn binary() -> Option<PathBuf> {
@@ -183,6 +185,68 @@ async fn webhooks_come_before_reconciliation() {
     assert_eq!(next_of(&mut stream, "standup").await, ("room_updated".into(), "reconcile".into()));
     assert_eq!(send(&server, "DELETE", "/api/rooms/standup", Value::Null).await.0, 204);
     assert_eq!(next_of(&mut stream, "standup").await, ("room_finished".into(), "webhook".into()));
+}
+
+#[tokio::test]
+async fn a_room_that_livekit_starts_again_under_its_sid_is_live() {
+    let mut first = Server::start();
+    let Some(livekit) = LiveKit::start(Some(first.address)) else { return };
+    first.kill();
+    let server = first.again().env("LIVEKIT_URL", &livekit.url()).env("ROOMWATCH_DEV", "true").start();
+    let bearer = token("api", Grant { room_create: true, ..Grant::default() });
+    let calls = client();
+    let call = |method: &str, request: Value| {
+        let url = format!("http://{}/twirp/livekit.RoomService/{method}", livekit.address);
+        let post = calls.post(url).bearer_auth(&bearer).json(&request);
+        // LiveKit refuses to delete what is not there.
+        async move { drop(post.send().await.expect("an answer")) }
+    };
+    let began = Instant::now();
+    let mut seen = 0;
+    // CreateRoom meets DeleteRoom, until it has happened.
+    while seen == 0 && began.elapsed() < Duration::from_secs(15) {
+        for _ in 0..20 {
+            call("CreateRoom", json!({"name": "standup"})).await;
+            let (delete, create) = (call("DeleteRoom", json!({"room": "standup"})), async {
+                for _ in 0..6 {
+                    call("CreateRoom", json!({"name": "standup"})).await;
+                }
+            });
+            tokio::join!(delete, create);
+            call("DeleteRoom", json!({"room": "standup"})).await;
+        }
+        let (_, page) = server.get("/api/events?room=standup&after=start&limit=1000&type=room_*").await;
+        seen = page["events"].as_array().map_or(0, |events| starts_after_an_end(events).len());
+    }
+    // A `type` filter leaves the changes out.
+    let mut path = "/api/events?room=standup&after=start&limit=1000".to_owned();
+    let mut events = Vec::new();
+    loop {
+        let (_, page) = server.get(&path).await;
+        events.extend(page["events"].as_array().expect("events").clone());
+        let Some(next) = page["next"].as_str() else { break };
+        path = format!("/api/events?room=standup&after={next}&limit=1000");
+    }
+    let starts = starts_after_an_end(&events);
+    eprintln!("{} second lives in {} events", starts.len(), events.len());
+    for start in starts {
+        assert_eq!(start["changes"][0]["op"], "set", "{start}");
+    }
+}
+
+/// Returns each `room_started` of a sid whose end is before it.
+fn starts_after_an_end(events: &[Value]) -> Vec<&Value> {
+    let mut ended = std::collections::HashSet::new();
+    let mut starts = Vec::new();
+    for event in events {
+        let sid = event["data"]["room"]["sid"].as_str().unwrap_or("");
+        match event["type"].as_str() {
+            Some("room_finished") => drop(ended.insert(sid)),
+            Some("room_started") if ended.remove(sid) => starts.push(event),
+            _ => {}
+        }
+    }
+    starts
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ mod clocks;
 mod cluster;
 mod commands;
 mod crash;
+mod damage;
 mod delivery;
 mod drain;
 mod errors;

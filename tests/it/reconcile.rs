@@ -226,6 +226,48 @@ async fn every_answer_about_rooms_says_since_when_livekit_is_away() {
 }
 
 #[tokio::test]
+async fn a_sid_comes_back_at_once_by_a_webhook_and_by_two_lists() {
+    use crate::harness::said::{START, finished, joined, send_all, started};
+    let livekit = FakeLiveKit::start();
+    let server = server(&livekit).start();
+    let people = async || {
+        let (status, answer) = server.get("/api/rooms/standup/participants").await;
+        let sids = answer["participants"].as_array().into_iter().flatten();
+        (status, sids.map(|p| p["sid"].as_str().unwrap_or("").to_owned()).collect::<Vec<_>>())
+    };
+    let at = now() as u64 - START;
+    let first = [
+        started(at, "RM_1", "standup"),
+        joined(at, "RM_1", "PA_1", "alice"),
+        finished(at, "RM_1", "standup"),
+    ];
+    let second = [started(at, "RM_1", "standup"), joined(at + 1, "RM_1", "PA_2", "alice")];
+    send_all(&server, &first).await;
+    assert_eq!(people().await, (404, vec![]));
+    for (n, said) in second.iter().enumerate() {
+        crate::harness::said::send(&server, &format!("EV_second_{n}"), said).await;
+    }
+    assert_eq!(people().await, (200, vec!["PA_2".to_owned()]));
+    // A join that is repeated with another id.
+    crate::harness::said::send(&server, "EV_again", &first[1]).await;
+    assert_eq!(people().await, (200, vec!["PA_2".to_owned()]));
+
+    // It ends, and comes back without any webhook.
+    crate::harness::said::send(&server, "EV_end", &finished(at + 2, "RM_1", "standup")).await;
+    assert_eq!(people().await, (404, vec![]));
+    let ended = Instant::now();
+    livekit.world().rooms.push(room("standup", "RM_1"));
+    livekit.world().participants.insert("standup".into(), vec![participant("carol", "PA_3", vec![])]);
+    until_async("the lists bring it back", async || people().await == (200, vec!["PA_3".to_owned()])).await;
+    assert!(ended.elapsed() >= Duration::from_secs(12), "{:?}", ended.elapsed());
+    let (_, page) = server.get("/api/events?after=start").await;
+    let last = page["events"].as_array().expect("events").iter().rev().take(2).collect::<Vec<_>>();
+    assert_eq!(last[1]["type"], "room_started");
+    assert_eq!(last[1]["data"]["roomwatch"], json!({"returned": true}));
+    assert_eq!(last[0]["type"], "participant_joined");
+}
+
+#[tokio::test]
 async fn a_watched_room_shows_mutes_within_three_seconds() {
     let livekit = FakeLiveKit::start();
     meeting(&livekit);

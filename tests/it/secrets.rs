@@ -13,6 +13,7 @@ use roomwatch::{
 use serde_json::json;
 
 use crate::harness::{
+    engineio::{WEBSOCKET, WebSocket},
     operators::{get, post},
     *,
 };
@@ -265,5 +266,128 @@ async fn no_output_contains_a_secret() {
             assert!(!line.contains(text), "{text} is in the log: {line}");
         }
         assert!(!metrics.contains(text), "{text} is in the metrics");
+    }
+}
+
+/// Also where a directive of the filter names a module of a library: the most specific one wins.
+#[tokio::test]
+async fn no_library_logs_a_handshake_at_any_level() {
+    let modules = "engineioxide::engine=trace,engineioxide::transport::ws=trace,engineioxide::socket=trace,\
+                   socketioxide::client=trace,socketioxide::ns=trace,tungstenite::protocol=trace,tungstenite=trace,\
+                   hyper=trace,log=trace,rustls=trace";
+    for filter in ["trace".to_owned(), format!("trace,{modules}")] {
+        let start = Start::new().env("ROOMWATCH_LOG", &filter).env("RUST_LOG", "trace");
+        let mut server = start.env("LIVEKIT_URL", "http://user:REDACT-ME-url@127.0.0.1:1").start();
+        let headers = "cookie: roomwatch=REDACT-ME-cookie\r\nauthorization: Bearer REDACT-ME-header\r\n\
+                       x-secret: REDACT-ME-unknown\r\n";
+        let path = format!("{WEBSOCKET}&access_token=REDACT-ME-query");
+        for (path, headers) in [(&*path, headers), (WEBSOCKET, "x-secret: REDACT-ME-unknown\r\n")] {
+            let (_, mut socket) = WebSocket::open(&server, path, headers).await;
+            if socket.frame().await.is_some() {
+                socket.send("40{\"token\":\"REDACT-ME-packet\"}").await;
+                let _ = socket.packet().await;
+                socket.send("42[\"subscribe\",{\"room\":\"REDACT-ME-emitted\"}]").await;
+            }
+        }
+        server.signal("TERM");
+        assert_eq!(server.ended(), Some(0));
+        let log = server.log();
+        assert!(log.contains("DEBUG"), "the log has lines below info: {log}");
+        let told: Vec<_> = log.lines().filter(|line| line.contains("REDACT-ME")).collect();
+        assert_eq!(told, [""; 0], "{filter}");
+    }
+}
+
+#[test]
+fn no_help_and_no_error_prints_a_secret() {
+    let secrets = [
+        ("LIVEKIT_API_SECRET", "REDACT-ME"),
+        ("LIVEKIT_URL", "wss://user:REDACT-ME@lk.example"),
+        ("ROOMWATCH_PASSWORD", "REDACT-ME"),
+        ("ROOMWATCH_TOKEN", "REDACT-ME"),
+        ("ROOMWATCH_URL", "http://user:REDACT-ME@127.0.0.1:1"),
+        ("ROOMWATCH_PUBLIC_URL", "https://user:REDACT-ME@rooms.example"),
+        ("ROOMWATCH_CORS_ORIGINS", "https://user:REDACT-ME@rooms.example"),
+    ];
+    let dir = tempfile::tempdir().expect("a directory");
+    let run = |arguments: &[&str], variables: &[(&str, &str)]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_roomwatch"));
+        command.args(arguments).env_clear().current_dir(dir.path()).stdin(std::process::Stdio::null());
+        let output = command.envs(variables.iter().copied()).output().expect("it runs");
+        let told =
+            [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
+        assert!(!told.is_empty() && !told.contains("REDACT-ME"), "{arguments:?} {variables:?}: {told}");
+        told
+    };
+    for command in ["serve", "demo", "tail", "simulate", "token", "user"] {
+        for help in ["--help", "-h"] {
+            assert!(run(&[command, help], &secrets).contains("Usage"));
+        }
+    }
+    assert!(run(&["serve", "--help"], &secrets).contains("[env: LIVEKIT_URL]"));
+    let key =
+        [("LIVEKIT_API_KEY", "k"), ("LIVEKIT_API_SECRET", "REDACT-ME"), ("ROOMWATCH_LISTEN", "127.0.0.1:0")];
+    for (name, value) in [
+        ("LIVEKIT_URL", "ftp://user:REDACT-ME@lk.example"),
+        ("LIVEKIT_URL", "wss:/user:REDACT-ME@lk.example"),
+        ("LIVEKIT_URL", "user:REDACT-ME@lk.example"),
+        ("ROOMWATCH_PUBLIC_URL", "https://user:REDACT-ME@rooms.example"),
+        ("ROOMWATCH_PUBLIC_URL", "user:REDACT-ME@rooms.example/ "),
+        ("ROOMWATCH_CORS_ORIGINS", "https://user:REDACT-ME@rooms.example"),
+        ("ROOMWATCH_CORS_ORIGINS", "user:REDACT-ME@rooms example"),
+        ("ROOMWATCH_LISTNE", "REDACT-ME"),
+    ] {
+        let variables = [&key[..], &[(name, value)]].concat();
+        assert!(run(&["serve"], &variables).starts_with("Error"), "{name}");
+    }
+    for url in
+        ["ftp://user:REDACT-ME@127.0.0.1", "http://user:REDACT-ME@[::1", "http://user:REDACT-ME@127.0.0.1:1"]
+    {
+        let _ = run(&["simulate", "--duration", "1", "--rooms", "1", "--url", url], &[]);
+        if !url.ends_with(":1") {
+            let _ = run(&["tail", "--url", url], &[("ROOMWATCH_TOKEN", "REDACT-ME")]);
+        }
+    }
+}
+
+/// Every file of a server and its directory are the operator's only, whatever the umask of the shell is.
+#[tokio::test]
+async fn no_file_is_open_to_other_users() {
+    for umask in ["000", "022", "077", "777"] {
+        let start = Start::new().on_disk().umask(umask).file(&operators::user("ada", "admin"));
+        let mut server = start.start();
+        let _ = operators::login(&server, "ada").await;
+        assert_eq!(server.webhook(&event("EV_1", "a")).await, 200);
+        assert_eq!(server.get("/api/sessions").await.0, 200);
+        let cookie = operators::login(&server, "ada").await;
+        let body = json!({ "name": "a room" });
+        let _ = post(&server, "/api/rooms", &[("cookie", &cookie)], body).await;
+        let mut seen = Vec::new();
+        let data = server.dir.path().join("data");
+        for round in ["running", "stopped"] {
+            if round == "stopped" {
+                server.signal("TERM");
+                assert_eq!(server.ended(), Some(0));
+            }
+            let mut open = vec![data.clone()];
+            while let Some(path) = open.pop() {
+                use std::os::unix::fs::PermissionsExt;
+                let metadata = std::fs::metadata(&path).expect("it is there");
+                let expected = if metadata.is_dir() { 0o700 } else { 0o600 };
+                let mode = metadata.permissions().mode() & 0o777;
+                assert_eq!(
+                    format!("{mode:o}"),
+                    format!("{expected:o}"),
+                    "{} with {umask}, {round}",
+                    path.display()
+                );
+                if metadata.is_dir() {
+                    let entries = std::fs::read_dir(&path).expect("a directory");
+                    open.extend(entries.map(|entry| entry.expect("an entry").path()));
+                }
+                seen.push(path);
+            }
+        }
+        assert!(seen.len() > 10, "{seen:?}");
     }
 }

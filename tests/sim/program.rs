@@ -78,6 +78,8 @@ impl Program {
             retain: config.history,
             covered: Box::new(move |seq| covered.checkpointed(seq)),
             clock: clock.clone(),
+            // Reads of the log would block the one thread.
+            log: None,
         };
         let (derived, history, state) = Derived::open_stepped(dir, log.bounds(), options).expect("it opens");
         let derived = Arc::new(derived);

@@ -134,8 +134,9 @@ const events = createRoute({
     project: text(raw.project),
     /** Cursor of the event around which the list is loaded. */
     at: text(raw.at),
-    /** Time in unix milliseconds. The page looks up its cursor. */
+    /** Time in unix milliseconds, and the participant or track that changed then. The page looks up the cursor. */
     t: millis(raw.t),
+    sid: text(raw.sid),
   })),
   component: pageFile(() => import('@/events/events'), 'Events'),
 });

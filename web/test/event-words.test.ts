@@ -3,6 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { LiveKitEvent } from '@roomwatch/react';
 import { describe, expect, it } from 'vitest';
+import { doerIn } from '@/events/doers';
 import { describeEvent } from '@/events/event-words';
 import { calledIn, noteNames } from '@/events/names';
 
@@ -129,5 +130,54 @@ describe('an event of a track, which has only the sid and identity of its partic
   it('is independent of the same sid in another project', () => {
     heard('participant_joined', { sid: 'PA_h', name: 'Hiro' }, 'staging');
     expect(published('PA_h')).toBe('farid-567 published audio track in standup');
+  });
+});
+
+describe('the user whose command caused an event', () => {
+  const entry = (action: string, target: string | null, more = {}) => ({
+    at: 100_000,
+    user: 'olga',
+    action,
+    project: 'default',
+    room: 'standup',
+    target,
+    outcome: 'done',
+    ...more,
+  });
+  const event = (type: string, more: Partial<LiveKitEvent> = {}, timestamp = 102_000) => ({
+    type,
+    data: { event: type, participant: { identity: 'ada' }, ...more },
+    project: 'default',
+    room: 'standup',
+    timestamp,
+  });
+  const removed = { participant: { identity: 'ada', disconnectReason: 'PARTICIPANT_REMOVED' } };
+  const mute = entry('track.mute', 'ada/TR_1');
+  const track = { track: { sid: 'TR_1' } };
+
+  it.each([
+    ['a mute', [mute], event('track_muted', track), 'olga'],
+    ['a mute of another track', [mute], event('track_muted', { track: { sid: 'TR_2' } }), null],
+    ['an unmute', [mute], event('track_unmuted', track), null],
+    ['a mute by herself, much later', [mute], event('track_muted', track, 140_000), null],
+    ['a mute before', [mute], event('track_muted', track, 90_000), null],
+    ['a mute that was refused', [{ ...mute, outcome: 'refused' }], event('track_muted', track), null],
+    ['a removal', [entry('participant.remove', 'ada')], event('participant_left', removed), 'olga'],
+    ['a leave', [entry('participant.remove', 'ada')], event('participant_left'), null],
+    ['an end', [entry('room.end', null)], event('room_finished'), 'olga'],
+    ['an end of another room', [entry('room.end', null, { room: 'retro' })], event('room_finished'), null],
+  ])('%s', (_name, entries, message, expected) => expect(doerIn(entries, message)).toBe(expected));
+
+  it('is part of the sentence', () => {
+    const words = (data: LiveKitEvent) => {
+      const { subject, verb, detail } = describeEvent({ type: data.event, data, room: 'standup' }, null, 'olga');
+      return [subject, verb, detail].filter(Boolean).join(' ');
+    };
+    const ada = { identity: 'ada' };
+    expect(words({ event: 'track_muted', participant: ada, track: { source: 'MICROPHONE' } })).toBe(
+      'ada’s microphone was muted by olga',
+    );
+    expect(words({ event: 'participant_left', ...removed })).toBe('ada left removed by olga');
+    expect(words({ event: 'room_finished' })).toBe('standup ended by olga');
   });
 });

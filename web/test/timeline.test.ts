@@ -196,7 +196,7 @@ test.each([
 ] as const)('the label of a leave: %s', (_name, times, index, expected) => {
   const all = times.map(([from, to], n) => stay(`PA_${n}`, 'ada', from * 1_000, to * 1_000));
   const { lanes } = timelineOf(detail(all, {}, 90_000), 0);
-  // Ten pixels a second: a label of 16 letters takes 12 seconds.
+  // Ten pixels a second: a label of 16 letters takes almost 12 seconds.
   const place = labelPlace(lanes[0]?.stays ?? [], index, 'connection lost!', { from: 10_000, to: 90_000, scale: 0.01 });
   expect(place).toBe(expected);
 });

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::{
     Json,
     extract::{RawQuery, State as AppState},
-    http::header,
+    http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
@@ -282,6 +282,10 @@ fn failed(error: DerivedError) -> Error {
     match error {
         DerivedError::TooMuch(_) => {
             Error::bad_request("too_much", "this is too much for one answer; choose a shorter time")
+        }
+        DerivedError::Busy => {
+            let message = "too many queries of the history; try again";
+            Error::new(StatusCode::SERVICE_UNAVAILABLE, "busy", message).retry_after(1)
         }
         error => Error::internal(error),
     }

@@ -60,7 +60,7 @@ pub struct Watch {
     path = "/api/rooms/{room}/token",
     tag = "commands",
     params(RoomPath, ProjectQuery),
-    request_body = Option<WatchRoom>,
+    request_body(content = WatchRoom, description = "May be left out if no reason is required"),
     responses(
         (status = 200, description = "The token is valid for 60 s", body = Watch),
         (status = 400, description = "A reason is required: `reason_required`"),

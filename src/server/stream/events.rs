@@ -52,7 +52,7 @@ use crate::{
     ),
     responses(
         (status = 200, description = "An endless stream of server-sent events, or one page", content(
-            (String = "text/event-stream"), (Page = "application/json"))),
+            (Page = "application/json"), (String = "text/event-stream"))),
         (status = 400, description = "A parameter is unknown, given twice or too large"),
         (status = 401, description = "No valid credential"),
         (status = 403, description = "The request is outside the caller's rights"),

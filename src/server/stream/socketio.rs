@@ -19,13 +19,8 @@
 
 use std::{fmt, future::ready, sync::Arc, time::Duration};
 
-use axum::{
-    Router,
-    extract::{FromRequestParts, Request, State as AppState},
-    middleware::{Next, from_fn_with_state},
-    response::{IntoResponse, Response},
-};
-use http::{HeaderValue, Method, header};
+use axum::{Router, extract::FromRequestParts, middleware::from_fn_with_state};
+use http::{HeaderValue, StatusCode, header};
 use parking_lot::Mutex;
 use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
@@ -43,31 +38,32 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     config::{Answer, Limit, Limits},
     event::Seq,
-    feed::{Filter, Frame, Position, ReplayError, Reset, Subscription, View},
+    feed::{BATCH_BYTES, Filter, Frame, Position, ReplayError, Reset, Subscription, View},
     rights::Window,
     server::{
         App,
         caller::Caller,
+        connections::Connection,
         error::Error,
         limits,
         stream::{
             message::{connected_message, ping_in},
             open::{OpenStream, Refused},
+            session::{PACKET_BYTES_MAX, Session, within_limits},
             wanted::Wanted,
         },
     },
 };
 
-/// Maximum size of a packet from a client, in bytes. Clients send only filters.
-const PACKET_BYTES_MAX: u64 = 64 << 10;
 /// Maximum number of packets queued for a socket that does not read. Later events stay in the log.
 const QUEUED_PACKETS_MAX: usize = 32;
 /// Minimum time that a client has to answer Engine.IO's heartbeat.
 const PONG_TIME_MIN: Duration = Duration::from_secs(5);
 /// Maximum number of commands of a client that are not done yet.
 const QUEUED_COMMANDS_MAX: usize = 64;
-/// Time until the next try to send to a socket whose queue is full.
-const FULL_RETRY: Duration = Duration::from_millis(5);
+/// Time until the next try to send to a socket whose queue is full. It doubles with each try, up to the maximum.
+const FULL_RETRY: Duration = Duration::from_millis(1);
+const FULL_RETRY_MAX: Duration = Duration::from_millis(250);
 /// Time until the next try to read a log that could not be read.
 const LOG_RETRY: Duration = Duration::from_secs(1);
 /// Interval at which a socket without a subscription checks its rights: no event wakes it.
@@ -154,26 +150,6 @@ pub fn routes(app: &Arc<App>) -> Router {
         .layer(from_fn_with_state(app.clone(), within_limits))
 }
 
-/// Limits the rate of handshakes and the time of a body: Engine.IO begins a session before it knows the client, and
-/// waits for a body without a limit.
-async fn within_limits(AppState(app): AppState<Arc<App>>, request: Request, next: Next) -> Response {
-    let query = request.uri().query().unwrap_or("").as_bytes();
-    if !form_urlencoded::parse(query).any(|(name, _)| name == "sid")
-        && let Err(error) = app.limiter.handshake()
-    {
-        return error.into_response();
-    }
-    let limits = app.limiter.limits();
-    match Limit::BodyTime.time(limits).filter(|_| request.method() == Method::POST) {
-        // Apart from its body, a POST is answered at once.
-        Some(time) => {
-            let answer = tokio::time::timeout(time, next.run(request)).await;
-            answer.unwrap_or_else(|_| Limit::BodyTime.error(limits, None).into_response())
-        }
-        None => next.run(request).await,
-    }
-}
-
 /// Checks the credential, the rights and the limits of a handshake, as for `GET /api/events`.
 async fn admit(
     socket: SocketRef,
@@ -204,7 +180,7 @@ async fn admit(
         Refusal(match refused {
             Refused::Error(error) => error,
             Refused::Bye(reason) => Error::new(
-                http::StatusCode::SERVICE_UNAVAILABLE,
+                StatusCode::SERVICE_UNAVAILABLE,
                 reason,
                 "the server accepts no new streams now; try again later",
             ),
@@ -270,10 +246,18 @@ async fn begin(socket: SocketRef, State(app): State<Arc<App>>) {
         let error = Error::bad_request("unknown_event", "the events are subscribe and unsubscribe");
         let _ = ack.send(&refusal(&error));
     });
+    let session = app.sessions.of(&socket.id.to_string());
+    if is_websocket(socket.req_parts())
+        && let Some(connection) = socket.req_parts().extensions.get::<Connection>()
+    {
+        session.on_socket(connection.clone());
+    }
     tokio::spawn(async move {
-        let Some(reason) = Serving::begin(app, socket.clone(), admission).run(requests, &closed).await else {
-            return;
-        };
+        let number = session.begin(&admission.caller.counted_as);
+        let serving = Serving::begin(app, socket.clone(), session.clone(), admission);
+        let ended = serving.run(requests, &closed).await;
+        tokio::spawn(session.end(number));
+        let Some(reason) = ended else { return };
         let bye = || socket.emit("bye", &json!({ "reason": reason }));
         // If the server disconnects a socket, the client reconnects only when its page asks for it. At a shutdown
         // the connection ends without that, and every client reconnects.
@@ -284,13 +268,19 @@ async fn begin(socket: SocketRef, State(app): State<Arc<App>>) {
     });
 }
 
+/// Returns true if the session began as a WebSocket, without polling.
+fn is_websocket(parts: &http::request::Parts) -> bool {
+    let query = parts.uri.query().unwrap_or("").as_bytes();
+    form_urlencoded::parse(query).any(|(name, value)| name == "transport" && value == "websocket")
+}
+
 fn bad_parameter(error: &impl fmt::Display) -> Error {
     Error::bad_request("bad_parameter", error.to_string())
 }
 
 fn too_many_commands() -> Error {
     let message = "too many commands are not done yet; wait for their acknowledgements";
-    Error::new(http::StatusCode::TOO_MANY_REQUESTS, "too_many_commands", message)
+    Error::new(StatusCode::TOO_MANY_REQUESTS, "too_many_commands", message)
 }
 
 /// The rate of events from one client.
@@ -342,17 +332,12 @@ async fn retry_while_full(
     ended: impl Fn() -> End,
     send: impl Fn() -> Result<(), SendError>,
 ) -> Result<(), End> {
+    let mut pause = FULL_RETRY;
     loop {
         match send() {
             Ok(()) => return Ok(()),
             Err(SendError::Socket(SocketError::InternalChannelFull)) => {
-                if let Some(reason) = ended() {
-                    return Err(Some(reason));
-                }
-                tokio::select! {
-                    () = closed.cancelled() => return Err(None),
-                    () = tokio::time::sleep(FULL_RETRY) => {}
-                }
+                retry_later(closed, &ended, &mut pause).await?;
             }
             Err(SendError::Socket(_)) => return Err(None),
             Err(SendError::Serialize(error)) => {
@@ -363,10 +348,30 @@ async fn retry_while_full(
     }
 }
 
+/// Waits until the next try. Returns an error if the right or the connection ends.
+async fn retry_later(
+    closed: &CancellationToken,
+    ended: impl Fn() -> End,
+    pause: &mut Duration,
+) -> Result<(), End> {
+    if let Some(reason) = ended() {
+        return Err(Some(reason));
+    }
+    tokio::select! {
+        () = closed.cancelled() => return Err(None),
+        () = tokio::time::sleep(*pause) => {}
+    }
+    *pause = (*pause * 2).min(FULL_RETRY_MAX);
+    Ok(())
+}
+
 /// A connected socket.
 struct Serving {
     app: Arc<App>,
     socket: SocketRef,
+    session: Arc<Session>,
+    /// As many of the bytes that the session has taken as will have been taken when all of the events have.
+    emitted: u64,
     caller: Caller,
     open: OpenStream,
     wanted: Wanted,
@@ -377,7 +382,7 @@ struct Serving {
 }
 
 impl Serving {
-    fn begin(app: Arc<App>, socket: SocketRef, admission: Admission) -> Serving {
+    fn begin(app: Arc<App>, socket: SocketRef, session: Arc<Session>, admission: Admission) -> Serving {
         let Admission { caller, open, wanted, window } = admission;
         let from = Position::parse(wanted.after.as_deref());
         let after = match app.feed.locate(&from, &window) {
@@ -406,6 +411,8 @@ impl Serving {
             ping_at: Instant::now() + ping_in(app.config.heartbeat),
             app,
             socket,
+            session,
+            emitted: 0,
             caller,
             open,
             wanted,
@@ -480,9 +487,21 @@ impl Serving {
         self.subscription.as_ref().map_or(self.app.feed.head(), Subscription::cursor).to_string()
     }
 
-    /// Emits as soon as the queue is not full. Returns an error if the right ends before.
-    async fn emit(&self, event: &str, json: &str, closed: &CancellationToken) -> Result<(), End> {
+    /// Emits as soon as the client has taken almost all of what was emitted before, as a stream of server-sent events
+    /// does. Returns an error if the right ends before.
+    async fn emit(&mut self, event: &str, json: &str, closed: &CancellationToken) -> Result<(), End> {
         let ended = || self.open.ended(Instant::now());
+        let mut pause = FULL_RETRY;
+        loop {
+            // Other messages are taken too, so this may be ahead of what was emitted. Then nothing is waiting.
+            let taken = self.session.taken();
+            self.emitted = self.emitted.max(taken);
+            if self.emitted - taken <= BATCH_BYTES as u64 {
+                break;
+            }
+            retry_later(closed, ended, &mut pause).await?;
+        }
+        self.emitted += json.len() as u64;
         retry_while_full(closed, ended, || emit_json(&self.socket, event, json)).await
     }
 

@@ -109,7 +109,7 @@ entity! {
         /// The origin of the first event about it: `webhook` or `reconcile`.
         KEY source {
             wire: "source" = room.source.as_str(),
-            schema: #[schema(inline)] SourceSchema,
+            schema: SourceSchema,
         }
         /// When Roomwatch received the last event about it. In lists; later, use the `timestamp` of the messages.
         KEY last_event_at {

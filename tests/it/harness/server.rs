@@ -35,7 +35,8 @@ pub struct Start {
     listen: SocketAddr,
     /// Soft and hard limit of file descriptors; `None`: those of this process.
     descriptors: Option<(u32, u32)>,
-    survives_xfsz: bool,
+    /// Command of the shell that starts it.
+    shell: Option<String>,
 }
 
 impl Default for Start {
@@ -57,7 +58,7 @@ impl Start {
             dir: None,
             listen: ([127, 0, 0, 1], 0).into(),
             descriptors: None,
-            survives_xfsz: false,
+            shell: None,
         }
     }
 
@@ -100,26 +101,32 @@ impl Start {
         self
     }
 
+    /// The umask of the shell that starts it.
+    pub fn umask(mut self, umask: &str) -> Start {
+        self.shell = Some(format!("umask {umask}"));
+        self
+    }
+
     /// Ignores the signal of a write beyond the limit of a file's size, so that [`Server::fail_writes`] makes errors of it.
     pub fn survives_xfsz(mut self) -> Start {
-        self.survives_xfsz = true;
+        self.shell = Some("trap '' XFSZ".to_owned());
         self
     }
 
     fn command(&self, dir: &Path) -> Command {
         let program = env!("CARGO_BIN_EXE_roomwatch");
-        let mut command = match self.descriptors {
-            Some((soft, hard)) => {
+        let mut command = match (self.descriptors, &self.shell) {
+            (_, Some(before)) => {
+                let mut shell = Command::new("sh");
+                shell.args(["-c", &format!("{before}; exec \"$0\" \"$@\""), program]);
+                shell
+            }
+            (Some((soft, hard)), None) => {
                 let mut limited = Command::new("prlimit");
                 limited.args([&format!("--nofile={soft}:{hard}"), program]);
                 limited
             }
-            None if self.survives_xfsz => {
-                let mut ignoring = Command::new("sh");
-                ignoring.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\"", program]);
-                ignoring
-            }
-            None => Command::new(program),
+            (None, None) => Command::new(program),
         };
         command.arg("serve").args(&self.arguments).current_dir(dir).env_clear();
         command.env("ROOMWATCH_LISTEN", self.listen.to_string()).env("ROOMWATCH_DATA_DIR", dir.join("data"));
@@ -214,7 +221,7 @@ impl Server {
             dir: Some(self.dir.clone()),
             listen: self.address,
             descriptors: None,
-            survives_xfsz: false,
+            shell: None,
         }
     }
 

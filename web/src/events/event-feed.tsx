@@ -6,6 +6,7 @@ import { Empty, ErrorState, Skeleton } from '@/ui/states';
 import { useHold } from '@/ui/use-hold';
 import { EventSentence } from './event-sentence';
 import { calledIn, noteNames } from './names';
+import { useDoers } from './use-doers';
 
 /** Minimum time between two changes of the list. */
 const DRAW_EVERY_MS = 500;
@@ -26,6 +27,7 @@ export function EventFeed({
   className?: string;
 }) {
   const { held, bind } = useHold();
+  const doerOf = useDoers();
   const { events, waiting, isLoading, error, pause, follow, reload } = useEvents({
     room,
     project,
@@ -57,6 +59,7 @@ export function EventFeed({
             key={message.cursor}
             message={message}
             called={calledIn(message)}
+            by={doerOf(message)}
             inRoom={room !== undefined}
           />
         ))}

@@ -9,6 +9,7 @@ import type { EventSearch } from './event-search';
 import { ListFoot } from './list-foot';
 import { calledIn } from './names';
 import { OpenedEvent } from './opened-event';
+import { useDoers } from './use-doers';
 import { useNarrowBox } from './use-narrow-box';
 
 const ROW_PX = 32;
@@ -58,6 +59,7 @@ export function EventList({
   onContinueFrom,
 }: EventListProps) {
   const narrow = useNarrowBox(scroller);
+  const doerOf = useDoers();
   const [opened, setOpened] = useState<ReadonlySet<string>>(() => new Set(at ? [at] : []));
   const list = useRef<HTMLUListElement>(null);
   const standing = at !== undefined;
@@ -190,6 +192,7 @@ export function EventList({
               <EventRow
                 message={message}
                 called={calledIn(message)}
+                by={doerOf(message)}
                 narrow={!!narrow}
                 isOpen={isOpen}
                 marked={message.cursor === at}

@@ -14,6 +14,7 @@ const GRID =
 export const EventRow = memo(function EventRow({
   message,
   called,
+  by,
   narrow,
   isOpen,
   marked,
@@ -22,13 +23,14 @@ export const EventRow = memo(function EventRow({
 }: {
   message: Message;
   called: string | null;
+  by: string | null;
   narrow: boolean;
   isOpen: boolean;
   marked: boolean;
   showProject: boolean;
   onToggle: (cursor: string) => void;
 }) {
-  const words = describeEvent(message, called);
+  const words = describeEvent(message, called, by);
   const today = new Date(message.timestamp).toDateString() === new Date().toDateString();
   const time = (
     <time

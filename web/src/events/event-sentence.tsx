@@ -10,13 +10,15 @@ import { describeEvent } from './event-words';
 export const EventSentence = memo(function EventSentence({
   message,
   called,
+  by,
   inRoom,
 }: {
   message: Message;
   called: string | null;
+  by: string | null;
   inRoom?: boolean;
 }) {
-  const words = describeEvent(message, called);
+  const words = describeEvent(message, called, by);
   const showRoom = !inRoom && message.room && words.topic !== 'room';
   return (
     <li className="flex items-baseline gap-2.5 px-4 py-1.5 hover:bg-hover">

@@ -66,16 +66,18 @@ function mediumOf(event: LiveKitEvent): EventWords['medium'] {
 
 /**
  * Returns an event as a short sentence. It never throws: unknown types and values are shown as they are. `called` is
- * the known name of the participant, for an event without a name.
+ * the known name of the participant, for an event without a name. `by` is the user whose command caused it.
  */
 export function describeEvent(
   { type, data, room }: Pick<Message, 'type' | 'data' | 'room'>,
   called: string | null = null,
+  by: string | null = null,
 ): EventWords {
   const identity = field(data, 'participant', 'identity');
   const person = field(data, 'participant', 'name') ?? called ?? identity ?? field(data, 'participant', 'sid');
   const reason = field(data, 'participant', 'disconnectReason');
-  const detail = reason && reason !== 'CLIENT_INITIATED' ? leaveReason(reason) : null;
+  const byUser = by ? ` by ${by}` : '';
+  const detail = reason && reason !== 'CLIENT_INITIATED' ? `${leaveReason(reason)}${byUser}` : null;
   // The participants did not see the watcher join or leave.
   const watcher = isWatcher(data) ? 'hidden (Roomwatch watcher)' : null;
   // The event does not say who muted: the server, an operator or the participant.
@@ -102,10 +104,10 @@ export function describeEvent(
       return say('room', 'came', room, 'started');
     case 'room_finished': {
       const why = typeof data.roomEndReason === 'string' ? data.roomEndReason : field(data, 'room', 'roomEndReason');
-      return say('room', 'went', room, 'ended', why ? words(why) : null);
+      return say('room', 'went', room, `ended${byUser}`, why ? words(why) : null);
     }
     case 'room_updated':
-      return say('room', 'changed', room, 'metadata changed');
+      return say('room', 'changed', room, `metadata changed${byUser}`);
     case 'participant_joined':
       return say('person', 'came', person, 'joined', watcher);
     case 'participant_left':
@@ -113,15 +115,15 @@ export function describeEvent(
     case 'participant_connection_aborted':
       return say('person', 'failed', person, 'could not connect', detail);
     case 'participant_updated':
-      return say('person', 'changed', person, 'was updated', 'name, metadata or permissions');
+      return say('person', 'changed', person, `was updated${byUser}`, 'name, metadata or permissions');
     case 'track_published':
       return say('track', 'came', person, `published ${trackWords(data)} track`);
     case 'track_unpublished':
       return say('track', 'went', person, `unpublished ${trackWords(data)} track`);
     case 'track_muted':
-      return say('track', 'changed', ofPerson(trackWords(data)), 'was muted');
+      return say('track', 'changed', ofPerson(trackWords(data)), `was muted${byUser}`);
     case 'track_unmuted':
-      return say('track', 'changed', ofPerson(trackWords(data)), 'was unmuted');
+      return say('track', 'changed', ofPerson(trackWords(data)), `was unmuted${byUser}`);
     case 'egress_started':
       return say('recording', 'came', 'Recording', 'started');
     case 'egress_updated': {

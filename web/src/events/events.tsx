@@ -3,7 +3,7 @@ import { useQuery } from '@tanstack/react-query';
 import { getRouteApi, Link } from '@tanstack/react-router';
 import { ArrowUp, Crosshair, Download, Pause, Play } from 'lucide-react';
 import { useCallback, useEffect, useRef, useState } from 'react';
-import { useConnectionStatus } from '@/shell/connection-pill';
+import { useConnectionStatus } from '@/shell/connection-status';
 import { useShortcuts } from '@/shell/shortcuts';
 import { Button, buttonClass } from '@/ui/button';
 import { codeOf } from '@/ui/errors';
@@ -16,7 +16,7 @@ import { type EventSearch, keepOf, queryOf } from './event-search';
 import { ExportEvents } from './export-dialog';
 import { GoToEvent } from './go-to-event';
 import { noteNames } from './names';
-import { cursorAt } from './seek';
+import { cursorOfEvent, type Wanted } from './seek';
 
 /** Scroll position beyond which the user is reading: the list pauses. */
 const READING_PX = 4;
@@ -25,7 +25,7 @@ const route = getRouteApi('/shell/events');
 
 /** Events page: the log as a list that follows the stream. */
 export function Events() {
-  const { at, t, ...filter } = route.useSearch();
+  const { at, t, sid, ...filter } = route.useSearch();
   const navigate = route.useNavigate();
   const room = useRef<HTMLInputElement>(null);
   const [dialog, setDialog] = useState<'go' | 'export' | null>(null);
@@ -60,14 +60,17 @@ export function Events() {
           onAt={(cursor) => set({ at: cursor }, false)}
         />
       ) : (
-        <AtTime t={t} onFound={(cursor) => set({ t: undefined, at: cursor })} />
+        <AtTime
+          wanted={{ at: t, sid, room: filter.room, project: filter.project }}
+          onFound={(cursor) => set({ t: undefined, sid: undefined, at: cursor })}
+        />
       )}
       {dialog === 'go' ? (
         <GoToEvent
           onClose={() => setDialog(null)}
           onGo={(cursor) => {
             setDialog(null);
-            set({ at: cursor, t: undefined }, false);
+            set({ at: cursor, t: undefined, sid: undefined }, false);
           }}
         />
       ) : null}
@@ -77,11 +80,11 @@ export function Events() {
 }
 
 /** Looks up the event at a time. The address then has its cursor, which means the same to every reader. */
-function AtTime({ t, onFound }: { t: number; onFound: (cursor: string | undefined) => void }) {
+function AtTime({ wanted, onFound }: { wanted: Wanted; onFound: (cursor: string | undefined) => void }) {
   const { client } = useRoomwatch();
   const { data, error, refetch } = useQuery({
-    queryKey: ['cursor at', t],
-    queryFn: async ({ signal }) => ({ cursor: await cursorAt(client, t, signal) }),
+    queryKey: ['cursor at', wanted],
+    queryFn: async ({ signal }) => ({ cursor: await cursorOfEvent(client, wanted, signal) }),
     gcTime: 0,
   });
   const found = useRef(onFound);
@@ -94,7 +97,7 @@ function AtTime({ t, onFound }: { t: number; onFound: (cursor: string | undefine
       {error ? (
         <ErrorState error={error} onRetry={() => refetch()} />
       ) : (
-        <Empty title={`Searching ${fullTime(t)}`}>The first event at that time is looked up in the log.</Empty>
+        <Empty title={`Searching ${fullTime(wanted.at)}`}>The first event at that time is looked up in the log.</Empty>
       )}
     </Panel>
   );
@@ -259,7 +262,7 @@ function ListStatus({
       <span
         aria-hidden
         className={
-          dot ? 'breathe size-2 shrink-0 rounded-full bg-good-fill' : 'size-2 shrink-0 rounded-[1px] bg-control'
+          dot ? 'dot breathe size-2 shrink-0 rounded-full bg-good-fill' : 'dot size-2 shrink-0 rounded-[1px] bg-control'
         }
       />
       <span role="status" className="truncate">

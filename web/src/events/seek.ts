@@ -1,4 +1,12 @@
-import { type Cursor, cursorOf, type EventsPage, type RoomwatchClient, seqOf } from '@roomwatch/react';
+import {
+  type Cursor,
+  cursorBefore,
+  cursorOf,
+  type EventsPage,
+  type Message,
+  type RoomwatchClient,
+  seqOf,
+} from '@roomwatch/react';
 
 type Client = Pick<RoomwatchClient, 'events'>;
 
@@ -28,6 +36,48 @@ export async function cursorAt(client: Client, millis: number, signal?: AbortSig
     } else low = seqOf(event.cursor) + 1;
   }
   return found;
+}
+
+/** Maximum difference between LiveKit's clock, from which sessions have their times, and the arrival of an event. */
+const CLOCKS_MS_MAX = 2_000;
+/** Maximum delay of a webhook whose participant or track is known. */
+const DELAY_MS_MAX = 60_000;
+/** Events after the place that are looked at. */
+const LOOK = 200;
+
+export interface Wanted {
+  /** Unix milliseconds, by LiveKit's clock. */
+  at: number;
+  /** Participant or track that the event is about. */
+  sid?: string;
+  room?: string;
+  project?: string;
+}
+
+/**
+ * Returns the cursor of the event that a time of a session means: the one about `sid` that is nearest, else the nearest
+ * within two seconds, else the first one after. An event can arrive before the time that LiveKit's clock gave it.
+ */
+export async function cursorOfEvent(client: Client, wanted: Wanted, signal?: AbortSignal): Promise<Cursor | null> {
+  const { at, sid, room, project } = wanted;
+  const start = await cursorAt(client, at - CLOCKS_MS_MAX, signal);
+  if (start === null) return null;
+  const { events } = await client.events({ after: cursorBefore(start), limit: LOOK, room, project }, signal);
+  const near = (among: Message[]) =>
+    among.reduce<Message | undefined>(
+      (best, one) => (best && Math.abs(best.timestamp - at) <= Math.abs(one.timestamp - at) ? best : one),
+      undefined,
+    );
+  const own = events.filter((event) => event.timestamp <= at + DELAY_MS_MAX && isAbout(event, sid));
+  const close = events.filter(({ timestamp }) => Math.abs(timestamp - at) <= CLOCKS_MS_MAX);
+  return (near(own) ?? near(close) ?? events[0])?.cursor ?? cursorAt(client, at, signal);
+}
+
+/** Returns true for a join or a leave of the participant, and for the start or the end of the track. */
+function isAbout({ type, data }: Message, sid: string | undefined): boolean {
+  if (sid === undefined) return false;
+  if (type.startsWith('participant_')) return data.participant?.sid === sid;
+  return (data.track as { sid?: unknown } | undefined)?.sid === sid;
 }
 
 async function firstAfter(client: Client, after: Cursor, signal?: AbortSignal) {

@@ -95,7 +95,7 @@ export function ActivityChart({
 function Key({ colour, name, value }: { colour: string; name: string; value?: number }) {
   return (
     <span className="num flex items-center gap-1.5 text-xs text-ink-2">
-      <span aria-hidden className={cx('size-2 rounded-[2px]', colour)} /> {name} {value}
+      <span aria-hidden className={cx('shape size-2 rounded-[2px]', colour)} /> {name} {value}
     </span>
   );
 }

@@ -4,6 +4,7 @@ import uPlot from 'uplot';
 import 'uplot/dist/uPlot.min.css';
 import { THEME_CHANGED } from '@/shell/theme';
 import { shortTime } from '@/ui/format';
+import { axisLabels, axisWidth } from './axis';
 
 const STEP_SECS = 60;
 const FONT = '11px "Geist Variable", system-ui, sans-serif';
@@ -94,11 +95,11 @@ export default function ActivityPlot({
           },
           {
             ...axis,
-            size: 36,
+            size: (_, labels) => axisWidth(labels),
             space: 32,
             // Whole numbers only.
-            incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000],
-            values: (_, values) => values.map((value) => String(Math.abs(value))),
+            incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000],
+            values: (_, values) => axisLabels(values),
           },
         ],
         series: [{}, bars('--chart-1', 'Joins'), bars('--chart-2', 'Leaves')],

@@ -1,4 +1,4 @@
-import { type Room, useMe, useProjects, useRooms, useRoomwatch } from '@roomwatch/react';
+import { type Project, type Room, useMe, useProjects, useRooms, useRoomwatch } from '@roomwatch/react';
 import { keepPreviousData, useQuery } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
 import { CircleDot } from 'lucide-react';
@@ -6,11 +6,12 @@ import { memo, type ReactNode } from 'react';
 import { EventFeed } from '@/events/event-feed';
 import { listRooms } from '@/rooms/room-list';
 import { ProjectHealth } from '@/settings/project-health';
-import { useConnectionStatus } from '@/shell/connection-pill';
+import { useConnectionStatus } from '@/shell/connection-status';
+import { sinceText, useAwaySince } from '@/shell/livekit-away';
 import { buttonClass } from '@/ui/button';
 import { count, plural } from '@/ui/format';
 import { PageHeader, Panel } from '@/ui/panel';
-import { Empty, ErrorState, Skeleton } from '@/ui/states';
+import { Empty, ErrorState, Skeleton, Unknown } from '@/ui/states';
 import { Age } from '@/ui/time';
 import { useThrottled } from '@/ui/use-throttled';
 import { ActivityChart } from './activity-chart';
@@ -45,7 +46,15 @@ export function Overview() {
   const projects = useProjects();
   const status = useConnectionStatus();
   const demo = useMe().data?.demo ?? false;
-  const silent = projects.data?.length && projects.data.every((project) => project.lastWebhookAt === null);
+  const awaySince = useAwaySince();
+  // Nothing has said yet which rooms there are: that is not zero.
+  const unknown = shown?.length === 0 && projects.data?.every(isUnheard) !== false;
+  // After a restart the last webhook can be unknown, and its rooms not.
+  const silent =
+    shown?.length === 0 &&
+    projects.data !== undefined &&
+    projects.data.length > 0 &&
+    projects.data.every((project) => project.lastWebhookAt === null);
 
   return (
     <>
@@ -77,7 +86,7 @@ export function Overview() {
               <ErrorState error={rooms.error} compact onRetry={() => rooms.refetch()} />
             </Panel>
           ) : (
-            <Totals rooms={shown} live={status === 'live'} />
+            <Totals rooms={shown} unknown={unknown} live={status === 'live'} awaySince={awaySince} />
           )}
         </div>
         <div className="lg:col-span-2">
@@ -116,7 +125,7 @@ export function Overview() {
             ) : null
           }
         >
-          <Busiest rooms={shown} />
+          <Busiest rooms={shown} unknown={unknown} />
         </Panel>
         <Panel
           title="Latest events"
@@ -135,8 +144,23 @@ export function Overview() {
   );
 }
 
-const Totals = memo(function Totals({ rooms, live }: { rooms: Room[] | undefined; live: boolean }) {
-  const sum = (of: (room: Room) => number) => rooms?.reduce((total, room) => total + of(room), 0);
+/** Returns true for a project without a webhook and without a comparison. */
+const isUnheard = ({ lastWebhookAt, reconciledAt }: Project) => lastWebhookAt === null && reconciledAt === null;
+
+const Totals = memo(function Totals({
+  rooms,
+  unknown,
+  live,
+  awaySince,
+}: {
+  rooms: Room[] | undefined;
+  unknown: boolean;
+  live: boolean;
+  /** Since when a LiveKit does not answer. */
+  awaySince: number | null;
+}) {
+  const sum = (of: (room: Room) => number) => (unknown ? null : rooms?.reduce((total, room) => total + of(room), 0));
+  const asOf = live && awaySince !== null ? `as of ${sinceText(awaySince)}` : null;
   const people = sum((room) => room.participantCount);
   const agents = sum((room) => room.agentCount);
   const tracks = sum((room) => room.trackCounts.audio + room.trackCounts.video + room.trackCounts.screen);
@@ -144,20 +168,20 @@ const Totals = memo(function Totals({ rooms, live }: { rooms: Room[] | undefined
   const recording = sum((room) => Number(room.recording));
   return (
     <section
-      aria-label={live ? 'Live now' : 'Last known'}
+      aria-label={live && awaySince === null ? 'Live now' : 'Last known'}
       className="grid grid-cols-2 rounded-lg border border-line bg-surface shadow-card lg:grid-cols-4"
     >
-      <Total label="Rooms" value={rooms?.length} to={{}}>
-        {stale ? plural(stale, 'leftover room') : live ? 'live now' : 'last known'}
+      <Total label="Rooms" value={sum(() => 1)} to={{}}>
+        {asOf ?? (stale ? plural(stale, 'leftover room') : live ? 'live now' : 'last known')}
       </Total>
       <Total label="People" value={people} to={{ sort: 'people', desc: true }}>
-        {agents ? `and ${plural(agents, 'agent')}` : 'in all rooms'}
+        {asOf ?? (agents ? `and ${plural(agents, 'agent')}` : 'in all rooms')}
       </Total>
       <Total label="Publishers" value={sum((room) => room.publisherCount)} to={{ sort: 'publishers', desc: true }}>
-        {tracks === undefined ? null : plural(tracks, 'track')}
+        {asOf ?? plural(tracks ?? 0, 'track')}
       </Total>
       <Total label="Recording" value={recording} to={{ recording: true }}>
-        {recording === 1 ? 'room' : 'rooms'}
+        {asOf ?? (recording === 1 ? 'room' : 'rooms')}
       </Total>
     </section>
   );
@@ -170,7 +194,8 @@ function Total({
   children,
 }: {
   label: string;
-  value: number | undefined;
+  /** Undefined while loading; null if it is unknown. */
+  value: number | null | undefined;
   to: { sort?: 'people' | 'publishers'; desc?: boolean; recording?: boolean };
   children: ReactNode;
 }) {
@@ -182,9 +207,11 @@ function Total({
     >
       <span className="block text-xs text-ink-2">{label}</span>
       <span className="num mt-1 block text-[1.75rem] leading-8 font-semibold tracking-tight">
-        {value === undefined ? <Waiting /> : count(value)}
+        {value === undefined ? <Waiting /> : value === null ? <Unknown why="Not known yet" /> : count(value)}
       </span>
-      <span className="num mt-1 block truncate text-xs text-ink-3">{value === undefined ? '\u00a0' : children}</span>
+      <span className="num mt-1 block truncate text-xs text-ink-3">
+        {value === undefined ? '\u00a0' : value === null ? 'not known yet' : children}
+      </span>
     </Link>
   );
 }
@@ -196,8 +223,15 @@ const Waiting = () => (
   </span>
 );
 
-const Busiest = memo(function Busiest({ rooms }: { rooms: Room[] | undefined }) {
+const Busiest = memo(function Busiest({ rooms, unknown }: { rooms: Room[] | undefined; unknown: boolean }) {
   if (!rooms) return <Skeleton rows={5} />;
+  if (unknown) {
+    return (
+      <Empty title="Not known yet">
+        The first webhook, or the first sync with LiveKit, tells which rooms are live.
+      </Empty>
+    );
+  }
   if (rooms.length === 0) {
     return (
       <Empty
@@ -233,7 +267,7 @@ const Busiest = memo(function Busiest({ rooms }: { rooms: Room[] | undefined }) 
             </span>
             <span aria-hidden className="h-1.5 w-14 shrink-0 overflow-hidden rounded-full bg-sunken">
               <span
-                className="block h-full rounded-full bg-(--chart-1)"
+                className="dot block h-full rounded-full bg-(--chart-1)"
                 style={{ width: `${(100 * room.participantCount) / most}%` }}
               />
             </span>

@@ -1,4 +1,5 @@
 import { parseCursor, type Room } from '@roomwatch/react';
+import { fold } from '@/ui/fold';
 
 /** Verbs before a name: "end standup", "remove ada". */
 export const VERBS = ['end', 'watch', 'remove', 'mute'] as const;
@@ -20,9 +21,9 @@ export function readQuery(typed: string): { verb: Verb | null; text: string; cur
  * start of the text is better than the start of a word, which is better than its middle.
  */
 export function rank(text: string, query: string): number | null {
-  const hay = text.toLowerCase();
+  const hay = fold(text);
   let score = 0;
-  for (const word of query.toLowerCase().split(/\s+/)) {
+  for (const word of fold(query).split(/\s+/)) {
     if (word === '') continue;
     const at = hay.indexOf(word);
     if (at < 0) return null;

@@ -36,7 +36,7 @@ export function RoomActions({
       <Button
         variant={watching ? 'outline' : 'solid'}
         className={NARROW}
-        reason={mayWatch}
+        reason={watching ? null : mayWatch}
         aria-pressed={watching}
         onClick={() => onWatch(!watching)}
       >

@@ -2,7 +2,7 @@ import { type Session, useSession, useSessions } from '@roomwatch/react';
 import { Link } from '@tanstack/react-router';
 import { DoorClosed } from 'lucide-react';
 import { endWords } from '@/sessions/end-words';
-import { recordingWords } from '@/sessions/recording-mark';
+import { RecordingMark, recordingWords } from '@/sessions/recording-mark';
 import { buttonClass } from '@/ui/button';
 import { duration, fullTime, plural } from '@/ui/format';
 import { PageHeader, Panel } from '@/ui/panel';
@@ -108,7 +108,9 @@ function LastSession({ sid, project }: { sid: string; project: string | undefine
         <dt className="text-ink-3">Publishers</dt>
         <dd>{session.publisherCount}</dd>
         <dt className="text-ink-3">Recording</dt>
-        <dd>{recordingWords(session) ?? 'no'}</dd>
+        <dd>
+          <RecordingMark session={session} /> {recordingWords(session) === null ? 'no' : null}
+        </dd>
         {session.endedAt === null ? null : (
           <>
             <dt className="text-ink-3">End reason</dt>

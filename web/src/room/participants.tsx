@@ -3,6 +3,7 @@ import { useWindowVirtualizer } from '@tanstack/react-virtual';
 import { useLayoutEffect, useMemo, useRef, useState } from 'react';
 import { cx } from '@/ui/cx';
 import { SearchInput } from '@/ui/field';
+import { fold } from '@/ui/fold';
 import { count } from '@/ui/format';
 import { Panel } from '@/ui/panel';
 import { Empty, ErrorState, Skeleton } from '@/ui/states';
@@ -39,13 +40,11 @@ export function Participants({
   const body = useRef<HTMLUListElement>(null);
   const all = useMemo(() => new Map(participants?.map((one) => [one.sid, one])), [participants]);
   const list = useMemo(() => {
-    const wanted = q.toLowerCase();
+    const wanted = fold(q);
     return orderParticipants(participants ?? []).filter((one) =>
       wanted === ''
         ? true
-        : one.name.toLowerCase().includes(wanted) ||
-          one.identity.toLowerCase().includes(wanted) ||
-          one.sid.startsWith(q),
+        : fold(one.name).includes(wanted) || fold(one.identity).includes(wanted) || one.sid.startsWith(q),
     );
   }, [participants, q]);
   // The rows of the first answer are not tinted.

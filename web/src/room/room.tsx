@@ -5,6 +5,7 @@ import { lazy, Suspense, useMemo, useRef, useState } from 'react';
 import { EventFeed } from '@/events/event-feed';
 import { noteParticipants } from '@/events/names';
 import { useSessionRefresh } from '@/sessions/use-session-refresh';
+import { sinceText, useAwaySince } from '@/shell/livekit-away';
 import { Badge } from '@/ui/badge';
 import { CopyButton, Sid } from '@/ui/copy';
 import { Crumb } from '@/ui/crumb';
@@ -16,10 +17,11 @@ import { Age, Ago, useNow } from '@/ui/time';
 import { useThrottled } from '@/ui/use-throttled';
 import type { Quality } from '@/watch/quality';
 import { RoomActions } from './actions';
+import { Calls } from './calls';
 import { Ended } from './ended';
 import { Participants } from './participants';
 import { pretty } from './people';
-import { Calls, Recordings } from './side';
+import { Recordings } from './side';
 
 const Watch = lazy(() => import('@/watch/watch'));
 const SessionTimeline = lazy(() =>
@@ -230,14 +232,20 @@ function SoFar({ room }: { room: Room }) {
 
 function Facts({ room }: { room: Room }) {
   const { checkedAt = null } = room;
+  const awaySince = useAwaySince(room.project);
   return (
     <div className="flex flex-wrap items-center gap-x-3 gap-y-0.5">
-      <span>Live for {room.startedAt === null ? <Unknown /> : <Age since={room.startedAt} />}</span>
+      <span>
+        {awaySince === null ? 'Live for' : 'Last reported live, for'}{' '}
+        {room.startedAt === null ? <Unknown /> : <Age since={room.startedAt} />}
+      </span>
       <span className="num">{plural(room.participantCount, 'person', 'people')}</span>
       {room.agentCount > 0 ? <span className="num">{plural(room.agentCount, 'agent')}</span> : null}
       <span className="num">{plural(room.publisherCount, 'publisher')}</span>
       <Sid>{room.sid}</Sid>
-      {checkedAt !== null ? (
+      {awaySince !== null ? (
+        <span className="text-bad">as of {sinceText(awaySince)}</span>
+      ) : checkedAt !== null ? (
         <span
           className="text-ink-3"
           title="LiveKit sends no webhooks for mutes, metadata and permissions. Roomwatch polls them."

@@ -1,50 +1,9 @@
-import { type Egress, type Participant, type Room, useSession } from '@roomwatch/react';
+import { type Egress, type Room, useSession } from '@roomwatch/react';
 import { Badge, type Tone } from '@/ui/badge';
 import { count, duration, words } from '@/ui/format';
 import { Panel } from '@/ui/panel';
 import { ErrorState, Unknown } from '@/ui/states';
 import { Age, Ago } from '@/ui/time';
-import { callOf, nameOf } from './people';
-
-const callTones: Record<string, Tone> = { active: 'good', ringing: 'accent', dialing: 'accent', hangup: 'bad' };
-
-/** Phone calls of the room: numbers, trunk and status from LiveKit's attributes. */
-export function Calls({ callers }: { callers: Participant[] }) {
-  return (
-    <Panel title="Calls" flush>
-      <ul className="divide-y divide-line">
-        {callers.map((caller) => {
-          const call = callOf(caller);
-          return (
-            <li key={caller.sid} className="px-4 py-3">
-              <div className="flex items-center justify-between gap-3">
-                <span className="num truncate font-medium">{call.number ?? nameOf(caller)}</span>
-                {call.status ? (
-                  <Badge tone={callTones[call.status] ?? 'plain'}>{words(call.status)}</Badge>
-                ) : (
-                  <Unknown />
-                )}
-              </div>
-              <dl className="mt-1 grid grid-cols-[auto_minmax(0,1fr)] gap-x-4 gap-y-0.5 text-xs">
-                <Fact name="Our number" value={call.trunkNumber} />
-                <Fact name="Trunk" value={call.trunkId} mono />
-                {call.ruleId ? <Fact name="Dispatch rule" value={call.ruleId} mono /> : null}
-                {call.callId ? <Fact name="Call" value={call.callId} mono /> : null}
-              </dl>
-            </li>
-          );
-        })}
-      </ul>
-    </Panel>
-  );
-}
-
-const Fact = ({ name, value, mono }: { name: string; value: string | null; mono?: boolean }) => (
-  <>
-    <dt className="text-ink-3">{name}</dt>
-    <dd className={mono ? 'truncate font-mono text-ink-2' : 'num truncate text-ink-2'}>{value ?? <Unknown />}</dd>
-  </>
-);
 
 const statusTones: Record<string, Tone> = {
   active: 'bad',

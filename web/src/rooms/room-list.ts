@@ -1,4 +1,5 @@
 import type { Room } from '@roomwatch/react';
+import { fold } from '@/ui/fold';
 import type { RoomSort } from './room-sort';
 
 export interface RoomFilter {
@@ -18,7 +19,7 @@ export function matchesRoom(room: Room, { q, project, recording, agents, stale }
   if (agents && room.agentCount === 0) return false;
   if (stale && !room.stale) return false;
   if (!q) return true;
-  return room.name.toLowerCase().includes(q.toLowerCase()) || room.sid.startsWith(q);
+  return fold(room.name).includes(fold(q)) || room.sid.startsWith(q);
 }
 
 /** Sort values. Numbers are faster to compare than strings; unknown is the smallest. */
@@ -43,11 +44,7 @@ const keys = new Map<string, string>();
 export function nameKey(name: string): string {
   let key = keys.get(name);
   if (key === undefined) {
-    key = name
-      .normalize('NFKD')
-      .toLowerCase()
-      .replace(/[\u0300-\u036f]/g, '')
-      .replace(/\d+/g, (digits) => digits.padStart(12, '0'));
+    key = fold(name).replace(/\d+/g, (digits) => digits.padStart(12, '0'));
     if (keys.size >= KEYS_MAX) keys.clear();
     keys.set(name, key);
   }

@@ -2,7 +2,8 @@ import { type Room, useMe, useRooms } from '@roomwatch/react';
 import { getRouteApi, Link } from '@tanstack/react-router';
 import { Plus } from 'lucide-react';
 import { memo, useEffect, useMemo, useRef, useState } from 'react';
-import { useConnectionStatus } from '@/shell/connection-pill';
+import { useConnectionStatus } from '@/shell/connection-status';
+import { sinceText, useAwaySince } from '@/shell/livekit-away';
 import { useRefusal } from '@/shell/rights';
 import { useShortcuts } from '@/shell/shortcuts';
 import { Button, buttonClass } from '@/ui/button';
@@ -73,6 +74,7 @@ const RoomList = memo(function RoomList({ rooms }: { rooms: Room[] | undefined }
     navigate({ search: (before) => ({ ...before, ...next }), replace: true, resetScroll: false });
   const people = list.reduce((sum, room) => sum + room.participantCount, 0);
   const status = useConnectionStatus();
+  const awaySince = useAwaySince(project);
   const old = status === 'stale' || status === 'signed_out';
 
   return (
@@ -92,6 +94,7 @@ const RoomList = memo(function RoomList({ rooms }: { rooms: Room[] | undefined }
               : `${plural(rooms.length, 'live room')} · ${plural(people, 'person', 'people')}`
             : '\u00a0'}
           {rooms && old ? ', last known' : ''}
+          {rooms && !old && awaySince !== null ? `, as of ${sinceText(awaySince)}` : ''}
         </span>
       </PageHeader>
 

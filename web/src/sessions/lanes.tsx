@@ -78,11 +78,13 @@ function Bar({ stays, index, stay, span }: { stays: Stay[]; index: number; stay:
   const title = `${joinKnown ? `joined ${clockTime(from)}` : 'join time unknown'}, ${leaveWords(stay)}`;
   const why = reasonOf(participation);
   const label = stay.to === null ? 'still connected' : why === null ? '' : End ? `${why} ${clockTime(to)}` : why;
-  const where = labelPlace(stays, index, label, span);
+  const whole = label === '' ? null : labelPlace(stays, index, label, span);
+  // Without space for the words, the icon.
+  const where = whole ?? (End ? labelPlace(stays, index, '', span) : null);
   const text = (
     <>
       {End ? <End size={11} className="shrink-0 text-bad" aria-hidden /> : null}
-      <span className="truncate">{label}</span>
+      {whole ? <span className="truncate">{label}</span> : null}
     </>
   );
   return (
@@ -90,17 +92,14 @@ function Bar({ stays, index, stay, span }: { stays: Stay[]; index: number; stay:
       <span
         title={title}
         className={cx(
-          'absolute inset-y-0 flex min-w-1 items-center justify-end gap-1 overflow-hidden border-y border-line-strong bg-active px-1 text-[0.6875rem] text-ink-2',
+          'absolute inset-y-0 flex min-w-1 items-center justify-end gap-1 overflow-hidden border-y border-line-strong bg-active text-[0.6875rem] text-ink-2',
+          where === 'inside' && 'px-1',
           joinKnown ? 'rounded-l border-l' : 'border-l border-dashed',
           stay.to === null ? 'border-r border-dashed' : uncertainFrom === null && 'rounded-r border-r',
         )}
         style={place(span, from, uncertainFrom ?? to)}
       >
-        {where === 'inside' ? (
-          text
-        ) : where === null && End ? (
-          <End size={11} className="shrink-0 text-bad" aria-hidden />
-        ) : null}
+        {where === 'inside' ? text : null}
       </span>
       {uncertainFrom !== null ? (
         <span
@@ -128,7 +127,10 @@ function Strip({ track, stay, span }: { track: SessionTrack; stay: Stay; span: S
   return (
     <span
       title={`${name}${track.name ? ` “${track.name}”` : ''}, ${clockTime(from)} to ${track.unpublishedAt ? clockTime(track.unpublishedAt) : 'the leave'}`}
-      className={cx('@container absolute inset-y-0 flex min-w-0.5 items-center overflow-hidden rounded-sm', className)}
+      className={cx(
+        'shape @container absolute inset-y-0 flex min-w-0.5 items-center overflow-hidden rounded-sm',
+        className,
+      )}
       style={place(span, from, Math.max(from, to))}
     >
       <Icon size={10} className="ml-0.5 hidden @min-[1rem]:block" aria-hidden />
@@ -154,7 +156,7 @@ export function RecordingLane({ egress, from, to }: { egress: Egress } & Span) {
           <span
             title={`${words(egress.status)}${egress.error ? `: ${egress.error}` : ''}`}
             className={cx(
-              '@container absolute inset-y-0 flex min-w-1 items-center overflow-hidden rounded px-1.5 text-[0.6875rem]',
+              'shape @container absolute inset-y-0 flex min-w-1 items-center overflow-hidden rounded px-1.5 text-[0.6875rem]',
               // Red: running, as everywhere, or failed.
               egress.endedAt === null || egress.error ? 'bg-bad-soft text-bad' : 'bg-active text-ink-2',
             )}

@@ -6,7 +6,7 @@ export const Legend = () => (
   <ul aria-label="Legend" className="flex flex-wrap gap-x-4 gap-y-1 border-t border-line px-4 py-2 text-xs text-ink-2">
     {[...Object.values(kinds), otherKind].map(({ icon: Icon, className, name }) => (
       <li key={name} className="flex items-center gap-1.5">
-        <span className={cx('flex h-3.5 w-6 items-center rounded-sm pl-0.5', className)} aria-hidden>
+        <span className={cx('shape flex h-3.5 w-6 items-center rounded-sm pl-0.5', className)} aria-hidden>
           <Icon size={10} />
         </span>
         {name}

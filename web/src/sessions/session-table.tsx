@@ -12,7 +12,7 @@ export function SessionTable({ detail, now }: { detail: SessionDetail; now: numb
   const { session, egress } = detail;
   const { lanes } = timelineOf(detail, now);
   const called = new Map(detail.participations.map(({ sid, name }) => [sid, name]));
-  const time = (at: number | null) => <EventsAt session={session} at={at} />;
+  const time = (at: number | null, sid?: string) => <EventsAt session={session} at={at} sid={sid} />;
   return (
     <div className="divide-y divide-line">
       <Table caption="Participants" head={['Participant', 'Joined', 'Left', 'Duration', 'Leave reason']}>
@@ -24,16 +24,16 @@ export function SessionTable({ detail, now }: { detail: SessionDetail; now: numb
                 {lane.name ? <span className="text-xs text-ink-3">{lane.identity}</span> : null}{' '}
                 <KindBadge kind={lane.kind} />
               </Cell>
-              <Cell>{time(stay.joinKnown ? stay.from : null)}</Cell>
+              <Cell>{time(stay.joinKnown ? stay.from : null, stay.participation.sid)}</Cell>
               <Cell>
                 {stay.to === null ? (
                   <span className="text-ink-3">–</span>
                 ) : stay.uncertainFrom !== null ? (
                   <>
-                    {time(stay.uncertainFrom)} … {time(stay.to)}
+                    {time(stay.uncertainFrom)} … {time(stay.to, stay.participation.sid)}
                   </>
                 ) : (
-                  time(stay.to)
+                  time(stay.to, stay.participation.sid)
                 )}
               </Cell>
               <Cell>
@@ -64,12 +64,12 @@ export function SessionTable({ detail, now }: { detail: SessionDetail; now: numb
               <Cell>
                 {words(track.source)} <span className="text-ink-3">{track.type}</span> {track.name}
               </Cell>
-              <Cell>{time(track.publishedAt)}</Cell>
+              <Cell>{time(track.publishedAt, track.sid)}</Cell>
               <Cell>
                 {track.unpublishedAt === null ? (
                   <span className="text-ink-3">when they left</span>
                 ) : (
-                  time(track.unpublishedAt)
+                  time(track.unpublishedAt, track.sid)
                 )}
               </Cell>
             </tr>
@@ -121,12 +121,12 @@ function Table({ caption, head, children }: { caption: string; head: string[]; c
 const Cell = ({ children }: { children: ReactNode }) => <td className="px-4 py-1.5 align-baseline">{children}</td>;
 
 /** A time that links to the events at that time. */
-function EventsAt({ session, at }: { session: Session; at: number | null }) {
+function EventsAt({ session, at, sid }: { session: Session; at: number | null; sid?: string }) {
   if (at === null) return <Unknown />;
   return (
     <Link
       to="/events"
-      search={{ room: session.room, project: session.project, t: at }}
+      search={{ room: session.room, project: session.project, t: at, sid }}
       className="num font-mono text-xs underline decoration-line-strong underline-offset-2 hover:text-accent"
     >
       {clockTime(at)}

@@ -8,7 +8,7 @@ import { clockTime, shortDay } from '@/ui/format';
 import { ParticipantLane, RecordingLane } from './lanes';
 import { Legend } from './legend';
 import { Moment, momentText } from './moment';
-import { changesOf, ticksOf, timelineOf } from './timeline';
+import { changesOf, sidAt, ticksOf, timelineOf } from './timeline';
 import { useSettledView, useZoom, type View, ZOOM_MAX } from './use-zoom';
 
 /** Maximum labels of the axis, on a wide and on a narrow screen. */
@@ -55,7 +55,7 @@ export function SessionTimeline({
     const next = direction > 0 ? changes.find((one) => one > at) : changes.findLast((one) => one < at);
     if (next !== undefined) setMoment(next);
   };
-  const events = (at: number) => ({ room: session.room, project: session.project, t: at });
+  const events = (at: number) => ({ room: session.room, project: session.project, t: at, sid: sidAt(timeline, at) });
 
   return (
     <div>

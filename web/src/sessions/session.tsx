@@ -2,6 +2,7 @@ import { useSession } from '@roomwatch/react';
 import { getRouteApi, Link } from '@tanstack/react-router';
 import { ChartGantt, Table2 } from 'lucide-react';
 import type { ReactNode } from 'react';
+import { Calls } from '@/room/calls';
 import { Badge } from '@/ui/badge';
 import { buttonClass } from '@/ui/button';
 import { Sid } from '@/ui/copy';
@@ -15,6 +16,7 @@ import { endWords } from './end-words';
 import { LiveMark } from './live-mark';
 import { SessionTable } from './session-table';
 import { SessionTimeline } from './session-timeline';
+import { useCalls } from './use-calls';
 
 /** Time between two moves of the right end of a live session. Every second would redraw a thousand bars for nothing. */
 const MOVE_MS = 5_000;
@@ -28,6 +30,7 @@ export function SessionPage() {
   const navigate = route.useNavigate();
   const { data, error, refetch } = useSession(sid, { project });
   const now = Math.floor(useNow() / MOVE_MS) * MOVE_MS;
+  const calls = useCalls(data);
 
   if (!data) {
     return (
@@ -40,7 +43,7 @@ export function SessionPage() {
             <Empty
               title="Session not found"
               action={
-                <Link to="/sessions" className={buttonClass('outline')}>
+                <Link to="/sessions" activeOptions={{ exact: true }} className={buttonClass('outline')}>
                   All sessions
                 </Link>
               }
@@ -169,6 +172,11 @@ export function SessionPage() {
           />
         )}
       </Panel>
+      {calls.length > 0 ? (
+        <div className="mt-4 max-w-xl">
+          <Calls callers={calls} />
+        </div>
+      ) : null}
     </>
   );
 }

@@ -90,13 +90,13 @@ function within(track: SessionTrack, joinedAt: number | null, leftAt: number | n
   };
 }
 
-/** Width of a character and of the icon and margins of a label, in pixels. An estimate: a label that does not fit is cut. */
+/** Width of a character, and of the icon and margins of a label, in pixels. An estimate: a label that does not fit is cut. */
 const CHAR_PX = 5.8;
-const LABEL_PX = 30;
+const LABEL_PX = 24;
 
 /**
  * Returns where the label of a leave is drawn: inside the bar at its end, outside after it, outside before it, or nowhere.
- * It never covers another stay of the lane. `scale` is in pixels a millisecond.
+ * It never covers another stay of the lane. An empty label is the icon alone. `scale` is in pixels a millisecond.
  */
 export function labelPlace(
   stays: readonly Stay[],
@@ -105,7 +105,7 @@ export function labelPlace(
   { from, to, scale }: { from: number; to: number; scale: number },
 ): 'inside' | 'after' | 'before' | null {
   const stay = stays[index];
-  if (!stay || label === '') return null;
+  if (!stay) return null;
   const needed = label.length * CHAR_PX + LABEL_PX;
   const end = stay.to ?? to;
   if (((stay.uncertainFrom ?? end) - stay.from) * scale >= needed) return 'inside';
@@ -131,6 +131,15 @@ export function momentOf({ lanes }: Timeline, at: number) {
     );
   }
   return { present, unsure, tracks };
+}
+
+/** Returns the sid of the participant or the track that changed at a moment, if one did. */
+export function sidAt({ lanes }: Timeline, at: number): string | undefined {
+  const stays = lanes.flatMap((lane) => lane.stays);
+  const stay = stays.find(({ from, joinKnown, to }) => (joinKnown && from === at) || to === at);
+  if (stay) return stay.participation.sid;
+  const tracks = stays.flatMap((one) => one.tracks);
+  return tracks.find(({ publishedAt, unpublishedAt }) => publishedAt === at || unpublishedAt === at)?.sid;
 }
 
 /** Returns the times of all changes in ascending order, for stepping. */

@@ -2,6 +2,7 @@ import type { Project } from '@roomwatch/react';
 import { Link } from '@tanstack/react-router';
 import { CircleCheck, CircleHelp, CircleSlash, KeyRound, TriangleAlert } from 'lucide-react';
 import type { ReactNode } from 'react';
+import { sinceText } from '@/shell/livekit-away';
 import { cx } from '@/ui/cx';
 import { plural, words } from '@/ui/format';
 import { Unknown } from '@/ui/states';
@@ -59,7 +60,7 @@ export function ProjectHealth({ project, demo }: { project: Project; demo: boole
           {project.reconciledAt === null && corrections.total === 0 ? (
             <Unknown why="Unknown before the first sync" />
           ) : (
-            plural(corrections.total, 'event')
+            `${plural(corrections.total, 'event')} since ${sinceText(corrections.since)}`
           )}
         </dd>
       </dl>

@@ -2,6 +2,7 @@ import { type Project, useMe } from '@roomwatch/react';
 import { Link } from '@tanstack/react-router';
 import { TriangleAlert } from 'lucide-react';
 import { type ReactNode, useState } from 'react';
+import { sinceText } from '@/shell/livekit-away';
 import { plural, words } from '@/ui/format';
 import { Panel } from '@/ui/panel';
 import { Unknown } from '@/ui/states';
@@ -98,8 +99,8 @@ export function ProjectSettings({ project }: { project: Project }) {
           ) : (
             <>
               <p className="text-ink-2">
-                {plural(corrections.total, 'change')} found by sync since start. LiveKit sends no webhooks for mutes and
-                metadata.
+                {plural(corrections.total, 'change')} found by sync since {sinceText(corrections.since)}. LiveKit sends
+                no webhooks for mutes and metadata.
               </p>
               <ul className="mt-2 divide-y divide-line">
                 {corrections.last.map((one) => (

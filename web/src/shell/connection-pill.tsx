@@ -1,6 +1,6 @@
-import { type ConnectionStatus, useRoomwatch } from '@roomwatch/react';
+import { type ConnectionStatus, useProjects, useRoomwatch } from '@roomwatch/react';
 import { Link, useLocation } from '@tanstack/react-router';
-import { ChevronsRight, CircleDashed, Lock, OctagonX, RotateCw, TriangleAlert } from 'lucide-react';
+import { ChevronsRight, CircleDashed, CloudOff, Lock, OctagonX, RotateCw, TriangleAlert } from 'lucide-react';
 import { Popover } from 'radix-ui';
 import { type ReactNode, useEffect, useState, useSyncExternalStore } from 'react';
 import { Button } from '@/ui/button';
@@ -8,6 +8,7 @@ import { cx } from '@/ui/cx';
 import { count, plural, shortTime } from '@/ui/format';
 import { portal } from '@/ui/portal';
 import { Ago } from '@/ui/time';
+import { awayText, useAway } from './livekit-away';
 
 /** Time for which a state must last before it is read out. Short breaks are not announced. */
 const ANNOUNCE_AFTER_MS = 3_000;
@@ -30,12 +31,6 @@ function useConnectionSummary() {
   };
 }
 
-/** Returns the status of the stream. */
-export function useConnectionStatus(): ConnectionStatus {
-  const { connection } = useRoomwatch();
-  return useSyncExternalStore(connection.onState, () => connection.getState().status);
-}
-
 const looks: Record<ConnectionStatus, { icon: ReactNode; className: string; word: string; explain: string }> = {
   connecting: {
     icon: <CircleDashed size={13} />,
@@ -44,7 +39,7 @@ const looks: Record<ConnectionStatus, { icon: ReactNode; className: string; word
     explain: 'The event stream is opening.',
   },
   live: {
-    icon: <span className="mx-0.5 block size-2 rounded-full bg-good-fill" />,
+    icon: <span className="dot mx-0.5 block size-2 rounded-full bg-good-fill" />,
     className: 'border-line text-ink',
     word: 'Live',
     explain: 'Every event appears here within moments of LiveKit sending it.',
@@ -82,12 +77,22 @@ const looks: Record<ConnectionStatus, { icon: ReactNode; className: string; word
   },
 };
 
+const livekitDown = {
+  icon: <CloudOff size={13} />,
+  className: 'border-bad bg-bad-soft text-bad',
+  word: 'Live · LiveKit down',
+};
+
 /** State of the stream as shape, word and colour, with an explanation and the action to take. */
 export function ConnectionPill() {
   const { connection } = useRoomwatch();
   const location = useLocation();
   const { status, behind, staleSince, streams } = useConnectionSummary();
-  const look = looks[status];
+  const away = useAway();
+  const several = (useProjects().data?.length ?? 1) > 1;
+  // The stream is live, but what it shows is not.
+  const down = status === 'live' && away.length > 0;
+  const look = down ? { ...looks.live, ...livekitDown } : looks[status];
   const [container, setContainer] = useState<HTMLElement>();
   const word =
     status === 'catching_up' && behind > 0
@@ -118,6 +123,13 @@ export function ConnectionPill() {
           >
             <p className="font-medium">{word}</p>
             <p className="mt-1 text-ink-2">{look.explain}</p>
+            {down
+              ? away.map((one) => (
+                  <p key={one.name} className="mt-1 text-bad">
+                    {awayText(one, several)}
+                  </p>
+                ))
+              : null}
             {status === 'too_many' && streams ? (
               <p className="mt-1 text-ink-2">
                 {plural(streams.open, 'connection')} open, the limit is {count(streams.max)}.

@@ -2,7 +2,7 @@ import type { ErrorComponentProps } from '@tanstack/react-router';
 import { useEffect } from 'react';
 import { PageFileError } from '@/page-file';
 import { ErrorState } from '@/ui/states';
-import { useConnectionStatus } from './connection-pill';
+import { useConnectionStatus } from './connection-status';
 
 /** Error of a page, inside the frame. A page whose file could not be loaded opens when the server is back. */
 export function FailedPage({ error, reset }: ErrorComponentProps) {

@@ -24,6 +24,7 @@ import { isSignedOut } from '@/ui/errors';
 import { Menu, MenuChoice, MenuItem, MenuSeparator } from '@/ui/menu';
 import { ErrorState } from '@/ui/states';
 import { ConnectionPill, StaleBanner } from './connection-pill';
+import { LiveKitBanner } from './livekit-away';
 import { Logo } from './logo';
 import { Shortcuts, showShortcuts, useShortcuts } from './shortcuts';
 import { useSignOut } from './sign-out';
@@ -118,7 +119,12 @@ export function Shell({ children = <Outlet /> }: { children?: ReactNode }) {
             <UserMenu align="end" compact />
           </div>
         </header>
-        {me.data ? <StaleBanner /> : null}
+        {me.data ? (
+          <>
+            <StaleBanner />
+            <LiveKitBanner />
+          </>
+        ) : null}
       </div>
 
       <main id="main" tabIndex={-1} className="mx-auto max-w-350 px-4 py-5 outline-none max-md:pb-24 md:px-6">

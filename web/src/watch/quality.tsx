@@ -25,7 +25,7 @@ export function QualityBars({ quality }: { quality: Quality }) {
           className={cx(
             'w-1 rounded-[1px]',
             ['h-1.5', 'h-2.5', 'h-3.5'][bar],
-            bar < bars ? className : 'bg-line-strong',
+            bar < bars ? `dot ${className}` : 'bg-line-strong',
           )}
         />
       ))}

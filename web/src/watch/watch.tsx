@@ -5,6 +5,7 @@ import { EyeOff, LogIn, Volume2, VolumeX } from 'lucide-react';
 import { type FormEvent, useEffect, useState } from 'react';
 import { useProjectFor } from '@/room/moderate';
 import { leaveReason } from '@/sessions/leave-reason';
+import { useRefusal } from '@/shell/rights';
 import { Badge } from '@/ui/badge';
 import { Button, buttonClass } from '@/ui/button';
 import { codeOf } from '@/ui/errors';
@@ -37,8 +38,18 @@ export default function Watch({
 
 function Before({ room, onJoin, onClose }: { room: Room; onJoin: (reason: string) => void; onClose: () => void }) {
   const project = useProjects().data?.find(({ name }) => name === room.project);
-  const demo = useMe().data?.demo;
-  if (demo) {
+  const me = useMe().data;
+  const refusal = useRefusal('watch', room.name);
+  if (me && refusal !== null) {
+    return (
+      <Panel className="mb-4">
+        <Empty title="You cannot watch this room" action={<Button onClick={onClose}>Close</Button>}>
+          {refusal}
+        </Empty>
+      </Panel>
+    );
+  }
+  if (me?.demo) {
     return (
       <Panel className="mb-4">
         <Empty title="Nothing to watch in the demo" action={<Button onClick={onClose}>Close</Button>}>

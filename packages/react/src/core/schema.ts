@@ -374,7 +374,7 @@ export interface components {
             participants?: number | null;
             /**
              * Format: int64
-             * @description Null before the beginning of the history: the number is unknown
+             * @description Null before the beginning of the history, and where rows were lost with a damaged file: the number is unknown
              */
             rooms?: number | null;
         };
@@ -740,7 +740,8 @@ export interface components {
             recording: boolean;
             /** @description LiveKit's id of this session; a name may have several over time. */
             sid: string;
-            source: ("webhook" | "reconcile") & Record<string, never>;
+            /** @description The origin of the first event about it: `webhook` or `reconcile`. */
+            source: components["schemas"]["Source"];
             /** @description True for an entry that a crashed LiveKit node has left behind: LiveKit lists the room, and it is empty. */
             stale: boolean;
             /**
@@ -904,6 +905,8 @@ export interface components {
         };
         /** @description The answer after signing out: an empty object. */
         SignedOut: Record<string, never>;
+        /** @enum {string} */
+        Source: "webhook" | "reconcile";
         /** @description The streams of this user. */
         Streams: {
             /**
@@ -2091,9 +2094,10 @@ export interface operations {
             };
             cookie?: never;
         };
-        requestBody?: {
+        /** @description May be left out if no reason is required */
+        requestBody: {
             content: {
-                "application/json": components["schemas"]["WatchRoom"] | null;
+                "application/json": components["schemas"]["WatchRoom"];
             };
         };
         responses: {

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 
+use super::{Joined, NO_CHANGES, Recorded};
 use crate::{
-    derived::{Joined, NO_CHANGES, Recorded},
     event::Event,
     state::{Applied, Change},
 };
