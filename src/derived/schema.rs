@@ -210,7 +210,8 @@ pub(super) fn forget_between(connection: &mut Connection, from: i64, to: i64) ->
          OR (joined_at BETWEEN ?1 AND ?2 AND coalesce(left_at, ?2) <= ?2)",
         "DELETE FROM tracks WHERE session NOT IN (SELECT id FROM sessions)
          OR (published_at BETWEEN ?1 AND ?2 AND coalesce(unpublished_at, ?2) <= ?2)",
-        "UPDATE sessions SET ended_at = NULL, end_reason = NULL, ended_by = NULL WHERE ended_at BETWEEN ?1 AND ?2",
+        "UPDATE sessions SET participants = 0, publishers = 0, ended_at = NULL, end_reason = NULL, ended_by = NULL
+         WHERE ended_at BETWEEN ?1 AND ?2",
         "UPDATE participations SET left_at = NULL, left_not_before = NULL, reason = NULL WHERE left_at BETWEEN ?1 AND ?2",
         "UPDATE tracks SET unpublished_at = NULL, unpublished_not_before = NULL WHERE unpublished_at BETWEEN ?1 AND ?2",
         "DELETE FROM egress WHERE at BETWEEN ?1 AND ?2",

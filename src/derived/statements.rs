@@ -22,7 +22,7 @@ statements! {
     new_session: "INSERT INTO sessions (project, sid, room, started_at, source) VALUES (?1, ?2, ?3, ?4, ?5)";
     session_is_live:
         "UPDATE sessions SET started_at = ?2, peak = max(peak, ?3), recorded = max(recorded, ?4),
-         ended_at = NULL, end_reason = NULL, ended_by = NULL WHERE id = ?1";
+         participants = 0, publishers = 0, ended_at = NULL, end_reason = NULL, ended_by = NULL WHERE id = ?1";
     session_is_recorded: "UPDATE sessions SET recorded = 1 WHERE sid = ?1 AND project = ?2 AND NOT recorded";
     end_session:
         "UPDATE sessions SET ended_at = max(?2, started_at), end_reason = ?3, ended_by = ?4 WHERE id = ?1

@@ -1,4 +1,4 @@
-//! What must be true of everything that reads what others wrote, whatever they wrote. `fuzz/` runs the same functions
+//! Properties of everything that reads what others wrote, whatever they wrote. `fuzz/` runs the same functions
 //! with libFuzzer.
 
 use std::sync::Arc;
@@ -24,26 +24,10 @@ const KEY: &str = "APIfuzz";
 const SECRET: &str = "secret";
 const NOW: i64 = 1_787_486_400;
 
-/// A test of one input. It panics if a promise is broken.
-type Target = fn(&[u8]);
-
-/// Every target by name.
-pub const TARGETS: &[(&str, Target)] = &[
-    ("token", token),
-    ("body", body),
-    ("cursor", cursor),
-    ("filter", filter),
-    ("query", query),
-    ("checkpoint", checkpoint),
-    ("answer", answer),
-];
-
 fn keys() -> Keys {
     let mut keys = Keys::default();
-    assert!(
-        keys.insert(KEY.into(), Key { project: "default".into(), secret: Secret::new(SECRET) }),
-        "a new key"
-    );
+    let new = keys.insert(KEY.into(), Key { project: "default".into(), secret: Secret::new(SECRET) });
+    assert!(new);
     keys
 }
 

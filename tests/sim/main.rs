@@ -38,7 +38,7 @@ use std::{
 
 use run::{Plan, Report, Run};
 
-/// Length of the eventful part of a run, in milliseconds of its own time.
+/// Length of the eventful part of a run, in milliseconds of simulated time.
 const LENGTH: u64 = 60_000;
 /// Seeds of `cargo test`, and the time that they may take on a busy machine.
 const SEEDS: u64 = 300;

@@ -2,7 +2,7 @@
 
 use std::{
     cell::RefCell,
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeMap, HashMap, HashSet, VecDeque},
     rc::Rc,
     sync::Arc,
     time::Duration,
@@ -71,12 +71,14 @@ enum Outcome {
     Broken,
 }
 
-/// What the tasks of the network report.
+/// Reports of the network's tasks.
 #[derive(Default)]
 pub struct Reports {
     outcomes: Vec<(u32, String, Outcome)>,
     /// Events that were answered with 200, and their positions.
     pub acknowledged: HashMap<String, Seq>,
+    /// Those whose answer was not that they are duplicates.
+    first: HashSet<String>,
     pub wrong: Vec<String>,
 }
 
@@ -108,7 +110,7 @@ impl Network {
 
     /// The node has died with its queues.
     pub fn forget(&mut self) {
-        // An attempt under way may still arrive; its outcome is for nobody.
+        // An attempt under way may still arrive; its outcome is ignored.
         self.queues.clear();
         self.life += 1;
     }
@@ -263,8 +265,9 @@ impl Sent {
         if before.is_some_and(|before| before != cursor.seq) {
             reports.wrong.push(format!("{} was acknowledged at {before:?} and at {}", self.id, cursor.seq));
         }
-        if before.is_some() && answer["duplicate"] != true {
-            reports.wrong.push(format!("{} was acknowledged before, and is no duplicate: {answer}", self.id));
+        // The answers of two requests may overtake each other, but only one of them can be the first.
+        if answer["duplicate"] != true && !reports.first.insert(self.id.clone()) {
+            reports.wrong.push(format!("{} was stored twice: {answer}", self.id));
         }
     }
 }

@@ -32,7 +32,7 @@ pub const KEY: &str = "APIsim";
 pub const SECRET: &str = "a secret of the simulation";
 pub const PROJECT: &str = "default";
 
-/// What outlives the program.
+/// The parts that outlive the program.
 pub struct Machine {
     pub config: Config,
     pub disk: Arc<Disk>,

@@ -7,7 +7,7 @@ use roomwatch::{
     clock::Clock,
     derived::Joined,
     event::{Event, Seq},
-    feed::{Feed, Filter, Frame, Position, ReplayError, Reset},
+    feed::{Feed, Filter, Frame, Position, ReplayError, Reset, View},
     follow::encode,
     rights::{Sight, Window},
     state::{State, Wire, mask::ALL},
@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use crate::program::{PROJECT, Program};
 
-/// What a client asks for, and what it may see.
+/// The request of a client, and its rights.
 #[derive(Clone, Debug)]
 pub struct Request {
     pub sight: Sight,
@@ -92,7 +92,7 @@ pub struct Past {
     joined: Option<Joined>,
 }
 
-/// The log as a fold of its own sees it.
+/// The log, folded once more beside the program.
 #[derive(Default)]
 pub struct History {
     pub state: State,
@@ -109,7 +109,7 @@ impl History {
 
 type Key = (String, String);
 
-/// What a client has.
+/// The state of a client.
 pub struct Seen {
     /// Every event up to here was either received or does not match.
     pub scanned: Seq,
@@ -201,22 +201,9 @@ impl Reader {
             loop {
                 let frames = subscription.next().await;
                 let scanned = subscription.cursor().seq;
-                let mut to = seen.borrow_mut();
-                match frames {
-                    Ok(frames) => {
-                        let history = history.borrow();
-                        for frame in &frames {
-                            to.take(&feed, &request, &history, frame, view);
-                        }
-                        to.scan(&request, &history, scanned);
-                    }
-                    Err(error) => {
-                        to.away = true;
-                        to.reset = matches!(error, ReplayError::Expired);
-                        return;
-                    }
+                if !seen.borrow_mut().read(frames, scanned, &feed, &request, &history.borrow(), view) {
+                    return;
                 }
-                drop(to);
                 if rng.u32(..20) == 0 {
                     seen.borrow_mut().stuck = true;
                     clock.sleep(Duration::from_millis(rng.u64(..8_000))).await;
@@ -234,7 +221,7 @@ impl Reader {
             return;
         }
         if seen.scanned != head {
-            // It waits to be woken by an event of its own.
+            // It waits to be woken by a matching event.
             return;
         }
         if !self.request.types.is_empty() {
@@ -275,6 +262,32 @@ impl Reader {
 }
 
 impl Seen {
+    /// Takes what a subscription has returned. Returns false at the end of the stream.
+    fn read(
+        &mut self,
+        frames: Result<Vec<Arc<Frame>>, ReplayError>,
+        scanned: Seq,
+        feed: &Feed,
+        request: &Request,
+        history: &History,
+        view: View,
+    ) -> bool {
+        match frames {
+            Ok(frames) => {
+                for frame in &frames {
+                    self.take(feed, request, history, frame, view);
+                }
+                self.scan(request, history, scanned);
+                true
+            }
+            Err(error) => {
+                self.away = true;
+                self.reset = matches!(error, ReplayError::Expired);
+                false
+            }
+        }
+    }
+
     /// Everything between was scanned, so nothing of it may match.
     fn scan(&mut self, request: &Request, history: &History, to: Seq) {
         if to <= self.scanned {
@@ -287,14 +300,7 @@ impl Seen {
         self.scanned = to;
     }
 
-    fn take(
-        &mut self,
-        feed: &Feed,
-        request: &Request,
-        history: &History,
-        frame: &Arc<Frame>,
-        view: roomwatch::feed::View,
-    ) {
+    fn take(&mut self, feed: &Feed, request: &Request, history: &History, frame: &Arc<Frame>, view: View) {
         self.frames += 1;
         if frame.seq <= self.scanned {
             return self.wrong.push(format!("event {} came again", frame.seq));

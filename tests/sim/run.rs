@@ -41,7 +41,7 @@ const LAG: u64 = 6_000;
 /// Lines of the story that a failure shows.
 const SHOWN: usize = 80;
 
-/// What one run does to the program.
+/// The events and faults of one run.
 #[derive(Clone, Debug)]
 pub struct Plan {
     pub seed: u64,
@@ -135,15 +135,17 @@ impl Plan {
     }
 }
 
-/// Faults of the program that are known: runs leave out what shows them, unless `WITH` names it.
-const KNOWN: &[(&str, fn(&mut Plan))] = &[
+/// The name of a kind of event, and what leaves it out of a plan.
+type LeaveOut = (&'static str, fn(&mut Plan));
+/// Faults of the program that are known and not mended. Runs leave out what shows them, unless `WITH` names it.
+const KNOWN: &[LeaveOut] = &[
     ("sid_comes_back", |plan| plan.habits.sid_comes_back = 0),
     ("skew", |plan| plan.habits.skew = plan.habits.skew.clamp(-1_000, 1_000)),
     ("egress_outlives", |plan| plan.habits.egress_outlives = 0),
     ("clock_jumps", |plan| plan.clock_jumps = 0),
 ];
 
-/// What came of a run that found nothing.
+/// Result of a run that found nothing.
 pub struct Report {
     pub events: usize,
     pub frames: u64,
@@ -190,7 +192,7 @@ impl Run {
         let world = Arc::new(Mutex::new(world));
         let options = LogOptions {
             retain_age: None,
-            // The real log trims on a thread of its own, whenever that runs.
+            // The real log trims on another thread, at any time.
             retain_bytes: (plan.trims && !plan.in_file).then_some(60_000),
             clock: clock.clone(),
             ..LogOptions::default()
@@ -473,7 +475,7 @@ impl Run {
         }
     }
 
-    /// What LiveKit has just reported, and what has not ended since, is live from this event on.
+    /// Checks that an entity which a webhook reports, and which has not ended since, is live from this event on.
     fn is_shown(&mut self, event: &Event) {
         if event.source != Source::Webhook {
             return;
@@ -691,7 +693,7 @@ impl Run {
             .then(|| format!("\n  missing: {}\n  wrong: {}", missing.join("; "), extra.join("; ")))
     }
 
-    /// What can be checked only at the end.
+    /// Checks that are possible only at the end.
     fn end(&mut self) {
         let Some(program) = &mut self.program else { return };
         if self.broken_until > 0 {
@@ -774,8 +776,9 @@ fn mend_history(dir: &Path) {
 fn tables(dir: &Path) -> Vec<Vec<String>> {
     const QUERIES: [&str; 5] = [
         "SELECT * FROM minutes",
-        "SELECT project, sid, room, started_at, ended_at, end_reason, ended_by, source, participants, publishers,
-            peak, recorded FROM sessions",
+        // The counts are set for ended sessions only.
+        "SELECT project, sid, room, started_at, ended_at, end_reason, ended_by, source, peak, recorded,
+            iif(ended_at IS NULL, NULL, participants), iif(ended_at IS NULL, NULL, publishers) FROM sessions",
         "SELECT s.sid, p.* FROM participations p JOIN sessions s ON s.id = p.session",
         "SELECT s.sid, t.* FROM tracks t JOIN sessions s ON s.id = t.session",
         "SELECT project, egress, room_sid, ended, updated_at_ns, at, json FROM egress",
@@ -783,7 +786,7 @@ fn tables(dir: &Path) -> Vec<Vec<String>> {
     let connection = Connection::open(dir.join("derived.db")).expect("it opens");
     let rows = |sql: &str| {
         let mut statement = connection.prepare(sql).expect("a statement");
-        let names: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
+        let names: Vec<String> = statement.column_names().map(str::to_owned).collect();
         let row = |row: &rusqlite::Row<'_>| {
             let value = |n: usize| row.get::<_, rusqlite::types::Value>(n);
             let named = names.iter().enumerate().filter(|(_, name)| *name != "session");

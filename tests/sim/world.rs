@@ -2,7 +2,7 @@
 //! answers when it is asked. It follows livekit-server 1.13.5.
 //!
 //! It is the truth of a run. Its time is real time in milliseconds; what it writes into events and lists is the time
-//! of its own clock, which differs by `skew`.
+//! of LiveKit's clock, which differs by `skew`.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -20,7 +20,7 @@ const STORE_LAG_MAX: u64 = 5_000;
 const NAMES: usize = 5;
 const PEOPLE: usize = 12;
 
-/// What a LiveKit of this run does.
+/// The habits of the LiveKit of a run.
 #[derive(Clone, Debug)]
 pub struct Habits {
     pub redis: bool,
@@ -47,10 +47,10 @@ pub struct Room {
     /// By LiveKit's clock.
     pub created_ms: u64,
     pub metadata: String,
-    /// Since when nobody has been in it.
+    /// Time since which it has been empty.
     empty_since: Option<(u64, u64)>,
     pub participants: BTreeMap<String, Participant>,
-    /// Its node has died, and nobody has come back yet: only the store has it.
+    /// Its node has died, and it is not back yet: only the store has it.
     dead: bool,
 }
 
@@ -270,7 +270,7 @@ impl World {
         Arc::make_mut(room).participants.get_mut(sid)
     }
 
-    // What happens in the meetings.
+    // Events of the meetings.
 
     /// Does one thing at random.
     pub fn act(&mut self) {
@@ -287,7 +287,7 @@ impl World {
             0..=27 => self.join(),
             28..=45 => self.publish(),
             46..=55 => self.mute(),
-            56..=68 => self.somebody(|world, room, sid| world.leave(room, sid, "CLIENT_INITIATED")),
+            56..=68 => self.one_of_all(|world, room, sid| world.leave(room, sid, "CLIENT_INITIATED")),
             69..=74 => self.unpublish(),
             75..=81 => self.rename(),
             82..=83 => self.room_metadata(),
@@ -494,7 +494,7 @@ impl World {
         self.rooms.iter().flat_map(|entry| -> Vec<_> { of(entry) }).collect()
     }
 
-    fn somebody(&mut self, then: impl FnOnce(&mut World, &str, &str)) {
+    fn one_of_all(&mut self, then: impl FnOnce(&mut World, &str, &str)) {
         let all = self.everybody();
         if let Some((room, sid)) = self.pick(&all) {
             then(self, &room, &sid);
@@ -502,7 +502,7 @@ impl World {
     }
 
     fn publish(&mut self) {
-        self.somebody(|world, room, sid| {
+        self.one_of_all(|world, room, sid| {
             let track = format!("TR_{}", world.next());
             let (kind, source) = match world.rng.u32(..3) {
                 0 => ("AUDIO", "MICROPHONE"),
@@ -581,7 +581,7 @@ impl World {
     fn rename(&mut self) {
         let what = if self.chance(self.habits.hides) { 2 } else { self.rng.u32(..2) };
         let text = format!("m{}", self.next());
-        self.somebody(|world, room, sid| {
+        self.one_of_all(|world, room, sid| {
             let Some(p) = world.participant(room, sid) else { return };
             p.version += 1;
             match what {
