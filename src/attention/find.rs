@@ -184,7 +184,7 @@ fn find_rates(
     for (kind, at_least, of, seqs, since) in kinds {
         let count = of(&recent.now);
         // The usual number for as many minutes as count as now.
-        let usual = of(&recent.usual) as f64 * NOW_MINUTES as f64 / recent.usual_minutes.max(1) as f64;
+        let usual = f64::from(of(&recent.usual)) * NOW_MINUTES as f64 / recent.usual_minutes.max(1) as f64;
         let is_known = recent.usual_minutes >= NOW_MINUTES;
         let is_unusual = !is_known || f64::from(count) >= usual * f64::from(rules.times_usual);
         if at_least > 0 && count >= at_least && is_unusual {
@@ -294,7 +294,7 @@ fn millis(secs: u32) -> Option<u64> {
 /// A difference between the open conditions and what was found.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Step {
-    Open(Found),
+    Open(Box<Found>),
     Close(Arc<Condition>),
 }
 
@@ -325,7 +325,8 @@ pub(super) fn steps<'a>(
             steps.push(Step::Close(condition.clone()));
         }
     }
-    steps.extend(found.into_values().filter(|found| may_open(found)).map(Step::Open));
+    steps
+        .extend(found.into_values().filter(|found| may_open(found)).map(|found| Step::Open(Box::new(found))));
     steps
 }
 
@@ -490,7 +491,7 @@ mod tests {
         let steps = steps(open.iter(), Findings { found, unknown }, NOW, |_| true);
         assert_eq!(
             steps,
-            [Step::Close(open[1].clone()), Step::Close(open[3].clone()), Step::Open(of_room)],
+            [Step::Close(open[1].clone()), Step::Close(open[3].clone()), Step::Open(Box::new(of_room))],
             "found twice, opened once"
         );
     }
