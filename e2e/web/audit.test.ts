@@ -1,4 +1,4 @@
-// The Audit page: an admin sees who did what, and nobody else does.
+// The Audit page: an admin sees which user gave which command. Other users do not.
 import { readFileSync } from 'node:fs';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';

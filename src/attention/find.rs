@@ -395,7 +395,7 @@ mod tests {
             ("before", vec![room(), ann.clone()], 29_999, vec![]),
             ("missing", vec![room(), ann.clone()], 30_000, vec!["agent_missing:RM_voice"]),
             ("there", vec![room(), ann.clone(), bot.clone()], 10 * MINUTE, vec![]),
-            ("nobody waits", vec![room(), recorder, watcher], 10 * MINUTE, vec![]),
+            ("without participants", vec![room(), recorder, watcher], 10 * MINUTE, vec![]),
             ("empty", vec![room()], 10 * MINUTE, vec![]),
             ("alone, before", vec![room(), bot.clone()], 5 * MINUTE, vec![]),
             ("alone", vec![room(), bot.clone()], 5 * MINUTE + 1_000, vec!["agent_alone:RM_voice"]),

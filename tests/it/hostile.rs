@@ -13,7 +13,7 @@ use roomwatch::token::Grant;
 use serde_json::json;
 
 use crate::harness::{
-    operators::{PASSWORD, post},
+    operators::{PASSWORD, cookie, post},
     *,
 };
 
@@ -91,7 +91,8 @@ struct Route {
     limited: (u16, &'static str),
 }
 
-fn routes_with_a_body() -> Vec<Route> {
+/// `operator` is the `Cookie` header of a user who has signed in.
+fn routes_with_a_body(operator: &str) -> Vec<Route> {
     const TRACK: &str = "/api/rooms/{room}/participants/{identity}/tracks/{sid}/mute";
     const COMMAND: (u16, &str) = (429, "too_many_commands");
     let route = |method, route, path, headers: String, bytes_max, limited| Route {
@@ -128,7 +129,17 @@ fn routes_with_a_body() -> Vec<Route> {
             4_096,
             COMMAND,
         ),
+        route("PUT", "/api/attention/{id}", ATTENTION, operator.to_owned(), 4_096, COMMAND),
     ]
+}
+
+const ATTENTION: &str = "/api/attention/agent_missing:RM_a";
+
+/// Signs in, and returns the `Cookie` header.
+async fn operator(server: &Server) -> String {
+    let (status, headers, body) = post(server, "/api/login", &[], json!({ "password": PASSWORD })).await;
+    assert_eq!(status, 200, "{body}");
+    format!("cookie: {}\r\n", cookie(&headers))
 }
 
 /// The server of these tests: one room, and a user who can sign in.
@@ -144,7 +155,9 @@ async fn limits_are_asked_before_a_byte_of_the_body_is_read() {
         .env("ROOMWATCH_MAX_COMMANDS_PER_MINUTE", "1")
         .env("ROOMWATCH_BODY_SECS", "0")
         .start();
-    let routes = routes_with_a_body();
+    // It uses the limit of sign-ins up.
+    let operator = operator(&server).await;
+    let routes = routes_with_a_body(&operator);
     let (_, document) = server.get("/api/openapi.json").await;
     let mut documented = BTreeSet::new();
     for (path, methods) in document["paths"].as_object().expect("paths") {
@@ -158,10 +171,12 @@ async fn limits_are_asked_before_a_byte_of_the_body_is_read() {
     assert_eq!(documented, tabled, "each route with a body has a row, and each row a route");
 
     // Larger than the route needs: refused by the head alone. These requests use the limits of each caller up.
-    assert_eq!(post(&server, "/api/login", &[], json!({ "password": "wrong" })).await.0, 401);
-    for caller in [creator("cleo"), admin("alma")] {
-        let path = if caller == creator("cleo") { "/api/rooms" } else { "/api/rooms/a/data" };
-        let mut first = sent(&server, &head("POST", path, &caller, 600_000_000));
+    for (method, path, caller) in [
+        ("POST", "/api/rooms", creator("cleo")),
+        ("POST", "/api/rooms/a/data", admin("alma")),
+        ("PUT", ATTENTION, operator.clone()),
+    ] {
+        let mut first = sent(&server, &head(method, path, &caller, 600_000_000));
         assert_eq!(status(&mut first), (413, Some("body_too_large".into())), "{path}");
     }
     for route in routes.iter().filter(|route| route.limited.0 > 0) {
@@ -190,7 +205,7 @@ async fn a_route_takes_no_more_of_a_body_than_it_needs() {
         .env("ROOMWATCH_MAX_COMMANDS_PER_MINUTE", "0")
         .env("ROOMWATCH_BODY_SECS", "1")
         .start();
-    for route in routes_with_a_body() {
+    for route in routes_with_a_body(&operator(&server).await) {
         let name = format!("{} {}", route.method, route.route);
         let too_large = (413, Some("body_too_large".to_owned()));
         let mut socket = sent(&server, &head(route.method, route.path, &route.headers, route.bytes_max + 1));

@@ -1474,6 +1474,20 @@ export interface operations {
     audit: {
         parameters: {
             query?: {
+                /** @description Only commands of this user */
+                user?: string;
+                /** @description Only this action, such as `room.end` */
+                action?: string;
+                /** @description Only this outcome: `started`, `done`, `refused` or `failed` */
+                outcome?: string;
+                /** @description Only commands in this project */
+                project?: string;
+                /** @description Only commands about the room with this name */
+                room?: string;
+                /** @description Unix milliseconds */
+                from?: number;
+                /** @description Unix milliseconds */
+                to?: number;
                 /** @description `next` of the previous page */
                 before?: string;
                 /** @description Maximum number of entries, at most 1000; 100 if not given */
