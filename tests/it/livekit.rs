@@ -255,7 +255,9 @@ async fn an_outage_and_its_end_are_noticed() {
     let server = roomwatch(&livekit.url());
     let mut stream = server.stream("").await;
     stream.connected().await;
-    assert_eq!(send(&server, "POST", "/api/rooms", json!({"name": "standup"})).await.0, 201);
+    // A LiveKit that has just started answers 503 until its node is registered.
+    let create = async || send(&server, "POST", "/api/rooms", json!({"name": "standup"})).await.0;
+    until_async("LiveKit to create rooms", async || create().await == 201).await;
     assert_eq!(next_of(&mut stream, "standup").await.0, "room_started");
     livekit.down();
     until_async("the outage shows", async || state(&server).await == "unreachable").await;
