@@ -136,6 +136,33 @@ fn a_second_start_of_one_sid_ends_its_earlier_participants() {
     assert_eq!((people(&state).len(), applied.changes.len()), (1, 0));
 }
 
+/// A list shows the room's next life first. The end of the former one comes late, and then the webhooks of the next.
+#[test]
+fn the_late_end_of_a_former_life_buries_nobody_of_the_next() {
+    let join = joined(9, ROOM, "PA_2", "bob");
+    let late = sent_at(joined(1, ROOM, "PA_1", "alice"), 1, 20);
+    // The last in the second of the join.
+    for ended in [6, 8, 9] {
+        let meeting = [
+            started(0, ROOM, "standup"),
+            joined(1, ROOM, "PA_1", "alice"),
+            join.clone().corrected(),
+            sent_at(finished(12, ROOM, "standup"), ended, 12),
+            sent_at(started(13, ROOM, "standup"), ended, 13),
+            sent_at(join.clone(), 9, 14),
+            late.clone(),
+        ];
+        assert_eq!(people(&fold(&meeting[..4])).len(), 0);
+        let shown = people(&fold(&meeting));
+        assert_eq!(shown.iter().map(|p| &p["sid"]).collect::<Vec<_>>(), ["PA_2"], "{ended}");
+    }
+    // Who had a webhook before the end was in the life that ended, also in the second of the end.
+    let again = sent_at(join.clone(), 9, 20);
+    let end = finished(9, ROOM, "standup");
+    let meeting = [started(0, ROOM, "standup"), join, end, started(9, ROOM, "standup"), again];
+    assert_eq!(people(&fold(&meeting)).len(), 0);
+}
+
 #[test]
 fn two_sessions_of_one_name_overlap() {
     let mut second = started(50, "RM_2", "standup");

@@ -136,6 +136,14 @@ impl Fold<'_> {
                         self.applied.changes.push(Change::delete(Entity::Participant(participant.clone())));
                     }
                     self.left_without_event(participant.clone(), at);
+                    // Who joined later is in the room's next life: a list has shown them before this late end. Within
+                    // its second, one whose webhook came before it was in the life that ended.
+                    let joined_secs = participant.joined_at / 1000;
+                    let is_of_next_life = joined_secs > created_at_secs
+                        || (joined_secs == created_at_secs && participant.webhook_at == 0);
+                    if event.source == Source::Webhook && created_at_secs > 0 && is_of_next_life {
+                        continue;
+                    }
                     // The room may come back, and they are not in it.
                     self.bury(&participant.sid, participant.restricted(), participant.joined_at, 0);
                 }
@@ -183,6 +191,7 @@ impl Fold<'_> {
 
     /// Reports that a participant is no longer there although no event has reported a leave.
     fn left_without_event(&mut self, participant: Arc<Participant>, at: u64) {
+        let at = at.max(participant.joined_at);
         let inferred = Some(participant.last_known_at().min(at));
         let publishing = !participant.tracks.is_empty();
         self.applied.facts.push(Fact::Left { participant, at, inferred, reason: None, publishing });
