@@ -163,6 +163,23 @@ fn the_late_end_of_a_former_life_buries_nobody_of_the_next() {
     assert_eq!(people(&fold(&meeting)).len(), 0);
 }
 
+/// An egress ends when its upload does, long after its room.
+#[test]
+fn no_egress_brings_its_room_back() {
+    for end in [finished(20, ROOM, "standup"), finished(20, ROOM, "standup").corrected()] {
+        for kind in ["egress_started", "egress_updated"] {
+            let egress = of_egress(40, kind, ROOM, "EG_1", "EGRESS_ENDING");
+            for egress in [egress.clone(), egress.corrected()] {
+                let (state, applied) = last(&[started(0, ROOM, "standup"), end.clone(), egress]);
+                assert_eq!(rooms(&state), [Value::Null; 0], "{end:?} {kind}");
+                assert_eq!(changes(&applied)[0]["id"], "EG_1");
+            }
+        }
+    }
+    // A room of which nothing is known is there.
+    assert_eq!(rooms(&fold(&[of_egress(40, "egress_updated", ROOM, "EG_1", "EGRESS_ACTIVE")])).len(), 1);
+}
+
 #[test]
 fn two_sessions_of_one_name_overlap() {
     let mut second = started(50, "RM_2", "standup");

@@ -39,9 +39,12 @@ impl Fold<'_> {
         let created = !self.project.rooms.contains_key(sid);
         if created {
             // These are late by design: an egress ends when its upload does, long after its room.
-            if matches!(event.kind, Kind::EgressEnded | Kind::IngressEnded | Kind::AgentJobEnded)
-                || !(self.may_begin(sid) || self.room_returns(sid))
-            {
+            let is_late = match event.kind {
+                Kind::EgressEnded | Kind::IngressEnded | Kind::AgentJobEnded => true,
+                Kind::EgressStarted | Kind::EgressUpdated => self.project.tombstones.get(sid).is_some(),
+                _ => false,
+            };
+            if is_late || !(self.may_begin(sid) || self.room_returns(sid)) {
                 return None;
             }
             let mut room = self.new_room(sid);
