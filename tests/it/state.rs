@@ -180,6 +180,33 @@ fn no_egress_brings_its_room_back() {
     assert_eq!(rooms(&fold(&[of_egress(40, "egress_updated", ROOM, "EG_1", "EGRESS_ACTIVE")])).len(), 1);
 }
 
+/// A list of a name's participants may be older than the name's session: it showed Alice in the next one.
+#[test]
+fn a_leave_ends_its_sid_in_whatever_session_shows_it() {
+    let ghost = sent_at(joined(5, "RM_2", "PA_1", "alice"), 12, 12);
+    let mut next = room("RM_2", "standup");
+    next["creationTimeMs"] = ((START + 10) * 1000).to_string().into();
+    let meeting = [
+        started(0, ROOM, "standup"),
+        joined(5, ROOM, "PA_1", "alice"),
+        finished(9, ROOM, "standup").corrected(),
+        said(10, "room_started", json!({"room": next})),
+        ghost.corrected(),
+        sent_at(left(8, ROOM, "PA_1", "alice"), 8, 13),
+    ];
+    assert_eq!(rooms(&fold(&meeting[..5]))[0]["participantCount"], 1);
+    let (state, applied) = last(&meeting);
+    assert_eq!(people(&state), [Value::Null; 0]);
+    let told = changes(&applied);
+    assert_eq!((&told[0]["op"], &told[0]["id"]), (&json!("delete"), &json!("PA_1")));
+    assert_eq!((&told[1]["id"], &told[1]["value"]), (&json!("RM_2"), &json!({"participantCount": 0})));
+    let joined = serde_json::to_value(applied.joined.expect("the present session's")).expect("JSON");
+    assert_eq!(joined, told);
+    // The list comes after the leave.
+    let late = [&meeting[..4], &meeting[5..], &meeting[4..5]].concat();
+    assert_eq!(people(&fold(&late)), [Value::Null; 0]);
+}
+
 #[test]
 fn two_sessions_of_one_name_overlap() {
     let mut second = started(50, "RM_2", "standup");

@@ -31,6 +31,13 @@ pub(super) struct Before {
     mask: Mask,
 }
 
+impl Before {
+    /// Returns the room as it is, live before the event.
+    pub fn of(room: &Room) -> Before {
+        Before { created: false, derived: room.derived(), mask: 0 }
+    }
+}
+
 impl Fold<'_> {
     /// Finds the event's room, makes it live if the event may do so, and updates it from what the event carries of it.
     pub(super) fn enter_room(&mut self) -> Option<Before> {
@@ -57,7 +64,7 @@ impl Fold<'_> {
         let sent_at = self.sent_at();
         let entry = Arc::make_mut(self.project.rooms.get_mut(sid)?);
         let room = Arc::make_mut(&mut entry.room);
-        let mut before = Before { created, derived: room.derived(), mask: 0 };
+        let mut before = Before { created, ..Before::of(room) };
         room.last_event_at = room.last_event_at.max(event.received_at);
         room.last_seq = event.seq.0;
         let stale = match event.source {
@@ -94,7 +101,12 @@ impl Fold<'_> {
 
     /// Reports what the event changed of its room: a new room first, changes of a known one last.
     pub(super) fn leave_room(&mut self, before: Option<Before>) {
-        let (Some(before), Some(sid)) = (before, &self.event.room_sid) else { return };
+        if let (Some(before), Some(sid)) = (before, &self.event.room_sid) {
+            self.report_room(&before, sid);
+        }
+    }
+
+    pub(super) fn report_room(&mut self, before: &Before, sid: &str) {
         let Some(entry) = self.project.rooms.get(sid) else { return };
         let room = &entry.room;
         let session = || Fact::Session {
