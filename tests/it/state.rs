@@ -208,6 +208,28 @@ fn a_leave_ends_its_sid_in_whatever_session_shows_it() {
 }
 
 #[test]
+fn a_correction_of_a_wrong_clock_does_not_freeze_the_metadata() {
+    let has = |said: Said, metadata: &str| {
+        let mut said = said;
+        said.body["room"]["metadata"] = metadata.into();
+        said
+    };
+    let updated = |sent: u64, at: u64, metadata: &str| {
+        let body = json!({"room": room(ROOM, "standup")});
+        has(sent_at(said(at, "room_updated", body), sent, at), metadata).corrected()
+    };
+    let metadata = |all: &[Said]| rooms(&fold(all))[0]["metadata"].clone();
+    // Our clock was 40 days ahead for a moment.
+    let wrong = [started(0, ROOM, "standup"), updated(40 * 86_400, 10, "m1")];
+    assert_eq!(metadata(&wrong), "m1");
+    assert_eq!(metadata(&[&wrong[..], &[updated(20, 20, "m2")]].concat()), "m2");
+    let webhook = has(joined(30, ROOM, "PA_1", "alice"), "m3");
+    assert_eq!(metadata(&[&wrong[..], std::slice::from_ref(&webhook)].concat()), "m3");
+    // A list from before a webhook is older.
+    assert_eq!(metadata(&[&wrong[..], &[webhook, updated(25, 31, "m2")]].concat()), "m3");
+}
+
+#[test]
 fn two_sessions_of_one_name_overlap() {
     let mut second = started(50, "RM_2", "standup");
     second.body["room"]["creationTimeMs"] = ((START + 50) * 1000).to_string().into();

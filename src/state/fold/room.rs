@@ -80,7 +80,11 @@ impl Fold<'_> {
             before.mask |= bits::STALE;
         }
         if self.body.room.is_full() {
-            let update = &mut Update { body: &self.body.room, created_at_secs: self.body.created_at_secs.0 };
+            let update = &mut Update {
+                body: &self.body.room,
+                created_at_secs: self.body.created_at_secs.0,
+                is_webhook: event.source == Source::Webhook,
+            };
             before.mask |= room.take(update);
         }
         Some(before)
