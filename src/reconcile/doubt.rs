@@ -45,7 +45,7 @@ pub struct Doubts {
 struct Ended {
     /// The time of the last one, in unix milliseconds; 0 if a webhook has contradicted it.
     at: u64,
-    /// How many a webhook has contradicted.
+    /// The number that a webhook has contradicted.
     contradicted: usize,
 }
 

@@ -138,7 +138,7 @@ fn a_second_start_of_one_sid_ends_its_earlier_participants() {
 
 /// A list shows the room's next life first. The end of the former one comes late, and then the webhooks of the next.
 #[test]
-fn the_late_end_of_a_former_life_buries_nobody_of_the_next() {
+fn the_late_end_of_a_former_life_leaves_the_next_alone() {
     let join = joined(9, ROOM, "PA_2", "bob");
     let late = sent_at(joined(1, ROOM, "PA_1", "alice"), 1, 20);
     // The last in the second of the join.
