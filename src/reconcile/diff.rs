@@ -116,7 +116,7 @@ impl Compare<'_> {
                     doubts.is_there(&room.sid);
                     continue;
                 }
-                let claim = doubts.absent(&room.sid, self.asked);
+                let claim = doubts.absent(&room.sid, room.webhook_at, self.asked);
                 // LiveKit's API cannot be asked about a room without a name. Only a webhook ends it.
                 if room.name.is_empty() || claim == Claim::Waits {
                     continue;
@@ -222,7 +222,7 @@ impl Compare<'_> {
             doubts.is_there(sid);
             return false;
         }
-        let claim = doubts.absent(sid, self.asked);
+        let claim = doubts.absent(sid, webhook_at, self.asked);
         *again |= claim == Claim::Asked;
         claim == Claim::Confirmed
     }

@@ -12,7 +12,8 @@ use crate::event::Kind;
 /// Minimum time between two answers that agree, in milliseconds.
 pub const CONFIRM_MS: u64 = 2_000;
 /// Times for which an entity must be absent: the first, and after one, two and more ends of the same entity that a
-/// webhook or a list has contradicted. A list that lacks a live room must not end it again and again.
+/// webhook has contradicted. A list that lacks a live room must not end it again and again. What only a list has
+/// contradicted does not count: that list may have lagged.
 const PATIENCE_MS: [u64; 4] = [CONFIRM_MS, 10 * 60_000, 60 * 60_000, 12 * 60 * 60_000];
 /// Maximum number of entities whose inferred ends are remembered. At the limit all are forgotten: then one may end once
 /// more.
@@ -36,8 +37,16 @@ pub struct Doubts {
     present: HashMap<Arc<str>, First>,
     /// The sid of the room of each entity in `present`; of a room its own.
     rooms: HashMap<Arc<str>, Arc<str>>,
-    /// Number of inferred ends of each entity.
-    ended: HashMap<Arc<str>, usize>,
+    ended: HashMap<Arc<str>, Ended>,
+}
+
+/// The inferred ends of one entity.
+#[derive(Debug, Default)]
+struct Ended {
+    /// The time of the last one, in unix milliseconds; 0 if a webhook has contradicted it.
+    at: u64,
+    /// The number that a webhook has contradicted.
+    contradicted: usize,
 }
 
 /// The first answer that makes a claim.
@@ -51,9 +60,15 @@ struct First {
 }
 
 impl Doubts {
-    /// Notes that an answer lacks a live entity.
-    pub fn absent(&mut self, sid: &Arc<str>, asked: Asked) -> Claim {
-        let contradicted = self.ended.get(sid).copied().unwrap_or(0).min(PATIENCE_MS.len() - 1);
+    /// Notes that an answer lacks a live entity. `webhook_at` is when LiveKit sent the last webhook about it.
+    pub fn absent(&mut self, sid: &Arc<str>, webhook_at: u64, asked: Asked) -> Claim {
+        let contradicted = self.ended.get_mut(sid).map_or(0, |ended| {
+            // An end is never inferred so soon after a webhook.
+            if ended.at > 0 && webhook_at + CONFIRM_MS > ended.at {
+                *ended = Ended { at: 0, contradicted: ended.contradicted + 1 };
+            }
+            ended.contradicted.min(PATIENCE_MS.len() - 1)
+        });
         claim(&mut self.absent, sid, asked, PATIENCE_MS[contradicted])
     }
 
@@ -109,7 +124,7 @@ impl Doubts {
                 if self.ended.len() >= ENDED_MAX {
                     self.ended.clear();
                 }
-                *self.ended.entry(correction.sid.clone()).or_default() += 1;
+                self.ended.entry(correction.sid.clone()).or_default().at = correction.received_at;
             }
         }
     }

@@ -444,6 +444,18 @@ fn a_live_room_that_no_list_has_ends_once() {
 }
 
 #[test]
+fn an_end_that_only_a_lagging_list_has_contradicted_is_inferred_again_at_once() {
+    let mut told = Told::new();
+    let world: World = [(2, [(1, [].into())].into())].into();
+    let empty: World = [(2, [].into())].into();
+    told.reconcile(BEGAN, &world);
+    for after in [60_000, 90_000, 120_000] {
+        assert_eq!(kinds(&told.reconcile(BEGAN + after, &empty)), [("participant_left", "PA_2_1")]);
+        assert_eq!(kinds(&told.answer(BEGAN + after + 3_000, &world)), [("participant_joined", "PA_2_1")]);
+    }
+}
+
+#[test]
 fn a_list_of_all_rooms_ends_nothing_by_what_it_lacks() {
     let mut told = Told::new();
     told.webhook(BEGAN, &json!({"event": "room_started", "room": room_json(0)}));

@@ -136,6 +136,99 @@ fn a_second_start_of_one_sid_ends_its_earlier_participants() {
     assert_eq!((people(&state).len(), applied.changes.len()), (1, 0));
 }
 
+/// A list shows the room's next life first. The end of the former one comes late, and then the webhooks of the next.
+#[test]
+fn the_late_end_of_a_former_life_leaves_the_next_alone() {
+    let join = joined(9, ROOM, "PA_2", "bob");
+    let late = sent_at(joined(1, ROOM, "PA_1", "alice"), 1, 20);
+    // The last in the second of the join.
+    for ended in [6, 8, 9] {
+        let meeting = [
+            started(0, ROOM, "standup"),
+            joined(1, ROOM, "PA_1", "alice"),
+            join.clone().corrected(),
+            sent_at(finished(12, ROOM, "standup"), ended, 12),
+            sent_at(started(13, ROOM, "standup"), ended, 13),
+            sent_at(join.clone(), 9, 14),
+            late.clone(),
+        ];
+        assert_eq!(people(&fold(&meeting[..4])).len(), 0);
+        let shown = people(&fold(&meeting));
+        assert_eq!(shown.iter().map(|p| &p["sid"]).collect::<Vec<_>>(), ["PA_2"], "{ended}");
+    }
+    // Who had a webhook before the end was in the life that ended, also in the second of the end.
+    let again = sent_at(join.clone(), 9, 20);
+    let end = finished(9, ROOM, "standup");
+    let meeting = [started(0, ROOM, "standup"), join, end, started(9, ROOM, "standup"), again];
+    assert_eq!(people(&fold(&meeting)).len(), 0);
+}
+
+/// An egress ends when its upload does, long after its room.
+#[test]
+fn no_egress_brings_its_room_back() {
+    for end in [finished(20, ROOM, "standup"), finished(20, ROOM, "standup").corrected()] {
+        for kind in ["egress_started", "egress_updated"] {
+            let egress = of_egress(40, kind, ROOM, "EG_1", "EGRESS_ENDING");
+            for egress in [egress.clone(), egress.corrected()] {
+                let (state, applied) = last(&[started(0, ROOM, "standup"), end.clone(), egress]);
+                assert_eq!(rooms(&state), [Value::Null; 0], "{end:?} {kind}");
+                assert_eq!(changes(&applied)[0]["id"], "EG_1");
+            }
+        }
+    }
+    // A room of which nothing is known is there.
+    assert_eq!(rooms(&fold(&[of_egress(40, "egress_updated", ROOM, "EG_1", "EGRESS_ACTIVE")])).len(), 1);
+}
+
+/// A list of a name's participants may be older than the name's session: it showed Alice in the next one.
+#[test]
+fn a_leave_ends_its_sid_in_whatever_session_shows_it() {
+    let ghost = sent_at(joined(5, "RM_2", "PA_1", "alice"), 12, 12);
+    let mut next = room("RM_2", "standup");
+    next["creationTimeMs"] = ((START + 10) * 1000).to_string().into();
+    let meeting = [
+        started(0, ROOM, "standup"),
+        joined(5, ROOM, "PA_1", "alice"),
+        finished(9, ROOM, "standup").corrected(),
+        said(10, "room_started", json!({"room": next})),
+        ghost.corrected(),
+        sent_at(left(8, ROOM, "PA_1", "alice"), 8, 13),
+    ];
+    assert_eq!(rooms(&fold(&meeting[..5]))[0]["participantCount"], 1);
+    let (state, applied) = last(&meeting);
+    assert_eq!(people(&state), [Value::Null; 0]);
+    let told = changes(&applied);
+    assert_eq!((&told[0]["op"], &told[0]["id"]), (&json!("delete"), &json!("PA_1")));
+    assert_eq!((&told[1]["id"], &told[1]["value"]), (&json!("RM_2"), &json!({"participantCount": 0})));
+    let joined = serde_json::to_value(applied.joined.expect("the present session's")).expect("JSON");
+    assert_eq!(joined, told);
+    // The list comes after the leave.
+    let late = [&meeting[..4], &meeting[5..], &meeting[4..5]].concat();
+    assert_eq!(people(&fold(&late)), [Value::Null; 0]);
+}
+
+#[test]
+fn a_correction_of_a_wrong_clock_does_not_freeze_the_metadata() {
+    let has = |said: Said, metadata: &str| {
+        let mut said = said;
+        said.body["room"]["metadata"] = metadata.into();
+        said
+    };
+    let updated = |sent: u64, at: u64, metadata: &str| {
+        let body = json!({"room": room(ROOM, "standup")});
+        has(sent_at(said(at, "room_updated", body), sent, at), metadata).corrected()
+    };
+    let metadata = |all: &[Said]| rooms(&fold(all))[0]["metadata"].clone();
+    // Our clock was 40 days ahead for a moment.
+    let wrong = [started(0, ROOM, "standup"), updated(40 * 86_400, 10, "m1")];
+    assert_eq!(metadata(&wrong), "m1");
+    assert_eq!(metadata(&[&wrong[..], &[updated(20, 20, "m2")]].concat()), "m2");
+    let webhook = has(joined(30, ROOM, "PA_1", "alice"), "m3");
+    assert_eq!(metadata(&[&wrong[..], std::slice::from_ref(&webhook)].concat()), "m3");
+    // A list from before a webhook is older.
+    assert_eq!(metadata(&[&wrong[..], &[webhook, updated(25, 31, "m2")]].concat()), "m3");
+}
+
 #[test]
 fn two_sessions_of_one_name_overlap() {
     let mut second = started(50, "RM_2", "standup");

@@ -141,8 +141,6 @@ type LeaveOut = (&'static str, fn(&mut Plan));
 const KNOWN: &[LeaveOut] = &[
     ("sid_comes_back", |plan| plan.habits.sid_comes_back = 0),
     ("skew", |plan| plan.habits.skew = plan.habits.skew.clamp(-1_000, 1_000)),
-    ("egress_outlives", |plan| plan.habits.egress_outlives = 0),
-    ("clock_jumps", |plan| plan.clock_jumps = 0),
 ];
 
 /// Result of a run that found nothing.

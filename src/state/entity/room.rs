@@ -23,6 +23,8 @@ pub(in crate::state) struct Update<'a, 'b> {
     pub body: &'a RoomBody<'b>,
     /// `createdAt` of the event.
     pub created_at_secs: u64,
+    /// `createdAt` is of LiveKit's clock. That of a correction is of ours, which may be wrong for a moment.
+    pub is_webhook: bool,
 }
 
 entity! {
@@ -63,7 +65,9 @@ entity! {
             stored: Arc<str>,
             body: { metadata: Text<'a> = "metadata" },
             takes: update.created_at_secs >= room.metadata_at_secs && {
-                room.metadata_at_secs = update.created_at_secs;
+                if update.is_webhook {
+                    room.metadata_at_secs = update.created_at_secs;
+                }
                 let changed = *room.metadata != *update.body.metadata;
                 if changed {
                     room.metadata = (&*update.body.metadata).into();
@@ -129,7 +133,7 @@ entity! {
         /// life.
         #[serde(default)]
         returned_at_secs: u64,
-        /// The `createdAt` of the body that `metadata` is from: older ones do not overwrite it.
+        /// The `createdAt` of the last webhook that `metadata` is from: older bodies do not overwrite it.
         metadata_at_secs: u64,
     }
     given {

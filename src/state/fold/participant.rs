@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::Fold;
+use super::{Fold, room::Before};
 use crate::{
     event::{Kind, Source},
     state::{
@@ -114,7 +114,10 @@ impl Fold<'_> {
         }
         let permission = self.permission();
         let at = self.happened_at().max(body.joined_at_ms());
-        let entry = event.room_sid.as_ref().and_then(|sid| self.project.rooms.get_mut(sid));
+        let other = self.other_session(&body.sid);
+        let before = other.as_ref().map(|sid| Before::of(&self.project.rooms[sid].room));
+        let session = other.as_ref().or(event.room_sid.as_ref());
+        let entry = session.and_then(|sid| self.project.rooms.get_mut(sid));
         // A leave that LiveKit sent before they joined is of a former life of the sid.
         let sent_by = self.body.created_at_secs.0.saturating_mul(1000).saturating_add(999);
         if let Some(there) = entry.as_ref().and_then(|entry| entry.participant(&body.sid))
@@ -149,7 +152,8 @@ impl Fold<'_> {
             }
             self.applied.changes.push(delete);
         }
-        if event.room_sid.as_ref().is_some_and(|sid| self.project.rooms.contains_key(sid)) {
+        let is_live = session.is_some_and(|sid| self.project.rooms.contains_key(sid));
+        if is_live || self.project.tombstones.get(&body.sid).is_some() {
             self.bury(&participant.sid.clone(), restricted, participant.joined_at, 0);
         }
         // A participant whose connection was aborted has never been in the room.
@@ -161,6 +165,21 @@ impl Fold<'_> {
             let publishing = !was_there || late || !participant.tracks.is_empty();
             self.applied.facts.push(Fact::Left { participant, at, inferred, reason, publishing });
         }
+        if let (Some(before), Some(other)) = (before, other) {
+            self.report_room(&before, &other);
+        }
+    }
+
+    /// Returns the session that shows the participant, if it is another one of the same name: the list of a name's
+    /// participants may be older than its session.
+    fn other_session(&self, sid: &str) -> Option<Arc<str>> {
+        let (name, room_sid) = (self.event.room.as_ref()?, self.event.room_sid.as_ref()?);
+        let shows = |entry: &&Arc<RoomEntry>| entry.participants.contains_key(sid);
+        if self.event.source != Source::Webhook || self.project.rooms.get(room_sid).is_some_and(|e| shows(&e))
+        {
+            return None;
+        }
+        self.project.sessions(name).find(shows).map(|entry| entry.room.sid.clone())
     }
 
     /// Restricts an event about a participant who is not there. It changes nothing. An unknown participant may be

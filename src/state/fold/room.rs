@@ -31,6 +31,13 @@ pub(super) struct Before {
     mask: Mask,
 }
 
+impl Before {
+    /// Returns the room as it is, live before the event.
+    pub fn of(room: &Room) -> Before {
+        Before { created: false, derived: room.derived(), mask: 0 }
+    }
+}
+
 impl Fold<'_> {
     /// Finds the event's room, makes it live if the event may do so, and updates it from what the event carries of it.
     pub(super) fn enter_room(&mut self) -> Option<Before> {
@@ -39,9 +46,12 @@ impl Fold<'_> {
         let created = !self.project.rooms.contains_key(sid);
         if created {
             // These are late by design: an egress ends when its upload does, long after its room.
-            if matches!(event.kind, Kind::EgressEnded | Kind::IngressEnded | Kind::AgentJobEnded)
-                || !(self.may_begin(sid) || self.room_returns(sid))
-            {
+            let is_late = match event.kind {
+                Kind::EgressEnded | Kind::IngressEnded | Kind::AgentJobEnded => true,
+                Kind::EgressStarted | Kind::EgressUpdated => self.project.tombstones.get(sid).is_some(),
+                _ => false,
+            };
+            if is_late || !(self.may_begin(sid) || self.room_returns(sid)) {
                 return None;
             }
             let mut room = self.new_room(sid);
@@ -54,7 +64,7 @@ impl Fold<'_> {
         let sent_at = self.sent_at();
         let entry = Arc::make_mut(self.project.rooms.get_mut(sid)?);
         let room = Arc::make_mut(&mut entry.room);
-        let mut before = Before { created, derived: room.derived(), mask: 0 };
+        let mut before = Before { created, ..Before::of(room) };
         room.last_event_at = room.last_event_at.max(event.received_at);
         room.last_seq = event.seq.0;
         let stale = match event.source {
@@ -70,7 +80,11 @@ impl Fold<'_> {
             before.mask |= bits::STALE;
         }
         if self.body.room.is_full() {
-            let update = &mut Update { body: &self.body.room, created_at_secs: self.body.created_at_secs.0 };
+            let update = &mut Update {
+                body: &self.body.room,
+                created_at_secs: self.body.created_at_secs.0,
+                is_webhook: event.source == Source::Webhook,
+            };
             before.mask |= room.take(update);
         }
         Some(before)
@@ -91,7 +105,12 @@ impl Fold<'_> {
 
     /// Reports what the event changed of its room: a new room first, changes of a known one last.
     pub(super) fn leave_room(&mut self, before: Option<Before>) {
-        let (Some(before), Some(sid)) = (before, &self.event.room_sid) else { return };
+        if let (Some(before), Some(sid)) = (before, &self.event.room_sid) {
+            self.report_room(&before, sid);
+        }
+    }
+
+    pub(super) fn report_room(&mut self, before: &Before, sid: &str) {
         let Some(entry) = self.project.rooms.get(sid) else { return };
         let room = &entry.room;
         let session = || Fact::Session {
@@ -136,6 +155,14 @@ impl Fold<'_> {
                         self.applied.changes.push(Change::delete(Entity::Participant(participant.clone())));
                     }
                     self.left_without_event(participant.clone(), at);
+                    // Who joined later is in the room's next life: a list has shown them before this late end. Within
+                    // its second, one whose webhook came before it was in the life that ended.
+                    let joined_secs = participant.joined_at / 1000;
+                    let is_of_next_life = joined_secs > created_at_secs
+                        || (joined_secs == created_at_secs && participant.webhook_at == 0);
+                    if event.source == Source::Webhook && created_at_secs > 0 && is_of_next_life {
+                        continue;
+                    }
                     // The room may come back, and they are not in it.
                     self.bury(&participant.sid, participant.restricted(), participant.joined_at, 0);
                 }
@@ -183,6 +210,7 @@ impl Fold<'_> {
 
     /// Reports that a participant is no longer there although no event has reported a leave.
     fn left_without_event(&mut self, participant: Arc<Participant>, at: u64) {
+        let at = at.max(participant.joined_at);
         let inferred = Some(participant.last_known_at().min(at));
         let publishing = !participant.tracks.is_empty();
         self.applied.facts.push(Fact::Left { participant, at, inferred, reason: None, publishing });
