@@ -9,7 +9,7 @@
 //!   queues, and may be later than any tombstone.
 //! - Events arrive late. Whatever ends leaves a tombstone for [`TOMBSTONE_MS`] of event time. If reconciliation has
 //!   inferred the end from a list, an event that LiveKit made later revokes it. An end that a webhook has reported takes
-//!   proof that the sid has come back: see [`docs/adr/0016`].
+//!   proof that the sid has come back: see docs/adr/0017.
 //! - One sid gets a second `room_started`: LiveKit brings a room back after its node has died. The participants of its
 //!   former life have left without an event ([`RESTART_MARGIN_MS`]).
 //! - LiveKit's clock differs from ours. The fold estimates by how much.

@@ -58,7 +58,7 @@ pub(super) struct Writer {
     failing: bool,
 }
 
-/// Result of [`Writer::step`].
+/// Result of one step of the writer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     /// It wrote a transaction, or replaced a damaged file.
