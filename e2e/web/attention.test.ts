@@ -127,7 +127,7 @@ describe('the first panel of the overview', () => {
       .click();
     await page.getByRole('menuitem', { name: 'Show event' }).click();
     await page.waitForURL(/\/events\?at=/);
-    await page.getByText('consult-7719').first().waitFor();
+    await page.getByText('consult-7719').filter({ visible: true }).first().waitFor();
   });
 
   it('tells a viewer which role is needed, and fits a phone', async () => {
