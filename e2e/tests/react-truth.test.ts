@@ -25,7 +25,9 @@ function meetings(seed: number): Child {
 
 /** Sorts by sid, and removes the fields that depend only on the time of the answer. */
 function sorted(list: any[]): any[] {
-  return list.map(({ checkedAt: _checkedAt, unconfirmedSince: _since, ...one }) => one).sort((a, b) => (a.sid < b.sid ? -1 : 1));
+  return list
+    .map(({ checkedAt: _checkedAt, unconfirmedSince: _since, ...one }) => one)
+    .sort((a, b) => (a.sid < b.sid ? -1 : 1));
 }
 
 /**
