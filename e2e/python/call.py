@@ -36,6 +36,10 @@ CALLS = [
     ("commands.mute_track", {**PERSON, "sid": given["sid"], "body": models.MuteTrack(muted=True)}),
     ("commands.send_data", {**ROOM, "body": models.SendData(text="hello")}),
     ("commands.watch_room", {**ROOM, "body": models.WatchRoom(reason="a test")}),
+    # No condition is open.
+    ("attention.attention", {}),
+    ("attention.acknowledge", {"id": "none", "body": models.Acknowledge(reason="a test")}),
+    ("attention.unacknowledge", {"id": "none"}),
     ("audit.audit", {}),
     ("commands.remove_participant", PERSON),
     ("commands.delete_room", ROOM),
