@@ -1,7 +1,7 @@
 //! *Conditions*, which need an operator's attention, and the follower that opens and closes them.
 //!
-//! A condition is either **still so** (a room without its agent) or **has happened** (a recording failed). [`find`]
-//! derives the first kind from the state and from the health of every part; [`occurred`] derives the second kind from one
+//! A condition is either **still so** (a room without its agent) or **has happened** (a recording failed). `find`
+//! derives the first kind from the state and from the health of every part; `occurred` derives the second kind from one
 //! event. Both are pure. The follower compares the result with the conditions that are open, and appends
 //! `roomwatch.condition_*` events for the difference. So conditions are part of the state: readers get them by the
 //! stream, they survive a restart, and `?at=` shows those of an earlier moment.
@@ -16,8 +16,8 @@ mod kinds;
 mod occurred;
 mod rates;
 
-pub use find::{Findings, Found, Health, ProjectHealth, find};
+use find::{Found, Health, ProjectHealth, find};
+use kinds::Kind;
+
 pub use follower::{Attention, Sources};
-pub use kinds::Kind;
-pub use occurred::occurred;
 pub use rates::Rates;

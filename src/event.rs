@@ -166,6 +166,11 @@ impl Kind {
         Kind::KNOWN.iter().position(|name| *name == self.as_str())
     }
 
+    /// Returns false for facts that only reconciliation finds, because LiveKit has no webhook for them (livekit#1501).
+    pub fn has_webhook(&self) -> bool {
+        !matches!(self, Kind::TrackMuted | Kind::TrackUnmuted | Kind::ParticipantUpdated | Kind::RoomUpdated)
+    }
+
     /// Returns the `type` that a reader gets. `connected` is Roomwatch's own, so an event of LiveKit with that name
     /// would be renamed.
     pub fn wire(&self) -> &str {

@@ -202,6 +202,7 @@ impl Node {
         let watchers: Make = Box::new(move || Box::new(Watchers::new(reconcile.clone(), state.clone())));
         let sources = Arc::new(attention::Sources {
             log: self.log.clone(),
+            feed: self.app.feed.clone(),
             state: self.state.clone(),
             reconcile: self.app.reconcile.clone(),
             receipts: self.receipts.clone(),
@@ -211,7 +212,7 @@ impl Node {
             redaction: self.app.config.redaction.clone(),
             projects: self.app.config.projects.iter().map(|project| project.name.clone()).collect(),
             rules: self.app.config.attention.clone(),
-            rates: Mutex::new(Rates::new(self.app.config.clock.unix_ms())),
+            rates: Mutex::new(Rates::new(self.app.config.clock.believed().unix_ms)),
         });
         let attention: Make = Box::new(move || Box::new(Attention::new(sources.clone())));
         let mut followers = vec![("watchers", watchers)];

@@ -1,6 +1,10 @@
 //! Conditions that are still so, derived from the state and from the health of every part.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use serde_json::{Value, json};
 
@@ -8,7 +12,7 @@ use crate::{
     config::AttentionRules,
     event::{Cursor, Epoch, Event, Seq},
     state::{
-        RoomEntry, State,
+        CONDITIONS_MAX, RoomEntry, State,
         entity::{
             Word,
             condition::{About, Condition},
@@ -171,12 +175,11 @@ fn find_in_project(
 fn find_rates(
     findings: &mut Findings,
     project: &Arc<str>,
-    recent: Option<Recent>,
+    recent: Recent,
     is_young: bool,
     rules: &AttentionRules,
 ) {
     type Of = fn(&Counts) -> u32;
-    let recent = recent.unwrap_or_default();
     let kinds: [(Kind, u32, Of, &Vec<Seq>, u64); 2] = [
         (Kind::JoinsFailing, rules.joins_failing, |c| c.failed, &recent.failed, recent.failed_since),
         (Kind::ConnectionsLost, rules.connections_lost, |c| c.lost, &recent.lost, recent.lost_since),
@@ -298,7 +301,8 @@ pub(super) enum Step {
     Close(Arc<Condition>),
 }
 
-/// Compares the open conditions with what was found.
+/// Compares the open conditions with what was found. A project has at most [`CONDITIONS_MAX`] open ones; the worst are
+/// opened first.
 pub(super) fn steps<'a>(
     open: impl Iterator<Item = &'a Arc<Condition>>,
     findings: Findings,
@@ -309,6 +313,7 @@ pub(super) fn steps<'a>(
     let mut found: BTreeMap<(Arc<str>, Arc<str>), Found> =
         found.into_iter().map(|found| ((found.project.clone(), found.about.id.clone()), found)).collect();
     let mut steps = Vec::new();
+    let mut stay: HashMap<Arc<str>, usize> = HashMap::new();
     for condition in open {
         let key = (condition.project.clone(), condition.about.id.clone());
         let is_still_so = found.remove(&key).is_some();
@@ -321,12 +326,21 @@ pub(super) fn steps<'a>(
             Some(ends_at) => now < ends_at,
             None => is_still_so || is_unknown(),
         };
-        if !stays {
+        if stays {
+            *stay.entry(condition.project.clone()).or_default() += 1;
+        } else {
             steps.push(Step::Close(condition.clone()));
         }
     }
-    steps
-        .extend(found.into_values().filter(|found| may_open(found)).map(|found| Step::Open(Box::new(found))));
+    let mut new: Vec<Found> = found.into_values().filter(may_open).collect();
+    new.sort_by_key(|found| (Reverse(found.about.severity), found.about.since));
+    for found in new {
+        let count = stay.entry(found.project.clone()).or_default();
+        if *count < CONDITIONS_MAX {
+            *count += 1;
+            steps.push(Step::Open(Box::new(found)));
+        }
+    }
     steps
 }
 
@@ -462,6 +476,25 @@ mod tests {
         assert_eq!(node(vec![("fold", 10_000, None)], None), ["follower_behind:fold"]);
         assert_eq!(node(vec![("watchers", 0, Some("x".into()))], None), ["follower_behind:watchers"]);
         assert_eq!(node(vec![], Some(-90)), ["clock_jumped"]);
+    }
+
+    #[test]
+    fn a_project_has_at_most_1000_conditions_and_the_worst_are_opened_first() {
+        let (p, q): (Arc<str>, Arc<str>) = ("p".into(), "q".into());
+        let old = |n: usize| Found::new(&p, Kind::RoomOld, &format!("RM_{n}"), NOW);
+        let mut found: Vec<Found> = (0..CONDITIONS_MAX + 500).map(old).collect();
+        found.push(Found::new(&p, Kind::AgentMissing, "RM_z", NOW + 9));
+        found.push(Found::new(&q, Kind::RoomOld, "RM_q", NOW));
+        let steps = steps([].iter(), Findings { found, unknown: Vec::new() }, NOW, |_| true);
+        let opened = |project: &Arc<str>| {
+            let of = steps.iter().filter_map(|step| match step {
+                Step::Open(found) if found.project == *project => Some(found.about.kind.clone()),
+                _ => None,
+            });
+            of.collect::<Vec<_>>()
+        };
+        assert_eq!((opened(&p).len(), opened(&q).len()), (1_000, 1));
+        assert_eq!(opened(&p)[0], "agent_missing");
     }
 
     #[test]

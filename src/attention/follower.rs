@@ -1,6 +1,6 @@
 //! The follower that opens and closes conditions.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use futures_util::future::{BoxFuture, FutureExt};
 use parking_lot::{Mutex, RwLock};
@@ -10,6 +10,7 @@ use crate::{
     clock::Clock,
     config::AttentionRules,
     event::{NewEvent, Seq, body::Redaction, own::OwnEvent},
+    feed::Feed,
     follow::{Folded, Follower, Followers, Phase},
     ingest::Receipts,
     log::EventLog,
@@ -21,7 +22,7 @@ use crate::{
 use super::{
     Found, Health, Kind, ProjectHealth, Rates, find,
     find::{Step, steps},
-    occurred,
+    occurred::{body, occurred},
 };
 
 /// Minimum time between two looks at the whole state.
@@ -32,6 +33,7 @@ const APPEND_MAX: usize = 256;
 /// The parts that conditions are derived from.
 pub struct Sources {
     pub log: Arc<dyn EventLog>,
+    pub feed: Arc<Feed>,
     pub state: Arc<RwLock<State>>,
     pub reconcile: Arc<Reconcile>,
     pub receipts: Arc<Receipts>,
@@ -69,10 +71,9 @@ impl Attention {
         let (now, wall) = (sources.clock.believed().unix_ms, sources.clock.unix_ms());
         let health = sources.health();
         let steps = {
+            // Without the events of the last look, it would open the same conditions again.
+            sources.feed.reached(self.appended).await;
             let state = sources.state.read().clone();
-            if state.head() < self.appended {
-                return Ok(());
-            }
             let mut findings = find(&state, &health, &sources.rates.lock(), &sources.rules, now);
             findings.found.append(&mut self.happened);
             // A wall clock that was set back must not keep conditions from being opened.
@@ -96,8 +97,9 @@ impl Follower for Attention {
     fn apply<'a>(&'a mut self, events: &'a [Folded]) -> BoxFuture<'a, anyhow::Result<()>> {
         async move {
             for Folded { event, .. } in events {
-                self.sources.rates.lock().count(event);
-                self.happened.extend(occurred(event, &self.sources.rules));
+                let body = body(event);
+                self.sources.rates.lock().count(event, &body);
+                self.happened.extend(occurred(event, &body, &self.sources.rules));
             }
             let running = self.sources.clock.running();
             let is_due = self.looked_at.is_none_or(|at| running.saturating_sub(at) >= LOOKS_EVERY);
@@ -125,7 +127,6 @@ impl Sources {
         let projects = self.projects.iter().map(|name| {
             let health = self.reconcile.health(name).unwrap_or_default();
             let (receipt, _) = self.receipts.of(name);
-            let missed = health.last.iter().filter(|correction| correction.has_webhook).map(|c| c.at);
             ProjectHealth {
                 name: name.clone(),
                 answers: match health.reach {
@@ -136,7 +137,7 @@ impl Sources {
                 key_rejected: health.reach == Reach::Unauthorized,
                 away_since: health.away_since.unwrap_or_default(),
                 error: health.error,
-                missed: missed.collect(),
+                missed: health.missed.into(),
                 last_webhook_at: receipt.last_at,
                 lost_at: receipt.lost_at,
             }
@@ -184,10 +185,14 @@ impl Sources {
 
     /// Updates the gauges.
     fn show(&self, state: &State) {
+        let mut open: HashMap<&str, i64> = HashMap::new();
+        for condition in state.all_conditions() {
+            *open.entry(&condition.about.kind).or_default() += 1;
+        }
         for kind in Kind::ALL {
-            let open = state.all_conditions().filter(|condition| condition.about.kind == kind.name()).count();
             let label = Label { condition: kind.name() };
-            self.metrics.conditions_open.get_or_create(&label).set(i64::try_from(open).unwrap_or(i64::MAX));
+            let open = open.get(kind.name()).copied().unwrap_or_default();
+            self.metrics.conditions_open.get_or_create(&label).set(open);
         }
     }
 }

@@ -1,10 +1,12 @@
-//! Joins, failed joins and lost connections by the minute, for conditions that compare with what is usual.
+//! Failed joins and lost connections by the minute, for conditions that compare with what is usual.
 
 use std::collections::{HashMap, VecDeque};
 
+use serde_json::Value;
+
 use crate::event::{Event, Kind, Seq};
 
-use super::occurred::Parsed;
+use super::occurred::disconnect_reason;
 
 const MINUTE_MS: u64 = 60_000;
 /// Minutes that count as now.
@@ -35,7 +37,6 @@ struct Minute {
 /// Numbers of a time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    pub joined: u32,
     pub failed: u32,
     pub lost: u32,
 }
@@ -59,14 +60,11 @@ impl Rates {
         Rates { began_at: now, projects: HashMap::new() }
     }
 
-    /// Counts one event, by the time at which it was received.
-    pub fn count(&mut self, event: &Event) {
+    /// Counts one event, by the time at which it was received. `body` is as [`super::occurred::body`] reads it.
+    pub fn count(&mut self, event: &Event, body: &Value) {
         let counts = match event.kind {
-            Kind::ParticipantJoined => Counts { joined: 1, ..Counts::default() },
-            Kind::ParticipantConnectionAborted => Counts { failed: 1, ..Counts::default() },
-            Kind::ParticipantLeft if LOST.contains(&&*Parsed::of(event).participant.disconnect_reason) => {
-                Counts { lost: 1, ..Counts::default() }
-            }
+            Kind::ParticipantConnectionAborted => Counts { failed: 1, lost: 0 },
+            Kind::ParticipantLeft if LOST.contains(&disconnect_reason(body)) => Counts { failed: 0, lost: 1 },
             _ => return,
         };
         let minutes = match self.projects.get_mut(&*event.project) {
@@ -82,7 +80,6 @@ impl Rates {
             minutes.pop_front();
         }
         let Some(last) = minutes.back_mut() else { return };
-        last.counts.joined += counts.joined;
         last.counts.failed += counts.failed;
         last.counts.lost += counts.lost;
         for (counted, seqs) in [(counts.failed, &mut last.failed), (counts.lost, &mut last.lost)] {
@@ -92,13 +89,14 @@ impl Rates {
         }
     }
 
-    /// Returns the numbers of a project, or none if the counters are too young to know the last minutes.
-    pub fn recent(&self, project: &str, now: u64) -> Option<Recent> {
+    /// Returns the numbers of a project.
+    pub fn recent(&self, project: &str, now: u64) -> Recent {
         let age = now.saturating_sub(self.began_at) / MINUTE_MS;
-        let mut recent = Recent::default();
+        let usual_minutes = age.saturating_sub(NOW_MINUTES).min(USUAL_MINUTES);
+        let mut recent = Recent { usual_minutes, ..Recent::default() };
         let minute = now / MINUTE_MS;
         for entry in self.projects.get(project).into_iter().flatten() {
-            let Counts { joined, failed, lost } = entry.counts;
+            let Counts { failed, lost } = entry.counts;
             let into = if entry.minute + NOW_MINUTES > minute {
                 recent.failed.extend(&entry.failed);
                 recent.lost.extend(&entry.lost);
@@ -112,15 +110,12 @@ impl Rates {
             } else {
                 &mut recent.usual
             };
-            into.joined += joined;
             into.failed += failed;
             into.lost += lost;
         }
         recent.failed.truncate(EVIDENCE_MAX);
         recent.lost.truncate(EVIDENCE_MAX);
-        recent.usual_minutes = age.saturating_sub(NOW_MINUTES).min(USUAL_MINUTES);
-        // What is already too much is known at once; that it is not too much, only after the whole time.
-        (age >= NOW_MINUTES || recent.now.failed + recent.now.lost > 0).then_some(recent)
+        recent
     }
 
     /// Returns true if the counters have existed for less than the time that counts as now.

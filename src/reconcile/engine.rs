@@ -472,13 +472,7 @@ impl<'a> Engine<'a> {
 
     /// Appends corrections in order.
     async fn append(&mut self, corrections: Vec<Correction>, asked_at: u64) -> Result<(), Stop> {
-        let is_missed_webhook = |correction: &Correction| {
-            !matches!(
-                correction.kind,
-                Kind::TrackMuted | Kind::TrackUnmuted | Kind::ParticipantUpdated | Kind::RoomUpdated
-            )
-        };
-        if corrections.iter().any(is_missed_webhook) {
+        if corrections.iter().any(|correction| correction.kind.has_webhook()) {
             self.schedule.suspect(self.clock.running());
         }
         let mut waiting: VecDeque<Correction> = corrections.into();

@@ -7,7 +7,7 @@ use std::{
 
 use serde::Serialize;
 
-use crate::{event::Kind, livekit::CallError};
+use crate::livekit::CallError;
 
 use super::{correction::Correction, diff::LastSeen};
 
@@ -52,8 +52,6 @@ pub struct ShownCorrection {
     #[schema(value_type = String)]
     pub sid: Arc<str>,
     pub why: &'static str,
-    /// True if LiveKit has a webhook for it, which did not arrive.
-    pub has_webhook: bool,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -74,6 +72,9 @@ pub struct Health {
     pub corrections: u64,
     /// The last corrections, the newest first.
     pub last: VecDeque<ShownCorrection>,
+    /// When the last corrections were made that a webhook should have reported, the newest first. Other corrections, such as
+    /// mutes, are normal and more frequent.
+    pub missed: VecDeque<u64>,
     pub egress: Capability,
     pub ingress: Capability,
 }
@@ -97,6 +98,10 @@ impl Health {
 
     pub(super) fn corrected(&mut self, correction: &Correction) {
         self.corrections += 1;
+        if correction.kind.has_webhook() {
+            self.missed.truncate(SHOWN_CORRECTIONS - 1);
+            self.missed.push_front(correction.received_at);
+        }
         self.last.truncate(SHOWN_CORRECTIONS - 1);
         self.last.push_front(ShownCorrection {
             at: correction.received_at,
@@ -104,10 +109,6 @@ impl Health {
             room: correction.room.clone(),
             sid: correction.sid.clone(),
             why: correction.why,
-            has_webhook: !matches!(
-                correction.kind,
-                Kind::TrackMuted | Kind::TrackUnmuted | Kind::ParticipantUpdated | Kind::RoomUpdated
-            ),
         });
     }
 }

@@ -261,6 +261,23 @@ async fn webhooks_that_do_not_arrive_are_missed() {
     assert_eq!(condition["values"]["lastWebhookAt"], Value::Null, "{condition}");
 }
 
+/// Each look finds all of them. What cannot be opened must not be tried again every second.
+#[tokio::test]
+async fn more_conditions_than_a_project_may_have_are_not_said() {
+    let server = server().start();
+    for n in 0..1_010 {
+        joined(&server, &format!("voice-{n}"), &format!("p{n}"), "STANDARD").await;
+    }
+    until_async("as many to be open as may be", async || kinds(&server).await.len() == 1_000).await;
+    let count = async || {
+        let (_, page) = server.get("/api/events?limit=1").await;
+        page["last"].as_str().expect("a cursor").to_owned()
+    };
+    let before = count().await;
+    tokio::time::sleep(Duration::from_millis(2_500)).await;
+    assert_eq!(count().await, before, "nothing more is appended");
+}
+
 #[tokio::test]
 async fn a_condition_that_flaps_is_opened_once_a_minute() {
     let server = server().start();

@@ -627,8 +627,6 @@ export interface components {
         Correction: {
             /** Format: int64 */
             at: number;
-            /** @description True if LiveKit has a webhook for it, which did not arrive. */
-            has_webhook: boolean;
             room: string;
             sid: string;
             type: string;
