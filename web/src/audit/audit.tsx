@@ -9,7 +9,9 @@ import { Button, IconButton } from '@/ui/button';
 import { saveText } from '@/ui/download';
 import { Select } from '@/ui/field';
 import { plural } from '@/ui/format';
+import { PageFoot } from '@/ui/page-foot';
 import { PageHeader, Panel } from '@/ui/panel';
+import { ProjectSelect } from '@/ui/project-select';
 import { Empty, ErrorState, Skeleton } from '@/ui/states';
 import { DayTime } from '@/ui/time';
 import { toast } from '@/ui/toast';
@@ -33,13 +35,14 @@ export function Audit() {
   const projects = useMe().data?.projects ?? [];
   const refusal = useRefusal('administer');
   const [exporting, setExporting] = useState(false);
-  const { data, error, hasNextPage, isFetchingNextPage, fetchNextPage, refetch } = useInfiniteQuery({
+  const query = useInfiniteQuery({
     queryKey: ['audit', search],
     queryFn: ({ pageParam, signal }) => client.audit({ ...search, before: pageParam, limit: PAGE }, signal),
     initialPageParam: undefined as string | undefined,
     getNextPageParam: (page) => page.next ?? undefined,
     enabled: !refusal,
   });
+  const { data, error, refetch } = query;
   const entries = data?.pages.flatMap((page) => page.entries);
   const filtered = Object.values(search).some((value) => value !== undefined);
   const set = (next: Partial<typeof search>) =>
@@ -118,18 +121,7 @@ export function Audit() {
                 <option key={outcome}>{outcome}</option>
               ))}
             </Select>
-            {projects.length > 1 ? (
-              <Select
-                aria-label="Project"
-                value={search.project ?? ''}
-                onChange={({ target }) => set({ project: target.value || undefined })}
-              >
-                <option value="">All projects</option>
-                {projects.map((name) => (
-                  <option key={name}>{name}</option>
-                ))}
-              </Select>
-            ) : null}
+            <ProjectSelect projects={projects} value={search.project} onChange={(project) => set({ project })} />
             {filtered ? (
               <IconButton label="Clear the filters" onClick={clear}>
                 <X size={14} />
@@ -158,17 +150,12 @@ export function Audit() {
                     <Entry key={`${entry.at} ${at}`} entry={entry} showProject={projects.length > 1} />
                   ))}
                 </ul>
-                <div className="flex min-h-11 flex-wrap items-center justify-center gap-3 border-t border-line px-4 py-1.5 text-xs text-ink-3">
-                  {error ? <span className="text-bad">{error.message}</span> : null}
-                  <span className="num">
-                    {plural(entries.length, 'entry', 'entries')} shown{hasNextPage ? '' : ' · end of list'}
-                  </span>
-                  {hasNextPage ? (
-                    <Button className="h-7" disabled={isFetchingNextPage} onClick={() => fetchNextPage()}>
-                      {isFetchingNextPage ? 'Loading…' : 'Older entries'}
-                    </Button>
-                  ) : null}
-                </div>
+                <PageFoot
+                  shown={plural(entries.length, 'entry', 'entries')}
+                  more="Older entries"
+                  error={error}
+                  page={query}
+                />
               </>
             )}
           </Panel>

@@ -3,7 +3,7 @@ import { X } from 'lucide-react';
 import { type RefObject, useId, useRef, useState } from 'react';
 import { IconButton } from '@/ui/button';
 import { cx } from '@/ui/cx';
-import { Select } from '@/ui/field';
+import { ProjectSelect } from '@/ui/project-select';
 import { TypedInput } from '@/ui/typed-input';
 import { TOPIC_ICONS } from './event-icon';
 import { type EventSearch, patternsOf, TYPE_GROUPS, toggleGroup, typedPatterns, withTyped } from './event-search';
@@ -74,18 +74,11 @@ export function EventFilters({
         />
         {suggest ? <RoomNames id={listId} /> : null}
       </div>
-      {projects.length > 1 ? (
-        <Select
-          aria-label="Project"
-          value={filter.project ?? ''}
-          onChange={(event) => onChange({ ...filter, project: event.target.value || undefined })}
-        >
-          <option value="">All projects</option>
-          {projects.map((name) => (
-            <option key={name}>{name}</option>
-          ))}
-        </Select>
-      ) : null}
+      <ProjectSelect
+        projects={projects}
+        value={filter.project}
+        onChange={(project) => onChange({ ...filter, project })}
+      />
       {empty ? null : (
         <IconButton
           label="Clear the filters"

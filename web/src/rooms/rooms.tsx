@@ -11,6 +11,7 @@ import { cx } from '@/ui/cx';
 import { SearchInput, Select } from '@/ui/field';
 import { count, plural } from '@/ui/format';
 import { PageHeader, Panel } from '@/ui/panel';
+import { ProjectSelect } from '@/ui/project-select';
 import { Empty, ErrorState, Skeleton } from '@/ui/states';
 import { useThrottled } from '@/ui/use-throttled';
 import { CreateRoom } from './create-room';
@@ -126,18 +127,7 @@ const RoomList = memo(function RoomList({ rooms }: { rooms: Room[] | undefined }
         <Toggle on={!!stale} onChange={(on) => set({ stale: on || undefined })}>
           Leftover
         </Toggle>
-        {projects.length > 1 ? (
-          <Select
-            aria-label="Project"
-            value={project ?? ''}
-            onChange={(event) => set({ project: event.target.value || undefined })}
-          >
-            <option value="">All projects</option>
-            {projects.map((name) => (
-              <option key={name}>{name}</option>
-            ))}
-          </Select>
-        ) : null}
+        <ProjectSelect projects={projects} value={project} onChange={(next) => set({ project: next })} />
       </search>
 
       {!rooms ? (

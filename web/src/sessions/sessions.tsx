@@ -6,7 +6,9 @@ import { useShortcuts } from '@/shell/shortcuts';
 import { Button, IconButton } from '@/ui/button';
 import { Select } from '@/ui/field';
 import { plural } from '@/ui/format';
+import { PageFoot } from '@/ui/page-foot';
 import { PageHeader, Panel } from '@/ui/panel';
+import { ProjectSelect } from '@/ui/project-select';
 import { Empty, ErrorState, Skeleton } from '@/ui/states';
 import { TypedInput } from '@/ui/typed-input';
 import { SessionList } from './session-list';
@@ -30,10 +32,11 @@ export function Sessions() {
   const navigate = route.useNavigate();
   const projects = useMe().data?.projects ?? [];
   const roomInput = useRef<HTMLInputElement>(null);
-  const { data, error, hasNextPage, isFetchingNextPage, fetchNextPage, refetch } = useSessions({
+  const query = useSessions({
     ...search,
     limit: PAGE,
   });
+  const { data, error, refetch } = query;
   useShortcuts('Sessions', [{ keys: '/', label: 'Search by room', run: () => roomInput.current?.focus() }]);
 
   const set = (next: Partial<typeof search>) =>
@@ -94,18 +97,7 @@ export function Sessions() {
             <TimeInput label="To" value={to} onChange={(at) => set({ to: at })} />
           </span>
         ) : null}
-        {projects.length > 1 ? (
-          <Select
-            aria-label="Project"
-            value={project ?? ''}
-            onChange={(event) => set({ project: event.target.value || undefined })}
-          >
-            <option value="">All projects</option>
-            {projects.map((name) => (
-              <option key={name}>{name}</option>
-            ))}
-          </Select>
-        ) : null}
+        <ProjectSelect projects={projects} value={project} onChange={(next) => set({ project: next })} />
         {filtered || between ? (
           <IconButton label="Clear the filters" onClick={clear}>
             <X size={14} />
@@ -132,17 +124,7 @@ export function Sessions() {
         ) : (
           <>
             <SessionList sessions={sessions} showProject={projects.length > 1 && project === undefined} />
-            <div className="flex min-h-11 flex-wrap items-center justify-center gap-3 border-t border-line px-4 py-1.5 text-xs text-ink-3">
-              {error ? <span className="text-bad">{error.message}</span> : null}
-              <span className="num">
-                {plural(sessions.length, 'session')} shown{hasNextPage ? '' : ' · end of list'}
-              </span>
-              {hasNextPage ? (
-                <Button className="h-7" disabled={isFetchingNextPage} onClick={() => fetchNextPage()}>
-                  {isFetchingNextPage ? 'Loading…' : 'Older sessions'}
-                </Button>
-              ) : null}
-            </div>
+            <PageFoot shown={plural(sessions.length, 'session')} more="Older sessions" error={error} page={query} />
           </>
         )}
       </Panel>
