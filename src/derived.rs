@@ -217,7 +217,7 @@ pub struct Changes {
 pub struct Joined {
     /// A JSON array.
     pub json: Bytes,
-    /// True if these callers must not see the event itself. They then get only the changes, and nothing if there are none.
+    /// True if these callers must not see the event itself. They then get the changes only. Without changes they get nothing.
     pub restricted: bool,
 }
 
@@ -262,7 +262,8 @@ impl Derived {
         Ok((Derived { shared, writer: Mutex::default() }, Stepped(writer), state))
     }
 
-    /// Returns the last event in the file in `dir`, or `None` if there is none. The log that it was derived from has it.
+    /// Returns the last event in the file in `dir`, or `None` if the file is missing or cannot be read. The log that it was
+    /// derived from has this event.
     pub fn last_of(dir: &Path) -> Option<Cursor> {
         schema::last_of(dir)
     }
@@ -403,7 +404,7 @@ impl Derived {
         tokio::task::spawn_blocking(read).await.map_err(|_| DerivedError::Closed)?
     }
 
-    /// Returns the present trouble of the history, and what to do, as one line. `None` if there is none.
+    /// Returns the present trouble of the history and the remedy, as one line. `None` if the history is well.
     pub fn trouble(&self) -> Option<String> {
         let waiting = self.shared.waiting.lock();
         match &waiting.trouble {

@@ -110,8 +110,8 @@ impl Reconcile {
         self.loops(cluster).into_iter().collect()
     }
 
-    /// Returns the loop of each project, to be run by the caller. Without an interval there are none. In a deployment of
-    /// several nodes, each project is compared by the one that holds its lease.
+    /// Returns the loop of each project, to be run by the caller. The list is empty if `reconcile_secs` is 0. In a deployment
+    /// of several nodes, the node that holds the lease of a project compares it.
     pub fn loops(&self, cluster: &Arc<dyn Cluster>) -> Vec<BoxFuture<'static, ()>> {
         let Some(every) = self.shared.every else { return Vec::new() };
         let configured = self.projects.values().filter(|project| project.livekit.is_some());

@@ -18,7 +18,7 @@ let roomwatch: Roomwatch;
 let load: Child;
 let browser: Browser;
 beforeAll(async () => {
-  // These rooms exist only in webhooks: there is no LiveKit to compare with.
+  // No LiveKit has these rooms, so Roomwatch must not compare.
   roomwatch = await Roomwatch.start({ name: 'bench-roomwatch', env: { ROOMWATCH_RECONCILE_SECS: '0' } });
   load = simulate(roomwatch, { rooms: ROOMS, participants: PEOPLE, rate: RATE, seconds: 600 });
   await until(

@@ -43,7 +43,7 @@ it('a generated client reads every route', async () => {
     const now = await world.roomwatch.get(`/api/rooms/${encodeURIComponent(ROOM)}`).catch(() => null);
     return now?.participants[0]?.tracks[0] ? now : undefined;
   });
-  // What this LiveKit cannot do without Redis.
+  // This LiveKit runs without Redis, so it has no egress and no ingress.
   const of = { roomName: ROOM, roomId: room.sid };
   const egress = { egressId: 'EG_1', ...of, status: 'EGRESS_ACTIVE', roomComposite: { fileOutputs: [{}] } };
   const ingress = { ingressId: 'IN_1', ...of, state: { status: 'ENDPOINT_PUBLISHING', roomId: room.sid } };

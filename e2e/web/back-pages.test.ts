@@ -14,7 +14,7 @@ let load: Child;
 let browser: Browser;
 let context: BrowserContext | undefined;
 beforeAll(async () => {
-  // These rooms exist only in webhooks: there is no LiveKit to compare with.
+  // No LiveKit has these rooms, so Roomwatch must not compare.
   roomwatch = await Roomwatch.start({ name: 'back-pages', env: { ROOMWATCH_RECONCILE_SECS: '0' } });
   load = simulate(roomwatch, { rooms: 3, participants: 4, rate: 20, seconds: 600 });
   await until('people to be there', async () =>

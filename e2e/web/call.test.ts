@@ -48,7 +48,7 @@ const row = (name: string) =>
   page.getByRole('listitem').filter({ has: page.getByRole('button', { name: `Actions for ${name}` }) });
 
 beforeAll(async () => {
-  // This room exists only in webhooks: there is no LiveKit to compare with.
+  // No LiveKit has this room, so Roomwatch must not compare.
   roomwatch = await Roomwatch.start({ name: 'call', env: { ROOMWATCH_RECONCILE_SECS: '0' } });
   await post(roomwatch, started(ROOM));
   await post(roomwatch, came('ada', { name: 'Ada Lovelace' }));

@@ -12,7 +12,7 @@ let browser: Browser;
 let page: Page;
 
 beforeAll(async () => {
-  // These rooms exist only in webhooks: there is no LiveKit to compare with.
+  // No LiveKit has these rooms, so Roomwatch must not compare.
   roomwatch = await Roomwatch.start({
     name: 'connection',
     env: { ROOMWATCH_RECONCILE_SECS: '0', ROOMWATCH_MAX_STREAMS_PER_USER: '1' },

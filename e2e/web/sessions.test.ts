@@ -51,7 +51,7 @@ const egress = (name: string, type: string, seconds: number, more: object) => ({
 });
 
 beforeAll(async () => {
-  // These rooms exist only in webhooks: there is no LiveKit to compare with.
+  // No LiveKit has these rooms, so Roomwatch must not compare.
   roomwatch = await Roomwatch.start({ name: 'sessions', env: { ROOMWATCH_RECONCILE_SECS: '0' } });
   const attributes = { 'sip.phoneNumber': '+4930123', 'sip.trunkID': 'ST_trunk', 'sip.callID': 'SCL_call' };
   const caller = { name: 'Caller', kind: 'SIP', attributes };

@@ -60,7 +60,7 @@ impl Rates {
         Rates { began_at: now, projects: HashMap::new() }
     }
 
-    /// Counts one event, by the time at which it was received. `body` is as [`super::occurred::body`] reads it.
+    /// Counts one event, by the time at which it was received. `body` is the event's body, as JSON.
     pub fn count(&mut self, event: &Event, body: &Value) {
         let counts = match event.kind {
             Kind::ParticipantConnectionAborted => Counts { failed: 1, lost: 0 },

@@ -52,7 +52,7 @@ fn path(log: &Path) -> PathBuf {
     log.with_extension("witness")
 }
 
-/// Reads the witness of the log at this path. `None` if there is none, or if it cannot be read.
+/// Reads the witness of the log at this path. `None` if the file is missing or cannot be read.
 pub(super) fn find(log: &Path) -> Option<Found> {
     let file = File::open(path(log)).ok()?;
     let mut bytes = [0; BYTES];

@@ -27,16 +27,13 @@ pub struct Condition {
 }
 
 /// The part of a condition that its events carry, and that readers get as it is.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct About {
     /// The same for the same kind and subject, also when the condition is opened again.
-    #[schema(value_type = String)]
     pub id: Arc<str>,
     /// One of the kinds of docs/attention.md
-    #[schema(value_type = String)]
     pub kind: Word,
-    #[schema(value_type = String)]
     pub severity: Severity,
     /// Unix milliseconds at which its cause began.
     pub since: u64,
@@ -48,7 +45,6 @@ pub struct About {
     /// Cursors of the events that show it.
     pub evidence: Vec<Box<str>>,
     /// Numbers and texts that explain it. docs/attention.md lists them for each kind.
-    #[schema(value_type = std::collections::HashMap<String, Object>)]
     pub values: BTreeMap<Box<str>, Value>,
 }
 

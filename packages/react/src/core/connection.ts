@@ -75,8 +75,8 @@ export function createConnection(options: ConnectionOptions): Connection {
   };
 
   /**
-   * Judges now, and again when the break is no longer a short one. Then, and whenever the browser fails to reconnect
-   * after that, one request tells whether the server answers: a page can be without a query that would.
+   * Updates the state now, and again after BREAK_MS. From then on, each failed reconnect asks the server once whether it
+   * answers, because a page may have no query that would show it.
    */
   const judgeBreak = () => {
     clearTimeout(judging);
