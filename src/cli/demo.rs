@@ -15,8 +15,7 @@ use std::{
 
 use anyhow::{Context, ensure};
 use clap::Args;
-use parking_lot::Mutex;
-use tokio::{net::TcpListener, task::JoinSet};
+use tokio::{net::TcpListener, sync::Mutex, task::JoinSet};
 
 use crate::{
     cli::{
@@ -135,17 +134,17 @@ async fn run(arguments: &Arguments, directory: &Path) -> anyhow::Result<()> {
     serve::run(node, listener, began).await
 }
 
-/// Sends the webhooks of the meetings, one after another.
+/// Sends the webhooks of the meetings, one after another. The API waits meanwhile, so its lists do not have what is on
+/// the way.
 async fn send(meetings: Arc<Mutex<Meetings>>, sender: Sender) -> anyhow::Result<()> {
     sender.wait_until_up().await?;
     loop {
-        let webhooks = {
-            let mut meetings = meetings.lock();
+        {
+            let mut meetings = meetings.lock().await;
             meetings.advance(unix_ms());
-            meetings.webhooks()
-        };
-        for webhook in webhooks {
-            sender.send(webhook.body).await;
+            for webhook in meetings.webhooks() {
+                sender.send(webhook.body).await;
+            }
         }
         tokio::time::sleep(TICK).await;
     }

@@ -143,6 +143,7 @@ const PLAIN: &[&str] = &[
     "deploy",
     "docs/README.md",
     "docs/adr",
+    "docs/demo.md",
     "docs/deploy.md",
     "docs/errors.md",
     "docs/protocol.md",

@@ -12,7 +12,7 @@ pub const PEOPLE: [(&str, &str); 40] = [
     ("hiro", "佐藤 大翔"),
     ("ines", "Inês Carvalho"),
     ("jonas", "Jonas Lindqvist"),
-    ("kavya", "काव्या शर्मा"),
+    ("kavya", "Kavya Sharma"),
     ("liam", "Liam O’Connor"),
     ("mei", "林美玲"),
     ("noor", "نور الدين"),
@@ -40,7 +40,7 @@ pub const PEOPLE: [(&str, &str); 40] = [
     ("seoyeon", "이서연"),
     ("yael", "יעל כהן"),
     ("thuy", "Nguyễn Thị Thúy"),
-    ("somchai", "สมชาย ใจดี"),
+    ("somchai", "Somchai Jaidee"),
     ("hannah", "Hannah Fischer"),
 ];
 

@@ -13,8 +13,8 @@ use axum::{
     response::{IntoResponse, Response},
     routing::post,
 };
-use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
+use tokio::sync::Mutex;
 
 use super::{
     entities::{EMPTY_TIMEOUT_SECS, Egress, Person, Sid},
@@ -55,8 +55,9 @@ async fn answer(
     Json(request): Json<Value>,
 ) -> Response {
     let now = unix_ms();
-    let mut meetings = api.meetings.lock();
-    meetings.advance(now);
+    let mut meetings = api.meetings.lock().await;
+    // What is planned waits for the sender of webhooks: a list must not have what no webhook has reported.
+    meetings.now = meetings.now.max(now);
     if now < meetings.api_away_until {
         // As a load balancer answers whose servers do not.
         return (StatusCode::SERVICE_UNAVAILABLE, "no healthy upstream").into_response();

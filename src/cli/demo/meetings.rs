@@ -524,12 +524,12 @@ impl Meetings {
         let (person, people_max) = (person.sid.clone(), room.people_max);
         match self.rng.u32(0..100) {
             // Mutes have no webhook: Roomwatch finds them when it compares.
-            0..20 => self.rooms[i].people[who].mute_self(),
+            0..20 if self.now >= self.start => self.rooms[i].people[who].mute_self(),
             20..60 if has_camera => self.unpublish(i, who, Source::Camera),
             20..60 => self.publish(&person, Source::Camera),
             60..85 if shares => self.unpublish(i, who, Source::Screen),
             60..85 if !is_shared && people > 1 => self.publish(&person, Source::Screen),
-            85..95 if people < people_max => {
+            85..90 if people < people_max => {
                 let leaves_at = self.rooms[i].people[who].guest.leaves_at;
                 let (identity, name) = PEOPLE[self.rng.usize(0..PEOPLE.len())];
                 let guest = Guest {
@@ -540,7 +540,7 @@ impl Meetings {
                 };
                 self.join(&sid, guest);
             }
-            95..99 if people > 2 => self.leave(&person, "CLIENT_INITIATED"),
+            96..99 if people > 2 => self.leave(&person, "CLIENT_INITIATED"),
             99 => self.drop_out(&person, "DUPLICATE_IDENTITY", 0..1),
             _ => {}
         }

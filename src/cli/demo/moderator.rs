@@ -3,8 +3,8 @@
 
 use std::{sync::Arc, time::Duration};
 
-use parking_lot::Mutex;
 use serde_json::{Value, json};
+use tokio::sync::Mutex;
 
 use super::{
     entities::{Kind, Source},
@@ -40,7 +40,7 @@ impl Moderator {
         let http = Client::new(LIMITS)?.trust(&self.url)?;
         for n in 0_usize.. {
             tokio::time::sleep(PAUSES[n.min(PAUSES.len() - 1)]).await;
-            let command = self.meetings.lock().moderated(n.is_multiple_of(2));
+            let command = self.meetings.lock().await.moderated(n.is_multiple_of(2));
             let Some((room, path, request)) = command else { continue };
             let token = sign(&self.claims(&room), &self.secret);
             // A command may be late: the person has left, or LiveKit's API is away. The audit record says so.

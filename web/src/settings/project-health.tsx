@@ -28,7 +28,7 @@ export function ProjectState({ state }: { state: string }) {
   );
 }
 
-/** Health of one project: LiveKit, its webhooks, and missed webhooks. */
+/** Health of one project: LiveKit, its webhooks, and what the sync has found. */
 export function ProjectHealth({ project }: { project: Project }) {
   const { lastRejected, corrections } = project;
   return (
@@ -55,7 +55,7 @@ export function ProjectHealth({ project }: { project: Project }) {
         <dd className="text-right text-ink-2">
           {project.reconciledAt ? <Ago at={project.reconciledAt} /> : 'not yet'}
         </dd>
-        <dt className="text-ink-3">Missed webhooks</dt>
+        <dt className="text-ink-3">Found by sync</dt>
         <dd className="num text-right text-ink-2">
           {project.reconciledAt === null && corrections.total === 0 ? (
             <Unknown why="Unknown before the first sync" />

@@ -81,11 +81,11 @@ export function ProjectSettings({ project }: { project: Project }) {
           </details>
         </Section>
 
-        <Section title="Missed webhooks">
+        <Section title="Found by sync">
           {corrections.total === 0 ? (
             <p className="text-ink-2">
               {project.reconciledAt
-                ? 'No missed webhooks so far. Roomwatch and LiveKit agree.'
+                ? 'Nothing so far. Roomwatch and LiveKit agree.'
                 : 'Unknown before the first sync.'}
             </p>
           ) : (
