@@ -127,8 +127,7 @@ async fn run(arguments: &Arguments, directory: &Path) -> anyhow::Result<()> {
     let moderator = Moderator { meetings: meetings.clone(), url, key: KEY, secret };
     // They end with this function.
     let mut tasks = JoinSet::new();
-    let router = livekit::router(meetings.clone(), keys);
-    tasks.spawn(async move { axum::serve(api, router).await.context("the simulated LiveKit") });
+    tasks.spawn(livekit::serve(api, meetings.clone(), keys));
     tasks.spawn(send(meetings, sender));
     tasks.spawn(moderator.run());
     serve::run(node, listener, began).await

@@ -51,7 +51,7 @@ pub struct Topic {
     pub name: &'static str,
     /// True if each meeting has its own room, with a number.
     pub is_numbered: bool,
-    /// How often it begins, compared with the others.
+    /// Share of the meetings that begin, compared with the others.
     pub weight: u32,
     /// Fewest and most people.
     pub people: (usize, usize),

@@ -37,7 +37,8 @@ pub async fn append(
     while meetings.now < until {
         meetings.advance((meetings.now + DAY_MS).min(until));
         for webhooks in meetings.webhooks().chunks(APPEND_EVENTS) {
-            let events = webhooks.iter().map(|webhook| event(project, webhook)).collect::<anyhow::Result<_>>()?;
+            let events =
+                webhooks.iter().map(|webhook| event(project, webhook)).collect::<anyhow::Result<_>>()?;
             app.log.append(events).await.context("the history of the demo cannot be stored")?;
         }
     }

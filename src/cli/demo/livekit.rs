@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use anyhow::Context;
 use axum::{
     Json, Router,
     extract::{Path, State},
@@ -14,7 +15,7 @@ use axum::{
     routing::post,
 };
 use serde_json::{Map, Value, json};
-use tokio::sync::Mutex;
+use tokio::{net::TcpListener, sync::Mutex};
 
 use super::{
     entities::{EMPTY_TIMEOUT_SECS, Egress, Person, Sid},
@@ -41,11 +42,11 @@ const NO_NODE: Refused = Refused(StatusCode::SERVICE_UNAVAILABLE, "unavailable",
 const DENIED: Refused = Refused(StatusCode::UNAUTHORIZED, "unauthenticated", "permissions denied");
 const NO_METHOD: Refused = Refused(StatusCode::NOT_FOUND, "bad_route", "no handler for this path");
 
-/// Returns the routes of the API.
-pub fn router(meetings: Arc<Mutex<Meetings>>, keys: Keys) -> Router {
-    Router::new()
-        .route("/twirp/{service}/{method}", post(answer))
-        .with_state(Arc::new(Api { meetings, keys }))
+/// Serves the API until it is dropped.
+pub async fn serve(listener: TcpListener, meetings: Arc<Mutex<Meetings>>, keys: Keys) -> anyhow::Result<()> {
+    let api = Arc::new(Api { meetings, keys });
+    let router = Router::new().route("/twirp/{service}/{method}", post(answer)).with_state(api);
+    axum::serve(listener, router).await.context("the LiveKit of the demo")
 }
 
 async fn answer(
