@@ -4,7 +4,7 @@
 //! over HTTP, verified, logged, folded and streamed, and LiveKit's API is a server that the client of Roomwatch calls. The
 //! demo has its own project, key and log, so it does not affect a LiveKit or a Roomwatch that runs on the same machine.
 //!
-//! It begins with a month of history ([`history`]), and something fails every few minutes ([`failures`]).
+//! It begins with a month of history, and something fails every few minutes: docs/demo.md.
 
 use std::{
     net::{Ipv4Addr, SocketAddr},

@@ -64,8 +64,8 @@ export function Overview() {
         <p className="mb-4 rounded-lg border border-accent/40 bg-accent-soft px-4 py-3 text-ink-2">
           <span className="font-medium text-ink">This is a demo.</span> The meetings are simulated, and some failures
           are on purpose. Everything else is real: you can end rooms, and mute and remove people. To watch your own
-          rooms, start{' '}
-          <code className="font-mono text-xs text-ink">roomwatch serve</code> with your LiveKit’s URL and key.
+          rooms, start <code className="font-mono text-xs text-ink">roomwatch serve</code> with your LiveKit’s URL and
+          key.
         </p>
       ) : null}
       {silent ? (

@@ -84,9 +84,7 @@ export function ProjectSettings({ project }: { project: Project }) {
         <Section title="Found by sync">
           {corrections.total === 0 ? (
             <p className="text-ink-2">
-              {project.reconciledAt
-                ? 'Nothing so far. Roomwatch and LiveKit agree.'
-                : 'Unknown before the first sync.'}
+              {project.reconciledAt ? 'Nothing so far. Roomwatch and LiveKit agree.' : 'Unknown before the first sync.'}
             </p>
           ) : (
             <>
