@@ -11,6 +11,7 @@ mod commands;
 mod crash;
 mod damage;
 mod delivery;
+mod demo;
 mod drain;
 mod errors;
 mod follow;

@@ -39,7 +39,7 @@ server::stream: accounts clock config event feed metrics rights server
 server::api: accounts audit config derived event ingest livekit reconcile rights server snapshot state token
 server::listen: clock config event feed ingest metrics server server::stream
 node: accounts attention audit cluster config data_dir derived feed follow ingest livekit log metrics reconcile server server::listen server::stream snapshot state
-cli: accounts clock config http ingest node server server::stream token
+cli: accounts clock config event http ingest livekit node server server::stream token
 ";
 
 /// Imports of a module that comes later in the table, and why.
@@ -106,6 +106,7 @@ const HTTP: Only = Only {
         ("server/", "HTTP is its job"),
         ("ingest/webhook.rs", "answers LiveKit"),
         ("http.rs", "the client for outgoing requests"),
+        ("cli/demo/livekit.rs", "answers as LiveKit's API does"),
         ("cli/tail.rs", "a client of a running server"),
         ("cli/simulate.rs", "a client of a running server"),
         ("config/server.rs", "parses URLs"),
@@ -142,6 +143,7 @@ const PLAIN: &[&str] = &[
     "deploy",
     "docs/README.md",
     "docs/adr",
+    "docs/demo.md",
     "docs/deploy.md",
     "docs/errors.md",
     "docs/protocol.md",
