@@ -175,7 +175,7 @@ it('a session begins with its summary in words', async () => {
   expect(await summary.innerText()).toMatch(
     new RegExp(
       `^Dr. Weiss left first at ${clock(1_391)}: connection lost. Jana Novak left 41s later. ` +
-        'The recording failed: S3 403. 47 participant minutes',
+        'The recording failed: S3 403. In total 47 participant minutes',
     ),
   );
   await page.goto(`${roomwatch.url}/sessions/RM_call`);
@@ -287,7 +287,7 @@ it('the events of the agents contain the participants that are agents', async ()
 it('in high contrast, what is a background only has a border, and a choice an outline', async () => {
   const { page } = await open('/sessions/RM_consult');
   await page.emulateMedia({ forcedColors: 'active' });
-  await page.getByText('S3 403').waitFor();
+  await page.getByText('S3 403', { exact: true }).waitFor();
   const style = (selector: string, property: string) =>
     page
       .locator(selector)

@@ -77,7 +77,11 @@ test.each<[string, SessionDetail, string[]]>([
       lostConnections: 1,
       participantMinutes: 6.97,
     }),
-    ['Dr. Weiss left first at 14:03:11: connection lost.', 'Jana Novak left 41s later.', '7 participant minutes.'],
+    [
+      'Dr. Weiss left first at 14:03:11: connection lost.',
+      'Jana Novak left 41s later.',
+      'In total 7 participant minutes.',
+    ],
   ],
   [
     'everyone left in order',
@@ -92,7 +96,7 @@ test.each<[string, SessionDetail, string[]]>([
     [
       'Ann left first at 14:01:40.',
       'Then Bo left at 14:01:50 and Cleo at 14:02:30 (connection timed out).',
-      '12 participant minutes.',
+      'In total 12 participant minutes.',
     ],
   ],
   [
@@ -114,7 +118,7 @@ test.each<[string, SessionDetail, string[]]>([
       endReason: 'room_deleted',
       participantMinutes: 10,
     }),
-    ['Ann and Bo were there until olga ended the room at 14:05:00.', '10 participant minutes.'],
+    ['Ann and Bo were there until olga ended the room at 14:05:00.', 'In total 10 participant minutes.'],
   ],
   [
     'deleted by API, after one left',
@@ -141,7 +145,7 @@ test.each<[string, SessionDetail, string[]]>([
     [
       'Ann was the only person, and left at 14:01:30.',
       'The agent Assistant failed at 14:01:01.',
-      '1.5 participant minutes, 1 agent minute.',
+      'In total 1.5 participant minutes, 1 agent minute.',
     ],
   ],
   [
@@ -157,7 +161,7 @@ test.each<[string, SessionDetail, string[]]>([
     [
       'The room was deleted through the API at 14:05:00.',
       'The call of Caller failed at 14:00:09: SIP trunk error.',
-      '0.1 participant minutes, 1 agent minute, less than 0.1 call minutes.',
+      'In total 0.1 participant minutes, 1 agent minute, less than 0.1 call minutes.',
     ],
   ],
   [
@@ -165,7 +169,12 @@ test.each<[string, SessionDetail, string[]]>([
     session([stay('Ann', 0, 60, null), stay('Bo', 0, 90, null)], { recordingOutcome: 'failed', failedRecordings: 1 }, [
       { status: 'failed', error: 'S3 403', startedAt: at(10), endedAt: at(100) },
     ]),
-    ['Ann left first at 14:01:00.', 'Bo left 30s later.', 'The recording failed: S3 403.', '1.5 recording minutes.'],
+    [
+      'Ann left first at 14:01:00.',
+      'Bo left 30s later.',
+      'The recording failed: S3 403.',
+      'In total 1.5 recording minutes.',
+    ],
   ],
   [
     'recorded partly',
@@ -173,13 +182,13 @@ test.each<[string, SessionDetail, string[]]>([
       { status: 'complete', error: '', startedAt: at(0), endedAt: at(60) },
       { status: 'limit_reached', error: '', startedAt: at(0), endedAt: at(60) },
     ]),
-    ['No one joined.', 'One of 2 recordings reached a limit.', '2 recording minutes.'],
+    ['No one joined.', 'One of 2 recordings reached a limit.', 'In total 2 recording minutes.'],
   ],
   ['no one came', session([], { endReason: 'nobody_joined' }), ['No one joined.']],
   [
     'only an agent came',
     session([stay('Assistant', 1, 61, 'client_initiated', agent)], { agentMinutes: 1 }),
-    ['Only agents joined: Assistant.', '1 agent minute.'],
+    ['Only agents joined: Assistant.', 'In total 1 agent minute.'],
   ],
   [
     'still live',
@@ -187,7 +196,11 @@ test.each<[string, SessionDetail, string[]]>([
       endedAt: null,
       participantMinutes: 21,
     }),
-    ['Bo left first at 14:01:00.', 'Ann and Cleo are still there. Live for 10m 00s.', '21 participant minutes.'],
+    [
+      'Bo left first at 14:01:00.',
+      'Ann and Cleo are still there. Live for 10m 00s.',
+      'In total 21 participant minutes.',
+    ],
   ],
   [
     'live and alone',
@@ -237,7 +250,7 @@ test('100,000 participants: numbers instead of names, in bounded time', () => {
   expect(text(detail)).toEqual([
     '100,000 people took part, at most 31,000 at one time.',
     '3 calls failed; 812 connections were lost.',
-    '1,234,568 participant minutes.',
+    'In total 1,234,568 participant minutes.',
   ]);
   expect(performance.now() - begun).toBeLessThan(1_000);
 });

@@ -74,7 +74,7 @@ function Head({
     <div
       role="columnheader"
       aria-sort={sorted === null ? undefined : sorted === 'asc' ? 'ascending' : 'descending'}
-      className={cx(number && 'text-right')}
+      className={cx(number && 'text-right', sort === 'trouble' && 'pl-4')}
     >
       {sort === null ? (
         title
@@ -141,7 +141,7 @@ const Row = memo(function Row({ session, showProject }: { session: Session; show
       </div>
       <div
         role="cell"
-        className="flex flex-wrap gap-x-3 gap-y-0.5 py-1 empty:hidden max-lg:w-full max-lg:py-0 lg:empty:flex"
+        className="flex flex-wrap gap-x-3 gap-y-0.5 py-1 pl-4 empty:hidden max-lg:w-full max-lg:py-0 max-lg:pl-0 lg:empty:flex"
       >
         <TroubleMarks session={session} />
       </div>

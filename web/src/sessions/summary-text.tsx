@@ -7,7 +7,7 @@ export function SummaryText({ detail, now }: { detail: SessionDetail; now: numbe
   const sentences = useMemo(() => summaryOf(detail, now), [detail, now]);
   if (sentences.length === 0) return null;
   return (
-    <section aria-label="Summary" className="mb-4 max-w-[48rem] text-[0.9375rem] leading-6 break-words">
+    <section aria-label="Summary" className="mb-4 max-w-[60rem] text-[0.9375rem] leading-6 break-words">
       {sentences.map((sentence, at) => (
         // biome-ignore lint/suspicious/noArrayIndexKey: sentences have no id, and are drawn as a whole
         <span key={at}>

@@ -184,7 +184,7 @@ function cost({ session, egress }: SessionDetail, now: number): Sentence[] {
     minutesText(session.callMinutes, 'call'),
     minutesText(recorded / 60_000, 'recording'),
   ].filter((one) => one !== null);
-  return all.length > 0 ? [[`${all.join(', ')}.`]] : [];
+  return all.length > 0 ? [[`In total ${all.join(', ')}.`]] : [];
 }
 
 /** "23 participant minutes", "0.5 call minutes", or null for none. */
