@@ -40,11 +40,14 @@ mod again;
 mod changes;
 pub mod checkpoints;
 mod encode;
+#[macro_use]
+mod numbers;
 mod repair;
 mod rows;
 #[macro_use]
 mod schema;
 mod search;
+mod session_list;
 mod sessions;
 mod statements;
 mod writer;
@@ -53,7 +56,11 @@ pub use activity::{Activity, ActivityPoint};
 pub use checkpoints::{Around, Rung};
 pub use encode::encode;
 pub use search::{SearchResult, SearchResultKind};
-pub use sessions::{Participation, Session, SessionDetail, SessionQuery, SessionTrack};
+pub use session_list::{
+    SessionFilter, SessionOrder, SessionPage, SessionPosition, SessionQuery, SessionSort, SessionTotals,
+    SessionTrouble,
+};
+pub use sessions::{Participation, Session, SessionDetail, SessionTrack};
 pub use writer::Step;
 
 use crate::{

@@ -252,7 +252,15 @@ impl Rows {
                     to.end_track.execute(params![session, participant, sid, *at as i64, inferred])?;
                 }
             }
-            Fact::Egress { egress, seq } => put_egress(to, egress, *seq, recorded.received_at)?,
+            Fact::Egress { egress, seq } => {
+                put_egress(to, egress, *seq, recorded.received_at)?;
+                if let Some(sid) = &egress.room_sid
+                    && let Some(session) = self.known_session(to, &egress.project, sid)?
+                {
+                    // A recording often ends after its room.
+                    self.uncounted.insert(session);
+                }
+            }
         }
         Ok(())
     }

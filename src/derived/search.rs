@@ -151,7 +151,7 @@ fn add_contains(connection: &Connection) -> rusqlite::Result<()> {
 
 /// Returns a text in a form in which texts are equal that differ only in case, accents, or width. `web/src/ui/fold.ts` is
 /// the same for the browser, and fixtures/fold.json has examples for both.
-fn fold(text: &str) -> String {
+pub(super) fn fold(text: &str) -> String {
     if text.is_ascii() {
         return text.to_ascii_lowercase();
     }

@@ -30,6 +30,8 @@ use crate::{
 const ROOM: &str = "RM_1";
 /// The start of the meetings, in milliseconds.
 const T: i64 = START as i64 * 1000;
+/// The present of the queries: an hour later.
+const NOW: u64 = T as u64 + 3_600_000;
 
 fn bounds(last: u64) -> Bounds {
     Bounds { epoch: Epoch(7), first: Seq(1), last: Seq(last) }
@@ -79,12 +81,12 @@ impl Kept {
     }
 
     async fn sessions(&self, query: SessionQuery) -> Vec<Session> {
-        self.history.sessions(SessionQuery { limit: 100, ..query }).await.expect("sessions")
+        self.history.sessions(SessionQuery { limit: 100, ..query }).await.expect("sessions").sessions
     }
 
     async fn story(&self, sid: &str) -> SessionDetail {
         self.history
-            .session(Window::all(), sid.into())
+            .session(Window::all(), sid.into(), NOW)
             .await
             .expect("it reads")
             .expect("the session is there")
@@ -104,7 +106,7 @@ impl Kept {
 
 /// Every session that an operator sees.
 fn everything() -> SessionQuery {
-    SessionQuery { window: Window::all(), identity: None, from: None, to: None, before: None, limit: 100 }
+    SessionQuery { now: NOW, ..SessionQuery::newest(Window::all(), 100) }
 }
 
 /// The view of an operator, of these projects and rooms.
@@ -172,7 +174,10 @@ async fn an_evening_is_recorded_as_it_was() {
     assert_eq!(
         story["session"],
         json!({"project": "default", "sid": ROOM, "room": "standup", "startedAt": T + 123, "endedAt": T + 500_000,
-            "endReason": null, "endedBy": null, "participantCount": 3, "peak": 3, "publisherCount": 1, "recorded": true,
+            "endReason": null, "endedBy": null, "participantCount": 3, "peak": 3, "publisherCount": 1, "agentCount": 0,
+            "callCount": 0, "failedCalls": 0, "lostConnections": 0, "failedAgents": 0, "failedRecordings": 0,
+            // Alice 389.923 s, Bob 69.923 s and 209.923 s, Carol 279.923 s.
+            "participantMinutes": 15.83, "agentMinutes": 0.0, "callMinutes": 0.0, "recorded": true,
             "recordingOutcome": "complete", "source": "webhook"})
     );
     let of = |sid: &str| {
@@ -293,18 +298,18 @@ async fn sessions_are_found_by_room_identity_and_time_page_by_page() {
     assert_eq!(sids(at(-20_000, -10_000)).await.len(), 0);
     assert_eq!(sids(at(501_000, 9_000_000)).await, ["RM_2"], "what is on has no end");
     let first = kept.history.sessions(SessionQuery { limit: 1, ..everything() }).await.expect("a page");
-    let position = Some(first[0].position());
-    assert_eq!(sids(SessionQuery { before: position, ..everything() }).await, [ROOM]);
+    assert_eq!(first.sessions.iter().map(|s| &*s.sid).collect::<Vec<_>>(), ["RM_2"]);
+    assert_eq!(sids(SessionQuery { before: first.next, ..everything() }).await, [ROOM]);
     let other = only(&["other"], &[]);
     assert_eq!(sids(SessionQuery { window: other.clone(), ..everything() }).await.len(), 0);
-    assert!(kept.history.session(other, ROOM.into()).await.expect("it reads").is_none());
+    assert!(kept.history.session(other, ROOM.into(), NOW).await.expect("it reads").is_none());
 }
 
 #[tokio::test]
 async fn a_roomjoin_caller_sees_what_joining_shows() {
     let kept = Kept::of(&evening());
     let joined = joined_only();
-    let story = json(kept.history.session(joined.clone(), ROOM.into()).await.expect("it reads"));
+    let story = json(kept.history.session(joined.clone(), ROOM.into(), NOW).await.expect("it reads"));
     assert!(!story.to_string().contains("EG_1"), "{story}");
     assert_eq!(story["session"]["recorded"], true);
     assert_eq!(story["session"]["recordingOutcome"], Value::Null);
@@ -315,7 +320,7 @@ async fn a_roomjoin_caller_sees_what_joining_shows() {
     };
     assert_eq!(kept.sessions(by("EG_1")).await.len(), 0);
     assert_eq!(kept.sessions(by("alice")).await.len(), 1);
-    assert!(kept.history.session(joined.clone(), "RM_2".into()).await.expect("it reads").is_none());
+    assert!(kept.history.session(joined.clone(), "RM_2".into(), NOW).await.expect("it reads").is_none());
     for text in ["EG_1", "PA_eg", "RM_2", "dave"] {
         assert_eq!(
             kept.history.search(joined.clone(), text.into(), 10).await.expect("an answer").len(),

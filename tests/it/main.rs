@@ -32,6 +32,7 @@ mod reconcile_gap;
 mod reconcile_lists;
 mod routes;
 mod secrets;
+mod session_list;
 mod snapshot;
 mod socketio;
 mod socketio_protocol;

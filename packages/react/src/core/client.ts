@@ -34,9 +34,29 @@ export interface EventsQuery {
   project?: string | string[];
 }
 
+export type SessionSort = 'started' | 'duration' | 'participants' | 'peak' | 'agents' | 'calls' | 'trouble' | 'minutes';
+
+/** A connection was lost; a recording, a phone call or an agent failed. */
+export type SessionTrouble = 'lost' | 'recording' | 'call' | 'agent';
+
 export interface SessionsQuery {
+  /** Exact name and exact identity. */
   room?: string;
   identity?: string;
+  /** Part of the name of the room; part of the identity or the name of a participant. In any case and accents. */
+  roomContains?: string;
+  participantContains?: string;
+  /** Any of these. */
+  trouble?: SessionTrouble | SessionTrouble[];
+  recorded?: boolean;
+  agents?: boolean;
+  calls?: boolean;
+  /** Default: `started`. */
+  sort?: SessionSort;
+  /** Default: `desc`. */
+  order?: 'asc' | 'desc';
+  /** Adds the totals of all matching sessions, to the first page. */
+  totals?: boolean;
   /** Unix milliseconds. */
   from?: number;
   to?: number;
@@ -123,7 +143,7 @@ export interface WatchRequest extends RoomRef {
   reason?: string;
 }
 
-type Query = Record<string, string | number | string[] | null | undefined>;
+type Query = Record<string, string | number | boolean | string[] | null | undefined>;
 
 /**
  * One method for each route. Every rejection is a {@link RoomwatchError}, except an abort, which stays an `AbortError`.
