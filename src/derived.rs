@@ -40,6 +40,7 @@ mod again;
 mod changes;
 pub mod checkpoints;
 mod encode;
+mod packed;
 mod repair;
 mod rows;
 #[macro_use]

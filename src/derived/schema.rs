@@ -16,7 +16,7 @@ pub(super) const STORE: Store = Store {
     file: "derived.db",
     application_id: 0x526d_4465,
     first_version: 3,
-    steps: &[VERSION_3, LADDER, GAPS],
+    steps: &[VERSION_3, LADDER, GAPS, ZSTD],
     unversioned: |connection| {
         Ok(if has_table(connection, "meta")? { get(connection, "schema")? } else { None })
     },
@@ -82,6 +82,9 @@ DELETE FROM meta WHERE key = 'schema';
 
 /// Times of which rows were lost with a damaged file, in unix milliseconds.
 const GAPS: &str = "CREATE TABLE gaps (from_at INTEGER NOT NULL, to_at INTEGER NOT NULL);";
+
+/// Changes and checkpoints are packed with zstd, which an older Roomwatch cannot read. Rows from before stay as they are.
+const ZSTD: &str = "";
 
 /// SQL for the number of participants of session `s`. It counts distinct identities, so a participant who has come back
 /// counts once.

@@ -239,6 +239,8 @@ impl Writer {
 
     fn write(&mut self, batch: &[Arc<Recorded>], checkpoints: &[Pending]) -> Result<(), DerivedError> {
         let encoded = checkpoints.iter().map(Pending::encode).collect::<Result<Vec<_>, _>>()?;
+        let log_first = self.shared.log_first.load(Ordering::Relaxed);
+        self.rows.log_begins(Seq(log_first));
         let transaction = self.connection.transaction()?;
         let mut statements = Statements::of(&transaction)?;
         for recorded in batch {
@@ -259,7 +261,6 @@ impl Writer {
             drop(waiting);
             schema::put(&transaction, "changes_from", changes_from.0 as i64)?;
         }
-        let log_first = self.shared.log_first.load(Ordering::Relaxed);
         let mut ladder = None;
         for encoded in &encoded {
             let before = ladder.as_ref().unwrap_or(&self.ladder);
@@ -304,7 +305,7 @@ impl Writer {
                 "the history cannot be written. Check the disk of the data directory; Roomwatch retries by itself: {error}"
             );
         }
-        self.rows.forget();
+        self.rows.roll_back();
         let mut waiting = self.shared.waiting.lock();
         if waiting.trouble != Some(Trouble::Repairing) {
             waiting.trouble = Some(Trouble::Failing(error.to_string()));

@@ -590,7 +590,7 @@ async fn a_damaged_file_is_put_aside_and_derived_again() {
 #[tokio::test]
 async fn changes_are_the_same_from_memory_and_from_the_file() {
     let mut all = evening();
-    for n in 0..100 {
+    for n in 0..300 {
         let somebody = joined(700 + n, "RM_3", &format!("PA_{n}"), &format!("guest-{n}"));
         // Twice: the second event has no changes, and is still an event.
         all.extend([somebody.clone(), somebody]);
@@ -616,14 +616,44 @@ async fn changes_are_the_same_from_memory_and_from_the_file() {
         let through = (after + 9).min(all.len());
         assert_eq!(told(after, through).await, meant[after..through], "after {after}");
     }
-    assert!(told(400, 500).await.is_empty(), "these are not stored yet");
+    assert!(told(1_000, 1_100).await.is_empty(), "these are not stored yet");
     let connection = rusqlite::Connection::open(dir.path().join("derived.db")).expect("it opens");
     let (chunks, longest): (i64, i64) = connection
         .query_row("SELECT count(*), max(length(lines)) FROM changes", [], |row| {
             Ok((row.get(0)?, row.get(1)?))
         })
         .expect("a row");
-    assert!(chunks > 1 && longest < 64 << 10, "{chunks} chunks of up to {longest} bytes");
+    assert!(chunks > 1 && longest < 32 << 10, "{chunks} chunks of up to {longest} bytes");
+}
+
+/// Rows of earlier versions: text as it is, and packed with zlib.
+#[tokio::test]
+async fn changes_of_an_earlier_version_are_read() {
+    let all = evening();
+    let told = async |kept: &Kept| {
+        let found = kept.history.changes(Seq(0), Seq(all.len() as u64)).await.expect("changes");
+        found.into_iter().map(|c| (c.seq, c.json, c.joined)).collect::<Vec<_>>()
+    };
+    let kept = Kept::of(&all);
+    let expected = told(&kept).await;
+    let mut dir = kept.closed();
+    for zlib in [false, true] {
+        let connection = rusqlite::Connection::open(dir.path().join("derived.db")).expect("it opens");
+        let packed: Vec<u8> =
+            connection.query_row("SELECT lines FROM changes", [], |row| row.get(0)).expect("one row");
+        let old = if zlib {
+            let mut encoder =
+                flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
+            std::io::Write::write_all(&mut encoder, &packed).expect("packed");
+            encoder.finish().expect("packed")
+        } else {
+            zstd::decode_all(&packed[..]).expect("unpacked")
+        };
+        connection.execute("UPDATE changes SET lines = ?1", [old]).expect("updated");
+        let kept = Kept::again(dir, &all, Options::default());
+        assert_eq!(told(&kept).await, expected, "zlib: {zlib}");
+        dir = kept.closed();
+    }
 }
 
 #[tokio::test]

@@ -34,6 +34,7 @@ mod secrets;
 mod snapshot;
 mod socketio;
 mod socketio_protocol;
+mod space;
 mod state;
 mod state_rest;
 mod stream;
