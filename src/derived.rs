@@ -62,6 +62,7 @@ use crate::{
     event::{Cursor, Seq},
     log::{Bounds, EventLog, LogError},
     state::{CheckpointError, Fact, State},
+    storage::Quota,
     store::{Readers, StoreError, is_damage},
 };
 use checkpoints::{Pace, Pending};
@@ -119,6 +120,8 @@ impl DerivedError {
 pub struct Options {
     /// Time for which sessions are kept after their end. `None` means no limit.
     pub retain: Option<Duration>,
+    /// Bytes of the file; beyond them the oldest sessions are removed.
+    pub quota: Quota,
     /// Called with the last event that the log may remove: a checkpoint that covers it is on the disk.
     pub covered: Box<dyn Fn(Seq) + Send + Sync>,
     /// Clock of the node, for retention and the pace of checkpoints.
@@ -129,7 +132,13 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Options {
-        Options { retain: None, covered: Box::new(|_| {}), clock: Clock::system(), log: None }
+        Options {
+            retain: None,
+            quota: Quota::default(),
+            covered: Box::new(|_| {}),
+            clock: Clock::system(),
+            log: None,
+        }
     }
 }
 
