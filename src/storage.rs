@@ -222,6 +222,19 @@ mod tests {
     }
 
     #[test]
+    fn the_limit_in_days_follows_from_the_rate_of_events_and_their_size() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let storage = Storage::new(dir.path(), None, SizeLimit::Bytes(1_000_000));
+        storage.log().is_exceeded(100_000);
+        storage.derived().is_exceeded(200_000);
+        storage.measure(Some(Rate { events_a_day: 500.0, events: 1_500 })).expect("measured");
+        // An event takes 200 bytes, so 100,000 bytes a day.
+        assert_eq!(storage.now().expect("a space").days, Some(10.0));
+        storage.measure(Some(Rate { events_a_day: 0.0, events: 1_500 })).expect("measured");
+        assert_eq!(storage.now().expect("a space").days, None);
+    }
+
+    #[test]
     fn without_an_option_it_is_half_of_the_disk_and_with_0_there_is_no_limit() {
         let (log, derived, space) = parts(SizeLimit::HalfOfDisk, MIB, MIB, 0);
         let limit = space.limit.expect("a limit");

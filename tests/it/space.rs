@@ -11,7 +11,7 @@ use roomwatch::{
     derived::{Derived, Options, Step},
     event::{Event, NewEvent, Seq, Source},
     follow::encode,
-    log::{EventLog, LogOptions, sqlite::SqliteLog},
+    log::{EventLog, LogOptions, rate, sqlite::SqliteLog},
 };
 
 use crate::harness::{said, until_async};
@@ -220,5 +220,26 @@ fn show(path: &Path, events: u64) {
             "  {:24} {bytes:7.1} bytes an event, {unused:.1} of them unused",
             row.get::<_, String>(0).expect("a name")
         );
+    }
+}
+
+#[tokio::test]
+async fn the_rate_is_that_of_the_last_day_or_of_a_younger_log() {
+    const DAY: u64 = 24 * 3_600_000;
+    for (events, every_ms, expected) in [
+        (999, 60_000, None),
+        (1_100, 500, None),
+        (1_000, 3_600, Some(24_000)),
+        (2_000, DAY / 1_000, Some(1_000)),
+    ] {
+        let dir = tempfile::tempdir().expect("a directory");
+        let log = SqliteLog::open(dir.path(), LogOptions::default()).expect("it opens");
+        let mut meetings = Meetings::new(every_ms);
+        log.append((0..events).map(|_| new(&meetings.next())).collect()).await.expect("stored");
+        let rate = rate(&log, meetings.now).await.map(|rate| rate.events_a_day.round() as i64);
+        // The first event of a young log is not a day old, nor is the last of the day before exactly a day old.
+        let near =
+            rate.zip(expected).is_some_and(|(rate, expected): (i64, i64)| (rate - expected).abs() <= 30);
+        assert!(near || rate.is_none() && expected.is_none(), "{events} every {every_ms} ms: {rate:?}");
     }
 }

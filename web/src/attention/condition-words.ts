@@ -138,7 +138,7 @@ const WORDS: Record<KnownConditionKind, Say> = {
   disk_nearly_full: ({ freeBytes, diskBytes, usedBytes, limitBytes }) =>
     typeof limitBytes === 'number'
       ? {
-          title: 'Roomwatch has used the space that it may use',
+          title: 'The space of Roomwatch is nearly full',
           preposition: null,
           detail: `${bytes(number(usedBytes))} of ${bytes(limitBytes)}`,
           advice:

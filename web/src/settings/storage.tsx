@@ -36,7 +36,7 @@ export function Storage() {
         </dd>
         {limitBytes === null ? null : (
           <>
-            <dt className="text-ink-3">Space for</dt>
+            <dt className="text-ink-3">Limit lasts</dt>
             <dd className={isShort ? 'text-warn' : undefined}>
               {limitWords(space) ?? <Unknown why="Too few events to tell" />}
               {isShort ? `. Events are deleted before ${count(retentionDays)} days` : null}
