@@ -42,6 +42,7 @@ pub mod checkpoints;
 mod encode;
 #[macro_use]
 mod numbers;
+mod packed;
 mod repair;
 mod rows;
 #[macro_use]
@@ -68,6 +69,7 @@ use crate::{
     event::{Cursor, Seq},
     log::{Bounds, EventLog, LogError},
     state::{CheckpointError, Fact, State},
+    storage::Quota,
     store::{Readers, StoreError, is_damage},
 };
 use checkpoints::{Pace, Pending};
@@ -125,6 +127,8 @@ impl DerivedError {
 pub struct Options {
     /// Time for which sessions are kept after their end. `None` means no limit.
     pub retain: Option<Duration>,
+    /// Bytes of the file; beyond them the oldest sessions are removed.
+    pub quota: Quota,
     /// Called with the last event that the log may remove: a checkpoint that covers it is on the disk.
     pub covered: Box<dyn Fn(Seq) + Send + Sync>,
     /// Clock of the node, for retention and the pace of checkpoints.
@@ -135,7 +139,13 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Options {
-        Options { retain: None, covered: Box::new(|_| {}), clock: Clock::system(), log: None }
+        Options {
+            retain: None,
+            quota: Quota::default(),
+            covered: Box::new(|_| {}),
+            clock: Clock::system(),
+            log: None,
+        }
     }
 }
 

@@ -19,6 +19,7 @@ macro_rules! statements {
 
 statements! {
     put_changes: "INSERT INTO changes VALUES (?1, ?2, ?3)";
+    remove_changes: "DELETE FROM changes WHERE last = ?1";
 
     session: "SELECT id FROM sessions WHERE sid = ?1 AND project = ?2";
     new_session: "INSERT INTO sessions (project, sid, room, started_at, source) VALUES (?1, ?2, ?3, ?4, ?5)";

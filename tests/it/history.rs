@@ -18,6 +18,7 @@ use roomwatch::{
     node::Node,
     rights::{Sight, Window},
     state::State,
+    storage::Quota,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -595,7 +596,7 @@ async fn a_damaged_file_is_put_aside_and_derived_again() {
 #[tokio::test]
 async fn changes_are_the_same_from_memory_and_from_the_file() {
     let mut all = evening();
-    for n in 0..100 {
+    for n in 0..300 {
         let somebody = joined(700 + n, "RM_3", &format!("PA_{n}"), &format!("guest-{n}"));
         // Twice: the second event has no changes, and is still an event.
         all.extend([somebody.clone(), somebody]);
@@ -621,14 +622,43 @@ async fn changes_are_the_same_from_memory_and_from_the_file() {
         let through = (after + 9).min(all.len());
         assert_eq!(told(after, through).await, meant[after..through], "after {after}");
     }
-    assert!(told(400, 500).await.is_empty(), "these are not stored yet");
+    assert!(told(1_000, 1_100).await.is_empty(), "these are not stored yet");
     let connection = rusqlite::Connection::open(dir.path().join("derived.db")).expect("it opens");
     let (chunks, longest): (i64, i64) = connection
         .query_row("SELECT count(*), max(length(lines)) FROM changes", [], |row| {
             Ok((row.get(0)?, row.get(1)?))
         })
         .expect("a row");
-    assert!(chunks > 1 && longest < 64 << 10, "{chunks} chunks of up to {longest} bytes");
+    assert!(chunks > 1 && longest < 32 << 10, "{chunks} chunks of up to {longest} bytes");
+}
+
+/// Rows of earlier versions: text as it is, and packed with zlib.
+#[tokio::test]
+async fn changes_of_an_earlier_version_are_read() {
+    let all = evening();
+    let told = async |kept: &Kept| {
+        let found = kept.history.changes(Seq(0), Seq(all.len() as u64)).await.expect("changes");
+        found.into_iter().map(|c| (c.seq, c.json, c.joined)).collect::<Vec<_>>()
+    };
+    let kept = Kept::of(&all);
+    let expected = told(&kept).await;
+    let mut dir = kept.closed();
+    for zlib in [false, true] {
+        let connection = rusqlite::Connection::open(dir.path().join("derived.db")).expect("it opens");
+        let packed: Vec<u8> =
+            connection.query_row("SELECT lines FROM changes", [], |row| row.get(0)).expect("one row");
+        let old = if zlib {
+            let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
+            std::io::Write::write_all(&mut encoder, &packed).expect("packed");
+            encoder.finish().expect("packed")
+        } else {
+            zstd::decode_all(&packed[..]).expect("unpacked")
+        };
+        connection.execute("UPDATE changes SET lines = ?1", [old]).expect("updated");
+        let kept = Kept::again(dir, &all, Options::default());
+        assert_eq!(told(&kept).await, expected, "zlib: {zlib}");
+        dir = kept.closed();
+    }
 }
 
 #[tokio::test]
@@ -709,6 +739,37 @@ async fn old_sessions_are_removed_and_live_ones_stay() {
         assert_eq!(connection.query_row(&sql, [], |row| row.get::<_, i64>(0)).expect("a row"), 0, "{table}");
     }
     assert_eq!(kept.sessions(everything()).await[0].sid, "RM_2");
+}
+
+#[tokio::test]
+async fn the_oldest_sessions_are_removed_while_the_file_is_too_large() {
+    let mut all = Vec::new();
+    for n in 0..400 {
+        let (room, person) = (format!("RM_e{n}"), format!("PA_{n}"));
+        all.extend([
+            started(n * 10, &room, "standup"),
+            joined(n * 10 + 1, &room, &person, &format!("guest-{n}")),
+            finished(n * 10 + 5, &room, "standup"),
+        ]);
+    }
+    all.push(started(0, "RM_live", "retro"));
+    let dir = Kept::of(&all).closed();
+    let connection = rusqlite::Connection::open(dir.path().join("derived.db")).expect("it opens");
+    let number = |sql: &str| -> i64 { connection.query_row(sql, [], |row| row.get(0)).expect("a number") };
+    let used = "SELECT (page_count - freelist_count) * page_size
+        FROM pragma_page_count, pragma_freelist_count, pragma_page_size";
+    let max = number(used) as u64 - 60_000;
+    let options = || Options { quota: Quota::of(max), ..Options::default() };
+    all.push(started(9_000, "RM_new", "retro"));
+    let kept = Kept::again(dir, &all, options());
+    until("it is smaller", || number(used) as u64 <= max);
+    kept.history.close();
+    let left = number("SELECT count(*) FROM sessions");
+    assert!((50..350).contains(&left), "no more than necessary: {left}");
+    assert_eq!(number("SELECT count(*) FROM sessions WHERE sid IN ('RM_live', 'RM_new')"), 2);
+    assert_eq!(number("SELECT count(*) FROM sessions WHERE sid = 'RM_e399'"), 1);
+    assert_eq!(number("SELECT count(*) FROM sessions WHERE sid = 'RM_e0'"), 0);
+    assert_eq!(number("SELECT count(*) FROM participations"), left - 2);
 }
 
 #[tokio::test]

@@ -36,6 +36,7 @@ mod session_list;
 mod snapshot;
 mod socketio;
 mod socketio_protocol;
+mod space;
 mod state;
 mod state_rest;
 mod stream;

@@ -166,7 +166,7 @@ export interface RoomwatchClient {
   sessions(query?: SessionsQuery, signal?: AbortSignal): Promise<wire.SessionsPage>;
   session(sid: string, query?: { project?: string }, signal?: AbortSignal): Promise<wire.SessionDetail>;
   activity(query?: ActivityQuery, signal?: AbortSignal): Promise<wire.Activity>;
-  projects(signal?: AbortSignal): Promise<{ projects: wire.Project[] }>;
+  projects(signal?: AbortSignal): Promise<wire.Projects>;
   /** Sends a signed test event named `roomwatch_test` to the webhook endpoint. For operators and admins. */
   testWebhook(project: string): Promise<{ cursor: wire.Cursor }>;
   search(q: string, signal?: AbortSignal): Promise<{ results: wire.SearchResult[] }>;

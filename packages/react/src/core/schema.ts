@@ -494,6 +494,18 @@ export interface components {
             connections_lost: number;
             /**
              * Format: int32
+             * @description `disk_nearly_full`: least free space on the file system, in MiB
+             * @default 1024
+             */
+            disk_free_mib: number;
+            /**
+             * Format: int32
+             * @description `disk_nearly_full`: least free part of the file system, in percent
+             * @default 5
+             */
+            disk_free_percent: number;
+            /**
+             * Format: int32
              * @description `egress_orphaned`: seconds after the end of the room
              * @default 60
              */
@@ -524,6 +536,18 @@ export interface components {
             joins_failing: number;
             /**
              * Format: int32
+             * @description `limits_reached`: refusals by one limit within `limits_reached_secs`
+             * @default 1
+             */
+            limits_reached: number;
+            /**
+             * Format: int32
+             * @description `limits_reached`: seconds for which a refusal counts
+             * @default 300
+             */
+            limits_reached_secs: number;
+            /**
+             * Format: int32
              * @description `livekit_unreachable` and `key_rejected`: seconds without an answer
              * @default 20
              */
@@ -540,6 +564,12 @@ export interface components {
              * @default 12
              */
             room_old_hours: number;
+            /**
+             * Format: int32
+             * @description `disk_nearly_full`: used part of the limit of bytes, in percent
+             * @default 95
+             */
+            storage_percent: number;
             /**
              * Format: int32
              * @description `joins_failing` and `connections_lost`: least multiple of the rate of the three hours before
@@ -905,6 +935,7 @@ export interface components {
              */
             clockJumpSecs?: number | null;
             projects: components["schemas"]["Project"][];
+            storage?: components["schemas"]["StorageSpace"] | null;
         };
         /**
          * @description LiveKit's last answer.
@@ -1177,6 +1208,39 @@ export interface components {
         SignedOut: Record<string, never>;
         /** @enum {string} */
         Source: "webhook" | "reconcile";
+        /** @description Space on the disk, in bytes. */
+        StorageSpace: {
+            /**
+             * Format: int64
+             * @description Size of that file system
+             */
+            diskBytes: number;
+            /**
+             * Format: int64
+             * @description Free on the file system of the data directory, or on that of the log if it has less
+             */
+            freeBytes: number;
+            /**
+             * Format: int64
+             * @description Beyond it the oldest events and sessions are removed. Null if there is no limit
+             */
+            limitBytes?: number | null;
+            /**
+             * Format: double
+             * @description Number of days that the limit has space for, at the rate of the last day. Null if that is unknown
+             */
+            limitDays?: number | null;
+            /**
+             * Format: int64
+             * @description Days for which events are kept. Null if there is no limit of age
+             */
+            retentionDays?: number | null;
+            /**
+             * Format: int64
+             * @description Used by Roomwatch's files, without the pages in them that are used again
+             */
+            usedBytes: number;
+        };
         /** @description The streams of this user. */
         Streams: {
             /**
