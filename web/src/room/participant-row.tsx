@@ -38,7 +38,7 @@ import { CommandsDialog } from './commands-dialog';
 import { EditParticipant } from './edit-participant';
 import { useModeration, useProjectFor } from './moderate';
 import { nameOf, pretty, resolution, trackName } from './people';
-import { SendData } from './send-data';
+import { SendDataLater } from './send-data-later';
 
 const kindIcons: Record<string, ReactNode> = {
   standard: <UserRound size={14} />,
@@ -193,7 +193,7 @@ function ParticipantMenu({ room, participant }: { room: Room; participant: Parti
           Remove
         </MenuItem>
       </Menu>
-      {open === 'data' ? <SendData room={room} to={participant} onClose={() => setOpen(null)} /> : null}
+      {open === 'data' ? <SendDataLater room={room} to={participant} onClose={() => setOpen(null)} /> : null}
       {open === 'edit' ? <EditParticipant room={room} participant={participant} onClose={() => setOpen(null)} /> : null}
       {open === 'commands' ? (
         <CommandsDialog
