@@ -119,7 +119,7 @@ fn pages(dir: &Path, file: &str) -> usize {
 /// Every message as an operator gets it, and the history.
 async fn content(app: &App) -> Result<Value, String> {
     let window = Window::all();
-    let filter = Filter::new(&window, &[]);
+    let filter = Filter::new(&window, &[], &[]);
     let (mut after, mut messages) = (Seq::ZERO, Vec::new());
     while after < app.feed.head().seq {
         let replayed =

@@ -736,7 +736,7 @@ async fn a_replayed_message_is_the_live_one() {
         // As the server does: reading begins after the state has folded the log.
         let there = log.bounds().last;
         feed.reached(there).await;
-        let reader = feed.subscribe(Filter::new(&Window::all(), &[]), feed.head().seq);
+        let reader = feed.subscribe(Filter::new(&Window::all(), &[], &[]), feed.head().seq);
         let mut cursor = reader.cursor().seq;
         let append = |n: usize, said: &Said| {
             let event = said.event(0);
@@ -764,8 +764,10 @@ async fn a_replayed_message_is_the_live_one() {
                 (frame.seq, frame.restricted, frame.json(View::Whole), frame.json(View::Joined))
             }));
         }
-        let replayed =
-            feed.replay(&Filter::new(&Window::all(), &[]), Seq(0), 100, 1 << 20).await.expect("it replays");
+        let replayed = feed
+            .replay(&Filter::new(&Window::all(), &[], &[]), Seq(0), 100, 1 << 20)
+            .await
+            .expect("it replays");
         let replayed: Vec<_> = replayed
             .frames
             .iter()
