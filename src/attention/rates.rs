@@ -4,7 +4,10 @@ use std::collections::{HashMap, VecDeque};
 
 use serde_json::Value;
 
-use crate::event::{Event, Kind, Seq};
+use crate::{
+    event::{Event, Kind, Seq},
+    state::is_connection_loss,
+};
 
 use super::occurred::disconnect_reason;
 
@@ -15,9 +18,6 @@ pub const NOW_MINUTES: u64 = 5;
 pub const USUAL_MINUTES: u64 = 180;
 /// Maximum number of events that are kept as evidence.
 const EVIDENCE_MAX: usize = 5;
-
-/// Reasons for which a participant leaves without the wish to.
-const LOST: &[&str] = &["CONNECTION_TIMEOUT", "SIGNAL_CLOSE", "STATE_MISMATCH", "MEDIA_FAILURE"];
 
 /// The counters of every project. They begin empty at each start.
 #[derive(Debug)]
@@ -64,7 +64,9 @@ impl Rates {
     pub fn count(&mut self, event: &Event, body: &Value) {
         let counts = match event.kind {
             Kind::ParticipantConnectionAborted => Counts { failed: 1, lost: 0 },
-            Kind::ParticipantLeft if LOST.contains(&disconnect_reason(body)) => Counts { failed: 0, lost: 1 },
+            Kind::ParticipantLeft if is_connection_loss(disconnect_reason(body)) => {
+                Counts { failed: 0, lost: 1 }
+            }
             _ => return,
         };
         let minutes = match self.projects.get_mut(&*event.project) {

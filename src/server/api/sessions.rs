@@ -49,7 +49,7 @@ pub struct Sessions {
 
 #[derive(Serialize, utoipa::ToSchema)]
 pub struct Results {
-    /// Live results first, then the newest
+    /// Whole names and identities first, then live results, then the newest
     results: Vec<SearchResult>,
 }
 
@@ -231,13 +231,14 @@ pub async fn activity(
     Ok(answer(app.derived.activity(window, from, to, step).await.map_err(failed)?))
 }
 
-/// Searches rooms, sessions and participants, present and past, by a part of a name or the beginning of a sid.
+/// Searches rooms, sessions and participants, present and past, by a part of a name, identity or phone number, or the
+/// beginning of a sid.
 #[utoipa::path(
     get,
     path = "/api/search",
     tag = "history",
     params(
-        ("q" = String, Query, description = "Part of a name, or beginning of a sid"),
+        ("q" = String, Query, description = "Part of a name, identity or phone number, whatever its case and accents; or beginning of a sid"),
         ("limit" = Option<u32>, Query, description = "1 to 100; 20 if not given"),
         ProjectsQuery,
     ),
@@ -278,7 +279,7 @@ fn parse_position(text: &str) -> Option<(i64, i64)> {
     Some((hex(started_at)?, hex(id)?))
 }
 
-fn failed(error: DerivedError) -> Error {
+pub fn failed(error: DerivedError) -> Error {
     match error {
         DerivedError::TooMuch(_) => {
             Error::bad_request("too_much", "this is too much for one answer; choose a shorter time")
@@ -291,6 +292,6 @@ fn failed(error: DerivedError) -> Error {
     }
 }
 
-fn answer(body: impl Serialize) -> Response {
+pub fn answer(body: impl Serialize) -> Response {
     ([(header::CACHE_CONTROL, "no-store")], Json(body)).into_response()
 }

@@ -141,6 +141,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/participants/{identity}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Returns a participant by identity: names, first and last time, rooms now, and numbers over all sessions that the caller
+         *     may see. `GET /api/sessions?identity=` has the sessions.
+         */
+        get: operations["participant"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/projects": {
         parameters: {
             query?: never;
@@ -314,7 +334,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Searches rooms, sessions and participants, present and past, by a part of a name or the beginning of a sid. */
+        /**
+         * Searches rooms, sessions and participants, present and past, by a part of a name, identity or phone number, or the
+         *     beginning of a sid.
+         */
         get: operations["search"];
         put?: never;
         post?: never;
@@ -863,6 +886,55 @@ export interface components {
             source: string;
             watcher: boolean;
         };
+        /** @description A participant by identity, over all sessions that the caller may see. */
+        Person: {
+            /**
+             * Format: int64
+             * @description Number of leaves because of a lost connection
+             */
+            connectionLosses: number;
+            /**
+             * Format: int64
+             * @description Set if there are more than 20000 participations: the numbers cover the newest of them, since this time
+             */
+            countedSince?: number | null;
+            /**
+             * Format: int64
+             * @description Time of the first join that the numbers cover
+             */
+            firstSeenAt: number;
+            identity: string;
+            /** @description `standard`, `agent`, `sip`, `egress`, `ingress` and others, the newest first */
+            kinds: string[];
+            /**
+             * Format: int64
+             * @description Time of the last leave; null while the participant is in a room
+             */
+            lastSeenAt?: number | null;
+            /** @description The newest name; empty if LiveKit has sent none */
+            name: string;
+            /** @description Other names, the newest first; at most 20 */
+            otherNames: string[];
+            /** @description Phone number of a caller, if LiveKit reports it */
+            phone?: string | null;
+            /** @description Rooms in which the participant is now, the newest first; at most 100 */
+            present: components["schemas"]["Stay"][];
+            /**
+             * Format: int64
+             * @description Time in rooms, in milliseconds: the sum over all stays, until now
+             */
+            presentMs: number;
+            project: string;
+            /**
+             * Format: int64
+             * @description Number of distinct rooms
+             */
+            rooms: number;
+            /** Format: int64 */
+            sessions: number;
+            /** @description The newest stays; at most 100 */
+            stays: components["schemas"]["Stay"][];
+        };
         /** @description One LiveKit deployment. Times in unix milliseconds. */
         Project: {
             /**
@@ -912,7 +984,7 @@ export interface components {
          */
         Reach: "ok" | "unreachable" | "unauthorized" | "unconfigured" | "unknown";
         Results: {
-            /** @description Live results first, then the newest */
+            /** @description Whole names and identities first, then live results, then the newest */
             results: components["schemas"]["SearchResult"][];
         };
         /**
@@ -1024,6 +1096,7 @@ export interface components {
             kind: components["schemas"]["SearchResultKind"];
             /** @description True if it has not ended */
             live: boolean;
+            /** @description The participant's name; an earlier one if only that matches */
             name?: string | null;
             project: string;
             room: string;
@@ -1117,6 +1190,27 @@ export interface components {
         SignedOut: Record<string, never>;
         /** @enum {string} */
         Source: "webhook" | "reconcile";
+        /** @description One stay of a participant in a session. */
+        Stay: {
+            /** @description LiveKit's reason, in lower snake case */
+            disconnectReason?: string | null;
+            /** Format: int64 */
+            joinedAt: number;
+            /**
+             * Format: int64
+             * @description Null while the participant is in the room
+             */
+            leftAt?: number | null;
+            /**
+             * Format: int64
+             * @description Set if the leave was inferred: it was between this time and `leftAt`
+             */
+            leftNotBefore?: number | null;
+            participantSid: string;
+            room: string;
+            /** @description Sid of the session */
+            sessionSid: string;
+        };
         /** @description The streams of this user. */
         Streams: {
             /**
@@ -1536,6 +1630,8 @@ export interface operations {
                 room?: string[];
                 /** @description Only these types; `*` matches any characters; may be repeated */
                 type?: string[];
+                /** @description Only events of participants with these identities; may be repeated */
+                participant?: string[];
                 /** @description Only these projects; may be repeated */
                 project?: string[];
                 /** @description Begin after this cursor; `start` begins at the oldest event */
@@ -1699,6 +1795,59 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+        };
+    };
+    participant: {
+        parameters: {
+            query?: {
+                /** @description Needed where there are several */
+                project?: string;
+            };
+            header?: never;
+            path: {
+                /** @description The participant's identity */
+                identity: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The participant */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Person"];
+                };
+            };
+            /** @description `project_required`, or a parameter is unknown */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description No valid credential */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `unknown_participant`; also for a participant whom the caller may not see */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
             };
         };
     };
@@ -2595,7 +2744,7 @@ export interface operations {
     search: {
         parameters: {
             query: {
-                /** @description Part of a name, or beginning of a sid */
+                /** @description Part of a name, identity or phone number, whatever its case and accents; or beginning of a sid */
                 q: string;
                 /** @description 1 to 100; 20 if not given */
                 limit?: number;
