@@ -6,11 +6,11 @@ import { useShortcuts } from '@/shell/shortcuts';
 import { Button, IconButton } from '@/ui/button';
 import { Select } from '@/ui/field';
 import { plural } from '@/ui/format';
+import { FoundInput } from '@/ui/found-input';
 import { PageFoot } from '@/ui/page-foot';
 import { PageHeader, Panel } from '@/ui/panel';
 import { ProjectSelect } from '@/ui/project-select';
 import { Empty, ErrorState, Skeleton } from '@/ui/states';
-import { TypedInput } from '@/ui/typed-input';
 import { SessionList } from './session-list';
 import { TimeInput } from './time-input';
 
@@ -54,7 +54,8 @@ export function Sessions() {
     <>
       <PageHeader title="Sessions">Each session is one room, from its first join to its close.</PageHeader>
       <search aria-label="Filter sessions" className="mb-3 flex flex-wrap items-center gap-2">
-        <TypedInput
+        <FoundInput
+          kind="room"
           inputRef={roomInput}
           label="Room (exact name)"
           placeholder="Room"
@@ -63,7 +64,8 @@ export function Sessions() {
           value={room ?? ''}
           onType={(value) => set({ room: value || undefined })}
         />
-        <TypedInput
+        <FoundInput
+          kind="identity"
           label="Identity (exact)"
           placeholder="Identity"
           className="w-44 max-sm:w-[calc(50%-0.25rem)]"
