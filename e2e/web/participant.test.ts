@@ -177,7 +177,7 @@ it('a hostile identity has a page, and turns no text around', async () => {
 });
 
 it('an unknown identity says what may be wrong, and a narrow screen shows everything', async () => {
-  const { page } = await open('/participants/nobody', { viewport: { width: 390, height: 844 } });
+  const { page } = await open('/participants/unknown', { viewport: { width: 390, height: 844 } });
   await page.getByRole('heading', { name: 'Participant not found' }).waitFor();
   expect(await axe(page)).toEqual([]);
   await page.goto(`${roomwatch.url}/participants/maria-7`);

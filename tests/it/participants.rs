@@ -4,6 +4,7 @@ use roomwatch::token::{Claims, Secret, sign};
 use serde_json::{Value, json};
 
 use crate::harness::{
+    engineio::{Polling, auth},
     operators::{self, login, users},
     said::{Said, finished, joined, left, of_egress, of_track, room, said, send, send_all, started, track},
     *,
@@ -88,8 +89,8 @@ async fn a_participant_is_known_by_identity_over_all_sessions() {
     let (_, carol) = server.get("/api/participants/carol").await;
     assert_eq!(carol["lastSeenAt"], 1_787_486_900_999_u64, "{carol}");
     assert_eq!((&carol["present"], &carol["presentMs"]), (&json!([]), &json!(499_922)));
-    let (status, nobody) = server.get("/api/participants/nobody").await;
-    assert_eq!((status, &nobody["error"]["code"]), (404, &json!("unknown_participant")));
+    let (status, unknown) = server.get("/api/participants/unknown").await;
+    assert_eq!((status, &unknown["error"]["code"]), (404, &json!("unknown_participant")));
     for (path, code) in
         [("alice?room=standup", "unknown_parameter"), ("alice?project=a&project=b", "duplicate_parameter")]
     {
@@ -145,10 +146,10 @@ async fn a_participant_is_shown_as_far_as_their_rooms_are() {
     assert_eq!(seen(&admin_token("standup"), "bob").await, (200, Some(1), json!(["standup"])));
     assert_eq!(seen(&admin_token("retro"), "alice").await, (200, Some(1), json!(["retro"])));
     assert_eq!(seen(&join_token("standup"), "carol").await, (200, Some(1), json!(["standup"])));
-    // Not the former session, and nobody who is hidden.
+    // Not the former session, and no hidden participant.
     let gone = server.get_as(&join_token("standup"), "/api/participants/alice").await;
     let hidden = server.get_as(&join_token("standup"), "/api/participants/bob").await;
-    let unknown = server.get_as(&join_token("standup"), "/api/participants/nobody").await;
+    let unknown = server.get_as(&join_token("standup"), "/api/participants/unknown").await;
     assert_eq!((gone.0, &gone.1["error"]["code"]), (404, &json!("unknown_participant")));
     assert_eq!((&gone, &hidden), (&unknown, &unknown));
     assert_eq!(server.get_as(&admin_token("elsewhere"), "/api/participants/alice").await, unknown);
@@ -274,6 +275,22 @@ async fn a_reader_may_ask_for_the_events_of_participants() {
     }
     let many = (0..101).map(|i| format!("participant={i}&")).collect::<String>();
     assert_eq!(server.get(&format!("/api/events?{many}")).await.0, 400);
+}
+
+#[tokio::test]
+async fn a_socket_may_ask_for_the_events_of_participants() {
+    let server = Server::start();
+    let mut socket = Polling::connected(&server, auth(json!({ "participant": "alice" }))).await;
+    let _ = socket.event().await;
+    send(&server, "EV_1", &joined(1, "RM_1", "PA_b", "bob")).await;
+    send(&server, "EV_2", &joined(2, "RM_1", "PA_a", "alice")).await;
+    let (_, message) = socket.event().await.expect("an event");
+    assert_eq!((&message["data"]["id"], message.get("changes")), (&json!("EV_2"), None));
+    assert!(socket.ask(json!(["subscribe", { "participant": ["bob"] }])).await["cursor"].is_string());
+    assert!(socket.ask(json!(["unsubscribe", { "participant": "alice" }])).await["cursor"].is_string());
+    send(&server, "EV_3", &left(3, "RM_1", "PA_a", "alice")).await;
+    send(&server, "EV_4", &left(4, "RM_1", "PA_b", "bob")).await;
+    assert_eq!(socket.event().await.expect("an event").1["data"]["id"], "EV_4");
 }
 
 /// With only `roomJoin`, a hidden participant has no events, also if they are asked for by identity.
