@@ -517,6 +517,18 @@ export interface components {
             connections_lost: number;
             /**
              * Format: int32
+             * @description `disk_nearly_full`: least free space on the file system, in MiB
+             * @default 1024
+             */
+            disk_free_mib: number;
+            /**
+             * Format: int32
+             * @description `disk_nearly_full`: least free part of the file system, in percent
+             * @default 5
+             */
+            disk_free_percent: number;
+            /**
+             * Format: int32
              * @description `egress_orphaned`: seconds after the end of the room
              * @default 60
              */
@@ -547,6 +559,18 @@ export interface components {
             joins_failing: number;
             /**
              * Format: int32
+             * @description `limits_reached`: refusals by one limit within `limits_reached_secs`
+             * @default 1
+             */
+            limits_reached: number;
+            /**
+             * Format: int32
+             * @description `limits_reached`: seconds for which a refusal counts
+             * @default 300
+             */
+            limits_reached_secs: number;
+            /**
+             * Format: int32
              * @description `livekit_unreachable` and `key_rejected`: seconds without an answer
              * @default 20
              */
@@ -563,6 +587,12 @@ export interface components {
              * @default 12
              */
             room_old_hours: number;
+            /**
+             * Format: int32
+             * @description `disk_nearly_full`: used part of the limit of bytes, in percent
+             * @default 95
+             */
+            storage_percent: number;
             /**
              * Format: int32
              * @description `joins_failing` and `connections_lost`: least multiple of the rate of the three hours before
@@ -977,6 +1007,7 @@ export interface components {
              */
             clockJumpSecs?: number | null;
             projects: components["schemas"]["Project"][];
+            storage?: components["schemas"]["StorageSpace"] | null;
         };
         /**
          * @description LiveKit's last answer.
@@ -1117,6 +1148,23 @@ export interface components {
         /** @description One session of a room. */
         Session: {
             /**
+             * Format: int64
+             * @description Number of distinct identities of agents
+             */
+            agentCount: number;
+            /**
+             * Format: double
+             * @description The same for agents, and for phone calls, which `participantMinutes` contains too
+             */
+            agentMinutes: number;
+            /**
+             * Format: int64
+             * @description Number of phone calls, and of those that ended without a conversation that the caller wanted
+             */
+            callCount: number;
+            /** Format: double */
+            callMinutes: number;
+            /**
              * @description LiveKit's reason, for example `idle_timeout`, if it reports one. Otherwise `room_deleted` if participants left with
              *     it, `everyone_left` if the last one left before the room closed, `nobody_joined`, or null: unknown
              */
@@ -1130,9 +1178,32 @@ export interface components {
             endedBy?: string | null;
             /**
              * Format: int64
+             * @description Number of agents that ended with an error
+             */
+            failedAgents: number;
+            /** Format: int64 */
+            failedCalls: number;
+            /**
+             * Format: int64
+             * @description Number of ended recordings that failed or reached a limit. 0 for a caller who does not see egress
+             */
+            failedRecordings: number;
+            /**
+             * Format: int64
+             * @description Number of times that a participant, an agent or a caller left because the connection was lost
+             */
+            lostConnections: number;
+            /**
+             * Format: int64
              * @description Number of distinct identities, without hidden participants, agents and egress
              */
             participantCount: number;
+            /**
+             * Format: double
+             * @description Sum of the times that participants were there, in minutes, without hidden participants and agents. A leave at an
+             *     uncertain time counts as its latest time. For a live session, until now
+             */
+            participantMinutes: number;
             /**
              * Format: int64
              * @description Maximum number of them at one time
@@ -1166,6 +1237,19 @@ export interface components {
             session: components["schemas"]["Session"];
             tracks: components["schemas"]["SessionTrack"][];
         };
+        /** @description Totals of all sessions that match. If the answer is not `complete`, there are at least as many. */
+        SessionTotals: {
+            /** Format: double */
+            participantMinutes: number;
+            /**
+             * Format: int64
+             * @description The highest `peak` of one session
+             */
+            peak: number;
+            /** @description Number of distinct identities, without hidden participants, agents and egress */
+            people: number;
+            sessions: number;
+        };
         SessionTrack: {
             /** @description Identity of the publisher */
             identity: string;
@@ -1180,11 +1264,18 @@ export interface components {
             /** Format: int64 */
             unpublishedAt?: number | null;
         };
-        /** @description Sessions; the one that began last comes first. */
+        /** @description Sessions in the order of `sort`. */
         Sessions: {
-            /** @description `before=` of the next page; null at the end */
+            /**
+             * @description False if more sessions are in question than one request looks at, which is the newest 100,000, or fewer if they
+             *     have many participants. The totals are then lower bounds, and only those sessions are sorted: choose a shorter
+             *     time with `from` and `to`. In the order of the start, `next` continues where the request stopped
+             */
+            complete: boolean;
+            /** @description `before=` of the next page; null at the end. A page can have fewer sessions than `limit` and a next page */
             next: string | null;
             sessions: components["schemas"]["Session"][];
+            totals: components["schemas"]["SessionTotals"] | null;
         };
         /** @description The answer after signing out: an empty object. */
         SignedOut: Record<string, never>;
@@ -1210,6 +1301,39 @@ export interface components {
             room: string;
             /** @description Sid of the session */
             sessionSid: string;
+        };
+        /** @description Space on the disk, in bytes. */
+        StorageSpace: {
+            /**
+             * Format: int64
+             * @description Size of that file system
+             */
+            diskBytes: number;
+            /**
+             * Format: int64
+             * @description Free on the file system of the data directory, or on that of the log if it has less
+             */
+            freeBytes: number;
+            /**
+             * Format: int64
+             * @description Beyond it the oldest events and sessions are removed. Null if there is no limit
+             */
+            limitBytes?: number | null;
+            /**
+             * Format: double
+             * @description Number of days that the limit has space for, at the rate of the last day. Null if that is unknown
+             */
+            limitDays?: number | null;
+            /**
+             * Format: int64
+             * @description Days for which events are kept. Null if there is no limit of age
+             */
+            retentionDays?: number | null;
+            /**
+             * Format: int64
+             * @description Used by Roomwatch's files, without the pages in them that are used again
+             */
+            usedBytes: number;
         };
         /** @description The streams of this user. */
         Streams: {
@@ -3532,10 +3656,28 @@ export interface operations {
     sessions: {
         parameters: {
             query?: {
-                /** @description Only sessions of the room with this name */
+                /** @description Only sessions of the room with exactly this name */
                 room?: string;
-                /** @description Only sessions in which this identity took part */
+                /** @description Only sessions in which exactly this identity took part */
                 identity?: string;
+                /** @description Only sessions of rooms whose name contains this, in any case, with or without accents */
+                roomContains?: string;
+                /** @description Only sessions with a participant whose identity or name contains this, in any case, with or without accents */
+                participantContains?: string;
+                /** @description Only sessions in which this went wrong: `lost` (a connection), `recording` (one failed or reached a limit), `call` or `agent`; may be repeated: any of them */
+                trouble?: string[];
+                /** @description Only sessions that were recorded, or that were not */
+                recorded?: boolean;
+                /** @description Only sessions with an agent, or without */
+                agents?: boolean;
+                /** @description Only sessions with a phone call, or without */
+                calls?: boolean;
+                /** @description `started` (if not given), `duration`, `participants`, `peak`, `agents`, `calls`, `trouble` or `minutes`. Sessions with equal numbers are in the order in which they became known */
+                sort?: string;
+                /** @description `desc` (if not given): the newest or the greatest first; or `asc` */
+                order?: string;
+                /** @description Adds the totals of all sessions that match, to the first page */
+                totals?: boolean;
                 /** @description Only sessions that were live at this time or later, in unix milliseconds */
                 from?: number;
                 /** @description Only sessions that were live at this time or earlier, in unix milliseconds */
