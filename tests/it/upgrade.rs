@@ -54,6 +54,12 @@ async fn sessions_older_than_the_log_outlive_an_upgrade() {
             let standup = derived.session(Window::all(), "RM_1".into(), 0).await.expect("it reads");
             let standup = json!(standup.expect("the session"));
             assert_eq!(standup["session"]["participantCount"], 3);
+            // The upgrade has counted the session that has ended, and not the live one.
+            let connection = rusqlite::Connection::open(dir.path().join("derived.db")).expect("it opens");
+            let mut select =
+                connection.prepare("SELECT people_ms > 0 FROM sessions ORDER BY sid").expect("a statement");
+            let counted = select.query_map([], |row| row.get::<_, Option<bool>>(0)).expect("rows");
+            assert_eq!(counted.collect::<Result<Vec<_>, _>>().expect("values"), [Some(true), None]);
             assert_eq!(standup["participations"].as_array().map(Vec::len), Some(5));
             assert_eq!(standup["tracks"][0]["sid"], "TR_1");
             assert_eq!(standup["egress"][0]["status"], "complete");
