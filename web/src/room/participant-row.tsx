@@ -37,10 +37,9 @@ import { Age } from '@/ui/time';
 import { type Quality, QualityBars } from '@/watch/quality';
 import { muteCommand, participantCommands } from './cli-commands';
 import { CommandsDialog } from './commands-dialog';
-import { EditParticipant } from './edit-participant';
+import { EditParticipant, SendData } from './dialogs';
 import { useModeration, useProjectFor } from './moderate';
 import { nameOf, pretty, resolution, trackName } from './people';
-import { SendDataLater } from './send-data-later';
 
 const kindIcons: Record<string, ReactNode> = {
   standard: <UserRound size={14} />,
@@ -208,7 +207,7 @@ function ParticipantMenu({ room, participant }: { room: Room; participant: Parti
           Remove
         </MenuItem>
       </Menu>
-      {open === 'data' ? <SendDataLater room={room} to={participant} onClose={() => setOpen(null)} /> : null}
+      {open === 'data' ? <SendData room={room} to={participant} onClose={() => setOpen(null)} /> : null}
       {open === 'edit' ? <EditParticipant room={room} participant={participant} onClose={() => setOpen(null)} /> : null}
       {open === 'commands' ? (
         <CommandsDialog
