@@ -20,7 +20,7 @@ use crate::{
 };
 
 use super::{
-    Found, Health, Kind, ProjectHealth, Rates, find,
+    Dispatches, Found, Health, Kind, ProjectHealth, Rates, find,
     find::{Step, steps},
     occurred::{body, occurred},
 };
@@ -45,6 +45,8 @@ pub struct Sources {
     pub rules: AttentionRules,
     /// Shared by the followers that are created after failures.
     pub rates: Mutex<Rates>,
+    /// Filled by [`ask`](super::ask).
+    pub dispatches: Mutex<Dispatches>,
 }
 
 /// The follower. An event that comes again opens nothing twice: its condition is open, or the id of its event is
@@ -74,7 +76,10 @@ impl Attention {
             // Without the events of the last look, it would open the same conditions again.
             sources.feed.reached(self.appended).await;
             let state = sources.state.read().clone();
-            let mut findings = find(&state, &health, &sources.rates.lock(), &sources.rules, now);
+            let mut findings = {
+                let (rates, dispatches) = (sources.rates.lock(), sources.dispatches.lock());
+                find(&state, &health, &rates, &dispatches, &sources.rules, now)
+            };
             findings.found.append(&mut self.happened);
             // A wall clock that was set back must not keep conditions from being opened.
             let may_open = |found: &Found| {
