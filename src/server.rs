@@ -134,7 +134,10 @@ pub fn router(app: Arc<App>) -> Router {
 }
 
 fn routes(app: &Arc<App>) -> OpenApiRouter<Arc<App>> {
-    use api::{attention, audit, commands, login, me, projects, rooms, sessions, test_webhook, watch};
+    use api::{
+        agents, attention, audit, calls, commands, egress, login, me, projects, rooms, sessions,
+        test_webhook, watch,
+    };
     let webhooks = OpenApiRouter::new().routes(routes!(webhook::receive)).with_state(app.webhooks.clone());
     let current = axum::middleware::from_fn_with_state(app.clone(), when_current);
     // Webhooks are accepted from the first moment. Reads wait for the fold.
@@ -148,6 +151,9 @@ fn routes(app: &Arc<App>) -> OpenApiRouter<Arc<App>> {
         .routes(routes!(sessions::session))
         .routes(routes!(sessions::activity))
         .routes(routes!(sessions::search))
+        .routes(routes!(egress::egress))
+        .routes(routes!(calls::calls))
+        .routes(routes!(agents::agents))
         .routes(routes!(attention::attention))
         // Inside of the compression: the bytes before it are in memory until the last of them is compressed.
         .layer(axum::middleware::from_fn_with_state(app.clone(), memory::counted))

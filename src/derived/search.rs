@@ -139,7 +139,7 @@ fn read(kind: SearchResultKind, row: &Row) -> rusqlite::Result<SearchResult> {
 }
 
 /// Adds the SQL function `contains(text, folded)`. The LIKE of SQLite ignores the case of ASCII letters only.
-fn add_contains(connection: &Connection) -> rusqlite::Result<()> {
+pub(super) fn add_contains(connection: &Connection) -> rusqlite::Result<()> {
     let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
     connection.create_scalar_function("contains", 2, flags, |arguments| {
         let text = arguments.get_raw(0).as_str_or_null()?;
@@ -151,7 +151,7 @@ fn add_contains(connection: &Connection) -> rusqlite::Result<()> {
 
 /// Returns a text in a form in which texts are equal that differ only in case, accents, or width. `web/src/ui/fold.ts` is
 /// the same for the browser, and fixtures/fold.json has examples for both.
-fn fold(text: &str) -> String {
+pub(super) fn fold(text: &str) -> String {
     if text.is_ascii() {
         return text.to_ascii_lowercase();
     }

@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
-use super::{Derived, DerivedError};
+use super::{Derived, DerivedError, egress::masked};
 use crate::{rights::Window, state::schema::EgressSchema};
 
 /// Maximum number of sessions in one answer.
@@ -175,10 +175,9 @@ impl Conditions {
         let mut conditions = Conditions { sql: "1".into(), values: Vec::new() };
         let area = window.area();
         for (column, values) in [("s.project", area.projects()), ("s.room", area.rooms())] {
-            let Some(values) = values else { continue };
-            let parameters = vec!["?"; values.len()].join(", ");
-            conditions.sql.push_str(&format!(" AND {column} IN ({parameters})"));
-            conditions.values.extend(values.iter().map(|v| Box::new(v.to_string()) as Box<dyn ToSql>));
+            if let Some(values) = values {
+                conditions.one_of(column, &values.iter().collect::<Vec<_>>());
+            }
         }
         if let Some(sid) = window.session() {
             // NULL, which equals no sid, if no session is visible.
@@ -195,6 +194,27 @@ impl Conditions {
 
     pub fn sql(&self) -> &str {
         &self.sql
+    }
+
+    /// Adds the condition that `column` has one of these values.
+    pub fn one_of(&mut self, column: &str, values: &[impl AsRef<str>]) {
+        let parameters = vec!["?"; values.len()].join(", ");
+        self.sql.push_str(&format!(" AND {column} IN ({parameters})"));
+        self.values.extend(values.iter().map(|v| Box::new(v.as_ref().to_owned()) as Box<dyn ToSql>));
+    }
+
+    /// Adds the condition that the row is after this position in a list whose last row comes first.
+    pub fn before(&mut self, columns: &str, position: impl IntoIterator<Item = Box<dyn ToSql>>) {
+        let from = self.values.len();
+        self.values.extend(position);
+        let parameters = vec!["?"; self.values.len() - from].join(", ");
+        // SQLite uses this as a range of the index.
+        self.sql.push_str(&format!(" AND ({columns}) < ({parameters})"));
+    }
+
+    /// Adds the value of a `LIMIT ?`.
+    pub fn limit(&mut self, limit: usize) {
+        self.values.push(Box::new(limit as i64));
     }
 
     pub fn values(&self) -> Vec<&dyn ToSql> {
@@ -218,12 +238,9 @@ fn sessions(connection: &Connection, query: &SessionQuery) -> Result<Vec<Session
         conditions.and("s.started_at <= ?", to as i64);
     }
     if let Some((started_at, id)) = query.before {
-        // SQLite uses this as a range of the index.
-        conditions.and("(s.started_at, s.id) < (?, ", started_at);
-        conditions.sql.push_str("?)");
-        conditions.values.push(Box::new(id));
+        conditions.before("s.started_at, s.id", [Box::new(started_at) as _, Box::new(id) as _]);
     }
-    conditions.values.push(Box::new(query.limit.min(SESSIONS_MAX) as i64));
+    conditions.limit(query.limit.min(SESSIONS_MAX));
     let sql = format!(
         "SELECT {COLUMNS} FROM sessions s WHERE {} ORDER BY s.started_at DESC, s.id DESC LIMIT ?",
         conditions.sql()
@@ -319,7 +336,7 @@ fn detail(
         )?;
         let rows = select.query_map(params![session.sid, session.project, rows_max], |row| row.get(0))?;
         for json in rows {
-            egress.push(RawValue::from_string(json?)?);
+            egress.push(RawValue::from_string(masked(json?))?);
         }
     }
     Ok(Some(SessionDetail { session, participations, tracks, egress }))

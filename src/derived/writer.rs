@@ -424,7 +424,7 @@ impl Writer {
                 .query_map(params![before, TRIM_SESSIONS], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
                 .collect::<Result<_, _>>()?;
             for (id, project, sid) in &old {
-                for table in ["participations", "tracks"] {
+                for table in ["participations", "tracks", "calls", "agents"] {
                     transaction
                         .prepare_cached(&format!("DELETE FROM {table} WHERE session = ?1"))?
                         .execute([id])?;
@@ -434,7 +434,12 @@ impl Writer {
                     .execute([sid, project])?;
                 transaction.prepare_cached("DELETE FROM sessions WHERE id = ?1")?.execute([id])?;
             }
-            transaction.execute("DELETE FROM egress WHERE room_sid IS NULL AND at < ?1", [before])?;
+            // Those of an unknown session too: no session takes them along.
+            transaction.execute(
+                "DELETE FROM egress WHERE at < ?1 AND NOT EXISTS
+                 (SELECT 1 FROM sessions WHERE sid = egress.room_sid AND project = egress.project)",
+                [before],
+            )?;
             transaction.execute("DELETE FROM minutes WHERE minute < ?1", [before / 60_000])?;
             let mut ladder = self.ladder.clone();
             ladder.forget_before(
@@ -506,7 +511,9 @@ mod tests {
             let room_json = format!(r#"{{"sid":"RM_{room}","name":"room{room}","creationTime":"{START}"}}"#);
             let who = |state| {
                 format!(
-                    r#"{{"sid":"PA_{room}_{person}","identity":"p{person}","state":"{state}","joinedAt":"{at}"}}"#
+                    r#"{{"sid":"PA_{room}_{person}","identity":"p{person}","state":"{state}","joinedAt":"{at}",
+                    "kind":"{}","attributes":{{"sip.callStatus":"{state}","lk.agent.name":"a"}}}}"#,
+                    ["STANDARD", "SIP", "AGENT"][usize::from(person % 3)]
                 )
             };
             let track = r#"{"sid":"TR_1","type":"AUDIO","source":"MICROPHONE"}"#;
@@ -559,7 +566,17 @@ mod tests {
 
     /// Makes the `n`th statement that changes a row fail, or, for 0, the commit.
     fn fail(writer: &Writer, n: usize) {
-        let tables = ["meta", "changes", "sessions", "participations", "tracks", "egress", "minutes"];
+        let tables = [
+            "meta",
+            "changes",
+            "sessions",
+            "participations",
+            "tracks",
+            "egress",
+            "minutes",
+            "calls",
+            "agents",
+        ];
         let mut sql = format!(
             "PRAGMA foreign_keys = ON;
              CREATE TEMP TABLE fault (left INTEGER); INSERT INTO fault VALUES ({n});
@@ -617,7 +634,8 @@ mod tests {
     /// Returns every row of every table. The chunks of changes depend on the transactions, so their content counts.
     fn content(writer: &Writer, last: u64) -> Vec<String> {
         let mut all = Vec::new();
-        for table in ["meta", "sessions", "participations", "tracks", "egress", "minutes"] {
+        for table in ["meta", "sessions", "participations", "tracks", "egress", "minutes", "calls", "agents"]
+        {
             let mut select = writer.connection.prepare(&format!("SELECT * FROM {table}")).expect("a table");
             let columns = select.column_count();
             let rows = select.query_map([], |row| {

@@ -2,9 +2,11 @@
 
 pub mod harness;
 
+mod agents;
 mod attention;
 mod auth;
 mod browser;
+mod calls;
 mod clocks;
 mod cluster;
 mod commands;
@@ -12,6 +14,7 @@ mod crash;
 mod damage;
 mod delivery;
 mod drain;
+mod egress;
 mod errors;
 mod follow;
 mod history;

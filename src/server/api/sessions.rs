@@ -268,17 +268,17 @@ fn window(app: &App, caller: &Caller, query: &Query) -> Result<Window, Error> {
     caller.window(app, &query.all("project"), query.one("room")?.as_slice())
 }
 
-fn write_position((started_at, id): (i64, i64)) -> String {
+pub(super) fn write_position((started_at, id): (i64, i64)) -> String {
     format!("{started_at:x}-{id:x}")
 }
 
-fn parse_position(text: &str) -> Option<(i64, i64)> {
+pub(super) fn parse_position(text: &str) -> Option<(i64, i64)> {
     let hex = |text: &str| i64::from_str_radix(text, 16).ok().filter(|_| !text.starts_with(['+', '-']));
     let (started_at, id) = text.split_once('-')?;
     Some((hex(started_at)?, hex(id)?))
 }
 
-fn failed(error: DerivedError) -> Error {
+pub(super) fn failed(error: DerivedError) -> Error {
     match error {
         DerivedError::TooMuch(_) => {
             Error::bad_request("too_much", "this is too much for one answer; choose a shorter time")
@@ -291,6 +291,6 @@ fn failed(error: DerivedError) -> Error {
     }
 }
 
-fn answer(body: impl Serialize) -> Response {
+pub(super) fn answer(body: impl Serialize) -> Response {
     ([(header::CACHE_CONTROL, "no-store")], Json(body)).into_response()
 }

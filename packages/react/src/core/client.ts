@@ -46,6 +46,36 @@ export interface SessionsQuery {
   project?: string;
 }
 
+export interface EgressQuery {
+  /** Part of the name of the room. */
+  room?: string;
+  /** For example `failed`; `trouble` and `live` are groups. */
+  status?: string | string[];
+  /** Unix milliseconds. */
+  from?: number;
+  to?: number;
+  /** `next` of the previous page. */
+  before?: string;
+  limit?: number;
+  project?: string;
+}
+
+export interface CallsQuery {
+  /** Part of the number or of the identity. */
+  number?: string;
+  /** Part of the name of the room. */
+  room?: string;
+  /** For example `no_answer`; `trouble` is a group. */
+  outcome?: string | string[];
+  /** Unix milliseconds. */
+  from?: number;
+  to?: number;
+  /** `next` of the previous page. */
+  before?: string;
+  limit?: number;
+  project?: string;
+}
+
 export interface ActivityQuery {
   /** Unix milliseconds; `step` in milliseconds. */
   from?: number;
@@ -145,6 +175,9 @@ export interface RoomwatchClient {
   events(query?: EventsQuery, signal?: AbortSignal): Promise<wire.EventsPage>;
   sessions(query?: SessionsQuery, signal?: AbortSignal): Promise<wire.SessionsPage>;
   session(sid: string, query?: { project?: string }, signal?: AbortSignal): Promise<wire.SessionDetail>;
+  egress(query?: EgressQuery, signal?: AbortSignal): Promise<wire.EgressPage>;
+  calls(query?: CallsQuery, signal?: AbortSignal): Promise<wire.CallsPage>;
+  agents(query?: { project?: string }, signal?: AbortSignal): Promise<wire.AgentsAnswer>;
   activity(query?: ActivityQuery, signal?: AbortSignal): Promise<wire.Activity>;
   projects(signal?: AbortSignal): Promise<{ projects: wire.Project[] }>;
   /** Sends a signed test event named `roomwatch_test` to the webhook endpoint. For operators and admins. */
@@ -248,6 +281,9 @@ export function createClient(options: ClientOptions = {}): RoomwatchClient {
     events: (query, signal) => get('/api/events', { ...query }, signal),
     sessions: (query, signal) => get('/api/sessions', { ...query }, signal),
     session: (sid, query, signal) => get(`/api/sessions/${seg(sid)}`, { ...query }, signal),
+    egress: (query, signal) => get('/api/egress', { ...query }, signal),
+    calls: (query, signal) => get('/api/calls', { ...query }, signal),
+    agents: (query, signal) => get('/api/agents', { ...query }, signal),
     activity: (query, signal) => get('/api/activity', { ...query }, signal),
     projects: (signal) => get('/api/projects', undefined, signal),
     testWebhook: (name) => call('POST', `/api/projects/${seg(name)}/test-webhook`),
