@@ -125,6 +125,40 @@ const session = createRoute({
   component: pageFile(() => import('@/sessions/session'), 'SessionPage'),
 });
 
+const recordings = createRoute({
+  getParentRoute: () => shell,
+  path: '/recordings',
+  validateSearch: search((raw) => ({
+    room: text(raw.room),
+    status: text(raw.status),
+    project: text(raw.project),
+    from: millis(raw.from),
+    to: millis(raw.to),
+  })),
+  component: pageFile(() => import('@/recordings/recordings'), 'Recordings'),
+});
+
+const calls = createRoute({
+  getParentRoute: () => shell,
+  path: '/calls',
+  validateSearch: search((raw) => ({
+    number: text(raw.number),
+    room: text(raw.room),
+    outcome: text(raw.outcome),
+    project: text(raw.project),
+    from: millis(raw.from),
+    to: millis(raw.to),
+  })),
+  component: pageFile(() => import('@/calls/calls'), 'Calls'),
+});
+
+const agents = createRoute({
+  getParentRoute: () => shell,
+  path: '/agents',
+  validateSearch: search((raw) => ({ project: text(raw.project) })),
+  component: pageFile(() => import('@/agents/agents'), 'Agents'),
+});
+
 const events = createRoute({
   getParentRoute: () => shell,
   path: '/events',
@@ -174,7 +208,7 @@ const signIn = createRoute({
 
 export const router = createRouter({
   routeTree: root.addChildren([
-    shell.addChildren([overview, rooms, room, sessions, session, events, audit, settings]),
+    shell.addChildren([overview, rooms, room, sessions, session, recordings, calls, agents, events, audit, settings]),
     signIn,
   ]),
   basepath: basePath || '/',

@@ -4,24 +4,16 @@ import { X } from 'lucide-react';
 import { useRef, useState } from 'react';
 import { useShortcuts } from '@/shell/shortcuts';
 import { Button, IconButton } from '@/ui/button';
-import { Select } from '@/ui/field';
 import { plural } from '@/ui/format';
 import { PageFoot } from '@/ui/page-foot';
 import { PageHeader, Panel } from '@/ui/panel';
 import { ProjectSelect } from '@/ui/project-select';
 import { Empty, ErrorState, Skeleton } from '@/ui/states';
 import { TypedInput } from '@/ui/typed-input';
+import { WhenFilter } from '@/ui/when-filter';
 import { SessionList } from './session-list';
-import { TimeInput } from './time-input';
 
 const PAGE = 50;
-const HOUR_MS = 3_600_000;
-const spans = [
-  { name: 'Last hour', millis: HOUR_MS },
-  { name: 'Last 24 hours', millis: 24 * HOUR_MS },
-  { name: 'Last 7 days', millis: 168 * HOUR_MS },
-  { name: 'Last 30 days', millis: 720 * HOUR_MS },
-];
 
 const route = getRouteApi('/shell/sessions');
 
@@ -41,10 +33,9 @@ export function Sessions() {
 
   const set = (next: Partial<typeof search>) =>
     navigate({ search: (before) => ({ ...before, ...next }), replace: true, resetScroll: false });
-  const [between, setBetween] = useState(false);
-  const dated = between || from !== undefined || to !== undefined;
+  const [cleared, setCleared] = useState(0);
   const clear = () => {
-    setBetween(false);
+    setCleared(cleared + 1);
     navigate({ search: {}, replace: true });
   };
   const filtered = Object.values(search).some((value) => value !== undefined);
@@ -70,35 +61,9 @@ export function Sessions() {
           value={identity ?? ''}
           onType={(value) => set({ identity: value || undefined })}
         />
-        <Select
-          aria-label="When"
-          value={dated ? 'between' : ''}
-          onChange={({ target: { value } }) => {
-            setBetween(value !== '');
-            const span = spans[Number(value || 'none')];
-            if (span) set({ from: Date.now() - span.millis, to: undefined });
-            else if (value === '') set({ from: undefined, to: undefined });
-          }}
-        >
-          <option value="">Any time</option>
-          {spans.map(({ name }, index) => (
-            <option key={name} value={index}>
-              {name}
-            </option>
-          ))}
-          <option value="between">Between…</option>
-        </Select>
-        {dated ? (
-          <span className="flex items-center gap-2 max-sm:w-full max-sm:flex-col max-sm:items-stretch">
-            <TimeInput label="From" value={from} onChange={(at) => set({ from: at })} />
-            <span aria-hidden className="text-ink-3 max-sm:hidden">
-              to
-            </span>
-            <TimeInput label="To" value={to} onChange={(at) => set({ to: at })} />
-          </span>
-        ) : null}
+        <WhenFilter key={cleared} from={from} to={to} onChange={set} />
         <ProjectSelect projects={projects} value={project} onChange={(next) => set({ project: next })} />
-        {filtered || between ? (
+        {filtered ? (
           <IconButton label="Clear the filters" onClick={clear}>
             <X size={14} />
           </IconButton>
