@@ -97,6 +97,6 @@ describe('agents', () => {
       route.fulfill({ status: 403, json: { error: { code: 'forbidden', message: 'outside of your rights' } } }),
     );
     await page.goto(`${roomwatch.url}/agents`);
-    await page.getByRole('alert').waitFor();
+    await page.getByRole('alert').getByText('outside of your rights').waitFor();
   });
 });

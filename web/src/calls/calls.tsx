@@ -140,8 +140,7 @@ function Row({ call, showProject }: { call: Call; showProject: boolean }) {
       <Icon size={15} aria-hidden className={live ? 'mt-0.5 shrink-0 text-good' : 'mt-0.5 shrink-0 text-ink-3'} />
       <div className="min-w-0 grow">
         <div className="flex flex-wrap items-baseline gap-x-2 gap-y-1">
-          <span className="text-ink-3">{word}</span>
-          <span className="num font-medium break-all">{who}</span>
+          <span className="text-ink-3">{word}</span> <span className="num font-medium break-all">{who}</span>{' '}
           <span className="min-w-0 break-words">
             <span className="text-ink-3">in </span>
             <Link

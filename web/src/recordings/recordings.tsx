@@ -134,7 +134,7 @@ function Row({ entry, showProject }: { entry: EgressEntry; showProject: boolean 
       <Icon size={15} aria-hidden className={live ? 'mt-0.5 shrink-0 text-bad' : 'mt-0.5 shrink-0 text-ink-3'} />
       <div className="min-w-0 grow">
         <div className="flex flex-wrap items-baseline gap-x-2 gap-y-1">
-          <span className="font-medium">{outputWords(entry)}</span>
+          <span className="font-medium">{outputWords(entry)}</span>{' '}
           {room ? (
             <span className="min-w-0 break-words">
               <span className="text-ink-3">of </span>
