@@ -28,8 +28,8 @@ const ROUNDS: usize = 3;
 /// The rate at which LiveKit's own limits begin to matter: 1,000 events/s.
 const RATE: usize = 1_000;
 
-/// The threads that fold, encode and store an event after it is durable.
-const BEHIND: [&str; 2] = ["fold", "history"];
+/// The threads that fold, encode, store and look at an event after it is durable.
+const BEHIND: [&str; 4] = ["fold", "history", "attention", "watchers"];
 
 /// Time until the last event is in the history.
 const SETTLED: Duration = Duration::from_secs(2);
@@ -85,7 +85,7 @@ async fn main() {
         answer / sqlite
     );
     println!(
-        "  CPU in all         {whole:7.1} µs                      ratio {:.2}               (SQLite {:.2}): with state, feed and history, behind the answer",
+        "  CPU in all         {whole:7.1} µs                      ratio {:.2}               (SQLite {:.2}): with state, feed, history and followers, behind the answer",
         whole / floor,
         whole / sqlite
     );

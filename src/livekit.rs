@@ -55,11 +55,6 @@ impl CallError {
         !matches!(self, CallError::Refused { .. })
     }
 
-    /// Returns true if nothing listened at the address. Then only a restart can have changed rooms without a webhook.
-    pub fn refused_connection(&self) -> bool {
-        matches!(self, CallError::Unreachable { .. })
-    }
-
     /// Returns true for a Twirp error with this code.
     pub fn is(&self, wanted: &str) -> bool {
         matches!(self, CallError::Refused { code, .. } if &**code == wanted)

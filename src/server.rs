@@ -52,6 +52,7 @@ pub mod turns;
 
 pub mod api;
 pub mod dashboard;
+pub mod document;
 pub mod stream;
 
 use dashboard::Dashboard;
@@ -118,7 +119,7 @@ struct Api;
 pub fn router(app: Arc<App>) -> Router {
     let (router, api) = routes(&app).split_for_parts();
     // These have one copy of their bytes for all answers, so they need no share of the memory.
-    let document = Bytes::from(serde_json::to_vec(&api).expect("the document is JSON"));
+    let document = Bytes::from(document::complete(&api).to_string());
     let document = ([(header::CONTENT_TYPE, "application/json")], document);
     let dashboard = Arc::new(Dashboard::new(app.config.path_prefix()));
     router

@@ -41,14 +41,12 @@ pub struct Asked {
     /// The same moment on the monotonic clock.
     pub running: Duration,
     pub now: u64,
-    /// When LiveKit was last found to be down. Its store has everything that it reported before that.
-    pub away_at: u64,
 }
 
 impl Asked {
     /// Returns true if the list may be older than this webhook.
     fn is_too_recent(&self, webhook_at: u64) -> bool {
-        webhook_at + GRACE_MS > self.at && webhook_at > self.away_at
+        webhook_at + GRACE_MS > self.at
     }
 }
 
@@ -206,7 +204,6 @@ impl Compare<'_> {
         let Some(tombstone) = tombstone.filter(|tombstone| !tombstone.source.is_inferred()) else {
             return Some(false);
         };
-        // Without the shortcut for an outage: a store that was down does not know the end either.
         if tombstone.buried_at() + GRACE_MS > self.asked.at {
             return None;
         }

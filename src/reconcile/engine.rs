@@ -77,8 +77,6 @@ pub(super) struct Engine<'a> {
     clock: &'a Clock,
     schedule: Schedule<ListedRoom>,
     every: Duration,
-    /// When LiveKit was last found to be down, in unix milliseconds.
-    away_at: u64,
     /// The last lost webhook that the schedule knows of, in unix milliseconds.
     lost_at: u64,
     /// Egress that ended before this has been reported, in unix milliseconds.
@@ -89,7 +87,7 @@ impl<'a> Engine<'a> {
     pub fn new(shared: &'a Shared, project: &'a Project, every: Duration) -> Engine<'a> {
         let clock = &shared.clock;
         let schedule = Schedule::new(clock.running(), every);
-        Engine { shared, project, clock, schedule, every, away_at: 0, lost_at: 0, egress_since: 0 }
+        Engine { shared, project, clock, schedule, every, lost_at: 0, egress_since: 0 }
     }
 
     pub async fn run(mut self) {
@@ -160,7 +158,7 @@ impl<'a> Engine<'a> {
     /// Returns the moment of a question.
     fn asked(&self) -> Asked {
         let at = self.clock.unix_ms();
-        Asked { at, running: self.clock.running(), now: at, away_at: self.away_at }
+        Asked { at, running: self.clock.running(), now: at }
     }
 
     /// Lists these rooms, and ends the sessions that are not among them.
@@ -522,9 +520,6 @@ impl<'a> Engine<'a> {
         };
         if !self.schedule.is_away() {
             tracing::warn!(project.name = %self.project.name, "{error}; retrying until LiveKit answers");
-        }
-        if error.refused_connection() {
-            self.away_at = self.clock.unix_ms();
         }
         self.project.health.lock().failed(&error, self.clock.unix_ms());
         let wait = self.schedule.failed(matches!(error, CallError::Unauthorized { .. }));

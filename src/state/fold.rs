@@ -105,6 +105,7 @@ impl Fold<'_> {
     /// the changes of the room itself, and the delete of a participant that they no longer see.
     fn restrict(&mut self, before: Option<Arc<str>>) {
         let after = self.current_session();
+        let is_egress = |change: &Change| matches!(change.entity, Entity::Egress(_));
         // The event may begin or end the current session. One without a room or a session belongs to every session.
         let is_current = match (&self.event.room, &self.event.room_sid) {
             (Some(_), Some(sid)) if !sid.is_empty() => [&before, &after].contains(&&Some(sid.clone())),
@@ -128,6 +129,9 @@ impl Fold<'_> {
             };
             joined.extend(self.applied.changes.iter().filter(of_room).cloned());
             self.applied.joined = Some(joined);
+        } else if self.applied.changes.iter().any(is_egress) {
+            let others = self.applied.changes.iter().filter(|change| !is_egress(change));
+            self.applied.joined = Some(others.cloned().collect());
         }
     }
 

@@ -138,7 +138,11 @@ impl Project {
 
     /// Returns the number of egress of a session that have not ended.
     pub fn egress_in(&self, sid: &str) -> u32 {
-        let here = self.egress.values().filter(|egress| egress.room_sid.as_deref() == Some(sid));
-        u32::try_from(here.count()).unwrap_or(u32::MAX)
+        u32::try_from(self.egress_of(sid).count()).unwrap_or(u32::MAX)
+    }
+
+    /// Returns the egress of a session that have not ended, in no order.
+    pub fn egress_of(&self, sid: &str) -> impl Iterator<Item = &Arc<Egress>> {
+        self.egress.values().filter(move |egress| egress.room_sid.as_deref() == Some(sid))
     }
 }

@@ -340,6 +340,23 @@ fn a_sid_comes_back_at_once_by_a_webhook_that_proves_it() {
 }
 
 #[test]
+fn a_room_that_comes_back_brings_its_egress_to_all_but_room_join_callers() {
+    let running = of_egress(6, "egress_started", ROOM, "EG_1", "");
+    let life = [started(0, ROOM, "standup"), running, finished(20, ROOM, "standup")];
+    let back = started(21, ROOM, "standup");
+    let (state, applied) = last(&[&life[..], &[back]].concat());
+    let kinds = |all: &Value| {
+        let all = all.as_array().expect("changes").iter();
+        all.map(|change| format!("{} {}", change["op"], change["id"])).collect::<Vec<_>>()
+    };
+    assert_eq!(kinds(&changes(&applied)), [r#""set" "RM_1""#, r#""set" "EG_1""#]);
+    assert_eq!(rooms(&state)[0]["recording"], true);
+    let joined = json!(applied.joined.expect("others"));
+    assert_eq!(kinds(&joined), [r#""set" "RM_1""#]);
+    assert!(!applied.restricted, "they get the event itself");
+}
+
+#[test]
 fn late_and_repeated_webhooks_raise_nothing() {
     let back = started(21, ROOM, "standup");
     let of_alice =

@@ -157,6 +157,7 @@ fn room_answer(project: &str, room: &Map<String, Value>) -> RoomAnswer {
     responses(
         (status = 201, description = "The room exists", body = RoomAnswer),
         (status = 400, description = "There is no name, or LiveKit refuses it"),
+        (status = 404, description = "`unknown_project`"),
         Refusals,
     )
 )]

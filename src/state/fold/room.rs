@@ -1,6 +1,6 @@
 //! The rules for rooms.
 
-use std::sync::Arc;
+use std::{iter, sync::Arc};
 
 use super::Fold;
 use crate::{
@@ -123,7 +123,13 @@ impl Fold<'_> {
             source: room.source,
         };
         if before.created {
-            self.applied.changes.insert(0, Change::set(Entity::Room(room.clone())));
+            // The end of its former life has removed its egress from what readers hold.
+            let seq = self.event.seq.0;
+            let mut egress: Vec<_> =
+                self.project.egress_of(sid).filter(|egress| egress.last_seq != seq).cloned().collect();
+            egress.sort_unstable_by_key(|egress| egress.last_seq);
+            let began = iter::once(Entity::Room(room.clone())).chain(egress.into_iter().map(Entity::Egress));
+            self.applied.changes.splice(0..0, began.map(Change::set));
             self.applied.facts.insert(0, session());
             return;
         }
