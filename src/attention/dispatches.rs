@@ -307,7 +307,7 @@ mod tests {
             (dispatch("support", &["JS_FAILED", "JS_SUCCESS"], false), false),
             (dispatch("support", &[], true), false),
         ] {
-            assert_eq!(expected(&[listed.clone()]).is_some(), is_expected, "{listed:?}");
+            assert_eq!(expected(std::slice::from_ref(&listed)).is_some(), is_expected, "{listed:?}");
         }
     }
 }

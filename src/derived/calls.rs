@@ -78,7 +78,7 @@ pub struct Call {
 #[derive(Debug, Default)]
 pub struct CallPage {
     pub calls: Vec<Call>,
-    /// Number of calls by outcome, whatever outcomes the query names, of the newest [`COUNTED_MAX`].
+    /// Number of calls by outcome, whatever outcomes the query names, of the newest 100,000.
     pub counts: BTreeMap<String, i64>,
     pub next: Option<CallPosition>,
 }
