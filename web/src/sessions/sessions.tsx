@@ -18,7 +18,7 @@ import { SessionList } from './session-list';
 import { queryOf, SPANS, switchTrouble, TROUBLES, troublesOf } from './session-search';
 import { SESSION_SORTS, type SessionColumn, SPAN_NAMES } from './session-sort';
 import { sessionsCsv } from './sessions-csv';
-import { TimeInput } from './time-input';
+import { TimeInput } from '@/ui/time-input';
 
 const PAGE = 50;
 /** Maximum sessions of one export. */
