@@ -143,7 +143,8 @@ async fn each_filter_and_each_order() {
 async fn a_session_has_its_numbers_and_the_list_has_totals() {
     let server = Server::start();
     let day = day();
-    let end = day.iter().position(|said| said.body["egressInfo"]["status"] == "EGRESS_FAILED").expect("it fails");
+    let end =
+        day.iter().position(|said| said.body["egressInfo"]["status"] == "EGRESS_FAILED").expect("it fails");
     send_all(&server, &day[..end]).await;
     // The end of the session is written, and then the recording fails.
     let (_, ended) = server.get("/api/sessions/RM_2").await;
