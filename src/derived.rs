@@ -7,8 +7,8 @@
 //!   [`Options::covered`] is called once a checkpoint is on the disk.
 //! - `changes`: the changes of each event as readers got them, so that a replayed message equals the live one. They are
 //!   removed with the events of the log. An event without a row is not restricted and changed nothing.
-//! - Sessions, participations, tracks and egress, and counts for each minute, for [`Derived::sessions`] and the other
-//!   queries. They are kept for [`Options::retain`].
+//! - Sessions, participations, tracks and egress, counts for each minute, and an index of names, for
+//!   [`Derived::sessions`] and the other queries. They are kept for [`Options::retain`].
 //!
 //! Rows are written after the stream, in transactions of many events. Each transaction has the seq of its last event.
 //! Events that are not written yet are in memory, where [`Derived::changes`] finds them. After a crash they are read
@@ -40,13 +40,16 @@ mod again;
 mod changes;
 pub mod checkpoints;
 mod encode;
+mod fold;
 #[macro_use]
 mod numbers;
 mod packed;
-mod repair;
-mod rows;
 #[macro_use]
 mod schema;
+mod index;
+mod person;
+mod repair;
+mod rows;
 mod search;
 mod session_list;
 mod sessions;
@@ -56,6 +59,7 @@ mod writer;
 pub use activity::{Activity, ActivityPoint};
 pub use checkpoints::{Around, Rung};
 pub use encode::encode;
+pub use person::{Person, Stay};
 pub use search::{SearchResult, SearchResultKind};
 pub use session_list::{
     SessionFilter, SessionOrder, SessionPage, SessionPosition, SessionQuery, SessionSort, SessionTotals,

@@ -7,10 +7,12 @@ pub mod body;
 pub mod own;
 pub mod reasons;
 
-use std::{fmt, str::FromStr, sync::Arc};
+use std::{borrow::Cow, fmt, str::FromStr, sync::Arc};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+
+use crate::json::scan::Scan;
 
 /// A position in the log: 1, 2, 3 … without holes. 0 is the position before the first event.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -200,6 +202,27 @@ pub struct Event {
     pub room_sid: Option<Arc<str>>,
     /// LiveKit's JSON object as it arrived, without secrets and without CR or LF.
     pub body: Bytes,
+}
+
+impl Event {
+    /// Returns the identity of the event's participant: `participant.identity`.
+    pub fn participant(&self) -> Option<Cow<'_, str>> {
+        participant_of(&self.body)
+    }
+}
+
+/// Returns `participant.identity` of the JSON object at the beginning of `text`.
+pub fn participant_of(text: &[u8]) -> Option<Cow<'_, str>> {
+    let mut from = Scan::new(std::str::from_utf8(text).ok()?);
+    for wanted in ["participant", "identity"] {
+        if !from.enters(b'{') {
+            return None;
+        }
+        while from.key()? != wanted {
+            from.skip();
+        }
+    }
+    (from.peek() == b'"').then(|| from.string()).filter(|identity| !identity.is_empty())
 }
 
 /// An event that has no position in the log yet.

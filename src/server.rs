@@ -137,7 +137,9 @@ pub fn router(app: Arc<App>) -> Router {
 }
 
 fn routes(app: &Arc<App>) -> OpenApiRouter<Arc<App>> {
-    use api::{attention, audit, commands, login, me, projects, rooms, sessions, test_webhook, watch};
+    use api::{
+        attention, audit, commands, login, me, participants, projects, rooms, sessions, test_webhook, watch,
+    };
     let webhooks = OpenApiRouter::new().routes(routes!(webhook::receive)).with_state(app.webhooks.clone());
     let current = axum::middleware::from_fn_with_state(app.clone(), when_current);
     // Webhooks are accepted from the first moment. Reads wait for the fold.
@@ -151,6 +153,7 @@ fn routes(app: &Arc<App>) -> OpenApiRouter<Arc<App>> {
         .routes(routes!(sessions::session))
         .routes(routes!(sessions::activity))
         .routes(routes!(sessions::search))
+        .routes(routes!(participants::participant))
         .routes(routes!(attention::attention))
         // Inside of the compression: the bytes before it are in memory until the last of them is compressed.
         .layer(axum::middleware::from_fn_with_state(app.clone(), memory::counted))

@@ -28,6 +28,7 @@ CALLS = [
     ("rooms.participants", ROOM),
     ("history.sessions", {}),
     ("history.session", {"sid": given["session"]}),
+    ("history.participant", {"identity": given["identity"]}),
     ("history.activity", {}),
     ("history.search", {"q": given["identity"]}),
     ("commands.create_room", {"body": models.CreateRoom(name="made by the client", metadata="m")}),

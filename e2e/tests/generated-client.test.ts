@@ -70,6 +70,7 @@ it('a generated client reads every route', async () => {
     participants: '200 the same',
     sessions: '200 the same',
     session: '200 the same',
+    participant: '200 the same',
     activity: '200 the same',
     search: '200 the same',
     create_room: '201 the same',

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params, params_from_iter, types::Value};
 
-use super::{DerivedError, schema};
+use super::{DerivedError, index, schema};
 
 /// Rows that are copied in one transaction.
 const COPY_ROWS: usize = 1_000;
@@ -61,6 +61,7 @@ const PARTICIPATIONS: Table = Table {
         ("left_not_before", 'I'),
         ("reason", 'T'),
         ("source", 't'),
+        ("phone", 'T'),
     ],
 };
 const TRACKS: Table = Table {
@@ -147,6 +148,7 @@ pub(super) fn copy_history(old: &Path, to: &mut Connection) -> Result<(), Derive
     for project in &projects {
         copy.all(&MINUTES, Some(project))?;
     }
+    index::refill(copy.to)?;
     copy.commit()?;
     let Copy { rows, lost, .. } = copy;
     // Not copied, because an older file does not have them.

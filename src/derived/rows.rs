@@ -8,7 +8,7 @@ use std::{
 use foldhash::fast::RandomState;
 use rusqlite::{OptionalExtension, params};
 
-use super::{Recorded, changes::Chunk, statements::Statements};
+use super::{Recorded, changes::Chunk, index::Known, statements::Statements};
 use crate::{
     event::{Seq, Source},
     state::{Egress, Fact, Participant, Room, State, Track, Wire, entity::Word, mask::ALL},
@@ -24,8 +24,8 @@ const MINUTE_MS: u64 = 60_000;
 
 /// Writes rows, and caches what it needs of the tables.
 ///
-/// The last four fields are written at the end of the transaction, because many events change the same rows. After a
-/// transaction the owner calls [`Rows::committed`] or [`Rows::roll_back`].
+/// The fields from `seen` to `minutes` are written at the end of the transaction, because many events change the same
+/// rows. After a transaction the owner calls [`Rows::committed`] or [`Rows::roll_back`].
 #[derive(Default)]
 pub(super) struct Rows {
     /// Row numbers of sessions by project and sid.
@@ -41,6 +41,8 @@ pub(super) struct Rows {
     minutes: Map<(Arc<str>, u64), Minute>,
     /// Changes of the latest events.
     changes: Chunk,
+    /// Names that the index has.
+    names: Known,
 }
 
 /// A live session, with the fields that a list of sessions shows.
@@ -127,6 +129,7 @@ impl Rows {
         self.seen.clear();
         self.uncounted.clear();
         self.minutes.clear();
+        self.names.forget();
     }
 
     /// Counts an event that is already in the tables.
@@ -220,6 +223,7 @@ impl Rows {
             Fact::Participation(participant) => {
                 let session = self.session_of(to, participant, recorded.received_at)?;
                 let new = put_participation(to, session, participant, recorded.received_at, true)?;
+                self.names.person(to, participant)?;
                 traffic.joins += u32::from(new && participant.counted());
             }
             Fact::Left { participant, at, inferred, reason, publishing } => {
@@ -244,6 +248,7 @@ impl Rows {
                             reason
                         ])? > 0;
                 }
+                self.names.person(to, participant)?;
                 if written && (*publishing || !first) {
                     to.end_tracks_of.execute(params![session, participant.sid, at, inferred])?;
                 }
@@ -313,6 +318,7 @@ impl Rows {
             return Ok(id);
         }
         let id = to.new_session.insert(params![project, sid, name, at as i64, source.as_str()])?;
+        self.names.room(to, project, name)?;
         self.remember(project, sid, id);
         Ok(id)
     }
@@ -360,14 +366,17 @@ fn put_participation(
     bind_who(insert, session, p)?;
     insert.raw_bind_parameter(11, at as i64)?;
     insert.raw_bind_parameter(12, p.source.as_str())?;
-    if insert.raw_execute()? > 0 {
-        return Ok(true);
+    let new = insert.raw_execute()? > 0;
+    if !new {
+        let update = &mut to.participation_is;
+        bind_who(update, session, p)?;
+        update.raw_bind_parameter(11, present)?;
+        update.raw_execute()?;
     }
-    let update = &mut to.participation_is;
-    bind_who(update, session, p)?;
-    update.raw_bind_parameter(11, present)?;
-    update.raw_execute()?;
-    Ok(false)
+    if let Some(phone) = p.phone_number() {
+        to.set_phone.execute(params![session, p.sid, phone])?;
+    }
+    Ok(new)
 }
 
 /// Writes a participant and their leave. Returns false if they are not in the room, or have another identity there.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
-use super::{DerivedError, checkpoints::Ladder, repair};
+use super::{DerivedError, checkpoints::Ladder, index, repair};
 use crate::{
     event::{
         Cursor, Epoch, Seq,
@@ -19,7 +19,7 @@ pub(super) const STORE: Store = Store {
     file: "derived.db",
     application_id: 0x526d_4465,
     first_version: 3,
-    steps: &[VERSION_3, LADDER, GAPS, NUMBERS, COUNT_NEWEST, ZSTD],
+    steps: &[VERSION_3, LADDER, GAPS, NUMBERS, COUNT_NEWEST, ZSTD, NAMES],
     unversioned: |connection| {
         Ok(if has_table(connection, "meta")? { get(connection, "schema")? } else { None })
     },
@@ -109,6 +109,30 @@ pub(super) const COUNT_NEWEST: &str = concat!(
 
 /// Changes and checkpoints are packed with zstd, which an older Roomwatch cannot read. Rows from before stay as they are.
 const ZSTD: &str = "";
+
+/// SQL that makes [`index::fill`](super::index::fill) enter the names of all sessions that are in the tables now.
+macro_rules! refill {
+    () => {
+        "INSERT OR REPLACE INTO meta SELECT 'index_filled', 0 FROM sessions LIMIT 1;
+INSERT OR REPLACE INTO meta SELECT 'index_until', max(id) FROM sessions HAVING max(id) IS NOT NULL;"
+    };
+}
+
+/// The [index](super::index) of names. The full-text tables have the pieces only, without their places, and a row of theirs
+/// has the number of the row with the name. The names of sessions that are there already are entered step by step.
+const NAMES: &str = concat!(
+    "
+ALTER TABLE participations ADD COLUMN phone TEXT;
+CREATE TABLE people (
+    id INTEGER PRIMARY KEY, project TEXT NOT NULL, identity TEXT NOT NULL, name TEXT NOT NULL, phone TEXT NOT NULL);
+CREATE UNIQUE INDEX people_name ON people (identity, project, name, phone);
+CREATE TABLE rooms (id INTEGER PRIMARY KEY, project TEXT NOT NULL, room TEXT NOT NULL);
+CREATE UNIQUE INDEX rooms_name ON rooms (room, project);
+CREATE VIRTUAL TABLE people_grams USING fts5 (grams, content = '', contentless_delete = 1, detail = none, tokenize = 'ascii');
+CREATE VIRTUAL TABLE room_grams USING fts5 (grams, content = '', contentless_delete = 1, detail = none, tokenize = 'ascii');
+",
+    refill!()
+);
 
 /// SQL for the number of participants of session `s` that have published a track.
 macro_rules! publishers {
@@ -243,6 +267,7 @@ pub(super) fn forget_between(connection: &mut Connection, from: i64, to: i64) ->
         transaction.execute(sql, [from, to])?;
     }
     transaction.execute("DELETE FROM gaps WHERE from_at >= to_at", [])?;
+    index::sweep(&transaction)?;
     transaction.commit()
 }
 

@@ -16,8 +16,8 @@ use utoipa::ToSchema;
 
 use super::{
     Derived, DerivedError,
+    fold::fold,
     numbers::{self, Numbers, minutes},
-    search::fold,
     sessions::{Conditions, Session, select},
 };
 use crate::rights::Window;

@@ -59,6 +59,15 @@ statements! {
         "UPDATE participations SET left_at = max(?3, joined_at), left_not_before = ?4, reason = ?5
          WHERE session = ?1 AND sid = ?2 AND left_not_before IS NOT NULL AND ?4 IS NULL";
 
+    set_phone: "UPDATE participations SET phone = ?3 WHERE session = ?1 AND sid = ?2 AND phone IS NOT ?3";
+
+    /// The statements of a name and of its pieces run one after the other: the second takes the number of the first.
+    new_person:
+        "INSERT INTO people (project, identity, name, phone) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING";
+    new_person_grams: "INSERT INTO people_grams (rowid, grams) VALUES (last_insert_rowid(), ?1)";
+    new_room: "INSERT INTO rooms (project, room) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
+    new_room_grams: "INSERT INTO room_grams (rowid, grams) VALUES (last_insert_rowid(), ?1)";
+
     put_track:
         "INSERT INTO tracks (session, participant, sid, name, type, source, published_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
          ON CONFLICT DO UPDATE SET name = ?4, type = ?5, source = ?6, published_at = ?7, unpublished_at = NULL,

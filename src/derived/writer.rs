@@ -21,7 +21,7 @@ use super::{
     DerivedError, Options, QUERIES_MAX, REPLAYS_MAX, Recorded, Shared, Trouble, Waiting,
     again::{Again, Source},
     checkpoints::{Ladder, Pace, Pending},
-    repair,
+    index, repair,
     rows::Rows,
     schema::{self, Opened},
     statements::Statements,
@@ -55,6 +55,8 @@ pub(super) struct Writer {
     checkpoint: Seq,
     /// True if the rows that this log gives again have been removed.
     begun: bool,
+    /// True if the index of names does not have all of them yet.
+    filling: bool,
     failing: bool,
 }
 
@@ -116,6 +118,7 @@ impl Writer {
         });
         let rows = Rows::new(&state);
         let checkpoint = state.head();
+        let filling = old.is_some() || index::is_filling(&connection)?;
         Ok((
             Writer {
                 shared,
@@ -126,6 +129,7 @@ impl Writer {
                 folded,
                 checkpoint,
                 begun: false,
+                filling,
                 failing: false,
             },
             state,
@@ -168,12 +172,16 @@ impl Writer {
     /// Writes one transaction of what is in the queue now.
     pub fn step(&mut self) -> Step {
         let Next { batch, checkpoints, damage, closing } = self.next();
-        if batch.is_empty() && checkpoints.is_empty() && damage.is_none() && self.old.is_none() {
+        let idle = batch.is_empty() && checkpoints.is_empty() && damage.is_none() && self.old.is_none();
+        if idle && (!self.filling || closing) {
             return Step::Idle;
         }
         let work = || {
             if let Some(damage) = damage {
                 return Err(DerivedError::Found(damage));
+            }
+            if idle {
+                return self.fill();
             }
             if closing && self.old.is_some() {
                 return Err(DerivedError::Closed);
@@ -187,6 +195,10 @@ impl Writer {
         match catch_unwind(AssertUnwindSafe(work)).unwrap_or(Err(DerivedError::Panicked)) {
             Ok(()) => {
                 self.done(&batch, &checkpoints);
+                if !idle && !closing {
+                    // An error comes again when nothing else is to be written, and is reported then.
+                    let _ = self.fill();
+                }
                 Step::Wrote
             }
             Err(DerivedError::Closed) => Step::Closed,
@@ -203,13 +215,19 @@ impl Writer {
         }
     }
 
+    /// Enters some more names into the index, if it does not have all of them yet.
+    fn fill(&mut self) -> Result<(), DerivedError> {
+        self.filling = self.filling && index::fill(&mut self.connection)?;
+        Ok(())
+    }
+
     /// Waits until a transaction is due.
     fn wait(&self) {
         let mut waiting = self.shared.waiting.lock();
         let idle = |waiting: &Waiting| {
             waiting.events.is_empty() && waiting.checkpoints.is_empty() && waiting.damage.is_none()
         };
-        while idle(&waiting) && !waiting.closing && self.old.is_none() {
+        while idle(&waiting) && !waiting.closing && self.old.is_none() && !self.filling {
             self.shared.work.wait(&mut waiting);
         }
         let deadline = Instant::now() + FLUSH_AFTER;
@@ -219,6 +237,7 @@ impl Writer {
             && waiting.checkpoints.is_empty()
             && waiting.damage.is_none()
             && self.old.is_none()
+            && !self.filling
         {
             if self.shared.work.wait_until(&mut waiting, deadline).timed_out() {
                 break;
@@ -332,7 +351,7 @@ impl Writer {
             Ok(Opened { connection, old, folded, changes_from, ladder, state }) => {
                 self.checkpoint = state.map_or(Seq::ZERO, |state| state.head());
                 (self.connection, self.old, self.ladder, self.folded) = (connection, old, ladder, folded);
-                (self.rows, self.begun) = (Rows::default(), false);
+                (self.rows, self.begun, self.filling) = (Rows::default(), false, true);
                 self.shared.readers.replaced();
                 let mut waiting = self.shared.waiting.lock();
                 (waiting.written, waiting.changes_from) = (folded, changes_from);
@@ -430,6 +449,8 @@ impl Writer {
                 )?
                 .query_map(params![before, TRIM_SESSIONS], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
                 .collect::<Result<_, _>>()?;
+            let ids: Vec<i64> = old.iter().map(|(id, ..)| *id).collect();
+            let names = index::Leaving::of(&transaction, &ids)?;
             for (id, project, sid) in &old {
                 for table in ["participations", "tracks"] {
                     transaction
@@ -441,6 +462,7 @@ impl Writer {
                     .execute([sid, project])?;
                 transaction.prepare_cached("DELETE FROM sessions WHERE id = ?1")?.execute([id])?;
             }
+            names.remove(&transaction)?;
             transaction.execute("DELETE FROM egress WHERE room_sid IS NULL AND at < ?1", [before])?;
             transaction.execute("DELETE FROM minutes WHERE minute < ?1", [before / 60_000])?;
             let mut ladder = self.ladder.clone();
@@ -573,7 +595,17 @@ mod tests {
 
     /// Makes the `n`th statement that changes a row fail, or, for 0, the commit.
     fn fail(writer: &Writer, n: usize) {
-        let tables = ["meta", "changes", "sessions", "participations", "tracks", "egress", "minutes"];
+        let tables = [
+            "meta",
+            "changes",
+            "sessions",
+            "participations",
+            "tracks",
+            "egress",
+            "minutes",
+            "people",
+            "rooms",
+        ];
         let mut sql = format!(
             "PRAGMA foreign_keys = ON;
              CREATE TEMP TABLE fault (left INTEGER); INSERT INTO fault VALUES ({n});
@@ -631,7 +663,8 @@ mod tests {
     /// Returns every row of every table. The chunks of changes depend on the transactions, so their content counts.
     fn content(writer: &Writer, last: u64) -> Vec<String> {
         let mut all = Vec::new();
-        for table in ["meta", "sessions", "participations", "tracks", "egress", "minutes"] {
+        for table in ["meta", "sessions", "participations", "tracks", "egress", "minutes", "people", "rooms"]
+        {
             let mut select = writer.connection.prepare(&format!("SELECT * FROM {table}")).expect("a table");
             let columns = select.column_count();
             let rows = select.query_map([], |row| {

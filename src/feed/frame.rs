@@ -1,6 +1,6 @@
 //! An event as the bytes that readers get. It is encoded once for all of them.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::{BufMut, Bytes, BytesMut, buf::Writer};
 use serde::Serialize;
@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::{
     derived::{Joined, NO_CHANGES},
-    event::{Cursor, Epoch, Event, Kind, Seq},
+    event::{Cursor, Epoch, Event, Kind, Seq, participant_of},
 };
 
 /// One encoded event.
@@ -31,6 +31,8 @@ pub struct Frame {
     pub known_kind: Option<usize>,
     /// True if `roomJoin` callers must not see the event.
     pub restricted: bool,
+    /// See [`Frame::participant`].
+    participant: OnceLock<Option<Box<str>>>,
     whole: Message,
     /// The message that `roomJoin` callers get instead, if they get another one.
     joined: Option<Message>,
@@ -51,6 +53,7 @@ struct Message {
     /// `<size>\r\n<event>\r\n`, and the size line of the event without its changes.
     bytes: Bytes,
     json_at: usize,
+    data_at: usize,
     changes_at: usize,
 }
 
@@ -84,9 +87,16 @@ impl Frame {
             kind: event.kind.wire().into(),
             known_kind: event.kind.known(),
             restricted,
+            participant: OnceLock::new(),
             whole: Message::encode(epoch, event, event.kind.wire(), &event.body, changes),
             joined,
         }
+    }
+
+    /// Returns the identity of the event's participant. It is read from the message when a filter asks for it first.
+    pub fn participant(&self) -> Option<&str> {
+        let read = || participant_of(&self.whole.bytes[self.whole.data_at..]).map(|identity| identity.into());
+        self.participant.get_or_init(read).as_deref()
     }
 
     /// Returns true if the frame has another message for `roomJoin` callers.
@@ -116,7 +126,7 @@ impl Frame {
     /// Returns the message alone, as JSON.
     pub fn json(&self, view: View) -> Bytes {
         let message = self.message(view);
-        let Message { bytes, json_at, changes_at } = message;
+        let Message { bytes, json_at, changes_at, .. } = message;
         if view != View::WithoutChanges {
             return bytes.slice(*json_at..message.sse_end() - 2);
         }
@@ -146,6 +156,7 @@ impl Message {
         out.get_mut().put_slice(b"{\"type\":");
         put_json(&mut out, kind);
         out.get_mut().put_slice(b",\"data\":");
+        let data_at = out.get_ref().len();
         out.get_mut().put_slice(data);
         out.get_mut().put_slice(b",\"timestamp\":");
         put_json(&mut out, &event.received_at);
@@ -167,7 +178,7 @@ impl Message {
         bytes[..SIZE_BYTES].copy_from_slice(&size);
         bytes.put_slice(b"\r\n");
         bytes.put_slice(&size_line(changes_at - SIZE_BYTES + CUT.len()));
-        Message { bytes: bytes.freeze(), json_at, changes_at }
+        Message { bytes: bytes.freeze(), json_at, data_at, changes_at }
     }
 
     /// Returns the end of the event in `bytes`.

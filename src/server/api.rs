@@ -6,6 +6,7 @@ pub mod command;
 pub mod commands;
 pub mod login;
 pub mod me;
+pub mod participants;
 pub mod projects;
 pub mod rooms;
 pub mod sessions;

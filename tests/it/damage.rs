@@ -119,7 +119,7 @@ fn pages(dir: &Path, file: &str) -> usize {
 /// Every message as an operator gets it, and the history.
 async fn content(app: &App) -> Result<Value, String> {
     let window = Window::all();
-    let filter = Filter::new(&window, &[]);
+    let filter = Filter::new(&window, &[], &[]);
     let (mut after, mut messages) = (Seq::ZERO, Vec::new());
     while after < app.feed.head().seq {
         let replayed =
@@ -141,9 +141,17 @@ async fn content(app: &App) -> Result<Value, String> {
             app.derived.session(window.clone(), session.sid, 0).await.map_err(|error| error.to_string())?;
         details.push(json!(detail));
     }
+    let mut found = Vec::new();
+    for text in ["uest", "tandup"] {
+        let results =
+            app.derived.search(window.clone(), text.into(), 100).await.map_err(|error| error.to_string())?;
+        found.push(
+            results.iter().map(|one| format!("{} {:?}", one.sid, one.identity)).collect::<BTreeSet<_>>(),
+        );
+    }
     let from = START as i64 / 60 * 60_000;
     let activity = app.derived.activity(window, from, from + 36_000_000, 60_000).await;
-    Ok(json!([messages, details, activity.map_err(|error| error.to_string())?]))
+    Ok(json!([messages, details, activity.map_err(|error| error.to_string())?, found]))
 }
 
 /// The end of a node with a damaged file.

@@ -739,6 +739,20 @@ async fn old_sessions_are_removed_and_live_ones_stay() {
         assert_eq!(connection.query_row(&sql, [], |row| row.get::<_, i64>(0)).expect("a row"), 0, "{table}");
     }
     assert_eq!(kept.sessions(everything()).await[0].sid, "RM_2");
+    // The names of those who were only in the old session are gone too, with their pieces in the index.
+    let names = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, String>(0)).expect("a row");
+    let people = names(
+        "SELECT group_concat(identity, ' ') FROM (SELECT DISTINCT identity FROM people ORDER BY identity)",
+    );
+    let still = names(
+        "SELECT group_concat(identity, ' ') FROM (SELECT DISTINCT identity FROM participations ORDER BY identity)",
+    );
+    assert_eq!((&*people, &*still), ("dave x y", "dave x y"));
+    let counts = names(
+        "SELECT (SELECT count(*) FROM people) || ' ' || (SELECT count(*) FROM people_grams_docsize) || ' ' ||
+         (SELECT count(*) FROM rooms) || ' ' || (SELECT count(*) FROM room_grams_docsize)",
+    );
+    assert_eq!(counts, "3 3 1 1");
 }
 
 #[tokio::test]
@@ -802,7 +816,7 @@ async fn a_replayed_message_is_the_live_one() {
         // As the server does: reading begins after the state has folded the log.
         let there = log.bounds().last;
         feed.reached(there).await;
-        let reader = feed.subscribe(Filter::new(&Window::all(), &[]), feed.head().seq);
+        let reader = feed.subscribe(Filter::new(&Window::all(), &[], &[]), feed.head().seq);
         let mut cursor = reader.cursor().seq;
         let append = |n: usize, said: &Said| {
             let event = said.event(0);
@@ -830,8 +844,10 @@ async fn a_replayed_message_is_the_live_one() {
                 (frame.seq, frame.restricted, frame.json(View::Whole), frame.json(View::Joined))
             }));
         }
-        let replayed =
-            feed.replay(&Filter::new(&Window::all(), &[]), Seq(0), 100, 1 << 20).await.expect("it replays");
+        let replayed = feed
+            .replay(&Filter::new(&Window::all(), &[], &[]), Seq(0), 100, 1 << 20)
+            .await
+            .expect("it replays");
         let replayed: Vec<_> = replayed
             .frames
             .iter()

@@ -26,6 +26,7 @@ mod node;
 mod openapi;
 mod options;
 mod own_events;
+mod participants;
 mod reconcile;
 mod reconcile_diff;
 mod reconcile_gap;

@@ -57,6 +57,12 @@ async fn sessions_older_than_the_log_outlive_an_upgrade() {
             assert_eq!(standup["participations"].as_array().map(Vec::len), Some(5));
             assert_eq!(standup["tracks"][0]["sid"], "TR_1");
             assert_eq!(standup["egress"][0]["status"], "complete");
+            // The names of before are entered into the index in the background.
+            let found = async |text: &str| {
+                derived.search(Window::all(), text.into(), 10).await.expect("it searches").len()
+            };
+            until_async("the names are found", async || found("lice").await == 1).await;
+            assert_eq!(found("tandu").await, 1);
         }
         assert!(!aside(dir.path()), "no file is put aside");
     }

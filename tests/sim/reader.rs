@@ -191,7 +191,7 @@ impl Reader {
         }
         seen.away = false;
         drop(state);
-        let filter = Filter::new(&window, &self.request.types);
+        let filter = Filter::new(&window, &self.request.types, &[]);
         let view = filter.view();
         let mut subscription = feed.subscribe(filter, seen.scanned);
         drop(seen);

@@ -141,12 +141,21 @@ const session = createRoute({
   component: pageFile(() => import('@/sessions/session'), 'SessionPage'),
 });
 
+const participant = createRoute({
+  getParentRoute: () => shell,
+  path: '/participants/$identity',
+  validateSearch: search((raw) => ({ project: text(raw.project) })),
+  component: pageFile(() => import('@/participant/participant'), 'ParticipantPage'),
+});
+
 const events = createRoute({
   getParentRoute: () => shell,
   path: '/events',
   validateSearch: search((raw) => ({
     room: text(raw.room),
     type: text(raw.type),
+    /** Identity. */
+    participant: text(raw.participant),
     project: text(raw.project),
     /** Cursor of the event around which the list is loaded. */
     at: text(raw.at),
@@ -190,7 +199,7 @@ const signIn = createRoute({
 
 export const router = createRouter({
   routeTree: root.addChildren([
-    shell.addChildren([overview, rooms, room, sessions, session, events, audit, settings]),
+    shell.addChildren([overview, rooms, room, sessions, session, participant, events, audit, settings]),
     signIn,
   ]),
   basepath: basePath || '/',

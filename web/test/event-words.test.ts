@@ -62,6 +62,7 @@ it('is passive about a mute, because the event does not say who muted', () => {
   };
   expect(say(data)).toBe('Troll’s microphone was muted in standup');
   expect(describeEvent({ type: data.event, data, room: 'standup' }).identity).toBe('troll');
+  expect(describeEvent({ type: data.event, data, room: 'standup' }).who).toBe('troll');
 });
 
 it.each([

@@ -325,6 +325,10 @@ describe('a filter', () => {
     expect(matches({ room: ['retro', 'standup'], project: 'default' }, event)).toBe(true);
     expect(matches({ room: 'standup', project: 'other' }, event)).toBe(false);
     expect(matches({}, event)).toBe(true);
+    const ann = message([], { data: { event: 'track_muted', participant: { sid: 'PA_1', identity: 'ann' } } });
+    expect(matches({ participant: ['bob', 'ann'] }, ann)).toBe(true);
+    expect(matches({ participant: 'an' }, ann)).toBe(false);
+    expect(matches({ participant: 'ann' }, event)).toBe(false);
   });
 });
 

@@ -97,7 +97,7 @@ const FLAGS: [(&str, bool); 2] = [("false", false), ("true", true)];
 
 #[derive(Serialize, utoipa::ToSchema)]
 pub struct Results {
-    /// Live results first, then the newest
+    /// Whole names and identities first, then live results, then the newest
     results: Vec<SearchResult>,
 }
 
@@ -307,13 +307,14 @@ pub async fn activity(
     Ok(answer(app.derived.activity(window, from, to, step).await.map_err(failed)?))
 }
 
-/// Searches rooms, sessions and participants, present and past, by a part of a name or the beginning of a sid.
+/// Searches rooms, sessions and participants, present and past, by a part of a name, identity or phone number, or the
+/// beginning of a sid.
 #[utoipa::path(
     get,
     path = "/api/search",
     tag = "history",
     params(
-        ("q" = String, Query, description = "Part of a name, or beginning of a sid"),
+        ("q" = String, Query, description = "Part of a name, identity or phone number, whatever its case and accents; or beginning of a sid"),
         ("limit" = Option<u32>, Query, description = "1 to 100; 20 if not given"),
         ProjectsQuery,
     ),
@@ -362,7 +363,7 @@ fn order_name(SessionOrder { sort, ascending }: SessionOrder) -> String {
     format!("{sort}{}", if ascending { "-asc" } else { "" })
 }
 
-fn failed(error: DerivedError) -> Error {
+pub fn failed(error: DerivedError) -> Error {
     match error {
         DerivedError::TooMuch(_) => {
             Error::bad_request("too_much", "this is too much for one answer; choose a shorter time")
@@ -375,6 +376,6 @@ fn failed(error: DerivedError) -> Error {
     }
 }
 
-fn answer(body: impl Serialize) -> Response {
+pub fn answer(body: impl Serialize) -> Response {
     ([(header::CACHE_CONTROL, "no-store")], Json(body)).into_response()
 }

@@ -43,6 +43,7 @@ use crate::{
     params(
         ("room" = Option<Vec<String>>, Query, description = "Only these rooms; may be repeated"),
         ("type" = Option<Vec<String>>, Query, description = "Only these types; `*` matches any characters; may be repeated"),
+        ("participant" = Option<Vec<String>>, Query, description = "Only events of participants with these identities; may be repeated"),
         ProjectsQuery,
         ("after" = Option<String>, Query, description = "Begin after this cursor; `start` begins at the oldest event"),
         ("lastEventId" = Option<String>, Query, description = "Streams only: as `Last-Event-ID`, from polyfills of `EventSource`"),
@@ -85,6 +86,7 @@ pub async fn events(
     }
     let last_id =
         headers.get("last-event-id").map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+    let filter = wanted.filter(&window);
     // It takes precedence over `after`, even if it is not a cursor: the URL of a reconnect still has the `after` of the
     // first connection. An empty header counts as none.
     let last_id = last_id.filter(|id| !id.is_empty()).or(wanted.last_event_id);
@@ -94,7 +96,6 @@ pub async fn events(
         // An EventSource that gets 503 never reconnects. After `bye` it does.
         Err(refused) => return refused.map(refused_stream),
     };
-    let filter = Filter::new(&window, &wanted.types);
     let framing = if version == Version::HTTP_11 { Framing::Chunked } else { Framing::Bare };
     Ok(answer(Body::new(Opening::begin(&app, open, filter, &window, &from, framing, handover))))
 }

@@ -60,7 +60,7 @@ pub async fn page(app: &App, wanted: &Wanted, window: &Window) -> Result<Respons
     if wanted.after.is_some() && wanted.before.is_some() {
         return Err(Error::bad_request("bad_parameter", "give either after or before, not both"));
     }
-    let filter = &Filter::new(window, &wanted.types);
+    let filter = &wanted.filter(window);
     let feed = &app.feed;
     let limit = wanted.limit.unwrap_or(PAGE_EVENTS);
     let bounds = app.log.bounds();

@@ -14,8 +14,8 @@
 //!
 //! | to the server | acknowledged with `{cursor}`, or with `{error}` as in REST |
 //! | --- | --- |
-//! | `subscribe` `{room?, type?, project?}` | adds values to the filter |
-//! | `unsubscribe` `{room?, type?, project?}` | removes values from the filter; if a parameter loses its last value, or no value is given, the socket gets no events until the next `subscribe` |
+//! | `subscribe` `{room?, type?, participant?, project?}` | adds values to the filter |
+//! | `unsubscribe` `{room?, type?, participant?, project?}` | removes values from the filter; if a parameter loses its last value, or no value is given, the socket gets no events until the next `subscribe` |
 
 use std::{fmt, future::ready, sync::Arc, time::Duration};
 
@@ -38,7 +38,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     config::{Answer, Limit, Limits},
     event::Seq,
-    feed::{BATCH_BYTES, Filter, Frame, Position, ReplayError, Reset, Subscription, View},
+    feed::{BATCH_BYTES, Frame, Position, ReplayError, Reset, Subscription, View},
     metrics::Metrics,
     rights::Window,
     server::{
@@ -79,6 +79,7 @@ struct Auth {
     room: Many,
     #[serde(rename = "type")]
     types: Many,
+    participant: Many,
     project: Many,
 }
 
@@ -88,6 +89,7 @@ struct Parameters {
     room: Many,
     #[serde(rename = "type")]
     types: Many,
+    participant: Many,
     project: Many,
 }
 
@@ -171,6 +173,7 @@ async fn admit(
     let wanted = Wanted {
         rooms: auth.room.into_vec(),
         types: auth.types.into_vec(),
+        participants: auth.participant.into_vec(),
         projects: auth.project.into_vec(),
         after: auth.after,
         ..Wanted::default()
@@ -407,7 +410,7 @@ impl Serving {
                 head
             }
         };
-        let filter = Filter::new(&window, &wanted.types);
+        let filter = wanted.filter(&window);
         Serving {
             view: filter.view(),
             subscription: Some(app.feed.subscribe(filter, after)),
@@ -513,6 +516,7 @@ impl Serving {
         let mut wanted = Wanted {
             rooms: self.wanted.rooms.clone(),
             types: self.wanted.types.clone(),
+            participants: self.wanted.participants.clone(),
             projects: self.wanted.projects.clone(),
             ..Wanted::default()
         };
@@ -522,6 +526,7 @@ impl Serving {
                 for (values, more) in [
                     (&mut wanted.rooms, add.room),
                     (&mut wanted.types, add.types),
+                    (&mut wanted.participants, add.participant),
                     (&mut wanted.projects, add.project),
                 ] {
                     for value in more.into_vec() {
@@ -536,6 +541,7 @@ impl Serving {
                 for (values, removed) in [
                     (&mut wanted.rooms, remove.room),
                     (&mut wanted.types, remove.types),
+                    (&mut wanted.participants, remove.participant),
                     (&mut wanted.projects, remove.project),
                 ] {
                     let removed = removed.into_vec();
@@ -553,7 +559,7 @@ impl Serving {
             self.subscription = None;
             return Ok(());
         }
-        let filter = Filter::new(&wanted.window(&self.app, &self.caller)?, &wanted.types);
+        let filter = wanted.filter(&wanted.window(&self.app, &self.caller)?);
         let after = self.subscription.as_ref().map_or(self.app.feed.head(), Subscription::cursor);
         self.view = filter.view();
         self.subscription = Some(self.app.feed.subscribe(filter, after.seq));

@@ -1,6 +1,7 @@
 //! The parameters of a stream or a page.
 
 use crate::{
+    feed::Filter,
     rights::Window,
     server::{
         App,
@@ -16,6 +17,8 @@ use crate::{
 pub struct Wanted {
     pub rooms: Vec<String>,
     pub types: Vec<String>,
+    /// Identities.
+    pub participants: Vec<String>,
     pub projects: Vec<String>,
     pub after: Option<String>,
     /// The id of the last message, from a polyfill of `EventSource`, which cannot send the header.
@@ -27,11 +30,12 @@ pub struct Wanted {
 impl Wanted {
     /// Reads the query.
     pub fn parse(query: Option<&str>) -> Result<Wanted, Error> {
-        let known = ["room", "type", "project", "after", "lastEventId", "before", "limit"];
+        let known = ["room", "type", "participant", "project", "after", "lastEventId", "before", "limit"];
         let query = Query::parse(query, &known)?;
         Ok(Wanted {
             rooms: query.all("room"),
             types: query.all("type"),
+            participants: query.all("participant"),
             projects: query.all("project"),
             after: query.one("after")?,
             last_event_id: query.one("lastEventId")?,
@@ -42,7 +46,12 @@ impl Wanted {
 
     /// Checks the limits of the filter, for a transport without a query.
     pub fn check(&self) -> Result<(), Error> {
-        for (name, values) in [("room", &self.rooms), ("type", &self.types), ("project", &self.projects)] {
+        for (name, values) in [
+            ("room", &self.rooms),
+            ("type", &self.types),
+            ("participant", &self.participants),
+            ("project", &self.projects),
+        ] {
             query::within(name, values.len(), values.iter().map(String::as_str))?;
         }
         Ok(())
@@ -51,5 +60,10 @@ impl Wanted {
     /// Returns what the request may see.
     pub fn window(&self, app: &App, caller: &Caller) -> Result<Window, Error> {
         caller.window(app, &self.projects, &self.rooms)
+    }
+
+    /// Returns the filter of the request in its window.
+    pub fn filter(&self, window: &Window) -> Filter {
+        Filter::new(window, &self.types, &self.participants)
     }
 }

@@ -218,6 +218,24 @@ impl Participant {
         !self.is_invisible() && !self.agent()
     }
 
+    /// Returns the phone number of a caller, as LiveKit's SIP service gives it. `None` if it is hidden.
+    pub fn phone_number(&self) -> Option<Cow<'_, str>> {
+        if self.kind != "sip" {
+            return None;
+        }
+        let mut from = Scan::new(self.attributes.as_deref()?.get());
+        if !from.enters(b'{') {
+            return None;
+        }
+        while let Some(key) = from.key() {
+            if key == "sip.phoneNumber" && from.peek() == b'"' {
+                return Some(from.string()).filter(|number| !number.is_empty());
+            }
+            from.skip();
+        }
+        None
+    }
+
     /// Returns when the participant was last known to be there: the earliest time of an inferred leave.
     pub fn last_known_at(&self) -> u64 {
         self.last_event_at.max(self.joined_at)

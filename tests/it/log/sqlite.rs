@@ -163,7 +163,7 @@ async fn old_events_are_trimmed_when_the_state_covers_them() {
     let (history, _) = Derived::open(dir.path(), log.bounds(), Default::default()).expect("it opens");
     let feed = Feed::new(log.clone(), Arc::new(history), log.bounds().last);
     let replayed =
-        async |after| feed.replay(&Filter::new(&Window::all(), &[]), Seq(after), 10, 1 << 20).await;
+        async |after| feed.replay(&Filter::new(&Window::all(), &[], &[]), Seq(after), 10, 1 << 20).await;
     assert!(matches!(replayed(399).await, Err(ReplayError::Expired)));
     assert!(replayed(400).await.is_ok());
     log.retain(Seq(1002));

@@ -348,7 +348,7 @@ proptest! {
             let recorded = encode(&event, state.apply(&event));
             let frame = Frame::encode(Epoch(1), &event, &recorded.json, recorded.joined.as_ref());
             for (sight, reader) in &mut readers {
-                let filter = Filter::new(&window(sight, &state), &[]);
+                let filter = Filter::new(&window(sight, &state), &[], &[]);
                 if filter.matches(&frame) {
                     let message: Value = serde_json::from_slice(&frame.json(filter.view())).expect("JSON");
                     reader.take(&message["changes"]);

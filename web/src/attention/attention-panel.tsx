@@ -8,6 +8,7 @@ import { cx } from '@/ui/cx';
 import { count } from '@/ui/format';
 import { Menu, MenuItem, MenuLink } from '@/ui/menu';
 import { Panel } from '@/ui/panel';
+import { Name, PersonLink } from '@/ui/person-name';
 import { ErrorState, Skeleton } from '@/ui/states';
 import { Age, Ago, DayTime } from '@/ui/time';
 import { toast } from '@/ui/toast';
@@ -124,6 +125,14 @@ function ConditionRow({ condition }: { condition: Condition }) {
             </>
           ) : null}
           {detail ? <span className="text-ink-2"> · {detail}</span> : null}
+          {condition.participant?.identity ? (
+            <>
+              <span className="text-ink-3"> · </span>
+              <PersonLink identity={condition.participant.identity} project={condition.project} className="text-ink-2">
+                <Name>{condition.participant.name || condition.participant.identity}</Name>
+              </PersonLink>
+            </>
+          ) : null}
         </p>
         <p className="mt-0.5 text-xs text-ink-3">
           {acknowledged ? (

@@ -87,10 +87,10 @@ const WORDS: Record<KnownConditionKind, Say> = {
     detail: text(agent),
     advice: 'End the room, or let the agent leave when the last participant leaves.',
   }),
-  agent_failed: (_values, { participant }) => ({
+  agent_failed: () => ({
     title: 'Agent failed',
     preposition: 'in',
-    detail: join(participant?.name || participant?.identity || null),
+    detail: null,
     advice: 'Look into the log of the agent worker.',
   }),
   joins_failing: (values) => ({

@@ -23,3 +23,6 @@ export function targetWords(action: string, target: string | null): string | nul
   if (target === null) return null;
   return action.startsWith('track.') ? target.slice(0, target.lastIndexOf('/')) : target;
 }
+
+/** Returns true if the target of the action is a participant. */
+export const isPerson = (action: string) => action.startsWith('participant.') || action.startsWith('track.');

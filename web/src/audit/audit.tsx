@@ -11,13 +11,14 @@ import { Select } from '@/ui/field';
 import { plural } from '@/ui/format';
 import { PageFoot } from '@/ui/page-foot';
 import { PageHeader, Panel } from '@/ui/panel';
+import { Name, PersonLink } from '@/ui/person-name';
 import { ProjectSelect } from '@/ui/project-select';
 import { Empty, ErrorState, Skeleton } from '@/ui/states';
 import { DayTime } from '@/ui/time';
 import { toast } from '@/ui/toast';
 import { TypedInput } from '@/ui/typed-input';
 import { auditCsv } from './audit-csv';
-import { ACTIONS, actionWords, targetWords } from './audit-words';
+import { ACTIONS, actionWords, isPerson, targetWords } from './audit-words';
 
 const PAGE = 100;
 /** Maximum entries of one export. */
@@ -175,7 +176,14 @@ function Entry({ entry, showProject }: { entry: AuditEntry; showProject: boolean
       </span>
       <p className="min-w-0 grow break-words">
         <span className="font-medium">{user}</span> <span className="text-ink-2">{actionWords(action)}</span>
-        {about ? <span className="font-medium"> {about}</span> : null}
+        {about ? (
+          <>
+            {' '}
+            <PersonLink identity={isPerson(action) ? about : null} project={project} className="font-medium">
+              <Name>{about}</Name>
+            </PersonLink>
+          </>
+        ) : null}
         {room ? (
           <>
             <span className="text-ink-3">{about ? ' in ' : ' '}</span>

@@ -17,11 +17,14 @@ const DRAW_EVERY_MS = 500;
  */
 export function EventFeed({
   room,
+  participant,
   project,
   limit,
   className,
 }: {
   room?: string;
+  /** Identity. */
+  participant?: string;
   project?: string;
   limit: number;
   className?: string;
@@ -30,6 +33,7 @@ export function EventFeed({
   const doerOf = useDoers();
   const { events, waiting, isLoading, error, pause, follow, reload } = useEvents({
     room,
+    participant,
     project,
     limit,
     max: limit,
@@ -41,7 +45,13 @@ export function EventFeed({
   if (isLoading) return <Skeleton rows={8} />;
   if (events.length === 0) {
     return (
-      <Empty title="No events yet">{room ? 'New events of this room appear here.' : 'New events appear here.'}</Empty>
+      <Empty title="No events yet">
+        {room
+          ? 'New events of this room appear here.'
+          : participant
+            ? 'The log has no event of this participant any more. New ones appear here.'
+            : 'New events appear here.'}
+      </Empty>
     );
   }
   return (

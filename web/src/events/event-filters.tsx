@@ -3,6 +3,7 @@ import { X } from 'lucide-react';
 import { type RefObject, useId, useRef, useState } from 'react';
 import { IconButton } from '@/ui/button';
 import { cx } from '@/ui/cx';
+import { FoundInput } from '@/ui/found-input';
 import { ProjectSelect } from '@/ui/project-select';
 import { TypedInput } from '@/ui/typed-input';
 import { TOPIC_ICONS } from './event-icon';
@@ -25,7 +26,7 @@ export function EventFilters({
   const [suggest, setSuggest] = useState(false);
   const listId = useId();
   const chosen = patternsOf(filter.type);
-  const empty = filter.room === undefined && filter.type === undefined && filter.project === undefined;
+  const empty = Object.values(filter).every((value) => value === undefined);
   return (
     <search aria-label="Filter events" className="mb-3 flex flex-wrap items-center gap-2">
       <fieldset className="flex flex-wrap gap-y-1 max-sm:order-first max-sm:grid max-sm:w-full max-sm:grid-cols-3">
@@ -56,11 +57,11 @@ export function EventFilters({
       <TypedInput
         label="Event types; * matches any characters"
         placeholder="Event type, e.g. track_*"
-        className="w-44 max-sm:min-w-0 max-sm:flex-1"
+        className="w-40 max-sm:min-w-0 max-sm:flex-1"
         value={typedPatterns(filter.type)}
         onType={(value) => onChange({ ...filter, type: withTyped(filter.type, value) })}
       />
-      <div className="w-48 max-sm:min-w-0 max-sm:flex-1">
+      <div className="w-40 max-sm:min-w-0 max-sm:flex-1">
         <TypedInput
           inputRef={roomInput}
           label="Room (exact name)"
@@ -74,6 +75,14 @@ export function EventFilters({
         />
         {suggest ? <RoomNames id={listId} /> : null}
       </div>
+      <FoundInput
+        kind="identity"
+        label="Participant (exact identity)"
+        placeholder="Participant"
+        className="w-40 max-sm:min-w-0 max-sm:flex-1"
+        value={filter.participant ?? ''}
+        onType={(value) => onChange({ ...filter, participant: value || undefined })}
+      />
       <ProjectSelect
         projects={projects}
         value={filter.project}
@@ -82,7 +91,7 @@ export function EventFilters({
       {empty ? null : (
         <IconButton
           label="Clear the filters"
-          onClick={() => onChange({ room: undefined, type: undefined, project: undefined })}
+          onClick={() => onChange({ room: undefined, type: undefined, participant: undefined, project: undefined })}
         >
           <X size={14} />
         </IconButton>

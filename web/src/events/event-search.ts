@@ -6,6 +6,8 @@ export interface EventSearch {
   room?: string;
   /** Patterns separated by commas: "participant_*,egress_ended". */
   type?: string;
+  /** Identity. */
+  participant?: string;
   project?: string;
 }
 
@@ -57,10 +59,10 @@ const AGENTS = 'agent_*';
 const areAgents = (patterns: string[]) => patterns.includes(AGENTS) && !patterns.includes(PEOPLE);
 
 /** Returns the filter as a query of the client. `keepOf` removes what it contains too much. */
-export function queryOf({ room, type, project }: EventSearch) {
+export function queryOf({ room, type, participant, project }: EventSearch) {
   const patterns = patternsOf(type);
   if (areAgents(patterns)) patterns.push(PEOPLE);
-  return { room, project, type: patterns.length > 0 ? patterns : undefined };
+  return { room, participant, project, type: patterns.length > 0 ? patterns : undefined };
 }
 
 /** Returns the part of the filter that the server cannot apply: of the people, only the agents. */

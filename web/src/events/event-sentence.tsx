@@ -1,6 +1,7 @@
 import type { Message } from '@roomwatch/react';
 import { memo } from 'react';
 import { eventsHref, roomHref } from '@/ui/hrefs';
+import { Name, PersonLink } from '@/ui/person-name';
 import { PlainLink } from '@/ui/plain-link';
 import { Clock } from '@/ui/time';
 import { EventIcon } from './event-icon';
@@ -36,9 +37,9 @@ export const EventSentence = memo(function EventSentence({
         {words.topic === 'room' && message.room && !inRoom ? (
           <RoomLink message={message} />
         ) : (
-          <span className="font-medium" title={words.identity ?? undefined}>
-            {words.subject ?? 'Unknown participant'}
-          </span>
+          <PersonLink identity={words.who} project={message.project} title={words.identity} className="font-medium">
+            {words.subject === null ? 'Unknown participant' : <Name>{words.subject}</Name>}
+          </PersonLink>
         )}{' '}
         <span className="text-ink-2">{words.verb}</span>
         {showRoom ? (

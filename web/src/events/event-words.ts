@@ -16,6 +16,8 @@ export interface EventWords {
   subject: string | null;
   /** Identity of the participant, if the subject has another name. */
   identity: string | null;
+  /** Identity of the participant that the subject names. */
+  who: string | null;
   /** "joined", "published camera track". */
   verb: string;
   /** Word before the name of the room: "published camera track *in* standup", but "joined standup". */
@@ -93,6 +95,7 @@ export function describeEvent(
     topic,
     turn,
     subject,
+    who: person !== null && subject?.startsWith(person) ? identity : null,
     identity: person !== null && subject?.startsWith(person) && identity !== person ? identity : null,
     verb,
     preposition: topic === 'person' && (verb === 'joined' || verb === 'left') ? '' : 'in ',
@@ -172,6 +175,7 @@ function sayCondition(type: string, data: LiveKitEvent): EventWords {
     turn,
     subject,
     identity: null,
+    who: condition.participant?.identity || null,
     verb,
     preposition: 'in ',
     detail: type === 'roomwatch.condition_opened' ? detail : why,

@@ -153,7 +153,11 @@ function Tail({ filter, at, onAt }: { filter: EventSearch; at?: string; onAt: (c
 
   const code = codeOf(error);
   const lost = code === null ? undefined : gone[code];
-  const filtered = filter.room !== undefined || filter.type !== undefined || filter.project !== undefined;
+  const filtered =
+    filter.room !== undefined ||
+    filter.type !== undefined ||
+    filter.participant !== undefined ||
+    filter.project !== undefined;
   const live = status === 'live' || status === 'catching_up';
   const newest = events[0];
 
@@ -190,7 +194,7 @@ function Tail({ filter, at, onAt }: { filter: EventSearch; at?: string; onAt: (c
       </div>
       <div
         ref={scroller}
-        className="relative h-[calc(100dvh-15.5rem)] min-h-72 overflow-y-auto overscroll-contain [overflow-anchor:none] max-lg:h-[calc(100dvh-18rem)] max-md:h-[calc(100dvh-20.75rem)] max-sm:h-[calc(100dvh-23rem)]"
+        className="relative h-[calc(100dvh-15.5rem)] min-h-72 overflow-y-auto overscroll-contain [overflow-anchor:none] max-[90rem]:h-[calc(100dvh-18rem)] max-md:h-[calc(100dvh-20.75rem)] max-sm:h-[calc(100dvh-23rem)]"
         onScroll={(event) => {
           const { scrollTop } = event.currentTarget;
           if (scrollTop > READING_PX) read();

@@ -16,6 +16,7 @@ export function OpenedEvent({ message, filter }: { message: Message; filter: Eve
   const text = JSON.stringify(message, null, 2);
   const address = `${serverUrl}/events?at=${encodeURIComponent(message.cursor)}`;
   const sid = (data.room as { sid?: unknown } | undefined)?.sid;
+  const { identity } = data.participant ?? {};
   const link = buttonClass('ghost', '!h-7 !px-1.5 !text-xs');
   return (
     <div className="border-y border-line bg-sunken px-3 py-2.5 md:px-9">
@@ -39,6 +40,23 @@ export function OpenedEvent({ message, filter }: { message: Message; filter: Eve
             {filter.room === message.room ? null : (
               <Link to="/events" search={{ ...filter, room: message.room, at: message.cursor }} className={link}>
                 Only this room
+              </Link>
+            )}
+          </>
+        ) : null}
+        {typeof identity === 'string' && identity !== '' ? (
+          <>
+            <Link
+              to="/participants/$identity"
+              params={{ identity }}
+              search={{ project: message.project }}
+              className={link}
+            >
+              Participant
+            </Link>
+            {filter.participant === identity ? null : (
+              <Link to="/events" search={{ ...filter, participant: identity, at: message.cursor }} className={link}>
+                Only this participant
               </Link>
             )}
           </>

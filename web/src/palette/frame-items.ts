@@ -1,6 +1,6 @@
 import { type Participant, type Room, useRoomwatch } from '@roomwatch/react';
 import { useQuery } from '@tanstack/react-query';
-import { Clock, Copy, History, Mic, MicOff, MonitorPlay, Radio, UserMinus } from 'lucide-react';
+import { Clock, Copy, History, Mic, MicOff, MonitorPlay, Radio, UserMinus, UserRound } from 'lucide-react';
 import { useMemo } from 'react';
 import { participantCommands, roomCommands } from '@/room/cli-commands';
 import { nameOf, trackName } from '@/room/people';
@@ -57,7 +57,7 @@ function roomItems(
 function personItems(
   person: Person,
   participant: Participant | undefined,
-  { me, go, openRoom, copyItem, several, moderation }: Actions,
+  { me, go, openRoom, openPerson, copyItem, several, moderation }: Actions,
 ): Item[] {
   const group = nameOf({ ...person, sid: '' });
   const { project, room, identity } = person;
@@ -68,11 +68,13 @@ function personItems(
     title: 'Sessions with this participant',
     run: () => void go({ to: '/sessions', search: { identity, project } }),
   };
-  if (!person.live) return [sessions];
+  const page: Item = { id: 'page', group, icon: UserRound, title: 'Open participant', run: openPerson(person) };
+  if (!person.live) return [page, sessions];
   const reason = refusal(me, 'moderate', room);
   const target = participant ?? { ...person, sid: '' };
   return [
     { id: 'open', group, icon: MonitorPlay, title: `Open ${room}`, run: openRoom(room, project) },
+    page,
     ...(participant?.tracks ?? [])
       .filter((track) => track.type !== 'data')
       .map(

@@ -60,6 +60,10 @@ export function useActions() {
 
     const openRoom = (room: string, project: string, view?: 'watch') => () =>
       void go({ to: '/rooms/$room', params: { room }, search: { project, view } });
+    const openPerson =
+      ({ identity, project }: Pick<Person, 'identity' | 'project'>) =>
+      () =>
+        void go({ to: '/participants/$identity', params: { identity }, search: { project } });
     const personOf = ({ project, room, identity, name, live: there }: SearchResult): Person => ({
       project,
       room: room ?? '',
@@ -102,9 +106,7 @@ export function useActions() {
       icon: UserRound,
       title: person.name || person.identity,
       detail: `${person.name ? `${person.identity} · ` : ''}${person.room}${where(person.project)}`,
-      run: person.live
-        ? openRoom(person.room, person.project)
-        : () => void go({ to: '/sessions', search: { identity: person.identity, project: person.project } }),
+      run: person.live ? openRoom(person.room, person.project) : openPerson(person),
       more: { title: person.name || person.identity, person },
     });
     const copyItem = (command: CliCommand, tool: 'lk' | 'curl'): Item[] => {
@@ -186,6 +188,7 @@ export function useActions() {
       watchItem,
       copyItem,
       openRoom,
+      openPerson,
       go,
       moderation: () => latest.current.moderation,
       event: (cursor: string): Item => ({

@@ -1,4 +1,5 @@
 import type { Participant, Room, Track } from '@roomwatch/react';
+import { Link } from '@tanstack/react-router';
 import {
   Bot,
   ChevronRight,
@@ -29,7 +30,8 @@ import { Sid } from '@/ui/copy';
 import { cx } from '@/ui/cx';
 import { words } from '@/ui/format';
 import { KIND_NAMES } from '@/ui/kind-names';
-import { Menu, MenuItem, MenuSeparator } from '@/ui/menu';
+import { Menu, MenuItem, MenuLink, MenuSeparator } from '@/ui/menu';
+import { Name, PersonLink } from '@/ui/person-name';
 import { Unknown } from '@/ui/states';
 import { Age } from '@/ui/time';
 import { type Quality, QualityBars } from '@/watch/quality';
@@ -80,7 +82,9 @@ export const ParticipantRow = memo(function ParticipantRow({
           <span aria-hidden className="text-ink-3">
             {Icon}
           </span>
-          <span className="truncate font-medium">{name}</span>
+          <span className="truncate font-medium">
+            <Name>{name}</Name>
+          </span>
           {participant.identity && participant.identity !== name ? (
             <span className="min-w-0 shrink-[999] truncate font-mono text-xs text-ink-3">{participant.identity}</span>
           ) : null}
@@ -185,6 +189,17 @@ function ParticipantMenu({ room, participant }: { room: Room; participant: Parti
         <MenuItem icon={<Pencil size={14} />} reason={reason} onSelect={() => setOpen('edit')}>
           Edit
         </MenuItem>
+        {participant.identity ? (
+          <MenuLink>
+            <Link
+              to="/participants/$identity"
+              params={{ identity: participant.identity }}
+              search={{ project: room.project }}
+            >
+              Open participant
+            </Link>
+          </MenuLink>
+        ) : null}
         <MenuItem icon={<Terminal size={14} />} onSelect={() => setOpen('commands')}>
           Copy CLI command
         </MenuItem>
@@ -226,6 +241,13 @@ function Details({ participant }: { participant: Participant }) {
       <section>
         <h3 className="mb-1 text-xs text-ink-3">Identity</h3>
         <p>{participant.identity ? <Sid>{participant.identity}</Sid> : <Unknown />}</p>
+        {participant.identity ? (
+          <p>
+            <PersonLink identity={participant.identity} project={participant.project} className="text-xs text-accent">
+              All sessions and events of this participant
+            </PersonLink>
+          </p>
+        ) : null}
         <p>
           <Sid>{participant.sid}</Sid>
         </p>

@@ -4,6 +4,7 @@ import { memo } from 'react';
 import { cx } from '@/ui/cx';
 import { clockTime, words } from '@/ui/format';
 import { KIND_NAMES } from '@/ui/kind-names';
+import { Name, PersonLink } from '@/ui/person-name';
 import { FORCED, leaveWords, reasonOf, TROUBLE } from './leave-words';
 import { type Lane, labelPlace, type Stay } from './timeline';
 import { kindOf } from './track-kinds';
@@ -25,7 +26,13 @@ const place = (span: Span, from: number, to: number) => ({
 const LABEL =
   'sticky left-0 z-10 flex min-w-0 flex-col justify-center border-r border-b border-line bg-surface px-3 py-1.5';
 
-export const ParticipantLane = memo(function ParticipantLane({ lane, from, to, scale }: { lane: Lane } & Drawn) {
+export const ParticipantLane = memo(function ParticipantLane({
+  lane,
+  project,
+  from,
+  to,
+  scale,
+}: { lane: Lane; project: string } & Drawn) {
   const span = { from, to, scale };
   const orders = [...new Set(lane.stays.flatMap((stay) => stay.tracks.map((track) => kindOf(track).order)))].sort();
   const kindName = lane.kind === 'standard' ? null : (KIND_NAMES[lane.kind] ?? words(lane.kind));
@@ -36,9 +43,14 @@ export const ParticipantLane = memo(function ParticipantLane({ lane, from, to, s
           {lane.kind === 'agent' ? <Bot size={12} className="text-ink-3" aria-hidden /> : null}
           {lane.kind === 'sip' ? <Phone size={12} className="text-ink-3" aria-hidden /> : null}
           {lane.hidden ? <EyeOff size={12} className="text-ink-3" aria-label="hidden" /> : null}
-          <span className="truncate font-medium" title={lane.name || lane.identity}>
-            {lane.name || lane.identity}
-          </span>
+          <PersonLink
+            identity={lane.identity}
+            project={project}
+            title={lane.name || lane.identity}
+            className="truncate font-medium"
+          >
+            <Name>{lane.name || lane.identity}</Name>
+          </PersonLink>
         </span>
         <span className="truncate text-xs text-ink-3" title={lane.identity}>
           {[lane.name ? lane.identity : null, lane.watcher ? 'Roomwatch watcher' : kindName]

@@ -2,6 +2,7 @@ import type { Session, SessionDetail } from '@roomwatch/react';
 import { Link } from '@tanstack/react-router';
 import type { ReactNode } from 'react';
 import { clockTime, duration, words } from '@/ui/format';
+import { Name, PersonLink } from '@/ui/person-name';
 import { Unknown } from '@/ui/states';
 import { KindBadge } from './kind-badge';
 import { leaveWords } from './leave-words';
@@ -20,7 +21,9 @@ export function SessionTable({ detail, now }: { detail: SessionDetail; now: numb
           lane.stays.map((stay) => (
             <tr key={stay.participation.sid}>
               <Cell>
-                <span className="font-medium">{lane.name || lane.identity}</span>{' '}
+                <PersonLink identity={lane.identity} project={session.project} className="font-medium">
+                  <Name>{lane.name || lane.identity}</Name>
+                </PersonLink>{' '}
                 {lane.name ? <span className="text-xs text-ink-3">{lane.identity}</span> : null}{' '}
                 <KindBadge kind={lane.kind} />
               </Cell>
@@ -58,7 +61,9 @@ export function SessionTable({ detail, now }: { detail: SessionDetail; now: numb
           {detail.tracks.map((track) => (
             <tr key={track.sid}>
               <Cell>
-                {called.get(track.participantSid) || track.identity}{' '}
+                <PersonLink identity={track.identity} project={session.project}>
+                  <Name>{called.get(track.participantSid) || track.identity}</Name>
+                </PersonLink>{' '}
                 {called.get(track.participantSid) ? <span className="text-xs text-ink-3">{track.identity}</span> : null}
               </Cell>
               <Cell>

@@ -141,7 +141,14 @@ export function SessionTimeline({
             <RecordingLane key={one.egressId} egress={one} from={from} to={to} />
           ))}
           {lanes.map((lane) => (
-            <ParticipantLane key={lane.identity} lane={lane} from={from} to={to} scale={width / (to - from)} />
+            <ParticipantLane
+              key={lane.identity}
+              lane={lane}
+              project={detail.session.project}
+              from={from}
+              to={to}
+              scale={width / (to - from)}
+            />
           ))}
 
           {/* Lines over everything: the pointer and the chosen moment. */}

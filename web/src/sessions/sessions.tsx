@@ -7,13 +7,13 @@ import { Button, IconButton } from '@/ui/button';
 import { saveText } from '@/ui/download';
 import { Select } from '@/ui/field';
 import { count, plural } from '@/ui/format';
+import { FoundInput } from '@/ui/found-input';
 import { PageFoot } from '@/ui/page-foot';
 import { PageHeader, Panel } from '@/ui/panel';
 import { ProjectSelect } from '@/ui/project-select';
 import { Empty, ErrorState, Skeleton } from '@/ui/states';
 import { toast } from '@/ui/toast';
 import { Toggle } from '@/ui/toggle';
-import { TypedInput } from '@/ui/typed-input';
 import { SessionList } from './session-list';
 import { queryOf, SPANS, switchTrouble, TROUBLES, troublesOf } from './session-search';
 import { SESSION_SORTS, type SessionColumn, SPAN_NAMES } from './session-sort';
@@ -94,7 +94,8 @@ export function Sessions() {
         <Totals page={data?.pages[0]} />
       </PageHeader>
       <search aria-label="Filter sessions" className="mb-3 flex flex-wrap items-center gap-2">
-        <TypedInput
+        <FoundInput
+          kind="room"
           inputRef={roomInput}
           label="Room (part of the name)"
           placeholder="Room"
@@ -103,7 +104,8 @@ export function Sessions() {
           value={roomContains ?? room ?? ''}
           onType={(value) => set({ roomContains: value || undefined, room: undefined })}
         />
-        <TypedInput
+        <FoundInput
+          kind="identity"
           label="Participant (part of the name or identity)"
           placeholder="Participant"
           className="w-44 max-sm:w-[calc(50%-0.25rem)]"

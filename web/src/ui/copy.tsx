@@ -2,6 +2,7 @@ import { Check, Copy } from 'lucide-react';
 import { type ReactNode, useState } from 'react';
 import { IconButton } from './button';
 import { copyText } from './clipboard';
+import { Name } from './person-name';
 import { toast } from './toast';
 
 /** Button that copies `text`. Its icon shows the success. */
@@ -26,7 +27,9 @@ export function CopyButton({ text, label = 'Copy' }: { text: string; label?: str
 export const Sid = ({ children, label }: { children: string; label?: ReactNode }) => (
   <span className="inline-flex max-w-full items-center gap-0.5">
     {label}
-    <code className="truncate font-mono text-xs text-ink-2">{children}</code>
+    <code className="truncate font-mono text-xs text-ink-2">
+      <Name>{children}</Name>
+    </code>
     <CopyButton text={children} label={`Copy ${children}`} />
   </span>
 );

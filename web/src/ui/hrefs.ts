@@ -4,4 +4,7 @@ import { defaultStringifySearch } from '@tanstack/react-router';
 export const roomHref = (name: string, search: { project?: string; sid?: string }) =>
   `/rooms/${encodeURIComponent(name)}${defaultStringifySearch(search)}`;
 
+export const participantHref = (identity: string, search: { project?: string }) =>
+  `/participants/${encodeURIComponent(identity)}${defaultStringifySearch(search)}`;
+
 export const eventsHref = (search: { at?: string; room?: string }) => `/events${defaultStringifySearch(search)}`;

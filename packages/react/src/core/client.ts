@@ -31,6 +31,8 @@ export interface EventsQuery {
   limit?: number;
   room?: string | string[];
   type?: string | string[];
+  /** Identities. */
+  participant?: string | string[];
   project?: string | string[];
 }
 
@@ -165,6 +167,8 @@ export interface RoomwatchClient {
   events(query?: EventsQuery, signal?: AbortSignal): Promise<wire.EventsPage>;
   sessions(query?: SessionsQuery, signal?: AbortSignal): Promise<wire.SessionsPage>;
   session(sid: string, query?: { project?: string }, signal?: AbortSignal): Promise<wire.SessionDetail>;
+  /** Returns a participant over all sessions. `project` is needed only if there are several projects. */
+  participant(identity: string, query?: { project?: string }, signal?: AbortSignal): Promise<wire.Person>;
   activity(query?: ActivityQuery, signal?: AbortSignal): Promise<wire.Activity>;
   projects(signal?: AbortSignal): Promise<wire.Projects>;
   /** Sends a signed test event named `roomwatch_test` to the webhook endpoint. For operators and admins. */
@@ -268,6 +272,7 @@ export function createClient(options: ClientOptions = {}): RoomwatchClient {
     events: (query, signal) => get('/api/events', { ...query }, signal),
     sessions: (query, signal) => get('/api/sessions', { ...query }, signal),
     session: (sid, query, signal) => get(`/api/sessions/${seg(sid)}`, { ...query }, signal),
+    participant: (identity, query, signal) => get(`/api/participants/${seg(identity)}`, { ...query }, signal),
     activity: (query, signal) => get('/api/activity', { ...query }, signal),
     projects: (signal) => get('/api/projects', undefined, signal),
     testWebhook: (name) => call('POST', `/api/projects/${seg(name)}/test-webhook`),

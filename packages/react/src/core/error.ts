@@ -38,6 +38,7 @@ export type ErrorCode =
   | 'room_not_live'
   | 'unknown_condition'
   | 'unknown_session'
+  | 'unknown_participant'
   | 'participant_not_found'
   | 'track_not_found'
   | 'no_such_route'

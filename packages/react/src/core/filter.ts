@@ -5,16 +5,19 @@ export interface EventsFilter {
   room?: string | string[];
   /** `*` matches any characters: `track_*`. */
   type?: string | string[];
+  /** Identities. Events without a participant match none. */
+  participant?: string | string[];
   project?: string | string[];
 }
 
 /** Returns true if the filter lets a message through; the server decides in the same way. */
-export function matches({ room, type, project }: EventsFilter, message: Message): boolean {
+export function matches({ room, type, participant, project }: EventsFilter, message: Message): boolean {
   const one = (wanted: string | string[] | undefined, is: (value: string) => boolean) =>
     wanted === undefined || [wanted].flat().some(is);
   return (
     one(room, (value) => value === message.room) &&
     one(project, (value) => value === message.project) &&
+    one(participant, (value) => value === message.data.participant?.identity) &&
     one(type, (pattern) => glob(pattern, message.type))
   );
 }

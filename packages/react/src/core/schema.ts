@@ -141,6 +141,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/participants/{identity}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Returns a participant by identity: names, first and last time, rooms now, and numbers over all sessions that the caller
+         *     may see. `GET /api/sessions?identity=` has the sessions.
+         */
+        get: operations["participant"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/projects": {
         parameters: {
             query?: never;
@@ -314,7 +334,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Searches rooms, sessions and participants, present and past, by a part of a name or the beginning of a sid. */
+        /**
+         * Searches rooms, sessions and participants, present and past, by a part of a name, identity or phone number, or the
+         *     beginning of a sid.
+         */
         get: operations["search"];
         put?: never;
         post?: never;
@@ -494,18 +517,6 @@ export interface components {
             connections_lost: number;
             /**
              * Format: int32
-             * @description `disk_nearly_full`: least free space on the file system, in MiB
-             * @default 1024
-             */
-            disk_free_mib: number;
-            /**
-             * Format: int32
-             * @description `disk_nearly_full`: least free part of the file system, in percent
-             * @default 5
-             */
-            disk_free_percent: number;
-            /**
-             * Format: int32
              * @description `egress_orphaned`: seconds after the end of the room
              * @default 60
              */
@@ -536,18 +547,6 @@ export interface components {
             joins_failing: number;
             /**
              * Format: int32
-             * @description `limits_reached`: refusals by one limit within `limits_reached_secs`
-             * @default 1
-             */
-            limits_reached: number;
-            /**
-             * Format: int32
-             * @description `limits_reached`: seconds for which a refusal counts
-             * @default 300
-             */
-            limits_reached_secs: number;
-            /**
-             * Format: int32
              * @description `livekit_unreachable` and `key_rejected`: seconds without an answer
              * @default 20
              */
@@ -564,12 +563,6 @@ export interface components {
              * @default 12
              */
             room_old_hours: number;
-            /**
-             * Format: int32
-             * @description `disk_nearly_full`: used part of the limit of bytes, in percent
-             * @default 95
-             */
-            storage_percent: number;
             /**
              * Format: int32
              * @description `joins_failing` and `connections_lost`: least multiple of the rate of the three hours before
@@ -893,6 +886,55 @@ export interface components {
             source: string;
             watcher: boolean;
         };
+        /** @description A participant by identity, over all sessions that the caller may see. */
+        Person: {
+            /**
+             * Format: int64
+             * @description Number of leaves because of a lost connection
+             */
+            connectionLosses: number;
+            /**
+             * Format: int64
+             * @description Set if there are more than 20000 participations: the numbers cover the newest of them, since this time
+             */
+            countedSince?: number | null;
+            /**
+             * Format: int64
+             * @description Time of the first join that the numbers cover
+             */
+            firstSeenAt: number;
+            identity: string;
+            /** @description `standard`, `agent`, `sip`, `egress`, `ingress` and others, the newest first */
+            kinds: string[];
+            /**
+             * Format: int64
+             * @description Time of the last leave; null while the participant is in a room
+             */
+            lastSeenAt?: number | null;
+            /** @description The newest name; empty if LiveKit has sent none */
+            name: string;
+            /** @description Other names, the newest first; at most 20 */
+            otherNames: string[];
+            /** @description Phone number of a caller, if LiveKit reports it */
+            phone?: string | null;
+            /** @description Rooms in which the participant is now, the newest first; at most 100 */
+            present: components["schemas"]["Stay"][];
+            /**
+             * Format: int64
+             * @description Time in rooms, in milliseconds: the sum over all stays, until now
+             */
+            presentMs: number;
+            project: string;
+            /**
+             * Format: int64
+             * @description Number of distinct rooms
+             */
+            rooms: number;
+            /** Format: int64 */
+            sessions: number;
+            /** @description The newest stays; at most 100 */
+            stays: components["schemas"]["Stay"][];
+        };
         /** @description One LiveKit deployment. Times in unix milliseconds. */
         Project: {
             /**
@@ -935,7 +977,6 @@ export interface components {
              */
             clockJumpSecs?: number | null;
             projects: components["schemas"]["Project"][];
-            storage?: components["schemas"]["StorageSpace"] | null;
         };
         /**
          * @description LiveKit's last answer.
@@ -943,7 +984,7 @@ export interface components {
          */
         Reach: "ok" | "unreachable" | "unauthorized" | "unconfigured" | "unknown";
         Results: {
-            /** @description Live results first, then the newest */
+            /** @description Whole names and identities first, then live results, then the newest */
             results: components["schemas"]["SearchResult"][];
         };
         /**
@@ -1055,6 +1096,7 @@ export interface components {
             kind: components["schemas"]["SearchResultKind"];
             /** @description True if it has not ended */
             live: boolean;
+            /** @description The participant's name; an earlier one if only that matches */
             name?: string | null;
             project: string;
             room: string;
@@ -1075,23 +1117,6 @@ export interface components {
         /** @description One session of a room. */
         Session: {
             /**
-             * Format: int64
-             * @description Number of distinct identities of agents
-             */
-            agentCount: number;
-            /**
-             * Format: double
-             * @description The same for agents, and for phone calls, which `participantMinutes` contains too
-             */
-            agentMinutes: number;
-            /**
-             * Format: int64
-             * @description Number of phone calls, and of those that ended without a conversation that the caller wanted
-             */
-            callCount: number;
-            /** Format: double */
-            callMinutes: number;
-            /**
              * @description LiveKit's reason, for example `idle_timeout`, if it reports one. Otherwise `room_deleted` if participants left with
              *     it, `everyone_left` if the last one left before the room closed, `nobody_joined`, or null: unknown
              */
@@ -1105,32 +1130,9 @@ export interface components {
             endedBy?: string | null;
             /**
              * Format: int64
-             * @description Number of agents that ended with an error
-             */
-            failedAgents: number;
-            /** Format: int64 */
-            failedCalls: number;
-            /**
-             * Format: int64
-             * @description Number of ended recordings that failed or reached a limit. 0 for a caller who does not see egress
-             */
-            failedRecordings: number;
-            /**
-             * Format: int64
-             * @description Number of times that a participant, an agent or a caller left because the connection was lost
-             */
-            lostConnections: number;
-            /**
-             * Format: int64
              * @description Number of distinct identities, without hidden participants, agents and egress
              */
             participantCount: number;
-            /**
-             * Format: double
-             * @description Sum of the times that participants were there, in minutes, without hidden participants and agents. A leave at an
-             *     uncertain time counts as its latest time. For a live session, until now
-             */
-            participantMinutes: number;
             /**
              * Format: int64
              * @description Maximum number of them at one time
@@ -1164,19 +1166,6 @@ export interface components {
             session: components["schemas"]["Session"];
             tracks: components["schemas"]["SessionTrack"][];
         };
-        /** @description Totals of all sessions that match. If the answer is not `complete`, there are at least as many. */
-        SessionTotals: {
-            /** Format: double */
-            participantMinutes: number;
-            /**
-             * Format: int64
-             * @description The highest `peak` of one session
-             */
-            peak: number;
-            /** @description Number of distinct identities, without hidden participants, agents and egress */
-            people: number;
-            sessions: number;
-        };
         SessionTrack: {
             /** @description Identity of the publisher */
             identity: string;
@@ -1191,55 +1180,36 @@ export interface components {
             /** Format: int64 */
             unpublishedAt?: number | null;
         };
-        /** @description Sessions in the order of `sort`. */
+        /** @description Sessions; the one that began last comes first. */
         Sessions: {
-            /**
-             * @description False if more sessions are in question than one request looks at, which is the newest 100,000, or fewer if they
-             *     have many participants. The totals are then lower bounds, and only those sessions are sorted: choose a shorter
-             *     time with `from` and `to`. In the order of the start, `next` continues where the request stopped
-             */
-            complete: boolean;
-            /** @description `before=` of the next page; null at the end. A page can have fewer sessions than `limit` and a next page */
+            /** @description `before=` of the next page; null at the end */
             next: string | null;
             sessions: components["schemas"]["Session"][];
-            totals: components["schemas"]["SessionTotals"] | null;
         };
         /** @description The answer after signing out: an empty object. */
         SignedOut: Record<string, never>;
         /** @enum {string} */
         Source: "webhook" | "reconcile";
-        /** @description Space on the disk, in bytes. */
-        StorageSpace: {
+        /** @description One stay of a participant in a session. */
+        Stay: {
+            /** @description LiveKit's reason, in lower snake case */
+            disconnectReason?: string | null;
+            /** Format: int64 */
+            joinedAt: number;
             /**
              * Format: int64
-             * @description Size of that file system
+             * @description Null while the participant is in the room
              */
-            diskBytes: number;
+            leftAt?: number | null;
             /**
              * Format: int64
-             * @description Free on the file system of the data directory, or on that of the log if it has less
+             * @description Set if the leave was inferred: it was between this time and `leftAt`
              */
-            freeBytes: number;
-            /**
-             * Format: int64
-             * @description Beyond it the oldest events and sessions are removed. Null if there is no limit
-             */
-            limitBytes?: number | null;
-            /**
-             * Format: double
-             * @description Number of days that the limit has space for, at the rate of the last day. Null if that is unknown
-             */
-            limitDays?: number | null;
-            /**
-             * Format: int64
-             * @description Days for which events are kept. Null if there is no limit of age
-             */
-            retentionDays?: number | null;
-            /**
-             * Format: int64
-             * @description Used by Roomwatch's files, without the pages in them that are used again
-             */
-            usedBytes: number;
+            leftNotBefore?: number | null;
+            participantSid: string;
+            room: string;
+            /** @description Sid of the session */
+            sessionSid: string;
         };
         /** @description The streams of this user. */
         Streams: {
@@ -1765,6 +1735,8 @@ export interface operations {
                 room?: string[];
                 /** @description Only these types; `*` matches any characters; may be repeated */
                 type?: string[];
+                /** @description Only events of participants with these identities; may be repeated */
+                participant?: string[];
                 /** @description Only these projects; may be repeated */
                 project?: string[];
                 /** @description Begin after this cursor; `start` begins at the oldest event */
@@ -2032,6 +2004,77 @@ export interface operations {
             };
             /** @description No valid credential */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `too_many_requests`: the unread answers of this caller or address take too much memory */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `busy`: too many requests at the same time */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    participant: {
+        parameters: {
+            query?: {
+                /** @description Needed where there are several */
+                project?: string;
+            };
+            header?: never;
+            path: {
+                /** @description The participant's identity */
+                identity: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The participant */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Person"];
+                };
+            };
+            /** @description `project_required`, or a parameter is unknown */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description No valid credential */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `unknown_participant`; also for a participant whom the caller may not see */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3417,7 +3460,7 @@ export interface operations {
     search: {
         parameters: {
             query: {
-                /** @description Part of a name, or beginning of a sid */
+                /** @description Part of a name, identity or phone number, whatever its case and accents; or beginning of a sid */
                 q: string;
                 /** @description 1 to 100; 20 if not given */
                 limit?: number;
@@ -3489,28 +3532,10 @@ export interface operations {
     sessions: {
         parameters: {
             query?: {
-                /** @description Only sessions of the room with exactly this name */
+                /** @description Only sessions of the room with this name */
                 room?: string;
-                /** @description Only sessions in which exactly this identity took part */
+                /** @description Only sessions in which this identity took part */
                 identity?: string;
-                /** @description Only sessions of rooms whose name contains this, in any case, with or without accents */
-                roomContains?: string;
-                /** @description Only sessions with a participant whose identity or name contains this, in any case, with or without accents */
-                participantContains?: string;
-                /** @description Only sessions in which this went wrong: `lost` (a connection), `recording` (one failed or reached a limit), `call` or `agent`; may be repeated: any of them */
-                trouble?: string[];
-                /** @description Only sessions that were recorded, or that were not */
-                recorded?: boolean;
-                /** @description Only sessions with an agent, or without */
-                agents?: boolean;
-                /** @description Only sessions with a phone call, or without */
-                calls?: boolean;
-                /** @description `started` (if not given), `duration`, `participants`, `peak`, `agents`, `calls`, `trouble` or `minutes`. Sessions with equal numbers are in the order in which they became known */
-                sort?: string;
-                /** @description `desc` (if not given): the newest or the greatest first; or `asc` */
-                order?: string;
-                /** @description Adds the totals of all sessions that match, to the first page */
-                totals?: boolean;
                 /** @description Only sessions that were live at this time or later, in unix milliseconds */
                 from?: number;
                 /** @description Only sessions that were live at this time or earlier, in unix milliseconds */

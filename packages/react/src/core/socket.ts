@@ -125,12 +125,13 @@ export function connectSocket(options: SocketOptions): EventSocket {
   };
 
   const auth = async () => {
-    const { token, room, type, project } = options;
+    const { token, room, type, participant, project } = options;
     const given = {
       token: typeof token === 'function' ? await token() : token,
       after: cursor ?? options.after,
       room,
       type,
+      participant,
       project,
     };
     return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));

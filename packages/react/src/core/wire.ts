@@ -283,6 +283,9 @@ export type Projects = { projects: Project[]; storage: StorageSpace | null };
 
 export type SearchResult = Schema<'SearchResult'>;
 
+/** A participant by identity, over all sessions. */
+export type Person = Omit<Schema<'Person'>, 'kinds'> & { kinds: ParticipantKind[] };
+
 /** A command with its result. */
 export type AuditEntry = Schema<'AuditEntry'>;
 

@@ -43,10 +43,10 @@ const none: Message[] = [];
 export function useEvents(options: EventsOptions = {}): Events {
   const { client, connection, pollInterval } = useRoomwatch();
   const down = useDown();
-  const { room, type, project, at, limit, max, interval } = options;
+  const { room, type, participant, project, at, limit, max, interval } = options;
   const latest = useRef(options);
   latest.current = options;
-  const filter = JSON.stringify({ room, type, project });
+  const filter = JSON.stringify({ room, type, participant, project });
   const list = useMemo(
     () =>
       new EventList({

@@ -35,8 +35,8 @@ export function useSocketEvents(options: SocketEventsOptions = {}): SocketEvents
   const [socket, setSocket] = useState<EventSocket | null>(null);
   const client = roomwatch?.client;
   const url = options.url ?? client?.base;
-  const { enabled = true, room, type, project, transports } = options;
-  const filter = JSON.stringify({ room, type, project: project ?? client?.project, transports });
+  const { enabled = true, room, type, participant, project, transports } = options;
+  const filter = JSON.stringify({ room, type, participant, project: project ?? client?.project, transports });
   const hasToken = options.token !== undefined || roomwatch?.hasToken === true;
 
   useEffect(() => {
