@@ -15,9 +15,11 @@ mod follower;
 mod kinds;
 mod occurred;
 mod rates;
+mod refusals;
 
 use find::{Found, Health, ProjectHealth, find};
 use kinds::Kind;
 
 pub use follower::{Attention, Sources};
 pub use rates::Rates;
+pub use refusals::Refusals;

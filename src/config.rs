@@ -15,6 +15,7 @@ use crate::{
     clock::Clock,
     event::body::Redaction,
     log::LogUrl,
+    storage::SizeLimit,
     token::{Keys, Secret},
 };
 
@@ -97,7 +98,8 @@ pub struct Options {
     #[arg(long, env = "ROOMWATCH_RETENTION_DAYS", value_name = "DAYS")]
     pub retention_days: Option<u32>,
 
-    /// Bytes of the log; beyond them the oldest events are removed; 0 means no limit [default: 0]
+    /// Bytes of all files of the data directory; beyond them the oldest events and sessions are removed; 0 means no
+    /// limit [default: half of the space that is free on the disk or used by these files]
     #[arg(long, env = "ROOMWATCH_RETENTION_BYTES", value_name = "BYTES")]
     pub retention_bytes: Option<u64>,
 
@@ -170,7 +172,7 @@ pub struct Config {
     pub redaction: Redaction,
     /// None: no limit, as for every `Option` of a limit here.
     pub retention: Option<Duration>,
-    pub retention_bytes: Option<u64>,
+    pub size_limit: SizeLimit,
     pub history: Option<Duration>,
     pub reconcile: Option<Duration>,
     pub heartbeat: Duration,
@@ -254,7 +256,11 @@ impl Options {
             cors_origins: server::cors_origins(self.cors_origins.unwrap_or_default())?,
             redaction: Redaction::new(&self.redact.unwrap_or_default())?,
             retention: log::days(self.retention_days.unwrap_or(30)),
-            retention_bytes: self.retention_bytes.filter(|bytes| *bytes > 0),
+            size_limit: match self.retention_bytes {
+                None => SizeLimit::HalfOfDisk,
+                Some(0) => SizeLimit::None,
+                Some(bytes) => SizeLimit::Bytes(bytes),
+            },
             history: log::days(self.history_days.unwrap_or(365)),
             reconcile: Some(self.reconcile_secs.unwrap_or(60))
                 .filter(|s| *s > 0)

@@ -42,12 +42,16 @@ pub mod checkpoints;
 mod encode;
 mod fold;
 #[macro_use]
+mod numbers;
+mod packed;
+#[macro_use]
 mod schema;
 mod index;
 mod person;
 mod repair;
 mod rows;
 mod search;
+mod session_list;
 mod sessions;
 mod statements;
 mod writer;
@@ -57,7 +61,11 @@ pub use checkpoints::{Around, Rung};
 pub use encode::encode;
 pub use person::{Person, Stay};
 pub use search::{SearchResult, SearchResultKind};
-pub use sessions::{Participation, Session, SessionDetail, SessionQuery, SessionTrack};
+pub use session_list::{
+    SessionFilter, SessionOrder, SessionPage, SessionPosition, SessionQuery, SessionSort, SessionTotals,
+    SessionTrouble,
+};
+pub use sessions::{Participation, Session, SessionDetail, SessionTrack};
 pub use writer::Step;
 
 use crate::{
@@ -65,6 +73,7 @@ use crate::{
     event::{Cursor, Seq},
     log::{Bounds, EventLog, LogError},
     state::{CheckpointError, Fact, State},
+    storage::Quota,
     store::{Readers, StoreError, is_damage},
 };
 use checkpoints::{Pace, Pending};
@@ -122,6 +131,8 @@ impl DerivedError {
 pub struct Options {
     /// Time for which sessions are kept after their end. `None` means no limit.
     pub retain: Option<Duration>,
+    /// Bytes of the file; beyond them the oldest sessions are removed.
+    pub quota: Quota,
     /// Called with the last event that the log may remove: a checkpoint that covers it is on the disk.
     pub covered: Box<dyn Fn(Seq) + Send + Sync>,
     /// Clock of the node, for retention and the pace of checkpoints.
@@ -132,7 +143,13 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Options {
-        Options { retain: None, covered: Box::new(|_| {}), clock: Clock::system(), log: None }
+        Options {
+            retain: None,
+            quota: Quota::default(),
+            covered: Box::new(|_| {}),
+            clock: Clock::system(),
+            log: None,
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 
 pub mod body;
 pub mod own;
+pub mod reasons;
 
 use std::{borrow::Cow, fmt, str::FromStr, sync::Arc};
 

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use crate::{
     clock::Clock,
     event::{Cursor, Epoch, Event, NewEvent, Seq},
+    storage::{Quota, Rate},
 };
 
 pub mod memory;
@@ -23,6 +24,11 @@ pub const READ_BYTES_MAX: usize = 16 << 20;
 /// Time for which an id is remembered. A webhook's token is accepted for 24 hours and 60 s of leeway. The rest allows for
 /// clocks that run at different speeds.
 pub const IDS_KEPT: Duration = Duration::from_secs(24 * 3600 + 300);
+
+const DAY_MS: u64 = 24 * 3600 * 1000;
+/// Minimum number of events, and time since the oldest one, for a rate.
+const RATE_EVENTS_MIN: u64 = 1_000;
+const RATE_SPAN_MIN_MS: u64 = 10 * 60 * 1000;
 
 /// The promises of a log. The same tests check them for every implementation.
 ///
@@ -68,6 +74,23 @@ pub trait EventLog: Send + Sync + 'static {
     /// Finishes the accepted appends and closes every file. Blocks until that is done. Later appends
     /// and reads return [`LogError::Closed`]. A second call does nothing.
     fn close(&self);
+}
+
+/// Returns the number of events in the last day, and of all events. `None` while there are too few to tell.
+pub async fn rate(log: &dyn EventLog, now_ms: u64) -> Option<Rate> {
+    let Bounds { first, last, .. } = log.bounds();
+    let events = (last.0 + 1).saturating_sub(first.0);
+    if events < RATE_EVENTS_MIN {
+        return None;
+    }
+    let before = Seq(first.0 - 1);
+    let (from, span_ms) = match log.seek(now_ms.saturating_sub(DAY_MS)).await.ok()? {
+        Some(day_ago) if day_ago >= first => (day_ago, DAY_MS),
+        _ => (before, now_ms.saturating_sub(log.read(before, 1).await.ok()?.first()?.received_at)),
+    };
+    let recent = last.0.saturating_sub(from.0) as f64;
+    (span_ms >= RATE_SPAN_MIN_MS)
+        .then(|| Rate { events_a_day: recent * DAY_MS as f64 / span_ms as f64, events })
 }
 
 /// Location of a log: the option `log_url`.
@@ -130,8 +153,8 @@ pub fn open(url: &LogUrl, options: LogOptions) -> Result<Arc<dyn EventLog>, Open
 pub struct LogOptions {
     /// Events older than this are removed, in memory too. `None` means no limit.
     pub retain_age: Option<Duration>,
-    /// The oldest events are removed while the log has more bytes than this, in memory too. `None` means no limit.
-    pub retain_bytes: Option<u64>,
+    /// The oldest events are removed while the log has more bytes than this, in memory too.
+    pub quota: Quota,
     /// Maximum bytes in the queue of the writer. An append beyond it returns [`LogError::Busy`].
     pub queue_bytes_max: usize,
     /// Maximum bytes of the newest events in memory, for readers that follow the log.
@@ -151,7 +174,7 @@ impl Default for LogOptions {
     fn default() -> Self {
         LogOptions {
             retain_age: Some(Duration::from_secs(30 * 24 * 3600)),
-            retain_bytes: None,
+            quota: Quota::default(),
             queue_bytes_max: 64 << 20,
             tail_bytes_max: 2 << 20,
             ids_max: 65_536,

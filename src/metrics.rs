@@ -33,6 +33,12 @@ pub struct Condition {
     pub condition: &'static str,
 }
 
+/// A limit, by the name of its option.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Limit {
+    pub limit: &'static str,
+}
+
 /// Bounds of the buckets of a time, in seconds.
 const BUCKETS: [f64; 11] = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0, 5.0];
 
@@ -68,6 +74,7 @@ macro_rules! metrics {
     (@type counter) => { Counter };
     (@type counter outcome) => { Family<Outcome, Counter> };
     (@type counter follower) => { Family<Follower, Counter> };
+    (@type counter limit) => { Family<Limit, Counter> };
     (@type gauge) => { Gauge };
     (@type gauge follower) => { Family<Follower, Gauge> };
     (@type gauge condition) => { Family<Condition, Gauge> };
@@ -125,6 +132,14 @@ metrics! {
         "Restarts of a follower after an error or a panic";
     follower_missed_events: counter by follower,
         "Events that retention removed before a follower got them";
+    limits_reached: counter by limit,
+        "Requests, streams and connections that a limit has refused or closed, by its option";
+    disk_free_bytes: gauge,
+        "Free bytes on the file system of the data directory, or on that of the log if it has less";
+    storage_used_bytes: gauge,
+        "Bytes that the files of this node use";
+    storage_limit_bytes: gauge,
+        "Bytes beyond which the oldest events and sessions are removed; 0 if there is no limit";
     conditions_open: gauge by condition,
         "Conditions that need attention and are open now, by kind";
 }
@@ -151,6 +166,11 @@ impl Metrics {
 
     pub fn command(&self, outcome: &'static str) {
         self.commands.get_or_create(&Outcome { outcome }).inc();
+    }
+
+    /// Counts what a limit has refused or closed.
+    pub fn limit_reached(&self, limit: &'static str) {
+        self.limits_reached.get_or_create(&Limit { limit }).inc();
     }
 
     pub fn stream(&self, outcome: &'static str) {
@@ -199,6 +219,9 @@ mod tests {
         .inc());
     metric!(Family<Follower, Gauge>, "gauge", "", "{follower=\"x\"}", |family| family
         .get_or_create(&Follower { follower: "x" })
+        .inc());
+    metric!(Family<Limit, Counter>, "counter", "_total", "{limit=\"x\"}", |family| family
+        .get_or_create(&Limit { limit: "x" })
         .inc());
     metric!(Family<Condition, Gauge>, "gauge", "", "{condition=\"x\"}", |family| family
         .get_or_create(&Condition { condition: "x" })

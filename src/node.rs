@@ -2,7 +2,7 @@
 //!
 //! This is the only place that assembles a server. `serve`, `demo`, the integration tests and the benches all use it.
 
-use std::{future::Future, sync::Arc};
+use std::{future::Future, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use parking_lot::{Mutex, RwLock};
@@ -37,7 +37,11 @@ use crate::{
     },
     snapshot::Snapshots,
     state::State,
+    storage::{Quota, Rate, SizeLimit, Storage},
 };
+
+/// Time between two measurements of the disk.
+const MEASURED_EVERY: Duration = Duration::from_secs(5);
 
 /// An open node. It folds its log; [`Node::run`] serves requests.
 pub struct Node {
@@ -75,7 +79,11 @@ impl Dirs {
 impl Node {
     /// Opens a node with the log that its configuration names. Must be called within a tokio runtime.
     pub async fn open(config: Config) -> anyhow::Result<Node> {
-        Node::open_over(config, open_log).await
+        let dirs = Dirs::lock(&config)?;
+        let storage = storage(&config);
+        let log = open_log(&config, &storage)?;
+        let cluster = Arc::new(Local::open(dirs.data.path())?);
+        Node::assemble(config, dirs, storage, log, cluster).await
     }
 
     /// Opens a node with another log.
@@ -84,22 +92,25 @@ impl Node {
         open_log: impl FnOnce(&Config) -> anyhow::Result<Arc<dyn EventLog>>,
     ) -> anyhow::Result<Node> {
         let dirs = Dirs::lock(&config)?;
+        let storage = storage(&config);
         let log = open_log(&config)?;
         let cluster = Arc::new(Local::open(dirs.data.path())?);
-        Node::assemble(config, dirs, log, cluster).await
+        Node::assemble(config, dirs, storage, log, cluster).await
     }
 
     /// Opens a node of a deployment.
     pub async fn open_in(config: Config, cluster: Arc<dyn Cluster>) -> anyhow::Result<Node> {
         let dirs = Dirs::lock(&config)?;
-        let log = open_log(&config)?;
-        Node::assemble(config, dirs, log, cluster).await
+        let storage = storage(&config);
+        let log = open_log(&config, &storage)?;
+        Node::assemble(config, dirs, storage, log, cluster).await
     }
 
     /// Opens every part of a node, each after the parts that it needs.
     async fn assemble(
         config: Config,
         dirs: Dirs,
+        storage: Arc<Storage>,
         log: Arc<dyn EventLog>,
         cluster: Arc<dyn Cluster>,
     ) -> anyhow::Result<Node> {
@@ -110,6 +121,7 @@ impl Node {
         let covered = followers.clone();
         let options = derived::Options {
             retain: config.history,
+            quota: storage.derived(),
             covered: Box::new(move |seq| covered.checkpointed(seq)),
             clock: clock.clone(),
             log: Some(log.clone()),
@@ -147,8 +159,9 @@ impl Node {
                 .await?;
         let node = NodeId::random();
         let users = Counts::new(cluster.clone(), Map::Streams, node, config.clock.clone());
-        let limiter = Limiter::new(config.limits, users.clone());
+        let limiter = Limiter::new(config.limits, users.clone(), metrics.clone());
         let streams = Streams::new(limiter.clone(), feed.clone(), metrics.clone(), &config);
+        let memory = Memory::new(*limiter.limits(), metrics.clone());
 
         let fold = fold.start(feed.clone())?;
         let app = Arc::new(App {
@@ -157,6 +170,7 @@ impl Node {
             began_at: log.bounds().last,
             config,
             log: log.clone(),
+            storage,
             state: state.clone(),
             snapshots: Snapshots::new(log.clone(), derived.clone(), state.clone(), feed.clone()),
             derived: derived.clone(),
@@ -167,7 +181,7 @@ impl Node {
             webhooks,
             reconcile,
             accounts,
-            memory: Memory::new(*limiter.limits()),
+            memory,
             turns: Turns::default(),
             limiter,
             streams,
@@ -187,6 +201,7 @@ impl Node {
     pub async fn run(&self, listener: TcpListener, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
         // It ends with this function.
         let _reconciling = self.app.reconcile.start(&self.cluster);
+        let _measuring = self.start_measuring();
         let followers = self.start_followers()?;
         listen::run(listener, self.app.clone(), shutdown)
             .await
@@ -194,6 +209,23 @@ impl Node {
         // Dropping waits for the followers, so it blocks.
         tokio::task::spawn_blocking(move || drop(followers)).await?;
         Ok(())
+    }
+
+    /// Starts the task that measures the disk.
+    fn start_measuring(&self) -> JoinSet<()> {
+        let (app, log) = (self.app.clone(), self.log.clone());
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move {
+            let clock = &app.config.clock;
+            loop {
+                let rate = log::rate(&*log, clock.believed().unix_ms).await;
+                let storage = app.storage.clone();
+                // An error is logged by the task.
+                let _ = tokio::task::spawn_blocking(move || measure(&storage, rate)).await;
+                clock.sleep(MEASURED_EVERY).await;
+            }
+        });
+        tasks
     }
 
     /// Starts every follower behind the fold. This is their list.
@@ -207,12 +239,16 @@ impl Node {
             reconcile: self.app.reconcile.clone(),
             receipts: self.receipts.clone(),
             followers: self.app.followers.clone(),
+            storage: self.app.storage.clone(),
+            limits: self.app.config.limits,
+            removes_by_age: self.app.config.retention.is_some(),
             metrics: self.app.metrics.clone(),
             clock: self.app.config.clock.clone(),
             redaction: self.app.config.redaction.clone(),
             projects: self.app.config.projects.iter().map(|project| project.name.clone()).collect(),
             rules: self.app.config.attention.clone(),
             rates: Mutex::new(Rates::new(self.app.config.clock.believed().unix_ms)),
+            refusals: Mutex::default(),
         });
         let attention: Make = Box::new(move || Box::new(Attention::new(sources.clone())));
         let mut followers = vec![("watchers", watchers)];
@@ -243,10 +279,34 @@ impl Node {
     }
 }
 
-fn open_log(config: &Config) -> anyhow::Result<Arc<dyn EventLog>> {
+/// Returns the measured files of a node that is not open yet.
+fn storage(config: &Config) -> Arc<Storage> {
+    let log = match &config.log_url {
+        LogUrl::Sqlite(dir) => Some(&**dir),
+        LogUrl::Memory => None,
+    };
+    let storage = Storage::new(&config.data_dir, log, config.size_limit);
+    measure(&storage, None);
+    Arc::new(storage)
+}
+
+fn measure(storage: &Storage, rate: Option<Rate>) {
+    if let Err(error) = storage.measure(rate) {
+        tracing::warn!(
+            "the space on the disk cannot be measured, so the limit of bytes stays as it was: {error}"
+        );
+    }
+}
+
+fn open_log(config: &Config, storage: &Storage) -> anyhow::Result<Arc<dyn EventLog>> {
+    let quota = match (&config.log_url, config.size_limit) {
+        (LogUrl::Sqlite(_), _) => storage.log(),
+        (LogUrl::Memory, SizeLimit::Bytes(max)) => Quota::of(max),
+        (LogUrl::Memory, _) => Quota::default(),
+    };
     let options = LogOptions {
         retain_age: config.retention,
-        retain_bytes: config.retention_bytes,
+        quota,
         told: Derived::last_of(&config.data_dir),
         clock: config.clock.clone(),
         ..LogOptions::default()

@@ -33,6 +33,7 @@ use crate::{
     reconcile::Reconcile,
     snapshot::Snapshots,
     state::State,
+    storage::Storage,
 };
 
 pub mod listen;
@@ -70,6 +71,7 @@ const BEHIND_MAX: Duration = Duration::from_secs(1);
 pub struct App {
     pub config: Config,
     pub log: Arc<dyn EventLog>,
+    pub storage: Arc<Storage>,
     pub state: Arc<RwLock<State>>,
     pub snapshots: Snapshots,
     pub derived: Arc<Derived>,
@@ -220,6 +222,11 @@ async fn readyz(AppState(app): AppState<Arc<App>>, RawQuery(query): RawQuery) ->
 async fn metrics(AppState(app): AppState<Arc<App>>) -> impl IntoResponse {
     let bounds = app.log.bounds();
     app.metrics.clock_jump_seconds.set(app.config.clock.jump_secs().unwrap_or(0));
+    let space = app.storage.now().unwrap_or_default();
+    let gauge = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
+    app.metrics.disk_free_bytes.set(gauge(space.free));
+    app.metrics.storage_used_bytes.set(gauge(space.used));
+    app.metrics.storage_limit_bytes.set(gauge(space.limit.unwrap_or(0)));
     app.metrics.log_first_seq.set(i64::try_from(bounds.first.0).unwrap_or(i64::MAX));
     app.metrics.log_last_seq.set(i64::try_from(bounds.last.0).unwrap_or(i64::MAX));
     app.metrics.state_head_seq.set(i64::try_from(app.feed.head().seq.0).unwrap_or(i64::MAX));

@@ -61,7 +61,6 @@ pub use fold::{CONDITIONS_MAX, REOPENED_AFTER_MS, RESTART_MARGIN_MS};
 pub use mask::Wire;
 pub use project::RoomEntry;
 pub use tombstone::{TOMBSTONE_MS, TOMBSTONES_MAX, Tombstone};
-pub use word::is_connection_loss;
 
 use crate::event::{Event, Seq};
 use map::Map;

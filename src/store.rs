@@ -243,6 +243,13 @@ pub fn is_damage(error: &rusqlite::Error) -> bool {
     }
 }
 
+/// Returns the bytes of a file's used pages. Later rows use the others again.
+pub fn used_bytes(connection: &Connection) -> rusqlite::Result<u64> {
+    let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+    let pages = pragma("page_count")? - pragma("freelist_count")?;
+    Ok((pages * pragma("page_size")?) as u64)
+}
+
 /// Connections that read one file. Each query has one to itself.
 pub struct Readers {
     path: PathBuf,

@@ -145,3 +145,29 @@ describe('the first panel of the overview', () => {
     expect(overflow).toBeLessThanOrEqual(0);
   });
 });
+
+describe('the list of rooms', () => {
+  it('finds rooms that need attention, marks them, and leads to their conditions', async () => {
+    await post(roomwatch, joined('voice-8', 'mara'));
+    await post(roomwatch, joined('calm', 'ann'));
+    await post(roomwatch, joined('calm', 'bo'));
+    await open('olga');
+    await row('No agent in voice-8').waitFor();
+    const names = () => page.locator('[role=table] [data-sid]').allTextContents();
+    await page.goto(`${roomwatch.url}/rooms`);
+    await page.getByRole('link', { name: 'calm', exact: true }).waitFor();
+    await page.getByRole('button', { name: 'Needs attention' }).click();
+    await page.waitForURL((url) => url.searchParams.get('attention') === 'true');
+    await page.getByText('voice-8').waitFor();
+    expect(await names()).not.toContain('calm');
+    expect(await axe(page)).toEqual([]);
+    await page.getByRole('button', { name: 'Alone' }).click();
+    await page.waitForURL((url) => url.searchParams.get('alone') === 'true');
+    expect(await names()).toContain('voice-8');
+    await page.getByRole('button', { name: 'Long' }).click();
+    await page.getByRole('heading', { name: 'No matching rooms' }).waitFor();
+    await page.getByRole('button', { name: /^Show all/ }).click();
+    await page.getByRole('row').filter({ hasText: 'voice-8' }).getByRole('link', { name: 'No agent' }).click();
+    await row('No agent in voice-8').waitFor();
+  });
+});

@@ -1,4 +1,5 @@
-// Sessions: how they ended, why participants left, and whether they were recorded.
+// Sessions: their list, their summary, and why participants left.
+import { readFileSync } from 'node:fs';
 import type { Browser, BrowserContext, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 import { launch } from '../harness/browser.js';
@@ -97,15 +98,100 @@ async function open(path: string): Promise<{ page: Page; found: string[] }> {
 
 const clock = (seconds: number) => new Date(START + seconds * 1_000).toISOString().slice(11, 19);
 
-it('the list says which recording failed, and how each session ended', async () => {
+const rowOf = (page: Page, name: string) =>
+  page.getByRole('row').filter({ has: page.getByRole('link', { name, exact: true }) });
+const rooms = (page: Page) => page.getByRole('table', { name: 'Sessions' }).getByRole('link').allTextContents();
+
+it('the list says what went wrong in each session', async () => {
   const { page, found } = await open('/sessions');
-  const row = (name: string) => page.getByRole('row').filter({ has: page.getByRole('link', { name, exact: true }) });
-  const text = async (name: string) => (await row(name).innerText()).replace(/\s+/g, ' ');
-  await row('consult').waitFor();
-  expect(await text('consult')).toMatch(/recording failed .*everyone left$/);
-  expect(await text('call')).toMatch(/call recorded .*deleted through the API$/);
+  const text = async (name: string) => (await rowOf(page, name).innerText()).replace(/\s+/g, ' ');
+  await rowOf(page, 'consult').waitFor();
+  expect(await text('consult')).toMatch(/^consult .* 24m 1\ds 2 people 0 1 lost recording failed 47$/);
+  expect(await text('call')).toMatch(/^call recorded .* 10m 00s 1 person 1 call failed 0.1$/);
   expect(await axe(page)).toEqual([]);
   expect(found).toEqual([]);
+});
+
+it('the list is sorted by its columns, and the address has the order', async () => {
+  const { page, found } = await open('/sessions');
+  await rowOf(page, 'consult').waitFor();
+  await page.getByRole('button', { name: 'Minutes' }).click();
+  await page.waitForURL((url) => url.searchParams.get('sort') === 'minutes');
+  await until('the most minutes first', async () => (await rooms(page)).join() === 'consult,call');
+  await page.getByRole('button', { name: 'Minutes' }).click();
+  await until('the least minutes first', async () => (await rooms(page)).join() === 'call,consult');
+  expect(await page.getByRole('columnheader', { name: 'Minutes' }).getAttribute('aria-sort')).toBe('ascending');
+  expect(new URL(page.url()).searchParams.get('desc')).toBe('false');
+  await page.reload();
+  await until('the same order', async () => (await rooms(page)).join() === 'call,consult');
+  expect(found).toEqual([]);
+});
+
+it('the list is filtered by trouble and by parts of names, with totals of what matches', async () => {
+  const { page, found } = await open('/sessions');
+  const totals = page.getByRole('status', { name: 'Totals' });
+  await until('the totals', async () =>
+    /^2 sessions · 47 participant minutes · peak 2 · 3 people$/.test(await totals.innerText()),
+  );
+  await page.getByRole('button', { name: 'Call failed' }).click();
+  await page.waitForURL((url) => url.searchParams.get('trouble') === 'call');
+  await until('the call', async () => (await rooms(page)).join() === 'call');
+  expect(await totals.innerText()).toBe('1 session · 0 participant minutes · peak 1 · 1 person');
+  await page.getByRole('button', { name: 'Connection lost' }).click();
+  await until('both', async () => (await rooms(page)).length === 2);
+  await page.getByLabel('Participant (part of the name or identity)').fill('NOVÁK');
+  await until('the consultation', async () => (await rooms(page)).join() === 'consult');
+  await page.getByLabel('Room (part of the name)').fill('xyz');
+  await page.getByRole('heading', { name: 'No session matches' }).waitFor();
+  expect(await axe(page)).toEqual([]);
+  await page.getByRole('button', { name: 'Show all' }).click();
+  await until('both again', async () => (await rooms(page)).length === 2);
+  await page.getByRole('combobox', { name: 'When' }).selectOption({ label: 'Last hour' });
+  await page.waitForURL((url) => url.searchParams.get('last') === '1h');
+  await page.getByRole('heading', { name: 'No session matches' }).waitFor();
+  expect(await page.getByRole('combobox', { name: 'When' }).inputValue()).toBe('1h');
+  await page.getByRole('combobox', { name: 'When' }).selectOption({ label: 'Last 24 hours' });
+  await until('both of the day', async () => (await rooms(page)).length === 2);
+  expect(found).toEqual([]);
+});
+
+it('the list is saved as CSV', async () => {
+  const { page } = await open('/sessions?trouble=call');
+  await rowOf(page, 'call').waitFor();
+  const [download] = await Promise.all([
+    page.waitForEvent('download'),
+    page.getByRole('button', { name: 'Export CSV' }).click(),
+  ]);
+  const lines = readFileSync(await download.path(), 'utf8').split('\r\n');
+  expect(download.suggestedFilename()).toBe('sessions.csv');
+  expect(lines[0]).toMatch(/^started,ended,project,room,sid,people,/);
+  expect(lines[1]).toMatch(/,call,RM_call,1,1,0,1,1,/);
+  expect(lines).toHaveLength(3);
+});
+
+it('a session begins with its summary in words', async () => {
+  const { page } = await open('/sessions/RM_consult');
+  const summary = page.getByRole('region', { name: 'Summary' });
+  expect(await summary.innerText()).toMatch(
+    new RegExp(
+      `^Dr. Weiss left first at ${clock(1_391)}: connection lost. Jana Novak left 41s later. ` +
+        'The recording failed: S3 403. In total 47 participant minutes',
+    ),
+  );
+  await page.goto(`${roomwatch.url}/sessions/RM_call`);
+  expect(await summary.innerText()).toMatch(
+    new RegExp(`^The room was deleted .* at ${clock(600)}. The call of Caller failed at ${clock(9)}: SIP trunk error.`),
+  );
+});
+
+it('the list fits a phone', async () => {
+  const { page } = await open('/sessions');
+  await page.setViewportSize({ width: 390, height: 800 });
+  await rowOf(page, 'consult').getByText('1 lost').waitFor();
+  expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(390);
+  await page.getByRole('combobox', { name: 'Sort by' }).selectOption({ label: 'Minutes ↑' });
+  await until('the least minutes first', async () => (await rooms(page)).join() === 'call,consult');
+  expect(await axe(page)).toEqual([]);
 });
 
 it('the timeline has the reason at the end of the stay, and beside a stay that is too short for it', async () => {
@@ -201,7 +287,7 @@ it('the events of the agents contain the participants that are agents', async ()
 it('in high contrast, what is a background only has a border, and a choice an outline', async () => {
   const { page } = await open('/sessions/RM_consult');
   await page.emulateMedia({ forcedColors: 'active' });
-  await page.getByText('S3 403').waitFor();
+  await page.getByText('S3 403', { exact: true }).waitFor();
   const style = (selector: string, property: string) =>
     page
       .locator(selector)

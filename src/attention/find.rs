@@ -18,11 +18,13 @@ use crate::{
             condition::{About, Condition},
         },
     },
+    storage::Space,
 };
 
 use super::{
     Kind, Rates,
     rates::{Counts, NOW_MINUTES, Recent},
+    refusals::Refused,
 };
 
 const HOUR_MS: u64 = 3_600_000;
@@ -114,6 +116,10 @@ pub struct Health {
     pub followers: Vec<(&'static str, u64, Option<Box<str>>)>,
     /// Seconds by which the wall clock has jumped, if it has.
     pub jump_secs: Option<i64>,
+    pub space: Option<Space>,
+    /// True if events are removed for their age.
+    pub removes_by_age: bool,
+    pub refused: Vec<Refused>,
 }
 
 /// Finds every condition that is still so.
@@ -127,6 +133,8 @@ pub fn find(state: &State, health: &Health, rates: &Rates, rules: &AttentionRule
         findings.found.extend(find_in_room(&entry, rules, now));
     }
     find_in_node(&mut findings, health, rules, now);
+    find_space(&mut findings, health, rules, now);
+    find_refused(&mut findings, health, rules, now);
     findings
 }
 
@@ -289,6 +297,45 @@ fn find_in_node(findings: &mut Findings, health: &Health, rules: &AttentionRules
     }
 }
 
+fn find_space(findings: &mut Findings, health: &Health, rules: &AttentionRules, now: u64) {
+    let node: Arc<str> = "".into();
+    let Some(space) = health.space else {
+        findings.unknown.push((node, Kind::DiskNearlyFull));
+        return;
+    };
+    let percent = |part: u64, whole: u64| part as f64 * 100.0 / whole.max(1) as f64;
+    if percent(space.free, space.disk) < f64::from(rules.disk_free_percent)
+        || space.free < u64::from(rules.disk_free_mib) << 20
+    {
+        let mut found = Found::new(&node, Kind::DiskNearlyFull, "free", now);
+        found.value("freeBytes", json!(space.free));
+        found.value("diskBytes", json!(space.disk));
+        findings.found.push(found);
+    }
+    // Without a limit of age, the limit of bytes is the one that is meant to remove events.
+    if let Some(limit) = space.limit.filter(|_| health.removes_by_age && rules.storage_percent > 0)
+        && percent(space.used, limit) >= f64::from(rules.storage_percent)
+    {
+        let mut found = Found::new(&node, Kind::DiskNearlyFull, "limit", now);
+        found.value("usedBytes", json!(space.used));
+        found.value("limitBytes", json!(limit));
+        findings.found.push(found);
+    }
+}
+
+fn find_refused(findings: &mut Findings, health: &Health, rules: &AttentionRules, now: u64) {
+    for refused in &health.refused {
+        if rules.limits_reached > 0 && refused.count >= u64::from(rules.limits_reached) {
+            let mut found = Found::new(&"".into(), Kind::LimitsReached, refused.limit, now);
+            found.value("limit", json!(refused.limit));
+            found.value("max", json!(refused.max));
+            found.value("count", json!(refused.count));
+            found.value("seconds", json!(rules.limits_reached_secs));
+            findings.found.push(found);
+        }
+    }
+}
+
 /// Returns a threshold in milliseconds, or none if it is turned off.
 fn millis(secs: u32) -> Option<u64> {
     (secs > 0).then(|| u64::from(secs) * 1000)
@@ -425,7 +472,8 @@ mod tests {
     fn a_threshold_of_0_turns_a_kind_off() {
         let off: AttentionRules = toml::from_str(
             "agent_missing_secs = 0\nagent_alone_secs = 0\nroom_old_hours = 0\nlivekit_unreachable_secs = 0\n\
-             webhooks_missing = 0\nfailed_hours = 0\nfollower_behind_events = 0\n[[agents]]\nrooms = \"*\"",
+             webhooks_missing = 0\nfailed_hours = 0\nfollower_behind_events = 0\ndisk_free_percent = 0\n\
+             disk_free_mib = 0\nstorage_percent = 0\nlimits_reached = 0\n[[agents]]\nrooms = \"*\"",
         )
         .expect("rules");
         let health = Health {
@@ -438,6 +486,9 @@ mod tests {
             }],
             followers: vec![("fold", 1_000_000, None)],
             jump_secs: None,
+            space: Some(Space { used: 9, limit: Some(9), free: 1, disk: 1_000, days: None }),
+            removes_by_age: true,
+            refused: vec![Refused { limit: "max_streams", max: Some(1), count: 9 }],
         };
         let bodies = [started("a"), joined("a", "ann", "STANDARD", false)];
         assert_eq!(ids(&bodies, &health, &off, 100 * HOUR_MS), [""; 0]);

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::{
     clock::Clock,
-    config::AttentionRules,
+    config::{AttentionRules, Limits},
     event::{NewEvent, Seq, body::Redaction, own::OwnEvent},
     feed::Feed,
     follow::{Folded, Follower, Followers, Phase},
@@ -17,10 +17,11 @@ use crate::{
     metrics::{Condition as Label, Metrics},
     reconcile::{Reach, Reconcile},
     state::{REOPENED_AFTER_MS, State, entity::condition::About},
+    storage::Storage,
 };
 
 use super::{
-    Found, Health, Kind, ProjectHealth, Rates, find,
+    Found, Health, Kind, ProjectHealth, Rates, Refusals, find,
     find::{Step, steps},
     occurred::{body, occurred},
 };
@@ -38,6 +39,10 @@ pub struct Sources {
     pub reconcile: Arc<Reconcile>,
     pub receipts: Arc<Receipts>,
     pub followers: Arc<Followers>,
+    pub storage: Arc<Storage>,
+    pub limits: Limits,
+    /// True if events are removed for their age.
+    pub removes_by_age: bool,
     pub metrics: Arc<Metrics>,
     pub clock: Clock,
     pub redaction: Redaction,
@@ -45,6 +50,7 @@ pub struct Sources {
     pub rules: AttentionRules,
     /// Shared by the followers that are created after failures.
     pub rates: Mutex<Rates>,
+    pub refusals: Mutex<Refusals>,
 }
 
 /// The follower. An event that comes again opens nothing twice: its condition is open, or the id of its event is
@@ -69,7 +75,7 @@ impl Attention {
         let sources = &*self.sources;
         // Conditions begin and end by a time that does not jump. Events are stamped by the wall clock, as all others.
         let (now, wall) = (sources.clock.believed().unix_ms, sources.clock.unix_ms());
-        let health = sources.health();
+        let health = sources.health(now);
         let steps = {
             // Without the events of the last look, it would open the same conditions again.
             sources.feed.reached(self.appended).await;
@@ -123,7 +129,7 @@ impl Follower for Attention {
 }
 
 impl Sources {
-    fn health(&self) -> Health {
+    fn health(&self, now: u64) -> Health {
         let projects = self.projects.iter().map(|name| {
             let health = self.reconcile.health(name).unwrap_or_default();
             let (receipt, _) = self.receipts.of(name);
@@ -151,6 +157,14 @@ impl Sources {
             projects: projects.collect(),
             followers: followers.collect(),
             jump_secs: self.clock.jump_secs(),
+            space: self.storage.now(),
+            removes_by_age: self.removes_by_age,
+            refused: self.refusals.lock().recent(
+                &self.metrics,
+                &self.limits,
+                self.rules.limits_reached_secs,
+                now,
+            ),
         }
     }
 

@@ -58,4 +58,8 @@ kinds! {
     ClockJumped = "clock_jumped", Warning;
     /// A follower of the log is behind, or has failed.
     FollowerBehind = "follower_behind", Warning;
+    /// The disk, or the part of it that our files may use, is nearly full.
+    DiskNearlyFull = "disk_nearly_full", Critical;
+    /// A limit has refused readers.
+    LimitsReached = "limits_reached", Warning;
 }

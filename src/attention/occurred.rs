@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::{
     config::AttentionRules,
-    event::{Event, Kind as EventKind},
+    event::{Event, Kind as EventKind, reasons::is_call_failure},
     state::entity::condition::Subject,
 };
 
@@ -29,10 +29,6 @@ pub(super) fn disconnect_reason(body: &Value) -> &str {
 fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }
-
-/// Reasons for which a phone call ends without a conversation, and that are not the caller's wish.
-const CALL_FAILURES: &[&str] =
-    &["SIP_TRUNK_FAILURE", "USER_UNAVAILABLE", "USER_REJECTED", "JOIN_FAILURE", "MEDIA_FAILURE"];
 
 /// Returns the condition that an event with this [`body`] is, if it is one.
 pub(super) fn occurred(event: &Event, body: &Value, rules: &AttentionRules) -> Option<Found> {
@@ -70,7 +66,7 @@ fn participant_failed(event: &Event, body: &Value, rules: &AttentionRules) -> Op
     let participant = &body["participant"];
     let is = |name: &str, number: u8| participant["kind"] == name || participant["kind"] == number;
     let reason = disconnect_reason(body);
-    let kind = if is("SIP", 3) && CALL_FAILURES.contains(&reason) {
+    let kind = if is("SIP", 3) && is_call_failure(reason) {
         Kind::CallFailed
     } else if is("AGENT", 4) && reason == "AGENT_ERROR" {
         Kind::AgentFailed

@@ -4,10 +4,7 @@ use std::collections::{HashMap, VecDeque};
 
 use serde_json::Value;
 
-use crate::{
-    event::{Event, Kind, Seq},
-    state::is_connection_loss,
-};
+use crate::event::{Event, Kind, Seq, reasons::is_lost};
 
 use super::occurred::disconnect_reason;
 
@@ -64,9 +61,7 @@ impl Rates {
     pub fn count(&mut self, event: &Event, body: &Value) {
         let counts = match event.kind {
             Kind::ParticipantConnectionAborted => Counts { failed: 1, lost: 0 },
-            Kind::ParticipantLeft if is_connection_loss(disconnect_reason(body)) => {
-                Counts { failed: 0, lost: 1 }
-            }
+            Kind::ParticipantLeft if is_lost(disconnect_reason(body)) => Counts { failed: 0, lost: 1 },
             _ => return,
         };
         let minutes = match self.projects.get_mut(&*event.project) {

@@ -38,13 +38,14 @@ pub struct Arguments {
 }
 
 pub async fn main(arguments: Arguments) -> anyhow::Result<()> {
+    let began = Instant::now();
     let config = arguments.options.load(arguments.config)?;
     install_tls();
     start_tracing(config.log_format);
     let listener = TcpListener::bind(config.listen)
         .await
         .with_context(|| format!("cannot listen on {}", config.listen))?;
-    run(config, listener).await
+    run(open(config).await?, listener, began).await
 }
 
 /// Installs ring as the TLS implementation of every client in the process: livekit-api depends on it already.
@@ -71,11 +72,15 @@ pub fn start_tracing(format: LogFormat) {
     };
 }
 
-/// Opens a node, runs it until a signal, and closes it. Every acknowledged event is on the disk when it returns.
-pub async fn run(mut config: Config, listener: TcpListener) -> anyhow::Result<()> {
-    let began = Instant::now();
+/// Opens a node with the limits that the system allows.
+pub async fn open(mut config: Config) -> anyhow::Result<Node> {
     config.limits = limits::within(config.limits, descriptors());
-    let node = Node::open(config).await?;
+    Node::open(config).await
+}
+
+/// Runs a node until a signal, and closes it. Every acknowledged event is on the disk when it returns. The process began
+/// at `began`.
+pub async fn run(node: Node, listener: TcpListener, began: Instant) -> anyhow::Result<()> {
     let app = node.app();
 
     tracing::info!(epoch = %app.log.bounds().epoch, "listening on http://{}", listener.local_addr()?);

@@ -82,11 +82,10 @@ pub async fn main(arguments: Arguments) -> anyhow::Result<()> {
         "--rate must be more than 0 and at most 100000"
     );
     let sender = Sender::new(&arguments.url, &arguments.api_key, Secret::new(arguments.api_secret))?;
-    let world = World::new(arguments.seed, arguments.rooms, arguments.participants, false);
+    let world = World::new(arguments.seed, arguments.rooms, arguments.participants);
     let workload = Workload {
         rate: arguments.rate,
         duration: (arguments.duration > 0).then(|| Duration::from_secs(arguments.duration)),
-        burst: usize::MAX,
     };
     let is_terminal = std::io::stderr().is_terminal();
     let mut progress = |line: &str| {
@@ -107,8 +106,6 @@ pub struct Workload {
     /// Events a second after the rooms are filled.
     pub rate: f64,
     pub duration: Option<Duration>,
-    /// Maximum number of events of the filling that are sent at once; the rest are sent at the rate.
-    pub burst: usize,
 }
 
 /// The result of a workload.
@@ -162,7 +159,6 @@ impl Workload {
         let mut shown = Instant::now();
         let mut filling: Option<std::vec::IntoIter<(u32, String)>> = Some(world.fill().into_iter());
         let mut filled_at = Instant::now();
-        let mut filled = 0;
         let mut due = 0.0;
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -173,10 +169,7 @@ impl Workload {
             last = Instant::now();
             let mut batch = Vec::new();
             if let Some(events) = &mut filling {
-                let at_once = self.burst.saturating_sub(filled).min(500);
-                batch.extend(events.by_ref().take(at_once.max(due as usize)));
-                filled += batch.len();
-                due -= due.floor().min(batch.len() as f64);
+                batch.extend(events.by_ref().take(500));
                 if events.len() == 0 {
                     filling = None;
                     filled_at = Instant::now();
@@ -289,7 +282,7 @@ impl Sender {
     }
 
     /// Waits until the server listens, so that both can be started at once.
-    async fn wait_until_up(&self) -> anyhow::Result<()> {
+    pub async fn wait_until_up(&self) -> anyhow::Result<()> {
         let address = self
             .url
             .socket_addrs(|| None)

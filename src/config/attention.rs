@@ -35,6 +35,16 @@ pub struct AttentionRules {
     pub room_old_hours: u32,
     /// `follower_behind`: events
     pub follower_behind_events: u32,
+    /// `disk_nearly_full`: least free part of the file system, in percent
+    pub disk_free_percent: u32,
+    /// `disk_nearly_full`: least free space on the file system, in MiB
+    pub disk_free_mib: u32,
+    /// `disk_nearly_full`: used part of the limit of bytes, in percent
+    pub storage_percent: u32,
+    /// `limits_reached`: refusals by one limit within `limits_reached_secs`
+    pub limits_reached: u32,
+    /// `limits_reached`: seconds for which a refusal counts
+    pub limits_reached_secs: u32,
     /// Rooms that should have an agent
     pub agents: Vec<AgentRule>,
 }
@@ -56,6 +66,11 @@ impl Default for AttentionRules {
             room_leftover: 1,
             room_old_hours: 12,
             follower_behind_events: 10_000,
+            disk_free_percent: 5,
+            disk_free_mib: 1_024,
+            storage_percent: 95,
+            limits_reached: 1,
+            limits_reached_secs: 300,
             agents: Vec::new(),
         }
     }

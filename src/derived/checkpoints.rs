@@ -4,16 +4,14 @@
 //! been removed, only the states of the checkpoints themselves are left: one an hour for a day, one a day for a month,
 //! and one a week before that.
 
-use std::{
-    collections::HashSet,
-    io::{Read, Write},
-    time::Duration,
-};
+use std::{collections::HashSet, time::Duration};
 
-use flate2::{Compression, read::ZlibDecoder, write::ZlibEncoder};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::{Derived, DerivedError};
+use super::{
+    Derived, DerivedError,
+    packed::{pack, unpack},
+};
 use crate::{
     event::Seq,
     state::{CheckpointError, State},
@@ -235,10 +233,8 @@ pub(super) struct Encoded {
 
 impl Pending {
     /// Encodes the state as compressed JSON.
-    pub fn encode(&self) -> std::io::Result<Encoded> {
-        let mut encoder = ZlibEncoder::new(Vec::new(), Compression::fast());
-        encoder.write_all(&self.state.checkpoint())?;
-        let bytes = encoder.finish()?;
+    pub fn encode(&self) -> rusqlite::Result<Encoded> {
+        let bytes = pack(&self.state.checkpoint())?;
         let (seq, at) = (self.state.head(), self.state.time());
         Ok(Encoded { rung: Rung { seq, at, work: self.work, bytes: bytes.len() as u64 }, bytes })
     }
@@ -249,9 +245,7 @@ fn decode(bytes: &[u8]) -> Result<State, CheckpointError> {
     if bytes.starts_with(b"{") {
         return State::restore(bytes);
     }
-    let mut json = Vec::with_capacity(bytes.len() * 8);
-    ZlibDecoder::new(bytes).read_to_end(&mut json)?;
-    State::restore(&json)
+    State::restore(&unpack(bytes)?)
 }
 
 const RUNG: &str = "seq, at, work_us, length(state)";

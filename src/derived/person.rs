@@ -7,7 +7,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{Derived, DerivedError, sessions::Conditions};
-use crate::{rights::Window, state::is_connection_loss};
+use crate::{event::reasons::is_lost, rights::Window};
 
 /// Number of the newest participations that the numbers cover.
 const COUNTED_MAX: usize = 20_000;
@@ -140,7 +140,7 @@ fn person(
             }
             person.stays.push(stay);
         }
-        person.connection_losses += u64::from(reason.as_deref().is_some_and(is_connection_loss));
+        person.connection_losses += u64::from(reason.as_deref().is_some_and(is_lost));
         if session.replace(row.get::<_, i64>(10)?) != Some(row.get(10)?) {
             person.sessions += 1;
         }

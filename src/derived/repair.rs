@@ -151,6 +151,8 @@ pub(super) fn copy_history(old: &Path, to: &mut Connection) -> Result<(), Derive
     index::refill(copy.to)?;
     copy.commit()?;
     let Copy { rows, lost, .. } = copy;
+    // Not copied, because an older file does not have them.
+    to.execute(schema::COUNT_NEWEST, [])?;
     tracing::warn!(
         "{rows} rows have been copied from {}; it cannot be read at {lost} places, which the history shows as gaps",
         old.display()

@@ -10,7 +10,7 @@ use rusqlite::{OptionalExtension, params};
 
 use super::{Recorded, changes::Chunk, index::Known, statements::Statements};
 use crate::{
-    event::Source,
+    event::{Seq, Source},
     state::{Egress, Fact, Participant, Room, State, Track, Wire, entity::Word, mask::ALL},
 };
 
@@ -24,8 +24,8 @@ const MINUTE_MS: u64 = 60_000;
 
 /// Writes rows, and caches what it needs of the tables.
 ///
-/// The fields from `seen` to `changes` are written at the end of the transaction, because many events change the same rows. After a
-/// transaction the owner calls [`Rows::committed`] or [`Rows::forget`].
+/// The fields from `seen` to `minutes` are written at the end of the transaction, because many events change the same
+/// rows. After a transaction the owner calls [`Rows::committed`] or [`Rows::roll_back`].
 #[derive(Default)]
 pub(super) struct Rows {
     /// Row numbers of sessions by project and sid.
@@ -114,7 +114,13 @@ impl Rows {
         self.counted.clear();
     }
 
-    /// Clears the caches and takes back what was counted, because the transaction was rolled back or rows were removed.
+    /// Takes back what the transaction has counted, because it was rolled back.
+    pub fn roll_back(&mut self) {
+        self.changes = Chunk::default();
+        self.forget();
+    }
+
+    /// Clears the caches, because rows were removed.
     pub fn forget(&mut self) {
         for Counted { project, sid, former } in self.counted.drain(..).rev() {
             self.live.entry(project).or_default().set(&sid, former);
@@ -123,7 +129,6 @@ impl Rows {
         self.seen.clear();
         self.uncounted.clear();
         self.minutes.clear();
-        self.changes = Chunk::default();
         self.names.forget();
     }
 
@@ -134,10 +139,13 @@ impl Rows {
         }
     }
 
+    /// Notes the oldest event of the log. The changes of earlier events are removed.
+    pub fn log_begins(&mut self, first: Seq) {
+        self.changes.begins(first);
+    }
+
     pub fn write(&mut self, to: &mut Statements, recorded: &Recorded) -> rusqlite::Result<()> {
-        if self.changes.add(recorded) {
-            self.changes.write(&mut to.put_changes)?;
-        }
+        self.changes.add(to, recorded)?;
         if recorded.facts.is_empty() {
             return Ok(());
         }
@@ -166,7 +174,7 @@ impl Rows {
 
     /// Writes the rows that are written at the end of the transaction.
     pub fn finish(&mut self, to: &mut Statements) -> rusqlite::Result<()> {
-        self.changes.write(&mut to.put_changes)?;
+        self.changes.write(to)?;
         for (id, seen) in self.seen.drain() {
             put_seen(to, id, &seen)?;
         }
@@ -257,7 +265,15 @@ impl Rows {
                     to.end_track.execute(params![session, participant, sid, *at as i64, inferred])?;
                 }
             }
-            Fact::Egress { egress, seq } => put_egress(to, egress, *seq, recorded.received_at)?,
+            Fact::Egress { egress, seq } => {
+                put_egress(to, egress, *seq, recorded.received_at)?;
+                if let Some(sid) = &egress.room_sid
+                    && let Some(session) = self.known_session(to, &egress.project, sid)?
+                {
+                    // A recording often ends after its room.
+                    self.uncounted.insert(session);
+                }
+            }
         }
         Ok(())
     }

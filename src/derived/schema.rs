@@ -6,7 +6,10 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
 use super::{DerivedError, checkpoints::Ladder, index, repair};
 use crate::{
-    event::{Cursor, Epoch, Seq},
+    event::{
+        Cursor, Epoch, Seq,
+        reasons::{call_failures, lost_reasons},
+    },
     log::Bounds,
     state::State,
     store::{Repair, Store, has_table},
@@ -16,7 +19,7 @@ pub(super) const STORE: Store = Store {
     file: "derived.db",
     application_id: 0x526d_4465,
     first_version: 3,
-    steps: &[VERSION_3, LADDER, GAPS, NAMES],
+    steps: &[VERSION_3, LADDER, GAPS, NUMBERS, COUNT_NEWEST, ZSTD, NAMES],
     unversioned: |connection| {
         Ok(if has_table(connection, "meta")? { get(connection, "schema")? } else { None })
     },
@@ -83,6 +86,30 @@ DELETE FROM meta WHERE key = 'schema';
 /// Times of which rows were lost with a damaged file, in unix milliseconds.
 const GAPS: &str = "CREATE TABLE gaps (from_at INTEGER NOT NULL, to_at INTEGER NOT NULL);";
 
+/// Numbers of ended sessions. They are null while a session is live, and for sessions that are not counted: those are
+/// counted when they are read.
+const NUMBERS: &str = "
+ALTER TABLE sessions ADD COLUMN agents INTEGER;
+ALTER TABLE sessions ADD COLUMN lost INTEGER;
+ALTER TABLE sessions ADD COLUMN agents_failed INTEGER;
+ALTER TABLE sessions ADD COLUMN calls INTEGER;
+ALTER TABLE sessions ADD COLUMN calls_failed INTEGER;
+ALTER TABLE sessions ADD COLUMN people_ms INTEGER;
+ALTER TABLE sessions ADD COLUMN agent_ms INTEGER;
+ALTER TABLE sessions ADD COLUMN call_ms INTEGER;
+ALTER TABLE sessions ADD COLUMN recordings_failed INTEGER;
+";
+
+/// Counts the newest sessions of a file that did not have these numbers. A start must not wait for a million.
+pub(super) const COUNT_NEWEST: &str = concat!(
+    count_session!(),
+    " WHERE ended_at IS NOT NULL AND people_ms IS NULL
+      AND id > (SELECT coalesce(max(id), 0) - 100000 FROM sessions)"
+);
+
+/// Changes and checkpoints are packed with zstd, which an older Roomwatch cannot read. Rows from before stay as they are.
+const ZSTD: &str = "";
+
 /// SQL that makes [`index::fill`](super::index::fill) enter the names of all sessions that are in the tables now.
 macro_rules! refill {
     () => {
@@ -106,14 +133,6 @@ CREATE VIRTUAL TABLE room_grams USING fts5 (grams, content = '', contentless_del
 ",
     refill!()
 );
-
-/// SQL for the number of participants of session `s`. It counts distinct identities, so a participant who has come back
-/// counts once.
-macro_rules! participants {
-    () => {
-        "(SELECT count(DISTINCT identity) FROM participations WHERE session = s.id AND counted)"
-    };
-}
 
 /// SQL for the number of participants of session `s` that have published a track.
 macro_rules! publishers {
@@ -234,8 +253,9 @@ pub(super) fn forget_between(connection: &mut Connection, from: i64, to: i64) ->
          OR (joined_at BETWEEN ?1 AND ?2 AND coalesce(left_at, ?2) <= ?2)",
         "DELETE FROM tracks WHERE session NOT IN (SELECT id FROM sessions)
          OR (published_at BETWEEN ?1 AND ?2 AND coalesce(unpublished_at, ?2) <= ?2)",
-        "UPDATE sessions SET participants = 0, publishers = 0, ended_at = NULL, end_reason = NULL, ended_by = NULL
-         WHERE ended_at BETWEEN ?1 AND ?2",
+        "UPDATE sessions SET participants = 0, publishers = 0, agents = NULL, lost = NULL, agents_failed = NULL,
+         calls = NULL, calls_failed = NULL, people_ms = NULL, agent_ms = NULL, call_ms = NULL, recordings_failed = NULL,
+         ended_at = NULL, end_reason = NULL, ended_by = NULL WHERE ended_at BETWEEN ?1 AND ?2",
         "UPDATE participations SET left_at = NULL, left_not_before = NULL, reason = NULL WHERE left_at BETWEEN ?1 AND ?2",
         "UPDATE tracks SET unpublished_at = NULL, unpublished_not_before = NULL WHERE unpublished_at BETWEEN ?1 AND ?2",
         "DELETE FROM egress WHERE at BETWEEN ?1 AND ?2",

@@ -1,30 +1,18 @@
 //! Sessions, present and past, with their participations, tracks and egress.
 
-use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
+use rusqlite::{Connection, Row, ToSql, params};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
-use super::{Derived, DerivedError};
+use super::{
+    Derived, DerivedError,
+    numbers::{self, Numbers, minutes},
+};
 use crate::{rights::Window, state::schema::EgressSchema};
 
-/// Maximum number of sessions in one answer.
-pub const SESSIONS_MAX: usize = 1_000;
 /// Maximum number of participations, of tracks and of egress in the detail of one session.
 const DETAIL_ROWS_MAX: usize = 20_000;
-
-#[derive(Clone, Debug)]
-pub struct SessionQuery {
-    pub window: Window,
-    /// Only sessions in which this identity took part.
-    pub identity: Option<String>,
-    /// Only sessions that were live at some time between these two, in unix milliseconds.
-    pub from: Option<u64>,
-    pub to: Option<u64>,
-    /// Position of the last session of the previous page.
-    pub before: Option<(i64, i64)>,
-    pub limit: usize,
-}
 
 /// One session of a room.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -48,6 +36,23 @@ pub struct Session {
     pub peak: i64,
     /// Number of distinct identities that published a track
     pub publisher_count: i64,
+    /// Number of distinct identities of agents
+    pub agent_count: i64,
+    /// Number of phone calls, and of those that ended without a conversation that the caller wanted
+    pub call_count: i64,
+    pub failed_calls: i64,
+    /// Number of times that a participant, an agent or a caller left because the connection was lost
+    pub lost_connections: i64,
+    /// Number of agents that ended with an error
+    pub failed_agents: i64,
+    /// Number of ended recordings that failed or reached a limit. 0 for a caller who does not see egress
+    pub failed_recordings: i64,
+    /// Sum of the times that participants were there, in minutes, without hidden participants and agents. A leave at an
+    /// uncertain time counts as its latest time. For a live session, until now
+    pub participant_minutes: f64,
+    /// The same for agents, and for phone calls, which `participantMinutes` contains too
+    pub agent_minutes: f64,
+    pub call_minutes: f64,
     pub recorded: bool,
     /// Outcome of its ended recordings: `complete`, `failed`, or `partial` if one failed or reached a limit. Null if none
     /// has ended, and for a caller who does not see egress
@@ -55,14 +60,7 @@ pub struct Session {
     /// `webhook`, or `reconcile` if it was inferred from LiveKit's API
     pub source: String,
     #[serde(skip)]
-    id: i64,
-}
-
-impl Session {
-    /// Returns the position at which the next page begins if this is the last session of a page.
-    pub fn position(&self) -> (i64, i64) {
-        (self.started_at, self.id)
-    }
+    pub(super) id: i64,
 }
 
 /// One session with its participations, tracks and egress.
@@ -138,28 +136,28 @@ macro_rules! recording_outcome {
     };
 }
 
-const COLUMNS: &str = concat!(
-    "s.id, s.project, s.sid, s.room, s.started_at, s.ended_at, ",
-    end_reason!(),
-    ", iif(s.ended_at IS NULL, ",
-    participants!(),
-    ", s.participants), s.peak, iif(s.ended_at IS NULL, ",
-    publishers!(),
-    ", s.publishers), s.recorded, ",
-    recording_outcome!(),
-    ", s.source"
-);
+/// Columns of a session `s`. They begin with those of [`Numbers`].
+fn columns() -> String {
+    format!(
+        "{}, s.id, s.project, s.sid, s.room, s.started_at, s.ended_at, {}, s.peak,
+         iif(s.ended_at IS NULL, {}, s.publishers), s.recorded, {}, s.source",
+        numbers::COLUMNS,
+        end_reason!(),
+        publishers!(),
+        recording_outcome!(),
+    )
+}
 
 impl Derived {
-    /// Returns the sessions of a query; the one that began last comes first.
-    pub async fn sessions(&self, query: SessionQuery) -> Result<Vec<Session>, DerivedError> {
-        self.ask(move |connection| sessions(connection, &query)).await
-    }
-
     /// Returns the detail of one session, or `None` if the window has no such session. If two projects have the sid, it is
-    /// the session that began last.
-    pub async fn session(&self, window: Window, sid: String) -> Result<Option<SessionDetail>, DerivedError> {
-        self.ask(move |connection| detail(connection, &window, &sid)).await
+    /// the session that began last. `now` is the end of a live session, in unix milliseconds.
+    pub async fn session(
+        &self,
+        window: Window,
+        sid: String,
+        now: u64,
+    ) -> Result<Option<SessionDetail>, DerivedError> {
+        self.ask(move |connection| detail(connection, &window, &sid, now as i64)).await
     }
 }
 
@@ -193,6 +191,11 @@ impl Conditions {
         self.values.push(Box::new(value));
     }
 
+    /// Adds the value of a further `?` of the last condition.
+    pub fn value(&mut self, value: impl ToSql + 'static) {
+        self.values.push(Box::new(value));
+    }
+
     pub fn sql(&self) -> &str {
         &self.sql
     }
@@ -202,53 +205,54 @@ impl Conditions {
     }
 }
 
-fn sessions(connection: &Connection, query: &SessionQuery) -> Result<Vec<Session>, DerivedError> {
-    let mut conditions = Conditions::of(&query.window);
-    if let Some(identity) = &query.identity {
-        let visible = if query.window.area().hides_restricted() { " AND NOT restricted" } else { "" };
-        conditions.and(
-            &format!("s.id IN (SELECT session FROM participations WHERE identity = ?{visible})"),
-            identity.clone(),
-        );
-    }
-    if let Some(from) = query.from {
-        conditions.and("(s.ended_at IS NULL OR s.ended_at >= ?)", from as i64);
-    }
-    if let Some(to) = query.to {
-        conditions.and("s.started_at <= ?", to as i64);
-    }
-    if let Some((started_at, id)) = query.before {
-        // SQLite uses this as a range of the index.
-        conditions.and("(s.started_at, s.id) < (?, ", started_at);
-        conditions.sql.push_str("?)");
-        conditions.values.push(Box::new(id));
-    }
-    conditions.values.push(Box::new(query.limit.min(SESSIONS_MAX) as i64));
-    let sql = format!(
-        "SELECT {COLUMNS} FROM sessions s WHERE {} ORDER BY s.started_at DESC, s.id DESC LIMIT ?",
-        conditions.sql()
-    );
+/// Returns the sessions with these conditions, in an order and up to a limit.
+pub(super) fn select(
+    connection: &Connection,
+    window: &Window,
+    conditions: &Conditions,
+    rest: &str,
+    now: i64,
+) -> Result<Vec<Session>, DerivedError> {
+    let sql = format!("SELECT {} FROM sessions s WHERE {} {rest}", columns(), conditions.sql());
     let mut select = connection.prepare_cached(&sql)?;
-    let rows = select.query_map(conditions.values().as_slice(), |row| session(row, &query.window))?;
-    Ok(rows.collect::<Result<_, _>>()?)
+    let mut rows = select.query(conditions.values().as_slice())?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        found.push(session(connection, row, window, now)?);
+    }
+    Ok(found)
 }
 
-fn session(row: &Row, window: &Window) -> rusqlite::Result<Session> {
+fn session(connection: &Connection, row: &Row, window: &Window, now: i64) -> rusqlite::Result<Session> {
+    let (id, ended_at): (i64, Option<i64>) = (row.get(10)?, row.get(15)?);
+    let numbers = match Numbers::written(row, 0, window)? {
+        Some(numbers) => numbers,
+        None => Numbers::count(connection, window, id, ended_at.unwrap_or(now))?.0,
+    };
     Ok(Session {
-        id: row.get(0)?,
-        project: row.get(1)?,
-        sid: row.get(2)?,
-        room: row.get(3)?,
-        started_at: row.get(4)?,
-        ended_at: row.get(5)?,
-        end_reason: row.get(6)?,
+        id,
+        project: row.get(11)?,
+        sid: row.get(12)?,
+        room: row.get(13)?,
+        started_at: row.get(14)?,
+        ended_at,
+        end_reason: row.get(16)?,
         ended_by: None,
-        participant_count: row.get(7)?,
-        peak: row.get(8)?,
-        publisher_count: row.get(9)?,
-        recorded: row.get(10)?,
-        recording_outcome: if window.shows_egress() { row.get(11)? } else { None },
-        source: row.get(12)?,
+        participant_count: numbers.participants,
+        peak: row.get(17)?,
+        publisher_count: row.get(18)?,
+        agent_count: numbers.agents,
+        call_count: numbers.calls,
+        failed_calls: numbers.calls_failed,
+        lost_connections: numbers.lost,
+        failed_agents: numbers.agents_failed,
+        failed_recordings: numbers.recordings_failed,
+        participant_minutes: minutes(numbers.people_ms),
+        agent_minutes: minutes(numbers.agent_ms),
+        call_minutes: minutes(numbers.call_ms),
+        recorded: row.get(19)?,
+        recording_outcome: if window.shows_egress() { row.get(20)? } else { None },
+        source: row.get(21)?,
     })
 }
 
@@ -256,17 +260,11 @@ fn detail(
     connection: &Connection,
     window: &Window,
     sid: &str,
+    now: i64,
 ) -> Result<Option<SessionDetail>, DerivedError> {
     let mut conditions = Conditions::of(window);
     conditions.and("s.sid = ?", sid.to_owned());
-    let sql = format!(
-        "SELECT {COLUMNS} FROM sessions s WHERE {} ORDER BY s.started_at DESC LIMIT 1",
-        conditions.sql()
-    );
-    let found = connection
-        .prepare_cached(&sql)?
-        .query_row(conditions.values().as_slice(), |row| session(row, window))
-        .optional()?;
+    let found = select(connection, window, &conditions, "ORDER BY s.started_at DESC LIMIT 1", now)?.pop();
     let Some(session) = found else { return Ok(None) };
     // True if the caller may see restricted participants and egress.
     let restricted = !window.area().hides_restricted();

@@ -3,6 +3,8 @@
 
 use rusqlite::{CachedStatement, Connection};
 
+use crate::event::reasons::{call_failures, lost_reasons};
+
 macro_rules! statements {
     ($($(#[$doc:meta])* $name:ident: $sql:expr;)*) => {
         pub(super) struct Statements<'c> { $($(#[$doc])* pub $name: CachedStatement<'c>,)* }
@@ -17,21 +19,22 @@ macro_rules! statements {
 
 statements! {
     put_changes: "INSERT INTO changes VALUES (?1, ?2, ?3)";
+    remove_changes: "DELETE FROM changes WHERE last = ?1";
 
     session: "SELECT id FROM sessions WHERE sid = ?1 AND project = ?2";
     new_session: "INSERT INTO sessions (project, sid, room, started_at, source) VALUES (?1, ?2, ?3, ?4, ?5)";
     session_is_live:
         "UPDATE sessions SET started_at = ?2, peak = max(peak, ?3), recorded = max(recorded, ?4),
-         participants = 0, publishers = 0, ended_at = NULL, end_reason = NULL, ended_by = NULL WHERE id = ?1";
+         participants = 0, publishers = 0, agents = NULL, lost = NULL, agents_failed = NULL, calls = NULL,
+         calls_failed = NULL, people_ms = NULL, agent_ms = NULL, call_ms = NULL, recordings_failed = NULL,
+         ended_at = NULL, end_reason = NULL, ended_by = NULL WHERE id = ?1";
     session_is_recorded: "UPDATE sessions SET recorded = 1 WHERE sid = ?1 AND project = ?2 AND NOT recorded";
     end_session:
         "UPDATE sessions SET ended_at = max(?2, started_at), end_reason = ?3, ended_by = ?4 WHERE id = ?1
          AND (ended_at IS NULL OR (ended_by = 'reconcile' AND ?4 = 'webhook'))";
-    /// Runs when a session ends, and again after a late event. The participants of a live session are counted by each
-    /// query.
+    /// Runs when a session ends, and again after a late event. The numbers of a live session are counted by each query.
     count_ended_session: concat!(
-        "UPDATE sessions AS s SET participants = ", participants!(), ", publishers = ", publishers!(),
-        " WHERE id = ?1 AND ended_at IS NOT NULL"
+        count_session!(), ", publishers = ", publishers!(), " WHERE id = ?1 AND ended_at IS NOT NULL"
     );
 
     /// The statements of a participant begin with the same parameters: session, sid, identity, name, kind, hidden,

@@ -26,7 +26,7 @@ use super::{
     schema::{self, Opened},
     statements::Statements,
 };
-use crate::{event::Seq, log::Bounds, state::State};
+use crate::{event::Seq, log::Bounds, state::State, store::used_bytes};
 
 /// Maximum time that an event waits in the queue. Events that are close together change the same pages, which are then
 /// written once.
@@ -258,6 +258,8 @@ impl Writer {
 
     fn write(&mut self, batch: &[Arc<Recorded>], checkpoints: &[Pending]) -> Result<(), DerivedError> {
         let encoded = checkpoints.iter().map(Pending::encode).collect::<Result<Vec<_>, _>>()?;
+        let log_first = self.shared.log_first.load(Ordering::Relaxed);
+        self.rows.log_begins(Seq(log_first));
         let transaction = self.connection.transaction()?;
         let mut statements = Statements::of(&transaction)?;
         for recorded in batch {
@@ -278,7 +280,6 @@ impl Writer {
             drop(waiting);
             schema::put(&transaction, "changes_from", changes_from.0 as i64)?;
         }
-        let log_first = self.shared.log_first.load(Ordering::Relaxed);
         let mut ladder = None;
         for encoded in &encoded {
             let before = ladder.as_ref().unwrap_or(&self.ladder);
@@ -323,7 +324,7 @@ impl Writer {
                 "the history cannot be written. Check the disk of the data directory; Roomwatch retries by itself: {error}"
             );
         }
-        self.rows.forget();
+        self.rows.roll_back();
         let mut waiting = self.shared.waiting.lock();
         if waiting.trouble != Some(Trouble::Repairing) {
             waiting.trouble = Some(Trouble::Failing(error.to_string()));
@@ -430,11 +431,17 @@ impl Writer {
         Ok(())
     }
 
-    /// Removes rows that are older than [`Options::retain`](super::Options::retain).
+    /// Removes rows that are older than [`Options::retain`](super::Options::retain), and the oldest ones while the file
+    /// is larger than [`Options::quota`](super::Options::quota) allows.
     fn forget_old(&mut self) -> Result<(), DerivedError> {
-        let Some(retain) = self.shared.options.retain else { return Ok(()) };
-        let before = self.shared.options.clock.evident_ms().saturating_sub(millis(retain)) as i64;
+        let Options { retain, quota, clock, .. } = &self.shared.options;
+        let by_age = retain.map(|retain| clock.evident_ms().saturating_sub(millis(retain)) as i64);
         loop {
+            let by_size = match quota.is_exceeded(used_bytes(&self.connection)?) {
+                true => oldest_end(&self.connection)?,
+                false => None,
+            };
+            let Some(before) = by_age.max(by_size) else { return Ok(()) };
             let transaction = self.connection.transaction()?;
             let old: Vec<(i64, String, String)> = transaction
                 .prepare_cached(
@@ -472,6 +479,13 @@ impl Writer {
             }
         }
     }
+}
+
+/// Returns a time after the end of some of the oldest sessions. `None` if none has ended.
+fn oldest_end(connection: &Connection) -> rusqlite::Result<Option<i64>> {
+    let sql = "SELECT max(ended_at) + 1 FROM (SELECT ended_at FROM sessions WHERE ended_at IS NOT NULL
+        ORDER BY ended_at LIMIT ?1)";
+    connection.prepare_cached(sql)?.query_row([TRIM_SESSIONS], |row| row.get(0))
 }
 
 fn millis(time: Duration) -> u64 {

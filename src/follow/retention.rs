@@ -102,6 +102,7 @@ mod tests {
         clock::Clock,
         event::{Kind, NewEvent, Source},
         log::{LogOptions, memory::MemoryLog},
+        storage::Quota,
     };
 
     const NOW: u64 = 1_787_486_406_123;
@@ -109,7 +110,7 @@ mod tests {
     /// A log that removes everything that it may, with `count` events, one per second.
     async fn log(count: u64) -> (Arc<MemoryLog>, Clock) {
         let clock = Clock::held(NOW);
-        let options = LogOptions { retain_bytes: Some(1), clock: clock.clone(), ..LogOptions::default() };
+        let options = LogOptions { quota: Quota::of(1), clock: clock.clone(), ..LogOptions::default() };
         let log = Arc::new(MemoryLog::new(options));
         let event = |n: u64| NewEvent {
             id: n.to_string().into(),

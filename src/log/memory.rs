@@ -173,7 +173,7 @@ impl Inner {
         };
         while let (Some(event), Some(at)) = (self.events.front(), self.appended.front()) {
             let old = is_old(at);
-            let too_big = options.retain_bytes.is_some_and(|max| self.bytes > max);
+            let too_big = options.quota.is_exceeded(self.bytes);
             if event.seq > self.trimmable || event.seq == self.last || !(old || too_big) {
                 return;
             }

@@ -179,6 +179,7 @@ impl Connections {
         for (_, _, connection) in &longest_idle {
             connection.abort();
         }
+        self.metrics.limit_reached(Limit::Connections.option());
         self.metrics.connections_sent_away.inc_by(longest_idle.len() as u64);
         if open.logged_at.is_none_or(|at| at.elapsed() >= LOGGED_EVERY) {
             open.logged_at = Some(Instant::now());

@@ -23,6 +23,7 @@ use parking_lot::Mutex;
 use crate::{
     cluster::Counts,
     config::{Answer, Limit, Limits},
+    metrics::Metrics,
     server::error::Error,
 };
 
@@ -78,6 +79,7 @@ pub fn within(limits: Limits, descriptors: u32) -> Limits {
 /// Counts open streams, and measures the rates of sign-ins, handshakes and commands.
 pub struct Limiter {
     limits: Limits,
+    metrics: Arc<Metrics>,
     /// Number of open streams of each user on every node.
     users: Arc<Counts>,
     streams: Mutex<Streams>,
@@ -95,9 +97,10 @@ struct Streams {
 }
 
 impl Limiter {
-    pub fn new(limits: Limits, users: Arc<Counts>) -> Arc<Limiter> {
+    pub fn new(limits: Limits, users: Arc<Counts>, metrics: Arc<Metrics>) -> Arc<Limiter> {
         Arc::new(Limiter {
             limits,
+            metrics,
             users,
             streams: Mutex::default(),
             logins: Rate::per_minute(Limit::LoginsPerMinute, &limits),
@@ -143,23 +146,29 @@ impl Limiter {
 
     /// Counts an attempt to sign in from this address.
     pub fn login(&self, address: IpAddr) -> Result<(), Error> {
-        self.logins.as_ref().map_or(Ok(()), |rate| rate.one_more(&network(address), &self.limits))
+        self.one_more(&self.logins, &network(address))
     }
 
     /// Counts a new Socket.IO session. Its client is not yet known, and it holds memory but no connection. Within
     /// [`ANONYMOUS_TIME`], as many sessions may begin as streams may be open, of one address and in total: after a
     /// restart, all clients reconnect at once.
     pub fn handshake(&self, address: IpAddr) -> Result<(), Error> {
-        if let Some(rate) = &self.handshakes_of_address {
-            rate.one_more(&network(address), &self.limits)?;
-        }
-        let full = || Limit::Streams.error(&self.limits, None);
+        self.one_more(&self.handshakes_of_address, &network(address))?;
+        let full = || {
+            self.metrics.limit_reached(Limit::Streams.option());
+            Limit::Streams.error(&self.limits, None)
+        };
         self.handshakes.as_ref().map_or(Ok(()), |rate| rate.check().map_err(|_| full()))
     }
 
     /// Counts a command of this user.
     pub fn command(&self, user: &Arc<str>) -> Result<(), Error> {
-        self.commands.as_ref().map_or(Ok(()), |rate| rate.one_more(user, &self.limits))
+        self.one_more(&self.commands, user)
+    }
+
+    fn one_more<K: Hash + Eq + Clone>(&self, rate: &Option<Rate<K>>, key: &K) -> Result<(), Error> {
+        let Some(rate) = rate else { return Ok(()) };
+        rate.one_more(key, &self.limits).inspect_err(|_| self.metrics.limit_reached(rate.limit.option()))
     }
 
     /// Returns the error for a stream that found no slot.
@@ -262,7 +271,11 @@ mod tests {
     fn limiter(limits: Limits) -> Arc<Limiter> {
         let dir = tempfile::tempdir().expect("a directory");
         let local = Arc::new(Local::open(dir.path()).expect("it opens"));
-        Limiter::new(limits, Counts::new(local, Map::Streams, NodeId::random(), Clock::system()))
+        Limiter::new(
+            limits,
+            Counts::new(local, Map::Streams, NodeId::random(), Clock::system()),
+            Arc::default(),
+        )
     }
 
     #[test]

@@ -29,6 +29,7 @@ use parking_lot::Mutex;
 
 use crate::{
     config::{Limit, Limits},
+    metrics::Metrics,
     server::{App, arrival::Arrival, error::Error, limits::network},
 };
 
@@ -44,6 +45,7 @@ const RETRY: Duration = Duration::from_secs(2);
 /// The shares of all requests.
 pub struct Memory {
     limits: Limits,
+    metrics: Arc<Metrics>,
     held: Mutex<Held>,
 }
 
@@ -73,8 +75,8 @@ struct Own {
 }
 
 impl Memory {
-    pub fn new(limits: Limits) -> Arc<Memory> {
-        Arc::new(Memory { limits, held: Mutex::default() })
+    pub fn new(limits: Limits, metrics: Arc<Metrics>) -> Arc<Memory> {
+        Arc::new(Memory { limits, metrics, held: Mutex::default() })
     }
 
     /// Returns the share of a request from this address.
@@ -86,6 +88,7 @@ impl Memory {
     /// Refuses this number of bytes if it is more than one in `parts` of the limit.
     fn check(&self, limit: Limit, parts: u64, bytes: u64) -> Result<(), Error> {
         if limit.max(&self.limits).is_some_and(|max| bytes > u64::from(max) / parts) {
+            self.metrics.limit_reached(limit.option());
             return Err(limit.error(&self.limits, Some(RETRY)));
         }
         Ok(())
@@ -241,7 +244,7 @@ mod tests {
             .with(Limit::Memory, total << 20)
             .with(Limit::MemoryPerAddress, address << 20)
             .with(Limit::MemoryPerUser, user << 20);
-        Memory::new(limits)
+        Memory::new(limits, Arc::default())
     }
 
     fn refused<T>(result: Result<T, Error>) -> (u16, &'static str) {

@@ -53,6 +53,17 @@ impl Query {
         Ok(value.filter(|value| !value.is_empty()).cloned())
     }
 
+    /// One of the choices, by its name.
+    pub fn choice<T: Copy>(&self, name: &str, choices: &[(&str, T)]) -> Result<Option<T>, Error> {
+        self.one(name)?.map(|value| chosen(name, &value, choices)).transpose()
+    }
+
+    /// Any of the choices, for a parameter that may be repeated.
+    pub fn choices<T: Copy>(&self, name: &str, choices: &[(&str, T)]) -> Result<Vec<T>, Error> {
+        let given = self.0.iter().filter(|(key, value)| key == name && !value.is_empty());
+        given.map(|(_, value)| chosen(name, value, choices)).collect()
+    }
+
     /// A time or a span in milliseconds.
     pub fn millis(&self, name: &str) -> Result<Option<i64>, Error> {
         self.number(name, 0, 253_402_300_800_000, "bad_time", "unix milliseconds")
@@ -126,6 +137,14 @@ pub fn within<'a>(name: &str, count: usize, values: impl IntoIterator<Item = &'a
         return Err(Error::bad_request("filter_too_large", message));
     }
     Ok(())
+}
+
+fn chosen<T: Copy>(name: &str, value: &str, choices: &[(&str, T)]) -> Result<T, Error> {
+    let found = choices.iter().find(|(known, _)| *known == value).map(|(_, choice)| *choice);
+    found.ok_or_else(|| {
+        let known: Vec<_> = choices.iter().map(|(known, _)| *known).collect();
+        Error::bad_request("bad_parameter", format!("{name} is one of: {}", known.join(", ")))
+    })
 }
 
 fn once<T>(name: &str, mut values: impl Iterator<Item = T>) -> Result<Option<T>, Error> {

@@ -69,11 +69,3 @@ const KNOWN: &[&str] = &[
     "segments",
     "images",
 ];
-
-/// Reasons for which a participant leaves without the wish to.
-const LOST: &[&str] = &["connection_timeout", "signal_close", "state_mismatch", "media_failure"];
-
-/// Returns true if this reason of a leave, in any case, means a lost connection.
-pub fn is_connection_loss(reason: &str) -> bool {
-    LOST.iter().any(|lost| lost.eq_ignore_ascii_case(reason))
-}

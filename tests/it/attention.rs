@@ -381,3 +381,110 @@ async fn a_condition_is_acknowledged_and_the_record_says_by_whom() {
     let metrics = metrics.text().await.expect("text");
     assert!(metrics.contains("roomwatch_conditions_open{condition=\"agent_missing\"} 1"), "{metrics}");
 }
+
+/// The open conditions of Roomwatch itself, which only signed-in users see.
+async fn of_node(server: &Server, cookie: &str) -> Vec<Value> {
+    let (status, _, answer) = get(server, "/api/attention", &[("cookie", cookie)]).await;
+    assert_eq!(status, 200, "{answer}");
+    answer["conditions"].as_array().expect("a list").iter().filter(|c| c["project"] == "").cloned().collect()
+}
+
+async fn until_of_node(server: &Server, cookie: &str, expected: &[&str]) -> Vec<Value> {
+    let mut found = Vec::new();
+    until_async(&format!("{expected:?} to be open"), async || {
+        found = of_node(server, cookie).await;
+        found.iter().map(|condition| condition["id"].as_str().expect("an id")).eq(expected.iter().copied())
+    })
+    .await;
+    found
+}
+
+fn node(start: Start, rules: &str) -> Start {
+    let config = format!("{}[attention]\ndisk_free_percent = 0\n{rules}", users());
+    start.env("ROOMWATCH_OPEN_CONDITIONS", "").on_disk().file(&config)
+}
+
+#[tokio::test]
+async fn the_disk_has_little_space() {
+    let dir = std::sync::Arc::new(tempfile::tempdir().expect("a directory"));
+    let disk = rustix::fs::statvfs(dir.path()).expect("a disk");
+    let free = disk.f_bavail * disk.f_frsize;
+    // More than other programs write meanwhile.
+    let film = (free / 2).min(8 << 30);
+    let rules = format!("disk_free_mib = {}", (free - film / 2) >> 20);
+    let server = node(Start::new().dir(&dir), &rules).start();
+    let otto = login(&server, "otto").await;
+    until_of_node(&server, &otto, &[]).await;
+    let path = dir.path().join("film.mkv");
+    let file = std::fs::File::create(&path).expect("a file");
+    rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, film).expect("space");
+    let open = until_of_node(&server, &otto, &["disk_nearly_full:free"]).await;
+    assert_eq!(open[0]["severity"], "critical");
+    assert!(open[0]["values"]["freeBytes"].as_u64() < Some(free - film / 2), "{open:?}");
+    assert_eq!(kinds(&server).await, [""; 0], "for signed-in users only");
+    std::fs::remove_file(path).expect("removed");
+    drop(file);
+    until_of_node(&server, &otto, &[]).await;
+}
+
+#[tokio::test]
+async fn the_files_use_what_they_may() {
+    let rules = "disk_free_mib = 0";
+    let mut server = node(Start::new(), rules).env("ROOMWATCH_RETENTION_BYTES", "100000").start();
+    let otto = login(&server, "otto").await;
+    let open = until_of_node(&server, &otto, &["disk_nearly_full:limit"]).await;
+    assert_eq!(open[0]["values"]["limitBytes"], 100_000);
+    assert!(open[0]["values"]["usedBytes"].as_u64() > Some(95_000), "{open:?}");
+    // Without a limit of age nothing is removed too early; without a limit of bytes it is half of the disk.
+    for (bytes, days) in [("100000", "0"), ("1000000000", "30"), ("", "30")] {
+        server.signal("TERM");
+        server.ended();
+        let config = format!("{}[attention]\ndisk_free_percent = 0\n{rules}", users());
+        let again = server.again().file(&config).env("ROOMWATCH_RETENTION_BYTES", bytes);
+        server = again.env("ROOMWATCH_RETENTION_DAYS", days).start();
+        let otto = login(&server, "otto").await;
+        until_of_node(&server, &otto, &[]).await;
+        let (_, _, answer) = get(&server, "/api/projects", &[("cookie", &otto)]).await;
+        let storage = &answer["storage"];
+        let bytes_of = |name: &str| storage[name].as_u64().expect("bytes");
+        assert!(bytes_of("usedBytes") > 50_000 && bytes_of("freeBytes") < bytes_of("diskBytes"), "{storage}");
+        match bytes.parse::<u64>() {
+            Ok(bytes) => assert_eq!(bytes_of("limitBytes"), bytes),
+            Err(_) => assert!(bytes_of("limitBytes") > bytes_of("freeBytes") / 4, "{storage}"),
+        }
+        assert_eq!(storage["limitDays"], Value::Null, "too few events for a rate");
+    }
+    let (_, answer) = server.get_as(&list_token(), "/api/projects").await;
+    assert_eq!(answer["storage"], Value::Null, "for operators only");
+}
+
+#[tokio::test]
+async fn a_limit_refuses_readers() {
+    let server = node(Start::new(), "disk_free_mib = 0\nlimits_reached = 2\nlimits_reached_secs = 3");
+    let server = server.env("ROOMWATCH_MAX_STREAMS_PER_USER", "1").start();
+    let otto = login(&server, "otto").await;
+    let open = async || {
+        let request = client().get(server.url("/api/events")).header("cookie", &otto);
+        request.send().await.expect("an answer")
+    };
+    let first = open().await;
+    assert_eq!(first.status(), 200);
+    assert_eq!(open().await.status(), 429);
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    assert_eq!(of_node(&server, &otto).await, [Value::Null; 0], "one refusal is less than two");
+    assert_eq!(
+        (open().await.status(), open().await.status()),
+        (429.try_into().expect("a status"), 429.try_into().expect("a status"))
+    );
+    let found = until_of_node(&server, &otto, &["limits_reached:max_streams_per_user"]).await;
+    assert_eq!((&found[0]["severity"], &found[0]["values"]["max"]), (&json!("warning"), &json!(1)));
+    assert!(found[0]["values"]["count"].as_u64() >= Some(2), "{found:?}");
+    let metrics = client().get(server.url("/metrics")).send().await.expect("an answer");
+    let metrics = metrics.text().await.expect("text");
+    assert!(
+        metrics.contains("roomwatch_limits_reached_total{limit=\"max_streams_per_user\"} 3"),
+        "{metrics}"
+    );
+    until_of_node(&server, &otto, &[]).await;
+    drop(first);
+}

@@ -133,19 +133,12 @@ async fn content(app: &App) -> Result<Value, String> {
         };
         messages.extend(replayed.frames.iter().map(|frame| json(frame)));
     }
-    let query = SessionQuery {
-        window: window.clone(),
-        identity: None,
-        from: None,
-        to: None,
-        before: None,
-        limit: 1_000,
-    };
-    let sessions = app.derived.sessions(query).await.map_err(|error| error.to_string())?;
+    let query = SessionQuery::newest(window.clone(), 1_000);
+    let sessions = app.derived.sessions(query).await.map_err(|error| error.to_string())?.sessions;
     let mut details = Vec::new();
     for session in sessions {
         let detail =
-            app.derived.session(window.clone(), session.sid).await.map_err(|error| error.to_string())?;
+            app.derived.session(window.clone(), session.sid, 0).await.map_err(|error| error.to_string())?;
         details.push(json!(detail));
     }
     let mut found = Vec::new();

@@ -298,7 +298,8 @@ async fn child() {
 #[tokio::test(flavor = "multi_thread")]
 async fn retention_waits_a_day_for_a_follower_and_then_tells_it_of_its_gap() {
     let (dir, clock) = (tempfile::tempdir().expect("a directory"), Clock::held(NOW));
-    let options = LogOptions { retain_bytes: Some(1), clock: clock.clone(), ..LogOptions::default() };
+    let options =
+        LogOptions { quota: roomwatch::storage::Quota::of(1), clock: clock.clone(), ..LogOptions::default() };
     let log = log::open(&LogUrl::Memory, options).expect("a log");
     let world = World::over(dir.path(), log, &clock);
     let notes = Notes::default();

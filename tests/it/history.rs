@@ -18,6 +18,7 @@ use roomwatch::{
     node::Node,
     rights::{Sight, Window},
     state::State,
+    storage::Quota,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -30,6 +31,8 @@ use crate::{
 const ROOM: &str = "RM_1";
 /// The start of the meetings, in milliseconds.
 const T: i64 = START as i64 * 1000;
+/// The present of the queries: an hour later.
+const NOW: u64 = T as u64 + 3_600_000;
 
 fn bounds(last: u64) -> Bounds {
     Bounds { epoch: Epoch(7), first: Seq(1), last: Seq(last) }
@@ -79,12 +82,12 @@ impl Kept {
     }
 
     async fn sessions(&self, query: SessionQuery) -> Vec<Session> {
-        self.history.sessions(SessionQuery { limit: 100, ..query }).await.expect("sessions")
+        self.history.sessions(SessionQuery { limit: 100, ..query }).await.expect("sessions").sessions
     }
 
     async fn story(&self, sid: &str) -> SessionDetail {
         self.history
-            .session(Window::all(), sid.into())
+            .session(Window::all(), sid.into(), NOW)
             .await
             .expect("it reads")
             .expect("the session is there")
@@ -104,7 +107,7 @@ impl Kept {
 
 /// Every session that an operator sees.
 fn everything() -> SessionQuery {
-    SessionQuery { window: Window::all(), identity: None, from: None, to: None, before: None, limit: 100 }
+    SessionQuery { now: NOW, ..SessionQuery::newest(Window::all(), 100) }
 }
 
 /// The view of an operator, of these projects and rooms.
@@ -172,7 +175,10 @@ async fn an_evening_is_recorded_as_it_was() {
     assert_eq!(
         story["session"],
         json!({"project": "default", "sid": ROOM, "room": "standup", "startedAt": T + 123, "endedAt": T + 500_000,
-            "endReason": null, "endedBy": null, "participantCount": 3, "peak": 3, "publisherCount": 1, "recorded": true,
+            "endReason": null, "endedBy": null, "participantCount": 3, "peak": 3, "publisherCount": 1, "agentCount": 0,
+            "callCount": 0, "failedCalls": 0, "lostConnections": 0, "failedAgents": 0, "failedRecordings": 0,
+            // Alice 389.923 s, Bob 69.923 s and 209.923 s, Carol 279.923 s.
+            "participantMinutes": 15.83, "agentMinutes": 0.0, "callMinutes": 0.0, "recorded": true,
             "recordingOutcome": "complete", "source": "webhook"})
     );
     let of = |sid: &str| {
@@ -293,18 +299,18 @@ async fn sessions_are_found_by_room_identity_and_time_page_by_page() {
     assert_eq!(sids(at(-20_000, -10_000)).await.len(), 0);
     assert_eq!(sids(at(501_000, 9_000_000)).await, ["RM_2"], "what is on has no end");
     let first = kept.history.sessions(SessionQuery { limit: 1, ..everything() }).await.expect("a page");
-    let position = Some(first[0].position());
-    assert_eq!(sids(SessionQuery { before: position, ..everything() }).await, [ROOM]);
+    assert_eq!(first.sessions.iter().map(|s| &*s.sid).collect::<Vec<_>>(), ["RM_2"]);
+    assert_eq!(sids(SessionQuery { before: first.next, ..everything() }).await, [ROOM]);
     let other = only(&["other"], &[]);
     assert_eq!(sids(SessionQuery { window: other.clone(), ..everything() }).await.len(), 0);
-    assert!(kept.history.session(other, ROOM.into()).await.expect("it reads").is_none());
+    assert!(kept.history.session(other, ROOM.into(), NOW).await.expect("it reads").is_none());
 }
 
 #[tokio::test]
 async fn a_roomjoin_caller_sees_what_joining_shows() {
     let kept = Kept::of(&evening());
     let joined = joined_only();
-    let story = json(kept.history.session(joined.clone(), ROOM.into()).await.expect("it reads"));
+    let story = json(kept.history.session(joined.clone(), ROOM.into(), NOW).await.expect("it reads"));
     assert!(!story.to_string().contains("EG_1"), "{story}");
     assert_eq!(story["session"]["recorded"], true);
     assert_eq!(story["session"]["recordingOutcome"], Value::Null);
@@ -315,7 +321,7 @@ async fn a_roomjoin_caller_sees_what_joining_shows() {
     };
     assert_eq!(kept.sessions(by("EG_1")).await.len(), 0);
     assert_eq!(kept.sessions(by("alice")).await.len(), 1);
-    assert!(kept.history.session(joined.clone(), "RM_2".into()).await.expect("it reads").is_none());
+    assert!(kept.history.session(joined.clone(), "RM_2".into(), NOW).await.expect("it reads").is_none());
     for text in ["EG_1", "PA_eg", "RM_2", "dave"] {
         assert_eq!(
             kept.history.search(joined.clone(), text.into(), 10).await.expect("an answer").len(),
@@ -590,7 +596,7 @@ async fn a_damaged_file_is_put_aside_and_derived_again() {
 #[tokio::test]
 async fn changes_are_the_same_from_memory_and_from_the_file() {
     let mut all = evening();
-    for n in 0..100 {
+    for n in 0..300 {
         let somebody = joined(700 + n, "RM_3", &format!("PA_{n}"), &format!("guest-{n}"));
         // Twice: the second event has no changes, and is still an event.
         all.extend([somebody.clone(), somebody]);
@@ -616,14 +622,43 @@ async fn changes_are_the_same_from_memory_and_from_the_file() {
         let through = (after + 9).min(all.len());
         assert_eq!(told(after, through).await, meant[after..through], "after {after}");
     }
-    assert!(told(400, 500).await.is_empty(), "these are not stored yet");
+    assert!(told(1_000, 1_100).await.is_empty(), "these are not stored yet");
     let connection = rusqlite::Connection::open(dir.path().join("derived.db")).expect("it opens");
     let (chunks, longest): (i64, i64) = connection
         .query_row("SELECT count(*), max(length(lines)) FROM changes", [], |row| {
             Ok((row.get(0)?, row.get(1)?))
         })
         .expect("a row");
-    assert!(chunks > 1 && longest < 64 << 10, "{chunks} chunks of up to {longest} bytes");
+    assert!(chunks > 1 && longest < 32 << 10, "{chunks} chunks of up to {longest} bytes");
+}
+
+/// Rows of earlier versions: text as it is, and packed with zlib.
+#[tokio::test]
+async fn changes_of_an_earlier_version_are_read() {
+    let all = evening();
+    let told = async |kept: &Kept| {
+        let found = kept.history.changes(Seq(0), Seq(all.len() as u64)).await.expect("changes");
+        found.into_iter().map(|c| (c.seq, c.json, c.joined)).collect::<Vec<_>>()
+    };
+    let kept = Kept::of(&all);
+    let expected = told(&kept).await;
+    let mut dir = kept.closed();
+    for zlib in [false, true] {
+        let connection = rusqlite::Connection::open(dir.path().join("derived.db")).expect("it opens");
+        let packed: Vec<u8> =
+            connection.query_row("SELECT lines FROM changes", [], |row| row.get(0)).expect("one row");
+        let old = if zlib {
+            let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
+            std::io::Write::write_all(&mut encoder, &packed).expect("packed");
+            encoder.finish().expect("packed")
+        } else {
+            zstd::decode_all(&packed[..]).expect("unpacked")
+        };
+        connection.execute("UPDATE changes SET lines = ?1", [old]).expect("updated");
+        let kept = Kept::again(dir, &all, Options::default());
+        assert_eq!(told(&kept).await, expected, "zlib: {zlib}");
+        dir = kept.closed();
+    }
 }
 
 #[tokio::test]
@@ -718,6 +753,37 @@ async fn old_sessions_are_removed_and_live_ones_stay() {
          (SELECT count(*) FROM rooms) || ' ' || (SELECT count(*) FROM room_grams_docsize)",
     );
     assert_eq!(counts, "3 3 1 1");
+}
+
+#[tokio::test]
+async fn the_oldest_sessions_are_removed_while_the_file_is_too_large() {
+    let mut all = Vec::new();
+    for n in 0..400 {
+        let (room, person) = (format!("RM_e{n}"), format!("PA_{n}"));
+        all.extend([
+            started(n * 10, &room, "standup"),
+            joined(n * 10 + 1, &room, &person, &format!("guest-{n}")),
+            finished(n * 10 + 5, &room, "standup"),
+        ]);
+    }
+    all.push(started(0, "RM_live", "retro"));
+    let dir = Kept::of(&all).closed();
+    let connection = rusqlite::Connection::open(dir.path().join("derived.db")).expect("it opens");
+    let number = |sql: &str| -> i64 { connection.query_row(sql, [], |row| row.get(0)).expect("a number") };
+    let used = "SELECT (page_count - freelist_count) * page_size
+        FROM pragma_page_count, pragma_freelist_count, pragma_page_size";
+    let max = number(used) as u64 - 60_000;
+    let options = || Options { quota: Quota::of(max), ..Options::default() };
+    all.push(started(9_000, "RM_new", "retro"));
+    let kept = Kept::again(dir, &all, options());
+    until("it is smaller", || number(used) as u64 <= max);
+    kept.history.close();
+    let left = number("SELECT count(*) FROM sessions");
+    assert!((50..350).contains(&left), "no more than necessary: {left}");
+    assert_eq!(number("SELECT count(*) FROM sessions WHERE sid IN ('RM_live', 'RM_new')"), 2);
+    assert_eq!(number("SELECT count(*) FROM sessions WHERE sid = 'RM_e399'"), 1);
+    assert_eq!(number("SELECT count(*) FROM sessions WHERE sid = 'RM_e0'"), 0);
+    assert_eq!(number("SELECT count(*) FROM participations"), left - 2);
 }
 
 #[tokio::test]

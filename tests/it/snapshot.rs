@@ -56,7 +56,7 @@ fn seq(answer: &Value) -> u64 {
 #[tokio::test]
 async fn a_past_state_is_the_one_that_was_live_then() {
     let mut rng = fastrand::Rng::with_seed(11);
-    let mut world = World::new(5, 8, 4, true);
+    let mut world = World::new(5, 8, 4);
     let mut server = Start::new().on_disk().start();
     let mut live = Vec::new();
     let mut bodies = world.fill();

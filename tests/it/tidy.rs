@@ -15,31 +15,32 @@ clock:
 http:
 json:
 metrics:
+storage:
 store:
 data_dir:
 token:
 event: json
-log: clock event
-config: clock event log token
+log: clock event storage store
+config: clock event log storage token
 cluster: clock store
 state: event json
 rights: event state token
-derived: clock event log rights state store
+derived: clock event log rights state storage store
 feed: derived event log rights
 follow: clock derived event feed log metrics state store
 snapshot: derived event feed log state
 livekit: clock config http token
 ingest: clock cluster event log metrics server token
 reconcile: clock cluster config event feed follow ingest livekit log metrics state
-attention: clock config event feed follow ingest log metrics reconcile state
+attention: clock config event feed follow ingest log metrics reconcile state storage
 accounts: clock cluster config token
 audit: clock store
-server: accounts audit cluster config derived event feed follow ingest log metrics reconcile rights snapshot state token
+server: accounts audit cluster config derived event feed follow ingest log metrics reconcile rights snapshot state storage token
 server::stream: accounts clock config event feed metrics rights server
 server::api: accounts audit config derived event ingest livekit reconcile rights server snapshot state token
 server::listen: clock config event feed ingest metrics server server::stream
-node: accounts attention audit cluster config data_dir derived feed follow ingest livekit log metrics reconcile server server::listen server::stream snapshot state
-cli: accounts clock config http ingest node server server::stream token
+node: accounts attention audit cluster config data_dir derived feed follow ingest livekit log metrics reconcile server server::listen server::stream snapshot state storage
+cli: accounts clock config event http ingest livekit node server server::stream token
 ";
 
 /// Imports of a module that comes later in the table, and why.
@@ -106,6 +107,7 @@ const HTTP: Only = Only {
         ("server/", "HTTP is its job"),
         ("ingest/webhook.rs", "answers LiveKit"),
         ("http.rs", "the client for outgoing requests"),
+        ("cli/demo/livekit.rs", "answers as LiveKit's API does"),
         ("cli/tail.rs", "a client of a running server"),
         ("cli/simulate.rs", "a client of a running server"),
         ("config/server.rs", "parses URLs"),
@@ -142,6 +144,7 @@ const PLAIN: &[&str] = &[
     "deploy",
     "docs/README.md",
     "docs/adr",
+    "docs/demo.md",
     "docs/deploy.md",
     "docs/errors.md",
     "docs/protocol.md",
@@ -197,6 +200,7 @@ const PLAIN: &[&str] = &[
     "src/snapshot.rs",
     "src/state",
     "src/state.rs",
+    "src/storage.rs",
     "src/store.rs",
     "src/token.rs",
     "tests/it",

@@ -37,9 +37,8 @@ fn log(epoch: u32) -> Bounds {
 }
 
 async fn sessions(derived: &Derived) -> Vec<String> {
-    let query =
-        SessionQuery { window: Window::all(), identity: None, from: None, to: None, before: None, limit: 10 };
-    derived.sessions(query).await.expect("sessions").into_iter().map(|session| session.sid).collect()
+    let page = derived.sessions(SessionQuery::newest(Window::all(), 10)).await.expect("sessions");
+    page.sessions.into_iter().map(|session| session.sid).collect()
 }
 
 #[tokio::test]
@@ -52,7 +51,7 @@ async fn sessions_older_than_the_log_outlive_an_upgrade() {
                 Derived::open(dir.path(), log(epoch), Options::default()).expect("it opens");
             assert_eq!(state.head(), Seq(checkpoint));
             assert_eq!(sessions(&derived).await, ["RM_2", "RM_1"]);
-            let standup = derived.session(Window::all(), "RM_1".into()).await.expect("it reads");
+            let standup = derived.session(Window::all(), "RM_1".into(), 0).await.expect("it reads");
             let standup = json!(standup.expect("the session"));
             assert_eq!(standup["session"]["participantCount"], 3);
             assert_eq!(standup["participations"].as_array().map(Vec::len), Some(5));

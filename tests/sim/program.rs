@@ -76,6 +76,7 @@ impl Program {
         let covered = followers.clone();
         let options = derived::Options {
             retain: config.history,
+            quota: Default::default(),
             covered: Box::new(move |seq| covered.checkpointed(seq)),
             clock: clock.clone(),
             // Reads of the log would block the one thread.

@@ -179,7 +179,11 @@ impl Run {
         let options = LogOptions {
             retain_age: None,
             // The real log trims on another thread, at any time.
-            retain_bytes: (plan.trims && !plan.in_file).then_some(60_000),
+            quota: if plan.trims && !plan.in_file {
+                roomwatch::storage::Quota::of(60_000)
+            } else {
+                Default::default()
+            },
             clock: clock.clone(),
             ..LogOptions::default()
         };

@@ -1,6 +1,7 @@
 import { createRootRoute, createRoute, createRouter, type ErrorComponentProps, Link } from '@tanstack/react-router';
 import type { ReactNode } from 'react';
 import { ROOM_SORTS } from '@/rooms/room-sort';
+import { SESSION_SORTS, SPAN_NAMES } from '@/sessions/session-sort';
 import { FailedPage } from '@/shell/failed-page';
 import { Shell } from '@/shell/shell';
 import { PageHeader, Panel } from '@/ui/panel';
@@ -81,6 +82,10 @@ const rooms = createRoute({
     recording: flag(raw.recording),
     agents: flag(raw.agents),
     stale: flag(raw.stale),
+    noAgents: flag(raw.noAgents),
+    alone: flag(raw.alone),
+    long: flag(raw.long),
+    attention: flag(raw.attention),
     sort: oneOf(raw.sort, ROOM_SORTS),
     desc: typeof raw.desc === 'boolean' ? raw.desc : undefined,
   })),
@@ -103,11 +108,22 @@ const sessions = createRoute({
   getParentRoute: () => shell,
   path: '/sessions',
   validateSearch: search((raw) => ({
+    /** Exact names, of links. */
     room: text(raw.room),
     identity: text(raw.identity),
+    roomContains: text(raw.roomContains),
+    participantContains: text(raw.participantContains),
     project: text(raw.project),
     from: millis(raw.from),
     to: millis(raw.to),
+    /** A span that ends now, instead of `from` and `to`. */
+    last: oneOf(raw.last, SPAN_NAMES),
+    trouble: text(raw.trouble),
+    recorded: flag(raw.recorded),
+    agents: flag(raw.agents),
+    calls: flag(raw.calls),
+    sort: oneOf(raw.sort, SESSION_SORTS),
+    desc: typeof raw.desc === 'boolean' ? raw.desc : undefined,
   })),
   component: pageFile(() => import('@/sessions/sessions'), 'Sessions'),
 });

@@ -33,6 +33,19 @@ describe('the words of a condition', () => {
     expect(said('egress_failed', { values: aborted })).toEqual(['Stream failed', 'of', 'limit reached']);
   });
 
+  it('tells a full disk from a limit that is reached', () => {
+    const free = { freeBytes: 900_000_000, diskBytes: 252_000_000_000 };
+    expect(said('disk_nearly_full', { values: free })).toEqual([
+      'The disk of Roomwatch is nearly full',
+      null,
+      '900 MB free of 252 GB',
+    ]);
+    const limit = { usedBytes: 39_000_000_000, limitBytes: 40_000_000_000 };
+    expect(said('disk_nearly_full', { values: limit })[2]).toBe('39 GB of 40 GB');
+    const refused = { limit: 'max_streams_per_user', max: 5, count: 3, seconds: 300 };
+    expect(said('limits_reached', { values: refused })[2]).toBe('max_streams_per_user = 5 · 3 times in 5m 00s');
+  });
+
   it('says why a call failed, with its number', () => {
     const values = { reason: 'user_rejected', number: '+491234' };
     expect(said('call_failed', { values })).toEqual(['Call failed', 'in', 'declined or busy · +491234']);

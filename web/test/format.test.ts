@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { ago, duration, plural, words } from '@/ui/format';
+import { ago, bytes, duration, plural, words } from '@/ui/format';
 
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
@@ -33,3 +33,16 @@ it('has singular and plural', () => {
 });
 
 it('writes an unknown event type as words', () => expect(words('HOLOGRAM_projected')).toBe('hologram projected'));
+
+it('writes a number of bytes in the unit in which it is short', () => {
+  const cases: [number, string][] = [
+    [0, '0 B'],
+    [999, '999 B'],
+    [1_500, '1.5 kB'],
+    [12_400_000, '12 MB'],
+    [4_000_000_000, '4 GB'],
+    [252_000_000_000, '252 GB'],
+    [1_500_000_000_000, '1.5 TB'],
+  ];
+  for (const [value, expected] of cases) expect(bytes(value)).toBe(expected);
+});

@@ -1,6 +1,6 @@
-import type { Room } from '@roomwatch/react';
+import type { Condition, Room } from '@roomwatch/react';
 import { expect, it } from 'vitest';
-import { listRooms } from '@/rooms/room-list';
+import { byRoom, listRooms } from '@/rooms/room-list';
 
 const room = (name: string, more: Partial<Room> = {}): Room => ({
   project: 'default',
@@ -60,4 +60,25 @@ it('applies all conditions together', () => {
 it('keeps sessions with the same name apart', () => {
   const rooms = [room('a', { sid: 'RM_2' }), room('a', { sid: 'RM_1' })];
   expect(listRooms(rooms, {}, 'name', false).map(({ sid }) => sid)).toEqual(['RM_1', 'RM_2']);
+});
+
+it('finds rooms without an agent, with one person, that are long, or that need attention', () => {
+  const HOUR = 3_600_000;
+  const rooms = [
+    room('quiet', { participantCount: 2, agentCount: 1, startedAt: 0 }),
+    room('alone', { participantCount: 1, agentCount: 1, startedAt: HOUR }),
+    room('bare', { participantCount: 3, startedAt: null }),
+    // One agent is there, and the one that a rule asks for is not.
+    room('missing', { participantCount: 2, agentCount: 1, startedAt: HOUR - 1 }),
+    room('other', { participantCount: 2, agentCount: 1, startedAt: HOUR, project: 'staging', sid: 'RM_missing' }),
+  ];
+  const condition = { project: 'default', roomSid: 'RM_missing', kind: 'agent_missing' } as Condition;
+  const about = { project: 'default', roomSid: null, kind: 'webhooks_missing' } as Condition;
+  const conditions = byRoom([condition, about]);
+  const found = (filter: object) => names(listRooms(rooms, filter, 'name', false, conditions, 2 * HOUR));
+  expect(found({ noAgents: true })).toEqual(['bare', 'missing']);
+  expect(found({ alone: true })).toEqual(['alone']);
+  expect(found({ long: true })).toEqual(['missing', 'quiet']);
+  expect(found({ attention: true })).toEqual(['missing']);
+  expect(found({ attention: true, alone: true })).toEqual([]);
 });

@@ -22,6 +22,7 @@ export { useRooms } from './hooks/useRooms';
 export { useSendData } from './hooks/useSendData';
 export { useSession } from './hooks/useSession';
 export { type SessionsOptions, useSessions } from './hooks/useSessions';
+export { useStorage } from './hooks/useStorage';
 export { useUpdateParticipant } from './hooks/useUpdateParticipant';
 export { useUpdateRoom } from './hooks/useUpdateRoom';
 export { type Roomwatch, RoomwatchProvider, type RoomwatchProviderProps, useRoomwatch } from './RoomwatchProvider';

@@ -10,8 +10,6 @@ pub struct World {
     rng: fastrand::Rng,
     rooms: Vec<Room>,
     participants: usize,
-    /// True for meetings with readable names, agents, calls and recordings.
-    varied: bool,
 }
 
 struct Room {
@@ -58,24 +56,6 @@ enum Source {
     Screen,
 }
 
-const ROOMS: [&str; 16] = [
-    "daily-standup",
-    "design-review",
-    "support-4821",
-    "voice-agent-117",
-    "all-hands",
-    "onboarding-berlin",
-    "sales-acme",
-    "incident-2214",
-    "math-101",
-    "podcast-studio",
-    "clinic-room-3",
-    "pair-rust",
-    "retro-q4",
-    "game-night",
-    "interview-0093",
-    "office-hours",
-];
 const PEOPLE: [&str; 32] = [
     "Alice", "Bob", "Chidi", "Dana", "Elif", "Farid", "Grace", "Hiro", "Ines", "Jonas", "Kavya", "Liam",
     "Mei", "Noor", "Oskar", "Priya", "Quinn", "Rosa", "Sami", "Tomás", "Uma", "Viktor", "Wanda", "Ximena",
@@ -94,13 +74,9 @@ const REASONS: [&str; 8] = [
 ];
 
 impl World {
-    pub fn new(seed: u64, rooms: u32, participants: u32, varied: bool) -> World {
-        let name = |i: usize| match ROOMS.get(i) {
-            Some(name) if varied => (*name).to_owned(),
-            _ => format!("room-{:05}", i + 1),
-        };
+    pub fn new(seed: u64, rooms: u32, participants: u32) -> World {
         let room = |i: u32| Room {
-            name: name(i as usize),
+            name: format!("room-{:05}", i + 1),
             sid: String::new(),
             created_ms: 0,
             live: false,
@@ -112,7 +88,6 @@ impl World {
             rng: fastrand::Rng::with_seed(seed),
             rooms: (0..rooms).map(room).collect(),
             participants: participants as usize,
-            varied,
         }
     }
 
@@ -174,16 +149,14 @@ impl World {
             return;
         }
         let crowded = room.people.len() >= self.participants * 2;
-        // A load test needs many events of each kind; a demonstration needs meetings that last.
-        let (endings, alone) = if self.varied { (4, room.people.len() <= 2) } else { (20, false) };
         match self.rng.u32(0..1000) {
-            n if n < endings => self.end(i),
+            0..=19 => self.end(i),
             20..=239 if !crowded => self.join(i),
-            240..=449 if !alone => {
+            240..=449 => {
                 let who = self.rng.usize(..self.rooms[i].people.len());
                 self.leave(i, who);
             }
-            450..=474 if self.varied => self.record(i),
+            450..=474 => self.record(i),
             475..=744 => self.publish(i),
             _ => self.unpublish(i),
         }
@@ -217,8 +190,8 @@ impl World {
 
     fn join(&mut self, i: usize) {
         let kind = match self.rng.u32(0..12) {
-            0 if self.varied => Kind::Agent,
-            1 if self.varied && self.rooms[i].name.starts_with("support") => Kind::Sip,
+            0 => Kind::Agent,
+            1 => Kind::Sip,
             _ => Kind::Standard,
         };
         let taken =
@@ -415,7 +388,7 @@ mod tests {
 
     #[test]
     fn every_body_is_an_event_and_rooms_keep_their_order() {
-        let mut world = World::new(1, 20, 4, true);
+        let mut world = World::new(1, 20, 4);
         let mut events = world.fill();
         events.extend((0..5_000).map(|_| world.step()));
         events.extend(world.finish());
@@ -438,7 +411,7 @@ mod tests {
     #[test]
     fn a_seed_gives_the_same_meetings() {
         let names = |seed| {
-            let mut world = World::new(seed, 3, 3, false);
+            let mut world = World::new(seed, 3, 3);
             let _ = world.fill();
             (0..50).map(|_| world.step().1.split("\"id\"").count()).collect::<Vec<_>>()
         };

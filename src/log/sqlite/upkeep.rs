@@ -11,7 +11,7 @@ use std::{
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
 use super::{Shared, chunks, ids::Ids, meta, times};
-use crate::{clock::Believed, event::Seq, log::IDS_KEPT};
+use crate::{clock::Believed, event::Seq, log::IDS_KEPT, store::used_bytes};
 
 /// Interval between two marks of the newest seq, in time and in events. The second is for processes that always end
 /// before the first has passed: their ids must expire too.
@@ -150,16 +150,13 @@ impl Upkeep {
         last: Seq,
         running: Duration,
     ) -> rusqlite::Result<Step> {
+        let too_big = self.shared.options.quota.is_exceeded(used_bytes(connection)?);
         let first = self.first();
         // The newest event always stays: a restart finds the next seq from it.
         let trimmable = Seq(self.shared.trimmable.load(Ordering::Acquire).min(last.0.saturating_sub(1)));
         if first > trimmable {
             return Ok(Step::Wrote(0));
         }
-        let too_big = match self.shared.options.retain_bytes {
-            Some(max) => used_bytes(connection)? > max,
-            None => false,
-        };
         let old = self.old(connection, running)?;
         if let Some(chunk) = chunks::oldest(connection)? {
             let is_due = chunk.last <= trimmable && (too_big || old.is_old(chunk.last, chunk.latest));
@@ -327,13 +324,6 @@ fn marked(connection: &Connection, running: Option<Duration>) -> rusqlite::Resul
         .prepare_cached("SELECT seq FROM marks WHERE running_ms <= ?1 ORDER BY running_ms DESC LIMIT 1")?;
     let seq: Option<i64> = select.query_row([running.as_millis() as i64], |row| row.get(0)).optional()?;
     Ok(Seq(seq.unwrap_or(0) as u64))
-}
-
-/// Returns the bytes of the file's used pages.
-fn used_bytes(connection: &Connection) -> rusqlite::Result<u64> {
-    let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
-    let pages = pragma("page_count")? - pragma("freelist_count")?;
-    Ok((pages * pragma("page_size")?) as u64)
 }
 
 fn begin(connection: &mut Connection) -> rusqlite::Result<Transaction<'_>> {

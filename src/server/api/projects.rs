@@ -19,6 +19,26 @@ pub struct Projects {
     /// Seconds by which the server's wall clock has jumped, negative if backwards. Until it has lasted a day, nothing is
     /// deleted for its age by the new time
     clock_jump_secs: Option<i64>,
+    /// The space that Roomwatch uses on the disk. For operators only
+    storage: Option<StorageSpace>,
+}
+
+/// Space on the disk, in bytes.
+#[derive(Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct StorageSpace {
+    /// Used by Roomwatch's files, without the pages in them that are used again
+    used_bytes: u64,
+    /// Beyond it the oldest events and sessions are removed. Null if there is no limit
+    limit_bytes: Option<u64>,
+    /// Number of days that the limit has space for, at the rate of the last day. Null if that is unknown
+    limit_days: Option<f64>,
+    /// Free on the file system of the data directory, or on that of the log if it has less
+    free_bytes: u64,
+    /// Size of that file system
+    disk_bytes: u64,
+    /// Days for which events are kept. Null if there is no limit of age
+    retention_days: Option<u64>,
 }
 
 /// One LiveKit deployment. Times in unix milliseconds.
@@ -119,5 +139,14 @@ pub async fn projects(AppState(app): AppState<Arc<App>>, caller: Caller) -> Json
             ingress: health.ingress,
         }
     });
-    Json(Projects { projects: projects.collect(), clock_jump_secs: app.config.clock.jump_secs() })
+    let space = app.storage.now().filter(|_| caller.sight == Sight::All);
+    let storage = space.map(|space| StorageSpace {
+        used_bytes: space.used,
+        limit_bytes: space.limit,
+        limit_days: space.days,
+        free_bytes: space.free,
+        disk_bytes: space.disk,
+        retention_days: app.config.retention.map(|age| age.as_secs() / 86_400),
+    });
+    Json(Projects { projects: projects.collect(), clock_jump_secs: app.config.clock.jump_secs(), storage })
 }

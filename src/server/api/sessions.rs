@@ -12,7 +12,10 @@ use serde::Serialize;
 
 use crate::{
     audit::Deed,
-    derived::{Activity, DerivedError, Participation, SearchResult, Session, SessionDetail, SessionQuery},
+    derived::{
+        Activity, DerivedError, Participation, SearchResult, Session, SessionDetail, SessionFilter,
+        SessionOrder, SessionPage, SessionPosition, SessionQuery, SessionSort, SessionTotals, SessionTrouble,
+    },
     rights::Window,
     server::{
         App,
@@ -37,15 +40,60 @@ const MINUTE_MS: i64 = 60_000;
 const EFFECT_MS_MAX: i64 = 30_000;
 const CLOCKS_MS_MAX: i64 = 5_000;
 const DAY_MS: i64 = 24 * 60 * MINUTE_MS;
+/// Parameters of the list of sessions.
+const SESSIONS_KNOWN: [&str; 16] = [
+    "room",
+    "identity",
+    "from",
+    "to",
+    "before",
+    "limit",
+    "project",
+    "roomContains",
+    "participantContains",
+    "trouble",
+    "recorded",
+    "agents",
+    "calls",
+    "sort",
+    "order",
+    "totals",
+];
 
-/// Sessions; the one that began last comes first.
+/// Sessions in the order of `sort`.
 #[derive(Serialize, utoipa::ToSchema)]
 pub struct Sessions {
     sessions: Vec<Session>,
-    /// `before=` of the next page; null at the end
+    /// `before=` of the next page; null at the end. A page can have fewer sessions than `limit` and a next page
     #[schema(required)]
     next: Option<String>,
+    /// Null unless `totals=true` asks for them, and on all pages but the first
+    #[schema(required)]
+    totals: Option<SessionTotals>,
+    /// False if more sessions are in question than one request looks at, which is the newest 100,000, or fewer if they
+    /// have many participants. The totals are then lower bounds, and only those sessions are sorted: choose a shorter
+    /// time with `from` and `to`. In the order of the start, `next` continues where the request stopped
+    complete: bool,
 }
+
+const SORTS: [(&str, SessionSort); 8] = [
+    ("started", SessionSort::Started),
+    ("duration", SessionSort::Duration),
+    ("participants", SessionSort::Participants),
+    ("peak", SessionSort::Peak),
+    ("agents", SessionSort::Agents),
+    ("calls", SessionSort::Calls),
+    ("trouble", SessionSort::Trouble),
+    ("minutes", SessionSort::Minutes),
+];
+const TROUBLES: [(&str, SessionTrouble); 4] = [
+    ("lost", SessionTrouble::Lost),
+    ("recording", SessionTrouble::Recording),
+    ("call", SessionTrouble::Call),
+    ("agent", SessionTrouble::Agent),
+];
+const ORDERS: [(&str, bool); 2] = [("desc", false), ("asc", true)];
+const FLAGS: [(&str, bool); 2] = [("false", false), ("true", true)];
 
 #[derive(Serialize, utoipa::ToSchema)]
 pub struct Results {
@@ -59,8 +107,17 @@ pub struct Results {
     path = "/api/sessions",
     tag = "history",
     params(
-        ("room" = Option<String>, Query, description = "Only sessions of the room with this name"),
-        ("identity" = Option<String>, Query, description = "Only sessions in which this identity took part"),
+        ("room" = Option<String>, Query, description = "Only sessions of the room with exactly this name"),
+        ("identity" = Option<String>, Query, description = "Only sessions in which exactly this identity took part"),
+        ("roomContains" = Option<String>, Query, description = "Only sessions of rooms whose name contains this, in any case, with or without accents"),
+        ("participantContains" = Option<String>, Query, description = "Only sessions with a participant whose identity or name contains this, in any case, with or without accents"),
+        ("trouble" = Option<Vec<String>>, Query, description = "Only sessions in which this went wrong: `lost` (a connection), `recording` (one failed or reached a limit), `call` or `agent`; may be repeated: any of them"),
+        ("recorded" = Option<bool>, Query, description = "Only sessions that were recorded, or that were not"),
+        ("agents" = Option<bool>, Query, description = "Only sessions with an agent, or without"),
+        ("calls" = Option<bool>, Query, description = "Only sessions with a phone call, or without"),
+        ("sort" = Option<String>, Query, description = "`started` (if not given), `duration`, `participants`, `peak`, `agents`, `calls`, `trouble` or `minutes`. Sessions with equal numbers are in the order in which they became known"),
+        ("order" = Option<String>, Query, description = "`desc` (if not given): the newest or the greatest first; or `asc`"),
+        ("totals" = Option<bool>, Query, description = "Adds the totals of all sessions that match, to the first page"),
         ("from" = Option<i64>, Query, description = "Only sessions that were live at this time or later, in unix milliseconds"),
         ("to" = Option<i64>, Query, description = "Only sessions that were live at this time or earlier, in unix milliseconds"),
         ("before" = Option<String>, Query, description = "`next` of the previous page"),
@@ -79,27 +136,41 @@ pub async fn sessions(
     caller: Caller,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Error> {
-    let known = ["room", "identity", "from", "to", "before", "limit", "project"];
-    let query = Query::parse(query.as_deref(), &known)?;
+    let query = Query::parse(query.as_deref(), &SESSIONS_KNOWN)?;
     let limit = query.limit(SESSIONS_MAX)?.unwrap_or(SESSIONS);
     let unsigned = |time: Option<i64>| time.and_then(|time| u64::try_from(time).ok());
     let window = window(&app, &caller, &query)?;
+    let order = SessionOrder {
+        sort: query.choice("sort", &SORTS)?.unwrap_or_default(),
+        ascending: query.choice("order", &ORDERS)?.unwrap_or_default(),
+    };
     let wanted = SessionQuery {
         window,
         identity: query.one("identity")?,
         from: unsigned(query.millis("from")?),
         to: unsigned(query.millis("to")?),
-        before: query.before(parse_position)?,
+        filter: SessionFilter {
+            room: query.one("roomContains")?,
+            participant: query.one("participantContains")?,
+            trouble: query.choices("trouble", &TROUBLES)?,
+            recorded: query.choice("recorded", &FLAGS)?,
+            agents: query.choice("agents", &FLAGS)?,
+            calls: query.choice("calls", &FLAGS)?,
+        },
+        order,
+        before: query.before(|text| parse_position(text, order))?,
+        now: app.config.clock.unix_ms(),
         limit,
+        totals: query.choice("totals", &FLAGS)?.unwrap_or_default(),
     };
     let _turn = app.turns.take(&caller).await?;
-    let mut sessions = app.derived.sessions(wanted).await.map_err(failed)?;
+    let SessionPage { mut sessions, next, totals, complete } =
+        app.derived.sessions(wanted).await.map_err(failed)?;
     if caller.role.is_some() {
         name_enders(&app, sessions.iter_mut().collect()).await;
     }
-    let next =
-        sessions.last().filter(|_| sessions.len() == limit).map(|last| write_position(last.position()));
-    Ok(answer(Sessions { sessions, next }))
+    let next = next.map(|next| write_position(next, order));
+    Ok(answer(Sessions { sessions, next, totals, complete }))
 }
 
 /// Returns one session: its participants, the times and reasons of their leaves, its tracks and recordings.
@@ -129,7 +200,12 @@ pub async fn session(
     // The answer for a session that the caller may not see is that of a session that does not exist.
     let window = window(&app, &caller, &query).map_err(|_| unknown())?;
     let _turn = app.turns.take(&caller).await?;
-    let mut detail = app.derived.session(window, sid).await.map_err(failed)?.ok_or_else(unknown)?;
+    let mut detail = app
+        .derived
+        .session(window, sid, app.config.clock.unix_ms())
+        .await
+        .map_err(failed)?
+        .ok_or_else(unknown)?;
     if caller.role.is_some() {
         name_removers(&app, &mut detail).await;
         name_enders(&app, vec![&mut detail.session]).await;
@@ -269,14 +345,22 @@ fn window(app: &App, caller: &Caller, query: &Query) -> Result<Window, Error> {
     caller.window(app, &query.all("project"), query.one("room")?.as_slice())
 }
 
-fn write_position((started_at, id): (i64, i64)) -> String {
-    format!("{started_at:x}-{id:x}")
+/// Writes a position with its order: it means nothing in another one.
+fn write_position(position: SessionPosition, order: SessionOrder) -> String {
+    let SessionPosition { key, id, now } = position;
+    format!("{}-{key:x}-{id:x}-{now:x}", order_name(order))
 }
 
-fn parse_position(text: &str) -> Option<(i64, i64)> {
-    let hex = |text: &str| i64::from_str_radix(text, 16).ok().filter(|_| !text.starts_with(['+', '-']));
-    let (started_at, id) = text.split_once('-')?;
-    Some((hex(started_at)?, hex(id)?))
+fn parse_position(text: &str, order: SessionOrder) -> Option<SessionPosition> {
+    let mut parts = text.strip_prefix(&order_name(order))?.strip_prefix('-')?.split('-');
+    let mut hex = || i64::from_str_radix(parts.next().filter(|part| !part.starts_with('+'))?, 16).ok();
+    let position = SessionPosition { key: hex()?, id: hex()?, now: u64::try_from(hex()?).ok()? };
+    parts.next().is_none().then_some(position)
+}
+
+fn order_name(SessionOrder { sort, ascending }: SessionOrder) -> String {
+    let sort = SORTS.iter().find(|(_, one)| *one == sort).map_or("", |(name, _)| name);
+    format!("{sort}{}", if ascending { "-asc" } else { "" })
 }
 
 pub fn failed(error: DerivedError) -> Error {

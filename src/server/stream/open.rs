@@ -73,6 +73,7 @@ impl Streams {
         }
         let slot = self.limiter.stream(&caller.counted_as, caller.address).map_err(|limit| {
             self.metrics.stream("limited");
+            self.metrics.limit_reached(limit.option());
             match limit.answer() {
                 Answer::Bye(reason) => Refused::Bye(reason),
                 _ => Refused::Error(self.limiter.stream_error(limit)),

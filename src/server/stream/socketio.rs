@@ -39,6 +39,7 @@ use crate::{
     config::{Answer, Limit, Limits},
     event::Seq,
     feed::{BATCH_BYTES, Frame, Position, ReplayError, Reset, Subscription, View},
+    metrics::Metrics,
     rights::Window,
     server::{
         App,
@@ -213,7 +214,7 @@ async fn begin(socket: SocketRef, State(app): State<Arc<App>>) {
     let closed = CancellationToken::new();
     let close = closed.clone();
     socket.on_disconnect(async move || close.cancel());
-    let rate = Arc::new(EventRate::new(&app.config.limits));
+    let rate = Arc::new(EventRate::new(&app.config.limits, app.metrics.clone()));
     for (name, command) in [
         ("subscribe", Command::Subscribe as fn(Parameters) -> Command),
         ("unsubscribe", Command::Unsubscribe),
@@ -288,6 +289,7 @@ fn too_many_commands() -> Error {
 
 /// The rate of events from one client.
 struct EventRate {
+    metrics: Arc<Metrics>,
     /// Maximum number of events per second; `None` means no limit.
     max: Option<u32>,
     /// Beginning of the present second, and the number of events since.
@@ -295,9 +297,9 @@ struct EventRate {
 }
 
 impl EventRate {
-    fn new(limits: &Limits) -> EventRate {
+    fn new(limits: &Limits, metrics: Arc<Metrics>) -> EventRate {
         let max = Limit::SocketEventsPerSecond.max(limits);
-        EventRate { max, second: Mutex::new((Instant::now(), 0)) }
+        EventRate { metrics, max, second: Mutex::new((Instant::now(), 0)) }
     }
 
     /// Counts an event. If it exceeds the rate, disconnects the client and returns true.
@@ -313,6 +315,7 @@ impl EventRate {
                 return false;
             }
         }
+        self.metrics.limit_reached(Limit::SocketEventsPerSecond.option());
         if let Answer::Bye(reason) = Limit::SocketEventsPerSecond.answer() {
             let _ = socket.emit("bye", &json!({ "reason": reason }));
         }

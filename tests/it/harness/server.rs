@@ -29,6 +29,7 @@ pub struct Server {
 
 /// Options of a server that is not started yet.
 pub struct Start {
+    subcommand: &'static str,
     environment: Vec<(String, String)>,
     arguments: Vec<String>,
     dir: Option<Arc<tempfile::TempDir>>,
@@ -58,6 +59,7 @@ impl Start {
             environment.push(("ROOMWATCH_LOG_URL", "memory:"));
         }
         Start {
+            subcommand: "serve",
             environment: environment.iter().map(|&(k, v)| (k.to_owned(), v.to_owned())).collect(),
             arguments: Vec::new(),
             dir: None,
@@ -73,6 +75,12 @@ impl Start {
         if !value.is_empty() {
             self.environment.push((name.to_owned(), value.to_owned()));
         }
+        self
+    }
+
+    /// A server that another subcommand runs.
+    pub fn subcommand(mut self, name: &'static str) -> Start {
+        self.subcommand = name;
         self
     }
 
@@ -133,7 +141,7 @@ impl Start {
             }
             (None, None) => Command::new(program),
         };
-        command.arg("serve").args(&self.arguments).current_dir(dir).env_clear();
+        command.arg(self.subcommand).args(&self.arguments).current_dir(dir).env_clear();
         command.env("ROOMWATCH_LISTEN", self.listen.to_string()).env("ROOMWATCH_DATA_DIR", dir.join("data"));
         command.envs(self.environment.iter().map(|(k, v)| (k, v)));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
@@ -221,6 +229,7 @@ impl Server {
     /// Options with the same directory, port and environment, for a start after this server has ended.
     pub fn again(&self) -> Start {
         Start {
+            subcommand: "serve",
             environment: self.environment.clone(),
             arguments: Vec::new(),
             dir: Some(self.dir.clone()),

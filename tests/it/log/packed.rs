@@ -131,7 +131,7 @@ async fn retention_removes_whole_chunks_by_age_and_by_bytes() {
         let clock = Clock::held(NOW);
         let options = LogOptions {
             clock: clock.clone(),
-            retain_bytes: by_bytes.then_some(64 << 10),
+            quota: if by_bytes { roomwatch::storage::Quota::of(64 << 10) } else { Default::default() },
             ..LogOptions::default()
         };
         let log = SqliteLog::open(dir.path(), options).expect("it opens");

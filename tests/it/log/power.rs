@@ -35,7 +35,12 @@ struct Told {
 }
 
 fn options(disk: Option<String>) -> LogOptions {
-    LogOptions { vfs: disk, retain_bytes: Some(1 << 20), retain_age: None, ..LogOptions::default() }
+    LogOptions {
+        vfs: disk,
+        quota: roomwatch::storage::Quota::of(1 << 20),
+        retain_age: None,
+        ..LogOptions::default()
+    }
 }
 
 #[test]
@@ -134,7 +139,7 @@ async fn load(log: SqliteLog, told: &Arc<Told>, seed: u64) {
 /// Opens the rest, and looks for every event that a sender or a reader was told of.
 async fn check(dir: &Path, disk: Option<String>, told: &Told, cut: u64) {
     let acknowledged = told.acknowledged.lock().clone();
-    let log = match SqliteLog::open(dir, LogOptions { retain_bytes: None, ..options(disk) }) {
+    let log = match SqliteLog::open(dir, LogOptions { quota: Default::default(), ..options(disk) }) {
         Ok(log) => log,
         // The power was cut while the file was created.
         Err(OpenError::Foreign { .. }) if acknowledged.is_empty() => return,

@@ -210,7 +210,11 @@ async fn mark(dir: &Path, log: &SqliteLog, time: &Clock, id: &str) {
 #[tokio::test]
 async fn the_file_stays_under_its_size_and_its_space_is_used_again() {
     let dir = tempfile::tempdir().expect("a directory");
-    let options = LogOptions { retain_bytes: Some(2 << 20), retain_age: None, ..LogOptions::default() };
+    let options = LogOptions {
+        quota: roomwatch::storage::Quota::of(2 << 20),
+        retain_age: None,
+        ..LogOptions::default()
+    };
     let log = SqliteLog::open(dir.path(), options).expect("it opens");
     let body = vec![b'x'; 8000];
     let file_bytes = || fs::metadata(dir.path().join("log.db")).expect("the file").len();

@@ -286,8 +286,14 @@ async fn time(url: &LogUrl) {
 }
 
 async fn retention_by_size(url: &LogUrl) {
-    let log =
-        open(url, LogOptions { retain_age: None, retain_bytes: Some(2 << 20), ..LogOptions::default() });
+    let log = open(
+        url,
+        LogOptions {
+            retain_age: None,
+            quota: roomwatch::storage::Quota::of(2 << 20),
+            ..LogOptions::default()
+        },
+    );
     let big = |n: usize| NewEvent { body: vec![b'x'; 8_000].into(), ..new_event(&n.to_string()) };
     for batch in 0..10 {
         log.append((0..50).map(|n| big(batch * 50 + n)).collect()).await.expect("stored");

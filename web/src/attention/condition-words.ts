@@ -1,5 +1,5 @@
 import type { Condition, KnownConditionKind } from '@roomwatch/react';
-import { count, duration, words } from '@/ui/format';
+import { bytes, count, duration, words } from '@/ui/format';
 
 /** What an operator reads about a condition. */
 export interface ConditionWords {
@@ -134,6 +134,31 @@ const WORDS: Record<KnownConditionKind, Say> = {
     preposition: null,
     detail: join(text(follower), text(error)),
     advice: 'Check the disk and the processor of Roomwatch, and its log.',
+  }),
+  disk_nearly_full: ({ freeBytes, diskBytes, usedBytes, limitBytes }) =>
+    typeof limitBytes === 'number'
+      ? {
+          title: 'The space of Roomwatch is nearly full',
+          preposition: null,
+          detail: `${bytes(number(usedBytes))} of ${bytes(limitBytes)}`,
+          advice:
+            'Raise retention_bytes, free space on the disk, or lower retention_days. Beyond the limit events are deleted before their time.',
+        }
+      : {
+          title: 'The disk of Roomwatch is nearly full',
+          preposition: null,
+          detail: `${bytes(number(freeBytes))} free of ${bytes(number(diskBytes))}`,
+          advice: 'Free space on the disk. Without space no webhook can be stored.',
+        },
+  limits_reached: ({ limit, max, count: refused, seconds }) => ({
+    title: 'A limit refuses readers',
+    preposition: null,
+    detail: join(
+      `${text(limit) ?? 'a limit'}${typeof max === 'number' ? ` = ${count(max)}` : ''}`,
+      `${count(number(refused))} ${number(refused) === 1 ? 'time' : 'times'} in ${duration(number(seconds) * 1_000)}`,
+    ),
+    advice:
+      'Raise the limit in roomwatch.toml if these are your users. Otherwise look for the client that asks too much.',
   }),
 };
 

@@ -62,9 +62,10 @@ export function Overview() {
       <PageHeader title="Overview" />
       {demo ? (
         <p className="mb-4 rounded-lg border border-accent/40 bg-accent-soft px-4 py-3 text-ink-2">
-          <span className="font-medium text-ink">This is a demo.</span> The meetings are simulated without LiveKit.
-          Their events go through the real pipeline. To watch your own rooms, start{' '}
-          <code className="font-mono text-xs text-ink">roomwatch serve</code> with your LiveKit’s URL and key.
+          <span className="font-medium text-ink">This is a demo.</span> The meetings are simulated, and some failures
+          are on purpose. Everything else is real: you can end rooms, and mute and remove people. To watch your own
+          rooms, start <code className="font-mono text-xs text-ink">roomwatch serve</code> with your LiveKit’s URL and
+          key.
         </p>
       ) : null}
       {silent ? (
@@ -108,7 +109,7 @@ export function Overview() {
           {projects.data ? (
             <ul className="max-h-96 divide-y divide-line overflow-y-auto">
               {projects.data.map((project) => (
-                <ProjectHealth key={project.name} project={project} demo={demo} />
+                <ProjectHealth key={project.name} project={project} />
               ))}
             </ul>
           ) : projects.error ? (

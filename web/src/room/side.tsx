@@ -1,6 +1,6 @@
 import { type Egress, type Room, useSession } from '@roomwatch/react';
 import { Badge, type Tone } from '@/ui/badge';
-import { count, duration, words } from '@/ui/format';
+import { bytes, duration, words } from '@/ui/format';
 import { Panel } from '@/ui/panel';
 import { ErrorState, Unknown } from '@/ui/states';
 import { Age, Ago } from '@/ui/time';
@@ -81,7 +81,7 @@ function Recording({ egress }: { egress: Egress }) {
           <li key={`${output.kind} ${output.name} ${output.location}`} className="text-xs">
             <span className="font-mono break-all text-ink-2">{output.location || output.name}</span>
             {output.durationMs ? <span className="num text-ink-3"> · {duration(output.durationMs)}</span> : null}
-            {output.sizeBytes ? <span className="num text-ink-3"> · {megabytes(output.sizeBytes)}</span> : null}
+            {output.sizeBytes ? <span className="num text-ink-3"> · {bytes(output.sizeBytes)}</span> : null}
             {output.error ? <span className="text-bad"> · {output.error}</span> : null}
           </li>
         ))}
@@ -89,6 +89,3 @@ function Recording({ egress }: { egress: Egress }) {
     </li>
   );
 }
-
-const megabytes = (bytes: number) =>
-  bytes < 1e6 ? `${count(Math.ceil(bytes / 1e3))} kB` : `${count(Math.round(bytes / 1e5) / 10)} MB`;

@@ -1,4 +1,4 @@
-import type { Room } from '@roomwatch/react';
+import type { Condition, Room } from '@roomwatch/react';
 import { fold } from '@/ui/fold';
 import type { RoomSort } from './room-sort';
 
@@ -9,15 +9,51 @@ export interface RoomFilter {
   recording?: boolean;
   agents?: boolean;
   stale?: boolean;
+  /** Without an agent, or with a condition that one is missing. */
+  noAgents?: boolean;
+  /** With one participant. */
+  alone?: boolean;
+  /** Older than an hour. */
+  long?: boolean;
+  /** With an open condition. */
+  attention?: boolean;
 }
+
+const LONG_MS = 3_600_000;
+
+/** Open conditions by room: see {@link conditionsOf}. */
+export type RoomConditions = ReadonlyMap<string, Condition[]>;
+
+const NO_CONDITIONS: RoomConditions = new Map();
+
+/** Returns the open conditions that are about a room, by project and sid. */
+export function byRoom(conditions: readonly Condition[]): RoomConditions {
+  const all = new Map<string, Condition[]>();
+  for (const condition of conditions) {
+    if (!condition.roomSid) continue;
+    const key = `${condition.project} ${condition.roomSid}`;
+    all.set(key, [...(all.get(key) ?? []), condition]);
+  }
+  return all;
+}
+
+/** Returns the open conditions of one room. */
+export const conditionsOf = (conditions: RoomConditions, { project, sid }: Room): Condition[] | undefined =>
+  conditions.get(`${project} ${sid}`);
 
 export const trackCount = ({ trackCounts }: Room) => trackCounts.audio + trackCounts.video + trackCounts.screen;
 
-export function matchesRoom(room: Room, { q, project, recording, agents, stale }: RoomFilter): boolean {
+export function matchesRoom(room: Room, filter: RoomFilter, conditions = NO_CONDITIONS, now = Date.now()): boolean {
+  const { q, project, recording, agents, stale, noAgents, alone, long, attention } = filter;
   if (project !== undefined && room.project !== project) return false;
   if (recording && !room.recording) return false;
   if (agents && room.agentCount === 0) return false;
   if (stale && !room.stale) return false;
+  if (alone && room.participantCount !== 1) return false;
+  if (long && (room.startedAt === null || now - room.startedAt <= LONG_MS)) return false;
+  const open = noAgents || attention ? conditionsOf(conditions, room) : undefined;
+  if (attention && !open) return false;
+  if (noAgents && room.agentCount > 0 && !open?.some(({ kind }) => kind === 'agent_missing')) return false;
   if (!q) return true;
   return fold(room.name).includes(fold(q)) || room.sid.startsWith(q);
 }
@@ -59,9 +95,16 @@ function byName(a: Room, b: Room): number {
 }
 
 /** Returns the matching rooms in order. Equal ones are ordered by name, then sid, so that rows do not move. */
-export function listRooms(rooms: Room[], filter: RoomFilter, sort: RoomSort, desc: boolean): Room[] {
+export function listRooms(
+  rooms: Room[],
+  filter: RoomFilter,
+  sort: RoomSort,
+  desc: boolean,
+  conditions = NO_CONDITIONS,
+  now = Date.now(),
+): Room[] {
   const sign = desc ? -1 : 1;
-  const list = rooms.filter((room) => matchesRoom(room, filter));
+  const list = rooms.filter((room) => matchesRoom(room, filter, conditions, now));
   if (sort === 'name') return list.sort((a, b) => sign * byName(a, b));
   const measure = measures[sort];
   return list.sort((a, b) => {

@@ -1,7 +1,8 @@
 // biome-ignore-all lint/a11y/useSemanticElements: a table row cannot have a grid layout, so the roles say what the rows are
-import type { Room } from '@roomwatch/react';
-import { Bot, CircleDot, CloudOff, Mic, ScreenShare, Video } from 'lucide-react';
+import type { Condition, Room } from '@roomwatch/react';
+import { Bot, CircleDot, CloudOff, Mic, ScreenShare, TriangleAlert, Video } from 'lucide-react';
 import { memo, type ReactNode } from 'react';
+import { conditionWords } from '@/attention/condition-words';
 import { cx } from '@/ui/cx';
 import { count, plural } from '@/ui/format';
 import { roomHref } from '@/ui/hrefs';
@@ -20,11 +21,14 @@ export const RoomRow = memo(function RoomRow({
   ended,
   narrow,
   showProject,
+  conditions,
 }: {
   room: Room;
   ended: boolean;
   narrow: boolean;
   showProject: boolean;
+  /** Open conditions of the room. */
+  conditions: Condition[] | undefined;
 }) {
   const tracks = trackCount(room);
   const name = (
@@ -39,6 +43,7 @@ export const RoomRow = memo(function RoomRow({
   );
   const marks = (
     <>
+      {conditions ? <Attention conditions={conditions} /> : null}
       {room.recording ? (
         <span className="inline-flex items-center gap-1 text-xs text-bad">
           <CircleDot size={12} aria-hidden /> rec
@@ -113,6 +118,21 @@ export const RoomRow = memo(function RoomRow({
     </div>
   );
 });
+
+/** Link to the conditions on the overview. It lies above the link of the row. */
+const Attention = ({ conditions }: { conditions: Condition[] }) => {
+  const [first] = conditions.map((condition) => conditionWords(condition).title);
+  return (
+    <PlainLink
+      href="/"
+      title="To what needs attention"
+      className="relative z-1 inline-flex min-h-6 shrink-0 items-center gap-1 text-xs text-warn hover:underline"
+    >
+      <TriangleAlert size={12} aria-hidden /> {first}
+      {conditions.length > 1 ? ` +${count(conditions.length - 1)}` : ''}
+    </PlainLink>
+  );
+};
 
 const Cell = ({ className, children }: { className?: string; children: ReactNode }) => (
   <div role="cell" className={className}>

@@ -9,6 +9,7 @@ import { cx } from '@/ui/cx';
 import { useHold } from '@/ui/use-hold';
 import { useRowOrder } from '@/ui/use-row-order';
 import { HeldNotice } from './held-notice';
+import { conditionsOf, type RoomConditions } from './room-list';
 import { GRID, RoomRow } from './room-row';
 import type { RoomSort } from './room-sort';
 
@@ -52,6 +53,7 @@ export function RoomsTable({
   sort,
   desc,
   filterKey,
+  conditions,
   showProject,
   onSort,
   onOpen,
@@ -64,6 +66,7 @@ export function RoomsTable({
   desc: boolean;
   /** Changes with the filter: then the order is computed anew, without tints. */
   filterKey: string;
+  conditions: RoomConditions;
   showProject: boolean;
   onSort: (sort: RoomSort) => void;
   onOpen: (room: Room) => void;
@@ -196,7 +199,13 @@ export function RoomsTable({
               )}
               style={{ height: item.size, transform: `translateY(${item.start - offset}px)` }}
             >
-              <RoomRow room={room} ended={!all.has(id)} narrow={narrow} showProject={showProject} />
+              <RoomRow
+                room={room}
+                ended={!all.has(id)}
+                narrow={narrow}
+                showProject={showProject}
+                conditions={conditionsOf(conditions, room)}
+              />
             </div>
           );
         })}

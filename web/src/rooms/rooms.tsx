@@ -2,20 +2,21 @@ import { type Room, useMe, useRooms } from '@roomwatch/react';
 import { getRouteApi, Link } from '@tanstack/react-router';
 import { Plus } from 'lucide-react';
 import { memo, useEffect, useMemo, useRef, useState } from 'react';
+import { useOpenConditions } from '@/attention/use-open-conditions';
 import { useConnectionStatus } from '@/shell/connection-status';
 import { sinceText, useAwaySince } from '@/shell/livekit-away';
 import { useRefusal } from '@/shell/rights';
 import { useShortcuts } from '@/shell/shortcuts';
 import { Button, buttonClass } from '@/ui/button';
-import { cx } from '@/ui/cx';
 import { SearchInput, Select } from '@/ui/field';
 import { count, plural } from '@/ui/format';
 import { PageHeader, Panel } from '@/ui/panel';
 import { ProjectSelect } from '@/ui/project-select';
 import { Empty, ErrorState, Skeleton } from '@/ui/states';
+import { Toggle } from '@/ui/toggle';
 import { useThrottled } from '@/ui/use-throttled';
 import { CreateRoom } from './create-room';
-import { listRooms } from './room-list';
+import { byRoom, listRooms } from './room-list';
 import { ROOM_SORTS, type RoomSort } from './room-sort';
 import { RoomsTable } from './rooms-table';
 
@@ -57,7 +58,8 @@ export function Rooms() {
 }
 
 const RoomList = memo(function RoomList({ rooms }: { rooms: Room[] | undefined }) {
-  const { q, project, recording, agents, stale, sort = 'people', desc = sort !== 'name' } = route.useSearch();
+  const { sort = 'people', desc = sort !== 'name', ...filter } = route.useSearch();
+  const { q, project, recording, agents, stale, noAgents, alone, long, attention } = filter;
   const navigate = route.useNavigate();
   const projects = useMe().data?.projects ?? [];
   const refusal = useRefusal('create');
@@ -66,11 +68,15 @@ const RoomList = memo(function RoomList({ rooms }: { rooms: Room[] | undefined }
   useShortcuts('Rooms', [{ keys: '/', label: 'Search rooms', run: () => search.current?.focus() }]);
 
   const all = useMemo(() => new Map(rooms?.map((room) => [room.sid, room])), [rooms]);
+  const open = useOpenConditions()?.open;
+  const conditions = useMemo(() => byRoom(open ?? []), [open]);
+  // The filter is a new object in each render.
+  const filterKey = JSON.stringify(filter);
   const list = useMemo(
-    () => listRooms(rooms ?? [], { q, project, recording, agents, stale }, sort, desc),
-    [rooms, q, project, recording, agents, stale, sort, desc],
+    () => listRooms(rooms ?? [], JSON.parse(filterKey), sort, desc, conditions),
+    [rooms, filterKey, sort, desc, conditions],
   );
-  const filtered = q !== undefined || project !== undefined || recording || agents || stale;
+  const filtered = filterKey !== '{}';
   const set = (next: Partial<ReturnType<typeof route.useSearch>>) =>
     navigate({ search: (before) => ({ ...before, ...next }), replace: true, resetScroll: false });
   const people = list.reduce((sum, room) => sum + room.participantCount, 0);
@@ -124,6 +130,18 @@ const RoomList = memo(function RoomList({ rooms }: { rooms: Room[] | undefined }
         <Toggle on={!!agents} onChange={(on) => set({ agents: on || undefined })}>
           With agents
         </Toggle>
+        <Toggle on={!!noAgents} onChange={(on) => set({ noAgents: on || undefined })}>
+          No agent
+        </Toggle>
+        <Toggle on={!!alone} onChange={(on) => set({ alone: on || undefined })}>
+          Alone
+        </Toggle>
+        <Toggle on={!!long} onChange={(on) => set({ long: on || undefined })}>
+          Long
+        </Toggle>
+        <Toggle on={!!attention} onChange={(on) => set({ attention: on || undefined })}>
+          Needs attention
+        </Toggle>
         <Toggle on={!!stale} onChange={(on) => set({ stale: on || undefined })}>
           Leftover
         </Toggle>
@@ -167,7 +185,8 @@ const RoomList = memo(function RoomList({ rooms }: { rooms: Room[] | undefined }
           all={all}
           sort={sort}
           desc={desc}
-          filterKey={JSON.stringify([q, project, recording, agents, stale])}
+          filterKey={filterKey}
+          conditions={conditions}
           showProject={projects.length > 1 && project === undefined}
           onSort={(by) => set({ sort: by, desc: by === sort ? !desc : by !== 'name' })}
           onOpen={(room) =>
@@ -220,19 +239,3 @@ function Search({
     />
   );
 }
-
-const Toggle = ({ on, onChange, children }: { on: boolean; onChange: (on: boolean) => void; children: string }) => (
-  <button
-    type="button"
-    aria-pressed={on}
-    onClick={() => onChange(!on)}
-    className={cx(
-      'inline-flex h-8 items-center rounded-md border px-2.5 font-medium',
-      on
-        ? 'border-accent bg-accent-soft text-accent'
-        : 'border-line-strong bg-surface text-ink-2 hover:bg-hover hover:text-ink',
-    )}
-  >
-    {children}
-  </button>
-);

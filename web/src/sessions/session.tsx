@@ -16,6 +16,7 @@ import { endWords } from './end-words';
 import { LiveMark } from './live-mark';
 import { SessionTable } from './session-table';
 import { SessionTimeline } from './session-timeline';
+import { SummaryText } from './summary-text';
 import { useCalls } from './use-calls';
 
 /** Time between two moves of the right end of a live session. Every second would redraw a thousand bars for nothing. */
@@ -106,6 +107,8 @@ export function SessionPage() {
           ) : null}
         </span>
       </PageHeader>
+
+      <SummaryText detail={data} now={now} />
 
       <dl className="mb-4 grid grid-cols-[repeat(auto-fit,minmax(8.5rem,1fr))] gap-px overflow-hidden rounded-lg border border-line bg-line shadow-card">
         <Fact name="Started">

@@ -1,91 +1,131 @@
-import { useMe, useSessions } from '@roomwatch/react';
+import { type Session, type SessionsPage, useMe, useRoomwatch, useSessions } from '@roomwatch/react';
 import { getRouteApi } from '@tanstack/react-router';
-import { X } from 'lucide-react';
-import { useRef, useState } from 'react';
+import { Download, X } from 'lucide-react';
+import { useMemo, useRef, useState } from 'react';
 import { useShortcuts } from '@/shell/shortcuts';
 import { Button, IconButton } from '@/ui/button';
+import { saveText } from '@/ui/download';
 import { Select } from '@/ui/field';
-import { plural } from '@/ui/format';
+import { count, plural } from '@/ui/format';
 import { FoundInput } from '@/ui/found-input';
 import { PageFoot } from '@/ui/page-foot';
 import { PageHeader, Panel } from '@/ui/panel';
 import { ProjectSelect } from '@/ui/project-select';
 import { Empty, ErrorState, Skeleton } from '@/ui/states';
+import { toast } from '@/ui/toast';
+import { Toggle } from '@/ui/toggle';
 import { SessionList } from './session-list';
+import { queryOf, SPANS, switchTrouble, TROUBLES, troublesOf } from './session-search';
+import { SESSION_SORTS, type SessionColumn, SPAN_NAMES } from './session-sort';
+import { sessionsCsv } from './sessions-csv';
 import { TimeInput } from './time-input';
 
 const PAGE = 50;
-const HOUR_MS = 3_600_000;
-const spans = [
-  { name: 'Last hour', millis: HOUR_MS },
-  { name: 'Last 24 hours', millis: 24 * HOUR_MS },
-  { name: 'Last 7 days', millis: 168 * HOUR_MS },
-  { name: 'Last 30 days', millis: 720 * HOUR_MS },
-];
+/** Maximum sessions of one export. */
+const EXPORT_MAX = 10_000;
+
+const sortNames: Record<SessionColumn, string> = {
+  started: 'Started',
+  duration: 'Lasted',
+  participants: 'People',
+  agents: 'Agents',
+  trouble: 'Trouble',
+  minutes: 'Minutes',
+};
 
 const route = getRouteApi('/shell/sessions');
 
-/** Sessions page: live and past sessions, the newest first. */
+/** Sessions page: live and past sessions, the newest first unless sorted. */
 export function Sessions() {
   const search = route.useSearch();
-  const { room, identity, project, from, to } = search;
+  const { room, identity, roomContains, participantContains, project, from, to, last, trouble } = search;
+  const { sort = 'started', desc = true } = search;
   const navigate = route.useNavigate();
+  const { client } = useRoomwatch();
   const projects = useMe().data?.projects ?? [];
   const roomInput = useRef<HTMLInputElement>(null);
-  const query = useSessions({
-    ...search,
-    limit: PAGE,
-  });
-  const { data, error, refetch } = query;
+  // The end of a span stays the same while the filter does: else each render would be another query.
+  const query = useMemo(() => queryOf(search, Date.now()), [search]);
+  const sessionsQuery = useSessions({ ...query, limit: PAGE, totals: true });
+  const { data, error, refetch } = sessionsQuery;
   useShortcuts('Sessions', [{ keys: '/', label: 'Search by room', run: () => roomInput.current?.focus() }]);
 
   const set = (next: Partial<typeof search>) =>
     navigate({ search: (before) => ({ ...before, ...next }), replace: true, resetScroll: false });
   const [between, setBetween] = useState(false);
-  const dated = between || from !== undefined || to !== undefined;
+  const dated = last === undefined && (between || from !== undefined || to !== undefined);
   const clear = () => {
     setBetween(false);
-    navigate({ search: {}, replace: true });
+    navigate({ search: { sort: search.sort, desc: search.desc }, replace: true });
   };
-  const filtered = Object.values(search).some((value) => value !== undefined);
+  const { sort: _sort, desc: _desc, ...filters } = search;
+  const filtered = Object.values(filters).some((value) => value !== undefined);
   const sessions = data?.pages.flatMap((page) => page.sessions);
+  const [exporting, setExporting] = useState(false);
+  const save = async () => {
+    setExporting(true);
+    try {
+      const all: Session[] = [];
+      let before: string | undefined;
+      do {
+        const page = await client.sessions({ ...query, before, limit: 1_000 });
+        all.push(...page.sessions);
+        before = page.next ?? undefined;
+      } while (before && all.length < EXPORT_MAX);
+      saveText('sessions.csv', 'text/csv', sessionsCsv(all));
+      if (before) toast.bad(`Only the first ${plural(all.length, 'session')} were saved. Choose a shorter time.`);
+    } catch (cause) {
+      toast.bad(cause, 'Export');
+    } finally {
+      setExporting(false);
+    }
+  };
 
   return (
     <>
-      <PageHeader title="Sessions">Each session is one room, from its first join to its close.</PageHeader>
+      <PageHeader
+        title="Sessions"
+        actions={
+          <Button disabled={exporting} onClick={save}>
+            <Download size={14} aria-hidden /> {exporting ? 'Exporting…' : 'Export CSV'}
+          </Button>
+        }
+      >
+        <Totals page={data?.pages[0]} />
+      </PageHeader>
       <search aria-label="Filter sessions" className="mb-3 flex flex-wrap items-center gap-2">
         <FoundInput
           kind="room"
           inputRef={roomInput}
-          label="Room (exact name)"
+          label="Room (part of the name)"
           placeholder="Room"
           hotkey="/"
           className="w-52 max-sm:w-[calc(50%-0.25rem)]"
-          value={room ?? ''}
-          onType={(value) => set({ room: value || undefined })}
+          value={roomContains ?? room ?? ''}
+          onType={(value) => set({ roomContains: value || undefined, room: undefined })}
         />
         <FoundInput
           kind="identity"
-          label="Identity (exact)"
-          placeholder="Identity"
+          label="Participant (part of the name or identity)"
+          placeholder="Participant"
           className="w-44 max-sm:w-[calc(50%-0.25rem)]"
-          value={identity ?? ''}
-          onType={(value) => set({ identity: value || undefined })}
+          value={participantContains ?? identity ?? ''}
+          onType={(value) => set({ participantContains: value || undefined, identity: undefined })}
         />
         <Select
           aria-label="When"
-          value={dated ? 'between' : ''}
+          value={last ?? (dated ? 'between' : '')}
           onChange={({ target: { value } }) => {
-            setBetween(value !== '');
-            const span = spans[Number(value || 'none')];
-            if (span) set({ from: Date.now() - span.millis, to: undefined });
-            else if (value === '') set({ from: undefined, to: undefined });
+            setBetween(value === 'between');
+            const span = SPAN_NAMES.find((one) => one === value);
+            if (value === 'between') set({ last: undefined, from: query.from });
+            else set({ last: span, from: undefined, to: undefined });
           }}
         >
           <option value="">Any time</option>
-          {spans.map(({ name }, index) => (
-            <option key={name} value={index}>
-              {name}
+          {SPAN_NAMES.map((span) => (
+            <option key={span} value={span}>
+              {SPANS[span].name}
             </option>
           ))}
           <option value="between">Between…</option>
@@ -99,7 +139,42 @@ export function Sessions() {
             <TimeInput label="To" value={to} onChange={(at) => set({ to: at })} />
           </span>
         ) : null}
+        <Select
+          aria-label="Sort by"
+          className="lg:hidden"
+          value={`${sort} ${desc}`}
+          onChange={({ target }) => {
+            const [by, down] = target.value.split(' ');
+            set({ sort: SESSION_SORTS.find((one) => one === by), desc: down === 'true' });
+          }}
+        >
+          {SESSION_SORTS.flatMap((by) =>
+            [true, false].map((down) => (
+              <option key={`${by} ${down}`} value={`${by} ${down}`}>
+                {sortNames[by]} {down ? '↓' : '↑'}
+              </option>
+            )),
+          )}
+        </Select>
         <ProjectSelect projects={projects} value={project} onChange={(next) => set({ project: next })} />
+        {TROUBLES.map(({ trouble: one, name }) => (
+          <Toggle
+            key={one}
+            on={troublesOf(trouble).includes(one)}
+            onChange={() => set({ trouble: switchTrouble(trouble, one) })}
+          >
+            {name}
+          </Toggle>
+        ))}
+        <Toggle on={!!search.recorded} onChange={(on) => set({ recorded: on || undefined })}>
+          Recorded
+        </Toggle>
+        <Toggle on={!!search.agents} onChange={(on) => set({ agents: on || undefined })}>
+          Agents
+        </Toggle>
+        <Toggle on={!!search.calls} onChange={(on) => set({ calls: on || undefined })}>
+          Calls
+        </Toggle>
         {filtered || between ? (
           <IconButton label="Clear the filters" onClick={clear}>
             <X size={14} />
@@ -120,16 +195,46 @@ export function Sessions() {
             action={filtered ? <Button onClick={clear}>Show all</Button> : undefined}
           >
             {filtered
-              ? 'No exact match. Try the full room name or identity.'
+              ? 'Try a part of the name, another time, or fewer filters.'
               : 'A session starts with the first join of a room. It stays here after it ends.'}
           </Empty>
         ) : (
           <>
-            <SessionList sessions={sessions} showProject={projects.length > 1 && project === undefined} />
-            <PageFoot shown={plural(sessions.length, 'session')} more="Older sessions" error={error} page={query} />
+            <SessionList
+              sessions={sessions}
+              showProject={projects.length > 1 && project === undefined}
+              sort={sort}
+              desc={desc}
+              onSort={(by) => set({ sort: by, desc: by === sort ? !desc : true })}
+            />
+            <PageFoot
+              shown={plural(sessions.length, 'session')}
+              more={sort === 'started' && desc ? 'Older sessions' : 'More sessions'}
+              error={error}
+              page={sessionsQuery}
+            />
           </>
         )}
       </Panel>
     </>
+  );
+}
+
+/** "162 sessions · 1,204 participant minutes · peak 31 · 48 people". */
+function Totals({ page }: { page: SessionsPage | undefined }) {
+  if (!page?.totals) return <span className="num">{'\u00a0'}</span>;
+  const { sessions, participantMinutes, peak, people } = page.totals;
+  const parts = [
+    plural(sessions, 'session'),
+    plural(Math.round(participantMinutes), 'participant minute'),
+    `peak ${count(peak)}`,
+    plural(people, 'person', 'people'),
+  ];
+  return (
+    <span role="status" aria-label="Totals" className="num">
+      {page.complete ? '' : 'At least '}
+      {parts.join(' · ')}
+      {page.complete ? '' : '. Only the newest are counted and sorted: choose a shorter time.'}
+    </span>
   );
 }

@@ -28,8 +28,8 @@ export function ProjectState({ state }: { state: string }) {
   );
 }
 
-/** Health of one project: LiveKit, its webhooks, and missed webhooks. */
-export function ProjectHealth({ project, demo }: { project: Project; demo: boolean }) {
+/** Health of one project: LiveKit, its webhooks, and what the sync has found. */
+export function ProjectHealth({ project }: { project: Project }) {
   const { lastRejected, corrections } = project;
   return (
     <li className="px-4 py-3">
@@ -37,7 +37,7 @@ export function ProjectHealth({ project, demo }: { project: Project; demo: boole
         <Link to="/settings" className="truncate font-medium hover:underline">
           {project.name}
         </Link>
-        {demo ? <span className="text-ink-3">Simulated</span> : <ProjectState state={project.state} />}
+        <ProjectState state={project.state} />
       </div>
       {project.error ? <p className="mt-0.5 break-words text-xs text-bad">{project.error}</p> : null}
       <dl className="mt-2 grid grid-cols-[auto_1fr] gap-x-4 gap-y-0.5 text-xs">
@@ -53,9 +53,9 @@ export function ProjectHealth({ project, demo }: { project: Project; demo: boole
         </dd>
         <dt className="text-ink-3">Last sync</dt>
         <dd className="text-right text-ink-2">
-          {project.reconciledAt ? <Ago at={project.reconciledAt} /> : demo ? 'no LiveKit in the demo' : 'not yet'}
+          {project.reconciledAt ? <Ago at={project.reconciledAt} /> : 'not yet'}
         </dd>
-        <dt className="text-ink-3">Missed webhooks</dt>
+        <dt className="text-ink-3">Found by sync</dt>
         <dd className="num text-right text-ink-2">
           {project.reconciledAt === null && corrections.total === 0 ? (
             <Unknown why="Unknown before the first sync" />

@@ -28,36 +28,30 @@ export function ProjectSettings({ project }: { project: Project }) {
   const past = lastRejected !== null && (project.lastWebhookAt ?? 0) > lastRejected.at;
   const demo = useMe().data?.demo === true;
   const todo = demo
-    ? 'The meetings are simulated: this project has no LiveKit, so commands are not available.'
+    ? 'The meetings and this LiveKit are simulated. Commands act on them. Some failures are on purpose.'
     : advice[project.state];
   // The value at the first render: the first webhook must not close what the user is reading.
   const [unset] = useState(project.lastWebhookAt === null);
   return (
-    <Panel
-      title={project.name}
-      aside={demo ? <span className="text-ink-2">Simulated</span> : <ProjectState state={project.state} />}
-      flush
-    >
+    <Panel title={project.name} aside={<ProjectState state={project.state} />} flush>
       <div className="divide-y divide-line">
         <Section title="LiveKit">
-          {demo ? null : (
-            <dl className="mb-2 grid grid-cols-[9rem_minmax(0,1fr)] gap-x-4 gap-y-1.5 max-sm:grid-cols-1">
-              <Fact name="URL">
-                {project.url ? <code className="font-mono text-xs break-all">{project.url}</code> : 'none set'}
-              </Fact>
-              <Fact name="Last sync">
-                {project.reconciledAt ? <Ago at={project.reconciledAt} /> : 'not yet'}
-                {reconcileEverySecs ? (
-                  <span className="text-ink-3"> (every {reconcileEverySecs} s)</span>
-                ) : (
-                  <span className="text-warn">, switched off</span>
-                )}
-              </Fact>
-              <Fact name="Services">
-                egress <Available state={project.egress} />, ingress <Available state={project.ingress} />
-              </Fact>
-            </dl>
-          )}
+          <dl className="mb-2 grid grid-cols-[9rem_minmax(0,1fr)] gap-x-4 gap-y-1.5 max-sm:grid-cols-1">
+            <Fact name="URL">
+              {project.url ? <code className="font-mono text-xs break-all">{project.url}</code> : 'none set'}
+            </Fact>
+            <Fact name="Last sync">
+              {project.reconciledAt ? <Ago at={project.reconciledAt} /> : 'not yet'}
+              {reconcileEverySecs ? (
+                <span className="text-ink-3"> (every {reconcileEverySecs} s)</span>
+              ) : (
+                <span className="text-warn">, switched off</span>
+              )}
+            </Fact>
+            <Fact name="Services">
+              egress <Available state={project.egress} />, ingress <Available state={project.ingress} />
+            </Fact>
+          </dl>
           {project.error ? <p className="break-words text-bad">{project.error}</p> : null}
           {todo ? <p className="text-ink-2">{todo}</p> : null}
         </Section>
@@ -87,14 +81,10 @@ export function ProjectSettings({ project }: { project: Project }) {
           </details>
         </Section>
 
-        <Section title="Missed webhooks">
+        <Section title="Found by sync">
           {corrections.total === 0 ? (
             <p className="text-ink-2">
-              {project.reconciledAt
-                ? 'No missed webhooks so far. Roomwatch and LiveKit agree.'
-                : demo
-                  ? 'No LiveKit in the demo.'
-                  : 'Unknown before the first sync.'}
+              {project.reconciledAt ? 'Nothing so far. Roomwatch and LiveKit agree.' : 'Unknown before the first sync.'}
             </p>
           ) : (
             <>

@@ -12,6 +12,7 @@ import { PageHeader, Panel } from '@/ui/panel';
 import { Empty, ErrorState, Skeleton } from '@/ui/states';
 import { DayTime } from '@/ui/time';
 import { ProjectSettings } from './project-settings';
+import { Storage } from './storage';
 
 const themes: { value: Theme; label: string; icon: typeof Sun }[] = [
   { value: 'system', label: 'System', icon: Monitor },
@@ -46,6 +47,7 @@ export function Settings() {
             )}
           </Panel>
         )}
+        <Storage />
         <div className="grid gap-4 lg:grid-cols-2">
           <Appearance />
           <About />

@@ -16,6 +16,14 @@ const full = new Intl.DateTimeFormat('en-GB', {
 /** 12345 → "12,345". */
 export const count = (value: number) => number.format(value);
 
+/** 12_400_000_000 → "12 GB". Units of 1,000, as disks are sold. */
+export function bytes(value: number): string {
+  const units = ['B', 'kB', 'MB', 'GB', 'TB', 'PB'];
+  const power = Math.min(units.length - 1, Math.max(0, Math.floor(Math.log10(Math.max(1, value)) / 3)));
+  const scaled = value / 1_000 ** power;
+  return `${number.format(scaled < 10 && power > 0 ? Math.round(scaled * 10) / 10 : Math.round(scaled))} ${units[power]}`;
+}
+
 /** "1 room", "2 rooms". */
 export const plural = (value: number, one: string, many = `${one}s`) => `${count(value)} ${value === 1 ? one : many}`;
 

@@ -11,7 +11,7 @@ import {
   type RoomsData,
 } from '../core/apply';
 import type { UNKNOWN } from '../core/tail';
-import type { Message, Project, SessionDetail } from '../core/wire';
+import type { Message, Projects, SessionDetail } from '../core/wire';
 import type { Batch } from './batch';
 import type { Follows } from './follows';
 
@@ -39,7 +39,7 @@ export function applyBatch(
     case 'attention':
       return applyToAttention(data as AttentionData, batch.all, follows.project);
     case 'projects':
-      return applyToProjects(data as { projects: Project[] }, batch.all);
+      return applyToProjects(data as Projects, batch.all);
     case 'sessions':
     case 'me':
       return data;
@@ -61,12 +61,13 @@ function roomScope(follows: { name: string; project?: string }, lists: () => Roo
 }
 
 /** Moves the time of the last webhook. The rest of a project's health has no events. */
-function applyToProjects(data: { projects: Project[] }, messages: readonly Message[]): { projects: Project[] } {
+function applyToProjects(data: Projects, messages: readonly Message[]): Projects {
   const last = new Map<string, Message>();
   for (const message of messages) if (message.source === 'webhook') last.set(message.project, message);
   if (!data.projects.some(({ name, lastWebhookAt }) => (last.get(name)?.timestamp ?? 0) > (lastWebhookAt ?? 0)))
     return data;
   return {
+    ...data,
     projects: data.projects.map((project) => {
       const message = last.get(project.name);
       if (!message || message.timestamp <= (project.lastWebhookAt ?? 0)) return project;

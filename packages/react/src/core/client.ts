@@ -36,9 +36,29 @@ export interface EventsQuery {
   project?: string | string[];
 }
 
+export type SessionSort = 'started' | 'duration' | 'participants' | 'peak' | 'agents' | 'calls' | 'trouble' | 'minutes';
+
+/** A connection was lost; a recording, a phone call or an agent failed. */
+export type SessionTrouble = 'lost' | 'recording' | 'call' | 'agent';
+
 export interface SessionsQuery {
+  /** Exact name and exact identity. */
   room?: string;
   identity?: string;
+  /** Part of the name of the room; part of the identity or the name of a participant. In any case and accents. */
+  roomContains?: string;
+  participantContains?: string;
+  /** Any of these. */
+  trouble?: SessionTrouble | SessionTrouble[];
+  recorded?: boolean;
+  agents?: boolean;
+  calls?: boolean;
+  /** Default: `started`. */
+  sort?: SessionSort;
+  /** Default: `desc`. */
+  order?: 'asc' | 'desc';
+  /** Adds the totals of all matching sessions, to the first page. */
+  totals?: boolean;
   /** Unix milliseconds. */
   from?: number;
   to?: number;
@@ -125,7 +145,7 @@ export interface WatchRequest extends RoomRef {
   reason?: string;
 }
 
-type Query = Record<string, string | number | string[] | null | undefined>;
+type Query = Record<string, string | number | boolean | string[] | null | undefined>;
 
 /**
  * One method for each route. Every rejection is a {@link RoomwatchError}, except an abort, which stays an `AbortError`.
@@ -150,7 +170,7 @@ export interface RoomwatchClient {
   /** Returns a participant over all sessions. `project` is needed only if there are several projects. */
   participant(identity: string, query?: { project?: string }, signal?: AbortSignal): Promise<wire.Person>;
   activity(query?: ActivityQuery, signal?: AbortSignal): Promise<wire.Activity>;
-  projects(signal?: AbortSignal): Promise<{ projects: wire.Project[] }>;
+  projects(signal?: AbortSignal): Promise<wire.Projects>;
   /** Sends a signed test event named `roomwatch_test` to the webhook endpoint. For operators and admins. */
   testWebhook(project: string): Promise<{ cursor: wire.Cursor }>;
   search(q: string, signal?: AbortSignal): Promise<{ results: wire.SearchResult[] }>;

@@ -87,7 +87,9 @@ export type KnownConditionKind =
   | 'room_leftover'
   | 'room_old'
   | 'clock_jumped'
-  | 'follower_behind';
+  | 'follower_behind'
+  | 'disk_nearly_full'
+  | 'limits_reached';
 
 export type ConditionKind = KnownConditionKind | (string & {});
 
@@ -272,6 +274,12 @@ export type Correction = Schema<'Correction'>;
 
 /** A LiveKit deployment and its health. */
 export type Project = Schema<'Project'>;
+
+/** The space that Roomwatch uses on the disk. */
+export type StorageSpace = Schema<'StorageSpace'>;
+
+/** The projects, and the space on the disk for operators. */
+export type Projects = { projects: Project[]; storage: StorageSpace | null };
 
 export type SearchResult = Schema<'SearchResult'>;
 

@@ -1,0 +1,64 @@
+import type { SessionsQuery, SessionTrouble } from '@roomwatch/react';
+import type { SessionColumn, Span } from './session-sort';
+
+const HOUR_MS = 3_600_000;
+/** Spans that end now, by their name in the address. */
+export const SPANS: Record<Span, { name: string; millis: number }> = {
+  '1h': { name: 'Last hour', millis: HOUR_MS },
+  '24h': { name: 'Last 24 hours', millis: 24 * HOUR_MS },
+  '7d': { name: 'Last 7 days', millis: 168 * HOUR_MS },
+  '30d': { name: 'Last 30 days', millis: 720 * HOUR_MS },
+};
+
+export const TROUBLES: { trouble: SessionTrouble; name: string }[] = [
+  { trouble: 'lost', name: 'Connection lost' },
+  { trouble: 'recording', name: 'Recording failed' },
+  { trouble: 'call', name: 'Call failed' },
+  { trouble: 'agent', name: 'Agent failed' },
+];
+
+/** What the address of the page says. */
+export interface SessionSearch {
+  room?: string;
+  identity?: string;
+  roomContains?: string;
+  participantContains?: string;
+  project?: string;
+  from?: number;
+  to?: number;
+  last?: Span;
+  /** Names with commas: `lost,call`. */
+  trouble?: string;
+  recorded?: boolean;
+  agents?: boolean;
+  calls?: boolean;
+  sort?: SessionColumn;
+  desc?: boolean;
+}
+
+/** Returns the kinds of trouble in an address. Unknown ones are ignored. */
+export const troublesOf = (text: string | undefined): SessionTrouble[] => {
+  const named = text?.split(',') ?? [];
+  return TROUBLES.map(({ trouble }) => trouble).filter((trouble) => named.includes(trouble));
+};
+
+/** Returns the address with one kind of trouble switched. */
+export function switchTrouble(text: string | undefined, trouble: SessionTrouble): string | undefined {
+  const on = troublesOf(text);
+  const next = on.includes(trouble) ? on.filter((one) => one !== trouble) : [...on, trouble];
+  return troublesOf(next.join(',')).join(',') || undefined;
+}
+
+/** Returns the query of an address. `now` is the end of a span. */
+export function queryOf(
+  { last, trouble, desc = true, from, to, ...search }: SessionSearch,
+  now: number,
+): SessionsQuery {
+  return {
+    ...search,
+    from: last ? now - SPANS[last].millis : from,
+    to: last ? undefined : to,
+    trouble: troublesOf(trouble),
+    order: desc ? undefined : 'asc',
+  };
+}
