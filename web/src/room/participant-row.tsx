@@ -22,7 +22,7 @@ import {
   Video,
   VideoOff,
 } from 'lucide-react';
-import { memo, type ReactNode, useState } from 'react';
+import { lazy, memo, type ReactNode, Suspense, useState } from 'react';
 import { useRefusal } from '@/shell/rights';
 import { Badge } from '@/ui/badge';
 import { buttonClass } from '@/ui/button';
@@ -37,10 +37,13 @@ import { Age } from '@/ui/time';
 import { type Quality, QualityBars } from '@/watch/quality';
 import { muteCommand, participantCommands } from './cli-commands';
 import { CommandsDialog } from './commands-dialog';
-import { EditParticipant } from './edit-participant';
 import { useModeration, useProjectFor } from './moderate';
 import { nameOf, pretty, resolution, trackName } from './people';
 import { SendData } from './send-data';
+
+const EditParticipant = lazy(() =>
+  import('./edit-participant').then((module) => ({ default: module.EditParticipant })),
+);
 
 const kindIcons: Record<string, ReactNode> = {
   standard: <UserRound size={14} />,
@@ -209,7 +212,11 @@ function ParticipantMenu({ room, participant }: { room: Room; participant: Parti
         </MenuItem>
       </Menu>
       {open === 'data' ? <SendData room={room} to={participant} onClose={() => setOpen(null)} /> : null}
-      {open === 'edit' ? <EditParticipant room={room} participant={participant} onClose={() => setOpen(null)} /> : null}
+      <Suspense>
+        {open === 'edit' ? (
+          <EditParticipant room={room} participant={participant} onClose={() => setOpen(null)} />
+        ) : null}
+      </Suspense>
       {open === 'commands' ? (
         <CommandsDialog
           title={name}
