@@ -250,7 +250,11 @@ function Details({ participant }: { participant: Participant }) {
         <p>{participant.identity ? <Sid>{participant.identity}</Sid> : <Unknown />}</p>
         {participant.identity ? (
           <p>
-            <PersonLink identity={participant.identity} project={participant.project} className="text-xs text-accent">
+            <PersonLink
+              identity={participant.identity}
+              project={participant.project}
+              className="inline-flex min-h-6 items-center text-xs text-accent"
+            >
               All sessions and events of this participant
             </PersonLink>
           </p>
