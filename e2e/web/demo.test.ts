@@ -86,7 +86,10 @@ it('ends a room that the user ends, and says who did it', async () => {
   await page.getByRole('dialog').getByRole('button', { name: 'End room' }).click();
   await page.getByText(/^Ended/).waitFor();
   await page.goto(`${url}/sessions/${room.sid}`);
-  await page.getByText(/ended by/).first().waitFor();
+  await page
+    .getByText(/ended by/)
+    .first()
+    .waitFor();
   await page.goto(`${url}/audit`);
   await page.getByText(room.name).first().waitFor();
 });

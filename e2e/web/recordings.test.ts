@@ -108,7 +108,7 @@ describe('recordings and streams', () => {
     await open();
     await row('Stream of townhall').getByText('rtmp://a.rtmp.youtube.com/live2/***').waitFor();
     await row('Recording of retro').getByText('https://rec.example.com/retro.mp4?***').waitFor();
-    await row('Recording of retro').getByText('18.9 MB').waitFor();
+    await row('Recording of retro').getByText('19 MB').waitFor();
     await row('Egress of x').getByText('no response from servers').waitFor();
     expect(await page.content()).not.toContain('SECRET');
     const chips = page.getByRole('group', { name: 'Status' }).getByRole('button');

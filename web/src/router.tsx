@@ -234,7 +234,18 @@ const signIn = createRoute({
 export const router = createRouter({
   routeTree: root.addChildren([
     shell.addChildren([
-      overview, rooms, room, sessions, session, participant, recordings, calls, agents, events, audit, settings,
+      overview,
+      rooms,
+      room,
+      sessions,
+      session,
+      participant,
+      recordings,
+      calls,
+      agents,
+      events,
+      audit,
+      settings,
     ]),
     signIn,
   ]),

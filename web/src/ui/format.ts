@@ -52,14 +52,6 @@ export function ago(at: number, now: number): string {
   return `${Math.floor(secs / 86_400)}d ago`;
 }
 
-/** "640 kB", "18.9 MB", "1.2 GB". */
-export const bytes = (value: number) =>
-  value < 1e6
-    ? `${count(Math.ceil(value / 1e3))} kB`
-    : value < 1e9
-      ? `${count(Math.round(value / 1e5) / 10)} MB`
-      : `${count(Math.round(value / 1e8) / 10)} GB`;
-
 /** "14:03:22" */
 export const clockTime = (at: number) => clock.format(at);
 /** "14:03" */
