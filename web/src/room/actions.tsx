@@ -9,7 +9,7 @@ import { roomCommands } from './cli-commands';
 import { CommandsDialog } from './commands-dialog';
 import { EditRoom } from './edit-room';
 import { useModeration, useProjectFor } from './moderate';
-import { SendData } from './send-data';
+import { SendDataLater } from './send-data-later';
 
 /** Padding with which all buttons fit on the smallest phone. */
 const NARROW = 'max-[24rem]:px-2';
@@ -69,7 +69,7 @@ export function RoomActions({
         </MenuLink>
       </Menu>
 
-      {open === 'data' ? <SendData room={room} onClose={() => setOpen(null)} /> : null}
+      {open === 'data' ? <SendDataLater room={room} onClose={() => setOpen(null)} /> : null}
       {open === 'metadata' ? <EditRoom room={room} onClose={() => setOpen(null)} /> : null}
       {open === 'commands' ? (
         <CommandsDialog title={room.name} commands={roomCommands(room.name, project)} onClose={() => setOpen(null)} />

@@ -39,7 +39,7 @@ import { muteCommand, participantCommands } from './cli-commands';
 import { CommandsDialog } from './commands-dialog';
 import { useModeration, useProjectFor } from './moderate';
 import { nameOf, pretty, resolution, trackName } from './people';
-import { SendData } from './send-data';
+import { SendDataLater } from './send-data-later';
 
 const EditParticipant = lazy(() =>
   import('./edit-participant').then((module) => ({ default: module.EditParticipant })),
@@ -211,7 +211,7 @@ function ParticipantMenu({ room, participant }: { room: Room; participant: Parti
           Remove
         </MenuItem>
       </Menu>
-      {open === 'data' ? <SendData room={room} to={participant} onClose={() => setOpen(null)} /> : null}
+      {open === 'data' ? <SendDataLater room={room} to={participant} onClose={() => setOpen(null)} /> : null}
       {open === 'edit' ? (
         <Suspense fallback={null}>
           <EditParticipant room={room} participant={participant} onClose={() => setOpen(null)} />
