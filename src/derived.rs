@@ -37,8 +37,11 @@ use tokio::{
 
 mod activity;
 mod again;
+mod agents;
+mod calls;
 mod changes;
 pub mod checkpoints;
+mod egress;
 mod encode;
 mod fold;
 #[macro_use]
@@ -57,7 +60,10 @@ mod statements;
 mod writer;
 
 pub use activity::{Activity, ActivityPoint};
+pub use agents::AgentHistory;
+pub use calls::{Call, CallPage, CallPosition, CallQuery};
 pub use checkpoints::{Around, Rung};
+pub use egress::{EgressEntry, EgressPage, EgressQuery};
 pub use encode::encode;
 pub use person::{Person, Stay};
 pub use search::{SearchResult, SearchResultKind};

@@ -89,6 +89,18 @@ pub struct Page {
     pub next: Option<Box<str>>,
 }
 
+/// An agent dispatch of a room.
+#[derive(Clone, Debug)]
+pub struct ListedDispatch {
+    pub id: Box<str>,
+    /// Empty for workers without a name.
+    pub agent: Box<str>,
+    pub created_at_ms: u64,
+    pub deleted: bool,
+    /// The status of each job, such as `JS_RUNNING`.
+    pub jobs: Vec<Box<str>>,
+}
+
 #[derive(Clone, Debug)]
 pub struct ListedTrack {
     pub sid: Arc<str>,
@@ -174,6 +186,20 @@ impl LiveKit {
             answer => answer?,
         };
         Ok(self.list(answer, "participants")?.into_iter().filter_map(participant).collect())
+    }
+
+    /// Lists the agent dispatches of a live room. A LiveKit without dispatches has none.
+    pub async fn list_dispatches(&self, room: &str) -> Result<Vec<ListedDispatch>, CallError> {
+        let request = json!({ "room": room });
+        let answer =
+            self.call("AgentDispatchService", "ListDispatch", admin(room), &request, LIST_TIME_MAX).await;
+        let answer = match answer {
+            Err(error) if ["not_found", "bad_route", "unimplemented"].iter().any(|code| error.is(code)) => {
+                return Ok(Vec::new());
+            }
+            answer => answer?,
+        };
+        Ok(self.list(answer, "agent_dispatches")?.into_iter().map(dispatch).collect())
     }
 
     /// Lists a page of the egress of the last 24 hours, or of one egress. Returns `None` if LiveKit has no Redis to store
@@ -376,6 +402,21 @@ fn page_request(member: &str, id: Option<&str>, page: Option<&str>) -> Value {
         request.insert("page_token".into(), json!({ "token": token }));
     }
     Value::Object(request)
+}
+
+fn dispatch(listed: Value) -> ListedDispatch {
+    let json = Value::Object(shape::object(listed));
+    let text = |value: &Value| value.as_str().unwrap_or_default().into();
+    let nanos = |value: &Value| value.as_str().and_then(|digits| digits.parse().ok()).unwrap_or(0_u64);
+    let state = &json["state"];
+    let jobs = state["jobs"].as_array().into_iter().flatten();
+    ListedDispatch {
+        id: text(&json["id"]),
+        agent: text(&json["agentName"]),
+        created_at_ms: nanos(&state["createdAt"]) / 1_000_000,
+        deleted: nanos(&state["deletedAt"]) > 0,
+        jobs: jobs.map(|job| text(&job["state"]["status"])).collect(),
+    }
 }
 
 fn participant(value: Value) -> Option<ListedParticipant> {

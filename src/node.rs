@@ -10,7 +10,7 @@ use tokio::{net::TcpListener, task::JoinSet};
 
 use crate::{
     accounts::Accounts,
-    attention::{self, Attention, Rates},
+    attention::{self, Attention, Dispatches, Rates},
     audit::Audit,
     cluster::{Cluster, Counts, Local, Map, NodeId},
     config::{Config, Limit},
@@ -202,7 +202,7 @@ impl Node {
         // It ends with this function.
         let _reconciling = self.app.reconcile.start(&self.cluster);
         let _measuring = self.start_measuring();
-        let followers = self.start_followers()?;
+        let (followers, _asking) = self.start_followers()?;
         listen::run(listener, self.app.clone(), shutdown)
             .await
             .context("cannot start the threads for streams")?;
@@ -228,10 +228,12 @@ impl Node {
         tasks
     }
 
-    /// Starts every follower behind the fold. This is their list.
-    fn start_followers(&self) -> anyhow::Result<Running> {
+    /// Starts every follower behind the fold, and the questions that one of them needs. This is their list.
+    fn start_followers(&self) -> anyhow::Result<(Running, JoinSet<()>)> {
         let (reconcile, state) = (self.app.reconcile.clone(), self.state.clone());
         let watchers: Make = Box::new(move || Box::new(Watchers::new(reconcile.clone(), state.clone())));
+        let projects = self.app.config.projects.iter().map(|project| project.name.clone());
+        let askable = || projects.clone().filter(|project| self.app.reconcile.livekit(project).is_some());
         let sources = Arc::new(attention::Sources {
             log: self.log.clone(),
             feed: self.app.feed.clone(),
@@ -245,17 +247,24 @@ impl Node {
             metrics: self.app.metrics.clone(),
             clock: self.app.config.clock.clone(),
             redaction: self.app.config.redaction.clone(),
-            projects: self.app.config.projects.iter().map(|project| project.name.clone()).collect(),
+            projects: projects.clone().collect(),
             rules: self.app.config.attention.clone(),
             rates: Mutex::new(Rates::new(self.app.config.clock.believed().unix_ms)),
             refusals: Mutex::default(),
+            dispatches: Mutex::new(Dispatches::new(askable())),
         });
+        let mut asking = JoinSet::new();
+        if self.app.config.open_conditions {
+            for project in askable() {
+                asking.spawn(attention::ask(sources.clone(), project));
+            }
+        }
         let attention: Make = Box::new(move || Box::new(Attention::new(sources.clone())));
         let mut followers = vec![("watchers", watchers)];
         if self.app.config.open_conditions {
             followers.push(("attention", attention));
         }
-        Ok(self.app.followers.start(&self.app.feed, &self.derived, followers)?)
+        Ok((self.app.followers.start(&self.app.feed, &self.derived, followers)?, asking))
     }
 
     /// Stops the fold, writes a checkpoint and closes every file. Every acknowledged event is on the disk when it

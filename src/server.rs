@@ -138,7 +138,8 @@ pub fn router(app: Arc<App>) -> Router {
 
 fn routes(app: &Arc<App>) -> OpenApiRouter<Arc<App>> {
     use api::{
-        attention, audit, commands, login, me, participants, projects, rooms, sessions, test_webhook, watch,
+        agents, attention, audit, calls, commands, egress, login, me, participants, projects, rooms,
+        sessions, test_webhook, watch,
     };
     let webhooks = OpenApiRouter::new().routes(routes!(webhook::receive)).with_state(app.webhooks.clone());
     let current = axum::middleware::from_fn_with_state(app.clone(), when_current);
@@ -154,6 +155,9 @@ fn routes(app: &Arc<App>) -> OpenApiRouter<Arc<App>> {
         .routes(routes!(sessions::activity))
         .routes(routes!(sessions::search))
         .routes(routes!(participants::participant))
+        .routes(routes!(egress::egress))
+        .routes(routes!(calls::calls))
+        .routes(routes!(agents::agents))
         .routes(routes!(attention::attention))
         // Inside of the compression: the bytes before it are in memory until the last of them is compressed.
         .layer(axum::middleware::from_fn_with_state(app.clone(), memory::counted))

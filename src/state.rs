@@ -149,6 +149,11 @@ impl State {
         self.projects.get(project).into_iter().flat_map(|project| project.conditions.values())
     }
 
+    /// Returns the open condition with this id.
+    pub fn condition(&self, project: &str, id: &str) -> Option<&Arc<Condition>> {
+        self.projects.get(project)?.conditions.get(id)
+    }
+
     /// Returns the open conditions of every project.
     pub fn all_conditions(&self) -> impl Iterator<Item = &Arc<Condition>> {
         self.projects.values().flat_map(|project| project.conditions.values())

@@ -48,6 +48,14 @@ it('a generated client reads every route', async () => {
   const egress = { egressId: 'EG_1', ...of, status: 'EGRESS_ACTIVE', roomComposite: { fileOutputs: [{}] } };
   const ingress = { ingressId: 'IN_1', ...of, state: { status: 'ENDPOINT_PUBLISHING', roomId: room.sid } };
   await post(world.roomwatch, { event: 'egress_started', id: 'EV_1', egressInfo: egress });
+  // Nor a SIP service, nor an agent.
+  const ofKind = (kind: string, attributes: Record<string, string>) => ({
+    event: 'participant_joined',
+    room: { sid: room.sid, name: ROOM },
+    participant: { sid: `PA_${kind}`, identity: kind, kind, state: 'ACTIVE', attributes },
+  });
+  await post(world.roomwatch, ofKind('SIP', { 'sip.phoneNumber': '+491', 'sip.callID': 'SCL_1' }));
+  await post(world.roomwatch, ofKind('AGENT', { 'lk.agent.name': 'support' }));
   await post(world.roomwatch, { event: 'ingress_started', id: 'EV_2', ingressInfo: ingress });
 
   const given = {
@@ -73,6 +81,9 @@ it('a generated client reads every route', async () => {
     participant: '200 the same',
     activity: '200 the same',
     search: '200 the same',
+    egress: '200 the same',
+    calls: '200 the same',
+    agents: '200 the same',
     create_room: '201 the same',
     update_room: '200 the same',
     update_participant: '200 the same',

@@ -58,7 +58,7 @@ it('has a chart of the last hour, and sessions of a month', async () => {
   expect(sessions.length).toBeGreaterThan(5);
   await page.goto(`${url}/sessions/${sessions[0]?.sid}`);
   await page.getByRole('heading', { name: 'Timeline' }).waitFor();
-  await page.getByText('ended', { exact: true }).waitFor();
+  await page.getByText('ended', { exact: true }).first().waitFor();
 });
 
 it('is connected to its LiveKit, and says that it is simulated', async () => {
@@ -86,7 +86,10 @@ it('ends a room that the user ends, and says who did it', async () => {
   await page.getByRole('dialog').getByRole('button', { name: 'End room' }).click();
   await page.getByText(/^Ended/).waitFor();
   await page.goto(`${url}/sessions/${room.sid}`);
-  await page.getByText(/^ended by/).waitFor();
+  await page
+    .getByText(/ended by/)
+    .first()
+    .waitFor();
   await page.goto(`${url}/audit`);
   await page.getByText(room.name).first().waitFor();
 });

@@ -22,7 +22,8 @@ use crate::{
 };
 
 use super::{
-    Kind, Rates,
+    Dispatches, Kind, Rates,
+    dispatches::{Known, waits_since},
     rates::{Counts, NOW_MINUTES, Recent},
     refusals::Refused,
 };
@@ -123,13 +124,21 @@ pub struct Health {
 }
 
 /// Finds every condition that is still so.
-pub fn find(state: &State, health: &Health, rates: &Rates, rules: &AttentionRules, now: u64) -> Findings {
+pub fn find(
+    state: &State,
+    health: &Health,
+    rates: &Rates,
+    dispatches: &Dispatches,
+    rules: &AttentionRules,
+    now: u64,
+) -> Findings {
     let mut findings = Findings::default();
     for project in &health.projects {
         find_in_project(&mut findings, project, rates, rules, now);
         find_egress(&mut findings, state, project, rules, now);
     }
     for entry in state.rooms(|_, _| true) {
+        findings.found.extend(find_missing_agent(state, &entry, dispatches, rules, now));
         findings.found.extend(find_in_room(&entry, rules, now));
     }
     find_in_node(&mut findings, health, rules, now);
@@ -210,23 +219,46 @@ fn find_rates(
     }
 }
 
+fn find_missing_agent(
+    state: &State,
+    entry: &RoomEntry,
+    dispatches: &Dispatches,
+    rules: &AttentionRules,
+    now: u64,
+) -> Option<Found> {
+    let room = &entry.room;
+    let after = millis(rules.agent_missing_secs)?;
+    let waits_since = waits_since(entry)?;
+    let has_rule = rules.needs_agent(&room.project, &room.name);
+    let known = dispatches.of(&room.project, &room.sid);
+    let since = match &known {
+        _ if has_rule => waits_since,
+        Known::Dispatch(dispatch) => waits_since.max(dispatch.since),
+        Known::None => return None,
+        Known::Unknown => {
+            // Right after a start: an open condition stays open until LiveKit has answered.
+            let found = Found::of_room(Kind::AgentMissing, entry, waits_since);
+            return state.condition(&room.project, &found.about.id).map(|_| found);
+        }
+    };
+    if now.saturating_sub(since) < after {
+        return None;
+    }
+    let mut found = Found::of_room(Kind::AgentMissing, entry, since);
+    if let Known::Dispatch(dispatch) = known {
+        found.value("agent", json!(dispatch.agent));
+        found.value("dispatch", json!(dispatch.id));
+    }
+    Some(found)
+}
+
 fn find_in_room(entry: &RoomEntry, rules: &AttentionRules, now: u64) -> Vec<Found> {
     let mut found = Vec::new();
     let room = &entry.room;
-    let counted = || entry.participants().filter(|p| p.counted());
-    let agent = entry.participants().find(|p| p.agent());
-    if let Some(after) = millis(rules.agent_missing_secs)
-        && rules.needs_agent(&room.project, &room.name)
-        && let Some(since) = counted().map(|p| p.joined_at.max(room.began_at())).min()
-        && now.saturating_sub(since) >= after
-        && agent.is_none()
-    {
-        found.push(Found::of_room(Kind::AgentMissing, entry, since));
-    }
     if let Some(after) = millis(rules.agent_alone_secs)
         && now.saturating_sub(room.last_event_at) >= after
-        && counted().next().is_none()
-        && let Some(agent) = agent
+        && !entry.participants().any(|p| p.counted())
+        && let Some(agent) = entry.participants().find(|p| p.agent())
     {
         let mut alone = Found::of_room(Kind::AgentAlone, entry, room.last_event_at);
         alone.value("agent", json!(agent.identity));
@@ -337,7 +369,7 @@ fn find_refused(findings: &mut Findings, health: &Health, rules: &AttentionRules
 }
 
 /// Returns a threshold in milliseconds, or none if it is turned off.
-fn millis(secs: u32) -> Option<u64> {
+pub(super) fn millis(secs: u32) -> Option<u64> {
     (secs > 0).then(|| u64::from(secs) * 1000)
 }
 
@@ -437,7 +469,8 @@ mod tests {
 
     /// The ids of what is found after `time`.
     fn ids(bodies: &[String], health: &Health, rules: &AttentionRules, time: u64) -> Vec<String> {
-        let findings = find(&state(bodies), health, &Rates::new(NOW), rules, NOW + time);
+        let findings =
+            find(&state(bodies), health, &Rates::new(NOW), &Dispatches::default(), rules, NOW + time);
         findings.found.iter().map(|found| found.about.id.to_string()).collect()
     }
 

@@ -21,7 +21,7 @@ use crate::{
 };
 
 use super::{
-    Found, Health, Kind, ProjectHealth, Rates, Refusals, find,
+    Dispatches, Found, Health, Kind, ProjectHealth, Rates, Refusals, find,
     find::{Step, steps},
     occurred::{body, occurred},
 };
@@ -51,6 +51,8 @@ pub struct Sources {
     /// Shared by the followers that are created after failures.
     pub rates: Mutex<Rates>,
     pub refusals: Mutex<Refusals>,
+    /// Filled by [`ask`](super::ask).
+    pub dispatches: Mutex<Dispatches>,
 }
 
 /// The follower. An event that comes again opens nothing twice: its condition is open, or the id of its event is
@@ -80,7 +82,10 @@ impl Attention {
             // Without the events of the last look, it would open the same conditions again.
             sources.feed.reached(self.appended).await;
             let state = sources.state.read().clone();
-            let mut findings = find(&state, &health, &sources.rates.lock(), &sources.rules, now);
+            let mut findings = {
+                let (rates, dispatches) = (sources.rates.lock(), sources.dispatches.lock());
+                find(&state, &health, &rates, &dispatches, &sources.rules, now)
+            };
             findings.found.append(&mut self.happened);
             // A wall clock that was set back must not keep conditions from being opened.
             let may_open = |found: &Found| {

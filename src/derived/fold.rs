@@ -1,6 +1,7 @@
 //! The form of a text in which it is searched.
 
 use icu_normalizer::DecomposingNormalizerBorrowed;
+use rusqlite::{Connection, functions::FunctionFlags};
 
 /// Returns a text in a form in which texts are equal that differ only in case, accents, or width. `web/src/ui/fold.ts` is
 /// the same for the browser, and fixtures/fold.json has examples for both.
@@ -29,6 +30,17 @@ pub(super) fn fold(text: &str) -> String {
         }
     }
     folded
+}
+
+/// Adds the SQL function `contains(text, folded)`. The LIKE of SQLite ignores the case of ASCII letters only.
+pub(super) fn add_contains(connection: &Connection) -> rusqlite::Result<()> {
+    let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
+    connection.create_scalar_function("contains", 2, flags, |arguments| {
+        let text = arguments.get_raw(0).as_str_or_null()?;
+        let folded = arguments.get_raw(1).as_str()?;
+        // A text of nothing but accents would match everything.
+        Ok(text.is_some_and(|text| !folded.is_empty() && fold(text).contains(folded)))
+    })
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use std::path::Path;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params, params_from_iter, types::Value};
 
 use super::{DerivedError, index, schema};
+use crate::store::has_table;
 
 /// Rows that are copied in one transaction.
 const COPY_ROWS: usize = 1_000;
@@ -79,6 +80,26 @@ const TRACKS: Table = Table {
         ("unpublished_not_before", 'I'),
     ],
 };
+const CALLS: Table = Table {
+    name: "calls",
+    key: "session",
+    columns: &[
+        ("session", 'i'),
+        ("participant", 't'),
+        ("call", 'T'),
+        ("number", 'T'),
+        ("trunk", 'T'),
+        ("trunk_number", 'T'),
+        ("direction", 'T'),
+        ("status", 'T'),
+        ("answered", 'i'),
+    ],
+};
+const AGENTS: Table = Table {
+    name: "agents",
+    key: "session",
+    columns: &[("session", 'i'), ("participant", 't'), ("name", 't')],
+};
 const EGRESS: Table = Table {
     name: "egress",
     key: "id",
@@ -136,9 +157,13 @@ pub(super) fn copy_history(old: &Path, to: &mut Connection) -> Result<(), Derive
     let mut copy = Copy::new(&from, to)?;
     copy.all(&SESSIONS, None)?;
     let sessions = copy.keys("SELECT id FROM sessions ORDER BY id")?;
+    let mut tables = vec![&PARTICIPATIONS, &TRACKS];
+    // A file of an earlier version does not have them.
+    tables.extend([&CALLS, &AGENTS].into_iter().filter(|table| has_table(&from, table.name).unwrap_or(true)));
     for session in sessions {
-        copy.one(&PARTICIPATIONS, session)?;
-        copy.one(&TRACKS, session)?;
+        for table in &tables {
+            copy.one(table, session)?;
+        }
     }
     copy.all(&EGRESS, None)?;
     let projects: Vec<String> = {

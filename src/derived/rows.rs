@@ -224,6 +224,7 @@ impl Rows {
                 let session = self.session_of(to, participant, recorded.received_at)?;
                 let new = put_participation(to, session, participant, recorded.received_at, true)?;
                 self.names.person(to, participant)?;
+                put_attributes(to, session, participant)?;
                 traffic.joins += u32::from(new && participant.counted());
             }
             Fact::Left { participant, at, inferred, reason, publishing } => {
@@ -249,6 +250,7 @@ impl Rows {
                         ])? > 0;
                 }
                 self.names.person(to, participant)?;
+                put_attributes(to, session, participant)?;
                 if written && (*publishing || !first) {
                     to.end_tracks_of.execute(params![session, participant.sid, at, inferred])?;
                 }
@@ -408,6 +410,33 @@ fn bind_who(to: &mut rusqlite::Statement, session: i64, p: &Participant) -> rusq
     to.raw_bind_parameter(8, p.counted())?;
     to.raw_bind_parameter(9, p.restricted())?;
     to.raw_bind_parameter(10, (p.joined_at > 0).then_some(p.joined_at as i64))
+}
+
+/// Writes what the attributes of a SIP participant or of an agent say.
+fn put_attributes(to: &mut Statements, session: i64, p: &Participant) -> rusqlite::Result<()> {
+    if p.kind == "sip" {
+        let mut texts = p.texts();
+        let mut take = |name: &str| texts.remove(name).filter(|text| !text.is_empty());
+        let status = take("sip.callStatus");
+        let call = take("sip.callID");
+        // LiveKit names the rule that dispatched a call; an outbound call has none.
+        let is_inbound = take("sip.ruleID").or_else(|| take("lk.sip.inviteTime")).is_some();
+        let direction = match (is_inbound, &call) {
+            (true, _) => Some("inbound"),
+            (false, Some(_)) => Some("outbound"),
+            (false, None) => None,
+        };
+        let answered = status.as_deref() == Some("active") || take("lk.sip.answerTime").is_some();
+        let numbers = (take("sip.phoneNumber"), take("sip.trunkID"), take("sip.trunkPhoneNumber"));
+        to.put_call.execute(params![
+            session, p.sid, call, numbers.0, numbers.1, numbers.2, direction, status, answered
+        ])?;
+    } else if p.agent()
+        && let Some(name) = p.agent_name()
+    {
+        to.put_agent.execute(params![session, p.sid, name])?;
+    }
+    Ok(())
 }
 
 fn put_track(to: &mut Statements, session: i64, participant: &str, track: &Track) -> rusqlite::Result<()> {

@@ -19,7 +19,7 @@ pub(super) const STORE: Store = Store {
     file: "derived.db",
     application_id: 0x526d_4465,
     first_version: 3,
-    steps: &[VERSION_3, LADDER, GAPS, NUMBERS, COUNT_NEWEST, ZSTD, NAMES],
+    steps: &[VERSION_3, LADDER, GAPS, NUMBERS, COUNT_NEWEST, ZSTD, NAMES, EGRESS_LIST, CALLS_AND_AGENTS],
     unversioned: |connection| {
         Ok(if has_table(connection, "meta")? { get(connection, "schema")? } else { None })
     },
@@ -109,6 +109,31 @@ pub(super) const COUNT_NEWEST: &str = concat!(
 
 /// Changes and checkpoints are packed with zstd, which an older Roomwatch cannot read. Rows from before stay as they are.
 const ZSTD: &str = "";
+
+/// Columns and indexes for the list of egress. The columns are computed from `json`, so they are not stored, and not copied
+/// by a repair. An egress that could not start has no start, so the arrival of its first event counts.
+const EGRESS_LIST: &str = "
+ALTER TABLE egress ADD COLUMN room TEXT AS (iif(json_valid(json), json_extract(json, '$.room'), NULL));
+ALTER TABLE egress ADD COLUMN status TEXT AS (iif(json_valid(json), json_extract(json, '$.status'), NULL));
+ALTER TABLE egress ADD COLUMN began_at INTEGER
+    AS (coalesce(iif(json_valid(json), json_extract(json, '$.startedAt'), NULL), at));
+CREATE INDEX egress_began ON egress (began_at, id);
+CREATE INDEX egress_room ON egress (project, room, began_at, id);
+CREATE INDEX egress_status ON egress (status, began_at, id, project, room);
+";
+
+/// Facts from the attributes of SIP participants and of agents, beside their participations. The sessions of an earlier
+/// version have none. The end of a live participation is after every time.
+const CALLS_AND_AGENTS: &str = "
+CREATE TABLE calls (
+    session INTEGER NOT NULL, participant TEXT NOT NULL, call TEXT, number TEXT, trunk TEXT, trunk_number TEXT,
+    direction TEXT, status TEXT, answered INTEGER NOT NULL, PRIMARY KEY (session, participant)) WITHOUT ROWID;
+CREATE TABLE agents (
+    session INTEGER NOT NULL, participant TEXT NOT NULL, name TEXT NOT NULL, PRIMARY KEY (session, participant))
+    WITHOUT ROWID;
+CREATE INDEX participations_calls ON participations (joined_at, session, sid) WHERE kind = 'sip';
+CREATE INDEX participations_agents ON participations (coalesce(left_at, 9223372036854775807)) WHERE kind = 'agent';
+";
 
 /// SQL that makes [`index::fill`](super::index::fill) enter the names of all sessions that are in the tables now.
 macro_rules! refill {
@@ -268,6 +293,11 @@ pub(super) fn forget_between(connection: &mut Connection, from: i64, to: i64) ->
     }
     transaction.execute("DELETE FROM gaps WHERE from_at >= to_at", [])?;
     index::sweep(&transaction)?;
+    for table in ["calls", "agents"] {
+        let kept = "SELECT session, sid FROM participations";
+        transaction
+            .execute(&format!("DELETE FROM {table} WHERE (session, participant) NOT IN ({kept})"), [])?;
+    }
     transaction.commit()
 }
 

@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 
 use super::{
     Derived, DerivedError,
+    egress::masked,
     numbers::{self, Numbers, minutes},
 };
 use crate::{rights::Window, state::schema::EgressSchema};
@@ -173,10 +174,9 @@ impl Conditions {
         let mut conditions = Conditions { sql: "1".into(), values: Vec::new() };
         let area = window.area();
         for (column, values) in [("s.project", area.projects()), ("s.room", area.rooms())] {
-            let Some(values) = values else { continue };
-            let parameters = vec!["?"; values.len()].join(", ");
-            conditions.sql.push_str(&format!(" AND {column} IN ({parameters})"));
-            conditions.values.extend(values.iter().map(|v| Box::new(v.to_string()) as Box<dyn ToSql>));
+            if let Some(values) = values {
+                conditions.one_of(column, &values.iter().collect::<Vec<_>>());
+            }
         }
         if let Some(sid) = window.session() {
             // NULL, which equals no sid, if no session is visible.
@@ -198,6 +198,27 @@ impl Conditions {
 
     pub fn sql(&self) -> &str {
         &self.sql
+    }
+
+    /// Adds the condition that `column` has one of these values.
+    pub fn one_of(&mut self, column: &str, values: &[impl AsRef<str>]) {
+        let parameters = vec!["?"; values.len()].join(", ");
+        self.sql.push_str(&format!(" AND {column} IN ({parameters})"));
+        self.values.extend(values.iter().map(|v| Box::new(v.as_ref().to_owned()) as Box<dyn ToSql>));
+    }
+
+    /// Adds the condition that the row is after this position in a list whose last row comes first.
+    pub fn before(&mut self, columns: &str, position: impl IntoIterator<Item = Box<dyn ToSql>>) {
+        let from = self.values.len();
+        self.values.extend(position);
+        let parameters = vec!["?"; self.values.len() - from].join(", ");
+        // SQLite uses this as a range of the index.
+        self.sql.push_str(&format!(" AND ({columns}) < ({parameters})"));
+    }
+
+    /// Adds the value of a `LIMIT ?`.
+    pub fn limit(&mut self, limit: usize) {
+        self.values.push(Box::new(limit as i64));
     }
 
     pub fn values(&self) -> Vec<&dyn ToSql> {
@@ -317,7 +338,7 @@ fn detail(
         )?;
         let rows = select.query_map(params![session.sid, session.project, rows_max], |row| row.get(0))?;
         for json in rows {
-            egress.push(RawValue::from_string(json?)?);
+            egress.push(RawValue::from_string(masked(json?))?);
         }
     }
     Ok(Some(SessionDetail { session, participations, tracks, egress }))

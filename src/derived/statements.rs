@@ -89,6 +89,13 @@ statements! {
         "INSERT INTO egress (project, egress, room_sid, ended, updated_at_ns, at, json) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
          ON CONFLICT DO UPDATE SET ended = ?4, updated_at_ns = ?5, json = ?7, room_sid = coalesce(room_sid, ?3)
          WHERE (ended, updated_at_ns) <= (?4, ?5)";
+    put_call:
+        "INSERT INTO calls VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT DO UPDATE SET
+         call = coalesce(?3, call), number = coalesce(?4, number), trunk = coalesce(?5, trunk),
+         trunk_number = coalesce(?6, trunk_number), direction = coalesce(?7, direction),
+         status = coalesce(?8, status), answered = max(answered, ?9)";
+    put_agent:
+        "INSERT INTO agents VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET name = ?3 WHERE name <> ?3";
     put_minute:
         "INSERT INTO minutes VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO UPDATE SET
          rooms = max(rooms, ?3), participants = max(participants, ?4), rooms_after = ?5, participants_after = ?6,

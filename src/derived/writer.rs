@@ -452,7 +452,7 @@ impl Writer {
             let ids: Vec<i64> = old.iter().map(|(id, ..)| *id).collect();
             let names = index::Leaving::of(&transaction, &ids)?;
             for (id, project, sid) in &old {
-                for table in ["participations", "tracks"] {
+                for table in ["participations", "tracks", "calls", "agents"] {
                     transaction
                         .prepare_cached(&format!("DELETE FROM {table} WHERE session = ?1"))?
                         .execute([id])?;
@@ -463,7 +463,12 @@ impl Writer {
                 transaction.prepare_cached("DELETE FROM sessions WHERE id = ?1")?.execute([id])?;
             }
             names.remove(&transaction)?;
-            transaction.execute("DELETE FROM egress WHERE room_sid IS NULL AND at < ?1", [before])?;
+            // Those of an unknown session too: no session takes them along.
+            transaction.execute(
+                "DELETE FROM egress WHERE at < ?1 AND NOT EXISTS
+                 (SELECT 1 FROM sessions WHERE sid = egress.room_sid AND project = egress.project)",
+                [before],
+            )?;
             transaction.execute("DELETE FROM minutes WHERE minute < ?1", [before / 60_000])?;
             let mut ladder = self.ladder.clone();
             ladder.forget_before(
@@ -542,7 +547,9 @@ mod tests {
             let room_json = format!(r#"{{"sid":"RM_{room}","name":"room{room}","creationTime":"{START}"}}"#);
             let who = |state| {
                 format!(
-                    r#"{{"sid":"PA_{room}_{person}","identity":"p{person}","state":"{state}","joinedAt":"{at}"}}"#
+                    r#"{{"sid":"PA_{room}_{person}","identity":"p{person}","state":"{state}","joinedAt":"{at}",
+                    "kind":"{}","attributes":{{"sip.callStatus":"{state}","lk.agent.name":"a"}}}}"#,
+                    ["STANDARD", "SIP", "AGENT"][usize::from(person % 3)]
                 )
             };
             let track = r#"{"sid":"TR_1","type":"AUDIO","source":"MICROPHONE"}"#;
@@ -605,6 +612,8 @@ mod tests {
             "minutes",
             "people",
             "rooms",
+            "calls",
+            "agents",
         ];
         let mut sql = format!(
             "PRAGMA foreign_keys = ON;
@@ -663,8 +672,18 @@ mod tests {
     /// Returns every row of every table. The chunks of changes depend on the transactions, so their content counts.
     fn content(writer: &Writer, last: u64) -> Vec<String> {
         let mut all = Vec::new();
-        for table in ["meta", "sessions", "participations", "tracks", "egress", "minutes", "people", "rooms"]
-        {
+        for table in [
+            "meta",
+            "sessions",
+            "participations",
+            "tracks",
+            "egress",
+            "minutes",
+            "people",
+            "rooms",
+            "calls",
+            "agents",
+        ] {
             let mut select = writer.connection.prepare(&format!("SELECT * FROM {table}")).expect("a table");
             let columns = select.column_count();
             let rows = select.query_map([], |row| {

@@ -282,11 +282,15 @@ impl<'a> Reader<'a> {
             },
             _ => None,
         };
-        let key = path.last().map(|key| &**key);
-        let egress_url = path.first().is_some_and(|first| first == "egressInfo")
-            && key.is_some_and(|key| key.to_ascii_lowercase().contains("url"));
-        if egress_url {
-            let masked = mask_url(&text);
+        let key = path.last().map(|key| key.to_ascii_lowercase()).unwrap_or_default();
+        if path.first().is_some_and(|first| first == "egressInfo") {
+            let masked = if key.contains("url") {
+                mask_url(&text)
+            } else if key.ends_with("location") {
+                mask_location(&text)
+            } else {
+                text.to_string()
+            };
             if masked != text {
                 self.out.extend_from_slice(&self.text.as_bytes()[self.copied..start]);
                 let masked = serde_json::to_string(&masked).expect("a string is JSON");
@@ -300,10 +304,23 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// Masks the secrets in the location of a stored file: user and password, and the query, which is the signature of a
+/// presigned URL. The path stays, whatever the scheme is.
+pub fn mask_location(location: &str) -> String {
+    let Some((scheme, rest)) = location.split_once("://") else { return location.to_owned() };
+    format!("{scheme}://{}", mask_path_of(rest, false))
+}
+
 /// Masks the secrets in the URL of an output: user and password, the query, and, where media is pushed, the last part of
 /// the path, which is the stream key.
 fn mask_url(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let pushed = !matches!(scheme.to_ascii_lowercase().as_str(), "http" | "https" | "ws" | "wss");
+    format!("{scheme}://{}", mask_path_of(rest, pushed))
+}
+
+/// Masks the secrets in what follows the scheme of a URL. `pushed` is true if the last part of the path is a key.
+fn mask_path_of(rest: &str, pushed: bool) -> String {
     let (rest, query) = match rest.find(['?', '#']) {
         Some(at) => (&rest[..at], "?***"),
         None => (rest, ""),
@@ -316,7 +333,6 @@ fn mask_url(url: &str) -> String {
         Some((_, host)) => format!("***@{host}"),
         None => authority.to_owned(),
     };
-    let pushed = !matches!(scheme.to_ascii_lowercase().as_str(), "http" | "https" | "ws" | "wss");
     let path = match path.trim_end_matches('/').rsplit_once('/') {
         Some((before, _)) if pushed => format!("{before}/***"),
         _ => path.to_owned(),
@@ -327,7 +343,7 @@ fn mask_url(url: &str) -> String {
     } else {
         authority
     };
-    format!("{scheme}://{authority}{path}{query}")
+    format!("{authority}{path}{query}")
 }
 
 #[cfg(test)]
@@ -441,6 +457,28 @@ mod tests {
             json(r#"{"event":"x","egressInfo":{"streamOutputs":[{"urls":["rtmp://h.example/a/S", "b"]}]}}"#),
             r#"{"event":"x","egressInfo":{"streamOutputs":[{"urls":["rtmp://h.example/a/***", "b"]}]}}"#,
         );
+    }
+
+    #[test]
+    fn a_signature_in_the_location_of_a_file_is_masked_and_its_path_stays() {
+        for (from, to) in [
+            (
+                "https://rec.s3.amazonaws.com/a/b.mp4?X-Amz-Signature=S",
+                "https://rec.s3.amazonaws.com/a/b.mp4?***",
+            ),
+            ("https://u:S@h.example/a.mp4", "https://***@h.example/a.mp4"),
+            ("s3://bucket/a.mp4", "s3://bucket/a.mp4"),
+            ("gs://bucket/a b.mp4#S", "gs://bucket/a b.mp4?***"),
+            ("/out/what?.mp4", "/out/what?.mp4"),
+        ] {
+            assert_eq!(mask_location(from), to);
+            for key in ["location", "playlistLocation", "live_playlist_location", "manifestLocation"] {
+                assert_eq!(
+                    json(&format!(r#"{{"event":"x","egressInfo":{{"a":[{{"{key}":"{from}"}}]}}}}"#)),
+                    format!(r#"{{"event":"x","egressInfo":{{"a":[{{"{key}":"{to}"}}]}}}}"#)
+                );
+            }
+        }
     }
 
     #[test]

@@ -30,6 +30,13 @@ pub enum Reach {
     Unknown,
 }
 
+impl Reach {
+    /// Returns true if LiveKit gave no answer that can be used.
+    pub fn is_away(self) -> bool {
+        matches!(self, Reach::Unreachable | Reach::Unauthorized)
+    }
+}
+
 /// Egress or ingress of a LiveKit. Both need its Redis.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]

@@ -1,9 +1,12 @@
 //! The REST API. Each resource has one file.
 
+pub mod agents;
 pub mod attention;
 pub mod audit;
+pub mod calls;
 pub mod command;
 pub mod commands;
+pub mod egress;
 pub mod login;
 pub mod me;
 pub mod participants;

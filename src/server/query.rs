@@ -98,6 +98,17 @@ impl Query {
     }
 }
 
+/// Writes the position in a list that is ordered by a time and a row number.
+pub fn write_place((at, id): (i64, i64)) -> String {
+    format!("{at:x}-{id:x}")
+}
+
+pub fn parse_place(text: &str) -> Option<(i64, i64)> {
+    let hex = |text: &str| i64::from_str_radix(text, 16).ok().filter(|_| !text.starts_with(['+', '-']));
+    let (at, id) = text.split_once('-')?;
+    Some((hex(at)?, hex(id)?))
+}
+
 /// The query of a request about something in one project.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]

@@ -66,6 +66,17 @@ impl<'a, T: Read<'a>> Later<'a, T> {
         value.read(&mut Scan::new(self.0));
         value
     }
+
+    /// Returns the value if it is an object.
+    pub fn object(&self) -> Option<T> {
+        self.0.starts_with('{').then(|| self.get())
+    }
+}
+
+impl<'a> From<&'a str> for Text<'a> {
+    fn from(text: &'a str) -> Text<'a> {
+        Text(Cow::Borrowed(text))
+    }
 }
 
 impl<T> Default for List<T> {

@@ -68,4 +68,7 @@ const KNOWN: &[&str] = &[
     "stream",
     "segments",
     "images",
+    "template",
+    "media",
+    "replay",
 ];

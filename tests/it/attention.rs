@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{
     Server, Start, admin_token, client, join_token, list_token,
-    livekit::{FakeLiveKit, Mood, room},
+    livekit::{FakeLiveKit, Mood, dispatch, room},
     now,
     operators::{get, login, users},
     until_async,
@@ -153,6 +153,68 @@ async fn a_room_without_its_agent() {
     webhook(&server, json!({ "event": "room_finished", "room": of_room("voice-1") })).await;
     until_kinds(&server, &[]).await;
     assert_eq!(said(&server).await.len(), 4);
+}
+
+#[tokio::test]
+async fn a_room_with_an_agent_dispatch_should_have_its_agent() {
+    let livekit = FakeLiveKit::start();
+    let rooms = ["desk", "lobby", "done", "none", "old"];
+    for (name, agent, jobs) in
+        [("desk", "support", &[][..]), ("lobby", "", &[]), ("done", "support", &["JS_SUCCESS"])]
+    {
+        let id = format!("AD_{name}");
+        livekit.world().dispatches.insert(name.into(), vec![dispatch(&id, agent, name, jobs)]);
+    }
+    // The comparison would end participants who are not in LiveKit's lists.
+    let start = server().env("LIVEKIT_URL", &livekit.url()).env("ROOMWATCH_RECONCILE_SECS", "0");
+    let mut server = start.start();
+    for name in rooms {
+        joined(&server, name, &format!("ann-{name}"), "STANDARD").await;
+    }
+    until_kinds(&server, &["agent_missing"]).await;
+    let found = open(&server, &list_token()).await;
+    assert_eq!((&found[0]["id"], &found[0]["room"]), (&json!("agent_missing:RM_desk"), &json!("desk")));
+    assert_eq!(found[0]["values"], json!({ "agent": "support", "dispatch": "AD_desk" }));
+    let asked = || {
+        let world = livekit.world();
+        let calls = world.calls.iter().filter(|(method, ..)| method == "ListDispatch");
+        let mut rooms: Vec<_> =
+            calls.map(|(_, request, _)| request["room"].as_str().unwrap_or("").to_owned()).collect();
+        rooms.sort();
+        rooms
+    };
+    until_async("every room to be asked about", async || asked().len() >= 5).await;
+    tokio::time::sleep(Duration::from_millis(2_500)).await;
+    assert_eq!(asked(), ["desk", "done", "lobby", "none", "old"], "each once, for a while");
+    assert_eq!(kinds(&server).await, ["agent_missing"]);
+
+    // While LiveKit gives no answer after a start, the condition stays open.
+    livekit.world().mood = Mood::Says(500, "no".into());
+    server.signal("TERM");
+    server.ended();
+    server = server
+        .again()
+        .env("LIVEKIT_URL", &livekit.url())
+        .env("ROOMWATCH_RECONCILE_SECS", "0")
+        .file(QUICK)
+        .start();
+    until_async("LiveKit to be asked again", async || asked().len() >= 10).await;
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    assert_eq!(open(&server, &list_token()).await, found, "it is not opened again");
+    // A LiveKit of before dispatches.
+    livekit.world().mood = Mood::Says(404, r#"{"code":"bad_route","msg":"no handler for path"}"#.into());
+    until_kinds(&server, &[]).await;
+}
+
+#[tokio::test]
+async fn the_agent_of_a_dispatch_ends_the_condition_when_it_comes() {
+    let livekit = FakeLiveKit::start();
+    livekit.world().dispatches.insert("desk".into(), vec![dispatch("AD_1", "support", "desk", &[""])]);
+    let server = server().env("LIVEKIT_URL", &livekit.url()).env("ROOMWATCH_RECONCILE_SECS", "0").start();
+    joined(&server, "desk", "ann", "STANDARD").await;
+    until_kinds(&server, &["agent_missing"]).await;
+    joined(&server, "desk", "bot", "AGENT").await;
+    until_kinds(&server, &[]).await;
 }
 
 #[tokio::test]

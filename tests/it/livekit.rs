@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use roomwatch::token::Grant;
 
-use crate::harness::{KEY, SECRET, Server, Sse, Start, client, token, until, until_async};
+use crate::harness::{KEY, SECRET, Server, Sse, Start, client, now, token, until, until_async};
 
 /// `LIVEKIT_SERVER_BIN`, else the PATH, else the folder of `go install`.
 fn binary() -> Option<PathBuf> {
@@ -267,6 +267,49 @@ async fn an_outage_and_its_end_are_noticed() {
     let back = Instant::now();
     assert_eq!(next_of(&mut stream, "standup").await, ("room_finished".into(), "reconcile".into()));
     assert!(back.elapsed() < Duration::from_secs(5), "{:?}", back.elapsed());
+}
+
+/// The dispatch names an agent for which no worker is registered.
+#[tokio::test]
+async fn a_real_dispatch_without_a_worker_is_a_missing_agent() {
+    let Some(livekit) = LiveKit::start(None) else { return };
+    // Without comparison: no real participant is in these rooms.
+    let server = Start::new()
+        .env("LIVEKIT_URL", &livekit.url())
+        .env("ROOMWATCH_DEV", "true")
+        .env("ROOMWATCH_OPEN_CONDITIONS", "")
+        .env("ROOMWATCH_RECONCILE_SECS", "0")
+        .on_disk()
+        .file("[attention]\nagent_missing_secs = 1\n")
+        .start();
+    let create = async || send(&server, "POST", "/api/rooms", json!({"name": "plain"})).await;
+    until_async("LiveKit to create rooms", async || create().await.0 == 201).await;
+    let plain = create().await.1["sid"].as_str().expect("a sid").to_owned();
+    let bearer = token("api", Grant { room_admin: true, room: "desk".into(), ..Grant::default() });
+    let url = format!("http://{}/twirp/livekit.AgentDispatchService/CreateDispatch", livekit.address);
+    let request = json!({"room": "desk", "agent_name": "support"});
+    let answer = client().post(url).bearer_auth(&bearer).json(&request).send().await.expect("an answer");
+    let dispatch: Value = answer.json().await.expect("JSON");
+    assert_eq!(dispatch["agent_name"], "support", "{dispatch}");
+    let desk = send(&server, "POST", "/api/rooms", json!({"name": "desk"})).await.1;
+    for (n, (name, sid)) in
+        [("plain", &*plain), ("desk", desk["sid"].as_str().expect("a sid"))].iter().enumerate()
+    {
+        let joined = json!({
+            "event": "participant_joined", "id": format!("EV_{n}"), "createdAt": now().to_string(),
+            "room": {"sid": sid, "name": name}, "participant": {"sid": format!("PA_{n}"), "identity": "ann",
+                "state": "ACTIVE", "joinedAt": (now() - 5).to_string()},
+        });
+        assert_eq!(server.webhook(&joined.to_string()).await, 200);
+    }
+    let open = async || server.get("/api/attention").await.1["conditions"].clone();
+    until_async("the agent to be missed", async || open().await != json!([])).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let open = open().await;
+    // LiveKit gives `plain` a dispatch too, one without a name.
+    assert_eq!(open.as_array().map(Vec::len), Some(1), "{open}");
+    assert_eq!((&open[0]["kind"], &open[0]["room"]), (&json!("agent_missing"), &json!("desk")));
+    assert_eq!(open[0]["values"], json!({"agent": "support", "dispatch": dispatch["id"]}));
 }
 
 #[tokio::test]

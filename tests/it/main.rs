@@ -2,9 +2,11 @@
 
 pub mod harness;
 
+mod agents;
 mod attention;
 mod auth;
 mod browser;
+mod calls;
 mod clocks;
 mod cluster;
 mod commands;
@@ -13,6 +15,7 @@ mod damage;
 mod delivery;
 mod demo;
 mod drain;
+mod egress;
 mod errors;
 mod follow;
 mod history;

@@ -141,6 +141,9 @@ fn table() -> Vec<Row> {
         row("GET", "/api/participants/{identity}", "/api/participants/alice?project=alpha", SEE_STANDUP),
         row("GET", "/api/activity", "/api/activity?project=alpha", OF_PROJECT),
         row("GET", "/api/search", "/api/search?q=planning&project=alpha", OF_PROJECT),
+        row("GET", "/api/egress", "/api/egress?project=alpha", OF_PROJECT),
+        row("GET", "/api/calls", "/api/calls?project=alpha", OF_PROJECT),
+        row("GET", "/api/agents", "/api/agents?project=alpha", OF_PROJECT),
         row("GET", "/api/attention", "/api/attention?project=alpha", OF_PROJECT),
         row(
             "PUT",
@@ -207,11 +210,12 @@ async fn server_with(rooms: &[&str]) -> Server {
     let server = Start::new().env("LIVEKIT_API_KEY", "").env("LIVEKIT_API_SECRET", "").file(&file).start();
     for room in rooms {
         assert_eq!(server.webhook(&event(&format!("EV_{room}"), room)).await, 200);
-        let joined = joined(room);
-        assert_eq!(server.webhook(&joined).await, 200);
+        for event in [joined(room), phone(room), agent(room), recording(room)] {
+            assert_eq!(server.webhook(&event).await, 200);
+        }
     }
     // A webhook is answered when it is durable, and folded a moment later; a page ends at the head.
-    let last = format!("-{}", 2 * rooms.len());
+    let last = format!("-{}", 5 * rooms.len());
     until_async("all of it is folded", async || {
         server.get("/api/events").await.1["last"].as_str().is_some_and(|cursor| cursor.ends_with(&last))
     })
@@ -223,6 +227,34 @@ fn joined(room: &str) -> String {
     format!(
         r#"{{"event":"participant_joined","room":{{"sid":"RM_{room}","name":"{room}"}},"participant":{{"sid":"PA_{room}","identity":"alice","name":"NAME-{room}","state":"ACTIVE","joinedAt":"1787486401"}},"id":"EV_{room}_joined","createdAt":"1787486401"}}"#
     )
+}
+
+/// A participant of this kind joins. The identity and the number have the name of the room.
+fn of_kind(kind: &str, room: &str, attributes: Value) -> String {
+    let participant = json!({ "sid": format!("PA_{room}_{kind}"), "identity": format!("{kind}-NAME-{room}"), "kind": kind,
+        "state": "ACTIVE", "joinedAt": "1787486402", "attributes": attributes });
+    let room = json!({ "sid": format!("RM_{room}"), "name": room });
+    let id = format!("EV_{}_{kind}", room["name"].as_str().expect("a name"));
+    let event = json!({ "event": "participant_joined", "room": room, "participant": participant, "id": id,
+        "createdAt": "1787486402" });
+    event.to_string()
+}
+
+fn phone(room: &str) -> String {
+    of_kind("SIP", room, json!({ "sip.phoneNumber": format!("+1-NAME-{room}"), "sip.callID": "SCL_1" }))
+}
+
+fn agent(room: &str) -> String {
+    of_kind("AGENT", room, json!({ "lk.agent.name": format!("NAME-{room}") }))
+}
+
+fn recording(room: &str) -> String {
+    let egress = json!({ "egressId": format!("EG_{room}"), "roomId": format!("RM_{room}"), "roomName": room,
+        "status": "EGRESS_ACTIVE", "startedAt": "1787486403000000000", "roomComposite": {},
+        "fileResults": [{ "filename": format!("NAME-{room}.mp4") }] });
+    let event = json!({ "event": "egress_started", "egressInfo": egress, "id": format!("EV_{room}_egress"),
+        "createdAt": "1787486403" });
+    event.to_string()
 }
 
 fn beta_token() -> String {
@@ -437,6 +469,8 @@ async fn every_cursor_that_is_handed_out_is_accepted_back() {
             "/api/sessions?limit=1",
             "/api/sessions?limit=1&sort=minutes&order=asc",
             "/api/sessions?limit=1&sort=trouble",
+            "/api/egress?limit=1",
+            "/api/calls?limit=1",
             "/api/audit?limit=1",
         ] {
             let admin = &credentials[10];
@@ -539,6 +573,13 @@ async fn a_narrow_token_reads_nothing_of_another_room() {
         "/api/search?q=pl",
         "/api/search?q=alice",
         "/api/search?q=PA_",
+        "/api/egress",
+        "/api/egress?room=plan",
+        "/api/egress?status=live",
+        "/api/calls",
+        "/api/calls?room=plan",
+        "/api/calls?number=1",
+        "/api/agents",
         "/api/projects",
         "/api/audit",
         // Tricks with the path.
@@ -614,6 +655,11 @@ async fn a_narrow_token_cannot_tell_whether_there_is_another_room() {
             "/api/activity",
             "/api/search?q=alice",
             "/api/search?q=a",
+            "/api/egress",
+            "/api/egress?room=a",
+            "/api/calls",
+            "/api/calls?number=1",
+            "/api/agents",
             "/api/projects",
             "/api/me",
         ] {
@@ -642,12 +688,13 @@ async fn a_cursor_of_more_rights_opens_nothing() {
     let mut stream = server.stream_as(&admin_token("standup"), "", Some(&before_all)).await;
     assert_eq!(stream.connected().await["resumed"], true);
     let mut seen = Vec::new();
-    for _ in 0..2 {
+    for _ in 0..5 {
         let event = stream.next().await;
         assert_eq!(event.data["room"], "standup");
         seen.push(event.data["data"]["id"].clone());
     }
-    assert_eq!(seen, [json!("EV_standup"), json!("EV_standup_joined")]);
+    let own = ["EV_standup", "EV_standup_joined", "EV_standup_SIP", "EV_standup_AGENT", "EV_standup_egress"];
+    assert_eq!(seen, own);
     // The next message is from its own room: nothing was skipped in between.
     assert_eq!(server.webhook(&event("EV_more", "planning")).await, 200);
     assert_eq!(server.webhook(&event("EV_own", "standup")).await, 200);
@@ -813,6 +860,9 @@ async fn a_room_of_the_same_name_in_another_project_is_another_room() {
             "/api/search?q=standup",
             "/api/search?q=alice",
             "/api/search?q=RM_",
+            "/api/egress",
+            "/api/calls",
+            "/api/agents",
             "/api/projects",
             "/api/me",
         ] {
@@ -828,6 +878,9 @@ async fn a_room_of_the_same_name_in_another_project_is_another_room() {
             ("/api/rooms/standup?project=beta", 404),
             ("/api/rooms/standup/participants?project=beta", 404),
             ("/api/sessions?project=beta", 403),
+            ("/api/egress?project=beta", 403),
+            ("/api/calls?project=beta", 403),
+            ("/api/agents?project=beta", 403),
             ("/api/sessions/RM_beta", 404),
             ("/api/sessions/RM_beta?project=beta", 404),
             ("/api/participants/alice?project=beta", 404),

@@ -32,7 +32,7 @@ snapshot: derived event feed log state
 livekit: clock config http token
 ingest: clock cluster event log metrics server token
 reconcile: clock cluster config event feed follow ingest livekit log metrics state
-attention: clock config event feed follow ingest log metrics reconcile state storage
+attention: clock config event feed follow ingest livekit log metrics reconcile state storage
 accounts: clock cluster config token
 audit: clock store
 server: accounts audit cluster config derived event feed follow ingest log metrics reconcile rights snapshot state storage token

@@ -148,6 +148,40 @@ const participant = createRoute({
   component: pageFile(() => import('@/participant/participant'), 'ParticipantPage'),
 });
 
+const recordings = createRoute({
+  getParentRoute: () => shell,
+  path: '/recordings',
+  validateSearch: search((raw) => ({
+    room: text(raw.room),
+    status: text(raw.status),
+    project: text(raw.project),
+    from: millis(raw.from),
+    to: millis(raw.to),
+  })),
+  component: pageFile(() => import('@/recordings/recordings'), 'Recordings'),
+});
+
+const calls = createRoute({
+  getParentRoute: () => shell,
+  path: '/calls',
+  validateSearch: search((raw) => ({
+    number: text(raw.number),
+    room: text(raw.room),
+    outcome: text(raw.outcome),
+    project: text(raw.project),
+    from: millis(raw.from),
+    to: millis(raw.to),
+  })),
+  component: pageFile(() => import('@/calls/calls'), 'Calls'),
+});
+
+const agents = createRoute({
+  getParentRoute: () => shell,
+  path: '/agents',
+  validateSearch: search((raw) => ({ project: text(raw.project) })),
+  component: pageFile(() => import('@/agents/agents'), 'Agents'),
+});
+
 const events = createRoute({
   getParentRoute: () => shell,
   path: '/events',
@@ -199,7 +233,20 @@ const signIn = createRoute({
 
 export const router = createRouter({
   routeTree: root.addChildren([
-    shell.addChildren([overview, rooms, room, sessions, session, participant, events, audit, settings]),
+    shell.addChildren([
+      overview,
+      rooms,
+      room,
+      sessions,
+      session,
+      participant,
+      recordings,
+      calls,
+      agents,
+      events,
+      audit,
+      settings,
+    ]),
     signIn,
   ]),
   basepath: basePath || '/',

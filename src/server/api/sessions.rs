@@ -376,6 +376,6 @@ pub fn failed(error: DerivedError) -> Error {
     }
 }
 
-pub fn answer(body: impl Serialize) -> Response {
+pub(super) fn answer(body: impl Serialize) -> Response {
     ([(header::CACHE_CONTROL, "no-store")], Json(body)).into_response()
 }

@@ -5,10 +5,13 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize, Serializer, ser::SerializeMap};
 use utoipa::ToSchema;
 
-use crate::state::{
-    mask::{Fields, Mask, Wire, fields, given, known},
-    read::{Int, List, NS_PER_MS, Present, Text, object},
-    word::Word,
+use crate::{
+    event::body::mask_location,
+    state::{
+        mask::{Fields, Mask, Wire, fields, given, known},
+        read::{Int, Later, List, NS_PER_MS, Present, Text, object},
+        word::Word,
+    },
 };
 
 /// An egress that has not ended.
@@ -24,6 +27,9 @@ pub struct Egress {
     pub started_at: u64,
     pub ended_at: u64,
     pub error: Box<str>,
+    /// LiveKit's words for the reason of an end that is not an error.
+    #[serde(default)]
+    pub details: Box<str>,
     pub outputs: Vec<Output>,
     pub updated_at_ns: u64,
     pub last_seq: u64,
@@ -46,7 +52,7 @@ pub struct Output {
 /// The bit of each field.
 pub mod bits {
     pub use crate::state::mask::KEY;
-    crate::state::mask::bits!(KIND STATUS STARTED_AT ENDED_AT ERROR OUTPUTS);
+    crate::state::mask::bits!(KIND STATUS STARTED_AT ENDED_AT ERROR DETAILS OUTPUTS);
 }
 
 object!(EgressBody<'a> {
@@ -56,11 +62,14 @@ object!(EgressBody<'a> {
     ended_at_ns: Int = "endedAt",
     updated_at_ns: Int = "updatedAt",
     error: Text<'a> = "error",
-    room_composite: Present = "roomComposite",
-    web: Present = "web",
-    participant: Present = "participant",
-    track_composite: Present = "trackComposite",
-    track: Present = "track",
+    details: Text<'a> = "details",
+    room_composite: Later<'a, RequestBody<'a>> = "roomComposite",
+    web: Later<'a, RequestBody<'a>> = "web",
+    participant: Later<'a, RequestBody<'a>> = "participant",
+    track_composite: Later<'a, RequestBody<'a>> = "trackComposite",
+    track: Later<'a, RequestBody<'a>> = "track",
+    egress: Later<'a, RequestBody<'a>> = "egress",
+    replay: Later<'a, RequestBody<'a>> = "replay",
     files: List<OutputBody<'a>> = "fileResults",
     streams: List<OutputBody<'a>> = "streamResults",
     segments: List<OutputBody<'a>> = "segmentResults",
@@ -68,14 +77,44 @@ object!(EgressBody<'a> {
 });
 
 object!(
+    /// The request that started an egress, as far as it names outputs. Older requests have one output without a list.
+    RequestBody<'a> {
+        template: Present = "template",
+        web: Present = "web",
+        media: Present = "media",
+        file_outputs: List<OutputBody<'a>> = "fileOutputs",
+        stream_outputs: List<OutputBody<'a>> = "streamOutputs",
+        segment_outputs: List<OutputBody<'a>> = "segmentOutputs",
+        image_outputs: List<OutputBody<'a>> = "imageOutputs",
+        file: Later<'a, OutputBody<'a>> = "file",
+        stream: Later<'a, OutputBody<'a>> = "stream",
+        segments: Later<'a, OutputBody<'a>> = "segments",
+        websocket_url: Text<'a> = "websocketUrl",
+        outputs: List<OneOutputBody<'a>> = "outputs",
+    }
+);
+
+object!(
+    /// One output of a request that can have outputs of every type.
+    OneOutputBody<'a> {
+        file: Later<'a, OutputBody<'a>> = "file",
+        stream: Later<'a, OutputBody<'a>> = "stream",
+        segments: Later<'a, OutputBody<'a>> = "segments",
+        images: Later<'a, OutputBody<'a>> = "images",
+    }
+);
+
+object!(
     /// One result of an egress. LiveKit has four types of them; their names hardly overlap.
     OutputBody<'a> {
         filename: Text<'a> = "filename",
+        filepath: Text<'a> = "filepath",
         playlist_name: Text<'a> = "playlistName",
         filename_prefix: Text<'a> = "filenamePrefix",
         location: Text<'a> = "location",
         playlist_location: Text<'a> = "playlistLocation",
         url: Text<'a> = "url",
+        urls: List<Text<'a>> = "urls",
         status: Text<'a> = "status",
         error: Text<'a> = "error",
         size: Int = "size",
@@ -109,23 +148,37 @@ impl Egress {
             (self.started_at != before.started_at, STARTED_AT),
             (self.ended_at != before.ended_at, ENDED_AT),
             (self.error != before.error, ERROR),
+            (self.details != before.details, DETAILS),
             (self.outputs != before.outputs, OUTPUTS),
         ])
     }
 }
 
 impl EgressBody<'_> {
-    pub fn kind(&self) -> Word {
-        let kinds = [
-            (self.room_composite, "room_composite"),
-            (self.web, "web"),
-            (self.participant, "participant"),
-            (self.track_composite, "track_composite"),
-            (self.track, "track"),
+    /// Returns the word for the request, and the request.
+    fn request(&self) -> Option<(&'static str, RequestBody<'_>)> {
+        let requests = [
+            (&self.room_composite, "room_composite"),
+            (&self.web, "web"),
+            (&self.participant, "participant"),
+            (&self.track_composite, "track_composite"),
+            (&self.track, "track"),
+            (&self.egress, "unknown"),
+            (&self.replay, "replay"),
         ];
-        kinds.iter().find(|(present, _)| present.0).map_or("unknown", |(_, kind)| kind).into()
+        let (kind, request) = requests.iter().find_map(|(request, kind)| Some((*kind, request.object()?)))?;
+        // The newest requests have one form for every source.
+        let sources = [(request.template, "template"), (request.web, "web"), (request.media, "media")];
+        let source = sources.iter().find(|(present, _)| present.0 && kind == "unknown");
+        Some((source.map_or(kind, |(_, source)| source), request))
     }
 
+    pub fn kind(&self) -> Word {
+        self.request().map_or("unknown", |(kind, _)| kind).into()
+    }
+
+    /// Returns the results. Until LiveKit reports one, these are the outputs as they were requested: an egress that could
+    /// not start has no other.
     pub fn outputs(&self) -> Vec<Output> {
         let all = [
             (&self.files, "file"),
@@ -133,19 +186,69 @@ impl EgressBody<'_> {
             (&self.segments, "segments"),
             (&self.images, "images"),
         ];
-        all.iter().flat_map(|(list, kind)| list.0.iter().map(|output| output.read(kind))).collect()
+        let results: Vec<Output> =
+            all.iter().flat_map(|(list, kind)| list.0.iter().map(|output| output.read(kind))).collect();
+        match self.request() {
+            Some((_, request)) if results.is_empty() => request.outputs(),
+            _ => results,
+        }
+    }
+}
+
+impl RequestBody<'_> {
+    fn outputs(&self) -> Vec<Output> {
+        let mut outputs = Vec::new();
+        let mut add = |body: &OutputBody, kind: &'static str| {
+            let output = body.read(kind);
+            for url in &body.urls.0 {
+                outputs.push(Output { name: (**url).into(), ..output.clone() });
+            }
+            if body.urls.0.is_empty() {
+                outputs.push(output);
+            }
+        };
+        let lists = [
+            (&self.file_outputs, "file"),
+            (&self.stream_outputs, "stream"),
+            (&self.segment_outputs, "segments"),
+            (&self.image_outputs, "images"),
+        ];
+        for (list, kind) in lists {
+            list.0.iter().for_each(|body| add(body, kind));
+        }
+        let ones = self.outputs.0.iter().flat_map(|one| {
+            [
+                (&one.file, "file"),
+                (&one.stream, "stream"),
+                (&one.segments, "segments"),
+                (&one.images, "images"),
+            ]
+        });
+        let older = [(&self.file, "file"), (&self.stream, "stream"), (&self.segments, "segments")];
+        for (body, kind) in ones.chain(older) {
+            if let Some(body) = body.object() {
+                add(&body, kind);
+            }
+        }
+        if !self.websocket_url.is_empty() {
+            add(&OutputBody { url: Text::from(&*self.websocket_url), ..OutputBody::default() }, "stream");
+        }
+        outputs
     }
 }
 
 impl OutputBody<'_> {
     fn read(&self, kind: &'static str) -> Output {
-        let first =
-            |texts: [&str; 4]| texts.into_iter().find(|text| !text.is_empty()).unwrap_or_default().into();
         let given = |text: &str| (!text.is_empty()).then(|| text.into());
+        let names: [&str; 5] =
+            [&self.filename, &self.filepath, &self.playlist_name, &self.filename_prefix, &self.url];
+        let name = names.into_iter().find(|name| !name.is_empty()).unwrap_or_default();
+        let location: &str = if self.location.is_empty() { &self.playlist_location } else { &self.location };
         Output {
             kind: kind.into(),
-            name: first([&self.filename, &self.playlist_name, &self.filename_prefix, &self.url]),
-            location: first([&self.location, &self.playlist_location, "", ""]),
+            name: name.into(),
+            // Events of an earlier version have it with its signature.
+            location: mask_location(location).into(),
             status: given(&self.status.to_ascii_lowercase()),
             error: given(&self.error),
             size_bytes: self.size.0,
@@ -168,6 +271,7 @@ impl Serialize for Wire<'_, Egress> {
         to.put(STARTED_AT, "startedAt", known(of.started_at))?;
         to.put(ENDED_AT, "endedAt", known(of.ended_at))?;
         to.put(ERROR, "error", given(&of.error))?;
+        to.put(DETAILS, "details", given(&of.details))?;
         to.put(OUTPUTS, "outputs", &of.outputs)?;
         to.map.end()
     }
@@ -185,7 +289,7 @@ pub struct EgressSchema {
     /// Null if LiveKit could not launch it.
     #[schema(required)]
     pub egress_id: Option<String>,
-    /// `room_composite`, `web`, `participant`, `track_composite`, `track` or `unknown`.
+    /// `room_composite`, `web`, `participant`, `track_composite`, `track`, `template`, `media`, `replay` or `unknown`.
     pub kind: String,
     /// `starting`, `active`, `ending`, `complete`, `failed`, `aborted` or `limit_reached`.
     pub status: String,
@@ -195,6 +299,10 @@ pub struct EgressSchema {
     pub ended_at: Option<u64>,
     #[schema(required)]
     pub error: Option<String>,
+    /// LiveKit's words for an end that is not an error, such as `End reason: StopEgress API`.
+    #[schema(required)]
+    pub details: Option<String>,
+    /// As requested, until LiveKit reports the first result.
     pub outputs: Vec<OutputSchema>,
 }
 

@@ -198,6 +198,24 @@ impl Participant {
         self.kind == "agent" || self.permission.as_ref().is_some_and(|p| p.agent)
     }
 
+    /// Returns the attributes that are texts.
+    pub fn texts(&self) -> BTreeMap<String, String> {
+        let all = self.attributes.as_deref().map(RawValue::get).unwrap_or_default();
+        let all: BTreeMap<String, Value> = serde_json::from_str(all).unwrap_or_default();
+        let text = |(name, value)| match value {
+            Value::String(text) => Some((name, text)),
+            _ => None,
+        };
+        all.into_iter().filter_map(text).collect()
+    }
+
+    /// Returns the name of an agent's worker, as livekit-agents writes it into the attributes after the join.
+    pub fn agent_name(&self) -> Option<String> {
+        let mut texts = self.texts();
+        let names = ["lk.agent.name", "lk.agentName"].map(|name| texts.remove(name));
+        names.into_iter().flatten().find(|name| !name.is_empty())
+    }
+
     pub fn egress(&self) -> bool {
         self.kind == "egress" || self.permission.as_ref().is_some_and(|p| p.recorder)
     }

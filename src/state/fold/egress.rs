@@ -97,6 +97,7 @@ impl Fold<'_> {
             started_at: body.started_at_ns.0 / NS_PER_MS,
             ended_at: body.ended_at_ns.0 / NS_PER_MS,
             error: (&*body.error).into(),
+            details: (&*body.details).into(),
             outputs: body.outputs(),
             updated_at_ns: body.updated_at_ns.0,
             last_seq: event.seq.0,

@@ -46,6 +46,8 @@ pub struct World {
     /// `None`: LiveKit runs without Redis.
     pub egress: Option<Vec<Value>>,
     pub ingress: Option<Vec<Value>>,
+    /// Agent dispatches by room name, as ListDispatch has them.
+    pub dispatches: HashMap<String, Vec<Value>>,
     pub mood: Mood,
     /// Method, request and time of each call.
     pub calls: Vec<(String, Value, Instant)>,
@@ -158,6 +160,17 @@ pub fn participant(identity: &str, sid: &str, tracks: Vec<Value>) -> Value {
     one
 }
 
+/// An agent dispatch as ListDispatch has it. Each job has this status.
+pub fn dispatch(id: &str, agent: &str, room: &str, jobs: &[&str]) -> Value {
+    let job = |status: &&str| json!({ "id": "AJ_1", "dispatch_id": id, "type": "JT_ROOM", "state": { "status": status } });
+    json!({
+        "id": id, "agent_name": agent, "room": room, "metadata": "", "state": {
+            "jobs": jobs.iter().map(job).collect::<Vec<_>>(),
+            "created_at": ((now() - 5) * 1_000_000_000).to_string(), "deleted_at": "0",
+        },
+    })
+}
+
 pub fn track(sid: &str, source: &str, muted: bool) -> Value {
     json!({
         "sid": sid, "type": if source == "MICROPHONE" { "AUDIO" } else { "VIDEO" }, "name": source.to_lowercase(),
@@ -204,7 +217,9 @@ async fn answer(
     let allowed = match (service.as_str(), method.as_str()) {
         ("livekit.RoomService", "ListRooms") => grant.room_list,
         ("livekit.RoomService", "CreateRoom" | "DeleteRoom") => grant.room_create,
-        ("livekit.RoomService", _) => grant.room_admin && request["room"] == grant.room,
+        ("livekit.RoomService" | "livekit.AgentDispatchService", _) => {
+            grant.room_admin && request["room"] == grant.room
+        }
         ("livekit.Egress", _) => grant.room_record,
         ("livekit.Ingress", _) => grant.ingress_admin,
         _ => false,
@@ -251,6 +266,11 @@ async fn answer(
             let name = request["room"].as_str().unwrap_or("");
             let participants = world.participants.get(name).cloned().unwrap_or_default();
             Json(json!({ "participants": participants })).into_response()
+        }
+        "ListDispatch" => {
+            let name = request["room"].as_str().unwrap_or("");
+            let dispatches = world.dispatches.get(name).cloned().unwrap_or_default();
+            Json(json!({ "agent_dispatches": dispatches })).into_response()
         }
         "ListEgress" => side(&world.egress, "egress"),
         "ListIngress" => side(&world.ingress, "ingress"),

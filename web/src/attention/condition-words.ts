@@ -75,10 +75,10 @@ const WORDS: Record<KnownConditionKind, Say> = {
     detail: null,
     advice: 'Stop the egress. It records an empty room.',
   }),
-  agent_missing: () => ({
+  agent_missing: ({ agent }) => ({
     title: 'No agent',
     preposition: 'in',
-    detail: null,
+    detail: text(agent) ? `dispatched to ${agent}` : null,
     advice: 'Check that an agent worker is running and that the room is dispatched to it.',
   }),
   agent_alone: ({ agent }) => ({

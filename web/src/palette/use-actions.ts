@@ -2,6 +2,8 @@ import { type Room, type SearchResult, useMe } from '@roomwatch/react';
 import { useNavigate } from '@tanstack/react-router';
 import {
   Activity,
+  Bot,
+  CircleDot,
   Clock,
   Copy,
   Crosshair,
@@ -16,6 +18,7 @@ import {
   MonitorPlay,
   Moon,
   Octagon,
+  Phone,
   Radio,
   ScrollText,
   Settings,
@@ -128,20 +131,25 @@ export function useActions() {
     };
 
     const page = (
-      to: '/' | '/rooms' | '/sessions' | '/events' | '/audit' | '/settings',
+      to: '/' | '/rooms' | '/sessions' | '/recordings' | '/calls' | '/agents' | '/events' | '/audit' | '/settings',
       title: string,
       icon: LucideIcon,
+      detail?: string,
     ): Item => ({
       id: `page-${title}`,
       group: 'Pages',
       icon,
       title,
+      detail,
       run: () => void go({ to }),
     });
     const commands: Item[] = [
       page('/', 'Overview', Activity),
       page('/rooms', 'Rooms', LayoutGrid),
       page('/sessions', 'Sessions', Clock),
+      page('/recordings', 'Recordings', CircleDot, 'egress, streams'),
+      page('/calls', 'Calls', Phone, 'SIP'),
+      page('/agents', 'Agents', Bot),
       page('/events', 'Events', Radio),
       ...(refusal(me, 'administer') === null ? [page('/audit', 'Audit', ScrollText)] : []),
       page('/settings', 'Settings', Settings),

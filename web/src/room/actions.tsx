@@ -7,8 +7,9 @@ import { Button, buttonClass } from '@/ui/button';
 import { Menu, MenuItem, MenuLink, MenuSeparator } from '@/ui/menu';
 import { roomCommands } from './cli-commands';
 import { CommandsDialog } from './commands-dialog';
-import { EditRoom, SendData } from './dialogs';
+import { EditRoom } from './edit-room';
 import { useModeration, useProjectFor } from './moderate';
+import { SendDataLater } from './send-data-later';
 
 /** Padding with which all buttons fit on the smallest phone. */
 const NARROW = 'max-[24rem]:px-2';
@@ -68,7 +69,7 @@ export function RoomActions({
         </MenuLink>
       </Menu>
 
-      {open === 'data' ? <SendData room={room} onClose={() => setOpen(null)} /> : null}
+      {open === 'data' ? <SendDataLater room={room} onClose={() => setOpen(null)} /> : null}
       {open === 'metadata' ? <EditRoom room={room} onClose={() => setOpen(null)} /> : null}
       {open === 'commands' ? (
         <CommandsDialog title={room.name} commands={roomCommands(room.name, project)} onClose={() => setOpen(null)} />

@@ -22,7 +22,7 @@ import {
   Video,
   VideoOff,
 } from 'lucide-react';
-import { memo, type ReactNode, useState } from 'react';
+import { lazy, memo, type ReactNode, Suspense, useState } from 'react';
 import { useRefusal } from '@/shell/rights';
 import { Badge } from '@/ui/badge';
 import { buttonClass } from '@/ui/button';
@@ -37,9 +37,13 @@ import { Age } from '@/ui/time';
 import { type Quality, QualityBars } from '@/watch/quality';
 import { muteCommand, participantCommands } from './cli-commands';
 import { CommandsDialog } from './commands-dialog';
-import { EditParticipant, SendData } from './dialogs';
 import { useModeration, useProjectFor } from './moderate';
 import { nameOf, pretty, resolution, trackName } from './people';
+import { SendDataLater } from './send-data-later';
+
+const EditParticipant = lazy(() =>
+  import('./edit-participant').then((module) => ({ default: module.EditParticipant })),
+);
 
 const kindIcons: Record<string, ReactNode> = {
   standard: <UserRound size={14} />,
@@ -207,8 +211,12 @@ function ParticipantMenu({ room, participant }: { room: Room; participant: Parti
           Remove
         </MenuItem>
       </Menu>
-      {open === 'data' ? <SendData room={room} to={participant} onClose={() => setOpen(null)} /> : null}
-      {open === 'edit' ? <EditParticipant room={room} participant={participant} onClose={() => setOpen(null)} /> : null}
+      {open === 'data' ? <SendDataLater room={room} to={participant} onClose={() => setOpen(null)} /> : null}
+      {open === 'edit' ? (
+        <Suspense fallback={null}>
+          <EditParticipant room={room} participant={participant} onClose={() => setOpen(null)} />
+        </Suspense>
+      ) : null}
       {open === 'commands' ? (
         <CommandsDialog
           title={name}
@@ -242,7 +250,11 @@ function Details({ participant }: { participant: Participant }) {
         <p>{participant.identity ? <Sid>{participant.identity}</Sid> : <Unknown />}</p>
         {participant.identity ? (
           <p>
-            <PersonLink identity={participant.identity} project={participant.project} className="text-xs text-accent">
+            <PersonLink
+              identity={participant.identity}
+              project={participant.project}
+              className="inline-flex min-h-6 items-center text-xs text-accent"
+            >
               All sessions and events of this participant
             </PersonLink>
           </p>

@@ -12,13 +12,13 @@ import { PageFoot } from '@/ui/page-foot';
 import { PageHeader, Panel } from '@/ui/panel';
 import { ProjectSelect } from '@/ui/project-select';
 import { Empty, ErrorState, Skeleton } from '@/ui/states';
+import { TimeInput } from '@/ui/time-input';
 import { toast } from '@/ui/toast';
 import { Toggle } from '@/ui/toggle';
 import { SessionList } from './session-list';
 import { queryOf, SPANS, switchTrouble, TROUBLES, troublesOf } from './session-search';
 import { SESSION_SORTS, type SessionColumn, SPAN_NAMES } from './session-sort';
 import { sessionsCsv } from './sessions-csv';
-import { TimeInput } from './time-input';
 
 const PAGE = 50;
 /** Maximum sessions of one export. */

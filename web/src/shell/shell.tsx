@@ -2,13 +2,17 @@ import { useMe } from '@roomwatch/react';
 import { Link, Outlet, useLocation, useNavigate } from '@tanstack/react-router';
 import {
   Activity,
+  Bot,
+  CircleDot,
   Clock,
+  Ellipsis,
   Keyboard,
   LayoutGrid,
   LogOut,
   type LucideIcon,
   Monitor,
   Moon,
+  Phone,
   Radio,
   ScrollText,
   Settings,
@@ -25,7 +29,7 @@ import { buttonClass } from '@/ui/button';
 import { cx } from '@/ui/cx';
 import { isSignedOut } from '@/ui/errors';
 import { count } from '@/ui/format';
-import { Menu, MenuChoice, MenuItem, MenuSeparator } from '@/ui/menu';
+import { Menu, MenuChoice, MenuItem, MenuLink, MenuSeparator } from '@/ui/menu';
 import { ErrorState } from '@/ui/states';
 import { ConnectionPill, StaleBanner } from './connection-pill';
 import { LiveKitBanner } from './livekit-away';
@@ -35,18 +39,27 @@ import { Shortcuts, showShortcuts, useShortcuts } from './shortcuts';
 import { useSignOut } from './sign-out';
 import { useTheme } from './theme';
 
-const pages: {
-  to: '/' | '/rooms' | '/sessions' | '/events' | '/audit' | '/settings';
+interface NavPage {
+  to: '/' | '/rooms' | '/sessions' | '/recordings' | '/calls' | '/agents' | '/events' | '/audit' | '/settings';
   name: string;
   icon: LucideIcon;
   key: string;
-}[] = [
-  { to: '/', name: 'Overview', icon: Activity, key: 'o' },
-  { to: '/rooms', name: 'Rooms', icon: LayoutGrid, key: 'r' },
-  { to: '/sessions', name: 'Sessions', icon: Clock, key: 's' },
-  { to: '/events', name: 'Events', icon: Radio, key: 'e' },
-  { to: '/audit', name: 'Audit', icon: ScrollText, key: 'a' },
-  { to: '/settings', name: 'Settings', icon: Settings, key: ',' },
+  /** Pages are in groups, with a space between two. */
+  group: number;
+  /** True for a page that has a place in the bar of a phone. The others are in its menu. */
+  bar?: boolean;
+}
+
+const pages: NavPage[] = [
+  { to: '/', name: 'Overview', icon: Activity, key: 'o', group: 0, bar: true },
+  { to: '/rooms', name: 'Rooms', icon: LayoutGrid, key: 'r', group: 0, bar: true },
+  { to: '/sessions', name: 'Sessions', icon: Clock, key: 's', group: 0, bar: true },
+  { to: '/recordings', name: 'Recordings', icon: CircleDot, key: 'm', group: 1 },
+  { to: '/calls', name: 'Calls', icon: Phone, key: 'c', group: 1 },
+  { to: '/agents', name: 'Agents', icon: Bot, key: 'n', group: 1 },
+  { to: '/events', name: 'Events', icon: Radio, key: 'e', group: 2, bar: true },
+  { to: '/audit', name: 'Audit', icon: ScrollText, key: 'a', group: 2 },
+  { to: '/settings', name: 'Settings', icon: Settings, key: ',', group: 2 },
 ];
 
 /** Frame around every page: navigation, search, state of the stream, account. Without `children` it has the route's page. */
@@ -57,7 +70,6 @@ export function Shell({ children = <Outlet /> }: { children?: ReactNode }) {
   useStreamNames();
   const open = useOpenConditions()?.open.length ?? 0;
   useTabMark(open);
-  // The bar of a phone has no place for it: there the way is through Settings.
   const visible = pages.filter(({ to }) => to !== '/audit' || refusal(me.data, 'administer') === null);
 
   useShortcuts(
@@ -94,12 +106,15 @@ export function Shell({ children = <Outlet /> }: { children?: ReactNode }) {
           <Logo /> Roomwatch
         </Link>
         <nav aria-label="Pages" className="grow space-y-0.5 px-2 py-1">
-          {visible.map(({ to, name, icon: Icon }) => (
+          {visible.map(({ to, name, icon: Icon, group }, n) => (
             <Link
               key={to}
               to={to}
               activeOptions={{ exact: to === '/' }}
-              className="flex h-8 items-center gap-2.5 rounded-md px-2.5 font-medium text-ink-2 hover:bg-hover hover:text-ink"
+              className={cx(
+                'flex h-8 items-center gap-2.5 rounded-md px-2.5 font-medium text-ink-2 hover:bg-hover hover:text-ink',
+                n > 0 && visible[n - 1]?.group !== group && '!mt-3',
+              )}
               activeProps={{ className: 'bg-active !text-ink' }}
             >
               <Icon size={15} aria-hidden /> {name}
@@ -153,8 +168,8 @@ export function Shell({ children = <Outlet /> }: { children?: ReactNode }) {
         aria-label="Pages"
         className="fixed inset-x-0 bottom-0 z-30 grid grid-cols-5 border-t border-line bg-surface pb-[env(safe-area-inset-bottom)] md:hidden"
       >
-        {pages
-          .filter(({ to }) => to !== '/audit')
+        {visible
+          .filter(({ bar }) => bar)
           .map(({ to, name, icon: Icon }) => (
             <Link
               key={to}
@@ -170,10 +185,42 @@ export function Shell({ children = <Outlet /> }: { children?: ReactNode }) {
               {name}
             </Link>
           ))}
+        <MorePages pages={visible.filter(({ bar }) => !bar)} />
       </nav>
 
       <Shortcuts />
     </div>
+  );
+}
+
+/** Menu in the bar of a phone with the pages that have no place in it. */
+function MorePages({ pages: more }: { pages: NavPage[] }) {
+  const { pathname } = useLocation();
+  const here = more.some(({ to }) => pathname.startsWith(to));
+  return (
+    <Menu
+      align="end"
+      trigger={
+        <button
+          type="button"
+          className={cx(
+            'flex h-14 flex-col items-center justify-center gap-0.5 text-[0.6875rem] font-medium',
+            here ? 'text-accent' : 'text-ink-2',
+          )}
+        >
+          <Ellipsis size={18} aria-hidden />
+          More
+        </button>
+      }
+    >
+      {more.map(({ to, name, icon: Icon }) => (
+        <MenuLink key={to}>
+          <Link to={to} className="min-h-10">
+            <Icon size={16} aria-hidden /> {name}
+          </Link>
+        </MenuLink>
+      ))}
+    </Menu>
   );
 }
 

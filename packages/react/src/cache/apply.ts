@@ -41,6 +41,9 @@ export function applyBatch(
     case 'projects':
       return applyToProjects(data as Projects, batch.all);
     case 'sessions':
+    case 'egress':
+    case 'calls':
+    case 'agents':
     case 'me':
       return data;
   }

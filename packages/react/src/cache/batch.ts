@@ -20,6 +20,19 @@ export class Batch {
     return this.byRoom.get(room) ?? [];
   }
 
+  /** Returns true if an egress, a phone call, or an agent or a condition may have changed. */
+  has(what: 'egress' | 'calls' | 'agents'): boolean {
+    if (what === 'egress') return this.all.some(({ type }) => type.startsWith('egress_'));
+    const kind = what === 'calls' ? 'SIP' : 'AGENT';
+    return (
+      this.hasRoomChange() ||
+      this.all.some(
+        ({ type, data }) =>
+          data.participant?.kind === kind || (what === 'agents' && type.startsWith('roomwatch.condition_')),
+      )
+    );
+  }
+
   /** Returns true if a room started or ended. */
   hasRoomChange(): boolean {
     return this.all.some(({ changes }) => changes?.some(({ kind, op }) => kind === 'room' && op !== 'patch'));

@@ -16,6 +16,8 @@ import { type Edit, type OptimisticUpdate, OptimisticUpdates } from './optimisti
 const FLUSH_MS = 100;
 /** Minimum time between two fetches of data that no event carries (sessions past and present). */
 const SOON_MS = 5_000;
+/** The same for lists whose events are rare, and which are opened to see the next one. */
+const RARE_SOON_MS = 1_000;
 /** Range over which pages that lost the stream together start to poll. */
 const POLL_SPREAD_MS = 2_000;
 
@@ -97,12 +99,12 @@ export class Cache {
     void this.queryClient.invalidateQueries({ queryKey: query.queryKey, exact: true });
   }
 
-  private invalidateSoon(query: Query): void {
+  private invalidateSoon(query: Query, delay = SOON_MS): void {
     if (this.soon.has(query.queryHash)) return;
     const timer = setTimeout(() => {
       this.soon.delete(query.queryHash);
       this.invalidate(query);
-    }, SOON_MS);
+    }, delay);
     this.soon.set(query.queryHash, timer);
   }
 
@@ -164,6 +166,8 @@ export class Cache {
     if (follows.kind === 'session' && batch.of((query.state.data as SessionDetail).session.room).length > 0)
       this.invalidateSoon(query);
     if (follows.kind === 'sessions' && batch.hasRoomChange()) this.invalidateSoon(query);
+    if ((follows.kind === 'egress' || follows.kind === 'calls' || follows.kind === 'agents') && batch.has(follows.kind))
+      this.invalidateSoon(query, RARE_SOON_MS);
   }
 
   /**

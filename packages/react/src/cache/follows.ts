@@ -9,7 +9,7 @@ export type Follows = { scope: string } & (
   | { kind: 'rooms' | 'attention'; project?: string }
   | { kind: 'room' | 'participants'; name: string; project?: string }
   | { kind: 'session'; sid: string }
-  | { kind: 'sessions' | 'projects' | 'me' }
+  | { kind: 'sessions' | 'egress' | 'calls' | 'agents' | 'projects' | 'me' }
 );
 
 /** A query of this package with its content. */

@@ -68,6 +68,36 @@ export interface SessionsQuery {
   project?: string;
 }
 
+export interface EgressQuery {
+  /** Part of the name of the room. */
+  room?: string;
+  /** For example `failed`; `trouble` and `live` are groups. */
+  status?: string | string[];
+  /** Unix milliseconds. */
+  from?: number;
+  to?: number;
+  /** `next` of the previous page. */
+  before?: string;
+  limit?: number;
+  project?: string;
+}
+
+export interface CallsQuery {
+  /** Part of the number or of the identity. */
+  number?: string;
+  /** Part of the name of the room. */
+  room?: string;
+  /** For example `no_answer`; `trouble` is a group. */
+  outcome?: string | string[];
+  /** Unix milliseconds. */
+  from?: number;
+  to?: number;
+  /** `next` of the previous page. */
+  before?: string;
+  limit?: number;
+  project?: string;
+}
+
 export interface ActivityQuery {
   /** Unix milliseconds; `step` in milliseconds. */
   from?: number;
@@ -169,6 +199,9 @@ export interface RoomwatchClient {
   session(sid: string, query?: { project?: string }, signal?: AbortSignal): Promise<wire.SessionDetail>;
   /** Returns a participant over all sessions. `project` is needed only if there are several projects. */
   participant(identity: string, query?: { project?: string }, signal?: AbortSignal): Promise<wire.Person>;
+  egress(query?: EgressQuery, signal?: AbortSignal): Promise<wire.EgressPage>;
+  calls(query?: CallsQuery, signal?: AbortSignal): Promise<wire.CallsPage>;
+  agents(query?: { project?: string }, signal?: AbortSignal): Promise<wire.AgentsAnswer>;
   activity(query?: ActivityQuery, signal?: AbortSignal): Promise<wire.Activity>;
   projects(signal?: AbortSignal): Promise<wire.Projects>;
   /** Sends a signed test event named `roomwatch_test` to the webhook endpoint. For operators and admins. */
@@ -273,6 +306,9 @@ export function createClient(options: ClientOptions = {}): RoomwatchClient {
     sessions: (query, signal) => get('/api/sessions', { ...query }, signal),
     session: (sid, query, signal) => get(`/api/sessions/${seg(sid)}`, { ...query }, signal),
     participant: (identity, query, signal) => get(`/api/participants/${seg(identity)}`, { ...query }, signal),
+    egress: (query, signal) => get('/api/egress', { ...query }, signal),
+    calls: (query, signal) => get('/api/calls', { ...query }, signal),
+    agents: (query, signal) => get('/api/agents', { ...query }, signal),
     activity: (query, signal) => get('/api/activity', { ...query }, signal),
     projects: (signal) => get('/api/projects', undefined, signal),
     testWebhook: (name) => call('POST', `/api/projects/${seg(name)}/test-webhook`),

@@ -21,6 +21,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/agents": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists the agents of the last seven days, and the rooms that should have one and have none. */
+        get: operations["agents"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/attention": {
         parameters: {
             query?: never;
@@ -65,6 +82,40 @@ export interface paths {
         };
         /** Lists every command and its outcome, the newest first. */
         get: operations["audit"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/calls": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists phone calls (participants of kind SIP), live and ended. */
+        get: operations["calls"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/egress": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists egress (recordings and streams), running and ended. */
+        get: operations["egress"];
         put?: never;
         post?: never;
         delete?: never;
@@ -461,12 +512,67 @@ export interface components {
              */
             rooms?: number | null;
         };
+        /** @description All agents of one name in one project. */
+        Agent: {
+            /**
+             * Format: int64
+             * @description Agents that left with `AGENT_ERROR` within 24 hours, and within seven days
+             */
+            failuresDay: number;
+            /** Format: int64 */
+            failuresWeek: number;
+            /**
+             * Format: int64
+             * @description When such an agent was last in a room; now for a live one
+             */
+            lastSeenAt: number;
+            /** @description Number of agents that are in a room now */
+            live: number;
+            /**
+             * Format: int64
+             * @description Minutes that such agents were in rooms within seven days
+             */
+            minutesWeek: number;
+            /**
+             * @description Name of the worker, from the participant attribute `lk.agent.name`; without it the identity. Null for a worker
+             *     without a name, whose identities LiveKit makes up
+             */
+            name: string | null;
+            project: string;
+            /** @description The rooms with such an agent now, the one that it joined last first; at most 200 */
+            rooms: components["schemas"]["AgentRoom"][];
+            /**
+             * Format: int64
+             * @description Sessions with such an agent within 24 hours, and within seven days
+             */
+            sessionsDay: number;
+            /** Format: int64 */
+            sessionsWeek: number;
+        };
+        /** @description An agent in a room. */
+        AgentRoom: {
+            identity: string;
+            /** Format: int64 */
+            joinedAt: number | null;
+            participantSid: string;
+            room: string;
+            roomSid: string;
+            /** @description The attribute `lk.agent.state`, such as `listening`, as last reported */
+            state: string | null;
+        };
         /** @description Rooms that should have an agent. */
         AgentRule: {
             /** @description Without it, the rooms of every project */
             project?: string | null;
             /** @description Name of a room, or the beginning of names, followed by `*` */
             rooms: string;
+        };
+        /** @description The agents of the last seven days. */
+        Agents: {
+            /** @description Live agents first, then those that were seen last */
+            agents: components["schemas"]["Agent"][];
+            /** @description Open conditions of rooms that should have an agent and have none */
+            missing: components["schemas"]["Condition"][];
         };
         /** @description The conditions that are open. */
         Attention: {
@@ -631,11 +737,67 @@ export interface components {
             /** @description `before` of the next page; null at the end */
             next?: string | null;
         };
+        /** @description A phone call: a participant of kind SIP. */
+        Call: {
+            /** @description Null if that is unknown */
+            answered?: boolean | null;
+            /** @description LiveKit's id of the call */
+            callId?: string | null;
+            /** @description `inbound`, `outbound`, or null: unknown */
+            direction?: string | null;
+            /** @description LiveKit's reason, in lower snake case */
+            disconnectReason?: string | null;
+            /**
+             * Format: int64
+             * @description Null while it is live
+             */
+            endedAt?: number | null;
+            /**
+             * Format: int64
+             * @description Set if the end was inferred: it was between this time and `endedAt`
+             */
+            endedNotBefore?: number | null;
+            identity: string;
+            name: string;
+            /**
+             * @description The number outside of LiveKit: of the caller of an inbound call, the called one of an outbound call. Null if LiveKit
+             *     hides it
+             */
+            number?: string | null;
+            /**
+             * @description `live`; or how it ended: `hung_up` (by the phone), `ended` (by the room), `no_answer`, `declined` (or busy: LiveKit
+             *     does not tell them apart), `trunk_error`, `failed`, `unknown`
+             */
+            outcome: string;
+            participantSid: string;
+            project: string;
+            room: string;
+            /** @description Sid of the session */
+            roomSid: string;
+            /** Format: int64 */
+            startedAt: number;
+            /** @description LiveKit's `sip.callStatus` as last reported, such as `dialing`, `ringing`, `active` or `hangup` */
+            status?: string | null;
+            /** @description LiveKit's id of the SIP trunk */
+            trunkId?: string | null;
+            /** @description The number of the trunk */
+            trunkNumber?: string | null;
+        };
         /**
          * @description Kind of credential that a caller presented.
          * @enum {string}
          */
         CallerKind: "session" | "token" | "dev";
+        /** @description Calls; the one that joined last comes first. */
+        Calls: {
+            calls: components["schemas"]["Call"][];
+            /** @description Number of calls by outcome, of all pages and whatever `outcome` is; at most the newest 100,000 are counted */
+            counts: {
+                [key: string]: number;
+            };
+            /** @description `before=` of the next page; null at the end */
+            next: string | null;
+        };
         /**
          * @description Egress or ingress of a LiveKit. Both need its Redis.
          * @enum {string}
@@ -722,13 +884,16 @@ export interface components {
         };
         /** @description A recording or a stream out of LiveKit. */
         Egress: {
+            /** @description LiveKit's words for an end that is not an error, such as `End reason: StopEgress API`. */
+            details: string | null;
             /** @description Null if LiveKit could not launch it. */
             egressId: string | null;
             /** Format: int64 */
             endedAt: number | null;
             error: string | null;
-            /** @description `room_composite`, `web`, `participant`, `track_composite`, `track` or `unknown`. */
+            /** @description `room_composite`, `web`, `participant`, `track_composite`, `track`, `template`, `media`, `replay` or `unknown`. */
             kind: string;
+            /** @description As requested, until LiveKit reports the first result. */
             outputs: components["schemas"]["Output"][];
             project: string;
             room: string | null;
@@ -737,6 +902,54 @@ export interface components {
             startedAt: number | null;
             /** @description `starting`, `active`, `ending`, `complete`, `failed`, `aborted` or `limit_reached`. */
             status: string;
+        };
+        /** @description A recording or a stream out of LiveKit, running or ended. */
+        EgressEntry: {
+            /**
+             * Format: int64
+             * @description `startedAt`, or the arrival of the first event about it. The list has this order
+             */
+            beganAt?: number;
+            /** @description LiveKit's words for an end that is not an error, such as `End reason: StopEgress API` */
+            details: string | null;
+            /**
+             * Format: int64
+             * @description Longest of the outputs as LiveKit reports it; null if it has not reported one
+             */
+            durationMs: number | null;
+            /** @description Null if LiveKit could not launch it */
+            egressId: string | null;
+            /** Format: int64 */
+            endedAt: number | null;
+            error: string | null;
+            /** @description `room_composite`, `web`, `participant`, `track_composite`, `track`, `template`, `media`, `replay` or `unknown` */
+            kind: string;
+            /** @description True if it has not ended */
+            live?: boolean;
+            /** @description As requested, until LiveKit reports the first result. Without the secret parts of URLs */
+            outputs: components["schemas"]["Output"][];
+            project: string;
+            room: string | null;
+            roomSid: string | null;
+            /**
+             * Format: int64
+             * @description Sum of the outputs; null if LiveKit has not reported a size
+             */
+            sizeBytes: number | null;
+            /** Format: int64 */
+            startedAt: number | null;
+            /** @description `starting`, `active`, `ending`, `complete`, `failed`, `aborted` or `limit_reached` */
+            status: string;
+        };
+        /** @description Egress; that which began last comes first. */
+        EgressList: {
+            /** @description Number of egress by status, of all pages and whatever `status` is */
+            counts: {
+                [key: string]: number;
+            };
+            egress: components["schemas"]["EgressEntry"][];
+            /** @description `before=` of the next page; null at the end */
+            next: string | null;
         };
         /** @description The body of every error. */
         ErrorBody: {
@@ -1500,6 +1713,74 @@ export interface operations {
             };
         };
     };
+    agents: {
+        parameters: {
+            query?: {
+                /** @description Only these projects; may be repeated */
+                project?: string[];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The agents */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Agents"];
+                };
+            };
+            /** @description A parameter is unknown or out of range */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description No valid credential */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The request is outside the caller's rights */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `too_many_requests`: the unread answers of this caller or address take too much memory */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `busy`: too many requests at the same time */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
     attention: {
         parameters: {
             query?: {
@@ -1824,6 +2105,168 @@ export interface operations {
                 };
             };
             /** @description The caller is not an admin */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `too_many_requests`: the unread answers of this caller or address take too much memory */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `busy`: too many requests at the same time */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    calls: {
+        parameters: {
+            query?: {
+                /** @description Only calls whose number or identity contains this text; spaces and dashes do not count */
+                number?: string;
+                /** @description Only calls in rooms whose name contains this text */
+                room?: string;
+                /** @description Only these outcomes; may be repeated. `trouble` is `no_answer`, `declined`, `trunk_error` and `failed` */
+                outcome?: string[];
+                /** @description Only calls that joined at this time or later, in unix milliseconds */
+                from?: number;
+                /** @description Only calls that joined at this time or earlier, in unix milliseconds */
+                to?: number;
+                /** @description `next` of the previous page */
+                before?: string;
+                /** @description 1 to 1000; 50 if not given */
+                limit?: number;
+                /** @description Only these projects; may be repeated */
+                project?: string[];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The calls */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Calls"];
+                };
+            };
+            /** @description A parameter is unknown or out of range */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description No valid credential */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The request is outside the caller's rights */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `too_many_requests`: the unread answers of this caller or address take too much memory */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `busy`: too many requests at the same time */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    egress: {
+        parameters: {
+            query?: {
+                /** @description Only egress of rooms whose name contains this text */
+                room?: string;
+                /** @description Only these statuses; may be repeated. `trouble` is `failed`, `aborted` and `limit_reached`; `live` is `starting`, `active` and `ending` */
+                status?: string[];
+                /** @description Only egress that began at this time or later, in unix milliseconds */
+                from?: number;
+                /** @description Only egress that began at this time or earlier, in unix milliseconds */
+                to?: number;
+                /** @description `next` of the previous page */
+                before?: string;
+                /** @description 1 to 1000; 50 if not given */
+                limit?: number;
+                /** @description Only these projects; may be repeated */
+                project?: string[];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The egress */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EgressList"];
+                };
+            };
+            /** @description A parameter is unknown or out of range */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description No valid credential */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The request is outside the caller's rights */
             403: {
                 headers: {
                     [name: string]: unknown;

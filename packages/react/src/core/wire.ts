@@ -261,6 +261,24 @@ export type SessionDetail = Omit<Schema<'SessionDetail'>, 'participations' | 'tr
   egress: Egress[];
 };
 
+/** A recording or a stream out of LiveKit, running or ended. */
+export type EgressEntry = Schema<'EgressEntry'>;
+
+/** `counts` is the number of egress by status. */
+export type EgressPage = Schema<'EgressList'>;
+
+/** A phone call: a participant of kind SIP. */
+export type Call = Schema<'Call'>;
+
+/** `counts` is the number of calls by outcome. */
+export type CallsPage = Schema<'Calls'>;
+
+/** All agents of one name in one project. */
+export type Agent = Schema<'Agent'>;
+
+/** The agents of the last seven days, and the conditions of rooms that should have one and have none. */
+export type AgentsAnswer = Omit<Schema<'Agents'>, 'missing'> & { missing: Condition[] };
+
 /** `rooms` and `participants` are the peak of the step, null before the start of the history: unknown. */
 export type ActivityPoint = Schema<'ActivityPoint'>;
 

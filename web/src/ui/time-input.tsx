@@ -1,4 +1,4 @@
-import { Input } from '@/ui/field';
+import { Input } from './field';
 
 /** Input for a time in the reader's time zone. The value is in unix milliseconds. */
 export function TimeInput({
