@@ -63,12 +63,13 @@ export default defineConfig({
     manifest: 'manifest.json',
     rolldownOptions: {
       output: {
-        // Shared modules are one file: twenty small ones slow down the first visit.
+        // Shared modules are one file: twenty small ones slow down the first visit. The timeline is not among them, because
+        // the room page loads it later.
         codeSplitting: {
           groups: [
             {
               name: 'shared',
-              test: /[\\/](?:web[\\/]src[\\/]|packages[\\/]|lucide-react[\\/])/,
+              test: /[\\/](?:web[\\/]src[\\/](?!sessions[\\/](?:lanes|session-timeline|timeline)\.)|packages[\\/]|lucide-react[\\/])/,
               minShareCount: 2,
             },
           ],

@@ -1,4 +1,4 @@
-import { type ComponentType, use } from 'react';
+import { type ComponentType, lazy, Suspense, use } from 'react';
 
 const loads: (() => Promise<void> | undefined)[] = [];
 
@@ -48,7 +48,34 @@ export function pageFile<File>(load: () => Promise<File>, name: keyof File) {
   return Object.assign(PageFile, { preload });
 }
 
-/** Loads the files of all pages, so that each can be opened while the server is down. */
+/** Returns a dialog that is in a file of its own: most visits never open it. */
+export function dialogFile<Props extends object>(load: () => Promise<ComponentType<Props>>) {
+  let loaded: Promise<{ default: ComponentType<Props> }> | undefined;
+  const preload = () => {
+    loaded ??= load().then((component) => ({ default: component }));
+    return loaded;
+  };
+  const Dialog = lazy(preload);
+  loads.push(() =>
+    preload().then(
+      () => undefined,
+      () => {
+        // Opening the dialog tries once more.
+        loaded = undefined;
+      },
+    ),
+  );
+  // biome-ignore lint/correctness/noComponentHookFactories: called once for each dialog, outside of any component
+  return function DialogFile(props: Props) {
+    return (
+      <Suspense fallback={null}>
+        <Dialog {...props} />
+      </Suspense>
+    );
+  };
+}
+
+/** Loads the files of all pages and dialogs, so that each can be opened while the server is down. */
 export function loadPageFiles(): void {
   for (const load of loads) void load();
 }

@@ -3,6 +3,7 @@ import { useQuery } from '@tanstack/react-query';
 import { getRouteApi, Link } from '@tanstack/react-router';
 import { ArrowUp, Crosshair, Download, Pause, Play } from 'lucide-react';
 import { useCallback, useEffect, useRef, useState } from 'react';
+import { dialogFile } from '@/page-file';
 import { useConnectionStatus } from '@/shell/connection-status';
 import { useShortcuts } from '@/shell/shortcuts';
 import { Button, buttonClass } from '@/ui/button';
@@ -13,10 +14,11 @@ import { Empty, ErrorState, Skeleton } from '@/ui/states';
 import { EventFilters } from './event-filters';
 import { EventList } from './event-list';
 import { type EventSearch, keepOf, queryOf } from './event-search';
-import { ExportEvents } from './export-dialog';
 import { GoToEvent } from './go-to-event';
 import { noteNames } from './names';
 import { cursorOfEvent, type Wanted } from './seek';
+
+const ExportEvents = dialogFile(async () => (await import('./export-dialog')).ExportEvents);
 
 /** Scroll position beyond which the user is reading: the list pauses. */
 const READING_PX = 4;

@@ -2,14 +2,16 @@ import type { Room } from '@roomwatch/react';
 import { Link } from '@tanstack/react-router';
 import { Braces, Eye, History, MessageSquare, MoreHorizontal, Octagon, Terminal } from 'lucide-react';
 import { useState } from 'react';
+import { dialogFile } from '@/page-file';
 import { useRefusal } from '@/shell/rights';
 import { Button, buttonClass } from '@/ui/button';
 import { Menu, MenuItem, MenuLink, MenuSeparator } from '@/ui/menu';
 import { roomCommands } from './cli-commands';
-import { CommandsDialog } from './commands-dialog';
-import { EditRoom } from './edit-room';
 import { useModeration, useProjectFor } from './moderate';
-import { SendDataLater } from './send-data-later';
+
+const SendData = dialogFile(async () => (await import('./send-data')).SendData);
+const EditRoom = dialogFile(async () => (await import('./edit-room')).EditRoom);
+const CommandsDialog = dialogFile(async () => (await import('./commands-dialog')).CommandsDialog);
 
 /** Padding with which all buttons fit on the smallest phone. */
 const NARROW = 'max-[24rem]:px-2';
@@ -69,7 +71,7 @@ export function RoomActions({
         </MenuLink>
       </Menu>
 
-      {open === 'data' ? <SendDataLater room={room} onClose={() => setOpen(null)} /> : null}
+      {open === 'data' ? <SendData room={room} onClose={() => setOpen(null)} /> : null}
       {open === 'metadata' ? <EditRoom room={room} onClose={() => setOpen(null)} /> : null}
       {open === 'commands' ? (
         <CommandsDialog title={room.name} commands={roomCommands(room.name, project)} onClose={() => setOpen(null)} />

@@ -22,7 +22,8 @@ import {
   Video,
   VideoOff,
 } from 'lucide-react';
-import { lazy, memo, type ReactNode, Suspense, useState } from 'react';
+import { memo, type ReactNode, useState } from 'react';
+import { dialogFile } from '@/page-file';
 import { useRefusal } from '@/shell/rights';
 import { Badge } from '@/ui/badge';
 import { buttonClass } from '@/ui/button';
@@ -36,14 +37,12 @@ import { Unknown } from '@/ui/states';
 import { Age } from '@/ui/time';
 import { type Quality, QualityBars } from '@/watch/quality';
 import { muteCommand, participantCommands } from './cli-commands';
-import { CommandsDialog } from './commands-dialog';
 import { useModeration, useProjectFor } from './moderate';
 import { nameOf, pretty, resolution, trackName } from './people';
-import { SendDataLater } from './send-data-later';
 
-const EditParticipant = lazy(() =>
-  import('./edit-participant').then((module) => ({ default: module.EditParticipant })),
-);
+const EditParticipant = dialogFile(async () => (await import('./edit-participant')).EditParticipant);
+const CommandsDialog = dialogFile(async () => (await import('./commands-dialog')).CommandsDialog);
+const SendData = dialogFile(async () => (await import('./send-data')).SendData);
 
 const kindIcons: Record<string, ReactNode> = {
   standard: <UserRound size={14} />,
@@ -211,12 +210,8 @@ function ParticipantMenu({ room, participant }: { room: Room; participant: Parti
           Remove
         </MenuItem>
       </Menu>
-      {open === 'data' ? <SendDataLater room={room} to={participant} onClose={() => setOpen(null)} /> : null}
-      {open === 'edit' ? (
-        <Suspense fallback={null}>
-          <EditParticipant room={room} participant={participant} onClose={() => setOpen(null)} />
-        </Suspense>
-      ) : null}
+      {open === 'data' ? <SendData room={room} to={participant} onClose={() => setOpen(null)} /> : null}
+      {open === 'edit' ? <EditParticipant room={room} participant={participant} onClose={() => setOpen(null)} /> : null}
       {open === 'commands' ? (
         <CommandsDialog
           title={name}

@@ -3,6 +3,7 @@ import { getRouteApi, Link } from '@tanstack/react-router';
 import { Plus } from 'lucide-react';
 import { memo, useEffect, useMemo, useRef, useState } from 'react';
 import { useOpenConditions } from '@/attention/use-open-conditions';
+import { dialogFile } from '@/page-file';
 import { useConnectionStatus } from '@/shell/connection-status';
 import { sinceText, useAwaySince } from '@/shell/livekit-away';
 import { useRefusal } from '@/shell/rights';
@@ -15,10 +16,11 @@ import { ProjectSelect } from '@/ui/project-select';
 import { Empty, ErrorState, Skeleton } from '@/ui/states';
 import { Toggle } from '@/ui/toggle';
 import { useThrottled } from '@/ui/use-throttled';
-import { CreateRoom } from './create-room';
 import { byRoom, listRooms } from './room-list';
 import { ROOM_SORTS, type RoomSort } from './room-sort';
 import { RoomsTable } from './rooms-table';
+
+const CreateRoom = dialogFile(async () => (await import('./create-room')).CreateRoom);
 
 /** Minimum time between two changes of the table: faster ones cannot be read. */
 const DRAW_EVERY_MS = 250;
