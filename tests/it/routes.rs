@@ -625,6 +625,8 @@ fn comparable(mut value: Value) -> Value {
                 let of_log = ["cursor", "epoch", "first", "last", "prev", "next"].contains(&name.as_str());
                 !of_log
                     && !name.ends_with("At")
+                    // Of what is live they grow.
+                    && !name.to_ascii_lowercase().contains("minutes")
                     && !["from", "to", "at", "timestamp", "presentMs"].contains(&name.as_str())
             });
             members.values_mut().for_each(|member| *member = comparable(member.take()));
