@@ -1,11 +1,12 @@
 import { createRootRoute, createRoute, createRouter, type ErrorComponentProps, Link } from '@tanstack/react-router';
 import type { ReactNode } from 'react';
 import { ROOM_SORTS } from '@/rooms/room-sort';
-import { SESSION_SORTS, SPAN_NAMES } from '@/sessions/session-sort';
+import { SESSION_SORTS } from '@/sessions/session-sort';
 import { FailedPage } from '@/shell/failed-page';
 import { Shell } from '@/shell/shell';
 import { PageHeader, Panel } from '@/ui/panel';
 import { Empty, ErrorState } from '@/ui/states';
+import { SPAN_NAMES } from '@/ui/when';
 import { basePath } from './base';
 import { pageFile } from './page-file';
 
@@ -104,6 +105,13 @@ const room = createRoute({
   component: pageFile(() => import('@/room/room'), 'RoomPage'),
 });
 
+const when = (raw: Record<string, unknown>) => ({
+  from: millis(raw.from),
+  to: millis(raw.to),
+  /** A span that ends now, instead of `from` and `to`. */
+  last: oneOf(raw.last, SPAN_NAMES),
+});
+
 const sessions = createRoute({
   getParentRoute: () => shell,
   path: '/sessions',
@@ -114,10 +122,7 @@ const sessions = createRoute({
     roomContains: text(raw.roomContains),
     participantContains: text(raw.participantContains),
     project: text(raw.project),
-    from: millis(raw.from),
-    to: millis(raw.to),
-    /** A span that ends now, instead of `from` and `to`. */
-    last: oneOf(raw.last, SPAN_NAMES),
+    ...when(raw),
     trouble: text(raw.trouble),
     recorded: flag(raw.recorded),
     agents: flag(raw.agents),
@@ -155,8 +160,7 @@ const recordings = createRoute({
     room: text(raw.room),
     status: text(raw.status),
     project: text(raw.project),
-    from: millis(raw.from),
-    to: millis(raw.to),
+    ...when(raw),
   })),
   component: pageFile(() => import('@/recordings/recordings'), 'Recordings'),
 });
@@ -169,8 +173,7 @@ const calls = createRoute({
     room: text(raw.room),
     outcome: text(raw.outcome),
     project: text(raw.project),
-    from: millis(raw.from),
-    to: millis(raw.to),
+    ...when(raw),
   })),
   component: pageFile(() => import('@/calls/calls'), 'Calls'),
 });

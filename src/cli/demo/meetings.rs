@@ -289,7 +289,10 @@ impl Meetings {
             name: "Assistant".into(),
             kind: Kind::Agent,
             has_camera: false,
-            attributes: BTreeMap::from([("lk.agent.state".into(), "listening".into())]),
+            attributes: BTreeMap::from([
+                ("lk.agent.name".into(), "receptionist".into()),
+                ("lk.agent.state".into(), "listening".into()),
+            ]),
             // It leaves after the last person.
             leaves_at: u64::MAX,
         }
@@ -540,7 +543,11 @@ impl Meetings {
                 };
                 self.join(&sid, guest);
             }
-            96..99 if people > 2 => self.leave(&person, "CLIENT_INITIATED"),
+            96..98 if people > 2 => self.leave(&person, "CLIENT_INITIATED"),
+            // Rare, so that the failures on purpose stand out.
+            98 if self.rng.u32(0..4) == 0 => {
+                self.drop_out(&person, "SIGNAL_CLOSE", 5 * SECOND..15 * SECOND);
+            }
             99 => self.drop_out(&person, "DUPLICATE_IDENTITY", 0..1),
             _ => {}
         }

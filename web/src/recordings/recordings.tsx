@@ -1,7 +1,7 @@
 import { type EgressEntry, useEgress, useMe } from '@roomwatch/react';
 import { getRouteApi, Link } from '@tanstack/react-router';
 import { Cast, CircleDot, Images, type LucideIcon, X } from 'lucide-react';
-import { useRef, useState } from 'react';
+import { useMemo, useRef, useState } from 'react';
 import { useShortcuts } from '@/shell/shortcuts';
 import { Badge } from '@/ui/badge';
 import { Button, IconButton } from '@/ui/button';
@@ -14,6 +14,7 @@ import { ProjectSelect } from '@/ui/project-select';
 import { Empty, ErrorState, Skeleton } from '@/ui/states';
 import { Age, DayTime } from '@/ui/time';
 import { TypedInput } from '@/ui/typed-input';
+import { timesOf } from '@/ui/when';
 import { WhenFilter } from '@/ui/when-filter';
 import { outputWords, ranFor, STATUSES, statusTone, TROUBLE } from './egress-words';
 
@@ -27,7 +28,10 @@ export function Recordings() {
   const navigate = route.useNavigate();
   const projects = useMe().data?.projects ?? [];
   const roomInput = useRef<HTMLInputElement>(null);
-  const query = useEgress({ ...search, limit: PAGE });
+  const { last, from, to, ...filter } = search;
+  // The end of a span stays the same while the filter does: else each render would be another query.
+  const times = useMemo(() => timesOf({ last, from, to }, Date.now()), [last, from, to]);
+  const query = useEgress({ ...filter, ...times, limit: PAGE });
   const { data, error, refetch } = query;
   const [cleared, setCleared] = useState(0);
   useShortcuts('Recordings', [{ keys: '/', label: 'Search by room', run: () => roomInput.current?.focus() }]);
@@ -71,7 +75,7 @@ export function Recordings() {
           value={search.room ?? ''}
           onType={(value) => set({ room: value || undefined })}
         />
-        <WhenFilter key={cleared} from={search.from} to={search.to} onChange={set} />
+        <WhenFilter key={cleared} last={last} from={from} to={to} onChange={set} />
         <ProjectSelect projects={projects} value={search.project} onChange={(project) => set({ project })} />
         {filtered ? (
           <IconButton label="Clear the filters" onClick={clear}>

@@ -1,14 +1,6 @@
 import type { SessionsQuery, SessionTrouble } from '@roomwatch/react';
-import type { SessionColumn, Span } from './session-sort';
-
-const HOUR_MS = 3_600_000;
-/** Spans that end now, by their name in the address. */
-export const SPANS: Record<Span, { name: string; millis: number }> = {
-  '1h': { name: 'Last hour', millis: HOUR_MS },
-  '24h': { name: 'Last 24 hours', millis: 24 * HOUR_MS },
-  '7d': { name: 'Last 7 days', millis: 168 * HOUR_MS },
-  '30d': { name: 'Last 30 days', millis: 720 * HOUR_MS },
-};
+import { timesOf, type When } from '@/ui/when';
+import type { SessionColumn } from './session-sort';
 
 export const TROUBLES: { trouble: SessionTrouble; name: string }[] = [
   { trouble: 'lost', name: 'Connection lost' },
@@ -18,15 +10,12 @@ export const TROUBLES: { trouble: SessionTrouble; name: string }[] = [
 ];
 
 /** What the address of the page says. */
-export interface SessionSearch {
+export interface SessionSearch extends When {
   room?: string;
   identity?: string;
   roomContains?: string;
   participantContains?: string;
   project?: string;
-  from?: number;
-  to?: number;
-  last?: Span;
   /** Names with commas: `lost,call`. */
   trouble?: string;
   recorded?: boolean;
@@ -56,8 +45,7 @@ export function queryOf(
 ): SessionsQuery {
   return {
     ...search,
-    from: last ? now - SPANS[last].millis : from,
-    to: last ? undefined : to,
+    ...timesOf({ last, from, to }, now),
     trouble: troublesOf(trouble),
     order: desc ? undefined : 'asc',
   };

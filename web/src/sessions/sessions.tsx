@@ -12,12 +12,12 @@ import { PageFoot } from '@/ui/page-foot';
 import { PageHeader, Panel } from '@/ui/panel';
 import { ProjectSelect } from '@/ui/project-select';
 import { Empty, ErrorState, Skeleton } from '@/ui/states';
-import { TimeInput } from '@/ui/time-input';
 import { toast } from '@/ui/toast';
 import { Toggle } from '@/ui/toggle';
+import { WhenFilter } from '@/ui/when-filter';
 import { SessionList } from './session-list';
-import { queryOf, SPANS, switchTrouble, TROUBLES, troublesOf } from './session-search';
-import { SESSION_SORTS, type SessionColumn, SPAN_NAMES } from './session-sort';
+import { queryOf, switchTrouble, TROUBLES, troublesOf } from './session-search';
+import { SESSION_SORTS, type SessionColumn } from './session-sort';
 import { sessionsCsv } from './sessions-csv';
 
 const PAGE = 50;
@@ -52,10 +52,9 @@ export function Sessions() {
 
   const set = (next: Partial<typeof search>) =>
     navigate({ search: (before) => ({ ...before, ...next }), replace: true, resetScroll: false });
-  const [between, setBetween] = useState(false);
-  const dated = last === undefined && (between || from !== undefined || to !== undefined);
+  const [cleared, setCleared] = useState(0);
   const clear = () => {
-    setBetween(false);
+    setCleared(cleared + 1);
     navigate({ search: { sort: search.sort, desc: search.desc }, replace: true });
   };
   const { sort: _sort, desc: _desc, ...filters } = search;
@@ -100,7 +99,7 @@ export function Sessions() {
           label="Room (part of the name)"
           placeholder="Room"
           hotkey="/"
-          className="w-52 max-sm:w-[calc(50%-0.25rem)]"
+          className="w-40 max-sm:w-[calc(50%-0.25rem)]"
           value={roomContains ?? room ?? ''}
           onType={(value) => set({ roomContains: value || undefined, room: undefined })}
         />
@@ -108,37 +107,11 @@ export function Sessions() {
           kind="identity"
           label="Participant (part of the name or identity)"
           placeholder="Participant"
-          className="w-44 max-sm:w-[calc(50%-0.25rem)]"
+          className="w-40 max-sm:w-[calc(50%-0.25rem)]"
           value={participantContains ?? identity ?? ''}
           onType={(value) => set({ participantContains: value || undefined, identity: undefined })}
         />
-        <Select
-          aria-label="When"
-          value={last ?? (dated ? 'between' : '')}
-          onChange={({ target: { value } }) => {
-            setBetween(value === 'between');
-            const span = SPAN_NAMES.find((one) => one === value);
-            if (value === 'between') set({ last: undefined, from: query.from });
-            else set({ last: span, from: undefined, to: undefined });
-          }}
-        >
-          <option value="">Any time</option>
-          {SPAN_NAMES.map((span) => (
-            <option key={span} value={span}>
-              {SPANS[span].name}
-            </option>
-          ))}
-          <option value="between">Between…</option>
-        </Select>
-        {dated ? (
-          <span className="flex items-center gap-2 max-sm:w-full max-sm:flex-col max-sm:items-stretch">
-            <TimeInput label="From" value={from} onChange={(at) => set({ from: at })} />
-            <span aria-hidden className="text-ink-3 max-sm:hidden">
-              to
-            </span>
-            <TimeInput label="To" value={to} onChange={(at) => set({ to: at })} />
-          </span>
-        ) : null}
+        <WhenFilter key={cleared} last={last} from={from} to={to} onChange={set} />
         <Select
           aria-label="Sort by"
           className="lg:hidden"
@@ -175,7 +148,7 @@ export function Sessions() {
         <Toggle on={!!search.calls} onChange={(on) => set({ calls: on || undefined })}>
           Calls
         </Toggle>
-        {filtered || between ? (
+        {filtered ? (
           <IconButton label="Clear the filters" onClick={clear}>
             <X size={14} />
           </IconButton>

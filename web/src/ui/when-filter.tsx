@@ -1,40 +1,28 @@
 import { useState } from 'react';
 import { Select } from './field';
 import { TimeInput } from './time-input';
-
-const HOUR_MS = 3_600_000;
-const spans = [
-  { name: 'Last hour', millis: HOUR_MS },
-  { name: 'Last 24 hours', millis: 24 * HOUR_MS },
-  { name: 'Last 7 days', millis: 168 * HOUR_MS },
-  { name: 'Last 30 days', millis: 720 * HOUR_MS },
-];
-
-export interface When {
-  from: number | undefined;
-  to: number | undefined;
-}
+import { SPAN_NAMES, SPANS, timesOf, type When } from './when';
 
 /** Filter by time: a span that ends now, or two times. Give it a new `key` to close the two inputs. */
-export function WhenFilter({ from, to, onChange }: When & { onChange: (when: Partial<When>) => void }) {
+export function WhenFilter({ last, from, to, onChange }: When & { onChange: (when: When) => void }) {
   const [between, setBetween] = useState(false);
-  const dated = between || from !== undefined || to !== undefined;
+  const dated = last === undefined && (between || from !== undefined || to !== undefined);
   return (
     <>
       <Select
         aria-label="When"
-        value={dated ? 'between' : ''}
+        value={last ?? (dated ? 'between' : '')}
         onChange={({ target: { value } }) => {
-          setBetween(value !== '');
-          const span = spans[Number(value || 'none')];
-          if (span) onChange({ from: Date.now() - span.millis, to: undefined });
-          else if (value === '') onChange({ from: undefined, to: undefined });
+          setBetween(value === 'between');
+          const span = SPAN_NAMES.find((one) => one === value);
+          if (value === 'between') onChange({ ...timesOf({ last, from, to }, Date.now()), last: undefined });
+          else onChange({ last: span, from: undefined, to: undefined });
         }}
       >
         <option value="">Any time</option>
-        {spans.map(({ name }, index) => (
-          <option key={name} value={index}>
-            {name}
+        {SPAN_NAMES.map((span) => (
+          <option key={span} value={span}>
+            {SPANS[span].name}
           </option>
         ))}
         <option value="between">Between…</option>
