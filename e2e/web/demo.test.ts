@@ -84,7 +84,7 @@ it('ends a room that the user ends, and says who did it', async () => {
   await page.goto(`${url}/rooms/${room.name}`);
   await page.getByRole('button', { name: 'End room' }).click();
   await page.getByRole('dialog').getByRole('button', { name: 'End room' }).click();
-  await page.getByText(/^Ended/).waitFor();
+  await page.getByText(/^Ended (just now|\d+s ago)/).waitFor();
   await page.goto(`${url}/sessions/${room.sid}`);
   await page
     .getByText(/ended by/)
