@@ -9,11 +9,11 @@ import { Button, IconButton } from '@/ui/button';
 import { saveText } from '@/ui/download';
 import { Select } from '@/ui/field';
 import { plural } from '@/ui/format';
-import { PageFoot } from '@/ui/page-foot';
+import { PagedPanel } from '@/ui/paged-panel';
 import { PageHeader, Panel } from '@/ui/panel';
 import { Name, PersonLink } from '@/ui/person-name';
 import { ProjectSelect } from '@/ui/project-select';
-import { Empty, ErrorState, Skeleton } from '@/ui/states';
+import { Empty } from '@/ui/states';
 import { DayTime } from '@/ui/time';
 import { toast } from '@/ui/toast';
 import { TypedInput } from '@/ui/typed-input';
@@ -43,7 +43,7 @@ export function Audit() {
     getNextPageParam: (page) => page.next ?? undefined,
     enabled: !refusal,
   });
-  const { data, error, refetch } = query;
+  const { data } = query;
   const entries = data?.pages.flatMap((page) => page.entries);
   const filtered = Object.values(search).some((value) => value !== undefined);
   const set = (next: Partial<typeof search>) =>
@@ -129,37 +129,25 @@ export function Audit() {
               </IconButton>
             ) : null}
           </search>
-          <Panel flush className="overflow-hidden">
-            {!entries ? (
-              error ? (
-                <ErrorState error={error} onRetry={() => refetch()} />
-              ) : (
-                <Skeleton rows={10} />
-              )
-            ) : entries.length === 0 ? (
-              <Empty
-                title={filtered ? 'No command matches' : 'No commands yet'}
-                action={filtered ? <Button onClick={clear}>Show all</Button> : undefined}
-              >
-                {filtered ? 'Names are matched exactly.' : 'Commands appear here, also those that were refused.'}
-              </Empty>
-            ) : (
-              <>
-                <ul className="divide-y divide-line">
-                  {entries.map((entry, at) => (
-                    // biome-ignore lint/suspicious/noArrayIndexKey: entries have no id, and are only added at the end
-                    <Entry key={`${entry.at} ${at}`} entry={entry} showProject={projects.length > 1} />
-                  ))}
-                </ul>
-                <PageFoot
-                  shown={plural(entries.length, 'entry', 'entries')}
-                  more="Older entries"
-                  error={error}
-                  page={query}
-                />
-              </>
-            )}
-          </Panel>
+          <PagedPanel
+            length={entries?.length}
+            shown={plural(entries?.length ?? 0, 'entry', 'entries')}
+            more="Older entries"
+            empty={
+              filtered
+                ? { title: 'No command matches', text: 'Names are matched exactly.' }
+                : { title: 'No commands yet', text: 'Commands appear here, also those that were refused.' }
+            }
+            onClear={filtered ? clear : undefined}
+            query={query}
+          >
+            <ul className="divide-y divide-line">
+              {entries?.map((entry, at) => (
+                // biome-ignore lint/suspicious/noArrayIndexKey: entries have no id, and are only added at the end
+                <Entry key={`${entry.at} ${at}`} entry={entry} showProject={projects.length > 1} />
+              ))}
+            </ul>
+          </PagedPanel>
         </>
       )}
     </>

@@ -4,14 +4,13 @@ import { Phone, PhoneIncoming, PhoneOutgoing, X } from 'lucide-react';
 import { useMemo, useRef, useState } from 'react';
 import { useShortcuts } from '@/shell/shortcuts';
 import { Badge } from '@/ui/badge';
-import { Button, IconButton } from '@/ui/button';
+import { IconButton } from '@/ui/button';
 import { CopyButton } from '@/ui/copy';
 import { FilterChips } from '@/ui/filter-chips';
 import { duration, plural } from '@/ui/format';
-import { PageFoot } from '@/ui/page-foot';
-import { PageHeader, Panel } from '@/ui/panel';
+import { PagedPanel } from '@/ui/paged-panel';
+import { PageHeader } from '@/ui/panel';
 import { ProjectSelect } from '@/ui/project-select';
-import { Empty, ErrorState, Skeleton } from '@/ui/states';
 import { Age, DayTime } from '@/ui/time';
 import { TypedInput } from '@/ui/typed-input';
 import { timesOf } from '@/ui/when';
@@ -32,7 +31,7 @@ export function Calls() {
   // The end of a span stays the same while the filter does: else each render would be another query.
   const times = useMemo(() => timesOf({ last, from, to }, Date.now()), [last, from, to]);
   const query = useCalls({ ...filter, ...times, limit: PAGE });
-  const { data, error, refetch } = query;
+  const { data } = query;
   const [cleared, setCleared] = useState(0);
   useShortcuts('Calls', [{ keys: '/', label: 'Search by number', run: () => numberInput.current?.focus() }]);
 
@@ -92,37 +91,31 @@ export function Calls() {
       </search>
       <FilterChips label="Outcome" chips={chips} value={search.outcome} onChange={(outcome) => set({ outcome })} />
 
-      <Panel flush className="overflow-hidden">
-        {!calls ? (
-          error ? (
-            <ErrorState error={error} onRetry={() => refetch()} />
-          ) : (
-            <Skeleton rows={10} />
-          )
-        ) : calls.length === 0 ? (
-          <Empty
-            title={filtered ? 'No call matches' : 'No calls yet'}
-            action={filtered ? <Button onClick={clear}>Show all</Button> : undefined}
-          >
-            {filtered
-              ? 'Try another outcome, or fewer digits of the number.'
-              : 'Calls appear here when LiveKit’s SIP service brings a phone into a room.'}
-          </Empty>
-        ) : (
-          <>
-            <ul aria-label="Calls" className="divide-y divide-line">
-              {calls.map((call) => (
-                <Row
-                  key={`${call.roomSid} ${call.participantSid}`}
-                  call={call}
-                  showProject={projects.length > 1 && search.project === undefined}
-                />
-              ))}
-            </ul>
-            <PageFoot shown={plural(calls.length, 'call')} more="Older calls" error={error} page={query} />
-          </>
-        )}
-      </Panel>
+      <PagedPanel
+        length={calls?.length}
+        shown={plural(calls?.length ?? 0, 'call')}
+        more="Older calls"
+        empty={
+          filtered
+            ? { title: 'No call matches', text: 'Try another outcome, or fewer digits of the number.' }
+            : {
+                title: 'No calls yet',
+                text: 'Calls appear here when LiveKit’s SIP service brings a phone into a room.',
+              }
+        }
+        onClear={filtered ? clear : undefined}
+        query={query}
+      >
+        <ul aria-label="Calls" className="divide-y divide-line">
+          {calls?.map((call) => (
+            <Row
+              key={`${call.roomSid} ${call.participantSid}`}
+              call={call}
+              showProject={projects.length > 1 && search.project === undefined}
+            />
+          ))}
+        </ul>
+      </PagedPanel>
     </>
   );
 }

@@ -4,14 +4,13 @@ import { Cast, CircleDot, Images, type LucideIcon, X } from 'lucide-react';
 import { useMemo, useRef, useState } from 'react';
 import { useShortcuts } from '@/shell/shortcuts';
 import { Badge } from '@/ui/badge';
-import { Button, IconButton } from '@/ui/button';
+import { IconButton } from '@/ui/button';
 import { CopyButton, Sid } from '@/ui/copy';
 import { type Chip, FilterChips } from '@/ui/filter-chips';
 import { bytes, duration, plural, words } from '@/ui/format';
-import { PageFoot } from '@/ui/page-foot';
-import { PageHeader, Panel } from '@/ui/panel';
+import { PagedPanel } from '@/ui/paged-panel';
+import { PageHeader } from '@/ui/panel';
 import { ProjectSelect } from '@/ui/project-select';
-import { Empty, ErrorState, Skeleton } from '@/ui/states';
 import { Age, DayTime } from '@/ui/time';
 import { TypedInput } from '@/ui/typed-input';
 import { timesOf } from '@/ui/when';
@@ -32,7 +31,7 @@ export function Recordings() {
   // The end of a span stays the same while the filter does: else each render would be another query.
   const times = useMemo(() => timesOf({ last, from, to }, Date.now()), [last, from, to]);
   const query = useEgress({ ...filter, ...times, limit: PAGE });
-  const { data, error, refetch } = query;
+  const { data } = query;
   const [cleared, setCleared] = useState(0);
   useShortcuts('Recordings', [{ keys: '/', label: 'Search by room', run: () => roomInput.current?.focus() }]);
 
@@ -85,44 +84,37 @@ export function Recordings() {
       </search>
       <FilterChips label="Status" chips={chips} value={search.status} onChange={(status) => set({ status })} />
 
-      <Panel flush className="overflow-hidden">
-        {!entries ? (
-          error ? (
-            <ErrorState error={error} onRetry={() => refetch()} />
-          ) : (
-            <Skeleton rows={10} />
-          )
-        ) : entries.length === 0 ? (
-          <Empty
-            title={filtered ? 'No egress matches' : 'No recordings yet'}
-            action={filtered ? <Button onClick={clear}>Show all</Button> : undefined}
-          >
-            {search.status === 'trouble' && !search.room && !search.from && !search.to
-              ? 'No recording or stream has failed.'
-              : filtered
-                ? 'Try another status, or a shorter part of the name.'
-                : 'Recordings and streams appear here as soon as LiveKit starts an egress.'}
-          </Empty>
-        ) : (
-          <>
-            <ul aria-label="Egress" className="divide-y divide-line">
-              {entries.map((entry) => (
-                <Row
-                  key={`${entry.project} ${entry.egressId ?? entry.beganAt}`}
-                  entry={entry}
-                  showProject={projects.length > 1 && search.project === undefined}
-                />
-              ))}
-            </ul>
-            <PageFoot
-              shown={plural(entries.length, 'entry', 'entries')}
-              more="Older entries"
-              error={error}
-              page={query}
+      <PagedPanel
+        length={entries?.length}
+        shown={plural(entries?.length ?? 0, 'entry', 'entries')}
+        more="Older entries"
+        empty={
+          filtered
+            ? {
+                title: 'No egress matches',
+                text:
+                  search.status === 'trouble' && !search.room && !last && !from && !to
+                    ? 'No recording or stream has failed.'
+                    : 'Try another status, or a shorter part of the name.',
+              }
+            : {
+                title: 'No recordings yet',
+                text: 'Recordings and streams appear here as soon as LiveKit starts an egress.',
+              }
+        }
+        onClear={filtered ? clear : undefined}
+        query={query}
+      >
+        <ul aria-label="Egress" className="divide-y divide-line">
+          {entries?.map((entry) => (
+            <Row
+              key={`${entry.project} ${entry.egressId ?? entry.beganAt}`}
+              entry={entry}
+              showProject={projects.length > 1 && search.project === undefined}
             />
-          </>
-        )}
-      </Panel>
+          ))}
+        </ul>
+      </PagedPanel>
     </>
   );
 }

@@ -8,10 +8,9 @@ import { saveText } from '@/ui/download';
 import { Select } from '@/ui/field';
 import { count, plural } from '@/ui/format';
 import { FoundInput } from '@/ui/found-input';
-import { PageFoot } from '@/ui/page-foot';
-import { PageHeader, Panel } from '@/ui/panel';
+import { PagedPanel } from '@/ui/paged-panel';
+import { PageHeader } from '@/ui/panel';
 import { ProjectSelect } from '@/ui/project-select';
-import { Empty, ErrorState, Skeleton } from '@/ui/states';
 import { toast } from '@/ui/toast';
 import { Toggle } from '@/ui/toggle';
 import { WhenFilter } from '@/ui/when-filter';
@@ -47,7 +46,7 @@ export function Sessions() {
   // The end of a span stays the same while the filter does: else each render would be another query.
   const query = useMemo(() => queryOf(search, Date.now()), [search]);
   const sessionsQuery = useSessions({ ...query, limit: PAGE, totals: true });
-  const { data, error, refetch } = sessionsQuery;
+  const { data } = sessionsQuery;
   useShortcuts('Sessions', [{ keys: '/', label: 'Search by room', run: () => roomInput.current?.focus() }]);
 
   const set = (next: Partial<typeof search>) =>
@@ -155,40 +154,29 @@ export function Sessions() {
         ) : null}
       </search>
 
-      <Panel flush className="overflow-hidden">
-        {!sessions ? (
-          error ? (
-            <ErrorState error={error} onRetry={() => refetch()} />
-          ) : (
-            <Skeleton rows={10} />
-          )
-        ) : sessions.length === 0 ? (
-          <Empty
-            title={filtered ? 'No session matches' : 'No sessions yet'}
-            action={filtered ? <Button onClick={clear}>Show all</Button> : undefined}
-          >
-            {filtered
-              ? 'Try a part of the name, another time, or fewer filters.'
-              : 'A session starts with the first join of a room. It stays here after it ends.'}
-          </Empty>
-        ) : (
-          <>
-            <SessionList
-              sessions={sessions}
-              showProject={projects.length > 1 && project === undefined}
-              sort={sort}
-              desc={desc}
-              onSort={(by) => set({ sort: by, desc: by === sort ? !desc : true })}
-            />
-            <PageFoot
-              shown={plural(sessions.length, 'session')}
-              more={sort === 'started' && desc ? 'Older sessions' : 'More sessions'}
-              error={error}
-              page={sessionsQuery}
-            />
-          </>
-        )}
-      </Panel>
+      <PagedPanel
+        length={sessions?.length}
+        shown={plural(sessions?.length ?? 0, 'session')}
+        more={sort === 'started' && desc ? 'Older sessions' : 'More sessions'}
+        empty={
+          filtered
+            ? { title: 'No session matches', text: 'Try a part of the name, another time, or fewer filters.' }
+            : {
+                title: 'No sessions yet',
+                text: 'A session starts with the first join of a room. It stays here after it ends.',
+              }
+        }
+        onClear={filtered ? clear : undefined}
+        query={sessionsQuery}
+      >
+        <SessionList
+          sessions={sessions ?? []}
+          showProject={projects.length > 1 && project === undefined}
+          sort={sort}
+          desc={desc}
+          onSort={(by) => set({ sort: by, desc: by === sort ? !desc : true })}
+        />
+      </PagedPanel>
     </>
   );
 }
