@@ -1,7 +1,8 @@
 //! The space on the disk: how much the files of a node use, and how much they may use.
 //!
-//! The files may use a number of bytes, or half of the space that they and the other files leave on the file system. So
-//! a disk cannot become full of Roomwatch's files. The share is measured again as the disk changes. The log and the
+//! The files may use a number of bytes, or half of the space that other files leave on the file system. So a disk cannot
+//! become full of Roomwatch's files. The share is measured again as the disk changes. If others fill the disk, our files
+//! stop growing, and keep what they have: a file does not shrink, so removing more would free nothing. The log and the
 //! history each get at least half of it, and the part that the other one does not need. Beyond its part, each removes
 //! its oldest rows.
 
@@ -16,6 +17,9 @@ use std::{
 };
 
 use parking_lot::Mutex;
+
+/// Part of our files that they may use whatever others use. A tenth is left, so that the files need not grow.
+const KEPT: (u64, u64) = (9, 10);
 
 /// Limit of all files together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -132,7 +136,7 @@ impl Storage {
         let disks = disks.collect::<Result<Vec<_>, _>>()?;
         let (free, disk) = disks.into_iter().min().unwrap_or_default();
         let limit = match self.limit {
-            SizeLimit::HalfOfDisk => Some((free + files.all) / 2),
+            SizeLimit::HalfOfDisk => Some(half_of_disk(free, files.all)),
             SizeLimit::Bytes(max) => Some(max),
             SizeLimit::None => None,
         };
@@ -153,6 +157,11 @@ impl Storage {
         *self.now.lock() = Some(Space { used: others + log + derived, limit, free, disk, days });
         Ok(())
     }
+}
+
+/// Returns the limit without an option, for files of this size.
+fn half_of_disk(free: u64, ours: u64) -> u64 {
+    ((free + ours) / 2).max(ours / KEPT.1 * KEPT.0)
 }
 
 /// Bytes of our files.
@@ -219,6 +228,13 @@ mod tests {
         assert_eq!(of(80, 10), (90, 50), "the history may take its half from the log");
         assert_eq!(of(10, 80), (50, 90));
         assert_eq!(of(70, 60), (50, 50), "both remove until they fit");
+    }
+
+    #[test]
+    fn files_of_others_make_ours_stop_growing_and_remove_nothing() {
+        assert_eq!(half_of_disk(90, 10), 50);
+        assert_eq!(half_of_disk(10, 50), 45, "others have filled the disk");
+        assert_eq!(half_of_disk(0, 50), 45);
     }
 
     #[test]
