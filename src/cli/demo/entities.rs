@@ -58,6 +58,12 @@ impl Guest {
     }
 }
 
+pub fn agent_attributes() -> BTreeMap<String, String> {
+    [("lk.agent.name", "receptionist"), ("lk.agent.state", "listening")]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into()
+}
+
 pub struct Person {
     pub sid: Sid,
     pub guest: Guest,

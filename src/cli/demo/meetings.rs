@@ -12,7 +12,7 @@ use super::{
     cast::{PEOPLE, Special, TOPICS, Topic, load},
     entities::{
         DEPARTURE_TIMEOUT_SECS, EMPTY_TIMEOUT_SECS, Egress, Guest, Kind, Person, Room, Sid, Source, Track,
-        permission,
+        agent_attributes, permission,
     },
     failures::Failure,
 };
@@ -289,10 +289,7 @@ impl Meetings {
             name: "Assistant".into(),
             kind: Kind::Agent,
             has_camera: false,
-            attributes: BTreeMap::from([
-                ("lk.agent.name".into(), "receptionist".into()),
-                ("lk.agent.state".into(), "listening".into()),
-            ]),
+            attributes: agent_attributes(),
             // It leaves after the last person.
             leaves_at: u64::MAX,
         }
@@ -543,11 +540,7 @@ impl Meetings {
                 };
                 self.join(&sid, guest);
             }
-            96..98 if people > 2 => self.leave(&person, "CLIENT_INITIATED"),
-            // Rare, so that the failures on purpose stand out.
-            98 if self.rng.u32(0..4) == 0 => {
-                self.drop_out(&person, "SIGNAL_CLOSE", 5 * SECOND..15 * SECOND);
-            }
+            96..99 if people > 2 => self.leave(&person, "CLIENT_INITIATED"),
             99 => self.drop_out(&person, "DUPLICATE_IDENTITY", 0..1),
             _ => {}
         }
