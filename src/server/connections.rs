@@ -10,16 +10,19 @@ use std::{
     collections::HashMap,
     future::Future,
     io,
+    mem::MaybeUninit,
     pin::Pin,
     sync::{
         Arc, LazyLock,
         atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
 use futures_util::task::AtomicWaker;
+use http_body::{Body, Frame, SizeHint};
 use parking_lot::Mutex;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
@@ -38,6 +41,10 @@ use crate::{
 const ABORTED_ONE_IN: usize = 64;
 /// Time after which an aborted connection that is still open is no longer waited for: others are closed instead.
 const GONE_AFTER: Duration = Duration::from_millis(100);
+/// Time and bytes for which the rest of a body that was not read is discarded before the connection is closed. The system resets a
+/// connection that is closed with bytes to read, and the client may then lose the answer.
+const REST_TIME_MAX: Duration = Duration::from_secs(1);
+const REST_BYTES_MAX: usize = 16 << 20;
 /// Minimum time between two log lines about the limit.
 const LOGGED_EVERY: Duration = Duration::from_secs(10);
 
@@ -90,6 +97,8 @@ struct State {
     aborted: AtomicBool,
     /// True if it must end after the request that is being answered.
     closing: AtomicBool,
+    /// True if the request was answered before all of its body was read.
+    has_rest: AtomicBool,
     /// True if the socket did not accept all bytes of the last write.
     full: AtomicBool,
     /// Time of the last answer or the last write, whichever is later, in nanoseconds: the beginning of the idle time.
@@ -126,6 +135,7 @@ impl Connections {
             upgraded: AtomicBool::new(false),
             aborted: AtomicBool::new(false),
             closing: AtomicBool::new(false),
+            has_rest: AtomicBool::new(false),
             full: AtomicBool::new(false),
             quiet: AtomicU64::new(0),
             answer: AtomicU64::new(0),
@@ -143,7 +153,7 @@ impl Connections {
             let _ = tokio::time::timeout(GONE_AFTER, ended).await;
         };
         self.metrics.connections_open.inc();
-        Connected { stream, slot: Slot { connection, id, among: self.clone() }, alarm: None }
+        Connected { stream, slot: Slot { connection, id, among: self.clone() }, alarm: None, discarded: 0 }
     }
 
     /// Makes every connection end after the request that is being answered on it.
@@ -264,6 +274,49 @@ impl Drop for HeldOpen {
     }
 }
 
+/// The body of a request. Its connection learns if it is dropped before its end.
+pub struct Incoming {
+    body: hyper::body::Incoming,
+    ended: bool,
+    connection: Connection,
+}
+
+impl Incoming {
+    pub fn new(body: hyper::body::Incoming, connection: Connection) -> Incoming {
+        Incoming { body, ended: false, connection }
+    }
+}
+
+impl Body for Incoming {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        self.ended = frame.is_none();
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Incoming {
+    fn drop(&mut self) {
+        if !self.ended && !self.body.is_end_stream() {
+            self.connection.0.has_rest.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
 /// A connection as a stream of bytes. It fails once it is aborted.
 pub struct Connected {
     stream: TcpStream,
@@ -271,6 +324,8 @@ pub struct Connected {
     /// Timer for a late head, an answer that is not read, or a late next request. It may fire too early, see
     /// [`Connected::poll_alarm`].
     alarm: Option<Pin<Box<Sleep>>>,
+    /// Number of bytes of an unread body that were discarded.
+    discarded: usize,
 }
 
 /// The slot of a connection; free again when dropped.
@@ -324,6 +379,27 @@ impl Connected {
         };
         let from = state.answer.load(Ordering::Relaxed);
         self.poll_alarm(from, time_max, cx)
+    }
+
+    /// Ready if the client has ended its side, or the time for the rest of a body is over. Discards the rest.
+    fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut bytes = [MaybeUninit::uninit(); 16 << 10];
+        // tokio ends this loop from time to time, for the other connections.
+        while self.discarded < REST_BYTES_MAX {
+            let mut buffer = ReadBuf::uninit(&mut bytes);
+            match self.open().map(|stream| stream.poll_read(cx, &mut buffer)) {
+                Ok(Poll::Ready(Ok(()))) if !buffer.filled().is_empty() => {
+                    self.discarded += buffer.filled().len();
+                }
+                Ok(Poll::Pending) => break,
+                _ => return Poll::Ready(()),
+            }
+        }
+        if self.discarded >= REST_BYTES_MAX {
+            return Poll::Ready(());
+        }
+        let answered = self.slot.connection.0.quiet.load(Ordering::Relaxed);
+        self.poll_alarm(answered, REST_TIME_MAX, cx)
     }
 
     /// Ready `time_max` after `from`, and wakes the task then.
@@ -420,6 +496,12 @@ impl AsyncWrite for Connected {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+        let this = self.get_mut();
+        ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
+        let state = &this.slot.connection.0;
+        if state.has_rest.load(Ordering::Relaxed) && !state.closing.load(Ordering::Relaxed) {
+            ready!(this.poll_rest(cx));
+        }
+        Poll::Ready(Ok(()))
     }
 }

@@ -13,7 +13,7 @@ use std::{
 
 use axum::{Router, body::Body, extract::Request, http::StatusCode};
 use futures_util::{FutureExt, future};
-use hyper::{body::Incoming, service::service_fn};
+use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 use tokio_util::task::TaskTracker;
@@ -22,7 +22,7 @@ use crate::{
     config::Limit,
     server::{
         App,
-        connections::{Connected, Connections},
+        connections::{Connected, Connections, Incoming},
         router,
         stream::handover::{Handover, NewReader},
     },
@@ -123,11 +123,13 @@ async fn serve(
     }
     let (connection, handover) = (stream.connection(), Handover::default());
     let (requests, readers) = (connection.clone(), handover.clone());
-    let service = service_fn(move |request: Request<Incoming>| {
+    let service = service_fn(move |request: Request<hyper::body::Incoming>| {
         let connection = requests.clone();
         connection.on_request();
         let (by, readers) = (connection.clone(), readers.clone());
-        pass(app.clone(), router.clone(), peer, by, readers, request.map(Body::new)).map(move |answer| {
+        let body = |body| Body::new(Incoming::new(body, connection.clone()));
+        let request = request.map(body);
+        pass(app.clone(), router.clone(), peer, by, readers, request).map(move |answer| {
             if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
                 connection.on_upgrade();
             }

@@ -227,6 +227,24 @@ async fn a_route_takes_no_more_of_a_body_than_it_needs() {
     }
 }
 
+/// A refusal reaches a client that sends the whole body before it reads.
+#[tokio::test]
+async fn a_refusal_is_not_lost_with_the_body_that_was_not_read() {
+    let server = start()
+        .env("ROOMWATCH_MAX_LOGINS_PER_MINUTE", "0")
+        .env("ROOMWATCH_MAX_COMMANDS_PER_MINUTE", "0")
+        .start();
+    for route in routes_with_a_body(&operator(&server).await) {
+        let name = format!("{} {}", route.method, route.route);
+        let size = route.bytes_max + 1;
+        let mut socket = sent(&server, &head(route.method, route.path, &route.headers, size));
+        // The answer is on its way, or has arrived.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        socket.write_all(&vec![b' '; size]).expect("the body is taken");
+        assert_eq!(status(&mut socket), (413, Some("body_too_large".into())), "{name}");
+    }
+}
+
 /// Bodies that do not arrive hold memory up to the limit of the address, and no more.
 #[tokio::test]
 async fn unfinished_bodies_are_counted() {
