@@ -58,6 +58,8 @@ struct Minute {
     most: (u32, u32),
     after: (u32, u32),
     traffic: Traffic,
+    /// The last event in it.
+    last: Seq,
 }
 
 /// Present numbers of one project. A minute begins with them.
@@ -167,6 +169,7 @@ impl Rows {
             minute.most = (minute.most.0.max(totals.0), minute.most.1.max(totals.1));
         }
         minute.after = after;
+        minute.last = recorded.seq;
         minute.traffic.joins += traffic.joins;
         minute.traffic.leaves += traffic.leaves;
         Ok(())
@@ -181,10 +184,12 @@ impl Rows {
         for id in self.uncounted.drain() {
             to.count_ended_session.execute([id])?;
         }
-        for ((project, at), Minute { most, after, traffic }) in self.minutes.drain() {
-            let Traffic { joins, leaves } = traffic;
-            to.put_minute
-                .execute(params![project, at as i64, most.0, most.1, after.0, after.1, joins, leaves])?;
+        let mut minutes: Vec<_> = self.minutes.drain().collect();
+        minutes.sort_unstable_by_key(|(_, minute)| minute.last);
+        for ((project, at), Minute { most, after, traffic, .. }) in minutes {
+            let (Traffic { joins, leaves }, at) = (traffic, at as i64);
+            to.put_minute.execute(params![project, at, most.0, most.1, after.0, after.1, joins, leaves])?;
+            to.carry_minute.execute(params![project, at, after.0, after.1])?;
         }
         Ok(())
     }

@@ -100,4 +100,7 @@ statements! {
         "INSERT INTO minutes VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO UPDATE SET
          rooms = max(rooms, ?3), participants = max(participants, ?4), rooms_after = ?5, participants_after = ?6,
          joins = joins + ?7, leaves = leaves + ?8";
+    /// A later minute is from a clock that was ahead. Its time will come, with the present numbers.
+    carry_minute:
+        "UPDATE minutes SET rooms_after = ?3, participants_after = ?4 WHERE project = ?1 AND minute > ?2";
 }

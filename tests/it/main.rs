@@ -50,3 +50,4 @@ mod tokens;
 mod upgrade;
 mod watch;
 mod webhook;
+mod wrong_clock;
