@@ -8,7 +8,7 @@ use serde::Deserialize;
 use crate::{
     clock::Clock,
     event::{Cursor, Epoch, Event, NewEvent, Seq},
-    storage::{Quota, Rate},
+    storage::{Damage, Quota, Rate},
 };
 
 pub mod memory;
@@ -25,6 +25,9 @@ pub const READ_BYTES_MAX: usize = 16 << 20;
 /// clocks that run at different speeds.
 pub const IDS_KEPT: Duration = Duration::from_secs(24 * 3600 + 300);
 
+/// Events that one step of a check reads, and the pause after it.
+const CHECK_EVENTS: usize = 500;
+const CHECK_PAUSE: Duration = Duration::from_millis(20);
 const DAY_MS: u64 = 24 * 3600 * 1000;
 /// Minimum number of events, and time since the oldest one, for a rate.
 const RATE_EVENTS_MIN: u64 = 1_000;
@@ -91,6 +94,18 @@ pub async fn rate(log: &dyn EventLog, now_ms: u64) -> Option<Rate> {
     let recent = last.0.saturating_sub(from.0) as f64;
     (span_ms >= RATE_SPAN_MIN_MS)
         .then(|| Rate { events_a_day: recent * DAY_MS as f64 / span_ms as f64, events })
+}
+
+/// Reads every event, with a pause after each step, so that others can read and write meanwhile. Returns the first error.
+pub async fn check(log: &dyn EventLog, clock: &Clock) -> Result<(), LogError> {
+    let Bounds { first, last, .. } = log.bounds();
+    let mut after = Seq(first.0.saturating_sub(1));
+    while after < last {
+        let Some(read) = log.read(after, CHECK_EVENTS).await?.last().map(|event| event.seq) else { break };
+        after = read;
+        clock.sleep(CHECK_PAUSE).await;
+    }
+    Ok(())
 }
 
 /// Location of a log: the option `log_url`.
@@ -168,6 +183,8 @@ pub struct LogOptions {
     pub vfs: Option<String>,
     /// Clock of the node, for retention and ids.
     pub clock: Clock,
+    /// Damage that a read or a write finds is noted here.
+    pub damage: Damage,
 }
 
 impl Default for LogOptions {
@@ -181,6 +198,7 @@ impl Default for LogOptions {
             told: None,
             vfs: None,
             clock: Clock::system(),
+            damage: Damage::default(),
         }
     }
 }
@@ -229,6 +247,8 @@ pub enum LogError {
     Busy(usize),
     #[error("the log failed: {0}")]
     Failed(Arc<str>),
+    #[error("the log is damaged: {0}")]
+    Damaged(Arc<str>),
     #[error("the log is closed")]
     Closed,
 }

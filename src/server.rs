@@ -210,10 +210,19 @@ async fn readyz(AppState(app): AppState<Arc<App>>, RawQuery(query): RawQuery) ->
     if let Some(trouble) = app.derived.trouble() {
         text += &format!("{trouble}\n");
     }
+    for damaged in app.storage.damage().all() {
+        text += &format!("{damaged}\n");
+    }
     if query.is_some_and(|query| query.split('&').any(|name| matches!(name, "verbose" | "verbose="))) {
         if let Some(secs) = app.config.clock.jump_secs() {
             text += &format!(
                 "clock: the wall clock has jumped by {secs} s; nothing is deleted for its age by it\n"
+            );
+        }
+        for gap in app.derived.gaps() {
+            text += &format!(
+                "history: rows from {} to {} are missing; they were lost with a damaged file\n",
+                gap.from, gap.to
             );
         }
         for follower in statuses {

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use crate::{
     config::AttentionRules,
+    derived::Gap,
     event::{Cursor, Epoch, Event, Seq},
     state::{
         CONDITIONS_MAX, RoomEntry, State,
@@ -18,7 +19,7 @@ use crate::{
             condition::{About, Condition},
         },
     },
-    storage::Space,
+    storage::{Damaged, Space},
 };
 
 use super::{
@@ -115,6 +116,9 @@ pub struct Health {
     pub projects: Vec<ProjectHealth>,
     /// Name, events behind, and last error if it does not run.
     pub followers: Vec<(&'static str, u64, Option<Box<str>>)>,
+    pub damaged: Vec<Damaged>,
+    /// Times of which the history has lost rows.
+    pub gaps: Vec<Gap>,
     /// Seconds by which the wall clock has jumped, if it has.
     pub jump_secs: Option<i64>,
     pub space: Option<Space>,
@@ -315,6 +319,20 @@ fn find_in_node(findings: &mut Findings, health: &Health, rules: &AttentionRules
     if let Some(secs) = health.jump_secs {
         let mut found = Found::new(&node, Kind::ClockJumped, "", now);
         found.value("seconds", json!(secs));
+        findings.found.push(found);
+    }
+    for damaged in &health.damaged {
+        let mut found = Found::new(&node, Kind::FileDamaged, damaged.file, now);
+        found.value("file", json!(damaged.file));
+        found.value("error", json!(damaged.error));
+        found.value("remedy", json!(damaged.remedy()));
+        findings.found.push(found);
+    }
+    if let (Some(first), Some(last)) = (health.gaps.first(), health.gaps.iter().map(|gap| gap.to).max()) {
+        let mut found = Found::new(&node, Kind::HistoryLost, "", now);
+        found.value("from", json!(first.from));
+        found.value("to", json!(last));
+        found.value("gaps", json!(health.gaps.len()));
         findings.found.push(found);
     }
     for (name, behind, error) in &health.followers {
@@ -518,6 +536,8 @@ mod tests {
                 ..ProjectHealth::default()
             }],
             followers: vec![("fold", 1_000_000, None)],
+            damaged: Vec::new(),
+            gaps: Vec::new(),
             jump_secs: None,
             space: Some(Space { used: 9, limit: Some(9), free: 1, disk: 1_000, days: None }),
             removes_by_age: true,

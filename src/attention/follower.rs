@@ -9,6 +9,7 @@ use serde_json::json;
 use crate::{
     clock::Clock,
     config::{AttentionRules, Limits},
+    derived::Derived,
     event::{NewEvent, Seq, body::Redaction, own::OwnEvent},
     feed::Feed,
     follow::{Folded, Follower, Followers, Phase},
@@ -40,6 +41,7 @@ pub struct Sources {
     pub receipts: Arc<Receipts>,
     pub followers: Arc<Followers>,
     pub storage: Arc<Storage>,
+    pub derived: Arc<Derived>,
     pub limits: Limits,
     /// True if events are removed for their age.
     pub removes_by_age: bool,
@@ -161,6 +163,8 @@ impl Sources {
         Health {
             projects: projects.collect(),
             followers: followers.collect(),
+            damaged: self.storage.damage().all(),
+            gaps: self.derived.gaps(),
             jump_secs: self.clock.jump_secs(),
             space: self.storage.now(),
             removes_by_age: self.removes_by_age,

@@ -296,7 +296,7 @@ impl Derived {
     }
 
     async fn around(&self, column: &'static str, place: i64) -> Result<Around, DerivedError> {
-        self.query(move |connection| {
+        self.read(move |connection| {
             // A state without an event has no time.
             let sql = format!(
                 "SELECT {RUNG} FROM checkpoints WHERE {column} <= ?1 AND (at > 0 OR '{column}' = 'seq') ORDER BY seq DESC LIMIT 1"
@@ -312,7 +312,7 @@ impl Derived {
 
     /// Returns the state of a checkpoint, or `None` if it has been removed.
     pub async fn restore(&self, seq: Seq) -> Result<Option<State>, DerivedError> {
-        self.query(move |connection| Ok(read(connection, seq)?.transpose()?)).await
+        self.read(move |connection| Ok(read(connection, seq)?.transpose()?)).await
     }
 
     /// Returns the sids of the restricted participants of a session, by their last known state.

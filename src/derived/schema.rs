@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
-use super::{DerivedError, checkpoints::Ladder, index, repair};
+use super::{DerivedError, Gap, checkpoints::Ladder, index, repair};
 use crate::{
     event::{
         Cursor, Epoch, Seq,
@@ -179,6 +179,8 @@ pub(super) struct Opened {
     pub ladder: Ladder,
     /// The state of the newest checkpoint that can be read.
     pub state: Option<State>,
+    /// Times of which rows were lost. Those of a damaged file are known after its rows are copied.
+    pub gaps: Vec<Gap>,
 }
 
 /// Opens the writer's connection to the file in `dir`, and compares it with the log. A damaged file is put aside.
@@ -266,7 +268,8 @@ fn adopt(dir: &Path, connection: Connection, log: Bounds) -> Result<Opened, Deri
     let old: Option<String> =
         connection.query_row("SELECT value FROM meta WHERE key = 'old'", [], |row| row.get(0)).optional()?;
     let old = old.map(|name| dir.join(name)).filter(|old| old.exists());
-    Ok(Opened { connection, old, folded, changes_from, ladder, state })
+    let gaps = if old.is_some() { Vec::new() } else { super::gaps(&connection)? };
+    Ok(Opened { connection, old, folded, changes_from, ladder, state, gaps })
 }
 
 /// Removes the rows of what happened between two times, in unix milliseconds. Sessions that have ended later stay.

@@ -21,7 +21,7 @@ use super::{
     DerivedError, Options, QUERIES_MAX, REPLAYS_MAX, Recorded, Shared, Trouble, Waiting,
     again::{Again, Source},
     checkpoints::{Ladder, Pace, Pending},
-    index, repair,
+    gaps, index, repair,
     rows::Rows,
     schema::{self, Opened},
     statements::Statements,
@@ -91,7 +91,7 @@ impl Writer {
         threads: bool,
     ) -> Result<(Writer, State), DerivedError> {
         let opened = schema::open(dir, log, options.log.is_some())?;
-        let Opened { connection, old, folded, changes_from, ladder, state } = opened;
+        let Opened { connection, old, folded, changes_from, ladder, state, gaps } = opened;
         let state = state.unwrap_or_default();
         let work = ladder.newest().map_or(Duration::ZERO, |newest| newest.work);
         if state.head() > Seq::ZERO {
@@ -101,14 +101,15 @@ impl Writer {
             waiting: Mutex::new(Waiting {
                 written: folded,
                 changes_from,
+                gaps,
                 trouble: old.is_some().then_some(Trouble::Repairing),
                 ..Waiting::default()
             }),
             work: Condvar::new(),
             written: Notify::new(),
             readers: schema::STORE.readers(dir),
-            queries: Semaphore::new(QUERIES_MAX),
-            replays: Semaphore::new(REPLAYS_MAX),
+            queries: Arc::new(Semaphore::new(QUERIES_MAX)),
+            replays: Arc::new(Semaphore::new(REPLAYS_MAX)),
             dir: dir.to_owned(),
             runtime: Handle::try_current().ok(),
             log_first: AtomicU64::new(log.first.0),
@@ -348,7 +349,7 @@ impl Writer {
         let bounds = self.shared.options.log.as_ref().map(|log| log.bounds());
         let Some(bounds) = bounds else { return false };
         match schema::replace(&self.shared.dir, bounds, true, why) {
-            Ok(Opened { connection, old, folded, changes_from, ladder, state }) => {
+            Ok(Opened { connection, old, folded, changes_from, ladder, state, gaps }) => {
                 self.checkpoint = state.map_or(Seq::ZERO, |state| state.head());
                 (self.connection, self.old, self.ladder, self.folded) = (connection, old, ladder, folded);
                 (self.rows, self.begun, self.filling) = (Rows::default(), false, true);
@@ -356,7 +357,7 @@ impl Writer {
                 let mut waiting = self.shared.waiting.lock();
                 (waiting.written, waiting.changes_from) = (folded, changes_from);
                 waiting.trouble = Some(Trouble::Repairing);
-                waiting.damage = None;
+                (waiting.damage, waiting.gaps) = (None, gaps);
                 true
             }
             Err(error) => {
@@ -372,6 +373,15 @@ impl Writer {
         repair::copy_history(old, &mut self.connection)?;
         self.connection.execute("DELETE FROM meta WHERE key = 'old'", [])?;
         self.old = None;
+        Ok(())
+    }
+
+    /// Shows the gaps that the file has now. One without an end reaches to the present, if the log does not continue it.
+    fn show_gaps(&self) -> rusqlite::Result<()> {
+        let now = self.shared.options.clock.believed().unix_ms as i64;
+        self.connection.execute("UPDATE gaps SET to_at = ?1 WHERE to_at = 9223372036854775807", [now])?;
+        let gaps = gaps(&self.connection)?;
+        self.shared.waiting.lock().gaps = gaps;
         Ok(())
     }
 
@@ -427,6 +437,7 @@ impl Writer {
         if let (Some(from), Some(to)) = (at(first)?, at(last)?) {
             schema::forget_between(&mut self.connection, from, to)?;
         }
+        self.show_gaps()?;
         self.begun = true;
         Ok(())
     }
@@ -470,6 +481,7 @@ impl Writer {
                 [before],
             )?;
             transaction.execute("DELETE FROM minutes WHERE minute < ?1", [before / 60_000])?;
+            transaction.execute("DELETE FROM gaps WHERE to_at < ?1", [before])?;
             let mut ladder = self.ladder.clone();
             ladder.forget_before(
                 &transaction,
@@ -479,6 +491,7 @@ impl Writer {
             transaction.commit()?;
             self.ladder = ladder;
             self.rows.forget();
+            self.show_gaps()?;
             if (old.len() as i64) < TRIM_SESSIONS || self.shared.waiting.lock().closing {
                 return Ok(());
             }

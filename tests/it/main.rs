@@ -12,6 +12,7 @@ mod cluster;
 mod commands;
 mod crash;
 mod damage;
+mod damage_found;
 mod delivery;
 mod demo;
 mod drain;

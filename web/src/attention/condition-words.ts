@@ -1,5 +1,5 @@
 import type { Condition, KnownConditionKind } from '@roomwatch/react';
-import { bytes, count, duration, words } from '@/ui/format';
+import { bytes, count, duration, fullTime, plural, words } from '@/ui/format';
 
 /** What an operator reads about a condition. */
 export interface ConditionWords {
@@ -128,6 +128,21 @@ const WORDS: Record<KnownConditionKind, Say> = {
     preposition: null,
     detail: `${number(seconds) < 0 ? 'back' : 'ahead'} by ${duration(Math.abs(number(seconds)) * 1_000)}`,
     advice: 'Check the time of its machine. Nothing is deleted for its age until the time has lasted a day.',
+  }),
+  file_damaged: ({ file, error, remedy }) => ({
+    title: `${text(file) ?? 'A file of Roomwatch'} is damaged`,
+    preposition: null,
+    detail: text(error),
+    advice: `${text(remedy) ?? 'Check the disk'}.`,
+  }),
+  history_lost: ({ from, to, gaps }) => ({
+    title: 'A part of the history is missing',
+    preposition: null,
+    detail: join(
+      `between ${fullTime(number(from))} and ${fullTime(number(to))}`,
+      number(gaps) > 1 ? plural(number(gaps), 'gap') : null,
+    ),
+    advice: 'It was lost with a damaged file. Check the disk of Roomwatch. All other sessions are there.',
   }),
   follower_behind: ({ follower, error }) => ({
     title: 'Roomwatch is behind',

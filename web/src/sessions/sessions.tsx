@@ -1,12 +1,12 @@
 import { type Session, type SessionsPage, useMe, useRoomwatch, useSessions } from '@roomwatch/react';
 import { getRouteApi } from '@tanstack/react-router';
-import { Download, X } from 'lucide-react';
+import { Download, TriangleAlert, X } from 'lucide-react';
 import { useMemo, useRef, useState } from 'react';
 import { useShortcuts } from '@/shell/shortcuts';
 import { Button, IconButton } from '@/ui/button';
 import { saveText } from '@/ui/download';
 import { Select } from '@/ui/field';
-import { count, plural } from '@/ui/format';
+import { count, fullTime, plural } from '@/ui/format';
 import { FoundInput } from '@/ui/found-input';
 import { PagedPanel } from '@/ui/paged-panel';
 import { PageHeader } from '@/ui/panel';
@@ -154,6 +154,7 @@ export function Sessions() {
         ) : null}
       </search>
 
+      <Gaps page={data?.pages[0]} />
       <PagedPanel
         length={sessions?.length}
         shown={plural(sessions?.length ?? 0, 'session')}
@@ -178,6 +179,25 @@ export function Sessions() {
         />
       </PagedPanel>
     </>
+  );
+}
+
+/** Number of missing times that are shown. */
+const GAPS_SHOWN = 3;
+
+/** Times of which sessions are missing, because they were lost with a damaged file. */
+function Gaps({ page }: { page: SessionsPage | undefined }) {
+  if (!page?.gaps.length) return null;
+  const times = page.gaps.slice(-GAPS_SHOWN).map(({ from, to }) => `${fullTime(from)} to ${fullTime(to)}`);
+  const more = page.gaps.length - times.length;
+  return (
+    <p role="note" className="mb-3 flex items-start gap-2 text-warn">
+      <TriangleAlert size={14} className="mt-0.5 shrink-0" aria-hidden />
+      <span>
+        Sessions are missing from {times.join(', and from ')}
+        {more > 0 ? `, and from ${plural(more, 'earlier time')}` : ''}. They were lost with a damaged file.
+      </span>
+    </p>
   );
 }
 

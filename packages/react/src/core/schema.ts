@@ -963,6 +963,13 @@ export interface components {
             /** @description For people; may change */
             message: string;
         };
+        /** @description A time of which the history has lost rows, in unix milliseconds. */
+        Gap: {
+            /** Format: int64 */
+            from: number;
+            /** Format: int64 */
+            to: number;
+        };
         /** @description Media that is sent into LiveKit. */
         Ingress: {
             /** Format: int64 */
@@ -1485,6 +1492,11 @@ export interface components {
              *     time with `from` and `to`. In the order of the start, `next` continues where the request stopped
              */
             complete: boolean;
+            /**
+             * @description Times, between `from` and `to`, of which sessions or parts of them are missing: they were lost with a damaged file,
+             *     and the log does not have their events any more. Ascending
+             */
+            gaps: components["schemas"]["Gap"][];
             /** @description `before=` of the next page; null at the end. A page can have fewer sessions than `limit` and a next page */
             next: string | null;
             sessions: components["schemas"]["Session"][];

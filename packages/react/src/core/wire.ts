@@ -87,6 +87,8 @@ export type KnownConditionKind =
   | 'room_leftover'
   | 'room_old'
   | 'clock_jumped'
+  | 'file_damaged'
+  | 'history_lost'
   | 'follower_behind'
   | 'disk_nearly_full'
   | 'limits_reached';
