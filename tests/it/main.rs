@@ -19,6 +19,7 @@ mod drain;
 mod egress;
 mod errors;
 mod follow;
+mod gone;
 mod history;
 mod history_rest;
 mod hostile;
