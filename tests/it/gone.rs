@@ -12,7 +12,7 @@ use roomwatch::{
 };
 use serde_json::json;
 
-use crate::{harness::*, node};
+use crate::node;
 
 const EVENTS: usize = 400;
 /// Length of the metadata of each event. Together they are more than the log keeps in memory.
