@@ -173,8 +173,8 @@ const session = createRoute({
   validateSearch: search((raw) => ({
     project: text(raw.project),
     view: oneOf(raw.view, ['table'] as const),
-    /** Chosen moment of the timeline in unix milliseconds, and its zoom. */
-    t: millis(raw.t),
+    /** Chosen moment of the timeline in unix milliseconds, formerly `t`, and its zoom. */
+    at: millis(raw.at) ?? millis(raw.t),
     zoom: millis(raw.zoom),
   })),
   component: pageFile(() => import('@/sessions/session'), 'SessionPage'),
