@@ -16,7 +16,7 @@ export function PastLink() {
       preload={false}
       className={buttonClass('outline')}
     >
-      <History size={14} aria-hidden /> Go back in time
+      <History size={14} aria-hidden /> <span className="max-sm:sr-only">Go back in time</span>
     </Link>
   );
 }
