@@ -30,7 +30,7 @@ it('reads back every time that it writes, in each zone, also at the changes of s
   for (const name of names) {
     process.env.TZ = name;
     const wrong: string[] = [];
-    for (let time = at('2026-01-01T00:07:00Z'); time < at('2027-01-01T00:00:00Z'); time += 17 * 60_000) {
+    for (let time = at('2026-01-01T00:07:00Z'); time < at('2027-01-01T00:00:00Z'); time += 41 * 60_000) {
       const back = fromWallText(wallText(time));
       // Of the two times that one text means in autumn, it is the first.
       const first = time === back || (time > back && zoneName(back) !== zoneName(time));
