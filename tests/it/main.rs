@@ -48,5 +48,6 @@ mod tail;
 mod tidy;
 mod tokens;
 mod upgrade;
+mod usage;
 mod watch;
 mod webhook;
