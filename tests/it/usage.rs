@@ -1,5 +1,14 @@
 //! Usage over time, over HTTP: numbers as LiveKit's events make them, also after late ones.
 
+use std::time::Instant;
+
+use roomwatch::{
+    clock::Clock,
+    derived::{Derived, Options, UsageGroup, UsageQuery},
+    event::{Epoch, Seq},
+    log::Bounds,
+    rights::Window,
+};
 use serde_json::{Value, json};
 
 use crate::harness::{
@@ -142,4 +151,80 @@ async fn groups_and_csv() {
         let (status, answer) = server.get(&format!("/api/usage?{query}")).await;
         assert_eq!((status, &answer["error"]["code"]), (400, &json!(code)), "{query}: {answer}");
     }
+}
+
+/// A year with ten million participations, which `PARTICIPATIONS` changes. It is written into the file, because sending it
+/// would take hours.
+#[tokio::test]
+#[ignore = "takes minutes; run it in release"]
+async fn a_year_of_ten_million_participations_is_answered_in_time() {
+    let wanted = std::env::var("PARTICIPATIONS").ok().and_then(|n| n.parse().ok()).unwrap_or(10_000_000_i64);
+    let (sessions, year) = (wanted / 4, 365 * 86_400_000_i64);
+    let dir = tempfile::tempdir().expect("a directory");
+    let bounds = Bounds { epoch: Epoch(7), first: Seq(1), last: Seq(0) };
+    let clock = Clock::held((T + year) as u64);
+    let options = || Options { clock: clock.clone(), ..Options::default() };
+    Derived::open(dir.path(), bounds, options()).expect("it opens").0.close();
+    let connection = rusqlite::Connection::open(dir.path().join("derived.db")).expect("it opens");
+    connection
+        .execute_batch(&format!(
+            "PRAGMA synchronous = OFF; BEGIN;
+             WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < {sessions})
+             INSERT INTO sessions (project, sid, room, started_at, ended_at, source)
+             SELECT 'default', 'RM_' || i, 'room-' || (i % 500), {T} + i * {year} / {sessions},
+                 {T} + i * {year} / {sessions} + 1800000, 'webhook' FROM n;
+             INSERT INTO participations (session, sid, identity, name, kind, hidden, watcher, counted, restricted, joined_at,
+                 left_at, source)
+             SELECT s.id, 'PA_' || s.id || '_' || p.value, 'p' || p.value, '', 'standard', 0, 0, 1, 0,
+                 s.started_at + 60000 * p.value, s.ended_at - 60000 * p.value, 'webhook'
+                 FROM sessions s, json_each('[1, 2, 3, 4]') p;
+             COMMIT;"
+        ))
+        .expect("written");
+    let began = Instant::now();
+    let (derived, _) = Derived::open(dir.path(), bounds, options()).expect("it opens");
+    let edges: Vec<i64> = (0..=365).map(|n| T + n * 86_400_000).collect();
+    let query = || UsageQuery {
+        window: Window::all(),
+        edges: edges.clone(),
+        group: UsageGroup::All,
+        only: None,
+        now: T + year,
+    };
+    // A file that is only opened is counted at once, without any event.
+    while derived.usage(query()).await.expect("an answer").counting {
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    eprintln!("{wanted} participations are counted in {:?}", began.elapsed());
+    let began = Instant::now();
+    let answer = derived.usage(query()).await.expect("an answer");
+    let took = began.elapsed();
+    let bytes: i64 = connection
+        .query_row("SELECT sum(length(quarters)) FROM usage", [], |row| row.get(0))
+        .expect("a number");
+    eprintln!(
+        "a year by day takes {took:?}; {bytes} bytes, {} a participation",
+        bytes as f64 / wanted as f64
+    );
+    let total = answer.series[0].total;
+    assert_eq!((total.sessions(), total.joins()), (sessions, sessions * 4));
+    // Each stay is 30 minutes, less two, four, six and eight.
+    assert_eq!(
+        total.participant_ms(),
+        sessions * (28 + 26 + 24 + 22) * 60_000 - after_the_year(sessions, year)
+    );
+    assert!(took.as_millis() < 100, "{took:?}");
+}
+
+/// Returns the milliseconds of the last stays that are after the end of the year.
+fn after_the_year(sessions: i64, year: i64) -> i64 {
+    let late = |n: i64| {
+        let started = n * year / sessions;
+        let stay = |p: i64| {
+            let (from, to) = (started + p * 60_000, started + 1_800_000 - p * 60_000);
+            to - to.min(year).max(from)
+        };
+        (1..=4).map(stay).sum::<i64>()
+    };
+    (sessions - 1_000..sessions).map(late).sum()
 }

@@ -90,22 +90,34 @@ struct Sums<'a> {
 }
 
 impl Sums<'_> {
-    fn add(&mut self, group: &Group, at: i64, measures: &Measures) {
-        let Some(key) = self.query.key(group) else { return };
-        let edges = &self.query.edges;
-        let Some(part) = edges.partition_point(|edge| *edge <= at).checked_sub(1) else { return };
-        if part + 1 >= edges.len() {
-            return;
-        }
+    /// Returns the series of a group, if the answer has it.
+    fn series_of(&mut self, group: &Group) -> Option<&mut Summing> {
+        let key = self.query.key(group)?;
         if !self.series.contains_key(key) {
-            let parts = vec![Measures::default(); edges.len() - 1];
+            let parts = vec![Measures::default(); self.query.edges.len() - 1];
             self.series.insert(key.to_owned(), Summing { projects: BTreeSet::new(), parts });
         }
-        let Some(series) = self.series.get_mut(key) else { return };
+        let series = self.series.get_mut(key)?;
         if !series.projects.contains(&group.0) {
             series.projects.insert(group.0.clone());
         }
-        series.parts[part].merge(measures);
+        Some(series)
+    }
+
+    fn add(&mut self, group: &Group, at: i64, measures: &Measures) {
+        let edges = &self.query.edges;
+        if let Some(series) = self.series_of(group) {
+            series.add(edges, at, measures);
+        }
+    }
+}
+
+impl Summing {
+    fn add(&mut self, edges: &[i64], at: i64, measures: &Measures) {
+        let part = edges.partition_point(|edge| *edge <= at).checked_sub(1);
+        if let Some(part) = part.and_then(|part| self.parts.get_mut(part)) {
+            part.merge(measures);
+        }
     }
 }
 
@@ -244,10 +256,11 @@ fn rows(connection: &Connection, sums: &mut Sums, rest: &[(i64, i64)]) -> Result
             }
             let packed = row.get_ref(2)?.as_blob().map_err(rusqlite::Error::from)?;
             let day = row.get(1)?;
+            let Some(series) = sums.series_of(&group) else { continue };
             let put = |at: i64, measures: &Measures| {
                 let again = rest.iter().any(|(lo, hi)| (*lo..*hi).contains(&at));
                 if at >= from && at < to && !again {
-                    sums.add(&group, at, measures);
+                    series.add(&query.edges, at, measures);
                 }
             };
             let intact = packed::unpack(packed).ok().and_then(|packed| unpack(day, &packed, put));
