@@ -279,7 +279,8 @@ fn compare(writer: &Writer, clean: &Writer, now: i64, counting: bool) -> Result<
     days.retain(|day| *day > first && *day < end);
     days.insert(0, first);
     days.push(end);
-    let minutes: Vec<i64> = (now / 60_000 - 50..=now / 60_000 + 1).map(|n| n * 60_000).collect();
+    let minutes = (now / 60_000 - 50).max(first / 60_000)..=now / 60_000 + 1;
+    let minutes: Vec<i64> = minutes.map(|n| n * 60_000).collect();
     let derived = Derived { shared: writer.shared.clone(), writer: Mutex::default() };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
     for edges in [quarters, days, minutes] {
