@@ -238,13 +238,13 @@ pub async fn usage(
 impl Step {
     /// Returns a step with a readable number of points.
     fn of(span: i64) -> Step {
-        match span {
-            ..=10_800_000 => Step::Minute,
-            ..=43_200_000 => Step::FiveMinutes,
-            ..=172_800_000 => Step::Quarter,
-            ..=1_209_600_000 => Step::Hour,
-            _ => Step::Day,
-        }
+        let longest = [
+            (3 * HOUR_MS, Step::Minute),
+            (12 * HOUR_MS, Step::FiveMinutes),
+            (2 * DAY_MS, Step::Quarter),
+            (14 * DAY_MS, Step::Hour),
+        ];
+        longest.iter().find(|(longest, _)| span <= *longest).map_or(Step::Day, |(_, step)| *step)
     }
 
     fn fixed_ms(self) -> Option<i64> {
