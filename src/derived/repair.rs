@@ -8,7 +8,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params, params_from_iter, types::Value};
 
-use super::{DerivedError, index, schema};
+use super::{DerivedError, index, schema, usage};
 use crate::store::has_table;
 
 /// Rows that are copied in one transaction.
@@ -128,6 +128,16 @@ const MINUTES: Table = Table {
         ("leaves", 'i'),
     ],
 };
+const SESSION_VALUES: Table = Table {
+    name: "session_values",
+    key: "session",
+    columns: &[("session", 'i'), ("dimension", 't'), ("value", 't')],
+};
+const USAGE: Table = Table {
+    name: "usage",
+    key: "day",
+    columns: &[("project", 't'), ("dimension", 't'), ("value", 't'), ("day", 'i'), ("quarters", 'b')],
+};
 const CHECKPOINTS: Table = Table {
     name: "checkpoints",
     key: "seq",
@@ -159,7 +169,11 @@ pub(super) fn copy_history(old: &Path, to: &mut Connection) -> Result<(), Derive
     let sessions = copy.keys("SELECT id FROM sessions ORDER BY id")?;
     let mut tables = vec![&PARTICIPATIONS, &TRACKS];
     // A file of an earlier version does not have them.
-    tables.extend([&CALLS, &AGENTS].into_iter().filter(|table| has_table(&from, table.name).unwrap_or(true)));
+    tables.extend(
+        [&CALLS, &AGENTS, &SESSION_VALUES]
+            .into_iter()
+            .filter(|table| has_table(&from, table.name).unwrap_or(true)),
+    );
     for session in sessions {
         for table in &tables {
             copy.one(table, session)?;
@@ -173,6 +187,10 @@ pub(super) fn copy_history(old: &Path, to: &mut Connection) -> Result<(), Derive
     for project in &projects {
         copy.all(&MINUTES, Some(project))?;
     }
+    if has_table(&from, USAGE.name).unwrap_or(true) {
+        copy.all(&USAGE, None)?;
+    }
+    usage::refill(copy.to, &from)?;
     index::refill(copy.to)?;
     copy.commit()?;
     let Copy { rows, lost, .. } = copy;
@@ -339,6 +357,7 @@ impl<'a> Copy<'a> {
         let time = |key: i64| -> rusqlite::Result<Option<i64>> {
             match table.name {
                 "minutes" => Ok(Some(key.saturating_mul(60_000))),
+                "usage" => Ok(Some(key.saturating_mul(usage::DAY_MS))),
                 "sessions" => {
                     let sql = "SELECT started_at FROM sessions WHERE id = ?1";
                     self.to.query_row(sql, [key], |row| row.get(0)).optional()

@@ -50,5 +50,6 @@ mod tail;
 mod tidy;
 mod tokens;
 mod upgrade;
+mod usage;
 mod watch;
 mod webhook;

@@ -16,6 +16,7 @@ import { Shell } from '@/shell/shell';
 import { PageHeader, Panel } from '@/ui/panel';
 import { Empty, ErrorState } from '@/ui/states';
 import { SPAN_NAMES } from '@/ui/when';
+import { MEASURE_NAMES } from '@/usage/measures';
 import { basePath } from './base';
 import { dialogFile, pageFile } from './page-file';
 
@@ -219,6 +220,20 @@ const agents = createRoute({
   component: pageFile(() => import('@/agents/agents'), 'Agents'),
 });
 
+const usage = createRoute({
+  getParentRoute: () => shell,
+  path: '/usage',
+  validateSearch: search((raw) => ({
+    ...when(raw),
+    project: text(raw.project),
+    /** `project`, or the name of a dimension. */
+    by: text(raw.by),
+    measure: oneOf(raw.measure, MEASURE_NAMES),
+    view: oneOf(raw.view, ['table'] as const),
+  })),
+  component: pageFile(() => import('@/usage/usage'), 'UsagePage'),
+});
+
 const events = createRoute({
   getParentRoute: () => shell,
   path: '/events',
@@ -280,6 +295,7 @@ export const router = createRouter({
       recordings,
       calls,
       agents,
+      usage,
       events,
       audit,
       settings,

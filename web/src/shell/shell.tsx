@@ -3,6 +3,7 @@ import { Link, Outlet, useLocation, useNavigate } from '@tanstack/react-router';
 import {
   Activity,
   Bot,
+  ChartColumn,
   CircleDot,
   Clock,
   Ellipsis,
@@ -42,7 +43,17 @@ import { useSignOut } from './sign-out';
 import { useTheme } from './theme';
 
 interface NavPage {
-  to: '/' | '/rooms' | '/sessions' | '/recordings' | '/calls' | '/agents' | '/events' | '/audit' | '/settings';
+  to:
+    | '/'
+    | '/rooms'
+    | '/sessions'
+    | '/recordings'
+    | '/calls'
+    | '/agents'
+    | '/usage'
+    | '/events'
+    | '/audit'
+    | '/settings';
   name: string;
   icon: LucideIcon;
   key: string;
@@ -59,6 +70,7 @@ const pages: NavPage[] = [
   { to: '/recordings', name: 'Recordings', icon: CircleDot, key: 'm', group: 1 },
   { to: '/calls', name: 'Calls', icon: Phone, key: 'c', group: 1 },
   { to: '/agents', name: 'Agents', icon: Bot, key: 'n', group: 1 },
+  { to: '/usage', name: 'Usage', icon: ChartColumn, key: 'u', group: 1 },
   { to: '/events', name: 'Events', icon: Radio, key: 'e', group: 2, bar: true },
   { to: '/audit', name: 'Audit', icon: ScrollText, key: 'a', group: 2 },
   { to: '/settings', name: 'Settings', icon: Settings, key: ',', group: 2 },

@@ -113,6 +113,21 @@ export interface ActivityQuery {
   project?: string;
 }
 
+export interface UsageQuery {
+  /** Unix milliseconds. */
+  from?: number;
+  to?: number;
+  step?: 'minute' | 'five_minutes' | 'quarter' | 'hour' | 'day' | 'week' | 'month';
+  /** IANA name of the zone of hours, days, weeks and months. */
+  zone?: string;
+  /** `project`, or the name of a dimension of the configuration. */
+  groupBy?: string;
+  /** Limits the numbers to the rooms with this value of this dimension. */
+  dimension?: string;
+  value?: string;
+  project?: string;
+}
+
 export interface AuditQuery {
   user?: string;
   /** For example `room.end`. */
@@ -212,6 +227,7 @@ export interface RoomwatchClient {
   calls(query?: CallsQuery, signal?: AbortSignal): Promise<wire.CallsPage>;
   agents(query?: { project?: string }, signal?: AbortSignal): Promise<wire.AgentsAnswer>;
   activity(query?: ActivityQuery, signal?: AbortSignal): Promise<wire.Activity>;
+  usage(query?: UsageQuery, signal?: AbortSignal): Promise<wire.Usage>;
   projects(signal?: AbortSignal): Promise<wire.Projects>;
   /** Sends a signed test event named `roomwatch_test` to the webhook endpoint. For operators and admins. */
   testWebhook(project: string): Promise<{ cursor: wire.Cursor }>;
@@ -321,6 +337,7 @@ export function createClient(options: ClientOptions = {}): RoomwatchClient {
     calls: (query, signal) => get('/api/calls', { ...query }, signal),
     agents: (query, signal) => get('/api/agents', { ...query }, signal),
     activity: (query, signal) => get('/api/activity', { ...query }, signal),
+    usage: (query, signal) => get('/api/usage', { ...query }, signal),
     projects: (signal) => get('/api/projects', undefined, signal),
     testWebhook: (name) => call('POST', `/api/projects/${seg(name)}/test-webhook`),
     search: (q, signal) => get('/api/search', { q }, signal),

@@ -297,6 +297,15 @@ export type ActivityPoint = Schema<'ActivityPoint'>;
 /** `step` is in milliseconds. */
 export type Activity = Schema<'Activity'>;
 
+/** Sums and peaks of a time. A peak is null if it is unknown. */
+export type UsageNumbers = Schema<'UsageNumbers'>;
+
+/** The numbers of one project or value, or of everything. A point without numbers is unknown. */
+export type UsageSeries = Schema<'UsageSeries'>;
+
+/** Usage over time. `counting` is true while some points are still being counted. */
+export type Usage = Schema<'Usage'>;
+
 export type Capability = Schema<'Capability'>;
 
 /** A difference that reconciliation found and appended to the log. */
