@@ -9,6 +9,7 @@
 //!   removed with the events of the log. An event without a row is not restricted and changed nothing.
 //! - Sessions, participations, tracks and egress, counts for each minute, and an index of names, for
 //!   [`Derived::sessions`] and the other queries. They are kept for [`Options::retain`].
+//! - The [usage](usage): sums and peaks of each quarter of an hour, counted from those rows, and kept longer.
 //!
 //! Rows are written after the stream, in transactions of many events. Each transaction has the seq of its last event.
 //! Events that are not written yet are in memory, where [`Derived::changes`] finds them. After a crash they are read
@@ -60,6 +61,7 @@ mod search;
 mod session_list;
 mod sessions;
 mod statements;
+mod usage;
 mod writer;
 
 pub use activity::{Activity, ActivityPoint};
@@ -75,6 +77,9 @@ pub use session_list::{
     SessionTrouble,
 };
 pub use sessions::{Participation, Session, SessionDetail, SessionTrack};
+pub use usage::{
+    Dimension, DimensionSource, Measures, Peak, UsageAnswer, UsageGroup, UsageQuery, UsageSeries,
+};
 pub use writer::Step;
 
 use crate::{
@@ -148,6 +153,8 @@ pub struct Options {
     pub clock: Clock,
     /// The log. Events that a damaged file has lost are derived from it again.
     pub log: Option<Arc<dyn EventLog>>,
+    /// Groups of rooms for which usage is counted, beside projects.
+    pub dimensions: Arc<[Dimension]>,
 }
 
 impl Default for Options {
@@ -158,6 +165,7 @@ impl Default for Options {
             covered: Box::new(|_| {}),
             clock: Clock::system(),
             log: None,
+            dimensions: Arc::new([]),
         }
     }
 }

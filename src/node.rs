@@ -13,9 +13,9 @@ use crate::{
     attention::{self, Attention, Dispatches, Rates},
     audit::Audit,
     cluster::{Cluster, Counts, Local, Map, NodeId},
-    config::{Config, Limit},
+    config::{Config, DimensionOptions, Limit},
     data_dir::DataDir,
-    derived::{self, Derived},
+    derived::{self, Derived, Dimension, DimensionSource},
     feed::Feed,
     follow::{Fold, FoldThread, Followers, Make, Running},
     ingest::{
@@ -130,6 +130,7 @@ impl Node {
             covered: Box::new(move |seq| covered.checkpointed(seq)),
             clock: clock.clone(),
             log: Some(log.clone()),
+            dimensions: config.usage.dimensions.iter().map(dimension).collect(),
         };
         let (derived, state) = Derived::open(data.path(), log.bounds(), options)?;
         let derived = Arc::new(derived);
@@ -361,4 +362,12 @@ fn open_log(config: &Config, storage: &Storage) -> anyhow::Result<Arc<dyn EventL
         ..LogOptions::default()
     };
     Ok(log::open(&config.log_url, options)?)
+}
+
+fn dimension(options: &DimensionOptions) -> Dimension {
+    let source = match &options.metadata {
+        Some(key) => DimensionSource::Metadata(key.clone()),
+        None => DimensionSource::RoomPrefixes(options.room_prefixes.clone()),
+    };
+    Dimension { name: options.name.clone(), source }
 }

@@ -43,6 +43,7 @@ pub mod body;
 pub mod caller;
 pub mod connections;
 pub mod cookie;
+pub mod csv;
 pub mod error;
 pub mod front;
 pub mod limits;
@@ -169,7 +170,7 @@ pub fn router(app: Arc<App>) -> Router {
 fn routes(app: &Arc<App>) -> OpenApiRouter<Arc<App>> {
     use api::{
         agents, attention, audit, calls, commands, egress, login, me, participants, projects, rooms,
-        sessions, test_webhook, watch,
+        sessions, test_webhook, usage, watch,
     };
     let webhooks = OpenApiRouter::new().routes(routes!(webhook::receive)).with_state(app.webhooks.clone());
     let current = axum::middleware::from_fn_with_state(app.clone(), when_current);
@@ -188,6 +189,7 @@ fn routes(app: &Arc<App>) -> OpenApiRouter<Arc<App>> {
         .routes(routes!(egress::egress))
         .routes(routes!(calls::calls))
         .routes(routes!(agents::agents))
+        .routes(routes!(usage::usage))
         .routes(routes!(attention::attention))
         // Inside of the compression: the bytes before it are in memory until the last of them is compressed.
         .layer(axum::middleware::from_fn_with_state(app.clone(), memory::counted))

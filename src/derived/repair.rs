@@ -15,7 +15,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, params, params_from_ite
 
 mod found;
 
-use super::{DerivedError, Gap, gaps, index, schema};
+use super::{DerivedError, Gap, gaps, index, schema, usage};
 use crate::store::has_table;
 use found::Found;
 
@@ -139,13 +139,33 @@ const MINUTES: Table = Table {
         ("leaves", 'i'),
     ],
 };
+const SESSION_VALUES: Table = Table {
+    name: "session_values",
+    key: "session",
+    columns: &[("session", 'i'), ("dimension", 't'), ("value", 't')],
+};
+const USAGE: Table = Table {
+    name: "usage",
+    key: "day",
+    columns: &[("project", 't'), ("dimension", 't'), ("value", 't'), ("day", 'i'), ("quarters", 'b')],
+};
 const CHECKPOINTS: Table = Table {
     name: "checkpoints",
     key: "seq",
     columns: &[("seq", 'i'), ("at", 'i'), ("work_us", 'i'), ("state", 'b')],
 };
-const TABLES: [&Table; 8] =
-    [&SESSIONS, &PARTICIPATIONS, &TRACKS, &CALLS, &AGENTS, &EGRESS, &MINUTES, &CHECKPOINTS];
+const TABLES: [&Table; 10] = [
+    &SESSIONS,
+    &PARTICIPATIONS,
+    &TRACKS,
+    &CALLS,
+    &AGENTS,
+    &SESSION_VALUES,
+    &EGRESS,
+    &MINUTES,
+    &USAGE,
+    &CHECKPOINTS,
+];
 
 /// Copies the checkpoints, if the old file was derived from the log with this epoch.
 pub(super) fn copy_checkpoints(old: &Path, epoch: i64, to: &mut Connection) -> Result<(), DerivedError> {
@@ -172,7 +192,11 @@ pub(super) fn copy_history(old: &Path, to: &mut Connection) -> Result<(), Derive
     let sessions = copy.keys("SELECT id FROM sessions ORDER BY id")?;
     let mut tables = vec![&PARTICIPATIONS, &TRACKS];
     // A file of an earlier version does not have them.
-    tables.extend([&CALLS, &AGENTS].into_iter().filter(|table| has_table(&from, table.name).unwrap_or(true)));
+    tables.extend(
+        [&CALLS, &AGENTS, &SESSION_VALUES]
+            .into_iter()
+            .filter(|table| has_table(&from, table.name).unwrap_or(true)),
+    );
     for table in tables {
         copy.of_sessions(table, &sessions)?;
     }
@@ -184,6 +208,10 @@ pub(super) fn copy_history(old: &Path, to: &mut Connection) -> Result<(), Derive
     for project in &projects {
         copy.all(&MINUTES, Some(project))?;
     }
+    if has_table(&from, USAGE.name).unwrap_or(true) {
+        copy.all(&USAGE, None)?;
+    }
+    usage::refill(copy.to, &from)?;
     copy.join_gaps()?;
     index::refill(copy.to)?;
     copy.commit()?;
@@ -450,6 +478,7 @@ impl<'a> Copy<'a> {
         let time = |key: i64| -> rusqlite::Result<Option<i64>> {
             let sql = match table.name {
                 "minutes" => return Ok(Some(key.saturating_mul(60_000))),
+                "usage" => return Ok(Some(key.saturating_mul(usage::DAY_MS))),
                 "sessions" => "SELECT started_at FROM sessions WHERE id = ?1",
                 "egress" => "SELECT at FROM egress WHERE id = ?1",
                 _ => return Ok(None),

@@ -8,7 +8,13 @@ use std::{
 use foldhash::fast::RandomState;
 use rusqlite::{OptionalExtension, params};
 
-use super::{Recorded, changes::Chunk, index::Known, statements::Statements};
+use super::{
+    Recorded,
+    changes::Chunk,
+    index::Known,
+    statements::Statements,
+    usage::{self, Dimension},
+};
 use crate::{
     event::{Seq, Source},
     state::{Egress, Fact, Participant, Room, State, Track, Wire, entity::Word, mask::ALL},
@@ -43,6 +49,7 @@ pub(super) struct Rows {
     changes: Chunk,
     /// Names that the index has.
     names: Known,
+    dimensions: Arc<[Dimension]>,
 }
 
 /// A live session, with the fields that a list of sessions shows.
@@ -50,6 +57,8 @@ struct Seen {
     started_at: u64,
     peak: u32,
     recorded: bool,
+    project: Arc<str>,
+    metadata: Arc<str>,
 }
 
 /// One minute: the maximum numbers of rooms and participants, the numbers at its end, and joins and leaves.
@@ -102,8 +111,8 @@ struct Traffic {
 
 impl Rows {
     /// Returns the rows that continue from `state`.
-    pub fn new(state: &State) -> Rows {
-        let mut rows = Rows::default();
+    pub fn new(state: &State, dimensions: &Arc<[Dimension]>) -> Rows {
+        let mut rows = Rows { dimensions: dimensions.clone(), ..Rows::default() };
         for entry in state.rooms(|_, _| true) {
             let live = rows.live.entry(entry.room.project.clone()).or_default();
             live.set(&entry.room.sid, Some(entry.room.counts.participants));
@@ -178,8 +187,8 @@ impl Rows {
     /// Writes the rows that are written at the end of the transaction.
     pub fn finish(&mut self, to: &mut Statements) -> rusqlite::Result<()> {
         self.changes.write(to)?;
-        for (id, seen) in self.seen.drain() {
-            put_seen(to, id, &seen)?;
+        for (id, seen) in std::mem::take(&mut self.seen) {
+            self.put_seen(to, id, &seen)?;
         }
         for id in self.uncounted.drain() {
             to.count_ended_session.execute([id])?;
@@ -212,13 +221,15 @@ impl Rows {
         traffic: &mut Traffic,
     ) -> rusqlite::Result<()> {
         match fact {
-            Fact::Session { project, sid, name, began_at, participants, recording, source } => {
+            Fact::Session { project, sid, name, began_at, participants, recording, metadata, source } => {
                 let id = self.session(to, project, sid, name, *began_at, *source)?;
                 let before = self.seen.get(&id);
                 let seen = Seen {
                     started_at: *began_at,
                     peak: before.map_or(0, |before| before.peak).max(*participants),
                     recorded: before.is_some_and(|before| before.recorded) || *recording,
+                    project: project.clone(),
+                    metadata: metadata.clone(),
                 };
                 self.seen.insert(id, seen);
             }
@@ -285,6 +296,12 @@ impl Rows {
         Ok(())
     }
 
+    /// Writes that a session is live.
+    fn put_seen(&self, to: &mut Statements, id: i64, seen: &Seen) -> rusqlite::Result<()> {
+        to.session_is_live.execute(params![id, seen.started_at as i64, seen.peak, seen.recorded])?;
+        usage::put_values(to, &seen.project, id, &usage::values_of(&self.dimensions, &seen.metadata))
+    }
+
     fn session_ended(
         &mut self,
         to: &mut Statements,
@@ -295,7 +312,7 @@ impl Rows {
     ) -> rusqlite::Result<()> {
         let id = self.session(to, &room.project, &room.sid, &room.name, room.began_at(), room.source)?;
         if let Some(seen) = self.seen.remove(&id) {
-            put_seen(to, id, &seen)?;
+            self.put_seen(to, id, &seen)?;
         }
         to.end_session.execute(params![id, at as i64, reason.map(|reason| &**reason), source.as_str()])?;
         to.end_tracks_in.execute(params![id, at as i64])?;
@@ -353,12 +370,6 @@ impl Rows {
         }
         sessions.insert(sid.clone(), id);
     }
-}
-
-/// Writes that a session is live.
-fn put_seen(to: &mut Statements, id: i64, seen: &Seen) -> rusqlite::Result<()> {
-    to.session_is_live.execute(params![id, seen.started_at as i64, seen.peak, seen.recorded])?;
-    Ok(())
 }
 
 /// Writes a participant; `present` is true if they are in the room. Returns true if the row is new.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
-use super::{DerivedError, Gap, checkpoints::Ladder, index, repair};
+use super::{DerivedError, Gap, checkpoints::Ladder, index, repair, usage};
 use crate::{
     event::{
         Cursor, Epoch, Seq,
@@ -19,7 +19,18 @@ pub(super) const STORE: Store = Store {
     file: "derived.db",
     application_id: 0x526d_4465,
     first_version: 3,
-    steps: &[VERSION_3, LADDER, GAPS, NUMBERS, COUNT_NEWEST, ZSTD, NAMES, EGRESS_LIST, CALLS_AND_AGENTS],
+    steps: &[
+        VERSION_3,
+        LADDER,
+        GAPS,
+        NUMBERS,
+        COUNT_NEWEST,
+        ZSTD,
+        NAMES,
+        EGRESS_LIST,
+        CALLS_AND_AGENTS,
+        usage::TABLES,
+    ],
     unversioned: |connection| {
         Ok(if has_table(connection, "meta")? { get(connection, "schema")? } else { None })
     },
@@ -244,6 +255,7 @@ pub(super) fn last_of(dir: &Path) -> Option<Cursor> {
 /// new one. Then the seqs in the file are meaningless, but its sessions are still true: the events of the log are
 /// folded over them.
 fn adopt(dir: &Path, connection: Connection, log: Bounds) -> Result<Opened, DerivedError> {
+    connection.execute_batch(usage::TRIGGERS)?;
     let epoch = i64::from(log.epoch.0);
     let ahead = get(&connection, "folded")?.is_some_and(|folded| folded as u64 > log.last.0);
     let known = get(&connection, "epoch")?;
@@ -301,6 +313,7 @@ pub(super) fn forget_between(connection: &mut Connection, from: i64, to: i64) ->
         transaction
             .execute(&format!("DELETE FROM {table} WHERE (session, participant) NOT IN ({kept})"), [])?;
     }
+    usage::forget_after(&transaction, from)?;
     transaction.commit()
 }
 

@@ -70,6 +70,8 @@ pub enum Fact {
         began_at: u64,
         participants: u32,
         recording: bool,
+        /// The room's metadata, shared with the room.
+        metadata: Arc<str>,
         source: Source,
     },
     SessionEnded {

@@ -57,6 +57,8 @@ fn table() -> Vec<Row> {
     const SIGNED_IN: [u16; 11] = [401, 401, 401, 200, 200, 200, 200, 200, 200, 200, 200];
     // Routes about the whole project.
     const OF_PROJECT: [u16; 11] = [401, 401, 401, 200, 200, 200, 403, 403, 200, 200, 200];
+    // Routes about the whole project that do not answer for a part of it.
+    const WHOLE_PROJECT: [u16; 11] = [401, 401, 401, 200, 403, 403, 403, 403, 200, 200, 200];
     const SEE_STANDUP: [u16; 11] = [401, 401, 401, 200, 200, 200, 404, 404, 200, 200, 200];
     const SEE_PLANNING: [u16; 11] = [401, 401, 401, 200, 404, 404, 404, 404, 200, 200, 200];
     const MODERATE_STANDUP: [u16; 11] = [401, 401, 401, 403, 502, 403, 404, 404, 403, 502, 502];
@@ -142,6 +144,7 @@ fn table() -> Vec<Row> {
         row("GET", "/api/activity", "/api/activity?project=alpha", OF_PROJECT),
         row("GET", "/api/search", "/api/search?q=planning&project=alpha", OF_PROJECT),
         row("GET", "/api/egress", "/api/egress?project=alpha", OF_PROJECT),
+        row("GET", "/api/usage", "/api/usage?project=alpha", WHOLE_PROJECT),
         row("GET", "/api/calls", "/api/calls?project=alpha", OF_PROJECT),
         row("GET", "/api/agents", "/api/agents?project=alpha", OF_PROJECT),
         row("GET", "/api/attention", "/api/attention?project=alpha", OF_PROJECT),
@@ -576,6 +579,7 @@ async fn a_narrow_token_reads_nothing_of_another_room() {
         "/api/egress",
         "/api/egress?room=plan",
         "/api/egress?status=live",
+        "/api/usage?groupBy=project",
         "/api/calls",
         "/api/calls?room=plan",
         "/api/calls?number=1",
@@ -882,6 +886,7 @@ async fn a_room_of_the_same_name_in_another_project_is_another_room() {
             ("/api/sessions?project=beta", 403),
             ("/api/egress?project=beta", 403),
             ("/api/calls?project=beta", 403),
+            ("/api/usage?project=beta", 403),
             ("/api/agents?project=beta", 403),
             ("/api/sessions/RM_beta", 404),
             ("/api/sessions/RM_beta?project=beta", 404),

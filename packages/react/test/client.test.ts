@@ -26,6 +26,7 @@ describe('the client', () => {
     ['GET /api/sessions', (c) => c.sessions()],
     ['GET /api/sessions/RM_1', (c) => c.session('RM_1')],
     ['GET /api/activity', (c) => c.activity()],
+    ['GET /api/usage', (c) => c.usage()],
     ['GET /api/projects', (c) => c.projects()],
     ['GET /api/search', (c) => c.search('x')],
     ['GET /api/audit', (c) => c.audit()],

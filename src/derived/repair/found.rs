@@ -50,13 +50,12 @@ impl Found {
         let mut found = Found { pages: open_pages(from, old), of: HashMap::new(), stored };
         let numbers: Vec<u32> = found.pages.iter().flat_map(Pages::numbers).collect();
         for number in numbers {
-            for table in TABLES {
-                if let Some((rows, _)) = found.rows(table, number) {
-                    let keys = || rows.iter().map(|(key, _)| *key);
-                    let (min, max) = (keys().min().unwrap_or_default(), keys().max().unwrap_or_default());
-                    found.of.entry(table.name).or_default().push(Page { number, min, max });
-                }
-            }
+            let mut of = TABLES.iter().filter_map(|table| Some((table.name, found.rows(table, number)?.0)));
+            // The rows of two tables may look the same. A row in the wrong table would be worse than a gap.
+            let (Some((name, rows)), None) = (of.next(), of.next()) else { continue };
+            let keys = || rows.iter().map(|(key, _)| *key);
+            let (min, max) = (keys().min().unwrap_or_default(), keys().max().unwrap_or_default());
+            found.of.entry(name).or_default().push(Page { number, min, max });
         }
         Ok(found)
     }

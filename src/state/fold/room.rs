@@ -120,6 +120,7 @@ impl Fold<'_> {
             began_at: room.began_at(),
             participants: room.counts.participants,
             recording: room.recording(),
+            metadata: room.metadata.clone(),
             source: room.source,
         };
         if before.created {
@@ -137,7 +138,7 @@ impl Fold<'_> {
         if mask != 0 {
             self.applied.changes.push(Change::patch(Entity::Room(room.clone()), mask));
         }
-        if mask & (bits::STARTED_AT | bits::PARTICIPANTS | bits::RECORDING) != 0 {
+        if mask & (bits::STARTED_AT | bits::PARTICIPANTS | bits::RECORDING | bits::METADATA) != 0 {
             self.applied.facts.push(session());
         }
     }

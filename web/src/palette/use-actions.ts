@@ -3,6 +3,7 @@ import { useNavigate } from '@tanstack/react-router';
 import {
   Activity,
   Bot,
+  ChartColumn,
   CircleDot,
   Clock,
   Copy,
@@ -131,7 +132,17 @@ export function useActions() {
     };
 
     const page = (
-      to: '/' | '/rooms' | '/sessions' | '/recordings' | '/calls' | '/agents' | '/events' | '/audit' | '/settings',
+      to:
+        | '/'
+        | '/rooms'
+        | '/sessions'
+        | '/recordings'
+        | '/calls'
+        | '/agents'
+        | '/usage'
+        | '/events'
+        | '/audit'
+        | '/settings',
       title: string,
       icon: LucideIcon,
       detail?: string,
@@ -150,6 +161,7 @@ export function useActions() {
       page('/recordings', 'Recordings', CircleDot, 'egress, streams'),
       page('/calls', 'Calls', Phone, 'SIP'),
       page('/agents', 'Agents', Bot),
+      page('/usage', 'Usage', ChartColumn, 'minutes, peaks'),
       page('/events', 'Events', Radio),
       ...(refusal(me, 'administer') === null ? [page('/audit', 'Audit', ScrollText)] : []),
       page('/settings', 'Settings', Settings),
