@@ -96,6 +96,7 @@ statements! {
          status = coalesce(?8, status), answered = max(answered, ?9)";
     put_agent:
         "INSERT INTO agents VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET name = ?3 WHERE name <> ?3";
+    put_miss: "INSERT OR IGNORE INTO misses VALUES (?1, ?2)";
     put_minute:
         "INSERT INTO minutes VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO UPDATE SET
          rooms = max(rooms, ?3), participants = max(participants, ?4), rooms_after = ?5, participants_after = ?6,

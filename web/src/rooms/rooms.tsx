@@ -61,7 +61,7 @@ export function Rooms() {
 
 const RoomList = memo(function RoomList({ rooms }: { rooms: Room[] | undefined }) {
   const { sort = 'people', desc = sort !== 'name', ...filter } = route.useSearch();
-  const { q, project, recording, agents, stale, noAgents, alone, long, attention } = filter;
+  const { q, project, recording, agents, stale, noAgents, alone, long, attention, phone } = filter;
   const navigate = route.useNavigate();
   const projects = useMe().data?.projects ?? [];
   const refusal = useRefusal('create');
@@ -134,6 +134,9 @@ const RoomList = memo(function RoomList({ rooms }: { rooms: Room[] | undefined }
         </Toggle>
         <Toggle on={!!noAgents} onChange={(on) => set({ noAgents: on || undefined })}>
           No agent
+        </Toggle>
+        <Toggle on={!!phone} onChange={(on) => set({ phone: on || undefined })}>
+          Phone
         </Toggle>
         <Toggle on={!!alone} onChange={(on) => set({ alone: on || undefined })}>
           Alone
