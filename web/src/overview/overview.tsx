@@ -120,6 +120,7 @@ export function Overview() {
         </Panel>
         <Panel
           title="Busiest rooms"
+          label="Busiest rooms"
           flush
           className="self-start"
           aside={
