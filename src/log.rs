@@ -2,7 +2,7 @@
 
 use std::{fmt, path::PathBuf, str::FromStr, sync::Arc, time::Duration};
 
-use futures_util::future::BoxFuture;
+use futures_util::future::{self, BoxFuture, FutureExt};
 use serde::Deserialize;
 
 use crate::{
@@ -56,6 +56,11 @@ pub trait EventLog: Send + Sync + 'static {
 
     /// Returns the epoch, and the first and the last event that retention has left. Cheap: does no I/O.
     fn bounds(&self) -> Bounds;
+
+    /// Returns the newest event of all nodes. On one node it is that of [`EventLog::bounds`].
+    fn newest(&self) -> BoxFuture<'_, Result<Seq, LogError>> {
+        future::ready(Ok(self.bounds().last)).boxed()
+    }
 
     /// Returns the newest event whose `received_at` is `unix_ms` or earlier, or `None` if all events
     /// were received later.

@@ -5,6 +5,7 @@ pub mod harness;
 mod agents;
 mod attention;
 mod auth;
+mod behind;
 mod browser;
 mod calls;
 mod clocks;

@@ -55,6 +55,21 @@ describe('the client', () => {
     ['POST /api/rooms/a/token', (c) => c.watchToken({ room: 'a', reason: 'why' }), { reason: 'why' }],
   ];
 
+  it('sends the newest cursor with every read, and with nothing else', async () => {
+    const server = await TestServer.start();
+    let cursor: string | null = null;
+    const client = createClient({ url: server.url, cursor: () => cursor });
+    await client.rooms();
+    cursor = '00000001-7';
+    await client.rooms();
+    await client.deleteRoom({ room: 'a' });
+    expect(server.requests.map(({ headers }) => headers['roomwatch-cursor'])).toEqual([
+      undefined,
+      '00000001-7',
+      undefined,
+    ]);
+  });
+
   it.each(cases)('sends %s', async (line, call, body = '') => {
     const { server, client } = await setUp();
     await call(client);
