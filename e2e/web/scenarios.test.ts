@@ -301,7 +301,7 @@ it('9: why a phone call failed', async () => {
     participant: { ...caller, state: 'DISCONNECTED', disconnectReason: 'USER_REJECTED' },
   });
   const hand = await sits('olga');
-  await condition('Call failed in townhall · declined or busy · +4915112345678').waitFor();
+  await condition('Call failed in townhall · declined or busy · Phone +4915112345678').waitFor();
   const answer = await play('9 Failed phone call', hand, async () => {
     await hand.click(nav('Calls'));
     await hand.click(page.getByRole('group', { name: 'Outcome' }).getByRole('button', { name: /^All trouble/ }));

@@ -43,7 +43,7 @@ export function Agents() {
           flush
           className="mb-4"
           label="Rooms without their agent"
-          title={`Rooms without their agent · ${count(missing.length)}`}
+          title={`Rooms without their agent${missing.length ? ` · ${count(missing.length)}` : ''}`}
           aside={
             <span className="num text-xs text-ink-2">
               {plural(data?.missedDay ?? 0, 'time')} in 24 hours, {count(data?.missedWeek ?? 0)} in 7 days
