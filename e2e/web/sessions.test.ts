@@ -293,7 +293,7 @@ it('the zoom keeps the moment in its place, and the address has both', async () 
   for (let n = 0; n < 4; n++) await page.getByRole('button', { name: 'Zoom in' }).click();
   expect(Math.abs((await x()) - before)).toBeLessThan(4);
   await page.waitForURL(
-    (url) => url.searchParams.get('t') === String(START + 1_391_000 + 0) || url.searchParams.has('t'),
+    (url) => url.searchParams.get('at') === String(START + 1_391_000 + 0) || url.searchParams.has('at'),
   );
   await page.waitForURL((url) => url.searchParams.get('zoom') === '16');
   const address = page.url();

@@ -28,7 +28,7 @@ pub(super) struct Project {
     /// Conditions that stay acknowledged until a time, even if they are opened again.
     #[serde(default)]
     pub quiet: Map<Arc<str>, Acknowledged>,
-    /// What has ended, so that a late event does not bring it back. Older checkpoints call them `graves`.
+    /// Entities that have ended, so that a late event does not bring them back. Older checkpoints call them `graves`.
     #[serde(alias = "graves")]
     pub tombstones: Tombstones,
     #[serde(default)]

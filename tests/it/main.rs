@@ -32,6 +32,7 @@ mod openapi;
 mod options;
 mod own_events;
 mod participants;
+mod past;
 mod reconcile;
 mod reconcile_diff;
 mod reconcile_gap;

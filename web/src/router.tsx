@@ -1,5 +1,14 @@
-import { createRootRoute, createRoute, createRouter, type ErrorComponentProps, Link } from '@tanstack/react-router';
+import {
+  createRootRoute,
+  createRoute,
+  createRouter,
+  type ErrorComponentProps,
+  Link,
+  useParams,
+  useSearch,
+} from '@tanstack/react-router';
 import type { ReactNode } from 'react';
+import type { PastFrameProps } from '@/past/frame-props';
 import { ROOM_SORTS } from '@/rooms/room-sort';
 import { SESSION_SORTS } from '@/sessions/session-sort';
 import { FailedPage } from '@/shell/failed-page';
@@ -8,13 +17,15 @@ import { PageHeader, Panel } from '@/ui/panel';
 import { Empty, ErrorState } from '@/ui/states';
 import { SPAN_NAMES } from '@/ui/when';
 import { basePath } from './base';
-import { pageFile } from './page-file';
+import { dialogFile, pageFile } from './page-file';
 
 type Raw = Record<string, unknown>;
 
 /** Reads a text from the address; a number too, because a room can be named 42. Anything else is ignored. */
 const text = (value: unknown) =>
   typeof value === 'string' && value !== '' ? value : typeof value === 'number' ? String(value) : undefined;
+/** Reads a moment of the past: a time, or a cursor. */
+const moment = (raw: Raw) => ({ at: millis(raw.at) ?? text(raw.at), range: text(raw.range) });
 const millis = (value: unknown) => (typeof value === 'number' && Number.isFinite(value) ? value : undefined);
 const flag = (value: unknown) => (value === true || value === 'true' ? true : undefined);
 const oneOf = <T extends string>(value: unknown, options: readonly T[]) => options.find((option) => option === value);
@@ -39,6 +50,26 @@ const FailedAlone = ({ error, reset }: ErrorComponentProps) => (
     <ErrorState error={error} title="Something went wrong on this page" onRetry={reset} />
   </Alone>
 );
+
+const PastFrame = dialogFile<PastFrameProps>(async () => (await import('@/past/frame')).PastFrame);
+
+type Page = (() => ReactNode) & { preload: () => Promise<void> | undefined };
+
+/** Returns a page that shows the present, or with `at` in its address the past, in a frame that says so. */
+function withPast(Now: Page): Page {
+  function PageThen() {
+    // The types of the router have this page in them, so they are not known here.
+    const { at, range, project } = useSearch({ strict: false }) as Partial<Omit<PastFrameProps, 'children' | 'room'>>;
+    const { room } = useParams({ strict: false }) as { room?: string };
+    if (at === undefined) return <Now />;
+    return (
+      <PastFrame at={at} range={range} room={room} project={project}>
+        <Now />
+      </PastFrame>
+    );
+  }
+  return Object.assign(PageThen, { preload: Now.preload });
+}
 
 const root = createRootRoute({
   errorComponent: FailedAlone,
@@ -71,7 +102,8 @@ const shell = createRoute({
 const overview = createRoute({
   getParentRoute: () => shell,
   path: '/',
-  component: pageFile(() => import('@/overview/overview'), 'Overview'),
+  validateSearch: search(moment),
+  component: withPast(pageFile(() => import('@/overview/overview'), 'Overview')),
 });
 
 const rooms = createRoute({
@@ -90,8 +122,9 @@ const rooms = createRoute({
     attention: flag(raw.attention),
     sort: oneOf(raw.sort, ROOM_SORTS),
     desc: typeof raw.desc === 'boolean' ? raw.desc : undefined,
+    ...moment(raw),
   })),
-  component: pageFile(() => import('@/rooms/rooms'), 'Rooms'),
+  component: withPast(pageFile(() => import('@/rooms/rooms'), 'Rooms')),
 });
 
 const room = createRoute({
@@ -102,8 +135,9 @@ const room = createRoute({
     /** Session of the link. The page says so if another one is live now. */
     sid: text(raw.sid),
     view: oneOf(raw.view, ['watch'] as const),
+    ...moment(raw),
   })),
-  component: pageFile(() => import('@/room/room'), 'RoomPage'),
+  component: withPast(pageFile(() => import('@/room/room'), 'RoomPage')),
 });
 
 const when = (raw: Record<string, unknown>) => ({
@@ -140,8 +174,8 @@ const session = createRoute({
   validateSearch: search((raw) => ({
     project: text(raw.project),
     view: oneOf(raw.view, ['table'] as const),
-    /** Chosen moment of the timeline in unix milliseconds, and its zoom. */
-    t: millis(raw.t),
+    /** Chosen moment of the timeline in unix milliseconds, formerly `t`, and its zoom. */
+    at: millis(raw.at) ?? millis(raw.t),
     zoom: millis(raw.zoom),
   })),
   component: pageFile(() => import('@/sessions/session'), 'SessionPage'),

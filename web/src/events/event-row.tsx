@@ -5,6 +5,7 @@ import { Badge } from '@/ui/badge';
 import { cx } from '@/ui/cx';
 import { clockTime, fullTime, shortDay } from '@/ui/format';
 import { Name } from '@/ui/person-name';
+import { sameDay } from '@/ui/zone';
 import { EventIcon } from './event-icon';
 import { describeEvent } from './event-words';
 
@@ -32,7 +33,7 @@ export const EventRow = memo(function EventRow({
   onToggle: (cursor: string) => void;
 }) {
   const words = describeEvent(message, called, by);
-  const today = new Date(message.timestamp).toDateString() === new Date().toDateString();
+  const today = sameDay(message.timestamp, Date.now());
   const time = (
     <time
       dateTime={new Date(message.timestamp).toISOString()}

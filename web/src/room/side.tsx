@@ -17,10 +17,10 @@ const statusTones: Record<string, Tone> = {
 
 const TITLE = 'Recordings & streams';
 
-/** Recordings and streams of this session, with the ended ones. */
-export function Recordings({ room }: { room: Room }) {
-  const session = useSession(room.sid, { project: room.project });
-  const egress = session.data?.egress ?? [];
+/** Recordings and streams of this session, with the ended ones; or those of a moment of the past. */
+export function Recordings({ room, then }: { room: Room; then: Egress[] | undefined }) {
+  const session = useSession(room.sid, { project: room.project, enabled: !then });
+  const egress = then ?? session.data?.egress ?? [];
   if (session.error && !session.data) {
     return (
       <Panel title={TITLE}>

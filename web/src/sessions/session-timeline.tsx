@@ -5,6 +5,7 @@ import { type PointerEvent, useMemo, useRef, useState } from 'react';
 import { buttonClass, IconButton } from '@/ui/button';
 import { cx } from '@/ui/cx';
 import { clockTime, shortDay } from '@/ui/format';
+import { sameDay } from '@/ui/zone';
 import { ParticipantLane, RecordingLane } from './lanes';
 import { Legend } from './legend';
 import { Moment, momentText } from './moment';
@@ -45,7 +46,7 @@ export function SessionTimeline({
   const navigate = useNavigate();
   const part = (at: number) => `${(100 * (at - from)) / (to - from)}%`;
   const ticks = ticksOf(from, to, (NARROW.matches ? TICKS.narrow : TICKS.wide) * zoom);
-  const days = new Date(from).toDateString() !== new Date(to).toDateString();
+  const days = !sameDay(from, to);
 
   const timeAt = (event: { clientX: number }) => {
     const box = area.current?.getBoundingClientRect();
@@ -73,9 +74,19 @@ export function SessionTimeline({
         </div>
         <span className="ml-auto flex items-center gap-1">
           {moment !== null ? (
-            <Link to="/events" search={events(moment)} className={buttonClass('outline', 'h-7')}>
-              Events at {clockTime(moment)}
-            </Link>
+            <>
+              <Link
+                to="/rooms/$room"
+                params={{ room: session.room }}
+                search={{ project: session.project, at: moment }}
+                className={buttonClass('outline', 'h-7')}
+              >
+                Room at {clockTime(moment)}
+              </Link>
+              <Link to="/events" search={events(moment)} className={buttonClass('outline', 'h-7')}>
+                Events at {clockTime(moment)}
+              </Link>
+            </>
           ) : null}
           <IconButton label="Zoom out" reason={zoom === 1 ? 'All of it is in view' : null} onClick={() => zoomBy(0.5)}>
             <ZoomOut size={15} />

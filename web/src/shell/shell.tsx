@@ -19,7 +19,7 @@ import {
   Sun,
   UserRound,
 } from 'lucide-react';
-import { type ReactNode, useEffect, useRef } from 'react';
+import { Fragment, type ReactNode, useEffect, useRef } from 'react';
 import { useOpenConditions } from '@/attention/use-open-conditions';
 import { useTabMark } from '@/attention/use-tab-mark';
 import { useStreamNames } from '@/events/use-stream-names';
@@ -30,7 +30,9 @@ import { cx } from '@/ui/cx';
 import { isSignedOut } from '@/ui/errors';
 import { count } from '@/ui/format';
 import { Menu, MenuChoice, MenuItem, MenuLink, MenuSeparator } from '@/ui/menu';
+import { usePlace } from '@/ui/place';
 import { ErrorState } from '@/ui/states';
+import { setUtc, useUtc } from '@/ui/zone';
 import { ConnectionPill, StaleBanner } from './connection-pill';
 import { LiveKitBanner } from './livekit-away';
 import { Logo } from './logo';
@@ -69,6 +71,8 @@ export function Shell({ children = <Outlet /> }: { children?: ReactNode }) {
   const navigate = useNavigate();
   useStreamNames();
   const open = useOpenConditions()?.open.length ?? 0;
+  const place = usePlace();
+  const utc = useUtc();
   useTabMark(open);
   const visible = pages.filter(({ to }) => to !== '/audit' || refusal(me.data, 'administer') === null);
 
@@ -110,7 +114,8 @@ export function Shell({ children = <Outlet /> }: { children?: ReactNode }) {
             <Link
               key={to}
               to={to}
-              activeOptions={{ exact: to === '/' }}
+              search={to === '/' || to === '/rooms' ? place?.search : undefined}
+              activeOptions={{ exact: to === '/', includeSearch: false }}
               className={cx(
                 'flex h-8 items-center gap-2.5 rounded-md px-2.5 font-medium text-ink-2 hover:bg-hover hover:text-ink',
                 n > 0 && visible[n - 1]?.group !== group && '!mt-3',
@@ -160,7 +165,8 @@ export function Shell({ children = <Outlet /> }: { children?: ReactNode }) {
             <ErrorState error={me.error} title="Can’t reach Roomwatch" onRetry={() => me.refetch()} />
           </>
         ) : (
-          children
+          // Rows keep the texts that they have: another zone needs new ones.
+          <Fragment key={String(utc)}>{children}</Fragment>
         )}
       </main>
 
@@ -174,7 +180,8 @@ export function Shell({ children = <Outlet /> }: { children?: ReactNode }) {
             <Link
               key={to}
               to={to}
-              activeOptions={{ exact: to === '/' }}
+              search={to === '/' || to === '/rooms' ? place?.search : undefined}
+              activeOptions={{ exact: to === '/', includeSearch: false }}
               className="flex h-14 flex-col items-center justify-center gap-0.5 text-[0.6875rem] font-medium text-ink-2"
               activeProps={{ className: '!text-accent' }}
             >
@@ -241,6 +248,7 @@ function UserMenu({ align, compact, className }: { align: 'start' | 'end'; compa
   const { data: me } = useMe();
   const [theme, setTheme] = useTheme();
   const signOut = useSignOut();
+  const utc = useUtc();
   const who = me ? (me.kind === 'dev' ? 'Development' : me.user) : 'Account';
   return (
     <Menu
@@ -266,6 +274,16 @@ function UserMenu({ align, compact, className }: { align: 'start' | 'end'; compa
           { value: 'system', label: 'System', icon: <Monitor size={14} /> },
           { value: 'light', label: 'Light', icon: <Sun size={14} /> },
           { value: 'dark', label: 'Dark', icon: <Moon size={14} /> },
+        ]}
+      />
+      <MenuSeparator />
+      <MenuChoice
+        label="Times"
+        value={utc ? 'utc' : 'local'}
+        onChange={(zone) => setUtc(zone === 'utc')}
+        options={[
+          { value: 'local', label: 'Local' },
+          { value: 'utc', label: 'UTC' },
         ]}
       />
       <MenuSeparator />

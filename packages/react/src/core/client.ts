@@ -27,6 +27,9 @@ export interface ParticipantRef extends RoomRef {
   identity: string;
 }
 
+/** Moment of the past: unix milliseconds, or a cursor, which means after its event. */
+export type Moment = number | wire.Cursor;
+
 export interface EventsQuery {
   after?: wire.Cursor;
   before?: wire.Cursor;
@@ -193,9 +196,13 @@ export interface RoomwatchClient {
   me(signal?: AbortSignal): Promise<wire.Me>;
   login(credentials: { user?: string; password: string }): Promise<void>;
   logout(): Promise<void>;
-  rooms(query?: { project?: string; room?: string | string[] }, signal?: AbortSignal): Promise<wire.RoomsAnswer>;
-  room(ref: RoomRef, signal?: AbortSignal): Promise<wire.RoomAnswer>;
-  participants(ref: RoomRef, signal?: AbortSignal): Promise<wire.ParticipantsAnswer>;
+  /** Returns the live rooms, or with `at` those of an earlier moment. */
+  rooms(
+    query?: { project?: string; room?: string | string[]; at?: Moment },
+    signal?: AbortSignal,
+  ): Promise<wire.RoomsAnswer>;
+  room(ref: RoomRef & { at?: Moment }, signal?: AbortSignal): Promise<wire.RoomAnswer>;
+  participants(ref: RoomRef & { at?: Moment }, signal?: AbortSignal): Promise<wire.ParticipantsAnswer>;
   events(query?: EventsQuery, signal?: AbortSignal): Promise<wire.EventsPage>;
   sessions(query?: SessionsQuery, signal?: AbortSignal): Promise<wire.SessionsPage>;
   session(sid: string, query?: { project?: string }, signal?: AbortSignal): Promise<wire.SessionDetail>;
@@ -304,8 +311,8 @@ export function createClient(options: ClientOptions = {}): RoomwatchClient {
       await call('POST', '/api/logout', { project: null });
     },
     rooms: (query, signal) => get('/api/rooms', { ...query }, signal),
-    room: (ref, signal) => get(room(ref), project(ref), signal),
-    participants: (ref, signal) => get(`${room(ref)}/participants`, project(ref), signal),
+    room: (ref, signal) => get(room(ref), { ...project(ref), at: ref.at }, signal),
+    participants: (ref, signal) => get(`${room(ref)}/participants`, { ...project(ref), at: ref.at }, signal),
     events: (query, signal) => get('/api/events', { ...query }, signal),
     sessions: (query, signal) => get('/api/sessions', { ...query }, signal),
     session: (sid, query, signal) => get(`/api/sessions/${seg(sid)}`, { ...query }, signal),

@@ -198,6 +198,10 @@ export type LiveKit = Schema<'LiveKit'>;
 
 export interface RoomsAnswer {
   cursor: Cursor;
+  /** Unix milliseconds at which the last event in the state was received. Null before the first event. */
+  at: number | null;
+  /** False if the state of the requested moment is not kept. This is then the nearest state that is kept. */
+  exact: boolean;
   /** LiveKit of each project that the answer covers. */
   livekit: LiveKit[];
   rooms: Room[];
@@ -205,6 +209,10 @@ export interface RoomsAnswer {
 
 export interface RoomAnswer {
   cursor: Cursor;
+  /** Unix milliseconds at which the last event in the state was received. Null before the first event. */
+  at: number | null;
+  /** False if the state of the requested moment is not kept. This is then the nearest state that is kept. */
+  exact: boolean;
   livekit: LiveKit | null;
   room: Room;
   participants: Participant[];
@@ -215,6 +223,10 @@ export interface RoomAnswer {
 
 export interface ParticipantsAnswer {
   cursor: Cursor;
+  /** Unix milliseconds at which the last event in the state was received. Null before the first event. */
+  at: number | null;
+  /** False if the state of the requested moment is not kept. This is then the nearest state that is kept. */
+  exact: boolean;
   livekit: LiveKit | null;
   /** Newest live session of the name. The list can be empty. */
   roomSid: string;
