@@ -65,7 +65,7 @@ mod usage;
 mod writer;
 
 pub use activity::{Activity, ActivityPoint};
-pub use agents::AgentHistory;
+pub use agents::{AgentHistory, Missed};
 pub use calls::{Call, CallPage, CallPosition, CallQuery};
 pub use checkpoints::{Around, Rung};
 pub use egress::{EgressEntry, EgressPage, EgressQuery};

@@ -30,6 +30,8 @@ use super::{
 };
 
 const HOUR_MS: u64 = 3_600_000;
+/// Maximum space that must be free beyond a threshold before `disk_nearly_full` is closed.
+const SLACK_BYTES_MAX: u64 = 1 << 30;
 
 /// A condition that was found.
 #[derive(Clone, Debug, PartialEq)]
@@ -146,7 +148,7 @@ pub fn find(
         findings.found.extend(find_in_room(&entry, rules, now));
     }
     find_in_node(&mut findings, health, rules, now);
-    find_space(&mut findings, health, rules, now);
+    find_space(&mut findings, state, health, rules, now);
     find_refused(&mut findings, health, rules, now);
     findings
 }
@@ -347,25 +349,31 @@ fn find_in_node(findings: &mut Findings, health: &Health, rules: &AttentionRules
     }
 }
 
-fn find_space(findings: &mut Findings, health: &Health, rules: &AttentionRules, now: u64) {
+fn find_space(findings: &mut Findings, state: &State, health: &Health, rules: &AttentionRules, now: u64) {
     let node: Arc<str> = "".into();
     let Some(space) = health.space else {
         findings.unknown.push((node, Kind::DiskNearlyFull));
         return;
     };
-    let percent = |part: u64, whole: u64| part as f64 * 100.0 / whole.max(1) as f64;
-    if percent(space.free, space.disk) < f64::from(rules.disk_free_percent)
-        || space.free < u64::from(rules.disk_free_mib) << 20
-    {
+    let percent = |of: u64, percent: u32| (of as f64 / 100.0 * f64::from(percent)) as u64;
+    // An open condition is closed when some more is free: else one that wavers would open again and again.
+    let slack = |needed: u64, subject: &str| {
+        let is_open = state.condition("", &format!("{}:{subject}", Kind::DiskNearlyFull.name())).is_some();
+        if is_open { (needed / 10).min(SLACK_BYTES_MAX) } else { 0 }
+    };
+    let needed = percent(space.disk, rules.disk_free_percent).max(u64::from(rules.disk_free_mib) << 20);
+    if space.free < needed + slack(needed, "free") {
         let mut found = Found::new(&node, Kind::DiskNearlyFull, "free", now);
         found.value("freeBytes", json!(space.free));
         found.value("diskBytes", json!(space.disk));
         findings.found.push(found);
     }
     // Without a limit of age, the limit of bytes is the one that is meant to remove events.
-    if let Some(limit) = space.limit.filter(|_| health.removes_by_age && rules.storage_percent > 0)
-        && percent(space.used, limit) >= f64::from(rules.storage_percent)
-    {
+    if let Some(limit) = space.limit.filter(|_| health.removes_by_age && rules.storage_percent > 0) {
+        let needed = limit.saturating_sub(percent(limit, rules.storage_percent));
+        if limit.saturating_sub(space.used) > needed + slack(needed, "limit") {
+            return;
+        }
         let mut found = Found::new(&node, Kind::DiskNearlyFull, "limit", now);
         found.value("usedBytes", json!(space.used));
         found.value("limitBytes", json!(limit));
@@ -580,6 +588,41 @@ mod tests {
         assert_eq!(node(vec![("fold", 10_000, None)], None), ["follower_behind:fold"]);
         assert_eq!(node(vec![("watchers", 0, Some("x".into()))], None), ["follower_behind:watchers"]);
         assert_eq!(node(vec![], Some(-90)), ["clock_jumped"]);
+    }
+
+    #[test]
+    fn space_that_wavers_around_its_threshold_opens_one_condition() {
+        let rules = AttentionRules { disk_free_percent: 5, disk_free_mib: 0, storage_percent: 95, ..rules() };
+        let found = |state: &State, used, free| {
+            let space = Space { used, limit: Some(1_000), free, disk: 10_000, days: None };
+            let health = Health { space: Some(space), removes_by_age: true, ..Health::default() };
+            let found = find(state, &health, &Rates::new(NOW), &Dispatches::default(), &rules, NOW).found;
+            found.into_iter().map(|found| found.about.id.to_string()).collect::<Vec<_>>()
+        };
+        let mut state = State::default();
+        assert_eq!(found(&state, 949, 500), [""; 0]);
+        assert_eq!(found(&state, 950, 499), ["disk_nearly_full:free", "disk_nearly_full:limit"]);
+        for subject in ["free", "limit"] {
+            let about = Found::new(&"".into(), Kind::DiskNearlyFull, subject, NOW).about;
+            let body = json!({ "event": "roomwatch.condition_opened", "condition": about, "openedAt": NOW });
+            state.apply(&Event {
+                seq: Seq(state.head().0 + 1),
+                project: "".into(),
+                source: Source::Roomwatch,
+                received_at: NOW,
+                kind: EventKind::from("roomwatch.condition_opened"),
+                room: None,
+                room_sid: None,
+                body: body.to_string().into_bytes().into(),
+            });
+        }
+        assert_eq!(
+            found(&state, 949, 500),
+            ["disk_nearly_full:free", "disk_nearly_full:limit"],
+            "still open"
+        );
+        assert_eq!(found(&state, 945, 549), ["disk_nearly_full:free", "disk_nearly_full:limit"]);
+        assert_eq!(found(&state, 944, 550), [""; 0], "a tenth more is free");
     }
 
     #[test]

@@ -109,6 +109,7 @@ impl Attention {
 impl Follower for Attention {
     fn apply<'a>(&'a mut self, events: &'a [Folded]) -> BoxFuture<'a, anyhow::Result<()>> {
         async move {
+            self.sources.fill_rates().await?;
             for Folded { event, .. } in events {
                 let body = body(event);
                 self.sources.rates.lock().count(event, &body);
@@ -136,6 +137,16 @@ impl Follower for Attention {
 }
 
 impl Sources {
+    /// Reads the rates of the last hours from the log, once after a start.
+    async fn fill_rates(&self) -> anyhow::Result<()> {
+        if !self.rates.lock().is_filled() {
+            let now = self.clock.believed().unix_ms;
+            let rates = Rates::of_log(&*self.log, self.feed.head().seq, now).await?;
+            *self.rates.lock() = rates;
+        }
+        Ok(())
+    }
+
     fn health(&self, now: u64) -> Health {
         let projects = self.projects.iter().map(|name| {
             let health = self.reconcile.health(name).unwrap_or_default();

@@ -42,6 +42,9 @@ pub struct Arguments {
     /// Only this type, in which `*` matches any characters; may be repeated
     #[arg(long = "type", value_name = "TYPE")]
     types: Vec<String>,
+    /// Only events of this participant; may be repeated
+    #[arg(long, value_name = "IDENTITY")]
+    participant: Vec<String>,
     /// Only this project; may be repeated
     #[arg(long, value_name = "NAME")]
     project: Vec<String>,
@@ -128,9 +131,12 @@ impl Follow<'_> {
             .with_context(|| format!("the URL {:?} is not valid", shown(&arguments.url)))?;
         {
             let mut query = url.query_pairs_mut();
-            for (name, values) in
-                [("room", &arguments.room), ("type", &arguments.types), ("project", &arguments.project)]
-            {
+            for (name, values) in [
+                ("room", &arguments.room),
+                ("type", &arguments.types),
+                ("participant", &arguments.participant),
+                ("project", &arguments.project),
+            ] {
                 values.iter().for_each(|value| {
                     query.append_pair(name, value);
                 });

@@ -111,6 +111,7 @@ const AGENTS: Table = Table {
     key: "session",
     columns: &[("session", 'i'), ("participant", 't'), ("name", 't')],
 };
+const MISSES: Table = Table { name: "misses", key: "session", columns: &[("session", 'i'), ("at", 'i')] };
 const EGRESS: Table = Table {
     name: "egress",
     key: "id",
@@ -193,7 +194,7 @@ pub(super) fn copy_history(old: &Path, to: &mut Connection) -> Result<(), Derive
     let mut tables = vec![&PARTICIPATIONS, &TRACKS];
     // A file of an earlier version does not have them.
     tables.extend(
-        [&CALLS, &AGENTS, &SESSION_VALUES]
+        [&CALLS, &AGENTS, &SESSION_VALUES, &MISSES]
             .into_iter()
             .filter(|table| has_table(&from, table.name).unwrap_or(true)),
     );

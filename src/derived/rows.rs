@@ -236,26 +236,33 @@ impl Rows {
             Fact::SessionEnded { room, at, reason, source } => {
                 self.session_ended(to, room, *at, reason.as_ref(), *source)?;
             }
+            Fact::AgentMissing { project, room_sid, at } => {
+                if let Some(session) = self.known_session(to, project, room_sid)? {
+                    to.put_miss.execute(params![session, *at as i64])?;
+                }
+            }
             Fact::Participation(participant) => {
                 let session = self.session_of(to, participant, recorded.received_at)?;
-                let new = put_participation(to, session, participant, recorded.received_at, true)?;
+                let counted = participant.counted();
+                let new = put_participation(to, session, participant, counted, recorded.received_at, true)?;
                 self.names.person(to, participant)?;
                 put_attributes(to, session, participant)?;
-                traffic.joins += u32::from(new && participant.counted());
+                traffic.joins += u32::from(new && counted);
             }
-            Fact::Left { participant, at, inferred, reason, publishing } => {
+            Fact::Left { participant, at, inferred, reason, publishing, never_there } => {
                 let session = self.session_of(to, participant, recorded.received_at)?;
                 let reason = reason.as_deref();
                 let (at, inferred) = (*at as i64, inferred.map(|time| time as i64));
-                let mut first = put_leave(to, session, participant, at, inferred, reason)?;
+                let counted = participant.counted() && !never_there;
+                let mut first = put_leave(to, session, participant, counted, at, inferred, reason)?;
                 let mut written = first;
                 if !first {
                     // The participant was unknown, or known by another identity, or had already left, perhaps with the
                     // session.
                     self.uncounted.insert(session);
-                    let new = put_participation(to, session, participant, at as u64, false)?;
-                    traffic.joins += u32::from(new && participant.counted());
-                    first = put_leave(to, session, participant, at, inferred, reason)?;
+                    let new = put_participation(to, session, participant, counted, at as u64, false)?;
+                    traffic.joins += u32::from(new && counted);
+                    first = put_leave(to, session, participant, counted, at, inferred, reason)?;
                     written = first
                         || to.correct_leave.execute(params![
                             session,
@@ -270,7 +277,7 @@ impl Rows {
                 if written && (*publishing || !first) {
                     to.end_tracks_of.execute(params![session, participant.sid, at, inferred])?;
                 }
-                traffic.leaves += u32::from(first && participant.counted());
+                traffic.leaves += u32::from(first && counted);
             }
             Fact::Track { project, room_sid, participant, track } => {
                 if let Some(session) = self.known_session(to, project, room_sid)? {
@@ -377,17 +384,18 @@ fn put_participation(
     to: &mut Statements,
     session: i64,
     p: &Participant,
+    counted: bool,
     at: u64,
     present: bool,
 ) -> rusqlite::Result<bool> {
     let insert = &mut to.new_participation;
-    bind_who(insert, session, p)?;
+    bind_who(insert, session, p, counted)?;
     insert.raw_bind_parameter(11, at as i64)?;
     insert.raw_bind_parameter(12, p.source.as_str())?;
     let new = insert.raw_execute()? > 0;
     if !new {
         let update = &mut to.participation_is;
-        bind_who(update, session, p)?;
+        bind_who(update, session, p, counted)?;
         update.raw_bind_parameter(11, present)?;
         update.raw_execute()?;
     }
@@ -402,12 +410,13 @@ fn put_leave(
     to: &mut Statements,
     session: i64,
     p: &Participant,
+    counted: bool,
     at: i64,
     inferred: Option<i64>,
     reason: Option<&str>,
 ) -> rusqlite::Result<bool> {
     let leave = &mut to.leave;
-    bind_who(leave, session, p)?;
+    bind_who(leave, session, p, counted)?;
     leave.raw_bind_parameter(11, at)?;
     leave.raw_bind_parameter(12, inferred)?;
     leave.raw_bind_parameter(13, reason)?;
@@ -415,7 +424,12 @@ fn put_leave(
 }
 
 /// Binds a participant to the first ten parameters of a statement.
-fn bind_who(to: &mut rusqlite::Statement, session: i64, p: &Participant) -> rusqlite::Result<()> {
+fn bind_who(
+    to: &mut rusqlite::Statement,
+    session: i64,
+    p: &Participant,
+    counted: bool,
+) -> rusqlite::Result<()> {
     to.raw_bind_parameter(1, session)?;
     to.raw_bind_parameter(2, &*p.sid)?;
     to.raw_bind_parameter(3, &*p.identity)?;
@@ -423,7 +437,7 @@ fn bind_who(to: &mut rusqlite::Statement, session: i64, p: &Participant) -> rusq
     to.raw_bind_parameter(5, &*p.kind)?;
     to.raw_bind_parameter(6, p.hidden())?;
     to.raw_bind_parameter(7, p.watcher())?;
-    to.raw_bind_parameter(8, p.counted())?;
+    to.raw_bind_parameter(8, counted)?;
     to.raw_bind_parameter(9, p.restricted())?;
     to.raw_bind_parameter(10, (p.joined_at > 0).then_some(p.joined_at as i64))
 }

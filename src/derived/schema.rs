@@ -30,6 +30,7 @@ pub(super) const STORE: Store = Store {
         EGRESS_LIST,
         CALLS_AND_AGENTS,
         usage::TABLES,
+        MISSES,
     ],
     unversioned: |connection| {
         Ok(if has_table(connection, "meta")? { get(connection, "schema")? } else { None })
@@ -170,6 +171,12 @@ CREATE VIRTUAL TABLE room_grams USING fts5 (grams, content = '', contentless_del
     refill!()
 );
 
+/// When sessions were without the agent that they should have had: once for each opening of `agent_missing`.
+const MISSES: &str = "
+CREATE TABLE misses (session INTEGER NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (session, at)) WITHOUT ROWID;
+CREATE INDEX misses_at ON misses (at);
+";
+
 /// SQL for the number of participants of session `s` that have published a track.
 macro_rules! publishers {
     () => {
@@ -286,7 +293,7 @@ fn adopt(dir: &Path, connection: Connection, log: Bounds) -> Result<Opened, Deri
 
 /// Removes the rows of what happened between two times, in unix milliseconds. Sessions that have ended later stay.
 pub(super) fn forget_between(connection: &mut Connection, from: i64, to: i64) -> rusqlite::Result<()> {
-    const SQL: [&str; 9] = [
+    const SQL: [&str; 10] = [
         "DELETE FROM minutes WHERE minute BETWEEN ?1 / 60000 AND ?2 / 60000",
         "DELETE FROM sessions WHERE started_at BETWEEN ?1 AND ?2 AND coalesce(ended_at, ?2) <= ?2",
         "DELETE FROM participations WHERE session NOT IN (SELECT id FROM sessions)
@@ -299,6 +306,7 @@ pub(super) fn forget_between(connection: &mut Connection, from: i64, to: i64) ->
         "UPDATE participations SET left_at = NULL, left_not_before = NULL, reason = NULL WHERE left_at BETWEEN ?1 AND ?2",
         "UPDATE tracks SET unpublished_at = NULL, unpublished_not_before = NULL WHERE unpublished_at BETWEEN ?1 AND ?2",
         "DELETE FROM egress WHERE at BETWEEN ?1 AND ?2",
+        "DELETE FROM misses WHERE session NOT IN (SELECT id FROM sessions) OR at BETWEEN ?1 AND ?2",
         // The time that is derived again is not a gap. A gap at the end of the file was open.
         "UPDATE gaps SET to_at = min(to_at, ?1) WHERE to_at <= ?2 OR to_at = 9223372036854775807",
     ];

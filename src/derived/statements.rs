@@ -104,6 +104,7 @@ statements! {
         "INSERT INTO session_values VALUES (?1, ?2, iif(EXISTS
          (SELECT 1 FROM usage_values WHERE project = ?3 AND dimension = ?2 AND value = ?4), ?4, ?5))
          ON CONFLICT DO UPDATE SET value = excluded.value WHERE value <> excluded.value";
+    put_miss: "INSERT OR IGNORE INTO misses VALUES (?1, ?2)";
     put_minute:
         "INSERT INTO minutes VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO UPDATE SET
          rooms = max(rooms, ?3), participants = max(participants, ?4), rooms_after = ?5, participants_after = ?6,

@@ -490,7 +490,7 @@ impl Writer {
             let ids: Vec<i64> = old.iter().map(|(id, ..)| *id).collect();
             let names = index::Leaving::of(&transaction, &ids)?;
             for (id, project, sid) in &old {
-                for table in ["participations", "tracks", "calls", "agents", "session_values"] {
+                for table in ["participations", "tracks", "calls", "agents", "session_values", "misses"] {
                     transaction
                         .prepare_cached(&format!("DELETE FROM {table} WHERE session = ?1"))?
                         .execute([id])?;

@@ -11,6 +11,7 @@ mod calls;
 mod clocks;
 mod cluster;
 mod commands;
+mod conditions;
 mod crash;
 mod damage;
 mod damage_found;

@@ -117,6 +117,7 @@ const rooms = createRoute({
     agents: flag(raw.agents),
     stale: flag(raw.stale),
     noAgents: flag(raw.noAgents),
+    phone: flag(raw.phone),
     alone: flag(raw.alone),
     long: flag(raw.long),
     attention: flag(raw.attention),

@@ -88,6 +88,12 @@ entity! {
             wire: "agentCount",
             schema: u32,
         }
+        /// Those of `participantCount` that are phones: participants of kind SIP.
+        CALLS call_count {
+            derived: u32 = room.counts.calls,
+            wire: "callCount",
+            schema: u32,
+        }
         /// Those of `participantCount` that publish at least one track.
         PUBLISHERS publisher_count {
             derived: u32 = room.counts.publishers,

@@ -220,6 +220,13 @@ impl Fold<'_> {
         let at = at.max(participant.joined_at);
         let inferred = Some(participant.last_known_at().min(at));
         let publishing = !participant.tracks.is_empty();
-        self.applied.facts.push(Fact::Left { participant, at, inferred, reason: None, publishing });
+        self.applied.facts.push(Fact::Left {
+            participant,
+            at,
+            inferred,
+            reason: None,
+            publishing,
+            never_there: false,
+        });
     }
 }

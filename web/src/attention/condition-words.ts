@@ -105,12 +105,17 @@ const WORDS: Record<KnownConditionKind, Say> = {
     detail: usual(values),
     advice: 'Check the network and the load of LiveKit’s nodes.',
   }),
-  call_failed: ({ reason, number: phone }) => ({
-    title: 'Call failed',
-    preposition: 'in',
-    detail: join(CALL_REASONS[String(reason)] ?? words(String(reason ?? '')), text(phone)),
-    advice: 'Check the number and the SIP trunk.',
-  }),
+  call_failed: ({ reason, number: phone }, { participant }) => {
+    // LiveKit's name of a phone, which follows, has the number.
+    const number = text(phone);
+    const isNamed = number !== null && participant?.name.includes(number);
+    return {
+      title: 'Call failed',
+      preposition: 'in',
+      detail: join(CALL_REASONS[String(reason)] ?? words(String(reason ?? '')), isNamed ? null : number),
+      advice: 'Check the number and the SIP trunk.',
+    };
+  },
   room_leftover: () => ({
     title: 'Leftover room',
     preposition: null,

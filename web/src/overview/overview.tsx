@@ -161,6 +161,7 @@ function BusiestPanel({ past, ...of }: { rooms: Room[] | undefined; unknown: boo
   return (
     <Panel
       title="Busiest rooms"
+      label="Busiest rooms"
       flush
       className="self-start"
       aside={

@@ -75,6 +75,7 @@ export const RoomRow = memo(function RoomRow({
           <span>
             {plural(room.participantCount, 'person', 'people')} · {plural(room.publisherCount, 'publisher')}
             {room.agentCount ? ` · ${plural(room.agentCount, 'agent')}` : ''}
+            {room.callCount ? ` · ${plural(room.callCount, 'phone')}` : ''}
           </span>
           <span className="ml-auto text-ink-3">
             {room.startedAt === null ? <Unknown /> : <Age since={room.startedAt} />}

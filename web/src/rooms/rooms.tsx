@@ -66,7 +66,7 @@ export function Rooms() {
 
 const RoomList = memo(function RoomList({ rooms, past }: { rooms: Room[] | undefined; past?: boolean }) {
   const { sort = 'people', desc = sort !== 'name', at: _at, range: _range, ...filter } = route.useSearch();
-  const { q, project, recording, agents, stale, noAgents, alone, long, attention } = filter;
+  const { q, project, recording, agents, stale, noAgents, alone, long, attention, phone } = filter;
   const navigate = route.useNavigate();
   const projects = useMe().data?.projects ?? [];
   const refusal = useRefusal('create');
@@ -148,6 +148,9 @@ const RoomList = memo(function RoomList({ rooms, past }: { rooms: Room[] | undef
         </Toggle>
         <Toggle on={!!noAgents} onChange={(on) => set({ noAgents: on || undefined })}>
           No agent
+        </Toggle>
+        <Toggle on={!!phone} onChange={(on) => set({ phone: on || undefined })}>
+          Phone
         </Toggle>
         <Toggle on={!!alone} onChange={(on) => set({ alone: on || undefined })}>
           Alone

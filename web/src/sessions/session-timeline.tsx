@@ -9,6 +9,7 @@ import { sameDay } from '@/ui/zone';
 import { ParticipantLane, RecordingLane } from './lanes';
 import { Legend } from './legend';
 import { Moment, momentText } from './moment';
+import { useSomeRows } from './some-rows';
 import { changesOf, sidAt, ticksOf, timelineOf } from './timeline';
 import { useSettledView, useZoom, type View, ZOOM_MAX } from './use-zoom';
 
@@ -36,6 +37,7 @@ export function SessionTimeline({
   const timeline = useMemo(() => timelineOf(detail, now), [detail, now]);
   const changes = useMemo(() => changesOf(timeline), [timeline]);
   const { from, to, lanes } = timeline;
+  const { shown, more } = useSomeRows(lanes.length);
   const [moment, setMoment] = useState(initial.moment);
   const [pointed, setPointed] = useState<number | null>(null);
   const area = useRef<HTMLDivElement>(null);
@@ -151,7 +153,7 @@ export function SessionTimeline({
           {egress.map((one) => (
             <RecordingLane key={one.egressId} egress={one} from={from} to={to} />
           ))}
-          {lanes.map((lane) => (
+          {lanes.slice(0, shown).map((lane) => (
             <ParticipantLane
               key={lane.identity}
               lane={lane}
@@ -188,6 +190,7 @@ export function SessionTimeline({
           </div>
         </div>
       </section>
+      {more}
       <Legend />
     </div>
   );

@@ -45,7 +45,10 @@ export function Sessions() {
   const roomInput = useRef<HTMLInputElement>(null);
   // The end of a span stays the same while the filter does: else each render would be another query.
   const query = useMemo(() => queryOf(search, Date.now()), [search]);
-  const sessionsQuery = useSessions({ ...query, limit: PAGE, totals: true });
+  const sessionsQuery = useSessions({ ...query, limit: PAGE });
+  // A query of their own: another order or another page counts nothing new.
+  const { sort: _by, order: _order, ...counted } = query;
+  const totals = useSessions({ ...counted, limit: 1, totals: true }).data?.pages[0];
   const { data } = sessionsQuery;
   useShortcuts('Sessions', [{ keys: '/', label: 'Search by room', run: () => roomInput.current?.focus() }]);
 
@@ -89,7 +92,7 @@ export function Sessions() {
           </Button>
         }
       >
-        <Totals page={data?.pages[0]} />
+        <Totals page={totals} />
       </PageHeader>
       <search aria-label="Filter sessions" className="mb-3 flex flex-wrap items-center gap-2">
         <FoundInput

@@ -588,6 +588,14 @@ export interface components {
         Agents: {
             /** @description Live agents first, then those that were seen last */
             agents: components["schemas"]["Agent"][];
+            /**
+             * Format: int64
+             * @description Number of times that such a condition was opened within 24 hours, and within seven days. 0 for a caller who does not
+             *     see conditions
+             */
+            missedDay: number;
+            /** Format: int64 */
+            missedWeek: number;
             /** @description Open conditions of rooms that should have an agent and have none */
             missing: components["schemas"]["Condition"][];
         };
@@ -1264,6 +1272,11 @@ export interface components {
         Room: {
             /** Format: int32 */
             agentCount: number;
+            /**
+             * Format: int32
+             * @description Those of `participantCount` that are phones: participants of kind SIP.
+             */
+            callCount: number;
             /**
              * Format: int64
              * @description When LiveKit was last asked about it; null if it has not been. In lists only, in no change.
