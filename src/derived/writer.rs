@@ -661,6 +661,7 @@ mod tests {
             "usage",
             "usage_values",
             "session_values",
+            "misses",
         ];
         let mut sql = format!(
             "PRAGMA foreign_keys = ON;
@@ -735,6 +736,7 @@ mod tests {
             "usage",
             "usage_values",
             "session_values",
+            "misses",
         ] {
             let mut select = writer.connection.prepare(&format!("SELECT * FROM {table}")).expect("a table");
             let columns = select.column_count();
