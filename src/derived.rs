@@ -9,7 +9,7 @@
 //!   removed with the events of the log. An event without a row is not restricted and changed nothing.
 //! - Sessions, participations, tracks and egress, counts for each minute, and an index of names, for
 //!   [`Derived::sessions`] and the other queries. They are kept for [`Options::retain`].
-//! - The [usage](usage): sums and peaks of each quarter of an hour, counted from those rows, and kept longer.
+//! - The usage: sums and peaks of each quarter of an hour, counted from those rows, and kept longer.
 //!
 //! Rows are written after the stream, in transactions of many events. Each transaction has the seq of its last event.
 //! Events that are not written yet are in memory, where [`Derived::changes`] finds them. After a crash they are read
