@@ -14,7 +14,7 @@ use crate::{
     feed::Feed,
     follow::{Folded, Follower, Followers, Phase},
     ingest::Receipts,
-    log::EventLog,
+    log::{EventLog, LogError},
     metrics::{Condition as Label, Metrics},
     reconcile::{Reach, Reconcile},
     state::{REOPENED_AFTER_MS, State, entity::condition::About},
@@ -137,11 +137,14 @@ impl Follower for Attention {
 }
 
 impl Sources {
-    /// Reads the rates of the last hours from the log, once after a start.
+    /// Reads the rates of the last hours from the log, once after a start. If the log is damaged there, they begin now.
     async fn fill_rates(&self) -> anyhow::Result<()> {
         if !self.rates.lock().is_filled() {
-            let now = self.clock.believed().unix_ms;
-            let rates = Rates::of_log(&*self.log, self.feed.head().seq, now).await?;
+            let (now, head) = (self.clock.believed().unix_ms, self.feed.head().seq);
+            let rates = match Rates::of_log(&*self.log, head, now).await {
+                Err(LogError::Damaged(_)) => Rates::from(head, now),
+                rates => rates?,
+            };
             *self.rates.lock() = rates;
         }
         Ok(())

@@ -72,10 +72,15 @@ impl Rates {
         self.filled_through.is_some()
     }
 
+    /// Counts nothing up to this event.
+    pub fn from(last: Seq, now: u64) -> Rates {
+        Rates { filled_through: Some(last), ..Rates::new(now) }
+    }
+
     /// Counts what the log has of the last hours, up to this event.
     pub async fn of_log(log: &dyn EventLog, last: Seq, now: u64) -> Result<Rates, LogError> {
         let from = now.saturating_sub((NOW_MINUTES + USUAL_MINUTES) * MINUTE_MS);
-        let mut rates = Rates { filled_through: Some(last), ..Rates::new(now) };
+        let mut rates = Rates::from(last, now);
         let before = log.seek(from).await?;
         let mut after = Seq(last.0.saturating_sub(HISTORY_EVENTS_MAX));
         if let Some(before) = before.filter(|before| *before >= after) {

@@ -3,7 +3,8 @@
 
 use std::{
     collections::BTreeSet,
-    path::PathBuf,
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
@@ -82,10 +83,32 @@ impl World {
     }
 
     async fn restart(&mut self) {
+        self.stop().await;
+        self.run_again().await;
+    }
+
+    async fn stop(&mut self) {
         drop(self.stop.take());
         (&mut self.running).await.expect("it closes");
+    }
+
+    async fn run_again(&mut self) {
         let (app, log, url, stop, running) = run(self.config.clone()).await;
         (self.app, self.log, self.url, self.stop, self.running) = (app, log, url, Some(stop), running);
+    }
+
+    /// A file of its data directory.
+    fn data(&self, file: &str) -> PathBuf {
+        self.dir.path().join("data").join(file)
+    }
+
+    /// Waits until the daily check of all files finds damage, or none.
+    async fn until_checked(&self, is_whole: bool) {
+        until_async("the check of all files", async || {
+            self.clock.advance(24 * HOUR);
+            self.app.storage.damage().all().is_empty() == is_whole
+        })
+        .await;
     }
 
     fn film_path(&self) -> PathBuf {
@@ -370,6 +393,50 @@ causes! {
             until_async("sign-ins to be refused", async || login().await == 429).await;
         },
         async |world: &mut World| world.clock.advance(10 * MINUTE);
+    file_damaged:
+        async |world: &mut World| {
+            let path = world.data("shared.db");
+            let connection = rusqlite::Connection::open(&path).expect("it opens");
+            let pad = "CREATE TABLE pad (bytes); INSERT INTO pad VALUES (zeroblob(20000)); PRAGMA wal_checkpoint(TRUNCATE)";
+            connection.execute_batch(pad).expect("padded");
+            drop(connection);
+            // The last page belongs to the pad, which the node does not use.
+            let bytes = std::fs::read(&path).expect("the file");
+            std::fs::write(world.data("backup"), &bytes).expect("a backup");
+            write_end(&path, &[0x55; 4_096], bytes.len());
+            world.until_checked(false).await;
+        },
+        async |world: &mut World| {
+            let bytes = std::fs::read(world.data("backup")).expect("a backup");
+            write_end(&world.data("shared.db"), &bytes[bytes.len() - 4_096..], bytes.len());
+            world.until_checked(true).await;
+        };
+    history_lost:
+        async |world: &mut World| {
+            world.started("a").await;
+            world.finished("a").await;
+            world.stop().await;
+            for file in ["log.db", "log.witness"] {
+                std::fs::remove_file(world.data(file)).expect("removed");
+            }
+            let path = world.data("derived.db");
+            let length = std::fs::metadata(&path).expect("the file").len() as usize;
+            write_end(&path, &vec![0x55; length - 4_096], length);
+            world.run_again().await;
+        },
+        async |world: &mut World| {
+            // The history is kept for a year.
+            world.clock.advance(400 * 24 * HOUR);
+            world.restart().await;
+            // The first event after the start, or a minute, lets the history look for what is too old.
+            world.started("b").await;
+        };
+}
+
+/// Writes the last bytes of a file of this length.
+fn write_end(path: &Path, bytes: &[u8], length: usize) {
+    let file = std::fs::OpenOptions::new().write(true).open(path).expect("the file");
+    file.write_all_at(bytes, (length - bytes.len()) as u64).expect("written");
 }
 
 /// A new kind needs a line in the table above: its test says how it opens, and how it closes.
