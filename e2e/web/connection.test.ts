@@ -113,16 +113,24 @@ describe('without a server', () => {
     ['/sessions', 'standup', 'standup'],
     ['/settings', 'default', 'default'],
   ])('%s keeps what was known, with the hour, and catches up by itself', async (path, known, kept) => {
-    const shown = (name: string) =>
-      page.getByText(name).or(page.getByRole('table', { name })).or(page.getByRole('region', { name })).first();
+    const shown = async (name: string) => {
+      const found = page.getByText(name).or(page.getByRole('table', { name })).or(page.getByRole('region', { name }));
+      await found
+        .first()
+        .waitFor()
+        .catch(async (error: Error) => {
+          const text = await page.locator('body').innerText();
+          throw new Error(`${error.message}\nThe page:\n${text}\nThe last requests:\n${asked.slice(-15).join('\n')}`);
+        });
+    };
     await open(path);
     // Data that was never loaded cannot be shown.
-    await shown(known).waitFor();
+    await shown(known);
     await pill(/Live/);
     await roomwatch.kill();
     await pill(/Stale since \d\d:\d\d/);
     await page.getByText('Can’t reach Roomwatch.').waitFor();
-    await shown(kept).waitFor();
+    await shown(kept);
     // Also the state of LiveKit is no longer known.
     if (path === '/' || path === '/settings')
       await page
