@@ -7,7 +7,7 @@ import { Button, IconButton } from '@/ui/button';
 import { cx } from '@/ui/cx';
 import { save, saveText } from '@/ui/download';
 import { Select } from '@/ui/field';
-import { count, plural, shortDay, shortTime } from '@/ui/format';
+import { count, dayTime, plural, shortDay, shortTime } from '@/ui/format';
 import { PageHeader, Panel } from '@/ui/panel';
 import { ProjectSelect } from '@/ui/project-select';
 import { Empty, ErrorState, Skeleton, Unknown } from '@/ui/states';
@@ -225,8 +225,6 @@ const describe = (
   series: { name: string; total: UsageNumbers }[],
   of: (numbers: UsageNumbers) => number | null,
 ) => `${name}. ${series.map((one) => `${one.name}: ${shown(of(one.total))}`).join(', ')}.`;
-
-const dayTime = (at: number) => `${shortDay(at)}, ${shortTime(at)}`;
 
 const shown = (value: number | null) => (value === null ? 'unknown' : count(Math.round(value)));
 
