@@ -7,7 +7,7 @@ import { Button, IconButton } from '@/ui/button';
 import { cx } from '@/ui/cx';
 import { save, saveText } from '@/ui/download';
 import { Select } from '@/ui/field';
-import { count, dayTime, plural, shortDay, shortTime } from '@/ui/format';
+import { count, dayTime, plural } from '@/ui/format';
 import { PageHeader, Panel } from '@/ui/panel';
 import { ProjectSelect } from '@/ui/project-select';
 import { Empty, ErrorState, Skeleton, Unknown } from '@/ui/states';
