@@ -159,6 +159,22 @@ describe('without a server', () => {
     await pill(/Stale since/);
   });
 
+  it('a part whose file cannot be loaded leaves the rest of the page as it is, and comes later', async () => {
+    let blocked = true;
+    page = await operatorPage(browser, roomwatch, { reducedMotion: 'reduce' });
+    page.setDefaultTimeout(30_000);
+    await page.route('**/assets/session-timeline-*', (route) => (blocked ? route.abort() : route.continue()));
+    await until('no stream to be open', async () => (await roomwatch.get('/api/me')).streams.open === 0);
+    const refused = page.waitForEvent('requestfailed', (request) => request.url().includes('session-timeline'));
+    await page.goto(`${roomwatch.url}/rooms/standup`);
+    await pill(/Live/);
+    await refused;
+    await page.getByText('ann').first().waitFor();
+    await page.getByRole('heading', { name: 'standup', level: 1 }).waitFor();
+    blocked = false;
+    await page.getByRole('slider').first().waitFor();
+  });
+
   it('a page whose file cannot be loaded says so in the frame, and opens when the server is back', async () => {
     let blocked = true;
     page = await operatorPage(browser, roomwatch, { reducedMotion: 'reduce' });

@@ -2,7 +2,8 @@ import { type Usage, type UsageNumbers, useMe, useRoomwatch } from '@roomwatch/r
 import { useQuery } from '@tanstack/react-query';
 import { getRouteApi, Link } from '@tanstack/react-router';
 import { ChartColumn, Download, Table2 } from 'lucide-react';
-import { lazy, Suspense, useMemo, useState } from 'react';
+import { useMemo, useState } from 'react';
+import { partFile } from '@/page-file';
 import { Button, IconButton } from '@/ui/button';
 import { cx } from '@/ui/cx';
 import { save, saveText } from '@/ui/download';
@@ -17,7 +18,7 @@ import { WhenFilter } from '@/ui/when-filter';
 import { colourOf, DRAWN_MAX, MEASURE_NAMES, MEASURES, type MeasureName, momentOf, seriesName } from './measures';
 
 /** uPlot (21 KiB) is loaded after the first paint. */
-const Plot = lazy(() => import('./usage-plot'));
+const Plot = partFile(async () => (await import('./usage-plot')).default);
 
 const route = getRouteApi('/shell/usage');
 const REFRESH_MS = 60_000;
@@ -200,9 +201,7 @@ function Answer({
         ) : (
           <>
             <div role="img" aria-label={describe(name, series, of)} className="h-72 px-2 pt-2">
-              <Suspense fallback={null}>
-                <Plot at={at} series={drawn} />
-              </Suspense>
+              <Plot at={at} series={drawn} />
             </div>
             {usage.groupBy === null ? null : <Legend series={series} measure={measure} />}
           </>
