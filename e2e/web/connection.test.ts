@@ -131,7 +131,7 @@ describe('without a server', () => {
     await pill(/Stale since \d\d:\d\d/);
     await page.getByText('Can’t reach Roomwatch.').waitFor();
     await shown(kept);
-    // Also the state of LiveKit is no longer known.
+    // The state of LiveKit is unknown now, too.
     if (path === '/' || path === '/settings')
       await page
         .getByText(/^Last known: /)

@@ -583,6 +583,30 @@ mod tests {
         people.chain(rest).collect()
     }
 
+    /// Applies the `n`th webhook, and returns its record.
+    fn recorded(state: &mut State, n: usize, project: &str, received_at: u64, raw: &str) -> Arc<Recorded> {
+        let body = Body::read(raw.as_bytes(), &Redaction::default()).expect("a body");
+        let event = Event {
+            seq: Seq(n as u64 + 1),
+            project: project.into(),
+            source: Source::Webhook,
+            received_at,
+            kind: Kind::from(&*body.event),
+            room: body.room,
+            room_sid: body.room_sid,
+            body: body.json,
+        };
+        let applied = state.apply(&event);
+        Arc::new(Recorded {
+            seq: event.seq,
+            project: event.project,
+            received_at: event.received_at,
+            json: serde_json::to_vec(&applied.changes).map_or(NO_CHANGES, Into::into),
+            joined: None,
+            facts: applied.facts,
+        })
+    }
+
     fn records(steps: &[Step]) -> Vec<Arc<Recorded>> {
         let (mut state, mut at) = (State::default(), START);
         let record = |(n, step): (usize, &Step)| {
@@ -613,26 +637,7 @@ mod tests {
             };
             let raw =
                 format!(r#"{{"event":"{name}","room":{room_json},{what},"id":"{n}","createdAt":"{at}"}}"#);
-            let body = Body::read(raw.as_bytes(), &Redaction::default()).expect("a body");
-            let event = Event {
-                seq: Seq(n as u64 + 1),
-                project: if room == 3 { "q" } else { "p" }.into(),
-                source: Source::Webhook,
-                received_at: at * 1000,
-                kind: Kind::from(&*body.event),
-                room: body.room,
-                room_sid: body.room_sid,
-                body: body.json,
-            };
-            let applied = state.apply(&event);
-            Arc::new(Recorded {
-                seq: event.seq,
-                project: event.project,
-                received_at: event.received_at,
-                json: serde_json::to_vec(&applied.changes).map_or(NO_CHANGES, Into::into),
-                joined: None,
-                facts: applied.facts,
-            })
+            recorded(&mut state, n, if room == 3 { "q" } else { "p" }, at * 1000, &raw)
         };
         steps.iter().enumerate().map(record).collect()
     }

@@ -174,7 +174,7 @@ function Answer({
     return (
       <Panel>
         <Empty title="No usage yet">
-          {usage.knownFrom === null ? 'Usage appears here after the first session.' : `There is none in ${range}.`}
+          {usage.knownFrom === null ? 'Usage appears here after the first session.' : `There was no usage in ${range}.`}
         </Empty>
       </Panel>
     );
