@@ -76,7 +76,7 @@ pub use session_list::{
     SessionFilter, SessionOrder, SessionPage, SessionPosition, SessionQuery, SessionSort, SessionTotals,
     SessionTrouble,
 };
-pub use sessions::{Participation, Session, SessionDetail, SessionTrack};
+pub use sessions::{DETAIL_ROWS_MAX, Participation, Session, SessionDetail, SessionTrack};
 pub use usage::{
     Dimension, DimensionSource, Measures, Peak, UsageAnswer, UsageGroup, UsageQuery, UsageSeries,
 };

@@ -45,6 +45,7 @@ pub mod connections;
 pub mod cookie;
 pub mod csv;
 pub mod error;
+pub mod export;
 pub mod front;
 pub mod limits;
 pub mod memory;
@@ -175,7 +176,11 @@ fn routes(app: &Arc<App>) -> OpenApiRouter<Arc<App>> {
     let webhooks = OpenApiRouter::new().routes(routes!(webhook::receive)).with_state(app.webhooks.clone());
     let current = axum::middleware::from_fn_with_state(app.clone(), when_current);
     // Webhooks are accepted from the first moment. Reads wait for the fold.
-    let reading = OpenApiRouter::new().routes(routes!(stream::events::events)).layer(current.clone());
+    let exported = axum::middleware::from_fn_with_state(app.clone(), export::exported);
+    let reading = OpenApiRouter::new()
+        .routes(routes!(stream::events::events))
+        .layer(exported.clone())
+        .layer(current.clone());
     // Lists are long and repetitive, so they are compressed. A stream is never compressed.
     let lists = OpenApiRouter::new()
         .routes(routes!(rooms::rooms))
@@ -191,6 +196,8 @@ fn routes(app: &Arc<App>) -> OpenApiRouter<Arc<App>> {
         .routes(routes!(agents::agents))
         .routes(routes!(usage::usage))
         .routes(routes!(attention::attention))
+        .routes(routes!(audit::audit))
+        .layer(exported)
         // Inside of the compression: the bytes before it are in memory until the last of them is compressed.
         .layer(axum::middleware::from_fn_with_state(app.clone(), memory::counted))
         .layer(CompressionLayer::new().quality(CompressionLevel::Fastest))
@@ -208,7 +215,6 @@ fn routes(app: &Arc<App>) -> OpenApiRouter<Arc<App>> {
         .merge(lists)
         .routes(routes!(projects::projects))
         .routes(routes!(test_webhook::test_webhook))
-        .routes(routes!(audit::audit))
         .routes(routes!(login::login))
         .routes(routes!(login::logout))
         .routes(routes!(me::me))

@@ -13,7 +13,7 @@ use super::{
 use crate::{rights::Window, state::schema::EgressSchema};
 
 /// Maximum number of participations, of tracks and of egress in the detail of one session.
-const DETAIL_ROWS_MAX: usize = 20_000;
+pub const DETAIL_ROWS_MAX: usize = 20_000;
 
 /// One session of a room.
 #[derive(Clone, Debug, Serialize, ToSchema)]

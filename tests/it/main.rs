@@ -20,6 +20,7 @@ mod demo;
 mod drain;
 mod egress;
 mod errors;
+mod export;
 mod follow;
 mod gone;
 mod history;

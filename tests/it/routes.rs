@@ -188,8 +188,31 @@ fn table() -> Vec<Row> {
         rows.push(row(method, route, in_alpha(standup), MODERATE_STANDUP));
         rows.push(row(method, route, in_alpha(planning), MODERATE_PLANNING));
     }
+    // A file has the rights of its list.
+    for n in 0..rows.len() {
+        let Row { method, route, path, expected, .. } = rows[n];
+        if method == "GET" && FILES.contains(&route) {
+            let separator = if path.contains('?') { '&' } else { '?' };
+            rows.push(row(method, route, format!("{path}{separator}format=json").leak(), expected));
+        }
+    }
     rows
 }
+
+/// The lists that may be files.
+const FILES: [&str; 11] = [
+    "/api/rooms",
+    "/api/rooms/{room}/participants",
+    "/api/sessions",
+    "/api/sessions/{sid}",
+    "/api/events",
+    "/api/calls",
+    "/api/egress",
+    "/api/agents",
+    "/api/attention",
+    "/api/audit",
+    "/api/usage",
+];
 
 const BETA: (&str, &str) = ("APIbetakey", "the-secret-of-beta");
 
@@ -588,6 +611,20 @@ async fn a_narrow_token_reads_nothing_of_another_room() {
         "/api/projects",
         "/api/audit",
         "/api/me",
+        // Files.
+        "/api/rooms?format=csv",
+        "/api/rooms/planning/participants?format=csv",
+        "/api/sessions?format=csv",
+        "/api/sessions?format=json&room=planning",
+        "/api/sessions/RM_planning?format=csv",
+        "/api/events?format=csv",
+        "/api/events?format=json&room=standup&room=planning",
+        "/api/calls?format=csv",
+        "/api/egress?format=csv",
+        "/api/agents?format=csv",
+        "/api/attention?format=csv",
+        "/api/audit?format=csv",
+        "/api/usage?format=csv&groupBy=project",
         // Tricks with the path.
         "/api/rooms/standup%2f..%2fplanning",
         "/api/rooms/standup/../planning",
@@ -741,6 +778,11 @@ async fn a_narrow_token_cannot_tell_whether_there_is_another_room() {
             "/api/attention",
             "/api/projects",
             "/api/me",
+            "/api/rooms?format=json",
+            "/api/sessions?format=json",
+            "/api/events?format=json",
+            "/api/calls?format=json",
+            "/api/egress?format=json",
         ] {
             let (of_alone, of_full) = (alone.get_as(&token, path).await, full.get_as(&token, path).await);
             assert_eq!(of_alone.0, 200, "{path}: {}", of_alone.1);

@@ -19,6 +19,7 @@ use crate::{
         App,
         caller::Caller,
         error::{Error, ErrorBody},
+        export::FormatQuery,
         query::{ProjectsQuery, Query},
     },
     state::{Condition, Participant, RoomEntry, State, entity::ConditionSchema},
@@ -88,7 +89,7 @@ pub struct AgentRoom {
     get,
     path = "/api/agents",
     tag = "history",
-    params(ProjectsQuery),
+    params(ProjectsQuery, FormatQuery),
     responses(
         (status = 200, description = "The agents", body = AgentsSchema),
         (status = 400, description = "A parameter is unknown or out of range", body = ErrorBody),

@@ -23,6 +23,7 @@ use crate::{
         body::{self, SHORT_BYTES_MAX},
         caller::{Action, Caller},
         error::{Error, ErrorBody},
+        export::FormatQuery,
         path::{Names, names},
         query::{ProjectQuery, ProjectsQuery, Query},
     },
@@ -61,6 +62,7 @@ pub struct AttentionSchema {
         ("room" = Option<Vec<String>>, Query, description = "Only conditions of these rooms; may be repeated"),
         ProjectsQuery,
         MomentQuery,
+        FormatQuery,
     ),
     responses(
         (status = 200, description = "The open conditions", body = AttentionSchema),

@@ -13,6 +13,7 @@ use crate::{
         App,
         caller::{Action, Caller},
         error::Error,
+        export::FormatQuery,
         query::Query,
     },
 };
@@ -37,6 +38,7 @@ const PAGE_ENTRIES: usize = 100;
         ("to" = Option<u64>, Query, description = "Unix milliseconds"),
         ("before" = Option<String>, Query, description = "`next` of the previous page"),
         ("limit" = Option<u16>, Query, description = "Maximum number of entries, at most 1000; 100 if not given"),
+        FormatQuery,
     ),
     responses(
         (status = 200, description = "A page of the record", body = AuditPage),

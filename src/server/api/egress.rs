@@ -15,6 +15,7 @@ use crate::{
         App,
         caller::Caller,
         error::{Error, ErrorBody},
+        export::FormatQuery,
         query::{ProjectsQuery, Query, parse_place, write_place},
     },
 };
@@ -50,6 +51,7 @@ pub struct EgressList {
         ("before" = Option<String>, Query, description = "`next` of the previous page"),
         ("limit" = Option<u32>, Query, description = "1 to 1000; 50 if not given"),
         ProjectsQuery,
+        FormatQuery,
     ),
     responses(
         (status = 200, description = "The egress", body = EgressList),

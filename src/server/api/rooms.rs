@@ -21,6 +21,7 @@ use crate::{
         App,
         caller::Caller,
         error::{Error, ErrorBody},
+        export::FormatQuery,
         path::{Names, RoomPath, names},
         query::{ProjectQuery, ProjectsQuery, Query},
     },
@@ -103,6 +104,7 @@ pub struct ParticipantsSchema {
         ("room" = Option<Vec<String>>, Query, description = "Only rooms with these names; may be repeated"),
         ProjectsQuery,
         MomentQuery,
+        FormatQuery,
     ),
     responses(
         (status = 200, description = "The live rooms", body = RoomsSchema),
@@ -178,7 +180,7 @@ pub async fn room(
     get,
     path = "/api/rooms/{room}/participants",
     tag = "rooms",
-    params(RoomPath, ProjectQuery, MomentQuery),
+    params(RoomPath, ProjectQuery, MomentQuery, FormatQuery),
     responses(
         (status = 200, description = "The participants", body = ParticipantsSchema),
         (status = 400, description = "`project_required`, `ahead`, or a parameter is unknown or out of range", body = ErrorBody),

@@ -21,6 +21,7 @@ use crate::{
         App,
         caller::Caller,
         error::{Error, ErrorBody},
+        export::FormatQuery,
         path::{Names, names},
         query::{ProjectsQuery, Query},
     },
@@ -126,6 +127,7 @@ pub struct Results {
         ("before" = Option<String>, Query, description = "`next` of the previous page"),
         ("limit" = Option<u32>, Query, description = "1 to 1000; 50 if not given"),
         ProjectsQuery,
+        FormatQuery,
     ),
     responses(
         (status = 200, description = "The sessions", body = Sessions),
@@ -187,6 +189,7 @@ pub async fn sessions(
     params(
         ("sid" = String, Path, description = "LiveKit's sid of the session"),
         ProjectsQuery,
+        FormatQuery,
     ),
     responses(
         (status = 200, description = "The session", body = SessionDetail),

@@ -367,7 +367,7 @@ impl Numbers {
 impl Usage {
     /// Returns one line for each point of each series. The cells of an unknown point are empty.
     fn csv(&self, zone: &TimeZone) -> Response {
-        let mut text = String::new();
+        let mut text = Vec::new();
         csv::line(
             &mut text,
             [

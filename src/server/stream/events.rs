@@ -24,6 +24,7 @@ use crate::{
         App, CURSOR_MAX,
         caller::Caller,
         error::Error,
+        export::FormatQuery,
         query::ProjectsQuery,
         stream::{
             handover::{Handover, NewReader},
@@ -50,6 +51,7 @@ use crate::{
         ("before" = Option<String>, Query, description = "Pages only: events before this cursor"),
         ("limit" = Option<u16>, Query, description = "Pages only: maximum number of events, at most 1000"),
         ("Last-Event-ID" = Option<String>, Header, description = "As `after`, and takes precedence over it"),
+        FormatQuery,
     ),
     responses(
         (status = 200, description = "An endless stream of server-sent events, or one page", content(
