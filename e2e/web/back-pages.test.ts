@@ -1,5 +1,4 @@
 // Issue 4: sign-in, Sessions, Events, Settings and the command palette, in a real browser against the real server.
-import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Browser, BrowserContext, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
@@ -9,6 +8,7 @@ import { axe, complaints, operatorPage } from '../harness/dashboard.js';
 import { PASSWORD, Roomwatch } from '../harness/roomwatch.js';
 import { simulate } from '../harness/simulate.js';
 import { until } from '../harness/wait.js';
+import { exported } from './exported.js';
 
 let roomwatch: Roomwatch;
 let load: Child;
@@ -186,19 +186,15 @@ describe('events', () => {
     await page.getByRole('status').getByText('Live', { exact: true }).waitFor();
   });
 
-  it('are exported as JSON lines: the whole log, each event once', async () => {
+  it('are exported as JSON: the whole log, each event once', async () => {
     const { page } = await open('/events');
-    await page.getByRole('button', { name: 'Export' }).click();
-    await page.getByRole('combobox', { name: 'Export' }).selectOption({ label: 'All events' });
-    const [download] = await Promise.all([
-      page.waitForEvent('download'),
-      page.getByRole('button', { name: 'Save' }).click(),
-    ]);
-    const lines = readFileSync(await download.path(), 'utf8')
-      .trimEnd()
-      .split('\n');
+    const { text } = await exported(page, 'JSON, for programs');
     const log = await roomwatch.log();
-    expect(lines.map((line) => JSON.parse(line).cursor)).toEqual(log.map(({ cursor }) => cursor));
+    expect(JSON.parse(text).map(({ cursor }: { cursor: string }) => cursor)).toEqual(log.map(({ cursor }) => cursor));
+    const { text: recent } = await exported(page, 'CSV, for spreadsheets', async (dialog) => {
+      await dialog.getByRole('combobox', { name: 'Time' }).selectOption({ label: 'The last 15 minutes' });
+    });
+    expect(recent).toMatch(/^cursor,timestamp,type,project,room,source,data\r\n/);
   });
 });
 

@@ -229,6 +229,8 @@ const usage = createRoute({
     project: text(raw.project),
     /** `project`, or the name of a dimension. */
     by: text(raw.by),
+    /** The only value of the dimension that counts. */
+    only: text(raw.only),
     measure: oneOf(raw.measure, MEASURE_NAMES),
     view: oneOf(raw.view, ['table'] as const),
   })),

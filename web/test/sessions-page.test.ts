@@ -1,13 +1,12 @@
 import type { Session } from '@roomwatch/react';
 import { expect, it } from 'vitest';
 import { queryOf, switchTrouble, troublesOf } from '@/sessions/session-search';
-import { sessionsCsv } from '@/sessions/sessions-csv';
 import { troubleWords } from '@/sessions/trouble-marks';
 
 const session: Session = {
   project: 'default',
   sid: 'RM_1',
-  room: '=consult, "A"',
+  room: 'consult',
   startedAt: Date.UTC(2026, 10, 23, 14),
   endedAt: Date.UTC(2026, 10, 23, 15),
   endReason: 'everyone_left',
@@ -66,11 +65,3 @@ it('trouble has words, and none without trouble', () => {
   ]);
   expect(words({ ...session, lostConnections: 0, failedRecordings: 0, failedCalls: 0, failedAgents: 0 })).toEqual([]);
 });
-
-it('sessions become CSV, with names that a spreadsheet does not run', () =>
-  expect(sessionsCsv([session])).toBe(
-    'started,ended,project,room,sid,people,peak,publishers,agents,calls,participant minutes,agent minutes,call minutes,' +
-      'lost connections,failed recordings,failed calls,failed agents,recording,end reason\r\n' +
-      '2026-11-23T14:00:00.000Z,2026-11-23T15:00:00.000Z,default,"\'=consult, ""A""",RM_1,2,2,1,1,2,90.5,60,0.25,' +
-      '1,1,2,1,recording failed,everyone left\r\n',
-  ));

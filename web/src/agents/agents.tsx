@@ -5,6 +5,7 @@ import { useState } from 'react';
 import { LiveMark } from '@/sessions/live-mark';
 import { Badge } from '@/ui/badge';
 import { Button } from '@/ui/button';
+import { ExportButton } from '@/ui/export-button';
 import { count, duration, plural, words } from '@/ui/format';
 import { PageHeader, Panel } from '@/ui/panel';
 import { ProjectSelect } from '@/ui/project-select';
@@ -29,11 +30,14 @@ export function Agents() {
       <PageHeader
         title="Agents"
         actions={
-          <ProjectSelect
-            projects={projects}
-            value={project}
-            onChange={(next) => navigate({ search: { project: next }, replace: true })}
-          />
+          <>
+            <ProjectSelect
+              projects={projects}
+              value={project}
+              onChange={(next) => navigate({ search: { project: next }, replace: true })}
+            />
+            <ExportButton name="agents" path="/api/agents" query={{ project }} />
+          </>
         }
       >
         Participants of kind AGENT, by the name of their worker.

@@ -1,12 +1,11 @@
 import { type AuditEntry, useMe, useRoomwatch } from '@roomwatch/react';
 import { useInfiniteQuery } from '@tanstack/react-query';
 import { getRouteApi, Link } from '@tanstack/react-router';
-import { Download, X } from 'lucide-react';
-import { useState } from 'react';
+import { X } from 'lucide-react';
 import { useRefusal } from '@/shell/rights';
 import { Badge, type Tone } from '@/ui/badge';
-import { Button, IconButton } from '@/ui/button';
-import { saveText } from '@/ui/download';
+import { IconButton } from '@/ui/button';
+import { ExportButton } from '@/ui/export-button';
 import { Select } from '@/ui/field';
 import { plural } from '@/ui/format';
 import { PagedPanel } from '@/ui/paged-panel';
@@ -15,14 +14,10 @@ import { Name, PersonLink } from '@/ui/person-name';
 import { ProjectSelect } from '@/ui/project-select';
 import { Empty } from '@/ui/states';
 import { DayTime } from '@/ui/time';
-import { toast } from '@/ui/toast';
 import { TypedInput } from '@/ui/typed-input';
-import { auditCsv } from './audit-csv';
 import { ACTIONS, actionWords, isPerson, targetWords } from './audit-words';
 
 const PAGE = 100;
-/** Maximum entries of one export. */
-const EXPORT_MAX = 10_000;
 const OUTCOMES = ['done', 'failed', 'refused', 'started'] as const;
 const tones: Record<string, Tone> = { done: 'good', failed: 'bad', refused: 'warn', started: 'plain' };
 
@@ -35,7 +30,6 @@ export function Audit() {
   const { client } = useRoomwatch();
   const projects = useMe().data?.projects ?? [];
   const refusal = useRefusal('administer');
-  const [exporting, setExporting] = useState(false);
   const query = useInfiniteQuery({
     queryKey: ['audit', search],
     queryFn: ({ pageParam, signal }) => client.audit({ ...search, before: pageParam, limit: PAGE }, signal),
@@ -50,34 +44,11 @@ export function Audit() {
     navigate({ search: (before) => ({ ...before, ...next }), replace: true, resetScroll: false });
   const clear = () => navigate({ search: {}, replace: true });
 
-  const save = async () => {
-    setExporting(true);
-    try {
-      const all: AuditEntry[] = [];
-      let before: string | undefined;
-      do {
-        const page = await client.audit({ ...search, before, limit: 1_000 });
-        all.push(...page.entries);
-        before = page.next ?? undefined;
-      } while (before && all.length < EXPORT_MAX);
-      saveText('audit.csv', 'text/csv', auditCsv(all));
-      if (before) toast.bad(`Only the newest ${plural(all.length, 'entry', 'entries')} were saved.`);
-    } catch (cause) {
-      toast.bad(cause, 'Export');
-    } finally {
-      setExporting(false);
-    }
-  };
-
   return (
     <>
       <PageHeader
         title="Audit"
-        actions={
-          <Button reason={refusal} disabled={exporting} onClick={save}>
-            <Download size={14} aria-hidden /> {exporting ? 'Exporting…' : 'Export CSV'}
-          </Button>
-        }
+        actions={<ExportButton name="the audit record" path="/api/audit" query={search} reason={refusal} />}
       >
         Every command, with its user and its outcome. Kept for a year.
       </PageHeader>

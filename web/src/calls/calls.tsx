@@ -6,6 +6,7 @@ import { useShortcuts } from '@/shell/shortcuts';
 import { Badge } from '@/ui/badge';
 import { IconButton } from '@/ui/button';
 import { CopyButton } from '@/ui/copy';
+import { ExportButton } from '@/ui/export-button';
 import { FilterChips } from '@/ui/filter-chips';
 import { duration, plural } from '@/ui/format';
 import { PagedPanel } from '@/ui/paged-panel';
@@ -64,7 +65,12 @@ export function Calls() {
 
   return (
     <>
-      <PageHeader title="Calls">Phone calls: LiveKit’s SIP participants, live and ended.</PageHeader>
+      <PageHeader
+        title="Calls"
+        actions={<ExportButton name="calls" path="/api/calls" query={{ ...filter, ...times }} />}
+      >
+        Phone calls: LiveKit’s SIP participants, live and ended.
+      </PageHeader>
       <search aria-label="Filter calls" className="mb-3 flex flex-wrap items-center gap-2">
         <TypedInput
           inputRef={numberInput}

@@ -56,19 +56,22 @@ const PEOPLE = 'participant_*';
 const AGENTS = 'agent_*';
 
 /** Returns true if the agents are chosen, and not everybody. Agents are participants too, and most have no job events. */
-const areAgents = (patterns: string[]) => patterns.includes(AGENTS) && !patterns.includes(PEOPLE);
+export function areAgents({ type }: EventSearch): boolean {
+  const patterns = patternsOf(type);
+  return patterns.includes(AGENTS) && !patterns.includes(PEOPLE);
+}
 
 /** Returns the filter as a query of the client. `keepOf` removes what it contains too much. */
 export function queryOf({ room, type, participant, project }: EventSearch) {
   const patterns = patternsOf(type);
-  if (areAgents(patterns)) patterns.push(PEOPLE);
+  if (areAgents({ type })) patterns.push(PEOPLE);
   return { room, participant, project, type: patterns.length > 0 ? patterns : undefined };
 }
 
 /** Returns the part of the filter that the server cannot apply: of the people, only the agents. */
 export function keepOf({ type }: EventSearch): (message: Message) => boolean {
   const patterns = patternsOf(type);
-  if (!areAgents(patterns)) return () => true;
+  if (!areAgents({ type })) return () => true;
   return (message) =>
     !message.type.startsWith('participant_') ||
     message.data.participant?.kind === 'AGENT' ||

@@ -1,7 +1,7 @@
 import { seqOf, useEvents, useMe, useRoomwatch } from '@roomwatch/react';
 import { useQuery } from '@tanstack/react-query';
 import { getRouteApi, Link } from '@tanstack/react-router';
-import { ArrowUp, Crosshair, Download, Pause, Play } from 'lucide-react';
+import { ArrowUp, Crosshair, Pause, Play } from 'lucide-react';
 import { useCallback, useEffect, useRef, useState } from 'react';
 import { partFile } from '@/page-file';
 import { useConnectionStatus } from '@/shell/connection-status';
@@ -14,11 +14,11 @@ import { Empty, ErrorState, Skeleton } from '@/ui/states';
 import { EventFilters } from './event-filters';
 import { EventList } from './event-list';
 import { type EventSearch, keepOf, queryOf } from './event-search';
+import { ExportEvents } from './export-events';
 import { noteNames } from './names';
 import { cursorOfEvent, type Wanted } from './seek';
 
 const GoToEvent = partFile(async () => (await import('./go-to-event')).GoToEvent);
-const ExportEvents = partFile(async () => (await import('./export-dialog')).ExportEvents);
 
 /** Scroll position beyond which the user is reading: the list pauses. */
 const READING_PX = 4;
@@ -30,12 +30,12 @@ export function Events() {
   const { at, t, sid, ...filter } = route.useSearch();
   const navigate = route.useNavigate();
   const room = useRef<HTMLInputElement>(null);
-  const [dialog, setDialog] = useState<'go' | 'export' | null>(null);
+  const [going, setGoing] = useState(false);
   const set = (next: Partial<ReturnType<typeof route.useSearch>>, replace = true) =>
     navigate({ search: (before) => ({ ...before, ...next }), replace, resetScroll: false });
   useShortcuts('Events', [
     { keys: '/', label: 'Filter by room', run: () => room.current?.focus() },
-    { keys: 'c', label: 'Jump to a time or a cursor', run: () => setDialog('go') },
+    { keys: 'c', label: 'Jump to a time or a cursor', run: () => setGoing(true) },
   ]);
 
   return (
@@ -44,12 +44,10 @@ export function Events() {
         title="Events"
         actions={
           <>
-            <Button onClick={() => setDialog('go')}>
+            <Button onClick={() => setGoing(true)}>
               <Crosshair size={14} aria-hidden /> Jump to time
             </Button>
-            <Button onClick={() => setDialog('export')}>
-              <Download size={14} aria-hidden /> Export
-            </Button>
+            <ExportEvents filter={filter} />
           </>
         }
       />
@@ -67,16 +65,15 @@ export function Events() {
           onFound={(cursor) => set({ t: undefined, sid: undefined, at: cursor })}
         />
       )}
-      {dialog === 'go' ? (
+      {going ? (
         <GoToEvent
-          onClose={() => setDialog(null)}
+          onClose={() => setGoing(false)}
           onGo={(cursor) => {
-            setDialog(null);
+            setGoing(false);
             set({ at: cursor, t: undefined, sid: undefined }, false);
           }}
         />
       ) : null}
-      {dialog === 'export' ? <ExportEvents filter={filter} onClose={() => setDialog(null)} /> : null}
     </>
   );
 }

@@ -6,6 +6,7 @@ import { useShortcuts } from '@/shell/shortcuts';
 import { Badge } from '@/ui/badge';
 import { IconButton } from '@/ui/button';
 import { CopyButton, Sid } from '@/ui/copy';
+import { ExportButton } from '@/ui/export-button';
 import { type Chip, FilterChips } from '@/ui/filter-chips';
 import { bytes, duration, plural, words } from '@/ui/format';
 import { PagedPanel } from '@/ui/paged-panel';
@@ -63,7 +64,12 @@ export function Recordings() {
 
   return (
     <>
-      <PageHeader title="Recordings & streams">LiveKit egress: what was recorded or streamed out of rooms.</PageHeader>
+      <PageHeader
+        title="Recordings & streams"
+        actions={<ExportButton name="recordings and streams" path="/api/egress" query={{ ...filter, ...times }} />}
+      >
+        LiveKit egress: what was recorded or streamed out of rooms.
+      </PageHeader>
       <search aria-label="Filter recordings" className="mb-3 flex flex-wrap items-center gap-2">
         <TypedInput
           inputRef={roomInput}

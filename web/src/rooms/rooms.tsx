@@ -11,6 +11,7 @@ import { sinceText, useAwaySince } from '@/shell/livekit-away';
 import { useRefusal } from '@/shell/rights';
 import { useShortcuts } from '@/shell/shortcuts';
 import { Button, buttonClass } from '@/ui/button';
+import { ExportButton } from '@/ui/export-button';
 import { SearchInput, Select } from '@/ui/field';
 import { count, plural } from '@/ui/format';
 import { PageHeader, Panel } from '@/ui/panel';
@@ -64,6 +65,17 @@ export function Rooms() {
   return <RoomList rooms={shown} />;
 }
 
+/** Maximum rooms that the address of a file can name. */
+const NAMED_MAX = 100;
+
+/** The filters of this page are applied in the browser, so the file names the rooms. */
+const refusalOfExport = (filtered: boolean, rooms: number) =>
+  filtered && rooms === 0
+    ? 'No room matches'
+    : filtered && rooms > NAMED_MAX
+      ? `Filter to at most ${NAMED_MAX} rooms, or show all`
+      : null;
+
 const RoomList = memo(function RoomList({ rooms, past }: { rooms: Room[] | undefined; past?: boolean }) {
   const { sort = 'people', desc = sort !== 'name', at: _at, range: _range, ...filter } = route.useSearch();
   const { q, project, recording, agents, stale, noAgents, alone, long, attention, phone } = filter;
@@ -104,6 +116,13 @@ const RoomList = memo(function RoomList({ rooms, past }: { rooms: Room[] | undef
         actions={
           <>
             <PastLink />
+            <ExportButton
+              name="rooms"
+              path="/api/rooms"
+              query={{ project, at: moment, room: filtered ? list.map((room) => room.name) : undefined }}
+              reason={refusalOfExport(filtered, list.length)}
+              note={past ? 'The rooms that were live then.' : 'The rooms that are live now and match the filters.'}
+            />
             <Button reason={refusal} onClick={() => setCreating(true)}>
               <Plus size={14} /> Create room
             </Button>

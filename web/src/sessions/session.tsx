@@ -8,6 +8,7 @@ import { buttonClass } from '@/ui/button';
 import { Sid } from '@/ui/copy';
 import { Crumb } from '@/ui/crumb';
 import { cx } from '@/ui/cx';
+import { ExportButton } from '@/ui/export-button';
 import { count, duration } from '@/ui/format';
 import { PageHeader, Panel } from '@/ui/panel';
 import { Empty, ErrorState, Skeleton } from '@/ui/states';
@@ -95,6 +96,12 @@ export function SessionPage() {
             >
               All sessions of this room
             </Link>
+            <ExportButton
+              name="participants"
+              path={`/api/sessions/${encodeURIComponent(session.sid)}`}
+              query={{ project: session.project }}
+              note="The participants of this session, with the times and reasons of their leaves."
+            />
           </>
         }
       >

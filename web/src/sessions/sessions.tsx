@@ -1,27 +1,23 @@
-import { type Session, type SessionsPage, useMe, useRoomwatch, useSessions } from '@roomwatch/react';
+import { type SessionsPage, useMe, useSessions } from '@roomwatch/react';
 import { getRouteApi } from '@tanstack/react-router';
-import { Download, TriangleAlert, X } from 'lucide-react';
+import { TriangleAlert, X } from 'lucide-react';
 import { useMemo, useRef, useState } from 'react';
 import { useShortcuts } from '@/shell/shortcuts';
-import { Button, IconButton } from '@/ui/button';
-import { saveText } from '@/ui/download';
+import { IconButton } from '@/ui/button';
+import { ExportButton } from '@/ui/export-button';
 import { Select } from '@/ui/field';
 import { count, dayTime, plural } from '@/ui/format';
 import { FoundInput } from '@/ui/found-input';
 import { PagedPanel } from '@/ui/paged-panel';
 import { PageHeader } from '@/ui/panel';
 import { ProjectSelect } from '@/ui/project-select';
-import { toast } from '@/ui/toast';
 import { Toggle } from '@/ui/toggle';
 import { WhenFilter } from '@/ui/when-filter';
 import { SessionList } from './session-list';
 import { queryOf, switchTrouble, TROUBLES, troublesOf } from './session-search';
 import { SESSION_SORTS, type SessionColumn } from './session-sort';
-import { sessionsCsv } from './sessions-csv';
 
 const PAGE = 50;
-/** Maximum sessions of one export. */
-const EXPORT_MAX = 10_000;
 
 const sortNames: Record<SessionColumn, string> = {
   started: 'Started',
@@ -40,15 +36,14 @@ export function Sessions() {
   const { room, identity, roomContains, participantContains, project, from, to, last, trouble } = search;
   const { sort = 'started', desc = true } = search;
   const navigate = route.useNavigate();
-  const { client } = useRoomwatch();
   const projects = useMe().data?.projects ?? [];
   const roomInput = useRef<HTMLInputElement>(null);
   // The end of a span stays the same while the filter does: else each render would be another query.
   const query = useMemo(() => queryOf(search, Date.now()), [search]);
   const sessionsQuery = useSessions({ ...query, limit: PAGE });
   // A query of their own: another order or another page counts nothing new.
-  const { sort: _by, order: _order, ...counted } = query;
-  const totals = useSessions({ ...counted, limit: 1, totals: true }).data?.pages[0];
+  const { sort: _by, order: _order, ...unsorted } = query;
+  const totals = useSessions({ ...unsorted, limit: 1, totals: true }).data?.pages[0];
   const { data } = sessionsQuery;
   useShortcuts('Sessions', [{ keys: '/', label: 'Search by room', run: () => roomInput.current?.focus() }]);
 
@@ -62,36 +57,10 @@ export function Sessions() {
   const { sort: _sort, desc: _desc, ...filters } = search;
   const filtered = Object.values(filters).some((value) => value !== undefined);
   const sessions = data?.pages.flatMap((page) => page.sessions);
-  const [exporting, setExporting] = useState(false);
-  const save = async () => {
-    setExporting(true);
-    try {
-      const all: Session[] = [];
-      let before: string | undefined;
-      do {
-        const page = await client.sessions({ ...query, before, limit: 1_000 });
-        all.push(...page.sessions);
-        before = page.next ?? undefined;
-      } while (before && all.length < EXPORT_MAX);
-      saveText('sessions.csv', 'text/csv', sessionsCsv(all));
-      if (before) toast.bad(`Only the first ${plural(all.length, 'session')} were saved. Choose a shorter time.`);
-    } catch (cause) {
-      toast.bad(cause, 'Export');
-    } finally {
-      setExporting(false);
-    }
-  };
 
   return (
     <>
-      <PageHeader
-        title="Sessions"
-        actions={
-          <Button disabled={exporting} onClick={save}>
-            <Download size={14} aria-hidden /> {exporting ? 'Exporting…' : 'Export CSV'}
-          </Button>
-        }
-      >
+      <PageHeader title="Sessions" actions={<ExportButton name="sessions" path="/api/sessions" query={unsorted} />}>
         <Totals page={totals} />
       </PageHeader>
       <search aria-label="Filter sessions" className="mb-3 flex flex-wrap items-center gap-2">

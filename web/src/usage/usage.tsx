@@ -1,18 +1,17 @@
 import { type Usage, type UsageNumbers, useMe, useRoomwatch } from '@roomwatch/react';
 import { useQuery } from '@tanstack/react-query';
 import { getRouteApi, Link } from '@tanstack/react-router';
-import { ChartColumn, Download, Table2 } from 'lucide-react';
-import { useMemo, useState } from 'react';
+import { ChartColumn, Table2, X } from 'lucide-react';
+import { useMemo } from 'react';
 import { partFile } from '@/page-file';
 import { Button, IconButton } from '@/ui/button';
 import { cx } from '@/ui/cx';
-import { save, saveText } from '@/ui/download';
+import { ExportButton } from '@/ui/export-button';
 import { Select } from '@/ui/field';
 import { count, dayTime, plural } from '@/ui/format';
 import { PageHeader, Panel } from '@/ui/panel';
 import { ProjectSelect } from '@/ui/project-select';
 import { Empty, ErrorState, Skeleton, Unknown } from '@/ui/states';
-import { toast } from '@/ui/toast';
 import { SPANS, timesOf } from '@/ui/when';
 import { WhenFilter } from '@/ui/when-filter';
 import { colourOf, DRAWN_MAX, MEASURE_NAMES, MEASURES, type MeasureName, momentOf, seriesName } from './measures';
@@ -32,7 +31,6 @@ export function UsagePage() {
   const navigate = route.useNavigate();
   const { client } = useRoomwatch();
   const projects = useMe().data?.projects ?? [];
-  const [exporting, setExporting] = useState(false);
   const isDated = search.from !== undefined || search.to !== undefined;
   const last = search.last ?? (isDated ? undefined : '7d');
   const measure = search.measure ?? 'participants';
@@ -40,48 +38,28 @@ export function UsagePage() {
     navigate({ search: (before) => ({ ...before, ...next }), replace: true, resetScroll: false });
   const asked = () => {
     const { from, to } = timesOf({ ...search, last }, Date.now());
-    return { from, to, zone: ZONE, project: search.project, groupBy: search.by };
+    const dimension = search.only === undefined ? undefined : search.by;
+    return { from, to, zone: ZONE, project: search.project, groupBy: search.by, dimension, value: search.only };
   };
   const query = useQuery({
-    queryKey: ['usage', last, search.from, search.to, search.project, search.by],
+    queryKey: ['usage', last, search.from, search.to, search.project, search.by, search.only],
     queryFn: ({ signal }) => client.usage(asked(), signal),
     placeholderData: (before) => before,
     refetchInterval: ({ state }) => (state.data?.counting ? COUNTING_MS : last ? REFRESH_MS : false),
   });
   const { data } = query;
 
-  const saveCsv = async () => {
-    setExporting(true);
-    try {
-      const token = await client.token();
-      const response = await fetch(client.url('/api/usage', { ...asked(), format: 'csv' }), {
-        headers: token ? { authorization: `Bearer ${token}` } : {},
-      });
-      if (!response.ok) throw new Error(`Roomwatch answered ${response.status}. Try again.`);
-      save('usage.csv', await response.blob());
-    } catch (cause) {
-      toast.bad(cause, 'Export');
-    } finally {
-      setExporting(false);
-    }
-  };
-
   return (
     <>
       <PageHeader
         title="Usage"
         actions={
-          <>
-            <Button disabled={exporting || !data} onClick={saveCsv}>
-              <Download size={14} aria-hidden /> {exporting ? 'Exporting…' : 'Export CSV'}
-            </Button>
-            <Button
-              disabled={!data}
-              onClick={() => saveText('usage.json', 'application/json', JSON.stringify(data, null, 1))}
-            >
-              <Download size={14} aria-hidden /> JSON
-            </Button>
-          </>
+          <ExportButton
+            name="usage"
+            path="/api/usage"
+            query={asked()}
+            note="The time, the zone, the project and the groups of the page, with every measure."
+          />
         }
       >
         Counted from the history. Days are those of {ZONE}.
@@ -109,7 +87,7 @@ export function UsagePage() {
         <Select
           aria-label="Group by"
           value={search.by ?? ''}
-          onChange={({ target }) => set({ by: target.value || undefined })}
+          onChange={({ target }) => set({ by: target.value || undefined, only: undefined })}
         >
           <option value="">Not grouped</option>
           {projects.length > 1 ? <option value="project">By project</option> : null}
@@ -119,6 +97,14 @@ export function UsagePage() {
             </option>
           ))}
         </Select>
+        {data && search.by !== undefined && data.dimensions.includes(search.by) ? (
+          <OnlyValue
+            by={search.by}
+            only={search.only}
+            values={data.series.map(({ key }) => key)}
+            onChange={(only) => set({ only })}
+          />
+        ) : null}
         <ProjectSelect projects={projects} value={search.project} onChange={(project) => set({ project })} />
       </search>
       {!data ? (
@@ -134,6 +120,33 @@ export function UsagePage() {
         />
       )}
     </>
+  );
+}
+
+/** Filter by one value of the dimension. The values are those that have usage in this time. */
+function OnlyValue({
+  by,
+  only,
+  values,
+  onChange,
+}: {
+  by: string;
+  only: string | undefined;
+  values: (string | null)[];
+  onChange: (only: string | undefined) => void;
+}) {
+  if (only !== undefined) {
+    return (
+      <Button onClick={() => onChange(undefined)} aria-label={`Show every ${by}, not only ${only}`}>
+        {by}: {only} <X size={13} aria-hidden />
+      </Button>
+    );
+  }
+  return (
+    <Select aria-label={`Only one ${by}`} value="" onChange={({ target }) => onChange(target.value || undefined)}>
+      <option value="">Every {by}</option>
+      {values.map((value) => (value ? <option key={value}>{value}</option> : null))}
+    </Select>
   );
 }
 
