@@ -170,7 +170,7 @@ pub fn router(app: Arc<App>) -> Router {
 
 fn routes(app: &Arc<App>) -> OpenApiRouter<Arc<App>> {
     use api::{
-        agents, attention, audit, calls, commands, egress, login, me, participants, projects, rooms,
+        agents, attention, audit, calls, cloud, commands, egress, login, me, participants, projects, rooms,
         sessions, test_webhook, usage, watch,
     };
     let webhooks = OpenApiRouter::new().routes(routes!(webhook::receive)).with_state(app.webhooks.clone());
@@ -195,6 +195,10 @@ fn routes(app: &Arc<App>) -> OpenApiRouter<Arc<App>> {
         .routes(routes!(calls::calls))
         .routes(routes!(agents::agents))
         .routes(routes!(usage::usage))
+        .routes(routes!(cloud::cloud_sessions))
+        .routes(routes!(cloud::cloud_session))
+        // LiveKit's example asks for this path.
+        .route("/api/project/{id}/sessions/", get(cloud::cloud_sessions))
         .routes(routes!(attention::attention))
         .routes(routes!(audit::audit))
         .layer(exported)

@@ -28,6 +28,8 @@ CALLS = [
     ("rooms.participants", ROOM),
     ("history.sessions", {}),
     ("history.session", {"sid": given["session"]}),
+    ("history.cloud_sessions", {"id": "default"}),
+    ("history.cloud_session", {"id": "default", "sid": given["session"]}),
     ("history.participant", {"identity": given["identity"]}),
     ("history.activity", {}),
     ("history.search", {"q": given["identity"]}),

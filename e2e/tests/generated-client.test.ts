@@ -78,6 +78,8 @@ it('a generated client reads every route', async () => {
     participants: '200 the same',
     sessions: '200 the same',
     session: '200 the same',
+    cloud_sessions: '200 the same',
+    cloud_session: '200 the same',
     participant: '200 the same',
     activity: '200 the same',
     search: '200 the same',

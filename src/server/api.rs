@@ -4,6 +4,7 @@ pub mod agents;
 pub mod attention;
 pub mod audit;
 pub mod calls;
+pub mod cloud;
 pub mod command;
 pub mod commands;
 pub mod egress;

@@ -40,3 +40,19 @@ pub struct TrackPath {
     /// The track's sid
     pub sid: String,
 }
+
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub struct CloudProjectPath {
+    /// Name of the project in the configuration
+    pub id: String,
+}
+
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub struct CloudSessionPath {
+    /// Name of the project in the configuration
+    pub id: String,
+    /// LiveKit's sid of the session
+    pub sid: String,
+}

@@ -84,7 +84,8 @@ impl Query {
             .ok_or_else(|| Error::bad_request("bad_cursor", "before must be the `next` of an earlier page"))
     }
 
-    fn number(
+    /// A number from `min` to `max`.
+    pub fn number(
         &self,
         name: &str,
         min: i64,

@@ -9,6 +9,7 @@ mod behind;
 mod browser;
 mod calls;
 mod clocks;
+mod cloud;
 mod cluster;
 mod commands;
 mod conditions;

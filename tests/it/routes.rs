@@ -59,6 +59,7 @@ fn table() -> Vec<Row> {
     const OF_PROJECT: [u16; 11] = [401, 401, 401, 200, 200, 200, 403, 403, 200, 200, 200];
     // Routes about the whole project that do not answer for a part of it.
     const WHOLE_PROJECT: [u16; 11] = [401, 401, 401, 200, 403, 403, 403, 403, 200, 200, 200];
+    const CLOUD_SESSIONS: [u16; 11] = [401, 401, 401, 200, 200, 200, 403, 404, 200, 200, 200];
     const SEE_STANDUP: [u16; 11] = [401, 401, 401, 200, 200, 200, 404, 404, 200, 200, 200];
     const SEE_PLANNING: [u16; 11] = [401, 401, 401, 200, 404, 404, 404, 404, 200, 200, 200];
     const MODERATE_STANDUP: [u16; 11] = [401, 401, 401, 403, 502, 403, 404, 404, 403, 502, 502];
@@ -145,6 +146,15 @@ fn table() -> Vec<Row> {
         row("GET", "/api/search", "/api/search?q=planning&project=alpha", OF_PROJECT),
         row("GET", "/api/egress", "/api/egress?project=alpha", OF_PROJECT),
         row("GET", "/api/usage", "/api/usage?project=alpha", WHOLE_PROJECT),
+        row("GET", "/api/project/{id}/sessions", "/api/project/alpha/sessions", CLOUD_SESSIONS),
+        row("GET", "/api/project/{id}/sessions/", "/api/project/alpha/sessions/", CLOUD_SESSIONS),
+        row("GET", "/api/project/{id}/sessions/{sid}", "/api/project/alpha/sessions/RM_standup", SEE_STANDUP),
+        row(
+            "GET",
+            "/api/project/{id}/sessions/{sid}",
+            "/api/project/alpha/sessions/RM_planning",
+            SEE_PLANNING,
+        ),
         row("GET", "/api/calls", "/api/calls?project=alpha", OF_PROJECT),
         row("GET", "/api/agents", "/api/agents?project=alpha", OF_PROJECT),
         row("GET", "/api/attention", "/api/attention?project=alpha", OF_PROJECT),
@@ -593,6 +603,8 @@ async fn a_narrow_token_reads_nothing_of_another_room() {
         "/api/sessions?roomContains=plan&totals=true",
         "/api/sessions?participantContains=alice&sort=minutes&totals=true",
         "/api/sessions/RM_planning",
+        "/api/project/alpha/sessions",
+        "/api/project/alpha/sessions/RM_planning",
         "/api/activity",
         "/api/activity?room=planning",
         "/api/search?q=plan",
@@ -740,7 +752,7 @@ fn comparable(mut value: Value) -> Value {
                     && !name.ends_with("At")
                     // Of what is live they grow.
                     && !name.to_ascii_lowercase().contains("minutes")
-                    && !["from", "to", "at", "timestamp", "presentMs"].contains(&name.as_str())
+                    && !["from", "to", "at", "timestamp", "presentMs", "lastActive"].contains(&name.as_str())
             });
             members.values_mut().for_each(|member| *member = comparable(member.take()));
         }
@@ -783,6 +795,8 @@ async fn a_narrow_token_cannot_tell_whether_there_is_another_room() {
             "/api/events?format=json",
             "/api/calls?format=json",
             "/api/egress?format=json",
+            "/api/project/alpha/sessions",
+            "/api/project/alpha/sessions/RM_standup",
         ] {
             let (of_alone, of_full) = (alone.get_as(&token, path).await, full.get_as(&token, path).await);
             assert_eq!(of_alone.0, 200, "{path}: {}", of_alone.1);

@@ -1857,6 +1857,11 @@ export interface operations {
             query?: {
                 /** @description Only these projects; may be repeated */
                 project?: string[];
+                /**
+                 * @description `csv` or `json`: the whole list as a file, see "Lists as files" in docs/protocol.md. Not with `before`, `limit`, `sort`,
+                 *     `order` and `totals`
+                 */
+                format?: string;
             };
             header?: never;
             path?: never;
@@ -1929,6 +1934,11 @@ export interface operations {
                 project?: string[];
                 /** @description Moment of the state: a cursor, or unix milliseconds for the state after the last event received by that time */
                 at?: string;
+                /**
+                 * @description `csv` or `json`: the whole list as a file, see "Lists as files" in docs/protocol.md. Not with `before`, `limit`, `sort`,
+                 *     `order` and `totals`
+                 */
+                format?: string;
             };
             header?: never;
             path?: never;
@@ -2209,6 +2219,11 @@ export interface operations {
                 before?: string;
                 /** @description Maximum number of entries, at most 1000; 100 if not given */
                 limit?: number;
+                /**
+                 * @description `csv` or `json`: the whole list as a file, see "Lists as files" in docs/protocol.md. Not with `before`, `limit`, `sort`,
+                 *     `order` and `totals`
+                 */
+                format?: string;
             };
             header?: never;
             path?: never;
@@ -2291,6 +2306,11 @@ export interface operations {
                 limit?: number;
                 /** @description Only these projects; may be repeated */
                 project?: string[];
+                /**
+                 * @description `csv` or `json`: the whole list as a file, see "Lists as files" in docs/protocol.md. Not with `before`, `limit`, `sort`,
+                 *     `order` and `totals`
+                 */
+                format?: string;
             };
             header?: never;
             path?: never;
@@ -2371,6 +2391,11 @@ export interface operations {
                 limit?: number;
                 /** @description Only these projects; may be repeated */
                 project?: string[];
+                /**
+                 * @description `csv` or `json`: the whole list as a file, see "Lists as files" in docs/protocol.md. Not with `before`, `limit`, `sort`,
+                 *     `order` and `totals`
+                 */
+                format?: string;
             };
             header?: never;
             path?: never;
@@ -2453,6 +2478,11 @@ export interface operations {
                 before?: string;
                 /** @description Pages only: maximum number of events, at most 1000 */
                 limit?: number;
+                /**
+                 * @description `csv` or `json`: the whole list as a file, see "Lists as files" in docs/protocol.md. Not with `before`, `limit`, `sort`,
+                 *     `order` and `totals`
+                 */
+                format?: string;
             };
             header?: {
                 /** @description As `after`, and takes precedence over it */
@@ -2948,6 +2978,11 @@ export interface operations {
                 project?: string[];
                 /** @description Moment of the state: a cursor, or unix milliseconds for the state after the last event received by that time */
                 at?: string;
+                /**
+                 * @description `csv` or `json`: the whole list as a file, see "Lists as files" in docs/protocol.md. Not with `before`, `limit`, `sort`,
+                 *     `order` and `totals`
+                 */
+                format?: string;
             };
             header?: never;
             path?: never;
@@ -3587,6 +3622,11 @@ export interface operations {
                 project?: string;
                 /** @description Moment of the state: a cursor, or unix milliseconds for the state after the last event received by that time */
                 at?: string;
+                /**
+                 * @description `csv` or `json`: the whole list as a file, see "Lists as files" in docs/protocol.md. Not with `before`, `limit`, `sort`,
+                 *     `order` and `totals`
+                 */
+                format?: string;
             };
             header?: never;
             path: {
@@ -4270,6 +4310,11 @@ export interface operations {
                 limit?: number;
                 /** @description Only these projects; may be repeated */
                 project?: string[];
+                /**
+                 * @description `csv` or `json`: the whole list as a file, see "Lists as files" in docs/protocol.md. Not with `before`, `limit`, `sort`,
+                 *     `order` and `totals`
+                 */
+                format?: string;
             };
             header?: never;
             path?: never;
@@ -4338,6 +4383,11 @@ export interface operations {
             query?: {
                 /** @description Only these projects; may be repeated */
                 project?: string[];
+                /**
+                 * @description `csv` or `json`: the whole list as a file, see "Lists as files" in docs/protocol.md. Not with `before`, `limit`, `sort`,
+                 *     `order` and `totals`
+                 */
+                format?: string;
             };
             header?: never;
             path: {
