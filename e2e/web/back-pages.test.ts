@@ -192,7 +192,7 @@ describe('events', () => {
     const log = await roomwatch.log();
     expect(JSON.parse(text).map(({ cursor }: { cursor: string }) => cursor)).toEqual(log.map(({ cursor }) => cursor));
     const { text: recent } = await exported(page, 'CSV, for spreadsheets', async (dialog) => {
-      await dialog.getByRole('combobox', { name: 'Time' }).selectOption({ label: 'The last 15 minutes' });
+      await dialog.getByRole('combobox', { name: 'Time', exact: true }).selectOption({ label: 'The last 15 minutes' });
     });
     expect(recent).toMatch(/^cursor,timestamp,type,project,room,source,data\r\n/);
   });

@@ -153,6 +153,115 @@ async fn groups_and_csv() {
     }
 }
 
+/// A meeting in a room of this name, with this metadata.
+fn of_room(at: u64, n: u64, name: &str, metadata: &str) -> Vec<Said> {
+    let mut all = meeting(at, n, &[("ann", 0, 600)], 700);
+    for said in &mut all {
+        said.body["room"]["name"] = name.into();
+        said.body["room"]["metadata"] = metadata.into();
+    }
+    all
+}
+
+#[tokio::test]
+async fn dimensions_divide_and_filter() {
+    let file = "[[usage.dimensions]]\nname = \"kind\"\nroom_prefixes = [\"call-\", \"call-vip-\", \"class-\"]\n\
+                [[usage.dimensions]]\nname = \"team\"\nmetadata = \"team\"\n";
+    let server = Start::new().file(file).start();
+    for (n, (name, metadata)) in [
+        ("call-1", r#"{"team":"red"}"#),
+        ("call-vip-2", r#"{"team":"=cmd"}"#),
+        ("class-3", r#"{"team":"red"}"#),
+        ("lobby", "not JSON"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        send_all(&server, &of_room(n as u64 * 10, n as u64, name, metadata)).await;
+    }
+    let query = format!("from={T}&to={}&step=quarter", T + QUARTER);
+    let keys = async |more: &str| {
+        let answer = usage(&server, &format!("{query}&{more}")).await;
+        let series = answer["series"].as_array().expect("series").iter();
+        let mut told: Vec<(String, i64)> = series
+            .map(|one| {
+                let key = one["key"].as_str().unwrap_or("-").to_owned();
+                (key, one["total"]["sessions"].as_i64().expect("a number"))
+            })
+            .collect();
+        told.sort();
+        told.iter().map(|(key, sessions)| format!("{key}:{sessions}")).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(usage(&server, &query).await["dimensions"], json!(["kind", "team"]));
+    for (more, expected) in [
+        ("", "-:4"),
+        // The longest prefix counts.
+        ("groupBy=kind", "call-:1 call-vip-:1 class-:1 other:1"),
+        ("groupBy=team", ":1 =cmd:1 red:2"),
+        ("dimension=team&value=red", "-:2"),
+        ("groupBy=team&dimension=team&value=red", "red:2"),
+        // Rooms without a value.
+        ("dimension=team", "-:1"),
+        ("dimension=kind&value=other", "-:1"),
+        ("dimension=team&value=none", "-:0"),
+    ] {
+        assert_eq!(keys(more).await, expected, "{more}");
+    }
+    let path = format!("/api/usage?{query}&groupBy=team&format=csv");
+    let answer = client().get(server.url(&path)).bearer_auth(list_token()).send().await.expect("an answer");
+    let text = answer.text().await.expect("text");
+    assert!(text.contains("Z,'=cmd,10,") || text.contains("+00:00,'=cmd,10,"), "{text}");
+    let (status, answer) =
+        server.get(&format!("/api/usage?{query}&groupBy=team&dimension=kind&value=x")).await;
+    assert_eq!((status, &answer["error"]["code"]), (400, &json!("bad_dimension")));
+}
+
+/// Meetings of ten minutes at both sides of each midnight, in zones that are 30 and 45 minutes off, and over both changes
+/// of the clocks: each day of the zone has its own.
+#[tokio::test]
+async fn days_have_their_own_meetings_in_every_zone_and_over_changes_of_the_clock() {
+    // (zone, beginnings of three days as unix seconds): as Python's zoneinfo has them.
+    let table: [(&str, [u64; 4]); 5] = [
+        // 2026-10-24, 25 (25 hours) and 26.
+        ("Europe/Berlin", [1_792_792_800, 1_792_879_200, 1_792_969_200, 1_793_055_600]),
+        // 2026-10-03, 04 (23 hours) and 05.
+        ("Australia/Sydney", [1_790_949_600, 1_791_036_000, 1_791_118_800, 1_791_205_200]),
+        // 2026-10-03, 04 (23.5 hours) and 05, half an hour of daylight saving.
+        ("Australia/Lord_Howe", [1_790_947_800, 1_791_034_200, 1_791_118_800, 1_791_205_200]),
+        // 2026-09-01, 02 and 03, without daylight saving.
+        ("Asia/Kathmandu", [1_788_200_100, 1_788_286_500, 1_788_372_900, 1_788_459_300]),
+        ("Asia/Kolkata", [1_788_201_000, 1_788_287_400, 1_788_373_800, 1_788_460_200]),
+    ];
+    for (zone, days) in table {
+        let server = Server::start();
+        for (n, day) in days[..3].iter().enumerate() {
+            // `n + 1` begin in the first minute of the day, and one in its last quarter of an hour.
+            for m in 0..=n as u64 {
+                send_all(&server, &meeting(day - START + m, n as u64 * 10 + m, &[("ann", 0, 600)], 610))
+                    .await;
+            }
+            let late = days[n + 1] - 620;
+            send_all(&server, &meeting(late - START, n as u64 * 10 + 9, &[("ann", 0, 600)], 610)).await;
+        }
+        let (from, to) = (days[0] * 1000, days[3] * 1000);
+        for (step, points) in
+            [("day", 3), ("hour", (days[3] - days[0]).div_ceil(3600) as usize), ("month", 1)]
+        {
+            let answer = usage(&server, &format!("from={from}&to={to}&step={step}&zone={zone}")).await;
+            let told = column(&answer, "sessions");
+            let told = told.as_array().expect("points");
+            let sum: i64 = told.iter().map(|one| one.as_i64().expect("known")).sum();
+            assert_eq!(sum, 9, "{zone} {step}: {answer}");
+            assert_eq!(answer["series"][0]["total"]["participantMinutes"], 90.0, "{zone} {step}");
+            if step == "day" {
+                assert_eq!(told, &[json!(2), json!(3), json!(4)], "{zone}");
+                assert_eq!(column(&answer, "participantMinutes"), json!([20.0, 30.0, 40.0]), "{zone}");
+            }
+            assert_eq!(told.len(), points, "{zone} {step}");
+        }
+    }
+}
+
 /// A year with ten million participations, which `PARTICIPATIONS` changes. It is written into the file, because sending it
 /// would take hours.
 #[tokio::test]

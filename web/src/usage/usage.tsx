@@ -137,7 +137,7 @@ function OnlyValue({
 }) {
   if (only !== undefined) {
     return (
-      <Button onClick={() => onChange(undefined)} aria-label={`Show every ${by}, not only ${only}`}>
+      <Button onClick={() => onChange(undefined)} aria-label={`${by}: ${only}. Show every ${by}`}>
         {by}: {only} <X size={13} aria-hidden />
       </Button>
     );
@@ -281,7 +281,7 @@ function Totals({
               <Link
                 to="/events"
                 search={{ t: moment }}
-                className="text-xs text-accent underline"
+                className="inline-flex min-h-6 items-center text-xs text-accent underline"
                 title="Events at this moment"
               >
                 {dayTime(moment)}

@@ -212,6 +212,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/project/{id}/sessions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists the sessions of a project as LiveKit Cloud does. */
+        get: operations["cloud_sessions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/project/{id}/sessions/{sid}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Returns one session as LiveKit Cloud does. */
+        get: operations["cloud_session"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/projects": {
         parameters: {
             query?: never;
@@ -828,6 +862,87 @@ export interface components {
          * @enum {string}
          */
         Capability: "ok" | "unavailable" | "unknown";
+        CloudParticipant: {
+            /** @description Always null: unknown */
+            connectionType: string | null;
+            isActive: boolean;
+            joinedAt: string;
+            /** @description Null while the participant is in the room */
+            leftAt: string | null;
+            participantIdentity: string;
+            participantName: string;
+            /** @description Always null: unknown */
+            region: string | null;
+            roomId: string;
+            /** @description Always null: unknown */
+            sdkVersion: string | null;
+        };
+        /** @description A session as LiveKit Cloud lists it. */
+        CloudSession: {
+            /**
+             * Format: int64
+             * @description Always null: unknown
+             */
+            bandwidthIn: number | null;
+            /**
+             * Format: int64
+             * @description Always null: unknown
+             */
+            bandwidthOut: number | null;
+            /** @description RFC 3339, as all times here */
+            createdAt: string;
+            /**
+             * Format: int32
+             * @description 0: never started, 1: active, 2: ended
+             */
+            egress: number;
+            /** @description Null while it is live */
+            endedAt: string | null;
+            /** @description The end, or the present */
+            lastActive: string;
+            /**
+             * Format: int64
+             * @description Number of participants who are in the room now
+             */
+            numActiveParticipants: number;
+            /**
+             * Format: int64
+             * @description Number of distinct identities, with agents
+             */
+            numParticipants: number;
+            roomName: string;
+            sessionId: string;
+        };
+        /** @description A session as LiveKit Cloud details it. */
+        CloudSessionDetail: {
+            /**
+             * Format: int64
+             * @description Always null: unknown
+             */
+            bandwidth: number | null;
+            /**
+             * Format: double
+             * @description Of participants and agents
+             */
+            connectionMinutes: number;
+            /** @description Null while it is live */
+            endTime: string | null;
+            /** Format: int64 */
+            numParticipants: number;
+            participants: components["schemas"]["CloudParticipant"][];
+            roomId: string;
+            roomName: string;
+            startTime: string;
+            /**
+             * Format: int32
+             * @description 0: closed, 1: active
+             */
+            status: number;
+        };
+        CloudSessions: {
+            /** @description The newest first */
+            sessions: components["schemas"]["CloudSession"][];
+        };
         /** @description A condition that is open. Times are unix milliseconds. */
         Condition: {
             acknowledged: components["schemas"]["Acknowledged"] | null;
@@ -2810,6 +2925,162 @@ export interface operations {
                 };
             };
             /** @description `unknown_participant`; also for a participant whom the caller may not see */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `too_many_requests`: the unread answers of this caller or address take too much memory */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `busy`: too many requests at the same time */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    cloud_sessions: {
+        parameters: {
+            query?: {
+                /** @description 1 to 1000; 100 if not given */
+                limit?: number;
+                /** @description Number of the page; the first is 0 */
+                page?: number;
+                /** @description Only sessions that started on this day of UTC or later, as `YYYY-MM-DD` */
+                start?: string;
+                /** @description Only sessions that started on this day of UTC or earlier, as `YYYY-MM-DD` */
+                end?: string;
+            };
+            header?: never;
+            path: {
+                /** @description Name of the project in the configuration */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The sessions */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CloudSessions"];
+                };
+            };
+            /** @description A parameter is unknown or out of range */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description No valid credential */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The request is outside the caller's rights */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `unknown_project`; also for a project that the caller may not see */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `too_many_requests`: the unread answers of this caller or address take too much memory */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `busy`: too many requests at the same time */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    cloud_session: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Name of the project in the configuration */
+                id: string;
+                /** @description LiveKit's sid of the session */
+                sid: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The session */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CloudSessionDetail"];
+                };
+            };
+            /** @description A parameter is unknown */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description No valid credential */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `unknown_project`, `unknown_session`; also for one that the caller may not see */
             404: {
                 headers: {
                     [name: string]: unknown;
