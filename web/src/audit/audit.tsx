@@ -48,7 +48,7 @@ export function Audit() {
     <>
       <PageHeader
         title="Audit"
-        actions={<ExportButton name="the audit record" path="/api/audit" query={search} reason={refusal} />}
+        actions={<ExportButton name="the audit record" path="/api/audit" query={search} reason={refusal} forUsers />}
       >
         Every command, with its user and its outcome. Kept for a year.
       </PageHeader>

@@ -17,6 +17,8 @@ export interface ExportProps {
   query: ExportQuery | null;
   /** Difference between the page and the file. */
   note?: ReactNode;
+  /** True for a list that no access token may read. */
+  forUsers?: boolean;
   /** More choices. */
   children?: ReactNode;
 }
@@ -28,7 +30,15 @@ type Format = keyof typeof FORMATS;
  * Dialog that saves a list as a file. The browser downloads it with the cookie of the sign-in: a page could not write a file
  * of any length without holding it in memory. So the browser shows the progress, and it can cancel the download.
  */
-export function ExportDialog({ name, path, query, note, children, onClose }: ExportProps & { onClose: () => void }) {
+export function ExportDialog({
+  name,
+  path,
+  query,
+  note,
+  forUsers,
+  children,
+  onClose,
+}: ExportProps & { onClose: () => void }) {
   const { client } = useRoomwatch();
   const [format, setFormat] = useState<Format>('csv');
   const address = query && client.url(path, { ...query, format });
@@ -43,7 +53,7 @@ export function ExportDialog({ name, path, query, note, children, onClose }: Exp
           label="Format"
           hint={
             format === 'csv'
-              ? 'Times are UTC. A text that a spreadsheet would run as a formula begins with an apostrophe.'
+              ? 'Times are written with their zone. A text that a spreadsheet would run as a formula begins with an apostrophe.'
               : 'One array, with one row on each line.'
           }
         >
@@ -60,16 +70,18 @@ export function ExportDialog({ name, path, query, note, children, onClose }: Exp
       <p className="mt-3 text-xs text-ink-2">
         Your browser shows the progress and can cancel. If it reports a failed download, the file is not complete.
       </p>
-      <details className="mt-3">
-        <summary className="text-xs text-ink-2">From a terminal</summary>
-        <div className="mt-2 flex items-start gap-1 rounded-md bg-sunken p-2">
-          <code className="min-w-0 grow font-mono text-xs break-all">{curl(address)}</code>
-          <CopyButton text={curl(address)} label="Copy the command" />
-        </div>
-        <p className="mt-1.5 text-xs text-ink-3">
-          <code>$ROOMWATCH_TOKEN</code> is a LiveKit access token with <code>roomList</code>.
-        </p>
-      </details>
+      {forUsers ? null : (
+        <details className="mt-3">
+          <summary className="text-xs text-ink-2">From a terminal</summary>
+          <div className="mt-2 flex items-start gap-1 rounded-md bg-sunken p-2">
+            <code className="min-w-0 grow font-mono text-xs break-all">{curl(address)}</code>
+            <CopyButton text={curl(address)} label="Copy the command" />
+          </div>
+          <p className="mt-1.5 text-xs text-ink-3">
+            <code>$ROOMWATCH_TOKEN</code> is a LiveKit access token with <code>roomList</code>.
+          </p>
+        </details>
+      )}
       <div className="mt-5 flex justify-end gap-2">
         <button type="button" className={buttonClass('outline')} onClick={onClose}>
           Cancel
