@@ -1,7 +1,7 @@
 import { cursorBefore, useRoomwatch } from '@roomwatch/react';
 import { useQuery } from '@tanstack/react-query';
 import { useState } from 'react';
-import { ExportButton } from '@/ui/export-button';
+import { ExportButton } from '@/export/export-button';
 import { Field, Select } from '@/ui/field';
 import { areAgents, type EventSearch, queryOf } from './event-search';
 import { cursorAt } from './seek';

@@ -1,7 +1,7 @@
 import { Download } from 'lucide-react';
 import { useState } from 'react';
 import { partFile } from '@/page-file';
-import { Button } from './button';
+import { Button } from '@/ui/button';
 import type { ExportProps } from './export-dialog';
 
 const ExportDialog = partFile(async () => (await import('./export-dialog')).ExportDialog);

@@ -1,10 +1,10 @@
 import { useRoomwatch } from '@roomwatch/react';
 import { Download } from 'lucide-react';
 import { type ReactNode, useState } from 'react';
-import { buttonClass } from './button';
-import { CopyButton } from './copy';
-import { Dialog } from './dialog';
-import { Field, Select } from './field';
+import { buttonClass } from '@/ui/button';
+import { CopyButton } from '@/ui/copy';
+import { Dialog } from '@/ui/dialog';
+import { Field, Select } from '@/ui/field';
 
 /** Parameters of a list. */
 export type ExportQuery = Parameters<ReturnType<typeof useRoomwatch>['client']['url']>[1];
