@@ -17,6 +17,7 @@ import { PageHeader, Panel } from '@/ui/panel';
 import { Empty, ErrorState } from '@/ui/states';
 import { SPAN_NAMES } from '@/ui/when';
 import { MEASURE_NAMES } from '@/usage/measures';
+import { chosenRooms } from '@/watch/several-rooms';
 import { basePath } from './base';
 import { pageFile, partFile } from './page-file';
 
@@ -139,6 +140,13 @@ const room = createRoute({
     ...moment(raw),
   })),
   component: withPast(pageFile(() => import('@/room/room'), 'RoomPage')),
+});
+
+const watch = createRoute({
+  getParentRoute: () => shell,
+  path: '/watch',
+  validateSearch: search((raw) => ({ rooms: chosenRooms(raw.rooms) })),
+  component: pageFile(() => import('@/watch/several'), 'Several'),
 });
 
 const when = (raw: Record<string, unknown>) => ({
@@ -290,6 +298,7 @@ export const router = createRouter({
       overview,
       rooms,
       room,
+      watch,
       sessions,
       session,
       participant,

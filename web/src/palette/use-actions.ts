@@ -153,6 +153,7 @@ export function useActions() {
       page('/events', 'Events', Radio),
       ...(refusal(me, 'administer') === null ? [page('/audit', 'Audit', ScrollText)] : []),
       page('/settings', 'Settings', Settings),
+      ...(refusal(me, 'watch') === null ? [page('/watch', 'Watch several rooms', Eye)] : []),
       { id: 'end', group: 'Commands', icon: Octagon, title: 'End a room…', types: 'end ' },
       { id: 'watch', group: 'Commands', icon: Eye, title: 'Watch a room…', types: 'watch ' },
       { id: 'remove', group: 'Commands', icon: UserMinus, title: 'Remove participant…', types: 'remove ' },
