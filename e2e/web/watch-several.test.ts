@@ -31,11 +31,15 @@ beforeAll(async () => {
   browser = await launch();
   cleanup.push(() => browser.close());
   cast = await world.cast();
-  for (const name of NAMES) {
-    const person = await cast.join(name, `in-${name}`);
-    people.push(person);
-    await person.publish('microphone');
-  }
+  people.push(
+    ...(await Promise.all(
+      NAMES.map(async (name) => {
+        const person = await cast.join(name, `in-${name}`);
+        await person.publish('microphone');
+        return person;
+      }),
+    )),
+  );
   await people[0]?.publish('camera');
   await until('all rooms', async () => (await world.roomwatch.get('/api/rooms')).rooms.length === 9);
   page = await operatorPage(browser, world.roomwatch);
@@ -56,13 +60,11 @@ it('is chosen room by room, and never begins by a link alone', async () => {
   await page.getByRole('list', { name: 'Chosen rooms' }).getByText('three').waitFor();
   expect(new URL(page.url()).searchParams.get('rooms')).toBe('[{"name":"three"}]');
 
-  // A tenth room, and anything that is no room, is ignored.
+  // A tenth room is ignored.
   await page.goto(address(['gone', ...NAMES]));
   await page.getByRole('heading', { name: 'Watch 9 rooms invisibly' }).waitFor();
   expect(await axe(page)).toEqual([]);
   expect(await audit()).toEqual([]);
-  await page.goto(`${world.roomwatch.url}/watch?rooms=[1,{"name":""},null]`);
-  await page.getByText('Choose up to nine rooms').waitFor();
 });
 
 it('watches nine rooms at once, one of which does not exist any more, with an audit record for each', async () => {

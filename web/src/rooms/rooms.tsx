@@ -19,6 +19,7 @@ import { ProjectSelect } from '@/ui/project-select';
 import { Empty, ErrorState, Skeleton } from '@/ui/states';
 import { Toggle } from '@/ui/toggle';
 import { useThrottled } from '@/ui/use-throttled';
+import { WallLink } from '@/wall/wall-link';
 import { byRoom, listRooms } from './room-list';
 import { ROOM_SORTS, type RoomSort } from './room-sort';
 import { RoomsTable } from './rooms-table';
@@ -105,6 +106,7 @@ const RoomList = memo(function RoomList({ rooms, past }: { rooms: Room[] | undef
         actions={
           <>
             <PastLink />
+            <WallLink />
             {mayWatch ? (
               <Link to="/watch" className={buttonClass('outline')}>
                 <Eye size={14} aria-hidden /> <span className="max-sm:sr-only">Watch several</span>
