@@ -12,7 +12,7 @@ const ENDS: Record<Ended, { title: string; why: string }> = {
   },
   alone: {
     title: 'Watching ended: only watchers were left',
-    why: 'A hidden participant keeps a room open. All other participants have left, so the room can end now.',
+    why: 'A hidden participant keeps a room open. The last participant has left, so the room can end now.',
   },
 };
 

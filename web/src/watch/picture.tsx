@@ -16,29 +16,28 @@ export interface WatchedRoom {
   project: string;
 }
 
-/** A participant's camera, or letter, or one of their screens. */
-export interface Picture {
-  key: string;
-  owner: WatchedParticipant;
-  track: WatchedTrack | undefined;
-  screen: boolean;
-}
-
 const control =
   'pointer-events-auto inline-flex size-7 items-center justify-center rounded-md bg-black/70 text-white hover:bg-black';
 
 /** One picture with its actions. A click enlarges it, or makes it small again. */
 export const PictureBox = memo(function PictureBox({
-  picture: { key, owner, track, screen },
+  id,
+  owner,
+  track,
+  screen,
   room,
   large,
   onEnlarge,
 }: {
-  picture: Picture;
+  id: string;
+  owner: WatchedParticipant;
+  /** Camera or screen. A participant without a camera is a letter. */
+  track: WatchedTrack | undefined;
+  screen: boolean;
   room: WatchedRoom;
   large?: boolean;
-  /** Called with the picture to enlarge; null makes all of them small. */
-  onEnlarge: (key: string | null) => void;
+  /** Called with the id of the picture to enlarge; null makes all of them small. */
+  onEnlarge: (id: string | null) => void;
 }) {
   const box = useRef<HTMLDivElement>(null);
   const [full, toggleFull] = useFullScreen(box);
@@ -72,7 +71,7 @@ export const PictureBox = memo(function PictureBox({
           type="button"
           aria-label={large ? `Make ${what} small` : `Enlarge ${what}`}
           className="absolute inset-0 outline-offset-[-2px]"
-          onClick={() => onEnlarge(large ? null : key)}
+          onClick={() => onEnlarge(large ? null : id)}
         />
       )}
       <div className="pointer-events-none absolute top-1.5 right-1.5 flex gap-1 opacity-0 group-focus-within:opacity-100 group-hover:opacity-100 pointer-coarse:opacity-100">

@@ -1,6 +1,6 @@
 import { Link } from '@tanstack/react-router';
 import { EyeOff, Volume2, VolumeX, X } from 'lucide-react';
-import { useEffect } from 'react';
+import { useEffect, useMemo } from 'react';
 import { Badge } from '@/ui/badge';
 import { IconButton } from '@/ui/button';
 import { cx } from '@/ui/cx';
@@ -31,6 +31,7 @@ export function SeveralCard({
   const { status, participants, speakers, transcript } = watching.connection;
   const outside = watching.ended !== null || status === 'failed' || status === 'disconnected';
   const connected = status === 'connected' && !outside;
+  const place = useMemo(() => ({ name: room.name, project: room.project ?? '' }), [room.name, room.project]);
   // The sound does not come back by itself.
   useEffect(() => {
     if (outside && sound) onSound(false);
@@ -86,7 +87,7 @@ export function SeveralCard({
         ) : (
           <>
             <Stage
-              room={{ name: room.name, project: room.project ?? '' }}
+              room={place}
               participants={participants}
               speakers={speakers}
               sound={sound && connected}

@@ -4,7 +4,7 @@ import { useProjectFor } from '@/room/moderate';
 
 /** Maximum time for which a hidden tab goes on watching. Its operator sees nothing, and it keeps the room open. */
 const HIDDEN_MS = 60_000;
-/** Time without other participants after which watching ends. A participant who reconnects is away for a moment. */
+/** Time without participants other than agents and recorders, for which LiveKit does not keep a room, after which watching ends. A participant who reconnects is away for a moment. */
 const ALONE_MS = 10_000;
 
 /** Cause for which the page itself has stopped watching: the tab was hidden, or only watchers were left. */
@@ -36,7 +36,7 @@ export function useWatching(
   });
   const { status, participants, disconnectReason, reconnect } = connection;
   const inside = status === 'connecting' || status === 'connected' || status === 'reconnecting';
-  const alone = status === 'connected' && participants.length === 0;
+  const alone = status === 'connected' && participants.every(({ kind }) => kind === 'agent' || kind === 'egress');
 
   useEffect(() => {
     if (!inside) return;

@@ -3,7 +3,15 @@ import { useEffect, useRef, useState } from 'react';
 import { cx } from '@/ui/cx';
 import { plural } from '@/ui/format';
 import { Skeleton } from '@/ui/states';
-import { type Picture, PictureBox, type WatchedRoom } from './picture';
+import { PictureBox, type WatchedRoom } from './picture';
+
+/** A participant's camera, or letter, or one of their screens. */
+interface Picture {
+  id: string;
+  owner: WatchedParticipant;
+  track: WatchedTrack | undefined;
+  screen: boolean;
+}
 
 /** Maximum tiles. More neither fit nor decode; LiveKit pauses videos that are not shown. */
 const TILES_MAX = 24;
@@ -58,19 +66,19 @@ export function Stage({
   if (participants.length === 0) return <p className="p-4 text-ink-2">No other participants.</p>;
   const screens = participants.flatMap((owner): Picture[] => {
     const track = trackOf(owner, 'screen_share');
-    return track ? [{ key: track.sid, owner, track, screen: true }] : [];
+    return track ? [{ id: track.sid, owner, track, screen: true }] : [];
   });
   const chosen = chooseTiles(participants, speakers, compact ? TILES_MAX_COMPACT : TILES_MAX);
   const people = participants.map(
-    (owner): Picture => ({ key: owner.sid, owner, track: trackOf(owner, 'camera'), screen: false }),
+    (owner): Picture => ({ id: owner.sid, owner, track: trackOf(owner, 'camera'), screen: false }),
   );
   const pictures = [...screens, ...people];
-  const large = pictures.find(({ key }) => key === enlarged) ?? (enlarged === null ? undefined : screens[0]);
+  const large = pictures.find(({ id }) => id === enlarged) ?? (enlarged === null ? undefined : screens[0]);
   const small = pictures.filter((one) => one !== large && (one.screen || chosen.includes(one.owner)));
   const without = participants.length - chosen.length;
   return (
     <div className={compact ? 'space-y-2 p-2' : 'space-y-3 p-4'}>
-      {large ? <PictureBox key={large.key} picture={large} room={room} large onEnlarge={setEnlarged} /> : null}
+      {large ? <PictureBox key={large.id} {...large} room={room} large onEnlarge={setEnlarged} /> : null}
       <ul
         className={cx(
           'grid',
@@ -83,8 +91,8 @@ export function Stage({
         )}
       >
         {small.map((picture) => (
-          <li key={picture.key}>
-            <PictureBox picture={picture} room={room} onEnlarge={setEnlarged} />
+          <li key={picture.id}>
+            <PictureBox {...picture} room={room} onEnlarge={setEnlarged} />
           </li>
         ))}
       </ul>
