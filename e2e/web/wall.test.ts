@@ -5,7 +5,7 @@ import { launch } from '../harness/browser.js';
 import { axe, operatorPage, picture } from '../harness/dashboard.js';
 import { API_KEY, API_SECRET } from '../harness/livekit.js';
 import { Roomwatch, userToml } from '../harness/roomwatch.js';
-import { joined, post, started } from './post.js';
+import { joined, post, postAll, started } from './post.js';
 
 let roomwatch: Roomwatch;
 let browser: Browser;
@@ -51,10 +51,15 @@ it('shows attention first, large, without controls and navigation', async () => 
   await page.getByText('Nothing needs attention').waitFor();
   await page.goto(`${roomwatch.url}/?wall`);
   await page.getByText('Nothing needs attention').waitFor();
-  for (let n = 1; n <= 12; n++) {
-    await post(roomwatch, started(`standup-${n}`));
-    for (let at = 0; at < n; at++) await post(roomwatch, joined(`standup-${n}`, `p${n}-${at}`));
-  }
+  const sizes = Array.from({ length: 12 }, (_, n) => n + 1);
+  await postAll(
+    roomwatch,
+    sizes.map((n) => started(`standup-${n}`)),
+  );
+  await postAll(
+    roomwatch,
+    sizes.flatMap((n) => Array.from({ length: n }, (_, at) => joined(`standup-${n}`, `p${n}-${at}`))),
+  );
   for (const [n, name] of ['standup-1', 'consult-2', 'consult-3', 'consult-4', 'consult-5', 'consult-6'].entries()) {
     await post(roomwatch, {
       event: 'egress_ended',

@@ -71,14 +71,13 @@ export function Outside({
       </Empty>
     );
   }
+  const isGone = code === 'room_not_live' || code === 'room_empty';
   return (
     <>
       <ErrorState error={error} title="Cannot watch this room" compact />
       <div className="flex justify-center gap-2 pb-4">
-        <Button onClick={code === 'room_not_live' ? again : onBack}>
-          {code === 'room_not_live' ? 'Try again' : 'Back'}
-        </Button>
-        {code === 'forbidden' || code === 'room_not_live' ? null : (
+        <Button onClick={isGone ? again : onBack}>{isGone ? 'Try again' : 'Back'}</Button>
+        {code === 'forbidden' || isGone ? null : (
           <Link to="/settings" className={buttonClass()}>
             Open settings
           </Link>
