@@ -10,9 +10,11 @@ use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
 mod counts;
+mod deployment;
 mod local;
 
 pub use counts::Counts;
+pub use deployment::Deployment;
 pub use local::Local;
 
 /// A map of a deployment. This enum is the whole list.
@@ -169,4 +171,9 @@ impl fmt::Display for NodeId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+fn is_blob_name(name: &str) -> bool {
+    let known = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-');
+    !name.is_empty() && !name.starts_with('.') && name.bytes().all(known)
 }

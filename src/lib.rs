@@ -15,6 +15,7 @@ pub mod data_dir;
 pub mod http;
 pub mod json;
 pub mod metrics;
+pub mod nats;
 pub mod storage;
 pub mod store;
 pub mod token;

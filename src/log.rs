@@ -2,7 +2,7 @@
 
 use std::{fmt, path::PathBuf, str::FromStr, sync::Arc, time::Duration};
 
-use futures_util::future::BoxFuture;
+use futures_util::future::{self, BoxFuture, FutureExt};
 use serde::Deserialize;
 
 use crate::{
@@ -11,6 +11,7 @@ use crate::{
     storage::{Quota, Rate},
 };
 
+pub mod cluster;
 pub mod memory;
 pub mod sqlite;
 
@@ -56,6 +57,16 @@ pub trait EventLog: Send + Sync + 'static {
 
     /// Returns the epoch, and the first and the last event that retention has left. Cheap: does no I/O.
     fn bounds(&self) -> Bounds;
+
+    /// Returns the newest event of all nodes. On one node it is that of [`EventLog::bounds`].
+    fn newest(&self) -> BoxFuture<'_, Result<Seq, LogError>> {
+        future::ready(Ok(self.bounds().last)).boxed()
+    }
+
+    /// Returns if the log turns out to be another one than readers know. It must be opened again.
+    fn lost(&self) -> BoxFuture<'_, ()> {
+        future::pending().boxed()
+    }
 
     /// Returns the newest event whose `received_at` is `unix_ms` or earlier, or `None` if all events
     /// were received later.
@@ -200,6 +211,12 @@ pub enum OpenError {
         "cannot use {path}: {cause}. Check that the directory exists and is writable, and that the disk has space"
     )]
     Io { path: PathBuf, cause: String },
+    #[error(
+        "{path} is the log of a single node. Import it with `roomwatch cluster import`, or choose another data directory"
+    )]
+    NotACopy { path: PathBuf },
+    #[error("the log of the deployment {name} cannot be used: {why}")]
+    Cluster { name: String, why: String },
 }
 
 /// Result of appending one event.
@@ -229,6 +246,8 @@ pub enum LogError {
     Busy(usize),
     #[error("the log failed: {0}")]
     Failed(Arc<str>),
+    #[error("the log cannot be reached: {0}")]
+    Away(Arc<str>),
     #[error("the log is closed")]
     Closed,
 }

@@ -4,16 +4,17 @@
 
 use std::{future::Future, sync::Arc, time::Duration};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use parking_lot::{Mutex, RwLock};
 use tokio::{net::TcpListener, task::JoinSet};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     accounts::Accounts,
     attention::{self, Attention, Dispatches, Rates},
     audit::Audit,
-    cluster::{Cluster, Counts, Local, Map, NodeId},
-    config::{Config, Limit},
+    cluster::{Cluster, Counts, Deployment, Local, Map, NodeId},
+    config::{Config, Deployed, Limit},
     data_dir::DataDir,
     derived::{self, Derived},
     feed::Feed,
@@ -23,8 +24,9 @@ use crate::{
         webhook::{Held, Webhooks},
     },
     livekit::LiveKit,
-    log::{self, EventLog, LogOptions, LogUrl},
+    log::{self, EventLog, LogOptions, LogUrl, cluster::ClusterLog},
     metrics::Metrics,
+    nats::Nats,
     reconcile::{Reconcile, watchers::Watchers},
     server::{
         App,
@@ -81,8 +83,15 @@ impl Node {
     pub async fn open(config: Config) -> anyhow::Result<Node> {
         let dirs = Dirs::lock(&config)?;
         let storage = storage(&config);
-        let log = open_log(&config, &storage)?;
-        let cluster = Arc::new(Local::open(dirs.data.path())?);
+        let (log, cluster): (Arc<dyn EventLog>, Arc<dyn Cluster>) = match &config.cluster {
+            Some(Deployed { names, nats }) => {
+                let nats = Arc::new(Nats::connect(nats, "roomwatch").await?);
+                let options = LogOptions { clock: config.clock.clone(), ..LogOptions::default() };
+                let log = ClusterLog::open(dirs.data.path(), options, nats.clone(), names.clone()).await?;
+                (Arc::new(log), Arc::new(Deployment::new(nats, names.clone())))
+            }
+            None => (open_log(&config, &storage)?, Arc::new(Local::open(dirs.data.path())?)),
+        };
         Node::assemble(config, dirs, storage, log, cluster).await
     }
 
@@ -203,11 +212,19 @@ impl Node {
         let _reconciling = self.app.reconcile.start(&self.cluster);
         let _measuring = self.start_measuring();
         let (followers, _asking) = self.start_followers()?;
-        listen::run(listener, self.app.clone(), shutdown)
+        let lost = CancellationToken::new();
+        let ended = async {
+            tokio::select! {
+                () = shutdown => {}
+                () = self.log.lost() => lost.cancel(),
+            }
+        };
+        listen::run(listener, self.app.clone(), ended)
             .await
             .context("cannot start the threads for streams")?;
         // Dropping waits for the followers, so it blocks.
         tokio::task::spawn_blocking(move || drop(followers)).await?;
+        ensure!(!lost.is_cancelled(), "the deployment has begun a new epoch; start this node again");
         Ok(())
     }
 

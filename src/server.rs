@@ -21,7 +21,7 @@ use crate::{
     audit::Audit,
     config::Config,
     derived::Derived,
-    event::Seq,
+    event::{Cursor, Seq},
     feed::Feed,
     follow::Followers,
     ingest::{
@@ -66,6 +66,20 @@ use turns::Turns;
 
 /// Maximum time that a read waits for the fold to catch up with the log.
 const BEHIND_MAX: Duration = Duration::from_secs(1);
+/// Maximum time that a stream waits for the event of its cursor.
+const CURSOR_MAX: Duration = Duration::from_secs(5);
+/// Header with the newest cursor that a client knows. The answer has this event.
+const CURSOR: &str = "roomwatch-cursor";
+
+/// The event of a cursor may be on another node, and has not reached this one in time.
+pub struct Behind;
+
+impl From<Behind> for Error {
+    fn from(Behind: Behind) -> Error {
+        Error::new(StatusCode::SERVICE_UNAVAILABLE, "behind", "this node is behind the others; try again")
+            .retry_after(1)
+    }
+}
 
 /// The handles that requests share.
 pub struct App {
@@ -107,6 +121,22 @@ impl App {
     pub async fn current(&self) {
         self.folded().await;
         let _ = tokio::time::timeout(BEHIND_MAX, self.feed.reached(self.log.bounds().last)).await;
+    }
+
+    /// Waits for the event of a cursor that another node may have given out. If no node has it, the cursor is ahead of the
+    /// log, and whoever reads it says so. Anything else than a cursor is not waited for.
+    pub async fn reach(&self, cursor: &str, time_max: Duration) -> Result<(), Behind> {
+        let Ok(Cursor { epoch, seq }) = cursor.parse() else { return Ok(()) };
+        if epoch != self.feed.epoch() || seq <= self.feed.head().seq {
+            return Ok(());
+        }
+        let reach = async {
+            if self.log.newest().await.is_ok_and(|newest| newest < seq) {
+                return;
+            }
+            self.feed.reached(seq).await;
+        };
+        tokio::time::timeout(time_max, reach).await.map_err(|_| Behind)
     }
 }
 
@@ -184,6 +214,10 @@ fn routes(app: &Arc<App>) -> OpenApiRouter<Arc<App>> {
 
 async fn when_current(AppState(app): AppState<Arc<App>>, request: Request, next: Next) -> Response {
     app.current().await;
+    if let Some(cursor) = request.headers().get(CURSOR).and_then(|cursor| cursor.to_str().ok()) {
+        // A node that stays behind answers with what it has, and with its cursor.
+        let _ = app.reach(cursor, BEHIND_MAX).await;
+    }
     next.run(request).await
 }
 

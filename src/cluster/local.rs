@@ -16,7 +16,7 @@ use rusqlite::{Connection, params};
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::{Cluster, ClusterError, Entry, Expected, Lease, Map, MapChange, Watch};
+use super::{Cluster, ClusterError, Entry, Expected, Lease, Map, MapChange, Watch, is_blob_name};
 use crate::store::{Repair, Store, has_table};
 
 /// Maximum number of changes that a map remembers for its watches. A watch that is further behind gets every entry.
@@ -301,11 +301,6 @@ impl Local {
         }
         .boxed()
     }
-}
-
-fn is_blob_name(name: &str) -> bool {
-    let known = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-');
-    !name.is_empty() && !name.starts_with('.') && name.bytes().all(known)
 }
 
 fn found<T>(result: io::Result<T>) -> io::Result<Option<T>> {

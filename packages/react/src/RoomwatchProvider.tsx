@@ -69,6 +69,7 @@ export function RoomwatchProvider(props: RoomwatchProviderProps) {
       url,
       project,
       token: token === undefined ? undefined : () => resolve(latest.current.token),
+      cursor: () => connection?.getState().cursor ?? null,
       onSettled: (error) => connection?.settled(error),
     });
     connection = createConnection({ client, rooms, EventSource: latest.current.EventSource });

@@ -123,7 +123,7 @@ fn preflight_answer(allowed: bool) -> Response {
         headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, allow("GET, POST, PATCH, DELETE"));
         headers.insert(
             header::ACCESS_CONTROL_ALLOW_HEADERS,
-            allow("authorization, content-type, last-event-id"),
+            allow("authorization, content-type, last-event-id, roomwatch-cursor"),
         );
         headers.insert(header::ACCESS_CONTROL_MAX_AGE, allow(PREFLIGHT_SECS));
     }

@@ -21,7 +21,7 @@ use crate::{
     feed::{Filter, Position},
     rights::Window,
     server::{
-        App,
+        App, CURSOR_MAX,
         caller::Caller,
         error::Error,
         query::ProjectsQuery,
@@ -70,8 +70,19 @@ pub async fn events(
     Extension(handover): Extension<Handover>,
 ) -> Result<Response, Error> {
     let wanted = Wanted::parse(query.as_deref())?;
+    let last_id =
+        headers.get("last-event-id").map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+    // It takes precedence over `after`, even if it is not a cursor: the URL of a reconnect still has the `after` of the
+    // first connection. An empty header counts as none.
+    let last_id = last_id.filter(|id| !id.is_empty()).or_else(|| wanted.last_event_id.clone());
+    let cursor = last_id.as_ref().or(wanted.after.as_ref()).or(wanted.before.as_ref());
+    let reached = match cursor {
+        Some(cursor) => app.reach(cursor, CURSOR_MAX).await,
+        None => Ok(()),
+    };
     let window = wanted.window(&app, &caller)?;
     if wants_page(&headers) {
+        reached?;
         if wanted.last_event_id.is_some() {
             return Err(Error::bad_request("unknown_parameter", "lastEventId is for streams; use after"));
         }
@@ -84,12 +95,11 @@ pub async fn events(
             "before and limit are for pages; send Accept: application/json",
         ));
     }
-    let last_id =
-        headers.get("last-event-id").map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+    if reached.is_err() {
+        app.metrics.stream("behind");
+        return Ok(refused_stream("behind"));
+    }
     let filter = wanted.filter(&window);
-    // It takes precedence over `after`, even if it is not a cursor: the URL of a reconnect still has the `after` of the
-    // first connection. An empty header counts as none.
-    let last_id = last_id.filter(|id| !id.is_empty()).or(wanted.last_event_id);
     let from = Position::parse(last_id.or(wanted.after).as_deref());
     let open = match app.streams.open("sse", &caller) {
         Ok(open) => open,

@@ -42,7 +42,7 @@ use crate::{
     metrics::Metrics,
     rights::Window,
     server::{
-        App,
+        App, CURSOR_MAX,
         caller::Caller,
         connections::Connection,
         error::Error,
@@ -179,6 +179,9 @@ async fn admit(
         ..Wanted::default()
     };
     wanted.check().map_err(Refusal)?;
+    if let Some(after) = &wanted.after {
+        app.reach(after, CURSOR_MAX).await.map_err(|behind| Refusal(behind.into()))?;
+    }
     let window = wanted.window(&app, &caller).map_err(Refusal)?;
     let open = app.streams.open("socketio", &caller).map_err(|refused| {
         Refusal(match refused {

@@ -11,6 +11,8 @@ export interface ClientOptions {
   /** Limits every request to one project. Needed for the routes of a room if there are several projects. */
   project?: string;
   fetch?: typeof fetch;
+  /** Returns the newest cursor that is known. A node of a deployment that lacks its event waits for it before it answers. */
+  cursor?: () => wire.Cursor | null;
   /** Called after each answer and each failure. The connection uses it to tell "polling" from "stale". */
   onSettled?: (error: RoomwatchError | null) => void;
 }
@@ -253,6 +255,8 @@ export function createClient(options: ClientOptions = {}): RoomwatchClient {
     const headers: Record<string, string> = { accept: 'application/json' };
     if (bearer) headers.authorization = `Bearer ${bearer}`;
     if (body !== undefined) headers['content-type'] = 'application/json';
+    const cursor = method === 'GET' ? options.cursor?.() : null;
+    if (cursor) headers['roomwatch-cursor'] = cursor;
     let error: RoomwatchError;
     try {
       const response = await (options.fetch ?? fetch)(url(path, { project: options.project, ...query }), {

@@ -12,6 +12,7 @@ export type ErrorCode =
   | 'too_many_commands'
   | 'too_many_requests'
   | 'capacity'
+  | 'behind'
   | 'busy'
   | 'body_too_large'
   | 'body_timeout'

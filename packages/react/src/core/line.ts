@@ -117,7 +117,7 @@ export function openLine(options: LineOptions): Line {
       options.onFrame('ping', data);
     });
     opened.addEventListener('bye', ({ data }) => {
-      // After `drain` and `capacity` the browser reconnects by itself. After `expired` the reason is needed.
+      // After `drain`, `capacity` and `behind` the browser reconnects by itself. After `expired` the reason is needed.
       if ((JSON.parse(data) as Bye).reason === 'expired') void ask();
     });
     opened.onerror = () => {

@@ -190,7 +190,7 @@ export interface Ping {
 }
 
 export interface Bye {
-  reason: 'expired' | 'drain' | 'capacity';
+  reason: 'expired' | 'drain' | 'capacity' | 'behind';
 }
 
 /** LiveKit of one project when an answer was made. */

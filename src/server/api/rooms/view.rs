@@ -10,7 +10,7 @@ use utoipa::IntoParams;
 
 use crate::{
     rights::Window,
-    server::{App, caller::Caller, error::Error, query::Query, turns::Turn},
+    server::{App, CURSOR_MAX, caller::Caller, error::Error, query::Query, turns::Turn},
     snapshot::{Moment, Snapshot, SnapshotError},
     state::{Participant, RoomEntry},
 };
@@ -58,6 +58,9 @@ impl View {
         let moment = query.one("at")?.map(|at| at.parse::<Moment>()).transpose().map_err(|_| {
             Error::bad_request("bad_time", "at must be a time in unix milliseconds, or a cursor")
         })?;
+        if let Some(Moment::Cursor(cursor)) = moment {
+            app.reach(&cursor.to_string(), CURSOR_MAX).await?;
+        }
         let turn = app.turns.take(caller).await?;
         // The snapshot takes its cursor before the state is read.
         let now = app.snapshots.now();

@@ -1,0 +1,565 @@
+//! The log of a deployment of several nodes: a stream of NATS JetStream, and a copy of it on every node.
+//!
+//! ```text
+//! append ─▶ publish ─▶ stream, on three servers ─▶ ack
+//!                            │
+//!                            ▼
+//! read   ◀─ copy (`log.db`) ◀─ follow: own acks, or "direct get" when the bell rings
+//! ```
+//!
+//! The seq of an event is the sequence of its message. Reads never leave the node. An event is visible when the copy has
+//! it, and it is in the stream before: a copy that loses its end copies it again.
+//!
+//! **Ids.** The copy knows the ids of the events that it has. The stream knows those of the last ten minutes. So a node
+//! appends only if its copy has had the whole stream within the last five.
+//!
+//! **A stream that is not the one that readers know** must not honour their cursors: it was restored from a backup,
+//! created again, or has lost its end. Each copy has a hash over all ids (see `sqlite/chain.rs`), and the deployment has
+//! the hash of some recent event as its witness. A node that sees a contradiction begins a new epoch for the whole
+//! deployment and ends. When it starts again, it copies the stream anew.
+
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use data_encoding::HEXLOWER;
+use futures_util::future::{BoxFuture, FutureExt};
+use parking_lot::Mutex;
+use tokio::{
+    sync::{Mutex as AsyncMutex, mpsc},
+    task::JoinSet,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Appended, Bounds, EventLog, LogError, LogOptions, OpenError,
+    sqlite::{CopyOf, Link, SqliteLog, key},
+};
+use crate::{
+    clock::Clock,
+    event::{Event, NewEvent, Seq},
+    nats::{
+        Nats, NatsError, StreamInfo, Write,
+        names::{IDS_WINDOW_NS, Names, REPLICAS},
+    },
+};
+
+mod envelope;
+mod epoch;
+mod manage;
+
+pub use manage::{create, new_epoch, status};
+
+use epoch::{Epochs, Known};
+
+/// Maximum time of an append.
+const APPEND_MAX: Duration = Duration::from_secs(10);
+/// Maximum time that an append waits for the copy, after the stream has the event.
+const COPY_MAX: Duration = Duration::from_secs(1);
+/// Maximum time of one read of the stream.
+const READ_MAX: Duration = Duration::from_secs(2);
+/// Interval between two reads without a bell, and between two checks of the stream.
+const READ_EVERY: Duration = Duration::from_millis(100);
+const CHECK_EVERY: Duration = Duration::from_secs(1);
+/// Minimum time between two questions for the newest event.
+const ASK_EVERY: Duration = Duration::from_millis(100);
+/// A node appends only if its copy has had the whole stream within this time: half the time for which the stream
+/// remembers ids.
+const IDS_OVERLAP: Duration = Duration::from_secs(300);
+/// A stream that ends before the copy in this many checks over this time has lost its end. The leader of a part that was
+/// cut off answers for 13 s.
+const BEHIND_CHECKS: u32 = 3;
+const BEHIND_TIME: Duration = Duration::from_secs(30);
+/// Interval between two witnesses.
+const WITNESS_EVERY: Duration = Duration::from_secs(5);
+
+/// Version of nats-server from which it is used: it has one fsync for a group of messages.
+const SERVER_MIN: [u64; 3] = [2, 15, 0];
+/// Minimum size of a message: a webhook of 8 MiB and its head.
+const PAYLOAD_MIN: usize = (8 << 20) + (512 << 10);
+
+/// The log of a deployment. See the module.
+pub struct ClusterLog {
+    shared: Arc<Shared>,
+    tasks: Mutex<JoinSet<()>>,
+}
+
+struct Shared {
+    copy: SqliteLog,
+    nats: Arc<Nats>,
+    names: Names,
+    clock: Clock,
+    epochs: Epochs<Arc<Nats>>,
+    /// Own events with their seqs, for the task that follows the stream.
+    acks: mpsc::Sender<(Seq, NewEvent)>,
+    /// [`Clock::running`] when the copy last had the whole stream.
+    whole_at: Mutex<Option<Duration>>,
+    newest: AsyncMutex<Option<(Instant, Seq)>>,
+    /// Cancelled when the stream is not the one that readers know.
+    lost: CancellationToken,
+}
+
+impl ClusterLog {
+    /// Opens the copy in `dir`, or creates it, and copies what it lacks.
+    pub async fn open(
+        dir: &Path,
+        options: LogOptions,
+        nats: Arc<Nats>,
+        names: Names,
+    ) -> Result<ClusterLog, OpenError> {
+        let refused = |why: String| OpenError::Cluster { name: names.name().to_owned(), why };
+        let info = nats.info(&names.events(), READ_MAX).await.map_err(|error| match error {
+            NatsError::NoStream(_) => {
+                refused("it does not exist. Create it with `roomwatch cluster init`".into())
+            }
+            error => refused(format!("{error}. Check the NATS servers and the sign-in")),
+        })?;
+        check(&nats, &info).map_err(refused)?;
+        let epochs = Epochs::new(nats.clone(), &names);
+        let known = epochs.read(READ_MAX).await.map_err(|error| refused(error.to_string()))?;
+        let known = known.ok_or_else(|| {
+            refused("its epoch is missing. Begin a new one with `roomwatch cluster new-epoch`".into())
+        })?;
+        set_aside(dir, &known)?;
+        let of = CopyOf { epoch: known.epoch, after: Link::START };
+        let clock = options.clock.clone();
+        let copy = SqliteLog::open_copy(dir, LogOptions { retain_age: None, ..options }, of)?;
+        let (acks, acked) = mpsc::channel(4096);
+        let shared = Arc::new(Shared {
+            copy,
+            nats,
+            names: names.clone(),
+            clock,
+            epochs,
+            acks,
+            whole_at: Mutex::default(),
+            newest: AsyncMutex::default(),
+            lost: CancellationToken::new(),
+        });
+        if let Some(why) =
+            shared.contradiction(&known, &info).await.map_err(|error| refused(error.to_string()))?
+        {
+            shared.epochs.renew(&known, &info, &why).await.map_err(|error| refused(error.to_string()))?;
+            return Err(refused(format!("{why}, so it begins a new epoch. Start again")));
+        }
+        shared.catch_up(Seq(info.state.last_seq)).await.map_err(|error| refused(error.to_string()))?;
+        let mut tasks = JoinSet::new();
+        tasks.spawn(shared.clone().follow(acked));
+        tasks.spawn(shared.clone().check(known));
+        tasks.spawn(shared.clone().witness());
+        Ok(ClusterLog { shared, tasks: Mutex::new(tasks) })
+    }
+}
+
+/// Returns what is wrong with the servers or with the stream of events, and what to do.
+fn check(nats: &Nats, info: &StreamInfo) -> Result<(), String> {
+    for (name, version) in nats.servers() {
+        let numbers = version.split(['.', '-']).map(|part| part.parse().unwrap_or(0));
+        if numbers.take(3).collect::<Vec<u64>>() < SERVER_MIN.to_vec() {
+            let [major, minor, patch] = SERVER_MIN;
+            return Err(format!(
+                "the NATS server {name} has version {version}. Use {major}.{minor}.{patch} or later"
+            ));
+        }
+    }
+    if nats.payload_max() < PAYLOAD_MIN {
+        return Err(format!(
+            "max_payload of the NATS servers is {}. Set it to 9MB, because a webhook may have 8 MiB",
+            nats.payload_max()
+        ));
+    }
+    let config = &info.config;
+    let wrong = |option: &str, right: &str| {
+        Err(format!(
+            "its stream has {option} = {}. It must be {right}: create it with `roomwatch cluster init`",
+            config[option]
+        ))
+    };
+    if config["num_replicas"].as_u64() != Some(REPLICAS) {
+        return wrong("num_replicas", "3");
+    }
+    if config["storage"] != "file" {
+        return wrong("storage", "\"file\"");
+    }
+    if config["discard"] != "new" {
+        return wrong("discard", "\"new\"");
+    }
+    if config["allow_direct"] != true {
+        return wrong("allow_direct", "true");
+    }
+    if config["duplicate_window"].as_u64() != Some(IDS_WINDOW_NS) {
+        return wrong("duplicate_window", "10 minutes");
+    }
+    Ok(())
+}
+
+/// Renames a copy of an earlier epoch.
+fn set_aside(dir: &Path, known: &Known) -> Result<(), OpenError> {
+    let path = dir.join("log.db");
+    match SqliteLog::find_in(dir)? {
+        Some((_, false)) => Err(OpenError::NotACopy { path }),
+        Some((epoch, true)) if epoch != known.epoch => {
+            let old = dir.join(format!("log.{epoch}.db"));
+            tracing::warn!(
+                "the deployment has begun a new epoch, so {} is kept as {}",
+                path.display(),
+                old.display()
+            );
+            for ending in ["-wal", "-shm", ""] {
+                let file = |path: &Path| std::path::PathBuf::from(format!("{}{ending}", path.display()));
+                match std::fs::rename(file(&path), file(&old)) {
+                    Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => {
+                        return Err(OpenError::Io { path, cause: cause.to_string() });
+                    }
+                    _ => {}
+                }
+            }
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}
+
+impl Shared {
+    fn last(&self) -> Seq {
+        self.copy.bounds().last
+    }
+
+    /// Returns true if the copy has had the whole stream lately.
+    fn knows_ids(&self) -> bool {
+        let whole_at = *self.whole_at.lock();
+        whole_at.is_some_and(|at| self.clock.running().saturating_sub(at) < IDS_OVERLAP)
+    }
+
+    async fn append(&self, events: Vec<NewEvent>) -> Result<Vec<Appended>, LogError> {
+        let known = self.copy.find(events.clone()).await?;
+        let mut appended = Vec::with_capacity(events.len());
+        for (event, known) in events.into_iter().zip(known) {
+            appended.push(if known > Seq::ZERO {
+                Appended { seq: known, duplicate: true }
+            } else {
+                self.publish(event).await?
+            });
+        }
+        if let Some(last) = appended.iter().map(|appended| appended.seq).max() {
+            // The caller's next read finds its events. The stream has them in any case.
+            let _ = tokio::time::timeout(COPY_MAX, self.copy.wait(Seq(last.0.saturating_sub(1)))).await;
+        }
+        Ok(appended)
+    }
+
+    async fn publish(&self, event: NewEvent) -> Result<Appended, LogError> {
+        if self.lost.is_cancelled() {
+            return Err(LogError::Closed);
+        }
+        if !self.knows_ids() {
+            return Err(LogError::Away("this node has not been in touch with NATS for five minutes".into()));
+        }
+        let before = self.last();
+        let (id, message) = (HEXLOWER.encode(&key(&event)), envelope::write(&event));
+        let (stream, subject) = (self.names.events(), self.names.event());
+        let write =
+            Write { stream: &stream, subject: &subject, id: Some(&id), expected: None, deletes: false };
+        let ack = self.nats.publish(write, message, APPEND_MAX).await.map_err(failure)?;
+        let seq = Seq(ack.seq);
+        if !ack.duplicate {
+            if seq <= before {
+                self.contradicted(format!("a new event is stored at {seq}, and this node has one there"))
+                    .await;
+                return Err(LogError::Closed);
+            }
+            // If the queue is full, the event is read from the stream.
+            let _ = self.acks.try_send((seq, event));
+        }
+        Ok(Appended { seq, duplicate: ack.duplicate })
+    }
+
+    /// Copies the stream up to `last`.
+    async fn catch_up(&self, last: Seq) -> Result<(), LogError> {
+        let mut shown = Instant::now();
+        while self.last() < last {
+            if self.read_next().await? == 0 {
+                tokio::time::sleep(READ_EVERY).await;
+            }
+            if shown.elapsed() > Duration::from_secs(5) {
+                shown = Instant::now();
+                tracing::info!("copying the log: {} of {last}", self.last());
+            }
+        }
+        *self.whole_at.lock() = Some(self.clock.running());
+        Ok(())
+    }
+
+    /// Copies the next events of the stream. Returns their number.
+    async fn read_next(&self) -> Result<usize, LogError> {
+        let last = self.last();
+        let messages = self.nats.read(&self.names.events(), None, last.0, READ_MAX).await.map_err(failure)?;
+        let mut events = Vec::with_capacity(messages.len());
+        for message in messages {
+            if message.seq != last.0 + 1 + events.len() as u64 {
+                if events.is_empty() {
+                    return Err(LogError::Failed(
+                        format!("the stream has no event {}, its next one is {}", last.next(), message.seq)
+                            .into(),
+                    ));
+                }
+                break;
+            }
+            let event = envelope::read(&message.payload)
+                .map_err(|error| LogError::Failed(error.to_string().into()))?;
+            events.push(event);
+        }
+        let count = events.len();
+        self.copy.copy(last.next(), events).await?;
+        Ok(count)
+    }
+
+    /// Follows the stream until the log is lost.
+    async fn follow(self: Arc<Self>, mut acked: mpsc::Receiver<(Seq, NewEvent)>) {
+        let mut bells = loop {
+            match self.nats.listen(&self.names.bell(None)).await {
+                Ok(bells) => break bells,
+                Err(_) => tokio::time::sleep(READ_EVERY).await,
+            }
+        };
+        let mut pending = BTreeMap::new();
+        let mut trouble = None;
+        while !self.lost.is_cancelled() {
+            while let Ok((seq, event)) = acked.try_recv() {
+                pending.insert(seq, event);
+            }
+            let copied = match self.copy_own(&mut pending).await {
+                Ok(0) => self.read_next().await,
+                Ok(count) => {
+                    self.nats.tell(&self.names.bell(None), self.last().to_string().into()).await;
+                    Ok(count)
+                }
+                error => error,
+            };
+            match copied {
+                Ok(0) => trouble = None,
+                Ok(_) => {
+                    trouble = None;
+                    continue;
+                }
+                Err(error) => {
+                    let why = error.to_string();
+                    if trouble.as_ref() != Some(&why) {
+                        tracing::warn!("the log is not copied: {why}. Roomwatch goes on trying");
+                        trouble = Some(why);
+                    }
+                }
+            }
+            // Events of other nodes are missing before these.
+            if !pending.is_empty() && trouble.is_none() {
+                continue;
+            }
+            tokio::select! {
+                Some((seq, event)) = acked.recv() => { pending.insert(seq, event); }
+                _ = bells.next() => {}
+                () = tokio::time::sleep(READ_EVERY) => {}
+                () = self.lost.cancelled() => {}
+            }
+        }
+    }
+
+    /// Copies own events that are the next ones of the stream. Returns their number.
+    async fn copy_own(&self, pending: &mut BTreeMap<Seq, NewEvent>) -> Result<usize, LogError> {
+        let last = self.last();
+        *pending = pending.split_off(&last.next());
+        let mut events = Vec::new();
+        while let Some(next) = pending.first_entry()
+            && next.key().0 == last.0 + 1 + events.len() as u64
+        {
+            events.push(next.remove());
+        }
+        let count = events.len();
+        self.copy.copy(last.next(), events).await?;
+        Ok(count)
+    }
+
+    /// Compares the stream with the copy, once a second and at every change.
+    async fn check(self: Arc<Self>, mut known: Known) {
+        let mut behind: Option<(Instant, u32)> = None;
+        let mut leader = None;
+        while !self.lost.is_cancelled() {
+            tokio::time::sleep(CHECK_EVERY).await;
+            let Ok(info) = self.nats.info(&self.names.events(), READ_MAX).await else { continue };
+            if !info.is_believed() {
+                continue;
+            }
+            let newest = Seq(info.state.last_seq);
+            if newest < self.last() {
+                let (since, checks) = behind.get_or_insert((Instant::now(), 0));
+                *checks += 1;
+                if *checks >= BEHIND_CHECKS && since.elapsed() >= BEHIND_TIME {
+                    self.contradicted(format!("it ends at {newest}, and this node has {}", self.last()))
+                        .await;
+                }
+                continue;
+            }
+            behind = None;
+            let now =
+                (self.nats.connected(), info.cluster.as_ref().and_then(|cluster| cluster.leader.clone()));
+            let asked = self.clock.running();
+            if leader.as_ref() != Some(&now) {
+                match self.epochs.read(READ_MAX).await {
+                    Ok(Some(found)) if found.epoch != known.epoch => {
+                        tracing::error!("the deployment has begun another epoch");
+                        self.lost.cancel();
+                        continue;
+                    }
+                    Ok(Some(found)) => known = found,
+                    _ => continue,
+                }
+                match self.contradiction(&known, &info).await {
+                    Ok(None) => leader = Some(now),
+                    Ok(Some(why)) => self.contradicted(why).await,
+                    Err(_) => continue,
+                }
+            }
+            if self.last() >= newest {
+                *self.whole_at.lock() = Some(asked);
+            }
+        }
+    }
+
+    /// Returns how the stream differs from the one that this node has copied.
+    async fn contradiction(&self, known: &Known, info: &StreamInfo) -> Result<Option<String>, LogError> {
+        if info.created != known.created {
+            return Ok(Some("the stream was created again".into()));
+        }
+        let last = self.last();
+        if last > Seq::ZERO && last.0 >= info.state.first_seq {
+            let found = self.nats.at(&self.names.events(), last.0, READ_MAX).await.map_err(failure)?;
+            let Some(found) = found else { return Ok(None) };
+            let event =
+                envelope::read(&found.payload).map_err(|error| LogError::Failed(error.to_string().into()))?;
+            if self.copy.find(vec![event]).await? != [last] {
+                return Ok(Some(format!("its event {last} is another one than before")));
+            }
+        }
+        if let Some(witness) = known.witness.filter(|witness| witness.seq <= last)
+            && let Some(own) = self.copy.link(witness.seq).await?
+            && own != witness
+        {
+            return Ok(Some(format!("its events up to {} are others than before", witness.seq)));
+        }
+        Ok(None)
+    }
+
+    /// Begins a new epoch, and ends this log.
+    async fn contradicted(&self, why: String) {
+        if self.lost.is_cancelled() {
+            return;
+        }
+        let renew = async {
+            let known = self.epochs.read(READ_MAX).await?;
+            let info = self.nats.info(&self.names.events(), READ_MAX).await?;
+            match known {
+                Some(known) if known.epoch == self.copy.bounds().epoch => {
+                    self.epochs.renew(&known, &info, &why).await
+                }
+                _ => Ok(()),
+            }
+        };
+        match renew.await {
+            Ok(()) => {
+                tracing::error!(
+                    "the stream is not the one that readers know: {why}. The deployment begins a new epoch"
+                );
+                self.lost.cancel();
+            }
+            Err(error) => tracing::warn!(
+                "the stream is not the one that readers know: {why}. A new epoch cannot begin: {error}"
+            ),
+        }
+    }
+
+    /// Stores the hash of the newest event for all nodes.
+    async fn witness(self: Arc<Self>) {
+        let mut stored = Seq::ZERO;
+        while !self.lost.is_cancelled() {
+            tokio::time::sleep(WITNESS_EVERY).await;
+            let last = self.last();
+            if last > stored
+                && let Ok(Some(link)) = self.copy.link(last).await
+                && self.epochs.witness(self.copy.bounds().epoch, link).await.is_ok()
+            {
+                stored = last;
+            }
+        }
+    }
+
+    /// Returns the newest event of the stream. One question serves all callers that came before it was sent.
+    async fn newest(&self) -> Result<Seq, LogError> {
+        let called = Instant::now();
+        let mut newest = self.newest.lock().await;
+        if let Some((asked, seq)) = *newest
+            && asked >= called
+        {
+            return Ok(seq);
+        }
+        if let Some((asked, _)) = *newest {
+            tokio::time::sleep(ASK_EVERY.saturating_sub(asked.elapsed())).await;
+        }
+        let asked = Instant::now();
+        let info = self.nats.info(&self.names.events(), READ_MAX).await.map_err(failure)?;
+        if !info.is_believed() {
+            return Err(LogError::Away("the NATS servers are not in touch with each other".into()));
+        }
+        let seq = Seq(info.state.last_seq);
+        *newest = Some((asked, seq));
+        Ok(seq)
+    }
+}
+
+impl EventLog for ClusterLog {
+    fn append(&self, events: Vec<NewEvent>) -> BoxFuture<'_, Result<Vec<Appended>, LogError>> {
+        self.shared.append(events).boxed()
+    }
+
+    fn read(&self, after: Seq, limit: usize) -> BoxFuture<'_, Result<Vec<Event>, LogError>> {
+        self.shared.copy.read(after, limit)
+    }
+
+    fn wait(&self, after: Seq) -> BoxFuture<'_, ()> {
+        self.shared.copy.wait(after)
+    }
+
+    fn bounds(&self) -> Bounds {
+        self.shared.copy.bounds()
+    }
+
+    fn newest(&self) -> BoxFuture<'_, Result<Seq, LogError>> {
+        self.shared.newest().boxed()
+    }
+
+    fn lost(&self) -> BoxFuture<'_, ()> {
+        self.shared.lost.cancelled().boxed()
+    }
+
+    fn seek(&self, unix_ms: u64) -> BoxFuture<'_, Result<Option<Seq>, LogError>> {
+        self.shared.copy.seek(unix_ms)
+    }
+
+    fn retain(&self, through: Seq) {
+        self.shared.copy.retain(through);
+    }
+
+    fn close(&self) {
+        self.tasks.lock().abort_all();
+        self.shared.copy.close();
+    }
+}
+
+fn failure(error: NatsError) -> LogError {
+    match error {
+        NatsError::Away(why) => LogError::Away(why),
+        NatsError::Full => LogError::Full,
+        error => LogError::Failed(error.to_string().into()),
+    }
+}

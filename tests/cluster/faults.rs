@@ -1,0 +1,139 @@
+//! Faults under load: killed, stopped and restarted servers and nodes. The history checker judges each run.
+
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::task::JoinSet;
+
+use crate::{
+    harness::{Server, Start, event, until_async},
+    history::{Addresses, History, read_as_browser, send_as_livekit},
+    nats::{Servers, names},
+};
+
+/// A node of the deployment.
+pub fn node(servers: &Servers) -> Start {
+    Start::new()
+        .on_disk()
+        .env("ROOMWATCH_CLUSTER_URL", &servers.url())
+        .env("ROOMWATCH_CLUSTER_NAME", names().name())
+        .env("ROOMWATCH_HEARTBEAT_SECS", "1")
+        .env("ROOMWATCH_RECONCILE_SECS", "0")
+}
+
+/// Three nodes on three servers, with senders and readers.
+struct Running {
+    servers: Servers,
+    nodes: Vec<Server>,
+    addresses: Addresses,
+    history: Arc<History>,
+    is_over: Arc<AtomicBool>,
+    last: Arc<Mutex<Option<String>>>,
+    sending: JoinSet<()>,
+    reading: JoinSet<()>,
+}
+
+impl Running {
+    async fn start(rooms: usize, readers: usize) -> Running {
+        let servers = Servers::start();
+        servers.init(&names()).await;
+        let nodes: Vec<_> = (0..3).map(|_| node(&servers).start()).collect();
+        let addresses: Addresses = Arc::new(Mutex::new(nodes.iter().map(|node| node.address).collect()));
+        let mut running = Running {
+            servers,
+            nodes,
+            addresses,
+            history: Arc::default(),
+            is_over: Arc::default(),
+            last: Arc::default(),
+            sending: JoinSet::new(),
+            reading: JoinSet::new(),
+        };
+        for room in 0..rooms {
+            let (history, addresses, is_over) =
+                (running.history.clone(), running.addresses.clone(), running.is_over.clone());
+            let sent = AtomicUsize::new(0);
+            running.sending.spawn(async move {
+                while !is_over.load(Ordering::Acquire) {
+                    let id = format!("EV_{room}_{}", sent.fetch_add(1, Ordering::Relaxed));
+                    send_as_livekit(&history, &addresses, &id, event(&id, &format!("room-{room}"))).await;
+                    tokio::time::sleep(Duration::from_millis(fastrand::u64(100..700))).await;
+                }
+            });
+        }
+        for _ in 0..readers {
+            let (history, addresses, last) =
+                (running.history.clone(), running.addresses.clone(), running.last.clone());
+            running.reading.spawn(async move { read_as_browser(&history, &addresses, &last).await });
+        }
+        running
+    }
+
+    /// Kills a node, and starts it again after a moment.
+    async fn kill_node(&mut self, n: usize, away: Duration) {
+        let address = self.nodes[n].address;
+        self.nodes[n].kill();
+        // The load balancer notices after a moment.
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        self.addresses.lock().expect("not poisoned").retain(|other| *other != address);
+        tokio::time::sleep(away).await;
+        let again = self.nodes[n].again();
+        self.nodes[n] = tokio::task::spawn_blocking(move || again.start()).await.expect("it starts");
+        self.addresses.lock().expect("not poisoned").push(address);
+    }
+
+    async fn kill_server(&mut self, n: usize, away: Duration) {
+        self.servers.kill(n);
+        tokio::time::sleep(away).await;
+        self.servers.run(n);
+    }
+
+    /// Ends the senders, waits until every node and every reader has everything, and judges.
+    async fn finish(mut self) {
+        self.is_over.store(true, Ordering::Release);
+        while self.sending.join_next().await.is_some() {}
+        let mut cursors = Vec::new();
+        until_async("all nodes have the same end", async || {
+            cursors.clear();
+            for node in &self.nodes {
+                cursors.push(node.get("/api/rooms").await.1["cursor"].clone());
+            }
+            cursors.windows(2).all(|two| two[0] == two[1]) && cursors[0].is_string()
+        })
+        .await;
+        *self.last.lock().expect("not poisoned") = cursors[0].as_str().map(str::to_owned);
+        let finished = async { while self.reading.join_next().await.is_some() {} };
+        tokio::time::timeout(Duration::from_secs(30), finished)
+            .await
+            .expect("every reader has the last event");
+        self.history.judge(&self.nodes).await;
+        let given_up = self.history.given_up.lock().expect("not poisoned").clone();
+        assert!(given_up.is_empty(), "LiveKit gave up: {given_up:?}");
+        println!(
+            "{} events acknowledged, the longest after {:?}",
+            self.history.acknowledged.lock().expect("not poisoned").len(),
+            self.history.longest.lock().expect("not poisoned")
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_servers_and_nodes_lose_nothing() {
+    let mut running = Running::start(10, 12).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let nats = running.servers.connect().await;
+    let leader = running.servers.leader(&nats, &names()).await;
+    running.kill_server(leader, Duration::from_secs(3)).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    running.kill_node(0, Duration::from_secs(1)).await;
+    let leader = running.servers.leader(&nats, &names()).await;
+    running.kill_server((leader + 1) % 3, Duration::from_secs(1)).await;
+    running.kill_node(1, Duration::from_secs(1)).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    running.finish().await;
+}
