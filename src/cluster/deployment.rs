@@ -8,7 +8,7 @@
 //! whatever their wall clocks say.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashSet},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -278,7 +278,14 @@ impl Cluster for Deployment {
     }
 
     fn watch(&self, map: Map) -> Box<dyn Watch> {
-        Box::new(MapWatch { shared: self.0.clone(), map, bells: None, seen: 0, is_new: true })
+        Box::new(MapWatch {
+            shared: self.0.clone(),
+            map,
+            bells: None,
+            seen: 0,
+            known: HashSet::new(),
+            is_new: true,
+        })
     }
 
     fn lease(&self, job: &str) -> BoxFuture<'_, Lease> {
@@ -340,6 +347,8 @@ struct MapWatch {
     bells: Option<Bells>,
     /// The last message that was read.
     seen: u64,
+    /// Keys of the entries that it has told of.
+    known: HashSet<String>,
     /// True until the first call has returned.
     is_new: bool,
 }
@@ -371,8 +380,15 @@ impl MapWatch {
                 changes.insert(key, (!message.is_deletion).then_some(entry));
             }
         }
-        let known = changes.into_iter().filter(|(_, entry)| !self.is_new || entry.is_some());
-        Ok(known.map(|(key, entry)| MapChange { key: key.into(), entry }).collect())
+        // An entry may be deleted twice, or before the first call.
+        changes.retain(|key, entry| match entry {
+            Some(_) => {
+                self.known.insert(key.clone());
+                true
+            }
+            None => self.known.remove(key),
+        });
+        Ok(changes.into_iter().map(|(key, entry)| MapChange { key: key.into(), entry }).collect())
     }
 }
 

@@ -1,9 +1,13 @@
 //! The promises of every implementation of what a deployment shares.
 
-use std::time::Duration;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
+use super::until::PATIENCE;
 use bytes::Bytes;
-use roomwatch::cluster::{Cluster, ClusterError, Expected, Map, MapChange};
+use roomwatch::cluster::{Cluster, ClusterError, Expected, Map, MapChange, Watch};
 
 pub fn bytes(text: &str) -> Bytes {
     Bytes::copy_from_slice(text.as_bytes())
@@ -16,6 +20,18 @@ pub fn seen(changes: Vec<MapChange>) -> Vec<(String, Option<String>)> {
         .into_iter()
         .map(|change| (change.key.into(), change.entry.map(|entry| text(entry.value))))
         .collect()
+}
+
+/// Waits until a watch has told of these changes, and of nothing else. On several nodes they may come one after the other.
+async fn tells(watch: &mut dyn Watch, expected: &[(&str, Option<&str>)]) {
+    let expected: BTreeMap<_, _> =
+        expected.iter().map(|(key, value)| ((*key).to_owned(), value.map(str::to_owned))).collect();
+    let mut told = BTreeMap::new();
+    while told != expected {
+        let changes = tokio::time::timeout(PATIENCE, watch.next()).await;
+        told.extend(seen(changes.unwrap_or_else(|_| panic!("{told:?} instead of {expected:?}"))));
+        assert!(told.keys().all(|key| expected.contains_key(key)), "{told:?} instead of {expected:?}");
+    }
 }
 
 /// The promises of every implementation.
@@ -46,11 +62,11 @@ async fn maps(cluster: &dyn Cluster, map: Map) {
     cluster.put(map, "b", bytes(""), Expected::Anything).await.expect("put");
 
     // A watch tells of every key that changed, with its last value.
-    assert_eq!(seen(watch.next().await), [("a".into(), Some("2".into())), ("b".into(), Some(String::new()))]);
+    tells(&mut *watch, &[("a", Some("2")), ("b", Some(""))]).await;
     cluster.delete(map, "a", Expected::Revision(second)).await.expect("deleted");
     cluster.delete(map, "a", Expected::Anything).await.expect("deleted already");
     assert_eq!(value("a").await, None);
-    assert_eq!(seen(watch.next().await), [("a".into(), None)]);
+    tells(&mut *watch, &[("a", None)]).await;
     let quiet = tokio::time::timeout(Duration::from_millis(20), watch.next()).await;
     assert!(quiet.is_err(), "nothing has changed");
 
@@ -61,7 +77,7 @@ async fn maps(cluster: &dyn Cluster, map: Map) {
     let mut late = cluster.watch(map);
     assert_eq!(late.next().await.len(), 5_001);
     // It may get every entry again, or only what is new, and on several nodes the last of them a little later.
-    let mut caught_up = std::collections::BTreeSet::new();
+    let mut caught_up = BTreeSet::new();
     while caught_up.iter().filter(|(key, _)| key != "b").count() < 5_000 {
         caught_up.extend(seen(watch.next().await));
     }
