@@ -43,6 +43,7 @@ check: node_modules/.package-lock.json
 nightly: web/dist/index.html
 	cargo build
 	cargo test --test it delivery:: -- --ignored --nocapture
+	cargo test --profile soak --test it -- --ignored --nocapture past:: a_year_of_ten_million
 	PROPTEST_CASES=20000 cargo test --test it -- state:: reconcile_diff:: damage::
 	SECONDS=3600 $(MAKE) soak
 	tests/sim/plant

@@ -2,13 +2,14 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use parking_lot::Mutex;
 use rusqlite::{Connection, OptionalExtension, named_params};
 use serde::Serialize;
+use tokio::sync::Mutex;
 
 use crate::{
     clock::Clock,
-    store::{Repair, Store, StoreError, has_table},
+    storage::Damage,
+    store::{Repair, Store, StoreError, has_table, is_damage},
 };
 
 /// Time for which an entry is kept.
@@ -52,7 +53,9 @@ const BY_ROOM: &str = "CREATE INDEX audit_room ON audit (project, room, at);";
 pub struct Audit {
     data_dir: PathBuf,
     clock: Clock,
-    file: Mutex<Option<File>>,
+    damage: Damage,
+    /// Locked before a thread is taken: those that wait take none.
+    file: Arc<Mutex<Option<File>>>,
 }
 
 struct File {
@@ -133,8 +136,9 @@ impl Outcome {
 
 impl Audit {
     /// Returns the record of a data directory. Its file is opened, or created, at the first read or write.
-    pub fn new(data_dir: &std::path::Path, clock: Clock) -> Arc<Audit> {
-        Arc::new(Audit { data_dir: data_dir.to_owned(), clock, file: Mutex::new(None) })
+    /// Damage of the file is noted.
+    pub fn new(data_dir: &std::path::Path, clock: Clock, damage: Damage) -> Arc<Audit> {
+        Arc::new(Audit { data_dir: data_dir.to_owned(), clock, damage, file: Arc::default() })
     }
 
     /// Records a command that is about to run or was refused, and returns the number of its entry. Durable on return.
@@ -251,20 +255,28 @@ impl Audit {
         f: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, AuditError> {
         let audit = self.clone();
-        let work = tokio::task::spawn_blocking(move || {
-            let mut file = audit.file.lock();
+        let mut file = self.file.clone().lock_owned().await;
+        let work = move || {
             let file = match &mut *file {
                 Some(file) => file,
                 none => none.insert(File { connection: STORE.open(&audit.data_dir)?, pruned_at: 0 }),
             };
             let now = audit.clock.evident_ms();
-            if now.saturating_sub(file.pruned_at) > PRUNE_EVERY_MS {
-                prune(&file.connection, now)?;
-                file.pruned_at = now;
-            }
-            Ok(f(&file.connection)?)
-        });
-        work.await.unwrap_or(Err(AuditError::Panicked))
+            let work = || {
+                if now.saturating_sub(file.pruned_at) > PRUNE_EVERY_MS {
+                    prune(&file.connection, now)?;
+                    file.pruned_at = now;
+                }
+                f(&file.connection)
+            };
+            work().map_err(|error| {
+                if is_damage(&error) {
+                    audit.damage.found(STORE.file, &error);
+                }
+                error.into()
+            })
+        };
+        tokio::task::spawn_blocking(work).await.unwrap_or(Err(AuditError::Panicked))
     }
 }
 

@@ -26,6 +26,7 @@ mod limits;
 mod log;
 mod projects;
 mod server;
+mod usage;
 mod users;
 
 pub use attention::{AgentRule, AttentionRules};
@@ -34,6 +35,7 @@ pub use limits::{Answer, Limit, LimitOptions, Limits};
 pub use log::LogFormat;
 pub use projects::{DEFAULT_PROJECT, DEV_KEY, DEV_URL, KeyOptions, Project, ProjectOptions};
 pub(crate) use server::shown;
+pub use usage::{DimensionOptions, UsageOptions};
 pub use users::{Role, User, read_users};
 
 use projects::projects;
@@ -148,6 +150,9 @@ pub struct Options {
     #[arg(skip)]
     pub attention: AttentionRules,
 
+    #[arg(skip)]
+    pub usage: UsageOptions,
+
     /// True for the demo: its meetings are simulated, and the dashboard says so. Set by `roomwatch demo` only.
     #[arg(skip)]
     #[serde(skip)]
@@ -189,6 +194,7 @@ pub struct Config {
     pub log_format: LogFormat,
     pub limits: Limits,
     pub attention: AttentionRules,
+    pub usage: UsageOptions,
     /// See [`Options::demo`].
     pub demo: bool,
     /// The time of the node. Tests put a held clock here.
@@ -228,7 +234,8 @@ impl Options {
             listen, data_dir, log_url, dev, livekit_url, livekit_api_key, livekit_api_secret, password, public_url,
             trusted_proxies, cors_origins, redact, retention_days, retention_bytes, history_days,
             reconcile_secs, heartbeat_secs, drain_secs, watch_reason, open_conditions, log_format
-        } limits, cluster, projects: below.projects, users: below.users, attention: below.attention, demo: self.demo)
+        } limits, cluster, projects: below.projects, users: below.users, attention: below.attention,
+            usage: below.usage, demo: self.demo)
     }
 
     /// Checks what only the whole can tell.
@@ -285,6 +292,7 @@ impl Options {
             log_format: self.log_format.unwrap_or_default(),
             limits,
             attention: self.attention,
+            usage: self.usage.check()?,
             demo: self.demo,
             clock: Clock::system(),
         })

@@ -9,6 +9,7 @@
 //!   removed with the events of the log. An event without a row is not restricted and changed nothing.
 //! - Sessions, participations, tracks and egress, counts for each minute, and an index of names, for
 //!   [`Derived::sessions`] and the other queries. They are kept for [`Options::retain`].
+//! - The usage: sums and peaks of each quarter of an hour, counted from those rows, and kept longer.
 //!
 //! Rows are written after the stream, in transactions of many events. Each transaction has the seq of its last event.
 //! Events that are not written yet are in memory, where [`Derived::changes`] finds them. After a crash they are read
@@ -30,10 +31,12 @@ use std::{
 use bytes::Bytes;
 use parking_lot::{Condvar, Mutex};
 use rusqlite::Connection;
+use serde::Serialize;
 use tokio::{
     runtime::Handle,
-    sync::{Notify, Semaphore},
+    sync::{Notify, OwnedSemaphorePermit, Semaphore},
 };
+use utoipa::ToSchema;
 
 mod activity;
 mod again;
@@ -47,6 +50,7 @@ mod fold;
 #[macro_use]
 mod numbers;
 mod packed;
+mod pages;
 #[macro_use]
 mod schema;
 mod index;
@@ -57,10 +61,11 @@ mod search;
 mod session_list;
 mod sessions;
 mod statements;
+mod usage;
 mod writer;
 
 pub use activity::{Activity, ActivityPoint};
-pub use agents::AgentHistory;
+pub use agents::{AgentHistory, Missed};
 pub use calls::{Call, CallPage, CallPosition, CallQuery};
 pub use checkpoints::{Around, Rung};
 pub use egress::{EgressEntry, EgressPage, EgressQuery};
@@ -72,6 +77,9 @@ pub use session_list::{
     SessionTrouble,
 };
 pub use sessions::{Participation, Session, SessionDetail, SessionTrack};
+pub use usage::{
+    Dimension, DimensionSource, Measures, Peak, UsageAnswer, UsageGroup, UsageQuery, UsageSeries,
+};
 pub use writer::Step;
 
 use crate::{
@@ -145,6 +153,8 @@ pub struct Options {
     pub clock: Clock,
     /// The log. Events that a damaged file has lost are derived from it again.
     pub log: Option<Arc<dyn EventLog>>,
+    /// Groups of rooms for which usage is counted, beside projects.
+    pub dimensions: Arc<[Dimension]>,
 }
 
 impl Default for Options {
@@ -155,6 +165,7 @@ impl Default for Options {
             covered: Box::new(|_| {}),
             clock: Clock::system(),
             log: None,
+            dimensions: Arc::new([]),
         }
     }
 }
@@ -186,9 +197,10 @@ struct Shared {
     /// Notified after each transaction.
     written: Notify,
     readers: Readers,
-    /// Bounds the queries at one time, and so the connections. Each kind has its own part.
-    queries: Semaphore,
-    replays: Semaphore,
+    /// Bounds the queries at one time, and so the connections. Each kind has its own part. A permit is held until the end of
+    /// the work, which goes on if the caller has gone.
+    queries: Arc<Semaphore>,
+    replays: Arc<Semaphore>,
     /// The oldest event of the log. Changes of earlier events are not needed.
     log_first: AtomicU64,
     pace: Mutex<Pace>,
@@ -216,6 +228,8 @@ struct Waiting {
     trouble: Option<Trouble>,
     /// Damage that a query has found.
     damage: Option<String>,
+    /// Times of which rows were lost with an earlier file.
+    gaps: Vec<Gap>,
     closing: bool,
     closed: bool,
 }
@@ -380,8 +394,9 @@ impl Derived {
         if after >= last_written {
             return Ok(from_memory);
         }
-        let _one = self.shared.replays.acquire().await.map_err(|_| DerivedError::Closed)?;
-        let mut all = self.query(move |connection| changes::stored(connection, after, last_written)).await?;
+        let one = self.shared.replays.clone().acquire_owned().await.map_err(|_| DerivedError::Closed)?;
+        let mut all =
+            self.query(one, move |connection| changes::stored(connection, after, last_written)).await?;
         all.extend(from_memory);
         Ok(all)
     }
@@ -405,18 +420,28 @@ impl Derived {
         query: impl FnOnce(&Connection) -> Result<T, DerivedError> + Send + 'static,
     ) -> Result<T, DerivedError> {
         self.settle().await;
-        let one = tokio::time::timeout(QUERY_WAIT_MAX, self.shared.queries.acquire()).await;
-        let _one = one.map_err(|_| DerivedError::Busy)?.map_err(|_| DerivedError::Closed)?;
-        self.query(query).await
+        self.read(query).await
+    }
+
+    /// Runs a query that need not see the latest events.
+    async fn read<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&Connection) -> Result<T, DerivedError> + Send + 'static,
+    ) -> Result<T, DerivedError> {
+        let one = self.shared.queries.clone().acquire_owned();
+        let one = tokio::time::timeout(QUERY_WAIT_MAX, one).await.map_err(|_| DerivedError::Busy)?;
+        self.query(one.map_err(|_| DerivedError::Closed)?, query).await
     }
 
     /// Runs a query on a blocking thread.
     async fn query<T: Send + 'static>(
         &self,
+        permit: OwnedSemaphorePermit,
         query: impl FnOnce(&Connection) -> Result<T, DerivedError> + Send + 'static,
     ) -> Result<T, DerivedError> {
         let shared = self.shared.clone();
         let read = move || {
+            let _permit = permit;
             let answer = shared.readers.read(query);
             if let Err(error) = &answer
                 && error.is_damage()
@@ -449,9 +474,29 @@ impl Derived {
         }
     }
 
-    /// Returns the times of which rows were lost with a damaged file, in unix milliseconds, ascending.
-    pub async fn gaps(&self) -> Result<Vec<(i64, i64)>, DerivedError> {
-        self.query(|connection| Ok(gaps(connection)?)).await
+    /// Returns the times of which rows were lost with a damaged file, ascending.
+    pub fn gaps(&self) -> Vec<Gap> {
+        self.shared.waiting.lock().gaps.clone()
+    }
+
+    /// Reads every page of the file. The writer replaces a damaged one.
+    pub async fn check(&self) -> Result<(), DerivedError> {
+        let tables = self.read(|connection| {
+            let sql =
+                "SELECT name FROM sqlite_schema WHERE type = 'table' AND sql NOT LIKE 'CREATE VIRTUAL%'";
+            let mut select = connection.prepare(sql)?;
+            Ok(select.query_map([], |row| row.get(0))?.collect::<Result<Vec<String>, _>>()?)
+        });
+        for table in tables.await? {
+            // One after the other, so that no transaction keeps the WAL for long.
+            self.read(move |connection| {
+                let check = format!("PRAGMA quick_check({table})");
+                let found: String = connection.query_row(&check, [], |row| row.get(0))?;
+                if found == "ok" { Ok(()) } else { Err(DerivedError::Found(found)) }
+            })
+            .await?;
+        }
+        Ok(())
     }
 }
 
@@ -479,9 +524,16 @@ impl Waiting {
     }
 }
 
-fn gaps(connection: &Connection) -> rusqlite::Result<Vec<(i64, i64)>> {
+/// A time of which the history has lost rows, in unix milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
+pub struct Gap {
+    pub from: i64,
+    pub to: i64,
+}
+
+fn gaps(connection: &Connection) -> rusqlite::Result<Vec<Gap>> {
     let mut select = connection.prepare_cached("SELECT from_at, to_at FROM gaps ORDER BY 1, 2")?;
-    select.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+    select.query_map([], |row| Ok(Gap { from: row.get(0)?, to: row.get(1)? }))?.collect()
 }
 
 impl Drop for Derived {

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use crate::{
     clock::Clock,
     event::{Cursor, Epoch, Event, NewEvent, Seq},
-    storage::{Quota, Rate},
+    storage::{Damage, Quota, Rate},
 };
 
 pub mod cluster;
@@ -26,6 +26,9 @@ pub const READ_BYTES_MAX: usize = 16 << 20;
 /// clocks that run at different speeds.
 pub const IDS_KEPT: Duration = Duration::from_secs(24 * 3600 + 300);
 
+/// Events that one step of a check reads, and the pause after it.
+const CHECK_EVENTS: usize = 500;
+const CHECK_PAUSE: Duration = Duration::from_millis(20);
 const DAY_MS: u64 = 24 * 3600 * 1000;
 /// Minimum number of events, and time since the oldest one, for a rate.
 const RATE_EVENTS_MIN: u64 = 1_000;
@@ -104,6 +107,18 @@ pub async fn rate(log: &dyn EventLog, now_ms: u64) -> Option<Rate> {
         .then(|| Rate { events_a_day: recent * DAY_MS as f64 / span_ms as f64, events })
 }
 
+/// Reads every event, with a pause after each step, so that others can read and write meanwhile. Returns the first error.
+pub async fn check(log: &dyn EventLog, clock: &Clock) -> Result<(), LogError> {
+    let Bounds { first, last, .. } = log.bounds();
+    let mut after = Seq(first.0.saturating_sub(1));
+    while after < last {
+        let Some(read) = log.read(after, CHECK_EVENTS).await?.last().map(|event| event.seq) else { break };
+        after = read;
+        clock.sleep(CHECK_PAUSE).await;
+    }
+    Ok(())
+}
+
 /// Location of a log: the option `log_url`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
@@ -179,6 +194,8 @@ pub struct LogOptions {
     pub vfs: Option<String>,
     /// Clock of the node, for retention and ids.
     pub clock: Clock,
+    /// Damage that a read or a write finds is noted here.
+    pub damage: Damage,
 }
 
 impl Default for LogOptions {
@@ -192,6 +209,7 @@ impl Default for LogOptions {
             told: None,
             vfs: None,
             clock: Clock::system(),
+            damage: Damage::default(),
         }
     }
 }
@@ -248,6 +266,8 @@ pub enum LogError {
     Failed(Arc<str>),
     #[error("the log cannot be reached: {0}")]
     Away(Arc<str>),
+    #[error("the log is damaged: {0}")]
+    Damaged(Arc<str>),
     #[error("the log is closed")]
     Closed,
 }

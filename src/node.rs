@@ -14,9 +14,9 @@ use crate::{
     attention::{self, Attention, Dispatches, Rates},
     audit::Audit,
     cluster::{Cluster, Counts, Deployment, Local, Map, NodeId},
-    config::{Config, Deployed, Limit},
+    config::{Config, Deployed, DimensionOptions, Limit},
     data_dir::DataDir,
-    derived::{self, Derived},
+    derived::{self, Derived, Dimension, DimensionSource},
     feed::Feed,
     follow::{Fold, FoldThread, Followers, Make, Running},
     ingest::{
@@ -40,10 +40,15 @@ use crate::{
     snapshot::Snapshots,
     state::State,
     storage::{Quota, Rate, SizeLimit, Storage},
+    store,
 };
 
 /// Time between two measurements of the disk.
 const MEASURED_EVERY: Duration = Duration::from_secs(5);
+/// Time between two checks of all files for damage.
+const CHECKED_EVERY: Duration = Duration::from_secs(24 * 3600);
+/// Files that are seldom read, or only at the start.
+const CHECKED: [&str; 3] = ["audit.db", "shared.db", "followers.db"];
 
 /// An open node. It folds its log; [`Node::run`] serves requests.
 pub struct Node {
@@ -134,6 +139,7 @@ impl Node {
             covered: Box::new(move |seq| covered.checkpointed(seq)),
             clock: clock.clone(),
             log: Some(log.clone()),
+            dimensions: config.usage.dimensions.iter().map(dimension).collect(),
         };
         let (derived, state) = Derived::open(data.path(), log.bounds(), options)?;
         let derived = Arc::new(derived);
@@ -174,7 +180,7 @@ impl Node {
 
         let fold = fold.start(feed.clone())?;
         let app = Arc::new(App {
-            audit: Audit::new(data.path(), clock.clone()),
+            audit: Audit::new(data.path(), clock.clone(), storage.damage()),
             front: Front::new(&config),
             began_at: log.bounds().last,
             config,
@@ -211,6 +217,7 @@ impl Node {
         // It ends with this function.
         let _reconciling = self.app.reconcile.start(&self.cluster);
         let _measuring = self.start_measuring();
+        let _checking = self.start_checking();
         let (followers, _asking) = self.start_followers()?;
         let lost = CancellationToken::new();
         let ended = async {
@@ -245,6 +252,38 @@ impl Node {
         tasks
     }
 
+    /// Starts the task that reads every page of every file now and then, because damage of a page that is seldom read
+    /// would be found when it is needed.
+    fn start_checking(&self) -> JoinSet<()> {
+        let (app, log, derived) = (self.app.clone(), self.log.clone(), self.derived.clone());
+        let dir = self.dirs.data.path().to_owned();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move {
+            let (clock, damage) = (&app.config.clock, app.storage.damage());
+            loop {
+                clock.sleep(CHECKED_EVERY).await;
+                for file in CHECKED {
+                    let path = dir.join(file);
+                    let checked = tokio::task::spawn_blocking(move || store::check(&path)).await;
+                    match checked {
+                        Ok(Ok(None)) => damage.not_found(file),
+                        Ok(Ok(Some(error))) => damage.found(file, &error),
+                        // It does not exist yet, or is busy.
+                        _ => {}
+                    }
+                }
+                // The log notes its damage, and the history repairs it.
+                if log::check(&*log, clock).await.is_ok() {
+                    damage.not_found("log.db");
+                }
+                if let Err(error) = derived.check().await {
+                    tracing::debug!("the check of the history: {error}");
+                }
+            }
+        });
+        tasks
+    }
+
     /// Starts every follower behind the fold, and the questions that one of them needs. This is their list.
     fn start_followers(&self) -> anyhow::Result<(Running, JoinSet<()>)> {
         let (reconcile, state) = (self.app.reconcile.clone(), self.state.clone());
@@ -259,6 +298,7 @@ impl Node {
             receipts: self.receipts.clone(),
             followers: self.app.followers.clone(),
             storage: self.app.storage.clone(),
+            derived: self.derived.clone(),
             limits: self.app.config.limits,
             removes_by_age: self.app.config.retention.is_some(),
             metrics: self.app.metrics.clone(),
@@ -335,7 +375,16 @@ fn open_log(config: &Config, storage: &Storage) -> anyhow::Result<Arc<dyn EventL
         quota,
         told: Derived::last_of(&config.data_dir),
         clock: config.clock.clone(),
+        damage: storage.damage(),
         ..LogOptions::default()
     };
     Ok(log::open(&config.log_url, options)?)
+}
+
+fn dimension(options: &DimensionOptions) -> Dimension {
+    let source = match &options.metadata {
+        Some(key) => DimensionSource::Metadata(key.clone()),
+        None => DimensionSource::RoomPrefixes(options.room_prefixes.clone()),
+    };
+    Dimension { name: options.name.clone(), source }
 }

@@ -43,6 +43,7 @@ pub mod body;
 pub mod caller;
 pub mod connections;
 pub mod cookie;
+pub mod csv;
 pub mod error;
 pub mod front;
 pub mod limits;
@@ -169,7 +170,7 @@ pub fn router(app: Arc<App>) -> Router {
 fn routes(app: &Arc<App>) -> OpenApiRouter<Arc<App>> {
     use api::{
         agents, attention, audit, calls, commands, egress, login, me, participants, projects, rooms,
-        sessions, test_webhook, watch,
+        sessions, test_webhook, usage, watch,
     };
     let webhooks = OpenApiRouter::new().routes(routes!(webhook::receive)).with_state(app.webhooks.clone());
     let current = axum::middleware::from_fn_with_state(app.clone(), when_current);
@@ -188,6 +189,7 @@ fn routes(app: &Arc<App>) -> OpenApiRouter<Arc<App>> {
         .routes(routes!(egress::egress))
         .routes(routes!(calls::calls))
         .routes(routes!(agents::agents))
+        .routes(routes!(usage::usage))
         .routes(routes!(attention::attention))
         // Inside of the compression: the bytes before it are in memory until the last of them is compressed.
         .layer(axum::middleware::from_fn_with_state(app.clone(), memory::counted))
@@ -244,10 +246,19 @@ async fn readyz(AppState(app): AppState<Arc<App>>, RawQuery(query): RawQuery) ->
     if let Some(trouble) = app.derived.trouble() {
         text += &format!("{trouble}\n");
     }
+    for damaged in app.storage.damage().all() {
+        text += &format!("{damaged}\n");
+    }
     if query.is_some_and(|query| query.split('&').any(|name| matches!(name, "verbose" | "verbose="))) {
         if let Some(secs) = app.config.clock.jump_secs() {
             text += &format!(
                 "clock: the wall clock has jumped by {secs} s; nothing is deleted for its age by it\n"
+            );
+        }
+        for gap in app.derived.gaps() {
+            text += &format!(
+                "history: rows from {} to {} are missing; they were lost with a damaged file\n",
+                gap.from, gap.to
             );
         }
         for follower in statuses {

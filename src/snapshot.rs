@@ -124,8 +124,8 @@ pub struct Snapshots {
     derived: Arc<Derived>,
     state: Arc<RwLock<State>>,
     feed: Arc<Feed>,
-    folding: Semaphore,
-    waiting: Semaphore,
+    folding: Arc<Semaphore>,
+    waiting: Arc<Semaphore>,
     /// Earlier states, the most recently used one last.
     recent: Mutex<VecDeque<Arc<State>>>,
 }
@@ -152,8 +152,8 @@ impl Snapshots {
             derived,
             state,
             feed,
-            folding: Semaphore::new(FOLDING_MAX),
-            waiting: Semaphore::new(FOLDING_MAX + WAITING_MAX),
+            folding: Arc::new(Semaphore::new(FOLDING_MAX)),
+            waiting: Arc::new(Semaphore::new(FOLDING_MAX + WAITING_MAX)),
             recent: Mutex::default(),
         }
     }
@@ -214,8 +214,8 @@ impl Snapshots {
                 return Ok(Some(Arc::new(live.clone())));
             }
         }
-        let _waiting = self.waiting.try_acquire().map_err(|_| SnapshotError::Busy)?;
-        let _folding = self.folding.acquire().await.map_err(|_| SnapshotError::Busy)?;
+        let waiting = self.waiting.clone().try_acquire_owned().map_err(|_| SnapshotError::Busy)?;
+        let folding = self.folding.clone().acquire_owned().await.map_err(|_| SnapshotError::Busy)?;
         // Another request may have made the state while this one waited.
         if let Some(state) = self.recently(plan.until) {
             return Ok(Some(state));
@@ -229,7 +229,11 @@ impl Snapshots {
             },
         };
         let (log, runtime) = (self.log.clone(), Handle::current());
-        let folded = tokio::task::spawn_blocking(move || runtime.block_on(fold(&*log, state, plan.until)));
+        let folded = tokio::task::spawn_blocking(move || {
+            // Held until the end of the work, which goes on if the caller has gone.
+            let _permits = (waiting, folding);
+            runtime.block_on(fold(&*log, state, plan.until))
+        });
         let folded = folded.await.map_err(|error| SnapshotError::Failed(error.to_string()))??;
         Ok(folded.map(|state| {
             let state = Arc::new(state);

@@ -7,6 +7,8 @@
 //! its oldest rows.
 
 use std::{
+    collections::BTreeMap,
+    fmt::Display,
     fs, io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
@@ -89,6 +91,64 @@ pub struct Rate {
     pub events: u64,
 }
 
+/// The files of a node in which damage was found, each with the first error. Clones show the same files.
+///
+/// The history is not one of them: it repairs itself.
+#[derive(Clone, Debug, Default)]
+pub struct Damage(Arc<Mutex<BTreeMap<&'static str, String>>>);
+
+/// A damaged file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Damaged {
+    pub file: &'static str,
+    pub error: String,
+}
+
+impl Damage {
+    /// Notes that a file is damaged.
+    pub fn found(&self, file: &'static str, error: &dyn Display) {
+        self.0.lock().entry(file).or_insert_with(|| {
+            let damaged = Damaged { file, error: error.to_string() };
+            tracing::error!("{damaged}");
+            damaged.error
+        });
+    }
+
+    /// Notes that all of a file can be read.
+    pub fn not_found(&self, file: &'static str) {
+        self.0.lock().remove(file);
+    }
+
+    pub fn all(&self) -> Vec<Damaged> {
+        let files = self.0.lock();
+        files.iter().map(|(file, error)| Damaged { file, error: error.clone() }).collect()
+    }
+}
+
+impl Damaged {
+    /// Returns the sentence that says what to do.
+    pub fn remedy(&self) -> &'static str {
+        match self.file {
+            "log.db" => {
+                "Check the disk. Stop Roomwatch and restore a backup of log.db, or move it away to begin with an empty log"
+            }
+            "audit.db" => {
+                "Check the disk. Stop Roomwatch and move audit.db away to begin a new record; sqlite3 can read most of the old one"
+            }
+            "shared.db" => {
+                "Check the disk. Stop Roomwatch and remove shared.db: it is created again, and users sign in again"
+            }
+            _ => "Check the disk. Stop Roomwatch and remove the file: it is created again",
+        }
+    }
+}
+
+impl Display for Damaged {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} is damaged: {}. {}", self.file, self.error, self.remedy())
+    }
+}
+
 /// The files of a node on the disk.
 #[derive(Debug)]
 pub struct Storage {
@@ -98,6 +158,7 @@ pub struct Storage {
     log: Quota,
     derived: Quota,
     now: Mutex<Option<Space>>,
+    damage: Damage,
 }
 
 impl Storage {
@@ -105,7 +166,8 @@ impl Storage {
         let mut dirs = vec![data.to_owned()];
         let is_other = |log: &&Path| log.canonicalize().ok() != data.canonicalize().ok();
         dirs.extend(log.filter(is_other).map(Path::to_owned));
-        Storage { dirs, limit, log: Quota::default(), derived: Quota::default(), now: Mutex::new(None) }
+        let (log, derived) = (Quota::default(), Quota::default());
+        Storage { dirs, limit, log, derived, now: Mutex::new(None), damage: Damage::default() }
     }
 
     /// Returns the part of the log.
@@ -116,6 +178,11 @@ impl Storage {
     /// Returns the part of the history.
     pub fn derived(&self) -> Quota {
         self.derived.clone()
+    }
+
+    /// Returns the damaged files.
+    pub fn damage(&self) -> Damage {
+        self.damage.clone()
     }
 
     /// Returns the last measurement.

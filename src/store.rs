@@ -243,6 +243,20 @@ pub fn is_damage(error: &rusqlite::Error) -> bool {
     }
 }
 
+/// Reads every page of the tables and indexes of a file, on its own connection. Returns the first damage.
+pub fn check(path: &Path) -> rusqlite::Result<Option<String>> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY_MAX)?;
+    let checked: rusqlite::Result<String> =
+        connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0));
+    match checked {
+        Ok(answer) => Ok((answer != "ok").then_some(answer)),
+        Err(error) if is_damage(&error) => Ok(Some(error.to_string())),
+        Err(error) => Err(error),
+    }
+}
+
 /// Returns the bytes of a file's used pages. Later rows use the others again.
 pub fn used_bytes(connection: &Connection) -> rusqlite::Result<u64> {
     let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));

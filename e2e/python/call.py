@@ -34,6 +34,7 @@ CALLS = [
     ("history.egress", {}),
     ("history.calls", {}),
     ("history.agents", {}),
+    ("history.usage", {}),
     ("commands.create_room", {"body": models.CreateRoom(name="made by the client", metadata="m")}),
     ("commands.update_room", {**ROOM, "body": models.UpdateRoom(metadata="changed")}),
     ("commands.update_participant", {**PERSON, "body": models.UpdateParticipant(name="Changed")}),

@@ -84,6 +84,7 @@ it('a generated client reads every route', async () => {
     egress: '200 the same',
     calls: '200 the same',
     agents: '200 the same',
+    usage: '200 the same',
     create_room: '201 the same',
     update_room: '200 the same',
     update_participant: '200 the same',

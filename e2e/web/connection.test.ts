@@ -123,6 +123,12 @@ describe('without a server', () => {
     await pill(/Stale since \d\d:\d\d/);
     await page.getByText('Can’t reach Roomwatch.').waitFor();
     await shown(kept).waitFor();
+    // Also the state of LiveKit is no longer known.
+    if (path === '/' || path === '/settings')
+      await page
+        .getByText(/^Last known: /)
+        .first()
+        .waitFor();
     expect(await axe(page)).toEqual([]);
     await roomwatch.up();
     await pill(/Live/);

@@ -4,6 +4,7 @@ import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 import { launch } from '../harness/browser.js';
 import { axe, complaints, operatorPage } from '../harness/dashboard.js';
 import { Roomwatch } from '../harness/roomwatch.js';
+import { until } from '../harness/wait.js';
 import { post } from './post.js';
 
 const MINUTE_MS = 60_000;
@@ -11,6 +12,8 @@ const MINUTE_MS = 60_000;
 const START = Math.floor(Date.now() / MINUTE_MS) * MINUTE_MS - 120 * MINUTE_MS;
 /** U+202E turns the text after it around. */
 const HOSTILE = 'a/b/../c?d#\u202egnp.exe';
+/** 500 characters, without a place for a line break. */
+const LONG = `../a/\u202e${'x'.repeat(494)}`;
 
 let roomwatch: Roomwatch;
 let browser: Browser;
@@ -59,6 +62,7 @@ beforeAll(async () => {
     came('standup', 'PA_3', 'maria-7', 210, 'Мария Иванова'),
     came('standup', 'PA_4', 'bob', 220, 'Bob'),
     came('standup', 'PA_5', HOSTILE, 230, ''),
+    came('standup', 'PA_6', LONG, 235, ''),
     event('standup', 240, 'egress_started', {
       egressInfo: { egressId: 'EG_1', roomId: 'RM_standup', roomName: 'standup', status: 'EGRESS_ACTIVE' },
     }),
@@ -115,7 +119,11 @@ it('a name in the feed leads to the page of the participant', async () => {
   // From there to the session, and from its names back.
   await stays.getByRole('link', { name: 'consult' }).first().click();
   await heading(page, 'consult');
-  await page.getByRole('link', { name: 'Мария Иванова' }).click();
+  await page.getByRole('link', { name: 'Мария Иванова' }).last().click();
+  await heading(page, 'Мария Иванова');
+  await page.goBack();
+  // Also from the summary in words.
+  await page.getByRole('region', { name: 'Summary' }).getByRole('link', { name: 'Мария Иванова' }).click();
   await heading(page, 'Мария Иванова');
   expect(found).toEqual([]);
 });
@@ -130,12 +138,16 @@ it('the palette finds a participant by a part of the name in another script', as
   await page.keyboard.press('Control+a');
   await page.getByRole('combobox').pressSequentially('мария');
   await page.getByRole('option', { name: /^Мария Иванова/, selected: true }).waitFor();
-  // Enter opens the room while she is in one.
-  await page.keyboard.press('Tab');
-  await page.getByRole('combobox').pressSequentially('open participant');
-  await page.getByRole('option', { name: /^Open participant/, selected: true }).waitFor();
+  // Enter opens her page, live or not: it says where she is. The room is behind Tab.
   await page.keyboard.press('Enter');
   await heading(page, 'Мария Иванова');
+  await page.keyboard.press('Control+k');
+  await page.getByRole('combobox').pressSequentially('bob');
+  await page.getByRole('option', { name: /^Bob/, selected: true }).waitFor();
+  await page.keyboard.press('Tab');
+  await page.getByRole('option', { name: /^Open standup/, selected: true }).waitFor();
+  await page.keyboard.press('Enter');
+  await heading(page, 'standup');
   expect(found).toEqual([]);
 });
 
@@ -160,7 +172,7 @@ it('the events page shows the events of one participant', async () => {
 it('a hostile identity has a page, and turns no text around', async () => {
   const { page, found } = await open('/sessions/RM_standup?view=table');
   const shown = 'a/b/../c?d#⟨202E⟩gnp.exe';
-  const link = page.getByRole('link', { name: shown });
+  const link = page.getByRole('region', { name: 'Participants' }).getByRole('link', { name: shown });
   expect(await link.getAttribute('href')).toContain(`/participants/${encodeURIComponent(HOSTILE)}`);
   await link.click();
   await heading(page, shown);
@@ -173,6 +185,42 @@ it('a hostile identity has a page, and turns no text around', async () => {
   expect(await fact(page, 'Sessions')).toBe('1');
   await page.getByRole('link', { name: 'View events' }).click();
   await page.getByRole('button', { name: /joined/ }).waitFor();
+  expect(found).toEqual([]);
+});
+
+it('an identity of 500 characters fits every page, and its links lead to it', async () => {
+  const phone = { kind: 'SIP', permission: {} };
+  await post(roomwatch, event('standup', 236, 'participant_joined', person('PA_8', LONG.slice(4), 236, '', phone)));
+  const { page, found } = await open('/', { viewport: { width: 390, height: 844 } });
+  const shown = LONG.replace('\u202e', '⟨202E⟩');
+  const overflow = () => page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
+  const inFeed = page.getByRole('link', { name: shown }).first();
+  await inFeed.waitFor();
+  expect(await overflow()).toBeLessThanOrEqual(0);
+  await inFeed.click();
+  await heading(page, shown);
+  expect(decodeURIComponent(new URL(page.url()).pathname)).toBe(`/participants/${LONG}`);
+  expect(await fact(page, 'Sessions')).toBe('1');
+  expect(await overflow()).toBeLessThanOrEqual(0);
+  for (const [path, text] of [
+    ['/rooms/standup', shown],
+    ['/sessions/RM_standup', shown],
+    ['/sessions/RM_standup?view=table', shown],
+    [`/events?participant=${encodeURIComponent(LONG)}`, shown],
+    [`/sessions?identity=${encodeURIComponent(LONG)}`, 'standup'],
+    ['/calls', shown.slice(4)],
+  ] as const) {
+    await page.goto(`${roomwatch.url}${path}`);
+    await until(path, async () => (await page.getByRole('main').innerText()).includes(text));
+    expect(await overflow(), path).toBeLessThanOrEqual(0);
+    expect(await page.locator('body').innerText(), path).not.toContain('\u202e');
+  }
+  await page.keyboard.press('Control+k');
+  await page.getByPlaceholder('Room, person, SID or command').pressSequentially('xxxx');
+  await page.getByRole('option', { name: shown }).first().waitFor();
+  expect(await page.locator('body').innerText()).not.toContain('\u202e');
+  await page.keyboard.press('Escape');
+  expect(await axe(page)).toEqual([]);
   expect(found).toEqual([]);
 });
 

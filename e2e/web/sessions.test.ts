@@ -112,15 +112,66 @@ it('the list says what went wrong in each session', async () => {
   expect(found).toEqual([]);
 });
 
+it('a session of 100,000 participants is shown in bounded time, as far as the server tells of it', async () => {
+  const answer = await roomwatch.get('/api/sessions/RM_consult');
+  // As many as the server gives at most. Other tests hold its API to the numbers.
+  const participations = Array.from({ length: 20_000 }, (_, n) => ({
+    ...answer.participations[0],
+    sid: `PA_${n}`,
+    identity: `person-${n}`,
+    name: `Person ${n}`,
+  }));
+  const tracks = participations.map(({ sid, identity }) => ({
+    sid: `TR_${sid}`,
+    participantSid: sid,
+    identity,
+    name: '',
+    type: 'audio',
+    source: 'microphone',
+    publishedAt: answer.session.startedAt + 5_000,
+    unpublishedAt: null,
+  }));
+  const page = await operatorPage(browser, roomwatch, { reducedMotion: 'reduce', timezoneId: 'UTC' });
+  context = page.context();
+  page.setDefaultTimeout(30_000);
+  await page.route('**/api/sessions/RM_consult*', (route) =>
+    route.fulfill({
+      json: {
+        ...answer,
+        participations,
+        tracks,
+        session: { ...answer.session, participantCount: 100_000, peak: 90_000 },
+      },
+    }),
+  );
+  for (const view of ['timeline', 'table']) {
+    const began = performance.now();
+    await page.goto(`${roomwatch.url}/sessions/RM_consult?view=${view}`);
+    await page.getByText('100,000 people took part, at most 90,000 at one time.').waitFor();
+    await page.getByText('200 of 20,000 are shown.').first().waitFor();
+    await page.getByRole('button', { name: 'Show 200 more' }).first().click();
+    await page.getByText('400 of 20,000 are shown.').waitFor();
+    expect(performance.now() - began, view).toBeLessThan(15_000);
+    expect(await page.locator('*').count(), view).toBeLessThan(20_000);
+  }
+});
+
 it('the list is sorted by its columns, and the address has the order', async () => {
   const { page, found } = await open('/sessions');
+  const asked: string[] = [];
+  page.on('request', (request) => asked.push(new URL(request.url()).search));
   await rowOf(page, 'consult').waitFor();
+  await page.getByRole('status', { name: 'Totals' }).waitFor();
+  asked.length = 0;
   await page.getByRole('button', { name: 'Minutes' }).click();
   await page.waitForURL((url) => url.searchParams.get('sort') === 'minutes');
   await until('the most minutes first', async () => (await rooms(page)).join() === 'consult,call');
   await page.getByRole('button', { name: 'Minutes' }).click();
   await until('the least minutes first', async () => (await rooms(page)).join() === 'call,consult');
   expect(await page.getByRole('columnheader', { name: 'Minutes' }).getAttribute('aria-sort')).toBe('ascending');
+  // Another order counts nothing new.
+  expect(asked.filter((query) => query.includes('totals=true'))).toEqual([]);
+  expect(asked.filter((query) => query.includes('sort=minutes')).length).toBe(2);
   expect(new URL(page.url()).searchParams.get('desc')).toBe('false');
   await page.reload();
   await until('the same order', async () => (await rooms(page)).join() === 'call,consult');
@@ -242,7 +293,7 @@ it('the zoom keeps the moment in its place, and the address has both', async () 
   for (let n = 0; n < 4; n++) await page.getByRole('button', { name: 'Zoom in' }).click();
   expect(Math.abs((await x()) - before)).toBeLessThan(4);
   await page.waitForURL(
-    (url) => url.searchParams.get('t') === String(START + 1_391_000 + 0) || url.searchParams.has('t'),
+    (url) => url.searchParams.get('at') === String(START + 1_391_000 + 0) || url.searchParams.has('at'),
   );
   await page.waitForURL((url) => url.searchParams.get('zoom') === '16');
   const address = page.url();

@@ -1,5 +1,7 @@
 //! Passwords: hashes them, and checks a limited number at a time.
 
+use std::sync::Arc;
+
 use argon2::{
     Argon2,
     password_hash::{PasswordHasher, PasswordVerifier, phc::PasswordHash},
@@ -37,22 +39,27 @@ pub struct Busy;
 /// Checks passwords, a few at a time.
 pub struct Checker {
     /// Permits for passwords that are being checked or waiting.
-    waiting: Semaphore,
-    hashing: Semaphore,
+    waiting: Arc<Semaphore>,
+    hashing: Arc<Semaphore>,
 }
 
 impl Checker {
     pub fn new() -> Checker {
         Checker {
-            waiting: Semaphore::new(HASHES_AT_ONCE + HASHES_WAITING_MAX),
-            hashing: Semaphore::new(HASHES_AT_ONCE),
+            waiting: Arc::new(Semaphore::new(HASHES_AT_ONCE + HASHES_WAITING_MAX)),
+            hashing: Arc::new(Semaphore::new(HASHES_AT_ONCE)),
         }
     }
 
     pub async fn check(&self, hash: Secret, password: Secret) -> Result<bool, Busy> {
-        let _waiting = self.waiting.try_acquire().map_err(|_| Busy)?;
-        let _hashing = self.hashing.acquire().await.map_err(|_| Busy)?;
+        let waiting = self.waiting.clone().try_acquire_owned().map_err(|_| Busy)?;
+        let hashing = self.hashing.clone().acquire_owned().await.map_err(|_| Busy)?;
+        let check = move || {
+            // Held until the end of the work, which goes on if the user has gone.
+            let _permits = (waiting, hashing);
+            matches(&hash, &password)
+        };
         // A panic has been printed; the password is not accepted.
-        Ok(tokio::task::spawn_blocking(move || matches(&hash, &password)).await.unwrap_or(false))
+        Ok(tokio::task::spawn_blocking(check).await.unwrap_or(false))
     }
 }

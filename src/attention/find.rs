@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use crate::{
     config::AttentionRules,
+    derived::Gap,
     event::{Cursor, Epoch, Event, Seq},
     state::{
         CONDITIONS_MAX, RoomEntry, State,
@@ -18,7 +19,7 @@ use crate::{
             condition::{About, Condition},
         },
     },
-    storage::Space,
+    storage::{Damaged, Space},
 };
 
 use super::{
@@ -29,6 +30,8 @@ use super::{
 };
 
 const HOUR_MS: u64 = 3_600_000;
+/// Maximum space that must be free beyond a threshold before `disk_nearly_full` is closed.
+const SLACK_BYTES_MAX: u64 = 1 << 30;
 
 /// A condition that was found.
 #[derive(Clone, Debug, PartialEq)]
@@ -115,6 +118,9 @@ pub struct Health {
     pub projects: Vec<ProjectHealth>,
     /// Name, events behind, and last error if it does not run.
     pub followers: Vec<(&'static str, u64, Option<Box<str>>)>,
+    pub damaged: Vec<Damaged>,
+    /// Times of which the history has lost rows.
+    pub gaps: Vec<Gap>,
     /// Seconds by which the wall clock has jumped, if it has.
     pub jump_secs: Option<i64>,
     pub space: Option<Space>,
@@ -142,7 +148,7 @@ pub fn find(
         findings.found.extend(find_in_room(&entry, rules, now));
     }
     find_in_node(&mut findings, health, rules, now);
-    find_space(&mut findings, health, rules, now);
+    find_space(&mut findings, state, health, rules, now);
     find_refused(&mut findings, health, rules, now);
     findings
 }
@@ -317,6 +323,20 @@ fn find_in_node(findings: &mut Findings, health: &Health, rules: &AttentionRules
         found.value("seconds", json!(secs));
         findings.found.push(found);
     }
+    for damaged in &health.damaged {
+        let mut found = Found::new(&node, Kind::FileDamaged, damaged.file, now);
+        found.value("file", json!(damaged.file));
+        found.value("error", json!(damaged.error));
+        found.value("remedy", json!(damaged.remedy()));
+        findings.found.push(found);
+    }
+    if let (Some(first), Some(last)) = (health.gaps.first(), health.gaps.iter().map(|gap| gap.to).max()) {
+        let mut found = Found::new(&node, Kind::HistoryLost, "", now);
+        found.value("from", json!(first.from));
+        found.value("to", json!(last));
+        found.value("gaps", json!(health.gaps.len()));
+        findings.found.push(found);
+    }
     for (name, behind, error) in &health.followers {
         let is_behind =
             rules.follower_behind_events > 0 && *behind >= u64::from(rules.follower_behind_events);
@@ -329,25 +349,31 @@ fn find_in_node(findings: &mut Findings, health: &Health, rules: &AttentionRules
     }
 }
 
-fn find_space(findings: &mut Findings, health: &Health, rules: &AttentionRules, now: u64) {
+fn find_space(findings: &mut Findings, state: &State, health: &Health, rules: &AttentionRules, now: u64) {
     let node: Arc<str> = "".into();
     let Some(space) = health.space else {
         findings.unknown.push((node, Kind::DiskNearlyFull));
         return;
     };
-    let percent = |part: u64, whole: u64| part as f64 * 100.0 / whole.max(1) as f64;
-    if percent(space.free, space.disk) < f64::from(rules.disk_free_percent)
-        || space.free < u64::from(rules.disk_free_mib) << 20
-    {
+    let percent = |of: u64, percent: u32| (of as f64 / 100.0 * f64::from(percent)) as u64;
+    // An open condition is closed when some more is free: else one that wavers would open again and again.
+    let slack = |needed: u64, subject: &str| {
+        let is_open = state.condition("", &format!("{}:{subject}", Kind::DiskNearlyFull.name())).is_some();
+        if is_open { (needed / 10).min(SLACK_BYTES_MAX) } else { 0 }
+    };
+    let needed = percent(space.disk, rules.disk_free_percent).max(u64::from(rules.disk_free_mib) << 20);
+    if space.free < needed + slack(needed, "free") {
         let mut found = Found::new(&node, Kind::DiskNearlyFull, "free", now);
         found.value("freeBytes", json!(space.free));
         found.value("diskBytes", json!(space.disk));
         findings.found.push(found);
     }
     // Without a limit of age, the limit of bytes is the one that is meant to remove events.
-    if let Some(limit) = space.limit.filter(|_| health.removes_by_age && rules.storage_percent > 0)
-        && percent(space.used, limit) >= f64::from(rules.storage_percent)
-    {
+    if let Some(limit) = space.limit.filter(|_| health.removes_by_age && rules.storage_percent > 0) {
+        let needed = limit.saturating_sub(percent(limit, rules.storage_percent));
+        if limit.saturating_sub(space.used) > needed + slack(needed, "limit") {
+            return;
+        }
         let mut found = Found::new(&node, Kind::DiskNearlyFull, "limit", now);
         found.value("usedBytes", json!(space.used));
         found.value("limitBytes", json!(limit));
@@ -518,6 +544,8 @@ mod tests {
                 ..ProjectHealth::default()
             }],
             followers: vec![("fold", 1_000_000, None)],
+            damaged: Vec::new(),
+            gaps: Vec::new(),
             jump_secs: None,
             space: Some(Space { used: 9, limit: Some(9), free: 1, disk: 1_000, days: None }),
             removes_by_age: true,
@@ -560,6 +588,41 @@ mod tests {
         assert_eq!(node(vec![("fold", 10_000, None)], None), ["follower_behind:fold"]);
         assert_eq!(node(vec![("watchers", 0, Some("x".into()))], None), ["follower_behind:watchers"]);
         assert_eq!(node(vec![], Some(-90)), ["clock_jumped"]);
+    }
+
+    #[test]
+    fn space_that_wavers_around_its_threshold_opens_one_condition() {
+        let rules = AttentionRules { disk_free_percent: 5, disk_free_mib: 0, storage_percent: 95, ..rules() };
+        let found = |state: &State, used, free| {
+            let space = Space { used, limit: Some(1_000), free, disk: 10_000, days: None };
+            let health = Health { space: Some(space), removes_by_age: true, ..Health::default() };
+            let found = find(state, &health, &Rates::new(NOW), &Dispatches::default(), &rules, NOW).found;
+            found.into_iter().map(|found| found.about.id.to_string()).collect::<Vec<_>>()
+        };
+        let mut state = State::default();
+        assert_eq!(found(&state, 949, 500), [""; 0]);
+        assert_eq!(found(&state, 950, 499), ["disk_nearly_full:free", "disk_nearly_full:limit"]);
+        for subject in ["free", "limit"] {
+            let about = Found::new(&"".into(), Kind::DiskNearlyFull, subject, NOW).about;
+            let body = json!({ "event": "roomwatch.condition_opened", "condition": about, "openedAt": NOW });
+            state.apply(&Event {
+                seq: Seq(state.head().0 + 1),
+                project: "".into(),
+                source: Source::Roomwatch,
+                received_at: NOW,
+                kind: EventKind::from("roomwatch.condition_opened"),
+                room: None,
+                room_sid: None,
+                body: body.to_string().into_bytes().into(),
+            });
+        }
+        assert_eq!(
+            found(&state, 949, 500),
+            ["disk_nearly_full:free", "disk_nearly_full:limit"],
+            "still open"
+        );
+        assert_eq!(found(&state, 945, 549), ["disk_nearly_full:free", "disk_nearly_full:limit"]);
+        assert_eq!(found(&state, 944, 550), [""; 0], "a tenth more is free");
     }
 
     #[test]

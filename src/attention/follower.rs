@@ -9,11 +9,12 @@ use serde_json::json;
 use crate::{
     clock::Clock,
     config::{AttentionRules, Limits},
+    derived::Derived,
     event::{NewEvent, Seq, body::Redaction, own::OwnEvent},
     feed::Feed,
     follow::{Folded, Follower, Followers, Phase},
     ingest::Receipts,
-    log::EventLog,
+    log::{EventLog, LogError},
     metrics::{Condition as Label, Metrics},
     reconcile::{Reach, Reconcile},
     state::{REOPENED_AFTER_MS, State, entity::condition::About},
@@ -40,6 +41,7 @@ pub struct Sources {
     pub receipts: Arc<Receipts>,
     pub followers: Arc<Followers>,
     pub storage: Arc<Storage>,
+    pub derived: Arc<Derived>,
     pub limits: Limits,
     /// True if events are removed for their age.
     pub removes_by_age: bool,
@@ -107,6 +109,7 @@ impl Attention {
 impl Follower for Attention {
     fn apply<'a>(&'a mut self, events: &'a [Folded]) -> BoxFuture<'a, anyhow::Result<()>> {
         async move {
+            self.sources.fill_rates().await?;
             for Folded { event, .. } in events {
                 let body = body(event);
                 self.sources.rates.lock().count(event, &body);
@@ -134,6 +137,19 @@ impl Follower for Attention {
 }
 
 impl Sources {
+    /// Reads the rates of the last hours from the log, once after a start. If the log is damaged there, they begin now.
+    async fn fill_rates(&self) -> anyhow::Result<()> {
+        if !self.rates.lock().is_filled() {
+            let (now, head) = (self.clock.believed().unix_ms, self.feed.head().seq);
+            let rates = match Rates::of_log(&*self.log, head, now).await {
+                Err(LogError::Damaged(_)) => Rates::from(head, now),
+                rates => rates?,
+            };
+            *self.rates.lock() = rates;
+        }
+        Ok(())
+    }
+
     fn health(&self, now: u64) -> Health {
         let projects = self.projects.iter().map(|name| {
             let health = self.reconcile.health(name).unwrap_or_default();
@@ -161,6 +177,8 @@ impl Sources {
         Health {
             projects: projects.collect(),
             followers: followers.collect(),
+            damaged: self.storage.damage().all(),
+            gaps: self.derived.gaps(),
             jump_secs: self.clock.jump_secs(),
             space: self.storage.now(),
             removes_by_age: self.removes_by_age,

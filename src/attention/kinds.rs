@@ -60,6 +60,10 @@ kinds! {
     FollowerBehind = "follower_behind", Warning;
     /// The disk, or the part of it that our files may use, is nearly full.
     DiskNearlyFull = "disk_nearly_full", Critical;
+    /// A file of Roomwatch is damaged.
+    FileDamaged = "file_damaged", Critical;
+    /// Rows of the history were lost with a damaged file.
+    HistoryLost = "history_lost", Notice;
     /// A limit has refused readers.
     LimitsReached = "limits_reached", Warning;
 }

@@ -4,9 +4,12 @@ use std::collections::{HashMap, VecDeque};
 
 use serde_json::Value;
 
-use crate::event::{Event, Kind, Seq, reasons::is_lost};
+use crate::{
+    event::{Event, Kind, Seq, reasons::is_lost},
+    log::{EventLog, LogError},
+};
 
-use super::occurred::disconnect_reason;
+use super::occurred::{body, disconnect_reason};
 
 const MINUTE_MS: u64 = 60_000;
 /// Minutes that count as now.
@@ -16,10 +19,18 @@ pub const USUAL_MINUTES: u64 = 180;
 /// Maximum number of events that are kept as evidence.
 const EVIDENCE_MAX: usize = 5;
 
-/// The counters of every project. They begin empty at each start.
+/// Maximum number of events that are counted again after a start: three hours of nine events a second. With more, less
+/// time is known as usual.
+const HISTORY_EVENTS_MAX: u64 = 100_000;
+/// Maximum number of events of one read.
+const READ_MAX: usize = 1_000;
+
+/// The counters of every project. After a start, they are filled from the log.
 #[derive(Debug)]
 pub struct Rates {
     began_at: u64,
+    /// The last event that the log has counted.
+    filled_through: Option<Seq>,
     projects: HashMap<Box<str>, VecDeque<Minute>>,
 }
 
@@ -54,11 +65,48 @@ pub struct Recent {
 
 impl Rates {
     pub fn new(now: u64) -> Rates {
-        Rates { began_at: now, projects: HashMap::new() }
+        Rates { began_at: now, filled_through: None, projects: HashMap::new() }
+    }
+
+    pub fn is_filled(&self) -> bool {
+        self.filled_through.is_some()
+    }
+
+    /// Counts nothing up to this event.
+    pub fn from(last: Seq, now: u64) -> Rates {
+        Rates { filled_through: Some(last), ..Rates::new(now) }
+    }
+
+    /// Counts what the log has of the last hours, up to this event.
+    pub async fn of_log(log: &dyn EventLog, last: Seq, now: u64) -> Result<Rates, LogError> {
+        let from = now.saturating_sub((NOW_MINUTES + USUAL_MINUTES) * MINUTE_MS);
+        let mut rates = Rates::from(last, now);
+        let before = log.seek(from).await?;
+        let mut after = Seq(last.0.saturating_sub(HISTORY_EVENTS_MAX));
+        if let Some(before) = before.filter(|before| *before >= after) {
+            after = before;
+            rates.began_at = from;
+        }
+        while after < last {
+            let events = log.read(after, READ_MAX).await?;
+            let Some(end) = events.last() else { break };
+            after = end.seq;
+            for event in events.iter().filter(|event| event.seq <= last) {
+                rates.began_at = rates.began_at.min(event.received_at.max(from));
+                rates.add(event, &body(event));
+            }
+        }
+        Ok(rates)
     }
 
     /// Counts one event, by the time at which it was received. `body` is the event's body, as JSON.
     pub fn count(&mut self, event: &Event, body: &Value) {
+        if self.filled_through.is_none_or(|through| event.seq > through) {
+            self.add(event, body);
+        }
+    }
+
+    fn add(&mut self, event: &Event, body: &Value) {
         let counts = match event.kind {
             Kind::ParticipantConnectionAborted => Counts { failed: 1, lost: 0 },
             Kind::ParticipantLeft if is_lost(disconnect_reason(body)) => Counts { failed: 0, lost: 1 },

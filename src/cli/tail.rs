@@ -11,7 +11,10 @@ use rustix::event::{PollFd, PollFlags};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+mod sse;
+
 use crate::{config::shown, server::stream::message::jitter};
+use sse::{Message, Reader};
 
 #[derive(Args)]
 #[command(after_help = "\
@@ -39,6 +42,9 @@ pub struct Arguments {
     /// Only this type, in which `*` matches any characters; may be repeated
     #[arg(long = "type", value_name = "TYPE")]
     types: Vec<String>,
+    /// Only events of this participant; may be repeated
+    #[arg(long, value_name = "IDENTITY")]
+    participant: Vec<String>,
     /// Only this project; may be repeated
     #[arg(long, value_name = "NAME")]
     project: Vec<String>,
@@ -51,8 +57,6 @@ pub struct Arguments {
 const SILENCE_MAX: Duration = Duration::from_secs(45);
 /// Maximum time between two tries, in milliseconds.
 const BACKOFF_MS_MAX: u64 = 15_000;
-/// Maximum length of a line. A server that sends a longer one is not Roomwatch.
-const LINE_BYTES_MAX: usize = 64 << 20;
 
 /// Prints the stream until it is interrupted, the pipe is closed, or the server refuses the request.
 pub async fn main(arguments: Arguments) -> anyhow::Result<()> {
@@ -127,9 +131,12 @@ impl Follow<'_> {
             .with_context(|| format!("the URL {:?} is not valid", shown(&arguments.url)))?;
         {
             let mut query = url.query_pairs_mut();
-            for (name, values) in
-                [("room", &arguments.room), ("type", &arguments.types), ("project", &arguments.project)]
-            {
+            for (name, values) in [
+                ("room", &arguments.room),
+                ("type", &arguments.types),
+                ("participant", &arguments.participant),
+                ("project", &arguments.project),
+            ] {
                 values.iter().for_each(|value| {
                     query.append_pair(name, value);
                 });
@@ -169,8 +176,7 @@ impl Follow<'_> {
             };
             bail!("{} answers {status}: {why}{hint}", shown(&arguments.url));
         }
-        let mut lines = Vec::new();
-        let mut message = Message::default();
+        let mut reader = Reader::default();
         loop {
             let chunk = match tokio::time::timeout(SILENCE_MAX, answer.chunk()).await {
                 Err(_) => return Ok(End::Disconnected("the server is silent".into())),
@@ -178,19 +184,22 @@ impl Follow<'_> {
                 Ok(Ok(None)) => return Ok(End::Disconnected("the stream ended".into())),
                 Ok(Ok(Some(chunk))) => chunk,
             };
-            lines.extend_from_slice(&chunk);
             let mut from = 0;
-            while let Some(at) = memchr::memchr(b'\n', &lines[from..]) {
-                let line = &lines[from..from + at];
-                from += at + 1;
-                if message.line(line)
-                    && let Some(end) = self.take(std::mem::take(&mut message))?
-                {
+            while from < chunk.len() {
+                let (message, read) = reader.read(&chunk[from..]);
+                from += read;
+                let end = message.map(|message| self.take(&message)).transpose()?.flatten();
+                if let Some(retry) = reader.retry_ms.take() {
+                    *self.retry_ms = retry;
+                }
+                if !reader.last_id.is_empty() {
+                    *self.cursor = Some(reader.last_id.clone());
+                }
+                if let Some(end) = end {
                     return Ok(end);
                 }
             }
-            lines.drain(..from);
-            if lines.len() > LINE_BYTES_MAX {
+            if reader.is_too_long() {
                 bail!(
                     "{} is not a Roomwatch: it sends a line without an end. Check --url",
                     shown(&arguments.url)
@@ -199,10 +208,7 @@ impl Follow<'_> {
         }
     }
 
-    fn take(&mut self, message: Message) -> anyhow::Result<Option<End>> {
-        if let Some(retry) = message.retry {
-            *self.retry_ms = retry;
-        }
+    fn take(&self, message: &Message) -> anyhow::Result<Option<End>> {
         if message.data.is_empty() {
             return Ok(None);
         }
@@ -221,7 +227,6 @@ impl Follow<'_> {
                 }
             }
             "bye" => {
-                self.remember(message.id);
                 return Ok(Some(End::Disconnected(format!(
                     "the server closed the stream: {}",
                     message.data
@@ -229,14 +234,7 @@ impl Follow<'_> {
             }
             _ => {}
         }
-        self.remember(message.id);
         Ok(None)
-    }
-
-    fn remember(&mut self, id: String) {
-        if !id.is_empty() {
-            *self.cursor = Some(id);
-        }
     }
 
     fn print(&self, head: &Head<'_>, message: &str) -> std::io::Result<()> {
@@ -302,41 +300,6 @@ fn root(error: &reqwest::Error) -> String {
         cause = next;
     }
     cause.to_string()
-}
-
-/// A server-sent event whose lines are being read.
-#[derive(Default)]
-struct Message {
-    id: String,
-    event: String,
-    data: String,
-    retry: Option<u64>,
-}
-
-impl Message {
-    /// Adds one line. Returns true if it ends the event.
-    fn line(&mut self, line: &[u8]) -> bool {
-        let line = String::from_utf8_lossy(line);
-        let line = line.strip_suffix('\r').unwrap_or(&line);
-        if line.is_empty() {
-            return true;
-        }
-        let (field, value) = line.split_once(':').unwrap_or((line, ""));
-        let value = value.strip_prefix(' ').unwrap_or(value);
-        match field {
-            "id" => self.id = value.to_owned(),
-            "event" => self.event = value.to_owned(),
-            "data" => {
-                if !self.data.is_empty() {
-                    self.data.push('\n');
-                }
-                self.data.push_str(value);
-            }
-            "retry" => self.retry = value.parse().ok(),
-            _ => {}
-        }
-        false
-    }
 }
 
 #[derive(Deserialize)]

@@ -55,7 +55,7 @@ impl Derived {
             };
             let gaps = gaps(connection)?;
             for point in &mut points {
-                if gaps.iter().any(|(from, to)| *from < point.at + step && *to > point.at) {
+                if gaps.iter().any(|gap| gap.from < point.at + step && gap.to > point.at) {
                     (point.rooms, point.participants) = (None, None);
                 }
             }

@@ -25,7 +25,34 @@ pub struct AgentHistory {
     pub last_seen_at: i64,
 }
 
+/// Number of times that a room was without the agent that it should have had, of the shorter and of the whole time.
+#[derive(Debug, Default)]
+pub struct Missed {
+    pub recent: i64,
+    pub all: i64,
+}
+
 impl Derived {
+    /// Counts the rooms without their agent since `recent`, and since `from`. Times are unix milliseconds.
+    pub async fn agents_missed(
+        &self,
+        window: Window,
+        from: i64,
+        recent: i64,
+    ) -> Result<Missed, DerivedError> {
+        self.ask(move |connection| {
+            let conditions = Conditions::of(&window);
+            let sql = format!(
+                "SELECT coalesce(sum(m.at >= {recent}), 0), count(*) FROM misses m CROSS JOIN sessions s
+                 ON s.id = m.session WHERE m.at >= {from} AND {}",
+                conditions.sql()
+            );
+            let missed = |row: &rusqlite::Row| Ok(Missed { recent: row.get(0)?, all: row.get(1)? });
+            Ok(connection.prepare(&sql)?.query_row(conditions.values().as_slice(), missed)?)
+        })
+        .await
+    }
+
     /// Returns what agents have done since `from`, and in the shorter time since `recent`. Times are unix milliseconds.
     pub async fn agents(
         &self,

@@ -17,11 +17,11 @@ use crate::{
     state::{CheckpointError, State},
 };
 
-/// Maximum time for folding the events between two neighbours, as measured when they were first folded. One request
-/// for an earlier state folds at most as much.
+/// Maximum time for reading and folding the events between two neighbours, as measured when they were first folded. One
+/// request for an earlier state takes at most as much.
 pub const FOLD_MAX: Duration = Duration::from_millis(200);
-/// Time of folding after which a checkpoint is due. It is less than [`FOLD_MAX`], because a whole round of events is
-/// folded before the check.
+/// Time of reading and folding after which a checkpoint is due. It is less than [`FOLD_MAX`], because a whole round of
+/// events is folded before the check.
 const DUE_WORK: Duration = Duration::from_millis(150);
 /// Time after which a checkpoint is due if any event was folded: the log removes only events that a checkpoint covers.
 const DUE_AFTER: Duration = Duration::from_secs(60);
@@ -41,7 +41,7 @@ pub struct Rung {
     pub seq: Seq,
     /// Time of the state: the newest `received_at` in unix milliseconds. 0 if the state has no event.
     pub at: u64,
-    /// Time that folding has taken from the first event to this one.
+    /// Time that reading and folding has taken from the first event to this one.
     pub work: Duration,
     bytes: u64,
 }
@@ -296,7 +296,7 @@ impl Derived {
     }
 
     async fn around(&self, column: &'static str, place: i64) -> Result<Around, DerivedError> {
-        self.query(move |connection| {
+        self.read(move |connection| {
             // A state without an event has no time.
             let sql = format!(
                 "SELECT {RUNG} FROM checkpoints WHERE {column} <= ?1 AND (at > 0 OR '{column}' = 'seq') ORDER BY seq DESC LIMIT 1"
@@ -312,7 +312,7 @@ impl Derived {
 
     /// Returns the state of a checkpoint, or `None` if it has been removed.
     pub async fn restore(&self, seq: Seq) -> Result<Option<State>, DerivedError> {
-        self.query(move |connection| Ok(read(connection, seq)?.transpose()?)).await
+        self.read(move |connection| Ok(read(connection, seq)?.transpose()?)).await
     }
 
     /// Returns the sids of the restricted participants of a session, by their last known state.

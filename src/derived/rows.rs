@@ -8,7 +8,13 @@ use std::{
 use foldhash::fast::RandomState;
 use rusqlite::{OptionalExtension, params};
 
-use super::{Recorded, changes::Chunk, index::Known, statements::Statements};
+use super::{
+    Recorded,
+    changes::Chunk,
+    index::Known,
+    statements::Statements,
+    usage::{self, Dimension},
+};
 use crate::{
     event::{Seq, Source},
     state::{Egress, Fact, Participant, Room, State, Track, Wire, entity::Word, mask::ALL},
@@ -43,6 +49,7 @@ pub(super) struct Rows {
     changes: Chunk,
     /// Names that the index has.
     names: Known,
+    dimensions: Arc<[Dimension]>,
 }
 
 /// A live session, with the fields that a list of sessions shows.
@@ -50,6 +57,8 @@ struct Seen {
     started_at: u64,
     peak: u32,
     recorded: bool,
+    project: Arc<str>,
+    metadata: Arc<str>,
 }
 
 /// One minute: the maximum numbers of rooms and participants, the numbers at its end, and joins and leaves.
@@ -58,6 +67,8 @@ struct Minute {
     most: (u32, u32),
     after: (u32, u32),
     traffic: Traffic,
+    /// The last event in it.
+    last: Seq,
 }
 
 /// Present numbers of one project. A minute begins with them.
@@ -100,8 +111,8 @@ struct Traffic {
 
 impl Rows {
     /// Returns the rows that continue from `state`.
-    pub fn new(state: &State) -> Rows {
-        let mut rows = Rows::default();
+    pub fn new(state: &State, dimensions: &Arc<[Dimension]>) -> Rows {
+        let mut rows = Rows { dimensions: dimensions.clone(), ..Rows::default() };
         for entry in state.rooms(|_, _| true) {
             let live = rows.live.entry(entry.room.project.clone()).or_default();
             live.set(&entry.room.sid, Some(entry.room.counts.participants));
@@ -167,6 +178,7 @@ impl Rows {
             minute.most = (minute.most.0.max(totals.0), minute.most.1.max(totals.1));
         }
         minute.after = after;
+        minute.last = recorded.seq;
         minute.traffic.joins += traffic.joins;
         minute.traffic.leaves += traffic.leaves;
         Ok(())
@@ -175,16 +187,18 @@ impl Rows {
     /// Writes the rows that are written at the end of the transaction.
     pub fn finish(&mut self, to: &mut Statements) -> rusqlite::Result<()> {
         self.changes.write(to)?;
-        for (id, seen) in self.seen.drain() {
-            put_seen(to, id, &seen)?;
+        for (id, seen) in std::mem::take(&mut self.seen) {
+            self.put_seen(to, id, &seen)?;
         }
         for id in self.uncounted.drain() {
             to.count_ended_session.execute([id])?;
         }
-        for ((project, at), Minute { most, after, traffic }) in self.minutes.drain() {
-            let Traffic { joins, leaves } = traffic;
-            to.put_minute
-                .execute(params![project, at as i64, most.0, most.1, after.0, after.1, joins, leaves])?;
+        let mut minutes: Vec<_> = self.minutes.drain().collect();
+        minutes.sort_unstable_by_key(|(_, minute)| minute.last);
+        for ((project, at), Minute { most, after, traffic, .. }) in minutes {
+            let (Traffic { joins, leaves }, at) = (traffic, at as i64);
+            to.put_minute.execute(params![project, at, most.0, most.1, after.0, after.1, joins, leaves])?;
+            to.carry_minute.execute(params![project, at, after.0, after.1])?;
         }
         Ok(())
     }
@@ -207,39 +221,48 @@ impl Rows {
         traffic: &mut Traffic,
     ) -> rusqlite::Result<()> {
         match fact {
-            Fact::Session { project, sid, name, began_at, participants, recording, source } => {
+            Fact::Session { project, sid, name, began_at, participants, recording, metadata, source } => {
                 let id = self.session(to, project, sid, name, *began_at, *source)?;
                 let before = self.seen.get(&id);
                 let seen = Seen {
                     started_at: *began_at,
                     peak: before.map_or(0, |before| before.peak).max(*participants),
                     recorded: before.is_some_and(|before| before.recorded) || *recording,
+                    project: project.clone(),
+                    metadata: metadata.clone(),
                 };
                 self.seen.insert(id, seen);
             }
             Fact::SessionEnded { room, at, reason, source } => {
                 self.session_ended(to, room, *at, reason.as_ref(), *source)?;
             }
+            Fact::AgentMissing { project, room_sid, at } => {
+                if let Some(session) = self.known_session(to, project, room_sid)? {
+                    to.put_miss.execute(params![session, *at as i64])?;
+                }
+            }
             Fact::Participation(participant) => {
                 let session = self.session_of(to, participant, recorded.received_at)?;
-                let new = put_participation(to, session, participant, recorded.received_at, true)?;
+                let counted = participant.counted();
+                let new = put_participation(to, session, participant, counted, recorded.received_at, true)?;
                 self.names.person(to, participant)?;
                 put_attributes(to, session, participant)?;
-                traffic.joins += u32::from(new && participant.counted());
+                traffic.joins += u32::from(new && counted);
             }
-            Fact::Left { participant, at, inferred, reason, publishing } => {
+            Fact::Left { participant, at, inferred, reason, publishing, never_there } => {
                 let session = self.session_of(to, participant, recorded.received_at)?;
                 let reason = reason.as_deref();
                 let (at, inferred) = (*at as i64, inferred.map(|time| time as i64));
-                let mut first = put_leave(to, session, participant, at, inferred, reason)?;
+                let counted = participant.counted() && !never_there;
+                let mut first = put_leave(to, session, participant, counted, at, inferred, reason)?;
                 let mut written = first;
                 if !first {
                     // The participant was unknown, or known by another identity, or had already left, perhaps with the
                     // session.
                     self.uncounted.insert(session);
-                    let new = put_participation(to, session, participant, at as u64, false)?;
-                    traffic.joins += u32::from(new && participant.counted());
-                    first = put_leave(to, session, participant, at, inferred, reason)?;
+                    let new = put_participation(to, session, participant, counted, at as u64, false)?;
+                    traffic.joins += u32::from(new && counted);
+                    first = put_leave(to, session, participant, counted, at, inferred, reason)?;
                     written = first
                         || to.correct_leave.execute(params![
                             session,
@@ -254,7 +277,7 @@ impl Rows {
                 if written && (*publishing || !first) {
                     to.end_tracks_of.execute(params![session, participant.sid, at, inferred])?;
                 }
-                traffic.leaves += u32::from(first && participant.counted());
+                traffic.leaves += u32::from(first && counted);
             }
             Fact::Track { project, room_sid, participant, track } => {
                 if let Some(session) = self.known_session(to, project, room_sid)? {
@@ -280,6 +303,12 @@ impl Rows {
         Ok(())
     }
 
+    /// Writes that a session is live.
+    fn put_seen(&self, to: &mut Statements, id: i64, seen: &Seen) -> rusqlite::Result<()> {
+        to.session_is_live.execute(params![id, seen.started_at as i64, seen.peak, seen.recorded])?;
+        usage::put_values(to, &seen.project, id, &usage::values_of(&self.dimensions, &seen.metadata))
+    }
+
     fn session_ended(
         &mut self,
         to: &mut Statements,
@@ -290,7 +319,7 @@ impl Rows {
     ) -> rusqlite::Result<()> {
         let id = self.session(to, &room.project, &room.sid, &room.name, room.began_at(), room.source)?;
         if let Some(seen) = self.seen.remove(&id) {
-            put_seen(to, id, &seen)?;
+            self.put_seen(to, id, &seen)?;
         }
         to.end_session.execute(params![id, at as i64, reason.map(|reason| &**reason), source.as_str()])?;
         to.end_tracks_in.execute(params![id, at as i64])?;
@@ -350,28 +379,23 @@ impl Rows {
     }
 }
 
-/// Writes that a session is live.
-fn put_seen(to: &mut Statements, id: i64, seen: &Seen) -> rusqlite::Result<()> {
-    to.session_is_live.execute(params![id, seen.started_at as i64, seen.peak, seen.recorded])?;
-    Ok(())
-}
-
 /// Writes a participant; `present` is true if they are in the room. Returns true if the row is new.
 fn put_participation(
     to: &mut Statements,
     session: i64,
     p: &Participant,
+    counted: bool,
     at: u64,
     present: bool,
 ) -> rusqlite::Result<bool> {
     let insert = &mut to.new_participation;
-    bind_who(insert, session, p)?;
+    bind_who(insert, session, p, counted)?;
     insert.raw_bind_parameter(11, at as i64)?;
     insert.raw_bind_parameter(12, p.source.as_str())?;
     let new = insert.raw_execute()? > 0;
     if !new {
         let update = &mut to.participation_is;
-        bind_who(update, session, p)?;
+        bind_who(update, session, p, counted)?;
         update.raw_bind_parameter(11, present)?;
         update.raw_execute()?;
     }
@@ -386,12 +410,13 @@ fn put_leave(
     to: &mut Statements,
     session: i64,
     p: &Participant,
+    counted: bool,
     at: i64,
     inferred: Option<i64>,
     reason: Option<&str>,
 ) -> rusqlite::Result<bool> {
     let leave = &mut to.leave;
-    bind_who(leave, session, p)?;
+    bind_who(leave, session, p, counted)?;
     leave.raw_bind_parameter(11, at)?;
     leave.raw_bind_parameter(12, inferred)?;
     leave.raw_bind_parameter(13, reason)?;
@@ -399,7 +424,12 @@ fn put_leave(
 }
 
 /// Binds a participant to the first ten parameters of a statement.
-fn bind_who(to: &mut rusqlite::Statement, session: i64, p: &Participant) -> rusqlite::Result<()> {
+fn bind_who(
+    to: &mut rusqlite::Statement,
+    session: i64,
+    p: &Participant,
+    counted: bool,
+) -> rusqlite::Result<()> {
     to.raw_bind_parameter(1, session)?;
     to.raw_bind_parameter(2, &*p.sid)?;
     to.raw_bind_parameter(3, &*p.identity)?;
@@ -407,7 +437,7 @@ fn bind_who(to: &mut rusqlite::Statement, session: i64, p: &Participant) -> rusq
     to.raw_bind_parameter(5, &*p.kind)?;
     to.raw_bind_parameter(6, p.hidden())?;
     to.raw_bind_parameter(7, p.watcher())?;
-    to.raw_bind_parameter(8, p.counted())?;
+    to.raw_bind_parameter(8, counted)?;
     to.raw_bind_parameter(9, p.restricted())?;
     to.raw_bind_parameter(10, (p.joined_at > 0).then_some(p.joined_at as i64))
 }

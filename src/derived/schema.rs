@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
-use super::{DerivedError, checkpoints::Ladder, index, repair};
+use super::{DerivedError, Gap, checkpoints::Ladder, index, repair, usage};
 use crate::{
     event::{
         Cursor, Epoch, Seq,
@@ -19,7 +19,19 @@ pub(super) const STORE: Store = Store {
     file: "derived.db",
     application_id: 0x526d_4465,
     first_version: 3,
-    steps: &[VERSION_3, LADDER, GAPS, NUMBERS, COUNT_NEWEST, ZSTD, NAMES, EGRESS_LIST, CALLS_AND_AGENTS],
+    steps: &[
+        VERSION_3,
+        LADDER,
+        GAPS,
+        NUMBERS,
+        COUNT_NEWEST,
+        ZSTD,
+        NAMES,
+        EGRESS_LIST,
+        CALLS_AND_AGENTS,
+        usage::TABLES,
+        MISSES,
+    ],
     unversioned: |connection| {
         Ok(if has_table(connection, "meta")? { get(connection, "schema")? } else { None })
     },
@@ -159,6 +171,12 @@ CREATE VIRTUAL TABLE room_grams USING fts5 (grams, content = '', contentless_del
     refill!()
 );
 
+/// When sessions were without the agent that they should have had: once for each opening of `agent_missing`.
+const MISSES: &str = "
+CREATE TABLE misses (session INTEGER NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (session, at)) WITHOUT ROWID;
+CREATE INDEX misses_at ON misses (at);
+";
+
 /// SQL for the number of participants of session `s` that have published a track.
 macro_rules! publishers {
     () => {
@@ -179,6 +197,8 @@ pub(super) struct Opened {
     pub ladder: Ladder,
     /// The state of the newest checkpoint that can be read.
     pub state: Option<State>,
+    /// Times of which rows were lost. Those of a damaged file are known after its rows are copied.
+    pub gaps: Vec<Gap>,
 }
 
 /// Opens the writer's connection to the file in `dir`, and compares it with the log. A damaged file is put aside.
@@ -242,6 +262,7 @@ pub(super) fn last_of(dir: &Path) -> Option<Cursor> {
 /// new one. Then the seqs in the file are meaningless, but its sessions are still true: the events of the log are
 /// folded over them.
 fn adopt(dir: &Path, connection: Connection, log: Bounds) -> Result<Opened, DerivedError> {
+    connection.execute_batch(usage::TRIGGERS)?;
     let epoch = i64::from(log.epoch.0);
     let ahead = get(&connection, "folded")?.is_some_and(|folded| folded as u64 > log.last.0);
     let known = get(&connection, "epoch")?;
@@ -266,12 +287,13 @@ fn adopt(dir: &Path, connection: Connection, log: Bounds) -> Result<Opened, Deri
     let old: Option<String> =
         connection.query_row("SELECT value FROM meta WHERE key = 'old'", [], |row| row.get(0)).optional()?;
     let old = old.map(|name| dir.join(name)).filter(|old| old.exists());
-    Ok(Opened { connection, old, folded, changes_from, ladder, state })
+    let gaps = if old.is_some() { Vec::new() } else { super::gaps(&connection)? };
+    Ok(Opened { connection, old, folded, changes_from, ladder, state, gaps })
 }
 
 /// Removes the rows of what happened between two times, in unix milliseconds. Sessions that have ended later stay.
 pub(super) fn forget_between(connection: &mut Connection, from: i64, to: i64) -> rusqlite::Result<()> {
-    const SQL: [&str; 9] = [
+    const SQL: [&str; 10] = [
         "DELETE FROM minutes WHERE minute BETWEEN ?1 / 60000 AND ?2 / 60000",
         "DELETE FROM sessions WHERE started_at BETWEEN ?1 AND ?2 AND coalesce(ended_at, ?2) <= ?2",
         "DELETE FROM participations WHERE session NOT IN (SELECT id FROM sessions)
@@ -284,6 +306,7 @@ pub(super) fn forget_between(connection: &mut Connection, from: i64, to: i64) ->
         "UPDATE participations SET left_at = NULL, left_not_before = NULL, reason = NULL WHERE left_at BETWEEN ?1 AND ?2",
         "UPDATE tracks SET unpublished_at = NULL, unpublished_not_before = NULL WHERE unpublished_at BETWEEN ?1 AND ?2",
         "DELETE FROM egress WHERE at BETWEEN ?1 AND ?2",
+        "DELETE FROM misses WHERE session NOT IN (SELECT id FROM sessions) OR at BETWEEN ?1 AND ?2",
         // The time that is derived again is not a gap. A gap at the end of the file was open.
         "UPDATE gaps SET to_at = min(to_at, ?1) WHERE to_at <= ?2 OR to_at = 9223372036854775807",
     ];
@@ -298,6 +321,7 @@ pub(super) fn forget_between(connection: &mut Connection, from: i64, to: i64) ->
         transaction
             .execute(&format!("DELETE FROM {table} WHERE (session, participant) NOT IN ({kept})"), [])?;
     }
+    usage::forget_after(&transaction, from)?;
     transaction.commit()
 }
 

@@ -96,8 +96,20 @@ statements! {
          status = coalesce(?8, status), answered = max(answered, ?9)";
     put_agent:
         "INSERT INTO agents VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET name = ?3 WHERE name <> ?3";
+    /// A new value of a dimension, up to a number of them; the value of a session is `other` if it is not one of them.
+    new_usage_value:
+        "INSERT INTO usage_values SELECT ?1, ?2, ?3 WHERE ?4 >
+         (SELECT count(*) FROM usage_values WHERE project = ?1 AND dimension = ?2 AND value <> ?3) ON CONFLICT DO NOTHING";
+    put_session_value:
+        "INSERT INTO session_values VALUES (?1, ?2, iif(EXISTS
+         (SELECT 1 FROM usage_values WHERE project = ?3 AND dimension = ?2 AND value = ?4), ?4, ?5))
+         ON CONFLICT DO UPDATE SET value = excluded.value WHERE value <> excluded.value";
+    put_miss: "INSERT OR IGNORE INTO misses VALUES (?1, ?2)";
     put_minute:
         "INSERT INTO minutes VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO UPDATE SET
          rooms = max(rooms, ?3), participants = max(participants, ?4), rooms_after = ?5, participants_after = ?6,
          joins = joins + ?7, leaves = leaves + ?8";
+    /// A later minute is from a clock that was ahead. Its time will come, with the present numbers.
+    carry_minute:
+        "UPDATE minutes SET rooms_after = ?3, participants_after = ?4 WHERE project = ?1 AND minute > ?2";
 }

@@ -21,10 +21,11 @@ use super::{
     DerivedError, Options, QUERIES_MAX, REPLAYS_MAX, Recorded, Shared, Trouble, Waiting,
     again::{Again, Source},
     checkpoints::{Ladder, Pace, Pending},
-    index, repair,
+    gaps, index, repair,
     rows::Rows,
     schema::{self, Opened},
     statements::Statements,
+    usage,
 };
 use crate::{event::Seq, log::Bounds, state::State, store::used_bytes};
 
@@ -40,6 +41,9 @@ const TRIM_CHANGES: i64 = 100;
 const TRIM_SESSIONS: i64 = 100;
 /// Time between two searches for sessions that are too old.
 const RETENTION_EVERY: Duration = Duration::from_secs(60);
+/// Maximum time without a look at whether a quarter of an hour has passed, and time after it at which its usage is counted.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
+const USAGE_AFTER_MS: u64 = 60_000;
 
 /// The thread that writes.
 pub(super) struct Writer {
@@ -91,7 +95,7 @@ impl Writer {
         threads: bool,
     ) -> Result<(Writer, State), DerivedError> {
         let opened = schema::open(dir, log, options.log.is_some())?;
-        let Opened { connection, old, folded, changes_from, ladder, state } = opened;
+        let Opened { connection, old, folded, changes_from, ladder, state, gaps } = opened;
         let state = state.unwrap_or_default();
         let work = ladder.newest().map_or(Duration::ZERO, |newest| newest.work);
         if state.head() > Seq::ZERO {
@@ -101,14 +105,15 @@ impl Writer {
             waiting: Mutex::new(Waiting {
                 written: folded,
                 changes_from,
+                gaps,
                 trouble: old.is_some().then_some(Trouble::Repairing),
                 ..Waiting::default()
             }),
             work: Condvar::new(),
             written: Notify::new(),
             readers: schema::STORE.readers(dir),
-            queries: Semaphore::new(QUERIES_MAX),
-            replays: Semaphore::new(REPLAYS_MAX),
+            queries: Arc::new(Semaphore::new(QUERIES_MAX)),
+            replays: Arc::new(Semaphore::new(REPLAYS_MAX)),
             dir: dir.to_owned(),
             runtime: Handle::try_current().ok(),
             log_first: AtomicU64::new(log.first.0),
@@ -116,7 +121,7 @@ impl Writer {
             options,
             threads,
         });
-        let rows = Rows::new(&state);
+        let rows = Rows::new(&state, &shared.options.dimensions);
         let checkpoint = state.head();
         let filling = old.is_some() || index::is_filling(&connection)?;
         Ok((
@@ -173,7 +178,7 @@ impl Writer {
     pub fn step(&mut self) -> Step {
         let Next { batch, checkpoints, damage, closing } = self.next();
         let idle = batch.is_empty() && checkpoints.is_empty() && damage.is_none() && self.old.is_none();
-        if idle && (!self.filling || closing) {
+        if idle && (closing || !self.is_behind()) {
             return Step::Idle;
         }
         let work = || {
@@ -195,7 +200,7 @@ impl Writer {
         match catch_unwind(AssertUnwindSafe(work)).unwrap_or(Err(DerivedError::Panicked)) {
             Ok(()) => {
                 self.done(&batch, &checkpoints);
-                if !idle && !closing {
+                if !idle && !closing && batch.len() < FLUSH_EVENTS {
                     // An error comes again when nothing else is to be written, and is reported then.
                     let _ = self.fill();
                 }
@@ -215,20 +220,38 @@ impl Writer {
         }
     }
 
-    /// Enters some more names into the index, if it does not have all of them yet.
+    /// Does a step of what is done behind the events: enters some more names into the index, if it does not have all of them
+    /// yet, or counts some more usage.
     fn fill(&mut self) -> Result<(), DerivedError> {
         self.filling = self.filling && index::fill(&mut self.connection)?;
+        if !self.filling {
+            let ends = self.usage_ends();
+            usage::roll(&mut self.connection, &self.shared.options.dimensions, ends)?;
+        }
         Ok(())
+    }
+
+    /// Returns true if [`Writer::fill`] has something to do. If it cannot be read, the next write shows the error.
+    fn is_behind(&self) -> bool {
+        self.filling || usage::has_work(&self.connection, self.usage_ends()).unwrap_or(false)
+    }
+
+    /// Returns the time up to which usage is counted: what comes a little late would change it again.
+    fn usage_ends(&self) -> i64 {
+        self.shared.options.clock.unix_ms().saturating_sub(USAGE_AFTER_MS) as i64
     }
 
     /// Waits until a transaction is due.
     fn wait(&self) {
+        let behind = self.is_behind();
         let mut waiting = self.shared.waiting.lock();
         let idle = |waiting: &Waiting| {
             waiting.events.is_empty() && waiting.checkpoints.is_empty() && waiting.damage.is_none()
         };
-        while idle(&waiting) && !waiting.closing && self.old.is_none() && !self.filling {
-            self.shared.work.wait(&mut waiting);
+        while idle(&waiting) && !waiting.closing && self.old.is_none() && !behind {
+            if self.shared.work.wait_for(&mut waiting, LOOK_EVERY).timed_out() {
+                return;
+            }
         }
         let deadline = Instant::now() + FLUSH_AFTER;
         while waiting.events.len() < FLUSH_EVENTS
@@ -237,7 +260,7 @@ impl Writer {
             && waiting.checkpoints.is_empty()
             && waiting.damage.is_none()
             && self.old.is_none()
-            && !self.filling
+            && !behind
         {
             if self.shared.work.wait_until(&mut waiting, deadline).timed_out() {
                 break;
@@ -348,15 +371,16 @@ impl Writer {
         let bounds = self.shared.options.log.as_ref().map(|log| log.bounds());
         let Some(bounds) = bounds else { return false };
         match schema::replace(&self.shared.dir, bounds, true, why) {
-            Ok(Opened { connection, old, folded, changes_from, ladder, state }) => {
+            Ok(Opened { connection, old, folded, changes_from, ladder, state, gaps }) => {
                 self.checkpoint = state.map_or(Seq::ZERO, |state| state.head());
                 (self.connection, self.old, self.ladder, self.folded) = (connection, old, ladder, folded);
-                (self.rows, self.begun, self.filling) = (Rows::default(), false, true);
+                (self.rows, self.begun, self.filling) =
+                    (Rows::new(&State::default(), &self.shared.options.dimensions), false, true);
                 self.shared.readers.replaced();
                 let mut waiting = self.shared.waiting.lock();
                 (waiting.written, waiting.changes_from) = (folded, changes_from);
                 waiting.trouble = Some(Trouble::Repairing);
-                waiting.damage = None;
+                (waiting.damage, waiting.gaps) = (None, gaps);
                 true
             }
             Err(error) => {
@@ -375,6 +399,15 @@ impl Writer {
         Ok(())
     }
 
+    /// Shows the gaps that the file has now. One without an end reaches to the present, if the log does not continue it.
+    fn show_gaps(&self) -> rusqlite::Result<()> {
+        let now = self.shared.options.clock.believed().unix_ms as i64;
+        self.connection.execute("UPDATE gaps SET to_at = ?1 WHERE to_at = 9223372036854775807", [now])?;
+        let gaps = gaps(&self.connection)?;
+        self.shared.waiting.lock().gaps = gaps;
+        Ok(())
+    }
+
     /// Derives the events between the file and the queue from the log again: the queue does not have them after a repair,
     /// or because it was full while the file could not be written.
     fn catch_up(&mut self, batch: &[Arc<Recorded>], checkpoints: &[Pending]) -> Result<(), DerivedError> {
@@ -388,7 +421,7 @@ impl Writer {
             return Ok(());
         }
         let mut again = Again::new(&self.connection, &self.ladder, self.folded, first)?;
-        self.rows = Rows::new(&again.state);
+        self.rows = Rows::new(&again.state, &self.shared.options.dimensions);
         while again.state.head() < until {
             let batch = again.next(&source, &self.ladder, until)?;
             if batch.is_empty() {
@@ -402,7 +435,7 @@ impl Writer {
             self.shared.waiting.lock().written = self.folded;
             self.shared.written.notify_waiters();
             if again.learn(&self.connection, &self.ladder)? {
-                self.rows = Rows::new(&again.state);
+                self.rows = Rows::new(&again.state, &self.shared.options.dimensions);
             }
         }
         Ok(())
@@ -427,6 +460,7 @@ impl Writer {
         if let (Some(from), Some(to)) = (at(first)?, at(last)?) {
             schema::forget_between(&mut self.connection, from, to)?;
         }
+        self.show_gaps()?;
         self.begun = true;
         Ok(())
     }
@@ -434,14 +468,18 @@ impl Writer {
     /// Removes rows that are older than [`Options::retain`](super::Options::retain), and the oldest ones while the file
     /// is larger than [`Options::quota`](super::Options::quota) allows.
     fn forget_old(&mut self) -> Result<(), DerivedError> {
-        let Options { retain, quota, clock, .. } = &self.shared.options;
+        let Options { retain, quota, clock, dimensions, .. } = &self.shared.options;
         let by_age = retain.map(|retain| clock.evident_ms().saturating_sub(millis(retain)) as i64);
         loop {
             let by_size = match quota.is_exceeded(used_bytes(&self.connection)?) {
                 true => oldest_end(&self.connection)?,
                 false => None,
             };
+            usage::forget_old(&self.connection, clock.evident_ms() as i64)?;
             let Some(before) = by_age.max(by_size) else { return Ok(()) };
+            if usage::is_removed(&self.connection, before)? {
+                usage::seal(&mut self.connection, dimensions, before)?;
+            }
             let transaction = self.connection.transaction()?;
             let old: Vec<(i64, String, String)> = transaction
                 .prepare_cached(
@@ -452,24 +490,27 @@ impl Writer {
             let ids: Vec<i64> = old.iter().map(|(id, ..)| *id).collect();
             let names = index::Leaving::of(&transaction, &ids)?;
             for (id, project, sid) in &old {
-                for table in ["participations", "tracks", "calls", "agents"] {
+                for table in ["participations", "tracks", "calls", "agents", "session_values", "misses"] {
                     transaction
                         .prepare_cached(&format!("DELETE FROM {table} WHERE session = ?1"))?
                         .execute([id])?;
                 }
                 transaction
-                    .prepare_cached("DELETE FROM egress WHERE room_sid = ?1 AND project = ?2")?
-                    .execute([sid, project])?;
+                    .prepare_cached(
+                        "DELETE FROM egress WHERE room_sid = ?1 AND project = ?2 AND coalesce(stopped_at, at) < ?3",
+                    )?
+                    .execute(params![sid, project, before])?;
                 transaction.prepare_cached("DELETE FROM sessions WHERE id = ?1")?.execute([id])?;
             }
             names.remove(&transaction)?;
             // Those of an unknown session too: no session takes them along.
             transaction.execute(
-                "DELETE FROM egress WHERE at < ?1 AND NOT EXISTS
+                "DELETE FROM egress WHERE at < ?1 AND coalesce(stopped_at, at) < ?1 AND NOT EXISTS
                  (SELECT 1 FROM sessions WHERE sid = egress.room_sid AND project = egress.project)",
                 [before],
             )?;
             transaction.execute("DELETE FROM minutes WHERE minute < ?1", [before / 60_000])?;
+            transaction.execute("DELETE FROM gaps WHERE to_at < ?1", [before])?;
             let mut ladder = self.ladder.clone();
             ladder.forget_before(
                 &transaction,
@@ -479,6 +520,7 @@ impl Writer {
             transaction.commit()?;
             self.ladder = ladder;
             self.rows.forget();
+            self.show_gaps()?;
             if (old.len() as i64) < TRIM_SESSIONS || self.shared.waiting.lock().closing {
                 return Ok(());
             }
@@ -499,6 +541,8 @@ fn millis(time: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    mod usage;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -614,6 +658,10 @@ mod tests {
             "rooms",
             "calls",
             "agents",
+            "usage",
+            "usage_values",
+            "session_values",
+            "misses",
         ];
         let mut sql = format!(
             "PRAGMA foreign_keys = ON;
@@ -636,7 +684,9 @@ mod tests {
 
     fn heal(writer: &Writer) {
         let drop = "DROP TABLE child; DROP TABLE parent; DROP TABLE fault;";
-        let select = "SELECT group_concat('DROP TRIGGER ' || name, ';') FROM sqlite_temp_schema WHERE type = 'trigger'";
+        let select =
+            "SELECT group_concat('DROP TRIGGER ' || name, ';') FROM sqlite_temp_schema WHERE type = 'trigger'
+            AND name NOT LIKE 'touch%'";
         let triggers: String = writer.connection.query_row(select, [], |row| row.get(0)).expect("triggers");
         writer.connection.execute_batch(&format!("{triggers}; {drop}")).expect("dropped");
     }
@@ -683,6 +733,10 @@ mod tests {
             "rooms",
             "calls",
             "agents",
+            "usage",
+            "usage_values",
+            "session_values",
+            "misses",
         ] {
             let mut select = writer.connection.prepare(&format!("SELECT * FROM {table}")).expect("a table");
             let columns = select.column_count();

@@ -16,7 +16,7 @@ use super::{Frame, View, types::Types};
 pub struct Filter {
     area: Area,
     types: Option<Arc<Types>>,
-    /// Identities. An event without a participant matches none.
+    /// Identities of participants. An event without a participant does not match.
     participants: Option<Arc<BTreeSet<Box<str>>>>,
 }
 

@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     thread_local! {
-        /// Number of parts that were looked for.
+        /// Number of comparisons of a part of a pattern with a text.
         pub static COMPARED: Cell<usize> = const { Cell::new(0) };
     }
 

@@ -27,6 +27,8 @@ use crate::{
 
 /// Maximum number of events that one round reads.
 const ROUND_EVENTS: usize = 512;
+/// Maximum time that reading one event counts as part of folding it.
+const READ_EVENT_MAX: Duration = Duration::from_micros(20);
 /// Time until the next try to read a log that could not be read.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
@@ -108,6 +110,7 @@ impl Fold {
         let mut head = feed.head().seq;
         loop {
             self.log.wait(head).await;
+            let began = self.clock.running();
             let read = self.log.read(head, ROUND_EVENTS).await.and_then(|events| {
                 // Retention never passes the state, so a gap is damage.
                 match events.first() {
@@ -131,7 +134,9 @@ impl Fold {
                 }
             };
             let mut frames = Vec::with_capacity(events.len());
-            let mut folding = Duration::ZERO;
+            // Folding an earlier state reads the events again. It reads many at once, so a round of few counts less.
+            let reading = self.clock.running().saturating_sub(began);
+            let mut folding = reading.min(READ_EVENT_MAX * u32::try_from(events.len()).unwrap_or(u32::MAX));
             for event in &events {
                 // The state has the event before a reader gets its frame, and the derived data has it before a reader
                 // can request it.

@@ -44,7 +44,7 @@ struct Inner {
 #[derive(Clone, Copy)]
 struct At {
     running: Duration,
-    /// [`Clock::latest_ms`](crate::clock::Clock::latest_ms).
+    /// The wall clock then: [`Clock::latest_ms`](crate::clock::Clock::latest_ms).
     latest_ms: u64,
 }
 

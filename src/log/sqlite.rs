@@ -157,7 +157,7 @@ impl SqliteLog {
             trimmable: AtomicU64::new(0),
             queue: Queue::new(options.queue_bytes_max),
             tail: Tail::new(options.tail_bytes_max),
-            readers: Readers::new(path.clone(), options.vfs.clone()),
+            readers: Readers::new(path.clone(), options.vfs.clone(), options.damage.clone()),
             wal_full: AtomicBool::new(false),
             suspect: Mutex::new(None),
             lost: AtomicBool::new(false),

@@ -14,4 +14,5 @@ pub mod projects;
 pub mod rooms;
 pub mod sessions;
 pub mod test_webhook;
+pub mod usage;
 pub mod watch;

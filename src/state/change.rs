@@ -70,6 +70,8 @@ pub enum Fact {
         began_at: u64,
         participants: u32,
         recording: bool,
+        /// The room's metadata, shared with the room.
+        metadata: Arc<str>,
         source: Source,
     },
     SessionEnded {
@@ -77,6 +79,12 @@ pub enum Fact {
         at: u64,
         reason: Option<Word>,
         source: Source,
+    },
+    /// A session is without the agent that it should have: `agent_missing` was opened.
+    AgentMissing {
+        project: Arc<str>,
+        room_sid: Arc<str>,
+        at: u64,
     },
     /// A participant joined or has changed.
     Participation(Arc<Participant>),
@@ -87,6 +95,8 @@ pub enum Fact {
         reason: Option<Word>,
         /// Some of the participant's tracks may still be published, or seem to have ended later.
         publishing: bool,
+        /// The connection of a phone was aborted before it was in the room: a call, but no participant.
+        never_there: bool,
     },
     /// A track of this participant was published or has changed.
     Track {

@@ -63,7 +63,10 @@ impl Project {
     fn relink(&mut self, words: &mut Words) {
         for entry in self.rooms.values_mut() {
             let RoomEntry { room, participants } = Arc::make_mut(entry);
-            Arc::make_mut(room).share(words);
+            let room = Arc::make_mut(room);
+            room.share(words);
+            // Earlier versions did not count them.
+            room.counts.calls = participants.values().map(|participant| participant.counts().calls).sum();
             for participant in participants.values_mut() {
                 let p = Arc::make_mut(participant);
                 p.project = room.project.clone();

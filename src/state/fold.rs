@@ -243,13 +243,13 @@ impl Fold<'_> {
             && self.end_by_webhook(sid).is_some_and(|t| joined_at > t.at && joined_at > t.began_at)
     }
 
-    /// Returns the tombstone if a webhook has left it and the event is a webhook: then their times can be compared.
+    /// Returns the tombstone if both it and the event come from webhooks, so that their times can be compared.
     fn end_by_webhook(&self, sid: &str) -> Option<&Tombstone> {
         let tombstone = self.project.tombstones.get(sid)?;
         (self.event.source == Source::Webhook && !tombstone.source.is_inferred()).then_some(tombstone)
     }
 
-    /// Leaves a tombstone. One that a webhook has left is not replaced, unless this ending is newer.
+    /// Stores a tombstone. It replaces the tombstone of a webhook only if this ending is newer.
     fn bury(&mut self, sid: &Arc<str>, restricted: bool, began_at: u64, updated_at_ns: u64) {
         let former = self.project.tombstones.get(sid);
         if former.is_some_and(|former| !former.source.is_inferred() && former.updated_at_ns >= updated_at_ns)

@@ -22,13 +22,13 @@ pub(super) struct Project {
     /// The open conditions.
     #[serde(default)]
     pub conditions: Map<Arc<str>, Arc<Condition>>,
-    /// When a condition was last opened, for a minute.
+    /// When each condition was last opened. An entry is kept for a minute.
     #[serde(default)]
     pub opened: Map<Arc<str>, u64>,
-    /// Conditions that count as acknowledged until a time, also if they are opened again.
+    /// Conditions that stay acknowledged until a time, even if they are opened again.
     #[serde(default)]
     pub quiet: Map<Arc<str>, Acknowledged>,
-    /// Checkpoints of d9a324f have them under their former name.
+    /// Entities that have ended, so that a late event does not bring them back. Older checkpoints call them `graves`.
     #[serde(alias = "graves")]
     pub tombstones: Tombstones,
     #[serde(default)]

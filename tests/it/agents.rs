@@ -116,16 +116,42 @@ async fn a_caller_of_one_room_sees_its_agents_alone() {
 #[tokio::test]
 async fn rooms_that_should_have_an_agent_are_listed_for_those_who_see_them() {
     let rules = "[attention]\nagent_missing_secs = 1\n[[attention.agents]]\nrooms = \"voice-*\"\n";
-    let server = Start::new().env("ROOMWATCH_OPEN_CONDITIONS", "").on_disk().file(rules).start();
+    let mut server = Start::new().env("ROOMWATCH_OPEN_CONDITIONS", "").on_disk().file(rules).start();
     let room = json!({ "sid": "RM_voice-9", "name": "voice-9", "creationTime": (now() - 9).to_string() });
     let ann =
         json!({ "sid": "PA_ann", "identity": "ann", "state": "ACTIVE", "joinedAt": (now() - 9).to_string() });
     send(&server, now(), json!({ "event": "participant_joined", "room": room, "participant": ann })).await;
-    let missing = async |token: String| server.get_as(&token, "/api/agents").await.1["missing"].clone();
-    until_async("the agent to be missed", async || missing(list_token()).await != json!([])).await;
-    let found = missing(list_token()).await;
+    let missing = async |server: &Server, token: String| {
+        server.get_as(&token, "/api/agents").await.1["missing"].clone()
+    };
+    until_async("the agent to be missed", async || missing(&server, list_token()).await != json!([])).await;
+    let found = missing(&server, list_token()).await;
     assert_eq!((&found[0]["id"], &found[0]["room"]), (&json!("agent_missing:RM_voice-9"), &json!("voice-9")));
-    assert_eq!(missing(admin_token("voice-9")).await, found);
-    assert_eq!(missing(admin_token("voice-8")).await, json!([]));
-    assert_eq!(missing(join_token("voice-9")).await, json!([]), "an operator's concern");
+    assert_eq!(missing(&server, admin_token("voice-9")).await, found);
+    assert_eq!(missing(&server, admin_token("voice-8")).await, json!([]));
+    assert_eq!(missing(&server, join_token("voice-9")).await, json!([]), "an operator's concern");
+    // It is counted, also when it is over, the room has ended, and the server has started again.
+    let counts = async |server: &Server, token: String| {
+        let (_, answer) = server.get_as(&token, "/api/agents").await;
+        (
+            answer["missing"].as_array().map(Vec::len),
+            answer["missedDay"].clone(),
+            answer["missedWeek"].clone(),
+        )
+    };
+    assert_eq!(counts(&server, list_token()).await, (Some(1), json!(1), json!(1)));
+    let room = json!({ "sid": "RM_voice-9", "name": "voice-9" });
+    send(&server, now(), json!({ "event": "room_finished", "room": room })).await;
+    until_async("it to be over", async || missing(&server, list_token()).await == json!([])).await;
+    server.signal("TERM");
+    server.ended();
+    server = server.again().file(rules).start();
+    for (token, expected) in [
+        (list_token(), 1),
+        (admin_token("voice-9"), 1),
+        (admin_token("voice-8"), 0),
+        (join_token("voice-9"), 0),
+    ] {
+        assert_eq!(counts(&server, token).await, (Some(0), json!(expected), json!(expected)));
+    }
 }

@@ -127,6 +127,50 @@ async fn a_call_has_its_number_its_trunk_and_its_outcome() {
     );
 }
 
+/// LiveKit reports `participant_connection_aborted` for one that has never been active.
+#[tokio::test]
+async fn a_call_that_was_aborted_before_it_was_active_is_listed_and_not_counted_as_a_participant() {
+    let server = Server::start();
+    joined(&server, "support", 5, json!({ "sid": "PA_ann", "identity": "ann", "state": "ACTIVE" })).await;
+    let mut phone = caller("PA_dead", "callee-9", 20, sip("+491533", "dialing", json!({})));
+    phone["state"] = "DISCONNECTED".into();
+    phone["disconnectReason"] = "JOIN_FAILURE".into();
+    let room = json!({ "sid": "RM_support", "name": "support", "creationTime": T.to_string() });
+    let mut aborted =
+        json!({ "event": "participant_connection_aborted", "room": room, "participant": phone });
+    aborted["createdAt"] = (T + 35).to_string().into();
+    send(&server, aborted.clone()).await;
+    // The same of a browser is not a stay.
+    aborted["participant"]["sid"] = "PA_web".into();
+    aborted["participant"]["kind"] = "STANDARD".into();
+    send(&server, aborted).await;
+    let (_, answer) = server.get("/api/calls").await;
+    let calls = answer["calls"].as_array().expect("a list");
+    assert_eq!(calls.len(), 1, "{answer}");
+    assert_eq!(
+        (
+            &calls[0]["participantSid"],
+            &calls[0]["number"],
+            &calls[0]["outcome"],
+            &calls[0]["disconnectReason"]
+        ),
+        (&json!("PA_dead"), &json!("+491533"), &json!("failed"), &json!("join_failure"))
+    );
+    assert_eq!(
+        (&calls[0]["startedAt"], &calls[0]["endedAt"]),
+        (&json!((T + 20) * 1000), &json!((T + 35) * 1000 + 999))
+    );
+    let (_, answer) = server.get("/api/sessions/RM_support").await;
+    let session = &answer["session"];
+    assert_eq!(
+        (&session["participantCount"], &session["callCount"], &session["failedCalls"]),
+        (&json!(1), &json!(1), &json!(1)),
+        "{session}"
+    );
+    let (_, answer) = server.get(&format!("/api/activity?from={}&to={}", T * 1000, (T + 60) * 1000)).await;
+    assert!(!answer.to_string().contains("\"leaves\":1"), "a leave that no join has: {answer}");
+}
+
 #[tokio::test]
 async fn a_call_that_was_active_once_was_answered() {
     let server = Server::start();

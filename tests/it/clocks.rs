@@ -135,7 +135,7 @@ async fn a_start_with_a_wrong_clock_removes_no_event() {
     }
 }
 
-fn config(data_dir: &Path, clock: &Clock) -> Config {
+pub fn config(data_dir: &Path, clock: &Clock) -> Config {
     install_tls();
     let options = Options {
         data_dir: Some(data_dir.into()),

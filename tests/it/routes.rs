@@ -57,6 +57,8 @@ fn table() -> Vec<Row> {
     const SIGNED_IN: [u16; 11] = [401, 401, 401, 200, 200, 200, 200, 200, 200, 200, 200];
     // Routes about the whole project.
     const OF_PROJECT: [u16; 11] = [401, 401, 401, 200, 200, 200, 403, 403, 200, 200, 200];
+    // Routes about the whole project that do not answer for a part of it.
+    const WHOLE_PROJECT: [u16; 11] = [401, 401, 401, 200, 403, 403, 403, 403, 200, 200, 200];
     const SEE_STANDUP: [u16; 11] = [401, 401, 401, 200, 200, 200, 404, 404, 200, 200, 200];
     const SEE_PLANNING: [u16; 11] = [401, 401, 401, 200, 404, 404, 404, 404, 200, 200, 200];
     const MODERATE_STANDUP: [u16; 11] = [401, 401, 401, 403, 502, 403, 404, 404, 403, 502, 502];
@@ -142,6 +144,7 @@ fn table() -> Vec<Row> {
         row("GET", "/api/activity", "/api/activity?project=alpha", OF_PROJECT),
         row("GET", "/api/search", "/api/search?q=planning&project=alpha", OF_PROJECT),
         row("GET", "/api/egress", "/api/egress?project=alpha", OF_PROJECT),
+        row("GET", "/api/usage", "/api/usage?project=alpha", WHOLE_PROJECT),
         row("GET", "/api/calls", "/api/calls?project=alpha", OF_PROJECT),
         row("GET", "/api/agents", "/api/agents?project=alpha", OF_PROJECT),
         row("GET", "/api/attention", "/api/attention?project=alpha", OF_PROJECT),
@@ -576,12 +579,15 @@ async fn a_narrow_token_reads_nothing_of_another_room() {
         "/api/egress",
         "/api/egress?room=plan",
         "/api/egress?status=live",
+        "/api/usage?groupBy=project",
         "/api/calls",
         "/api/calls?room=plan",
         "/api/calls?number=1",
         "/api/agents",
+        "/api/attention",
         "/api/projects",
         "/api/audit",
+        "/api/me",
         // Tricks with the path.
         "/api/rooms/standup%2f..%2fplanning",
         "/api/rooms/standup/../planning",
@@ -615,6 +621,76 @@ async fn a_narrow_token_reads_nothing_of_another_room() {
             }
         }
     }
+}
+
+/// The same of conditions: a failed call, a failed recording and a missing agent in a foreign room.
+#[tokio::test]
+async fn a_narrow_token_reads_no_condition_of_another_room() {
+    let rules =
+        format!("{}[attention]\nagent_missing_secs = 1\n[[attention.agents]]\nrooms = \"*\"\n", users());
+    let server = Start::new().env("ROOMWATCH_OPEN_CONDITIONS", "").on_disk().file(&rules).start();
+    for room in ["standup", "planning"] {
+        let sid = format!("RM_{room}");
+        let of_room = json!({ "sid": sid, "name": room, "creationTime": (now() - 9).to_string() });
+        let phone = json!({ "sid": format!("PA_{room}_phone"), "identity": format!("phone-NAME-{room}"), "kind": "SIP",
+            "state": "DISCONNECTED", "disconnectReason": "USER_REJECTED" });
+        let egress = json!({ "egressId": format!("EG_{room}"), "roomId": sid, "roomName": room,
+            "status": "EGRESS_FAILED", "error": format!("no NAME-{room}") });
+        for (n, mut event) in [
+            json!({ "event": "participant_left", "room": of_room, "participant": phone }),
+            json!({ "event": "egress_ended", "egressInfo": egress }),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            event["id"] = json!(format!("EV_{room}_{n}"));
+            event["createdAt"] = json!(now().to_string());
+            assert_eq!(server.webhook(&event.to_string()).await, 200);
+        }
+        assert_eq!(server.webhook(&joined(room)).await, 200);
+    }
+    let ids = async |token: &str| -> Vec<String> {
+        let (status, answer) = server.get_as(token, "/api/attention").await;
+        assert_eq!(status, 200, "{answer}");
+        let open = answer["conditions"].as_array().expect("a list").iter();
+        let mut ids: Vec<_> = open.map(|one| one["id"].as_str().expect("an id").to_owned()).collect();
+        ids.sort();
+        ids
+    };
+    until_async("all conditions", async || ids(&list_token()).await.len() == 6).await;
+    let own = ["agent_missing:RM_standup", "call_failed:PA_standup_phone", "egress_failed:EG_standup"];
+    assert_eq!(ids(&admin_token("standup")).await, own);
+    assert_eq!(ids(&join_token("standup")).await, [""; 0]);
+    for token in [admin_token("standup"), join_token("standup"), admin_token("nowhere")] {
+        for path in [
+            "/api/attention",
+            "/api/agents",
+            "/api/events?type=roomwatch.*",
+            "/api/events",
+            "/api/search?q=plan",
+        ] {
+            let (_, answer) = server.get_as(&token, path).await;
+            let told = answer.to_string();
+            assert!(!told.contains("planning"), "{path}: {told}");
+        }
+    }
+    // To acknowledge is for users, and a token learns nothing by trying.
+    let put = async |id: &str| {
+        let request =
+            client().put(server.url(&format!("/api/attention/{id}"))).bearer_auth(admin_token("standup"));
+        let answer = request.json(&json!({})).send().await.expect("an answer");
+        (answer.status().as_u16(), answer.text().await.expect("text"))
+    };
+    assert_eq!(put("agent_missing:RM_planning").await, put("agent_missing:RM_nowhere").await);
+    // A viewer sees all of it, and may not acknowledge.
+    let vera = login(&server, "vera").await;
+    let request = client().get(server.url("/api/attention")).header("cookie", &vera);
+    let seen: Value = request.send().await.expect("an answer").json().await.expect("JSON");
+    assert_eq!(seen["conditions"].as_array().map(Vec::len), Some(6), "{seen}");
+    let request =
+        client().put(server.url("/api/attention/agent_missing:RM_planning")).header("cookie", &vera);
+    let answer = request.header("origin", server.url("")).json(&json!({})).send().await.expect("an answer");
+    assert_eq!(answer.status(), 403);
 }
 
 /// Removes the differences between any two servers: times, and positions in the log.
@@ -662,6 +738,7 @@ async fn a_narrow_token_cannot_tell_whether_there_is_another_room() {
             "/api/calls",
             "/api/calls?number=1",
             "/api/agents",
+            "/api/attention",
             "/api/projects",
             "/api/me",
         ] {
@@ -882,6 +959,7 @@ async fn a_room_of_the_same_name_in_another_project_is_another_room() {
             ("/api/sessions?project=beta", 403),
             ("/api/egress?project=beta", 403),
             ("/api/calls?project=beta", 403),
+            ("/api/usage?project=beta", 403),
             ("/api/agents?project=beta", 403),
             ("/api/sessions/RM_beta", 404),
             ("/api/sessions/RM_beta?project=beta", 404),

@@ -61,7 +61,7 @@ fn a_join_is_a_set_and_a_patch_of_the_counts() {
     assert_eq!(
         rooms(&state)[0],
         json!({"project": "default", "sid": ROOM, "name": "standup", "startedAt": START * 1000 + 123, "metadata": "m",
-            "participantCount": 1, "agentCount": 0, "publisherCount": 0, "trackCounts": {"audio": 0, "video": 0, "screen": 0},
+            "participantCount": 1, "agentCount": 0, "callCount": 0, "publisherCount": 0, "trackCounts": {"audio": 0, "video": 0, "screen": 0},
             "recording": false, "stale": false, "source": "webhook"})
     );
 }
@@ -526,9 +526,11 @@ fn hidden_participants_agents_and_egress_do_not_count() {
     assert_eq!(restricted, ["shadow", "roomwatch:ops", "EG_1"]);
     let room = &rooms(&state)[0];
     assert_eq!(
-        (&room["participantCount"], &room["agentCount"], &room["recording"]),
-        (&json!(3), &json!(2), &json!(true))
+        (&room["participantCount"], &room["agentCount"], &room["callCount"], &room["recording"]),
+        (&json!(3), &json!(2), &json!(1), &json!(true))
     );
+    let restored = State::restore(&state.checkpoint()).expect("a checkpoint");
+    assert_eq!(rooms(&restored)[0]["callCount"], 1);
     let watchers: Vec<_> =
         people(&state).into_iter().filter(|p| p["watcher"] == true).map(|p| p["identity"].clone()).collect();
     assert_eq!(watchers, ["roomwatch:ops"]);

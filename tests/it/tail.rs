@@ -61,6 +61,26 @@ async fn a_pipe_gets_json_lines_through_a_restart_and_ends_with_its_reader() {
 }
 
 #[tokio::test]
+async fn only_the_events_of_these_participants() {
+    let server = Start::new().on_disk().start();
+    for (n, identity) in ["ann", "a b&c=d/\u{202e}", "bo"].iter().enumerate() {
+        let event = json!({ "event": "participant_joined", "id": format!("EV_{n}"), "createdAt": now().to_string(),
+            "room": { "sid": "RM_a", "name": "a" },
+            "participant": { "sid": format!("PA_{n}"), "identity": identity, "state": "ACTIVE" } });
+        assert_eq!(server.webhook(&event.to_string()).await, 200);
+    }
+    let only = ["--after", "start", "--participant", "a b&c=d/\u{202e}", "--participant", "bo"];
+    let mut child = tail(&server.url(""), &list_token(), &only);
+    let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+    for id in ["EV_1", "EV_2"] {
+        let line = lines.next().expect("a line").expect("text");
+        assert_eq!(serde_json::from_str::<Value>(&line).expect("JSON")["data"]["id"], id, "{line}");
+    }
+    let _ = child.kill();
+    let _ = child.wait();
+}
+
+#[tokio::test]
 async fn a_refusal_is_explained() {
     let server = Start::new().env("ROOMWATCH_MAX_STREAMS_PER_USER", "1").start();
     let url = server.url("");

@@ -32,14 +32,14 @@ snapshot: derived event feed log state
 livekit: clock config http token
 ingest: clock cluster event log metrics server token
 reconcile: clock cluster config event feed follow ingest livekit log metrics state
-attention: clock config event feed follow ingest livekit log metrics reconcile state storage
+attention: clock config derived event feed follow ingest livekit log metrics reconcile state storage
 accounts: clock cluster config token
-audit: clock store
+audit: clock storage store
 server: accounts audit cluster config derived event feed follow ingest log metrics reconcile rights snapshot state storage token
 server::stream: accounts clock config event feed metrics rights server
 server::api: accounts audit config derived event ingest livekit reconcile rights server snapshot state token
 server::listen: clock config event feed ingest metrics server server::stream
-node: accounts attention audit cluster config data_dir derived feed follow ingest livekit log metrics reconcile server server::listen server::stream snapshot state storage
+node: accounts attention audit cluster config data_dir derived feed follow ingest livekit log metrics reconcile server server::listen server::stream snapshot state storage store
 cli: accounts clock config event http ingest livekit node server server::stream token
 ";
 

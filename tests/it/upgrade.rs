@@ -98,7 +98,7 @@ async fn logins_and_the_audit_record_outlive_an_upgrade() {
             Accounts::open(cluster, &[], Some(&password), Clock::system()).await.expect("it opens");
         let (login, _) = accounts.find(TOKEN).expect("the login");
         assert_eq!(&*login.user, "operator");
-        let audit: Arc<Audit> = Audit::new(dir.path(), Default::default());
+        let audit: Arc<Audit> = Audit::new(dir.path(), Default::default(), Default::default());
         let page = json!(audit.page(AuditFilter::default(), i64::MAX, 10).await.expect("a page"));
         assert_eq!(page["entries"][0]["code"], "forbidden");
         assert_eq!(page["entries"][1]["reason"], "the meeting was over");

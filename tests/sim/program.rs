@@ -81,6 +81,7 @@ impl Program {
             clock: clock.clone(),
             // Reads of the log would block the one thread.
             log: None,
+            dimensions: Arc::new([]),
         };
         let (derived, history, state) = Derived::open_stepped(dir, log.bounds(), options).expect("it opens");
         let derived = Arc::new(derived);

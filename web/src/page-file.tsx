@@ -48,7 +48,7 @@ export function pageFile<File>(load: () => Promise<File>, name: keyof File) {
   return Object.assign(PageFile, { preload });
 }
 
-/** Returns a dialog that is in a file of its own: most visits never open it. */
+/** Returns a dialog or a part of a page that is in a file of its own: most visits never open it. */
 export function dialogFile<Props extends object>(load: () => Promise<ComponentType<Props>>) {
   let loaded: Promise<{ default: ComponentType<Props> }> | undefined;
   const preload = () => {

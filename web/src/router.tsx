@@ -1,5 +1,14 @@
-import { createRootRoute, createRoute, createRouter, type ErrorComponentProps, Link } from '@tanstack/react-router';
+import {
+  createRootRoute,
+  createRoute,
+  createRouter,
+  type ErrorComponentProps,
+  Link,
+  useParams,
+  useSearch,
+} from '@tanstack/react-router';
 import type { ReactNode } from 'react';
+import type { PastFrameProps } from '@/past/frame-props';
 import { ROOM_SORTS } from '@/rooms/room-sort';
 import { SESSION_SORTS } from '@/sessions/session-sort';
 import { FailedPage } from '@/shell/failed-page';
@@ -7,14 +16,17 @@ import { Shell } from '@/shell/shell';
 import { PageHeader, Panel } from '@/ui/panel';
 import { Empty, ErrorState } from '@/ui/states';
 import { SPAN_NAMES } from '@/ui/when';
+import { MEASURE_NAMES } from '@/usage/measures';
 import { basePath } from './base';
-import { pageFile } from './page-file';
+import { dialogFile, pageFile } from './page-file';
 
 type Raw = Record<string, unknown>;
 
 /** Reads a text from the address; a number too, because a room can be named 42. Anything else is ignored. */
 const text = (value: unknown) =>
   typeof value === 'string' && value !== '' ? value : typeof value === 'number' ? String(value) : undefined;
+/** Reads a moment of the past: a time, or a cursor. */
+const moment = (raw: Raw) => ({ at: millis(raw.at) ?? text(raw.at), range: text(raw.range) });
 const millis = (value: unknown) => (typeof value === 'number' && Number.isFinite(value) ? value : undefined);
 const flag = (value: unknown) => (value === true || value === 'true' ? true : undefined);
 const oneOf = <T extends string>(value: unknown, options: readonly T[]) => options.find((option) => option === value);
@@ -39,6 +51,26 @@ const FailedAlone = ({ error, reset }: ErrorComponentProps) => (
     <ErrorState error={error} title="Something went wrong on this page" onRetry={reset} />
   </Alone>
 );
+
+const PastFrame = dialogFile<PastFrameProps>(async () => (await import('@/past/frame')).PastFrame);
+
+type Page = (() => ReactNode) & { preload: () => Promise<void> | undefined };
+
+/** Returns a page that shows the present, or with `at` in its address the past, in a frame that says so. */
+function withPast(Now: Page): Page {
+  function PageThen() {
+    // The types of the router have this page in them, so they are not known here.
+    const { at, range, project } = useSearch({ strict: false }) as Partial<Omit<PastFrameProps, 'children' | 'room'>>;
+    const { room } = useParams({ strict: false }) as { room?: string };
+    if (at === undefined) return <Now />;
+    return (
+      <PastFrame at={at} range={range} room={room} project={project}>
+        <Now />
+      </PastFrame>
+    );
+  }
+  return Object.assign(PageThen, { preload: Now.preload });
+}
 
 const root = createRootRoute({
   errorComponent: FailedAlone,
@@ -71,7 +103,8 @@ const shell = createRoute({
 const overview = createRoute({
   getParentRoute: () => shell,
   path: '/',
-  component: pageFile(() => import('@/overview/overview'), 'Overview'),
+  validateSearch: search(moment),
+  component: withPast(pageFile(() => import('@/overview/overview'), 'Overview')),
 });
 
 const rooms = createRoute({
@@ -84,13 +117,15 @@ const rooms = createRoute({
     agents: flag(raw.agents),
     stale: flag(raw.stale),
     noAgents: flag(raw.noAgents),
+    phone: flag(raw.phone),
     alone: flag(raw.alone),
     long: flag(raw.long),
     attention: flag(raw.attention),
     sort: oneOf(raw.sort, ROOM_SORTS),
     desc: typeof raw.desc === 'boolean' ? raw.desc : undefined,
+    ...moment(raw),
   })),
-  component: pageFile(() => import('@/rooms/rooms'), 'Rooms'),
+  component: withPast(pageFile(() => import('@/rooms/rooms'), 'Rooms')),
 });
 
 const room = createRoute({
@@ -101,8 +136,9 @@ const room = createRoute({
     /** Session of the link. The page says so if another one is live now. */
     sid: text(raw.sid),
     view: oneOf(raw.view, ['watch'] as const),
+    ...moment(raw),
   })),
-  component: pageFile(() => import('@/room/room'), 'RoomPage'),
+  component: withPast(pageFile(() => import('@/room/room'), 'RoomPage')),
 });
 
 const when = (raw: Record<string, unknown>) => ({
@@ -139,8 +175,8 @@ const session = createRoute({
   validateSearch: search((raw) => ({
     project: text(raw.project),
     view: oneOf(raw.view, ['table'] as const),
-    /** Chosen moment of the timeline in unix milliseconds, and its zoom. */
-    t: millis(raw.t),
+    /** Chosen moment of the timeline in unix milliseconds, formerly `t`, and its zoom. */
+    at: millis(raw.at) ?? millis(raw.t),
     zoom: millis(raw.zoom),
   })),
   component: pageFile(() => import('@/sessions/session'), 'SessionPage'),
@@ -183,6 +219,20 @@ const agents = createRoute({
   path: '/agents',
   validateSearch: search((raw) => ({ project: text(raw.project) })),
   component: pageFile(() => import('@/agents/agents'), 'Agents'),
+});
+
+const usage = createRoute({
+  getParentRoute: () => shell,
+  path: '/usage',
+  validateSearch: search((raw) => ({
+    ...when(raw),
+    project: text(raw.project),
+    /** `project`, or the name of a dimension. */
+    by: text(raw.by),
+    measure: oneOf(raw.measure, MEASURE_NAMES),
+    view: oneOf(raw.view, ['table'] as const),
+  })),
+  component: pageFile(() => import('@/usage/usage'), 'UsagePage'),
 });
 
 const events = createRoute({
@@ -246,6 +296,7 @@ export const router = createRouter({
       recordings,
       calls,
       agents,
+      usage,
       events,
       audit,
       settings,

@@ -49,6 +49,8 @@ describe('the words of a condition', () => {
   it('says why a call failed, with its number', () => {
     const values = { reason: 'user_rejected', number: '+491234' };
     expect(said('call_failed', { values })).toEqual(['Call failed', 'in', 'declined or busy · +491234']);
+    const participant = { sid: 'PA_1', identity: 'sip_+491234', name: 'Phone +491234' };
+    expect(said('call_failed', { values, participant })[2]).toBe('declined or busy');
     expect(said('call_failed', { values: { reason: 'some_new_reason' } })[2]).toBe('some new reason');
   });
 

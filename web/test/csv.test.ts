@@ -14,7 +14,7 @@ it.each([
   ['\t=1', "'\t=1"],
   ['\r=1', '"\'\r=1"'],
   ['=a,b', '"\'=a,b"'],
-  ['\u202eabc', '\u202eabc'],
+  ['\u202eabc', '<U+202E>abc'],
 ])('%j is written so that a spreadsheet shows the same text', (text, expected) =>
   expect(csv([[text]])).toBe(`${expected}\r\n`),
 );

@@ -75,6 +75,8 @@ it.each([
 );
 
 it('tells a recording that failed from one that ended', () => {
+  const rtmp = { event: 'egress_started', egressInfo: { streamResults: [{ url: 'rtmp://a' }], fileResults: [] } };
+  expect(describeEvent({ type: 'egress_started', data: rtmp, room: 'r' })).toMatchObject({ subject: 'Stream' });
   const failed = { event: 'egress_ended', egressInfo: { status: 'EGRESS_FAILED', error: 'no disk' } };
   expect(describeEvent({ type: 'egress_ended', data: failed, room: 'r' })).toMatchObject({
     turn: 'failed',

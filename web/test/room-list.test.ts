@@ -10,6 +10,7 @@ const room = (name: string, more: Partial<Room> = {}): Room => ({
   metadata: '',
   participantCount: 0,
   agentCount: 0,
+  callCount: 0,
   publisherCount: 0,
   trackCounts: { audio: 0, video: 0, screen: 0 },
   recording: false,
@@ -62,12 +63,12 @@ it('keeps sessions with the same name apart', () => {
   expect(listRooms(rooms, {}, 'name', false).map(({ sid }) => sid)).toEqual(['RM_1', 'RM_2']);
 });
 
-it('finds rooms without an agent, with one person, that are long, or that need attention', () => {
+it('finds rooms without an agent, with a phone, with one person, that are long, or that need attention', () => {
   const HOUR = 3_600_000;
   const rooms = [
     room('quiet', { participantCount: 2, agentCount: 1, startedAt: 0 }),
     room('alone', { participantCount: 1, agentCount: 1, startedAt: HOUR }),
-    room('bare', { participantCount: 3, startedAt: null }),
+    room('bare', { participantCount: 3, callCount: 1, startedAt: null }),
     // One agent is there, and the one that a rule asks for is not.
     room('missing', { participantCount: 2, agentCount: 1, startedAt: HOUR - 1 }),
     room('other', { participantCount: 2, agentCount: 1, startedAt: HOUR, project: 'staging', sid: 'RM_missing' }),
@@ -77,6 +78,7 @@ it('finds rooms without an agent, with one person, that are long, or that need a
   const conditions = byRoom([condition, about]);
   const found = (filter: object) => names(listRooms(rooms, filter, 'name', false, conditions, 2 * HOUR));
   expect(found({ noAgents: true })).toEqual(['bare', 'missing']);
+  expect(found({ phone: true })).toEqual(['bare']);
   expect(found({ alone: true })).toEqual(['alone']);
   expect(found({ long: true })).toEqual(['missing', 'quiet']);
   expect(found({ attention: true })).toEqual(['missing']);

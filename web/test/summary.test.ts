@@ -66,6 +66,15 @@ const sentenceText = (sentence: Sentence) =>
   sentence.map((part) => (typeof part === 'string' ? part : part.name)).join('');
 const text = (detail: SessionDetail, now = at(600)) => summaryOf(detail, now).map(sentenceText);
 
+test('a name has the identity of the participant, and a user of Roomwatch has none', () => {
+  const detail = session([stay('Ann', 0, 100, 'client_initiated'), stay('Bo', 0, 300, 'room_deleted')], {
+    endedBy: 'olga',
+    endReason: 'room_deleted',
+  });
+  const named = summaryOf(detail, at(600)).flatMap((sentence) => sentence.filter((part) => typeof part !== 'string'));
+  expect(named).toEqual([{ name: 'Ann', identity: 'ann' }, { name: 'Bo', identity: 'bo' }, { name: 'olga' }]);
+});
+
 const agent = { kind: 'agent' };
 const phone = { kind: 'sip' };
 
@@ -97,6 +106,32 @@ test.each<[string, SessionDetail, string[]]>([
       'Ann left first at 14:01:40.',
       'Then Bo left at 14:01:50 and Cleo at 14:02:30 (connection timed out).',
       'In total 12 participant minutes.',
+    ],
+  ],
+  [
+    'two people whose leaves are in the same second',
+    session([stay('Ann', 0, 100, 'connection_timeout'), stay('Bo', 0, 100.4, 'client_initiated')], {
+      lostConnections: 1,
+    }),
+    ['Ann left first at 14:01:40: connection timed out.', 'Bo left at the same time.'],
+  ],
+  [
+    'a stream is not a recording',
+    session([stay('Ann', 0, 60, null), stay('Bo', 0, 90, null)], {}, [
+      {
+        egressId: 'EG_1',
+        status: 'failed',
+        error: 'RTMP refused',
+        outputs: [{ kind: 'stream' }],
+        startedAt: at(0),
+        endedAt: at(60),
+      },
+    ]),
+    [
+      'Ann left first at 14:01:00.',
+      'Bo left 30s later.',
+      'The stream failed: RTMP refused.',
+      'In total 1 stream minute.',
     ],
   ],
   [
@@ -167,7 +202,7 @@ test.each<[string, SessionDetail, string[]]>([
   [
     'the recording failed',
     session([stay('Ann', 0, 60, null), stay('Bo', 0, 90, null)], { recordingOutcome: 'failed', failedRecordings: 1 }, [
-      { status: 'failed', error: 'S3 403', startedAt: at(10), endedAt: at(100) },
+      { outputs: [], status: 'failed', error: 'S3 403', startedAt: at(10), endedAt: at(100) },
     ]),
     [
       'Ann left first at 14:01:00.',
@@ -179,8 +214,8 @@ test.each<[string, SessionDetail, string[]]>([
   [
     'recorded partly',
     session([], { recordingOutcome: 'partial', endReason: 'nobody_joined' }, [
-      { status: 'complete', error: '', startedAt: at(0), endedAt: at(60) },
-      { status: 'limit_reached', error: '', startedAt: at(0), endedAt: at(60) },
+      { outputs: [], status: 'complete', error: '', startedAt: at(0), endedAt: at(60) },
+      { outputs: [], status: 'limit_reached', error: '', startedAt: at(0), endedAt: at(60) },
     ]),
     ['No one joined.', 'One of 2 recordings reached a limit.', 'In total 2 recording minutes.'],
   ],
@@ -258,5 +293,5 @@ test('100,000 participants: numbers instead of names, in bounded time', () => {
 test('a long or reversed name stays a part of its own', () => {
   const name = `\u202e${'x'.repeat(500)}`;
   const [first] = summaryOf(session([stay(name, 0, 60, null)]), at(600));
-  expect(first?.[0]).toEqual({ name: `\u202e${'x'.repeat(119)}…` });
+  expect(first?.[0]).toEqual({ name: `\u202e${'x'.repeat(119)}…`, identity: name });
 });

@@ -1,7 +1,9 @@
-export type { AttentionData } from './core/apply';
+export type { AttentionData, ParticipantsData, RoomData, RoomsData } from './core/apply';
 export { EventList, type EventListOptions, type EventListState, type ListEnd } from './core/event-list';
 export { type EventsFilter, matches } from './core/filter';
 export * from './core/index';
+export { Replay, type ReplayOptions, type ReplayState, type Then } from './core/replay';
+export { type RoomThen, replayRoom, replayRooms } from './core/replays';
 export { type Snapshot, Tail, UNKNOWN } from './core/tail';
 export type { RoomOptions, ScopeOptions } from './hooks/options';
 export { useAcknowledge } from './hooks/useAcknowledge';

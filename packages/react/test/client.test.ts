@@ -26,6 +26,7 @@ describe('the client', () => {
     ['GET /api/sessions', (c) => c.sessions()],
     ['GET /api/sessions/RM_1', (c) => c.session('RM_1')],
     ['GET /api/activity', (c) => c.activity()],
+    ['GET /api/usage', (c) => c.usage()],
     ['GET /api/projects', (c) => c.projects()],
     ['GET /api/search', (c) => c.search('x')],
     ['GET /api/audit', (c) => c.audit()],
@@ -54,6 +55,21 @@ describe('the client', () => {
     ],
     ['POST /api/rooms/a/token', (c) => c.watchToken({ room: 'a', reason: 'why' }), { reason: 'why' }],
   ];
+
+  it('sends the newest cursor with every read, and with nothing else', async () => {
+    const server = await TestServer.start();
+    let cursor: string | null = null;
+    const client = createClient({ url: server.url, cursor: () => cursor });
+    await client.rooms();
+    cursor = '00000001-7';
+    await client.rooms();
+    await client.deleteRoom({ room: 'a' });
+    expect(server.requests.map(({ headers }) => headers['roomwatch-cursor'])).toEqual([
+      undefined,
+      '00000001-7',
+      undefined,
+    ]);
+  });
 
   it.each(cases)('sends %s', async (line, call, body = '') => {
     const { server, client } = await setUp();

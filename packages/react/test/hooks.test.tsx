@@ -348,6 +348,26 @@ describe('queries that follow the stream', () => {
     });
   });
 
+  it('fetch the health of projects when a condition says that it has changed', async () => {
+    const { server, standup } = await meeting();
+    const project = { name: 'default', lastWebhookAt: null, lastWebhookEvent: null, awaySince: null as number | null };
+    server.answers.set('GET /api/projects', () => ({ status: 200, body: { projects: [{ ...project }] } }));
+    const { result } = render(server, () => ({ projects: useProjects(), connection: useConnection() }));
+    await until(() => expect(result.current.connection.status).toBe('live'));
+    await until(() => expect(result.current.projects.data).toHaveLength(1));
+    project.awaySince = 5;
+    const began = performance.now();
+    await act(async () => {
+      // One of a room is not about the project.
+      server.publish('roomwatch.condition_opened', standup);
+      server.publish('roomwatch.condition_opened', null);
+      await until(() => expect(result.current.projects.data?.[0]?.awaySince).toBe(5));
+    });
+    expect(server.count('GET /api/projects')).toBe(2);
+    // Without an event, they are fetched after 15 seconds.
+    expect(performance.now() - began).toBeLessThan(10_000);
+  });
+
   it('list only the rooms of the stream, and poll for others', async () => {
     clock();
     const { server } = await meeting();

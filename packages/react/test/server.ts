@@ -12,6 +12,7 @@ export function room(name: string, more: Partial<Room> = {}): Room {
     metadata: '',
     participantCount: 0,
     agentCount: 0,
+    callCount: 0,
     publisherCount: 0,
     trackCounts: { audio: 0, video: 0, screen: 0 },
     recording: false,
@@ -142,15 +143,15 @@ export class TestServer {
   }
 
   /** Appends an event to the log, applies it to the state, and sends it. */
-  publish(type: string, of: Room, ...changes: Change[]): Message {
+  publish(type: string, of: Room | null, ...changes: Change[]): Message {
     const message: Message = {
       type,
-      data: { event: type, room: { name: of.name, sid: of.sid } },
+      data: of ? { event: type, room: { name: of.name, sid: of.sid } } : { event: type },
       timestamp: 1_787_486_400_000 + this.log.length + 1,
       cursor: this.cursor(this.log.length + 1),
-      project: of.project,
-      room: of.name,
-      source: 'webhook',
+      project: of?.project ?? 'default',
+      room: of?.name ?? null,
+      source: of ? 'webhook' : 'roomwatch',
       changes,
     };
     this.log.push(message);

@@ -25,6 +25,7 @@ use crate::{
     clock::Believed,
     event::{Cursor, Epoch, Event, Kind, NewEvent, Seq, Source},
     log::new_epoch,
+    store::is_damage,
 };
 
 /// `PRAGMA application_id`: "RmWt". It distinguishes a log from other SQLite files.
@@ -532,6 +533,7 @@ pub(super) fn damaged(column: usize, what: &str) -> rusqlite::Error {
 pub(super) fn failure(cause: rusqlite::Error) -> LogError {
     match cause.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => LogError::Full,
+        _ if is_damage(&cause) => LogError::Damaged(cause.to_string().into()),
         _ => LogError::Failed(cause.to_string().into()),
     }
 }

@@ -17,7 +17,10 @@ use super::{
     chain::{self, Link},
     file, times,
 };
-use crate::event::{Event, Seq};
+use crate::{
+    event::{Event, Seq},
+    storage::Damage,
+};
 
 /// Maximum number of reads at the same time. They serve readers that are far behind, and must leave processor time for
 /// everything else.
@@ -25,7 +28,8 @@ const READERS_MAX: usize = 4;
 
 pub(super) struct Readers {
     pool: Arc<Pool>,
-    permits: Semaphore,
+    permits: Arc<Semaphore>,
+    damage: Damage,
 }
 
 struct Pool {
@@ -38,10 +42,10 @@ struct Pool {
 }
 
 impl Readers {
-    pub fn new(path: PathBuf, vfs: Option<String>) -> Readers {
+    pub fn new(path: PathBuf, vfs: Option<String>, damage: Damage) -> Readers {
         let pool =
             Pool { path, vfs, idle: Mutex::default(), gate: RwLock::new(()), closed: AtomicBool::new(false) };
-        Readers { pool: Arc::new(pool), permits: Semaphore::new(READERS_MAX) }
+        Readers { pool: Arc::new(pool), permits: Arc::new(Semaphore::new(READERS_MAX)), damage }
     }
 
     /// Returns up to `limit` events after `after`, up to `last`: later ones are not known to be durable.
@@ -64,10 +68,18 @@ impl Readers {
         &self,
         query: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, LogError> {
-        let _permit = self.permits.acquire().await.map_err(|_| LogError::Closed)?;
+        let permit = self.permits.clone().acquire_owned().await.map_err(|_| LogError::Closed)?;
         let pool = self.pool.clone();
-        let answer = tokio::task::spawn_blocking(move || pool.run(query));
-        answer.await.unwrap_or_else(|cause| Err(LogError::Failed(cause.to_string().into())))
+        let answer = tokio::task::spawn_blocking(move || {
+            // Held until the end of the work, which goes on if the reader has gone.
+            let _permit = permit;
+            pool.run(query)
+        });
+        let answer = answer.await.unwrap_or_else(|cause| Err(LogError::Failed(cause.to_string().into())));
+        if let Err(error @ LogError::Damaged(_)) = &answer {
+            self.damage.found("log.db", error);
+        }
+        answer
     }
 
     /// Waits for the running reads and closes all connections. No new one opens while the guard lives.

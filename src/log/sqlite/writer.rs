@@ -231,6 +231,9 @@ impl Writer {
     fn failed(&mut self, cause: LogError, refused: u64) {
         // This connection is not used again: after a failed fsync, only reading the file again shows its real content.
         self.connection = None;
+        if let LogError::Damaged(_) = cause {
+            self.shared.options.damage.found("log.db", &cause);
+        }
         let now = Instant::now();
         match &mut self.outage {
             Some(outage) => {

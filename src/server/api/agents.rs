@@ -13,7 +13,7 @@ use super::{
     sessions::{answer, failed},
 };
 use crate::{
-    derived::AgentHistory,
+    derived::{AgentHistory, Missed},
     rights::Window,
     server::{
         App,
@@ -30,13 +30,17 @@ const ROOMS_MAX: usize = 200;
 
 /// The agents of the last seven days.
 #[derive(utoipa::ToSchema)]
-#[schema(as = Agents)]
+#[schema(as = Agents, rename_all = "camelCase")]
 #[allow(dead_code, reason = "it is for the OpenAPI document")]
 pub struct AgentsSchema {
     /// Live agents first, then those that were seen last
     pub agents: Vec<Agent>,
     /// Open conditions of rooms that should have an agent and have none
     pub missing: Vec<ConditionSchema>,
+    /// Number of times that such a condition was opened within 24 hours, and within seven days. 0 for a caller who does not
+    /// see conditions
+    pub missed_day: i64,
+    pub missed_week: i64,
 }
 
 /// All agents of one name in one project.
@@ -107,12 +111,26 @@ pub async fn agents(
     let mut missing = window.conditions(&state);
     missing.retain(|condition| condition.about.kind == "agent_missing");
     missing.sort_by_key(|condition| condition.about.since);
+    let missed = match window.area().hides_restricted() || window.has_no_session() {
+        true => Missed::default(),
+        false => {
+            app.derived.agents_missed(window.clone(), now - 7 * DAY_MS, now - DAY_MS).await.map_err(failed)?
+        }
+    };
     #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
     struct Agents<'a> {
         agents: Vec<Agent>,
         missing: All<'a, Condition>,
+        missed_day: i64,
+        missed_week: i64,
     }
-    Ok(answer(Agents { agents: merged(&window, &state, history, now), missing: All(&missing) }))
+    Ok(answer(Agents {
+        agents: merged(&window, &state, history, now),
+        missing: All(&missing),
+        missed_day: missed.recent,
+        missed_week: missed.all,
+    }))
 }
 
 /// Returns the history with the agents that are in a room now.

@@ -13,7 +13,7 @@ use serde::Serialize;
 use crate::{
     audit::Deed,
     derived::{
-        Activity, DerivedError, Participation, SearchResult, Session, SessionDetail, SessionFilter,
+        Activity, DerivedError, Gap, Participation, SearchResult, Session, SessionDetail, SessionFilter,
         SessionOrder, SessionPage, SessionPosition, SessionQuery, SessionSort, SessionTotals, SessionTrouble,
     },
     rights::Window,
@@ -74,6 +74,9 @@ pub struct Sessions {
     /// have many participants. The totals are then lower bounds, and only those sessions are sorted: choose a shorter
     /// time with `from` and `to`. In the order of the start, `next` continues where the request stopped
     complete: bool,
+    /// Times, between `from` and `to`, of which sessions or parts of them are missing: they were lost with a damaged file,
+    /// and the log does not have their events any more. Ascending
+    gaps: Vec<Gap>,
 }
 
 const SORTS: [(&str, SessionSort); 8] = [
@@ -140,6 +143,7 @@ pub async fn sessions(
     let limit = query.limit(SESSIONS_MAX)?.unwrap_or(SESSIONS);
     let unsigned = |time: Option<i64>| time.and_then(|time| u64::try_from(time).ok());
     let window = window(&app, &caller, &query)?;
+    let (from, to) = (query.millis("from")?, query.millis("to")?);
     let order = SessionOrder {
         sort: query.choice("sort", &SORTS)?.unwrap_or_default(),
         ascending: query.choice("order", &ORDERS)?.unwrap_or_default(),
@@ -147,8 +151,8 @@ pub async fn sessions(
     let wanted = SessionQuery {
         window,
         identity: query.one("identity")?,
-        from: unsigned(query.millis("from")?),
-        to: unsigned(query.millis("to")?),
+        from: unsigned(from),
+        to: unsigned(to),
         filter: SessionFilter {
             room: query.one("roomContains")?,
             participant: query.one("participantContains")?,
@@ -170,7 +174,9 @@ pub async fn sessions(
         name_enders(&app, sessions.iter_mut().collect()).await;
     }
     let next = next.map(|next| write_position(next, order));
-    Ok(answer(Sessions { sessions, next, totals, complete }))
+    let mut gaps = app.derived.gaps();
+    gaps.retain(|gap| from.is_none_or(|from| gap.to >= from) && to.is_none_or(|to| gap.from <= to));
+    Ok(answer(Sessions { sessions, next, totals, complete, gaps }))
 }
 
 /// Returns one session: its participants, the times and reasons of their leaves, its tracks and recordings.

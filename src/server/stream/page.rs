@@ -31,8 +31,8 @@ const PAGE_EVENTS: usize = 100;
 const PAGE_BYTES_MAX: usize = 8 << 20;
 /// Maximum number of events that one request scans. The caller continues with `next` or `prev`.
 const PAGE_SCAN_MAX: u64 = 50_000;
-/// Maximum number of events in one read from the log, and approximate size of the frames made from them. A page that is
-/// being made takes this much more than its own bytes.
+/// Maximum number of events in one read from the log, and approximate size of the frames made from them. While a page is
+/// made, it needs this much memory in addition to its own bytes.
 const PAGE_STEP: usize = 1_000;
 const PAGE_STEP_BYTES: usize = 1 << 20;
 

@@ -57,7 +57,7 @@ impl Wanted {
         Ok(())
     }
 
-    /// Returns what the request may see.
+    /// Returns the part of the request's projects and rooms that the caller may see.
     pub fn window(&self, app: &App, caller: &Caller) -> Result<Window, Error> {
         caller.window(app, &self.projects, &self.rooms)
     }

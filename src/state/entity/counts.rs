@@ -8,6 +8,9 @@ pub struct Counts {
     /// Participants that are neither hidden, nor agents, nor egress.
     pub participants: u32,
     pub agents: u32,
+    /// Those of `participants` that are phones. A checkpoint does not need it.
+    #[serde(skip)]
+    pub calls: u32,
     /// Those of `participants` that publish at least one track.
     pub publishers: u32,
     /// Audio tracks of all participants that are neither hidden nor egress.
@@ -32,6 +35,7 @@ impl Counts {
         let step = |sum: &mut u32, from: u32, to: u32| *sum = (*sum + to).saturating_sub(from);
         step(&mut self.participants, from.participants, to.participants);
         step(&mut self.agents, from.agents, to.agents);
+        step(&mut self.calls, from.calls, to.calls);
         step(&mut self.publishers, from.publishers, to.publishers);
         step(&mut self.audio, from.audio, to.audio);
         step(&mut self.video, from.video, to.video);

@@ -271,6 +271,7 @@ impl Participant {
         }
         counts.agents = self.agent().into();
         counts.participants = self.counted().into();
+        counts.calls = (self.counted() && self.kind == "sip").into();
         counts.publishers = (self.counted() && !self.tracks.is_empty()).into();
         for track in &self.tracks {
             match &*track.kind {

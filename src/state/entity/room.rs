@@ -23,7 +23,7 @@ pub(in crate::state) struct Update<'a, 'b> {
     pub body: &'a RoomBody<'b>,
     /// `createdAt` of the event.
     pub created_at_secs: u64,
-    /// `createdAt` is of LiveKit's clock. That of a correction is of ours, which may be wrong for a moment.
+    /// True if `createdAt` was read from LiveKit's clock. The one of a correction was read from ours.
     pub is_webhook: bool,
 }
 
@@ -86,6 +86,12 @@ entity! {
         AGENTS agent_count {
             derived: u32 = room.counts.agents,
             wire: "agentCount",
+            schema: u32,
+        }
+        /// Those of `participantCount` that are phones: participants of kind SIP.
+        CALLS call_count {
+            derived: u32 = room.counts.calls,
+            wire: "callCount",
             schema: u32,
         }
         /// Those of `participantCount` that publish at least one track.
@@ -158,7 +164,7 @@ entity! {
 pub struct Confirmed {
     /// When LiveKit was last asked about it.
     pub checked_at: Option<u64>,
-    /// Since when nothing has confirmed it. `None` while it is confirmed.
+    /// Start of the time without a confirmation. `None` while it is confirmed.
     pub unconfirmed_since: Option<u64>,
 }
 

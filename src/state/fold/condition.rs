@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::Fold;
 use crate::state::{
-    change::{Change, Entity},
+    change::{Change, Entity, Fact},
     entity::condition::{About, Acknowledged, Condition, bits},
 };
 
@@ -70,6 +70,12 @@ impl Fold<'_> {
             acknowledged: self.project.quiet.get(&id).cloned(),
             about,
         });
+        if condition.about.kind == "agent_missing"
+            && let Some(room_sid) = condition.room_sid.clone()
+        {
+            let (project, at) = (condition.project.clone(), condition.opened_at);
+            self.applied.facts.push(Fact::AgentMissing { project, room_sid, at });
+        }
         self.project.opened.insert(id.clone(), self.event.received_at);
         self.project.conditions.insert(id, condition.clone());
         self.applied.changes.push(Change::set(Entity::Condition(condition)));

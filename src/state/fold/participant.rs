@@ -156,14 +156,22 @@ impl Fold<'_> {
         if is_live || self.project.tombstones.get(&body.sid).is_some() {
             self.bury(&participant.sid.clone(), restricted, participant.joined_at, 0);
         }
-        // A participant whose connection was aborted has never been in the room.
-        if was_there || event.kind != Kind::ParticipantConnectionAborted {
+        // A participant whose connection was aborted has never been in the room. A phone is a call that failed.
+        let never_there = !was_there && event.kind == Kind::ParticipantConnectionAborted;
+        if !never_there || participant.kind == "sip" {
             let reason = &*body.disconnect_reason;
             let reason = (!reason.is_empty()).then(|| word(reason, "", ""));
             // The end of a track may have been inferred for a later moment than this leave.
             let late = at < participant.last_event_at;
             let publishing = !was_there || late || !participant.tracks.is_empty();
-            self.applied.facts.push(Fact::Left { participant, at, inferred, reason, publishing });
+            self.applied.facts.push(Fact::Left {
+                participant,
+                at,
+                inferred,
+                reason,
+                publishing,
+                never_there,
+            });
         }
         if let (Some(before), Some(other)) = (before, other) {
             self.report_room(&before, &other);

@@ -120,6 +120,7 @@ impl Fold<'_> {
             began_at: room.began_at(),
             participants: room.counts.participants,
             recording: room.recording(),
+            metadata: room.metadata.clone(),
             source: room.source,
         };
         if before.created {
@@ -137,7 +138,7 @@ impl Fold<'_> {
         if mask != 0 {
             self.applied.changes.push(Change::patch(Entity::Room(room.clone()), mask));
         }
-        if mask & (bits::STARTED_AT | bits::PARTICIPANTS | bits::RECORDING) != 0 {
+        if mask & (bits::STARTED_AT | bits::PARTICIPANTS | bits::RECORDING | bits::METADATA) != 0 {
             self.applied.facts.push(session());
         }
     }
@@ -219,6 +220,13 @@ impl Fold<'_> {
         let at = at.max(participant.joined_at);
         let inferred = Some(participant.last_known_at().min(at));
         let publishing = !participant.tracks.is_empty();
-        self.applied.facts.push(Fact::Left { participant, at, inferred, reason: None, publishing });
+        self.applied.facts.push(Fact::Left {
+            participant,
+            at,
+            inferred,
+            reason: None,
+            publishing,
+            never_there: false,
+        });
     }
 }

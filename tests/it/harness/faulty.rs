@@ -36,6 +36,18 @@ pub struct Faulty {
     pub panics: AtomicBool,
 }
 
+impl Faulty {
+    /// Passes everything to this log until it is told to fail.
+    pub fn over(log: Arc<dyn EventLog>) -> Faulty {
+        Faulty {
+            log,
+            full: AtomicBool::new(false),
+            unreadable: AtomicBool::new(false),
+            panics: AtomicBool::new(false),
+        }
+    }
+}
+
 impl EventLog for Faulty {
     fn append(&self, events: Vec<NewEvent>) -> BoxFuture<'_, Result<Vec<Appended>, LogError>> {
         if self.full.load(Ordering::Acquire) {
@@ -114,12 +126,7 @@ impl Inside {
         let config = options.check().expect("options");
         let mut faulty_log = None;
         let node = Node::open_over(config, |config| {
-            let faulty = Faulty {
-                log: log::open(&config.log_url, log_options)?,
-                full: AtomicBool::new(false),
-                unreadable: AtomicBool::new(false),
-                panics: AtomicBool::new(false),
-            };
+            let faulty = Faulty::over(log::open(&config.log_url, log_options)?);
             Ok(faulty_log.insert(Arc::new(faulty)).clone())
         });
         let node = node.await.expect("a node");

@@ -38,13 +38,19 @@ export function Agents() {
       >
         Participants of kind AGENT, by the name of their worker.
       </PageHeader>
-      {missing.length ? (
+      {missing.length || data?.missedWeek ? (
         <Panel
           flush
           className="mb-4"
           label="Rooms without their agent"
-          title={`Rooms without their agent · ${count(missing.length)}`}
+          title={`Rooms without their agent${missing.length ? ` · ${count(missing.length)}` : ''}`}
+          aside={
+            <span className="num text-xs text-ink-2">
+              {plural(data?.missedDay ?? 0, 'time')} in 24 hours, {count(data?.missedWeek ?? 0)} in 7 days
+            </span>
+          }
         >
+          {missing.length ? null : <p className="px-4 py-2.5 text-ink-2">None now.</p>}
           <ul className="divide-y divide-line">
             {missing.map((condition) => (
               <Missing key={`${condition.project} ${condition.id}`} condition={condition} showProject={showProject} />

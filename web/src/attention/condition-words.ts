@@ -1,5 +1,5 @@
 import type { Condition, KnownConditionKind } from '@roomwatch/react';
-import { bytes, count, duration, words } from '@/ui/format';
+import { bytes, count, duration, plural, shortTime, words } from '@/ui/format';
 
 /** What an operator reads about a condition. */
 export interface ConditionWords {
@@ -105,12 +105,17 @@ const WORDS: Record<KnownConditionKind, Say> = {
     detail: usual(values),
     advice: 'Check the network and the load of LiveKit’s nodes.',
   }),
-  call_failed: ({ reason, number: phone }) => ({
-    title: 'Call failed',
-    preposition: 'in',
-    detail: join(CALL_REASONS[String(reason)] ?? words(String(reason ?? '')), text(phone)),
-    advice: 'Check the number and the SIP trunk.',
-  }),
+  call_failed: ({ reason, number: phone }, { participant }) => {
+    // LiveKit's name of a phone, which follows, has the number.
+    const number = text(phone);
+    const isNamed = number !== null && participant?.name.includes(number);
+    return {
+      title: 'Call failed',
+      preposition: 'in',
+      detail: join(CALL_REASONS[String(reason)] ?? words(String(reason ?? '')), isNamed ? null : number),
+      advice: 'Check the number and the SIP trunk.',
+    };
+  },
   room_leftover: () => ({
     title: 'Leftover room',
     preposition: null,
@@ -128,6 +133,21 @@ const WORDS: Record<KnownConditionKind, Say> = {
     preposition: null,
     detail: `${number(seconds) < 0 ? 'back' : 'ahead'} by ${duration(Math.abs(number(seconds)) * 1_000)}`,
     advice: 'Check the time of its machine. Nothing is deleted for its age until the time has lasted a day.',
+  }),
+  file_damaged: ({ file, error, remedy }) => ({
+    title: `${text(file) ?? 'A file of Roomwatch'} is damaged`,
+    preposition: null,
+    detail: text(error),
+    advice: `${text(remedy) ?? 'Check the disk'}.`,
+  }),
+  history_lost: ({ from, to, gaps }) => ({
+    title: 'A part of the history is missing',
+    preposition: null,
+    detail: join(
+      `between ${shortTime(number(from))} and ${shortTime(number(to))}`,
+      number(gaps) > 1 ? plural(number(gaps), 'gap') : null,
+    ),
+    advice: 'It was lost with a damaged file. Check the disk of Roomwatch. All other sessions are there.',
   }),
   follower_behind: ({ follower, error }) => ({
     title: 'Roomwatch is behind',

@@ -10,6 +10,7 @@ import { FilterChips } from '@/ui/filter-chips';
 import { duration, plural } from '@/ui/format';
 import { PagedPanel } from '@/ui/paged-panel';
 import { PageHeader } from '@/ui/panel';
+import { Name } from '@/ui/person-name';
 import { ProjectSelect } from '@/ui/project-select';
 import { Age, DayTime } from '@/ui/time';
 import { TypedInput } from '@/ui/typed-input';
@@ -137,7 +138,10 @@ function Row({ call, showProject }: { call: Call; showProject: boolean }) {
       <Icon size={15} aria-hidden className={live ? 'mt-0.5 shrink-0 text-good' : 'mt-0.5 shrink-0 text-ink-3'} />
       <div className="min-w-0 grow">
         <div className="flex flex-wrap items-baseline gap-x-2 gap-y-1">
-          <span className="text-ink-3">{word}</span> <span className="num font-medium break-all">{who}</span>{' '}
+          <span className="text-ink-3">{word}</span>{' '}
+          <span className="num font-medium break-all">
+            <Name>{who}</Name>
+          </span>{' '}
           <span className="min-w-0 break-words">
             <span className="text-ink-3">in </span>
             <Link
@@ -157,7 +161,11 @@ function Row({ call, showProject }: { call: Call; showProject: boolean }) {
           <span className="num sm:hidden">
             <DayTime at={call.startedAt} />
           </span>
-          {number && name && name !== number ? <span className="break-all">{name}</span> : null}
+          {number && name && name !== number ? (
+            <span className="break-all">
+              <Name>{name}</Name>
+            </span>
+          ) : null}
           {trunk ? <span className="num break-all">trunk {trunk}</span> : null}
           {callId ? (
             <span className="inline-flex items-center gap-0.5">

@@ -5,8 +5,9 @@ import { plural } from '@/ui/format';
 import { Empty, ErrorState, Skeleton } from '@/ui/states';
 import { useHold } from '@/ui/use-hold';
 import { EventSentence } from './event-sentence';
-import { calledIn, noteNames } from './names';
+import { noteNames } from './names';
 import { useDoers } from './use-doers';
+import { useNames } from './use-names';
 
 /** Minimum time between two changes of the list. */
 const DRAW_EVERY_MS = 500;
@@ -41,6 +42,7 @@ export function EventFeed({
     onPage: (page) => noteNames(page),
   });
   useEffect(() => (held ? pause() : follow()), [held, pause, follow]);
+  const calledIn = useNames(events);
   if (error && events.length === 0) return <ErrorState error={error} compact onRetry={reload} />;
   if (isLoading) return <Skeleton rows={8} />;
   if (events.length === 0) {

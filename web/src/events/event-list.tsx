@@ -1,15 +1,15 @@
 import type { ListEnd, Message } from '@roomwatch/react';
 import { useVirtualizer } from '@tanstack/react-virtual';
-import { type RefObject, useCallback, useEffect, useLayoutEffect, useRef, useState } from 'react';
+import { type RefObject, useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState } from 'react';
 import { useShortcuts } from '@/shell/shortcuts';
 import { Button } from '@/ui/button';
 import { messageOf } from '@/ui/errors';
 import { EventRow } from './event-row';
 import type { EventSearch } from './event-search';
 import { ListFoot } from './list-foot';
-import { calledIn } from './names';
 import { OpenedEvent } from './opened-event';
 import { useDoers } from './use-doers';
+import { useNames } from './use-names';
 import { useNarrowBox } from './use-narrow-box';
 
 const ROW_PX = 32;
@@ -148,6 +148,9 @@ export function EventList({
   ]);
 
   const items = virtual.getVirtualItems();
+  const [firstShown, lastShown] = [items[0]?.index ?? 0, items.at(-1)?.index ?? -1];
+  const shown = useMemo(() => rows.slice(firstShown, lastShown + 1), [rows, firstShown, lastShown]);
+  const calledIn = useNames(shown);
   const offset = list.current?.offsetTop ?? 0;
   return (
     <>

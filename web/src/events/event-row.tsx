@@ -4,6 +4,8 @@ import { memo } from 'react';
 import { Badge } from '@/ui/badge';
 import { cx } from '@/ui/cx';
 import { clockTime, fullTime, shortDay } from '@/ui/format';
+import { Name } from '@/ui/person-name';
+import { sameDay } from '@/ui/zone';
 import { EventIcon } from './event-icon';
 import { describeEvent } from './event-words';
 
@@ -31,7 +33,7 @@ export const EventRow = memo(function EventRow({
   onToggle: (cursor: string) => void;
 }) {
   const words = describeEvent(message, called, by);
-  const today = new Date(message.timestamp).toDateString() === new Date().toDateString();
+  const today = sameDay(message.timestamp, Date.now());
   const time = (
     <time
       dateTime={new Date(message.timestamp).toISOString()}
@@ -46,7 +48,7 @@ export const EventRow = memo(function EventRow({
   const sentence = (
     <span className="truncate">
       <span className={words.topic === 'other' ? 'text-ink-2' : 'text-ink'} title={words.identity ?? undefined}>
-        {words.subject ?? 'Unknown participant'}
+        {words.subject === null ? 'Unknown participant' : <Name>{words.subject}</Name>}
       </span>{' '}
       <span className="text-ink-2">{words.verb}</span>
       {words.detail ? <span className="text-ink-3"> · {words.detail}</span> : null}

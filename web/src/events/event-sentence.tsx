@@ -2,6 +2,7 @@ import type { Message } from '@roomwatch/react';
 import { memo } from 'react';
 import { eventsHref, roomHref } from '@/ui/hrefs';
 import { Name, PersonLink } from '@/ui/person-name';
+import { usePlace } from '@/ui/place';
 import { PlainLink } from '@/ui/plain-link';
 import { Clock } from '@/ui/time';
 import { EventIcon } from './event-icon';
@@ -13,11 +14,14 @@ export const EventSentence = memo(function EventSentence({
   called,
   by,
   inRoom,
+  note,
 }: {
   message: Message;
   called: string | null;
   by: string | null;
   inRoom?: boolean;
+  /** Further text at the end. */
+  note?: string;
 }) {
   const words = describeEvent(message, called, by);
   const showRoom = !inRoom && message.room && words.topic !== 'room';
@@ -55,16 +59,19 @@ export const EventSentence = memo(function EventSentence({
             · detected by sync
           </span>
         ) : null}
+        {note ? <span className="num text-warn"> · {note}</span> : null}
       </p>
     </li>
   );
 });
 
-const RoomLink = ({ message }: { message: Message }) => (
-  <PlainLink
-    href={roomHref(message.room ?? '', { project: message.project })}
-    className="font-medium hover:text-accent hover:underline"
-  >
-    {message.room}
-  </PlainLink>
-);
+function RoomLink({ message }: { message: Message }) {
+  return (
+    <PlainLink
+      href={roomHref(message.room ?? '', { project: message.project, ...usePlace()?.search })}
+      className="font-medium hover:text-accent hover:underline"
+    >
+      {message.room}
+    </PlainLink>
+  );
+}

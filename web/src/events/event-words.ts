@@ -51,6 +51,14 @@ function trackWords(event: LiveKitEvent): string {
   return type === 'video' || type === 'data' ? type : 'audio';
 }
 
+/** Returns "Stream" for an egress that only streams, and "Recording" for any other. */
+function egressWord({ egressInfo }: LiveKitEvent): string {
+  const info = (egressInfo ?? {}) as Record<string, unknown>;
+  const has = (name: string) => Array.isArray(info[name]) && info[name].length > 0;
+  const streams = has('streamResults') && !has('fileResults') && !has('segmentResults') && !has('imageResults');
+  return streams ? 'Stream' : 'Recording';
+}
+
 /**
  * Returns true for a watcher of Roomwatch: hidden, with an identity from Roomwatch. The server decides in the same way.
  */
@@ -129,14 +137,14 @@ export function describeEvent(
     case 'track_unmuted':
       return say('track', 'changed', ofPerson(trackWords(data)), `was unmuted${byUser}`);
     case 'egress_started':
-      return say('recording', 'came', 'Recording', 'started');
+      return say('recording', 'came', egressWord(data), 'started');
     case 'egress_updated': {
       const status = field(data, 'egressInfo', 'status');
-      return say('recording', 'changed', 'Recording', status ? words(status.replace('EGRESS_', '')) : 'updated');
+      return say('recording', 'changed', egressWord(data), status ? words(status.replace('EGRESS_', '')) : 'updated');
     }
     case 'egress_ended': {
       const error = field(data, 'egressInfo', 'error');
-      return say('recording', error ? 'failed' : 'went', 'Recording', error ? 'failed' : 'ended', error);
+      return say('recording', error ? 'failed' : 'went', egressWord(data), error ? 'failed' : 'ended', error);
     }
     case 'ingress_started':
       return say('ingress', 'came', field(data, 'ingressInfo', 'name') ?? 'Ingress', 'started streaming');

@@ -4,6 +4,7 @@ import { Button } from '@/ui/button';
 import { Dialog } from '@/ui/dialog';
 import { messageOf } from '@/ui/errors';
 import { Field, Input } from '@/ui/field';
+import { fromWallText } from '@/ui/zone';
 import { cursorAt } from './seek';
 
 /** A number alone is a position in the present log. */
@@ -19,7 +20,7 @@ export function GoToEvent({ onGo, onClose }: { onGo: (cursor: string) => void; o
     event.preventDefault();
     const form = new FormData(event.currentTarget);
     const position = String(form.get('cursor')).trim();
-    const time = new Date(String(form.get('time'))).getTime();
+    const time = fromWallText(String(form.get('time')));
     setError(null);
     if (position === '' && Number.isNaN(time)) return setError('Enter a cursor or a time.');
     if (position !== '' && !parseCursor(position) && !SEQ.test(position)) {

@@ -35,6 +35,21 @@ export function noteParticipants(participants: readonly { project: string; sid: 
   for (const { project, sid, name } of participants) hold(project, sid, name);
 }
 
+/** Returns the participants in messages whose name is unknown, by session. */
+export function withoutName(messages: readonly Pick<Message, 'data' | 'project'>[]) {
+  const sessions = new Map<string, { project: string; session: string; sids: string[] }>();
+  for (const { data, project } of messages) {
+    const [sid, session] = [data.participant?.sid, data.room?.sid];
+    if (typeof sid !== 'string' || typeof session !== 'string' || sid === '' || session === '') continue;
+    if (names.has(keyOf(project, sid))) continue;
+    const key = keyOf(project, session);
+    const found = sessions.get(key) ?? { project, session, sids: [] };
+    if (!found.sids.includes(sid)) found.sids.push(sid);
+    sessions.set(key, found);
+  }
+  return [...sessions.values()];
+}
+
 /** Returns the known name of the participant of an event, or null. */
 export function calledIn({ data, project }: Pick<Message, 'data' | 'project'>): string | null {
   const { sid } = data.participant ?? {};

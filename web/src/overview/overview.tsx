@@ -5,6 +5,8 @@ import { CircleDot } from 'lucide-react';
 import { memo, type ReactNode } from 'react';
 import { AttentionPanel } from '@/attention/attention-panel';
 import { EventFeed } from '@/events/event-feed';
+import { usePast } from '@/past/context';
+import { PastLink } from '@/past/past-link';
 import { listRooms } from '@/rooms/room-list';
 import { ProjectHealth } from '@/settings/project-health';
 import { useConnectionStatus } from '@/shell/connection-status';
@@ -12,6 +14,7 @@ import { sinceText, useAwaySince } from '@/shell/livekit-away';
 import { buttonClass } from '@/ui/button';
 import { count, plural } from '@/ui/format';
 import { PageHeader, Panel } from '@/ui/panel';
+import { type Place, usePlace } from '@/ui/place';
 import { Empty, ErrorState, Skeleton, Unknown } from '@/ui/states';
 import { Age } from '@/ui/time';
 import { useThrottled } from '@/ui/use-throttled';
@@ -41,6 +44,7 @@ function useLastHour() {
 
 /** Overview page: the present state at a glance. */
 export function Overview() {
+  const past = usePast();
   const rooms = useRooms();
   const shown = useThrottled(rooms.data, NUMBERS_EVERY_MS);
   const activity = useLastHour();
@@ -48,6 +52,22 @@ export function Overview() {
   const status = useConnectionStatus();
   const demo = useMe().data?.demo ?? false;
   const awaySince = useAwaySince();
+  if (past) {
+    return (
+      <>
+        <PageHeader title="Overview" />
+        <div className="grid gap-4 lg:grid-cols-3">
+          <div className="lg:col-span-3">
+            <Totals rooms={past.rooms} unknown={false} live={false} awaySince={null} past />
+          </div>
+          <BusiestPanel rooms={past.rooms} unknown={false} past />
+          <Panel title="Events" flush className="lg:col-span-2">
+            <past.Feed limit={FEED_MAX} />
+          </Panel>
+        </div>
+      </>
+    );
+  }
   // Nothing has said yet which rooms there are: that is not zero.
   const unknown = shown?.length === 0 && projects.data?.every(isUnheard) !== false;
   // After a restart the last webhook can be unknown, and its rooms not.
@@ -59,7 +79,7 @@ export function Overview() {
 
   return (
     <>
-      <PageHeader title="Overview" />
+      <PageHeader title="Overview" actions={<PastLink />} />
       {demo ? (
         <p className="mb-4 rounded-lg border border-accent/40 bg-accent-soft px-4 py-3 text-ink-2">
           <span className="font-medium text-ink">This is a demo.</span> The meetings are simulated, and some failures
@@ -118,20 +138,7 @@ export function Overview() {
             <Skeleton rows={4} />
           )}
         </Panel>
-        <Panel
-          title="Busiest rooms"
-          flush
-          className="self-start"
-          aside={
-            shown?.length ? (
-              <Link to="/rooms" search={{ sort: 'people', desc: true }} className="text-xs text-ink-2 hover:underline">
-                All {count(shown.length)}
-              </Link>
-            ) : null
-          }
-        >
-          <Busiest rooms={shown} unknown={unknown} />
-        </Panel>
+        <BusiestPanel rooms={shown} unknown={unknown} />
         <Panel
           title="Latest events"
           flush
@@ -149,6 +156,31 @@ export function Overview() {
   );
 }
 
+function BusiestPanel({ past, ...of }: { rooms: Room[] | undefined; unknown: boolean; past?: boolean }) {
+  const place = usePlace()?.search;
+  return (
+    <Panel
+      title="Busiest rooms"
+      label="Busiest rooms"
+      flush
+      className="self-start"
+      aside={
+        of.rooms?.length ? (
+          <Link
+            to="/rooms"
+            search={{ sort: 'people', desc: true, ...place }}
+            className="text-xs text-ink-2 hover:underline"
+          >
+            All {count(of.rooms.length)}
+          </Link>
+        ) : null
+      }
+    >
+      {past && of.rooms?.length === 0 ? <Empty title="No room was live then" /> : <Busiest {...of} place={place} />}
+    </Panel>
+  );
+}
+
 /** Returns true for a project without a webhook and without a comparison. */
 const isUnheard = ({ lastWebhookAt, reconciledAt }: Project) => lastWebhookAt === null && reconciledAt === null;
 
@@ -157,12 +189,14 @@ const Totals = memo(function Totals({
   unknown,
   live,
   awaySince,
+  past,
 }: {
   rooms: Room[] | undefined;
   unknown: boolean;
   live: boolean;
   /** Since when a LiveKit does not answer. */
   awaySince: number | null;
+  past?: boolean;
 }) {
   const sum = (of: (room: Room) => number) => (unknown ? null : rooms?.reduce((total, room) => total + of(room), 0));
   const asOf = live && awaySince !== null ? `as of ${sinceText(awaySince)}` : null;
@@ -173,11 +207,11 @@ const Totals = memo(function Totals({
   const recording = sum((room) => Number(room.recording));
   return (
     <section
-      aria-label={live && awaySince === null ? 'Live now' : 'Last known'}
+      aria-label={past ? 'Live then' : live && awaySince === null ? 'Live now' : 'Last known'}
       className="grid grid-cols-2 rounded-lg border border-line bg-surface shadow-card lg:grid-cols-4"
     >
       <Total label="Rooms" value={sum(() => 1)} to={{}}>
-        {asOf ?? (stale ? plural(stale, 'leftover room') : live ? 'live now' : 'last known')}
+        {asOf ?? (stale ? plural(stale, 'leftover room') : past ? 'live then' : live ? 'live now' : 'last known')}
       </Total>
       <Total label="People" value={people} to={{ sort: 'people', desc: true }}>
         {asOf ?? (agents ? `and ${plural(agents, 'agent')}` : 'in all rooms')}
@@ -204,10 +238,11 @@ function Total({
   to: { sort?: 'people' | 'publishers'; desc?: boolean; recording?: boolean };
   children: ReactNode;
 }) {
+  const place = usePlace()?.search;
   return (
     <Link
       to="/rooms"
-      search={to}
+      search={{ ...to, ...place }}
       className="group block border-line px-4 py-3.5 hover:bg-hover max-lg:nth-[2n]:border-l max-lg:nth-[n+3]:border-t lg:not-first:border-l"
     >
       <span className="block text-xs text-ink-2">{label}</span>
@@ -228,7 +263,16 @@ const Waiting = () => (
   </span>
 );
 
-const Busiest = memo(function Busiest({ rooms, unknown }: { rooms: Room[] | undefined; unknown: boolean }) {
+const Busiest = memo(function Busiest({
+  rooms,
+  unknown,
+  place,
+}: {
+  rooms: Room[] | undefined;
+  unknown: boolean;
+  /** Moment of the past, for the links. */
+  place: Place['search'] | undefined;
+}) {
   if (!rooms) return <Skeleton rows={5} />;
   if (unknown) {
     return (
@@ -262,7 +306,7 @@ const Busiest = memo(function Busiest({ rooms, unknown }: { rooms: Room[] | unde
           <Link
             to="/rooms/$room"
             params={{ room: room.name }}
-            search={{ project: room.project }}
+            search={{ project: room.project, ...place }}
             className="relative flex h-9 items-center gap-3 px-4 hover:bg-hover"
           >
             <span className="min-w-0 grow truncate font-medium">{room.name}</span>

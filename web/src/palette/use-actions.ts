@@ -3,6 +3,7 @@ import { useNavigate } from '@tanstack/react-router';
 import {
   Activity,
   Bot,
+  ChartColumn,
   CircleDot,
   Clock,
   Copy,
@@ -35,6 +36,7 @@ import { useSignOut } from '@/shell/sign-out';
 import { useTheme } from '@/shell/theme';
 import { copyText } from '@/ui/clipboard';
 import { plural } from '@/ui/format';
+import { visible } from '@/ui/person-name';
 import { toast } from '@/ui/toast';
 import type { Item, Person } from './item';
 import { findRooms, type Verb } from './match';
@@ -103,14 +105,15 @@ export function useActions() {
       run: openRoom(room.name, room.project, 'watch'),
     });
     const personItem = (person: Person): Item => ({
-      // All past stays of one identity are one item, which links to their sessions.
+      // All past stays of one identity are one item.
       id: `person-${person.project}-${person.identity}-${person.live ? person.room : ''}`,
       group: person.live ? 'Live participants' : 'Past participants',
       icon: UserRound,
-      title: person.name || person.identity,
-      detail: `${person.name ? `${person.identity} · ` : ''}${person.room}${where(person.project)}`,
-      run: person.live ? openRoom(person.room, person.project) : openPerson(person),
-      more: { title: person.name || person.identity, person },
+      title: visible(person.name || person.identity),
+      detail: `${person.name ? `${visible(person.identity)} · ` : ''}${person.room}${where(person.project)}`,
+      // Their page says where they are now. The room is the first action behind Tab.
+      run: openPerson(person),
+      more: { title: visible(person.name || person.identity), person },
     });
     const copyItem = (command: CliCommand, tool: 'lk' | 'curl'): Item[] => {
       const text = command[tool];
@@ -131,7 +134,17 @@ export function useActions() {
     };
 
     const page = (
-      to: '/' | '/rooms' | '/sessions' | '/recordings' | '/calls' | '/agents' | '/events' | '/audit' | '/settings',
+      to:
+        | '/'
+        | '/rooms'
+        | '/sessions'
+        | '/recordings'
+        | '/calls'
+        | '/agents'
+        | '/usage'
+        | '/events'
+        | '/audit'
+        | '/settings',
       title: string,
       icon: LucideIcon,
       detail?: string,
@@ -150,6 +163,7 @@ export function useActions() {
       page('/recordings', 'Recordings', CircleDot, 'egress, streams'),
       page('/calls', 'Calls', Phone, 'SIP'),
       page('/agents', 'Agents', Bot),
+      page('/usage', 'Usage', ChartColumn, 'minutes, peaks'),
       page('/events', 'Events', Radio),
       ...(refusal(me, 'administer') === null ? [page('/audit', 'Audit', ScrollText)] : []),
       page('/settings', 'Settings', Settings),
@@ -247,11 +261,11 @@ export function useActions() {
               ...personItem(person),
               group: verb === 'mute' ? 'Mute participant' : 'Remove participant',
               ...(verb === 'mute'
-                ? { run: undefined, enters: { title: person.name || person.identity, person } }
+                ? { run: undefined, enters: { title: visible(person.name || person.identity), person } }
                 : {
                     danger: true,
                     icon: UserMinus,
-                    title: `Remove ${person.name || person.identity}`,
+                    title: `Remove ${visible(person.name || person.identity)}`,
                     reason: refusal(me, 'moderate', person.room),
                     run: () => void latest.current.moderation.removeParticipant({ ...person, sid: one.sid ?? '' }),
                   }),

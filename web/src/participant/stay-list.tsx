@@ -25,7 +25,7 @@ export function StayList({ person }: { person: Person }) {
               <Link
                 to="/sessions/$sid"
                 params={{ sid: stay.sessionSid }}
-                search={{ project, t: stay.joinedAt }}
+                search={{ project, at: stay.joinedAt }}
                 preload={false}
                 className="font-medium hover:underline"
               >

@@ -1,4 +1,4 @@
-import type { EgressEntry } from '@roomwatch/react';
+import type { Egress, EgressEntry } from '@roomwatch/react';
 import type { Tone } from '@/ui/badge';
 import { duration } from '@/ui/format';
 
@@ -23,13 +23,17 @@ const OUTPUTS: Record<string, string> = {
 };
 
 /** Returns "Recording", "Stream" or "Recording and stream": a stream is not a recording. */
-export function outputWords({ outputs }: Pick<EgressEntry, 'outputs'>): string {
+export function outputWords({ outputs }: Pick<EgressEntry | Egress, 'outputs'>): string {
   const kinds = [...new Set(outputs.map(({ kind }) => OUTPUTS[kind] ?? kind))];
   if (kinds.length === 0) return 'Egress';
   return kinds
     .map((kind, n) => (n === 0 ? kind : kind.replace(/^[A-Z](?=[a-z])/, (c) => c.toLowerCase())))
     .join(' and ');
 }
+
+/** Returns "stream" for an egress that only streams, and "recording" for any other. */
+export const egressNoun = ({ outputs }: { outputs: { kind?: string }[] }): 'stream' | 'recording' =>
+  outputs.length > 0 && outputs.every(({ kind }) => kind === 'stream') ? 'stream' : 'recording';
 
 /** Returns how long an ended egress ran, or null if LiveKit did not say. */
 export function ranFor({ startedAt, endedAt, durationMs }: EgressEntry): string | null {

@@ -52,7 +52,7 @@ export function Ended({ name, project, sid }: { name: string; project: string | 
                     search={{ project: session.project }}
                     className="num flex flex-wrap items-baseline justify-between gap-x-4 px-4 py-2 hover:bg-hover"
                   >
-                    <span className="font-medium">{fullTime(session.startedAt).replace(/:\d\d\.\d+$/, '')}</span>
+                    <span className="font-medium">{fullTime(session.startedAt).replace(/:\d\d\.\d+/, '')}</span>
                     <span className="text-xs text-ink-2">{summary(session)}</span>
                   </Link>
                 </li>

@@ -88,7 +88,9 @@ export const ParticipantRow = memo(function ParticipantRow({
             <Name>{name}</Name>
           </span>
           {participant.identity && participant.identity !== name ? (
-            <span className="min-w-0 shrink-[999] truncate font-mono text-xs text-ink-3">{participant.identity}</span>
+            <span className="min-w-0 shrink-[999] truncate font-mono text-xs text-ink-3">
+              <Name>{participant.identity}</Name>
+            </span>
           ) : null}
           {participant.watcher ? (
             <Badge title="Watcher of Roomwatch: hidden from the participants, not counted">Watcher</Badge>

@@ -6,6 +6,7 @@ import { SearchInput } from '@/ui/field';
 import { fold } from '@/ui/fold';
 import { count } from '@/ui/format';
 import { Panel } from '@/ui/panel';
+import { usePlace } from '@/ui/place';
 import { Empty, ErrorState, Skeleton } from '@/ui/states';
 import { useHold } from '@/ui/use-hold';
 import { useRowOrder } from '@/ui/use-row-order';
@@ -37,6 +38,7 @@ export function Participants({
   const [q, setQ] = useState('');
   const [open, setOpen] = useState<ReadonlySet<string>>(new Set());
   const { held, bind } = useHold();
+  const moment = usePlace()?.moment;
   const body = useRef<HTMLUListElement>(null);
   const all = useMemo(() => new Map(participants?.map((one) => [one.sid, one])), [participants]);
   const list = useMemo(() => {
@@ -47,8 +49,8 @@ export function Participants({
         : fold(one.name).includes(wanted) || fold(one.identity).includes(wanted) || one.sid.startsWith(q),
     );
   }, [participants, q]);
-  // The rows of the first answer are not tinted.
-  const { order, find } = useRowOrder(list, all, sidOf, `${participants !== undefined} ${q}`, held);
+  // The rows of the first answer, and of another moment of the past, are not tinted.
+  const { order, find } = useRowOrder(list, all, sidOf, `${participants !== undefined} ${q} ${moment}`, held);
 
   const rowCount = order.ids.length;
   const [offset, setOffset] = useState(0);

@@ -1,5 +1,6 @@
 import type { Participant, Track } from '@roomwatch/react';
 import { words } from '@/ui/format';
+import { visible } from '@/ui/person-name';
 
 /** Returns the order of kinds: people, callers, machines, hidden participants. */
 function rank({ kind, hidden, watcher }: Participant): number {
@@ -20,7 +21,7 @@ export function orderParticipants(participants: Participant[]): Participant[] {
 
 /** Returns the name, else the identity, else the sid of a participant that is known from a track only. */
 export const nameOf = ({ name, identity, sid }: Pick<Participant, 'name' | 'identity' | 'sid'>) =>
-  name || identity || sid;
+  visible(name || identity || sid);
 
 /** "microphone", "screen share". Without a source, the type is used. */
 export const trackName = ({ source, type }: Pick<Track, 'source' | 'type'>) =>

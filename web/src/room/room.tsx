@@ -4,6 +4,9 @@ import { CircleDot, CloudOff } from 'lucide-react';
 import { lazy, Suspense, useMemo, useRef, useState } from 'react';
 import { EventFeed } from '@/events/event-feed';
 import { noteParticipants } from '@/events/names';
+import { dialogFile } from '@/page-file';
+import { type Past, usePast } from '@/past/context';
+import { PastLink } from '@/past/past-link';
 import { useSessionRefresh } from '@/sessions/use-session-refresh';
 import { sinceText, useAwaySince } from '@/shell/livekit-away';
 import { Badge } from '@/ui/badge';
@@ -18,11 +21,11 @@ import { useThrottled } from '@/ui/use-throttled';
 import type { Quality } from '@/watch/quality';
 import { RoomActions } from './actions';
 import { Calls } from './calls';
-import { Ended } from './ended';
 import { Participants } from './participants';
 import { pretty } from './people';
 import { Recordings } from './side';
 
+const Ended = dialogFile(async () => (await import('./ended')).Ended);
 const Watch = lazy(() => import('@/watch/watch'));
 const SessionTimeline = lazy(() =>
   import('@/sessions/session-timeline').then((module) => ({ default: module.SessionTimeline })),
@@ -32,6 +35,7 @@ const route = getRouteApi('/shell/rooms/$room');
 
 const DRAW_EVERY_MS = 250;
 const FEED_MAX = 60;
+const FEED_BOX = 'max-h-112 overflow-y-auto xl:max-h-[max(28rem,calc(100dvh-15rem))]';
 /** Maximum participations in the timeline of the room page. */
 const LANES_MAX = 40;
 /** Time between two moves of the right end of the timeline. */
@@ -46,12 +50,15 @@ export function RoomPage() {
 }
 
 function LiveRoom({ name, project }: { name: string; project: string | undefined }) {
+  const past = usePast();
   const { sid, view } = route.useSearch();
   const navigate = route.useNavigate();
-  const room = useRoom(name, { project, watch: true });
+  const present = useRoom(name, { project, watch: !past, enabled: !past });
+  const room = past ? { ...present, data: past.room?.room, error: null } : present;
   useSessionRefresh(name, project);
-  const participants = useRoomParticipants(name, { project });
-  const people = useThrottled(participants.data, DRAW_EVERY_MS);
+  const participants = useRoomParticipants(name, { project, enabled: !past });
+  const shown = useThrottled(participants.data, DRAW_EVERY_MS);
+  const people = past ? past.people : shown;
   // Before the events are drawn: some have the sid only, and no name.
   useMemo(() => noteParticipants(people ?? []), [people]);
   const [quality, setQuality] = useState<ReadonlyMap<string, Quality>>(new Map());
@@ -85,7 +92,11 @@ function LiveRoom({ name, project }: { name: string; project: string | undefined
     return (
       <>
         <Crumb to="/rooms" list="Rooms" name={name} />
-        <Ended name={name} project={project} sid={last.current?.sid ?? sid} />
+        {past ? (
+          <NotThen name={name} project={project} past={past} />
+        ) : (
+          <Ended name={name} project={project} sid={last.current?.sid ?? sid} />
+        )}
       </>
     );
   }
@@ -112,17 +123,20 @@ function LiveRoom({ name, project }: { name: string; project: string | undefined
           </span>
         }
         actions={
-          <RoomActions
-            room={live}
-            watching={view === 'watch'}
-            onWatch={(on) => navigate({ search: (before) => ({ ...before, view: on ? 'watch' : undefined }) })}
-          />
+          <>
+            <PastLink />
+            <RoomActions
+              room={live}
+              watching={view === 'watch'}
+              onWatch={(on) => navigate({ search: (before) => ({ ...before, view: on ? 'watch' : undefined }) })}
+            />
+          </>
         }
       >
         <Facts room={live} />
       </PageHeader>
 
-      {sid !== undefined && sid !== live.sid ? (
+      {sid !== undefined && sid !== live.sid && !past ? (
         <p className="mb-4 rounded-md bg-accent-soft px-3 py-2 text-accent">
           This is a newer session of the same name. The one you opened has ended.{' '}
           <Link
@@ -136,7 +150,7 @@ function LiveRoom({ name, project }: { name: string; project: string | undefined
         </p>
       ) : null}
 
-      {view === 'watch' ? (
+      {view === 'watch' && !past ? (
         <Suspense fallback={<Panel className="mb-4">Loading the LiveKit client…</Panel>}>
           <Watch
             room={live}
@@ -148,6 +162,7 @@ function LiveRoom({ name, project }: { name: string; project: string | undefined
 
       <div className="grid items-start gap-4 xl:grid-cols-[minmax(0,1fr)_24rem]">
         <div className="grid min-w-0 gap-4 max-xl:contents">
+          {past ? <past.Corrections name={name} project={project} /> : null}
           <Participants
             room={live}
             participants={people}
@@ -155,10 +170,10 @@ function LiveRoom({ name, project }: { name: string; project: string | undefined
             error={participants.error}
             onRetry={() => participants.refetch()}
           />
-          <SoFar room={live} />
+          <SoFar room={live} past={!!past} />
         </div>
         <div className="grid gap-4 max-xl:contents">
-          <Side room={live} participants={people ?? []} />
+          <Side room={live} participants={people ?? []} past={past} />
           <Panel
             title="Events"
             flush
@@ -172,12 +187,11 @@ function LiveRoom({ name, project }: { name: string; project: string | undefined
               </Link>
             }
           >
-            <EventFeed
-              room={live.name}
-              project={live.project}
-              limit={FEED_MAX}
-              className="max-h-112 overflow-y-auto xl:max-h-[max(28rem,calc(100dvh-15rem))]"
-            />
+            {past ? (
+              <past.Feed limit={FEED_MAX} inRoom className={FEED_BOX} />
+            ) : (
+              <EventFeed room={live.name} project={live.project} limit={FEED_MAX} className={FEED_BOX} />
+            )}
           </Panel>
         </div>
       </div>
@@ -185,12 +199,27 @@ function LiveRoom({ name, project }: { name: string; project: string | undefined
   );
 }
 
-function Side({ room, participants }: { room: Room; participants: Participant[] }) {
+/** The room page of a moment at which the room was not live. */
+function NotThen({ name, project, past }: { name: string; project: string | undefined; past: Past }) {
+  return (
+    <>
+      <PageHeader title={name}>Not live at this moment.</PageHeader>
+      <div className="grid items-start gap-4 lg:grid-cols-2">
+        <past.Corrections name={name} project={project} />
+        <Panel title="Events" flush>
+          <past.Feed limit={FEED_MAX} inRoom className={FEED_BOX} />
+        </Panel>
+      </div>
+    </>
+  );
+}
+
+function Side({ room, participants, past }: { room: Room; participants: Participant[]; past: Past | null }) {
   const callers = useMemo(() => participants.filter(({ kind }) => kind === 'sip'), [participants]);
   return (
     <>
       {callers.length > 0 ? <Calls callers={callers} /> : null}
-      <Recordings room={room} />
+      <Recordings room={room} then={past?.room?.egress} />
       {room.metadata ? (
         <Panel title="Metadata" aside={<CopyButton text={room.metadata} label="Copy metadata" />}>
           <pre className="max-h-60 overflow-auto font-mono text-xs break-words whitespace-pre-wrap text-ink-2">
@@ -203,13 +232,13 @@ function Side({ room, participants }: { room: Room; participants: Participant[] 
 }
 
 /** Timeline of the present session. A large session has its own page. */
-function SoFar({ room }: { room: Room }) {
+function SoFar({ room, past }: { room: Room; past: boolean }) {
   const { data } = useSession(room.sid, { project: room.project });
   const now = Math.floor(useNow() / MOVE_MS) * MOVE_MS;
   if (!data || data.participations.length === 0 || data.participations.length > LANES_MAX) return null;
   return (
     <Panel
-      title="Session timeline"
+      title={past ? 'Session timeline, as known today' : 'Session timeline'}
       flush
       className="overflow-hidden max-xl:order-last"
       aside={
@@ -232,11 +261,13 @@ function SoFar({ room }: { room: Room }) {
 
 function Facts({ room }: { room: Room }) {
   const { checkedAt = null } = room;
-  const awaySince = useAwaySince(room.project);
+  const away = useAwaySince(room.project);
+  const past = usePast() !== null;
+  const awaySince = past ? null : away;
   return (
     <div className="flex flex-wrap items-center gap-x-3 gap-y-0.5">
       <span>
-        {awaySince === null ? 'Live for' : 'Last reported live, for'}{' '}
+        {past ? 'Had been live for' : awaySince === null ? 'Live for' : 'Last reported live, for'}{' '}
         {room.startedAt === null ? <Unknown /> : <Age since={room.startedAt} />}
       </span>
       <span className="num">{plural(room.participantCount, 'person', 'people')}</span>

@@ -1,4 +1,5 @@
 import { type Egress, type Room, useSession } from '@roomwatch/react';
+import { outputWords } from '@/recordings/egress-words';
 import { Badge, type Tone } from '@/ui/badge';
 import { bytes, duration, words } from '@/ui/format';
 import { Panel } from '@/ui/panel';
@@ -14,13 +15,15 @@ const statusTones: Record<string, Tone> = {
   aborted: 'warn',
 };
 
-/** Recordings and streams of this session, with the ended ones. */
-export function Recordings({ room }: { room: Room }) {
-  const session = useSession(room.sid, { project: room.project });
-  const egress = session.data?.egress ?? [];
+const TITLE = 'Recordings & streams';
+
+/** Recordings and streams of this session, with the ended ones; or those of a moment of the past. */
+export function Recordings({ room, then }: { room: Room; then: Egress[] | undefined }) {
+  const session = useSession(room.sid, { project: room.project, enabled: !then });
+  const egress = then ?? session.data?.egress ?? [];
   if (session.error && !session.data) {
     return (
-      <Panel title="Recordings">
+      <Panel title={TITLE}>
         <ErrorState error={session.error} compact onRetry={() => session.refetch()} />
       </Panel>
     );
@@ -28,13 +31,13 @@ export function Recordings({ room }: { room: Room }) {
   // Recording without an egress means a participant with the recorder permission.
   if (egress.length === 0) {
     return room.recording ? (
-      <Panel title="Recordings">
+      <Panel title={TITLE}>
         <p className="text-ink-2">The room is being recorded. LiveKit did not report where.</p>
       </Panel>
     ) : null;
   }
   return (
-    <Panel title="Recordings" flush>
+    <Panel title={TITLE} flush>
       <ul className="divide-y divide-line">
         {egress.map((one) => (
           <Recording key={one.egressId} egress={one} />
@@ -57,10 +60,11 @@ function Recording({ egress }: { egress: Egress }) {
   return (
     <li className="px-4 py-3">
       <div className="flex items-center justify-between gap-3">
-        <span className="truncate font-medium first-letter:uppercase">{words(egress.kind)}</span>
-        <Badge tone={statusTones[egress.status] ?? 'plain'}>
-          {egress.status === 'active' ? 'recording' : words(egress.status)}
-        </Badge>
+        <span className="truncate">
+          <span className="font-medium">{outputWords(egress)}</span>{' '}
+          <span className="text-xs text-ink-3">{words(egress.kind)}</span>
+        </span>
+        <Badge tone={statusTones[egress.status] ?? 'plain'}>{words(egress.status)}</Badge>
       </div>
       <p className="mt-0.5 text-xs text-ink-2">
         {egress.startedAt === null ? (

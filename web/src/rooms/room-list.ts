@@ -17,6 +17,8 @@ export interface RoomFilter {
   long?: boolean;
   /** With an open condition. */
   attention?: boolean;
+  /** With a phone. */
+  phone?: boolean;
 }
 
 const LONG_MS = 3_600_000;
@@ -44,11 +46,12 @@ export const conditionsOf = (conditions: RoomConditions, { project, sid }: Room)
 export const trackCount = ({ trackCounts }: Room) => trackCounts.audio + trackCounts.video + trackCounts.screen;
 
 export function matchesRoom(room: Room, filter: RoomFilter, conditions = NO_CONDITIONS, now = Date.now()): boolean {
-  const { q, project, recording, agents, stale, noAgents, alone, long, attention } = filter;
+  const { q, project, recording, agents, stale, noAgents, alone, long, attention, phone } = filter;
   if (project !== undefined && room.project !== project) return false;
   if (recording && !room.recording) return false;
   if (agents && room.agentCount === 0) return false;
   if (stale && !room.stale) return false;
+  if (phone && room.callCount === 0) return false;
   if (alone && room.participantCount !== 1) return false;
   if (long && (room.startedAt === null || now - room.startedAt <= LONG_MS)) return false;
   const open = noAgents || attention ? conditionsOf(conditions, room) : undefined;

@@ -6,6 +6,7 @@ import { conditionWords } from '@/attention/condition-words';
 import { cx } from '@/ui/cx';
 import { count, plural } from '@/ui/format';
 import { roomHref } from '@/ui/hrefs';
+import { usePlace } from '@/ui/place';
 import { PlainLink } from '@/ui/plain-link';
 import { Unknown } from '@/ui/states';
 import { Age, Ago } from '@/ui/time';
@@ -31,9 +32,10 @@ export const RoomRow = memo(function RoomRow({
   conditions: Condition[] | undefined;
 }) {
   const tracks = trackCount(room);
+  const place = usePlace()?.search;
   const name = (
     <PlainLink
-      href={roomHref(room.name, { project: room.project, sid: ended ? room.sid : undefined })}
+      href={roomHref(room.name, { project: room.project, sid: ended ? room.sid : undefined, ...place })}
       data-sid={room.sid}
       // The link covers the whole row: a click anywhere opens the room, and Tab stops once a row.
       className="min-w-0 truncate font-medium outline-offset-[-2px] after:absolute after:inset-0 focus-visible:outline-none focus-visible:after:outline-2 focus-visible:after:outline-offset-[-2px] focus-visible:after:outline-accent"
@@ -73,6 +75,7 @@ export const RoomRow = memo(function RoomRow({
           <span>
             {plural(room.participantCount, 'person', 'people')} · {plural(room.publisherCount, 'publisher')}
             {room.agentCount ? ` · ${plural(room.agentCount, 'agent')}` : ''}
+            {room.callCount ? ` · ${plural(room.callCount, 'phone')}` : ''}
           </span>
           <span className="ml-auto text-ink-3">
             {room.startedAt === null ? <Unknown /> : <Age since={room.startedAt} />}

@@ -4,6 +4,8 @@ import { Plus } from 'lucide-react';
 import { memo, useEffect, useMemo, useRef, useState } from 'react';
 import { useOpenConditions } from '@/attention/use-open-conditions';
 import { dialogFile } from '@/page-file';
+import { usePast } from '@/past/context';
+import { PastLink } from '@/past/past-link';
 import { useConnectionStatus } from '@/shell/connection-status';
 import { sinceText, useAwaySince } from '@/shell/livekit-away';
 import { useRefusal } from '@/shell/rights';
@@ -12,6 +14,7 @@ import { Button, buttonClass } from '@/ui/button';
 import { SearchInput, Select } from '@/ui/field';
 import { count, plural } from '@/ui/format';
 import { PageHeader, Panel } from '@/ui/panel';
+import { usePlace } from '@/ui/place';
 import { ProjectSelect } from '@/ui/project-select';
 import { Empty, ErrorState, Skeleton } from '@/ui/states';
 import { Toggle } from '@/ui/toggle';
@@ -43,9 +46,11 @@ const sortNames: Record<RoomSort, string> = {
 
 /** Rooms page: all live rooms. */
 export function Rooms() {
+  const past = usePast();
   const rooms = useRooms();
   const { sort } = route.useSearch();
   const shown = useThrottled(rooms.data, sort === 'event' ? DRAW_MOVING_EVERY_MS : DRAW_EVERY_MS);
+  if (past) return <RoomList rooms={past.rooms} past />;
   if (rooms.error && !shown) {
     return (
       <>
@@ -59,9 +64,9 @@ export function Rooms() {
   return <RoomList rooms={shown} />;
 }
 
-const RoomList = memo(function RoomList({ rooms }: { rooms: Room[] | undefined }) {
-  const { sort = 'people', desc = sort !== 'name', ...filter } = route.useSearch();
-  const { q, project, recording, agents, stale, noAgents, alone, long, attention } = filter;
+const RoomList = memo(function RoomList({ rooms, past }: { rooms: Room[] | undefined; past?: boolean }) {
+  const { sort = 'people', desc = sort !== 'name', at: _at, range: _range, ...filter } = route.useSearch();
+  const { q, project, recording, agents, stale, noAgents, alone, long, attention, phone } = filter;
   const navigate = route.useNavigate();
   const projects = useMe().data?.projects ?? [];
   const refusal = useRefusal('create');
@@ -70,37 +75,46 @@ const RoomList = memo(function RoomList({ rooms }: { rooms: Room[] | undefined }
   useShortcuts('Rooms', [{ keys: '/', label: 'Search rooms', run: () => search.current?.focus() }]);
 
   const all = useMemo(() => new Map(rooms?.map((room) => [room.sid, room])), [rooms]);
-  const open = useOpenConditions()?.open;
+  const place = usePlace();
+  const moment = place?.moment;
+  const present = useOpenConditions()?.open;
+  // Conditions are about now.
+  const open = past ? undefined : present;
   const conditions = useMemo(() => byRoom(open ?? []), [open]);
   // The filter is a new object in each render.
   const filterKey = JSON.stringify(filter);
   const list = useMemo(
-    () => listRooms(rooms ?? [], JSON.parse(filterKey), sort, desc, conditions),
-    [rooms, filterKey, sort, desc, conditions],
+    () => listRooms(rooms ?? [], JSON.parse(filterKey), sort, desc, conditions, moment),
+    [rooms, filterKey, sort, desc, conditions, moment],
   );
   const filtered = filterKey !== '{}';
   const set = (next: Partial<ReturnType<typeof route.useSearch>>) =>
     navigate({ search: (before) => ({ ...before, ...next }), replace: true, resetScroll: false });
+  const live = (rooms: number) => (past ? `${plural(rooms, 'room')} live then` : plural(rooms, 'live room'));
   const people = list.reduce((sum, room) => sum + room.participantCount, 0);
   const status = useConnectionStatus();
-  const awaySince = useAwaySince(project);
-  const old = status === 'stale' || status === 'signed_out';
+  const awayNow = useAwaySince(project);
+  const awaySince = past ? null : awayNow;
+  const old = !past && (status === 'stale' || status === 'signed_out');
 
   return (
     <>
       <PageHeader
         title="Rooms"
         actions={
-          <Button reason={refusal} onClick={() => setCreating(true)}>
-            <Plus size={14} /> Create room
-          </Button>
+          <>
+            <PastLink />
+            <Button reason={refusal} onClick={() => setCreating(true)}>
+              <Plus size={14} /> Create room
+            </Button>
+          </>
         }
       >
         <span className="num">
           {rooms
             ? filtered
-              ? `${count(list.length)} of ${plural(rooms.length, 'live room')} · ${plural(people, 'person', 'people')}`
-              : `${plural(rooms.length, 'live room')} · ${plural(people, 'person', 'people')}`
+              ? `${count(list.length)} of ${live(rooms.length)} · ${plural(people, 'person', 'people')}`
+              : `${live(rooms.length)} · ${plural(people, 'person', 'people')}`
             : '\u00a0'}
           {rooms && old ? ', last known' : ''}
           {rooms && !old && awaySince !== null ? `, as of ${sinceText(awaySince)}` : ''}
@@ -135,6 +149,9 @@ const RoomList = memo(function RoomList({ rooms }: { rooms: Room[] | undefined }
         <Toggle on={!!noAgents} onChange={(on) => set({ noAgents: on || undefined })}>
           No agent
         </Toggle>
+        <Toggle on={!!phone} onChange={(on) => set({ phone: on || undefined })}>
+          Phone
+        </Toggle>
         <Toggle on={!!alone} onChange={(on) => set({ alone: on || undefined })}>
           Alone
         </Toggle>
@@ -153,6 +170,10 @@ const RoomList = memo(function RoomList({ rooms }: { rooms: Room[] | undefined }
       {!rooms ? (
         <Panel flush>
           <Skeleton rows={10} />
+        </Panel>
+      ) : rooms.length === 0 && past ? (
+        <Panel>
+          <Empty title="No room was live then" />
         </Panel>
       ) : rooms.length === 0 ? (
         <Panel>
@@ -173,12 +194,13 @@ const RoomList = memo(function RoomList({ rooms }: { rooms: Room[] | undefined }
           <Empty
             title="No matching rooms"
             action={
-              <Button onClick={() => navigate({ search: { sort, desc }, replace: true })}>
+              <Button onClick={() => navigate({ search: { sort, desc, ...place?.search }, replace: true })}>
                 Show all {count(rooms.length)}
               </Button>
             }
           >
-            {plural(rooms.length, 'room is', 'rooms are')} live, but none matches the filter.
+            {plural(rooms.length, 'room is', 'rooms are')} live{past ? ' at this moment' : ''}, but none matches the
+            filter.
           </Empty>
         </Panel>
       ) : (
@@ -187,7 +209,8 @@ const RoomList = memo(function RoomList({ rooms }: { rooms: Room[] | undefined }
           all={all}
           sort={sort}
           desc={desc}
-          filterKey={filterKey}
+          // Another moment of the past has another list.
+          filterKey={moment === undefined ? filterKey : `${filterKey} ${moment}`}
           conditions={conditions}
           showProject={projects.length > 1 && project === undefined}
           onSort={(by) => set({ sort: by, desc: by === sort ? !desc : by !== 'name' })}
@@ -195,7 +218,7 @@ const RoomList = memo(function RoomList({ rooms }: { rooms: Room[] | undefined }
             navigate({
               to: '/rooms/$room',
               params: { room: room.name },
-              search: { project: room.project },
+              search: { project: room.project, ...place?.search },
               replace: false,
             })
           }

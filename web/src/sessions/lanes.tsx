@@ -1,10 +1,11 @@
 import type { Egress, SessionTrack } from '@roomwatch/react';
 import { Bot, CircleDot, EyeOff, Phone, TriangleAlert, UserX } from 'lucide-react';
 import { memo } from 'react';
+import { outputWords } from '@/recordings/egress-words';
 import { cx } from '@/ui/cx';
 import { clockTime, words } from '@/ui/format';
 import { KIND_NAMES } from '@/ui/kind-names';
-import { Name, PersonLink } from '@/ui/person-name';
+import { Name, PersonLink, visible } from '@/ui/person-name';
 import { FORCED, leaveWords, reasonOf, TROUBLE } from './leave-words';
 import { type Lane, labelPlace, type Stay } from './timeline';
 import { kindOf } from './track-kinds';
@@ -53,7 +54,7 @@ export const ParticipantLane = memo(function ParticipantLane({
           </PersonLink>
         </span>
         <span className="truncate text-xs text-ink-3" title={lane.identity}>
-          {[lane.name ? lane.identity : null, lane.watcher ? 'Roomwatch watcher' : kindName]
+          {[lane.name ? visible(lane.identity) : null, lane.watcher ? 'Roomwatch watcher' : kindName]
             .filter((word) => word !== null)
             .join(' · ')}
         </span>
@@ -156,7 +157,7 @@ export function RecordingLane({ egress, from, to }: { egress: Egress } & Span) {
     <>
       <div className={LABEL}>
         <span className="flex items-center gap-1.5 font-medium">
-          <CircleDot size={12} className="text-bad" aria-hidden /> Recording
+          <CircleDot size={12} className="text-bad" aria-hidden /> {outputWords(egress)}
         </span>
         <span className="truncate text-xs text-ink-3" title={egress.error ?? undefined}>
           {words(egress.kind)}

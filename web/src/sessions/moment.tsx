@@ -1,5 +1,6 @@
 import type { Egress } from '@roomwatch/react';
 import { clockTime, duration, plural } from '@/ui/format';
+import { visible } from '@/ui/person-name';
 import { momentOf, type Timeline } from './timeline';
 
 const NAMES_MAX = 12;
@@ -25,8 +26,10 @@ export function Moment({ timeline, egress, at }: { timeline: Timeline; egress: E
   const recording = egress.some(
     ({ startedAt, endedAt }) => startedAt !== null && startedAt <= at && (endedAt === null || at < endedAt),
   );
-  const names = present.slice(0, NAMES_MAX).map(({ name, identity }) => name || identity);
+  const names = present.slice(0, NAMES_MAX).map(({ name, identity }) => visible(name || identity));
   if (present.length > NAMES_MAX) names.push(`${present.length - NAMES_MAX} more`);
+  const uncertain = unsure.slice(0, NAMES_MAX).map(({ name, identity }) => visible(name || identity));
+  if (unsure.length > NAMES_MAX) uncertain.push(`${unsure.length - NAMES_MAX} more`);
   return (
     <p className="min-w-0">
       <span className="num font-medium">{clockTime(at)}</span>
@@ -34,7 +37,7 @@ export function Moment({ timeline, egress, at }: { timeline: Timeline; egress: E
       <span className="text-ink-2">
         {' · '}
         {present.length === 0 ? 'no participants' : names.join(', ')}
-        {unsure.length > 0 ? ` · uncertain: ${unsure.map(({ name, identity }) => name || identity).join(', ')}` : ''}
+        {uncertain.length > 0 ? ` · uncertain: ${uncertain.join(', ')}` : ''}
         {tracks.length > 0 ? ` · ${plural(tracks.length, 'track')}` : ''}
         {recording ? ' · recording' : ''}
       </span>

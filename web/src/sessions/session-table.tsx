@@ -1,30 +1,38 @@
 import type { Session, SessionDetail } from '@roomwatch/react';
 import { Link } from '@tanstack/react-router';
 import type { ReactNode } from 'react';
+import { outputWords } from '@/recordings/egress-words';
 import { clockTime, duration, words } from '@/ui/format';
 import { Name, PersonLink } from '@/ui/person-name';
 import { Unknown } from '@/ui/states';
 import { KindBadge } from './kind-badge';
 import { leaveWords } from './leave-words';
+import { useSomeRows } from './some-rows';
 import { timelineOf } from './timeline';
 
 /** The facts of the timeline as tables. Each time links to the events at that time. */
 export function SessionTable({ detail, now }: { detail: SessionDetail; now: number }) {
   const { session, egress } = detail;
   const { lanes } = timelineOf(detail, now);
+  const people = useSomeRows(lanes.length);
+  const tracks = useSomeRows(detail.tracks.length);
   const called = new Map(detail.participations.map(({ sid, name }) => [sid, name]));
   const time = (at: number | null, sid?: string) => <EventsAt session={session} at={at} sid={sid} />;
   return (
     <div className="divide-y divide-line">
       <Table caption="Participants" head={['Participant', 'Joined', 'Left', 'Duration', 'Leave reason']}>
-        {lanes.flatMap((lane) =>
+        {lanes.slice(0, people.shown).flatMap((lane) =>
           lane.stays.map((stay) => (
             <tr key={stay.participation.sid}>
               <Cell>
                 <PersonLink identity={lane.identity} project={session.project} className="font-medium">
                   <Name>{lane.name || lane.identity}</Name>
                 </PersonLink>{' '}
-                {lane.name ? <span className="text-xs text-ink-3">{lane.identity}</span> : null}{' '}
+                {lane.name ? (
+                  <span className="text-xs text-ink-3">
+                    <Name>{lane.identity}</Name>
+                  </span>
+                ) : null}{' '}
                 <KindBadge kind={lane.kind} />
               </Cell>
               <Cell>{time(stay.joinKnown ? stay.from : null, stay.participation.sid)}</Cell>
@@ -56,15 +64,20 @@ export function SessionTable({ detail, now }: { detail: SessionDetail; now: numb
           )),
         )}
       </Table>
+      {people.more}
       {detail.tracks.length > 0 ? (
         <Table caption="Tracks" head={['Participant', 'Track', 'Published', 'Unpublished']}>
-          {detail.tracks.map((track) => (
+          {detail.tracks.slice(0, tracks.shown).map((track) => (
             <tr key={track.sid}>
               <Cell>
                 <PersonLink identity={track.identity} project={session.project}>
                   <Name>{called.get(track.participantSid) || track.identity}</Name>
                 </PersonLink>{' '}
-                {called.get(track.participantSid) ? <span className="text-xs text-ink-3">{track.identity}</span> : null}
+                {called.get(track.participantSid) ? (
+                  <span className="text-xs text-ink-3">
+                    <Name>{track.identity}</Name>
+                  </span>
+                ) : null}
               </Cell>
               <Cell>
                 {words(track.source)} <span className="text-ink-3">{track.type}</span> {track.name}
@@ -81,12 +94,14 @@ export function SessionTable({ detail, now }: { detail: SessionDetail; now: numb
           ))}
         </Table>
       ) : null}
+      {tracks.more}
       {egress.length > 0 ? (
-        <Table caption="Recordings" head={['Recording', 'State', 'Started', 'Ended']}>
+        <Table caption="Recordings & streams" head={['Egress', 'State', 'Started', 'Ended']}>
           {egress.map((one) => (
             <tr key={one.egressId}>
               <Cell>
-                {words(one.kind)} <span className="font-mono text-xs text-ink-3">{one.egressId}</span>
+                {outputWords(one)}, {words(one.kind)}{' '}
+                <span className="font-mono text-xs text-ink-3">{one.egressId}</span>
               </Cell>
               <Cell>
                 {words(one.status)}

@@ -5,9 +5,11 @@ import { type PointerEvent, useMemo, useRef, useState } from 'react';
 import { buttonClass, IconButton } from '@/ui/button';
 import { cx } from '@/ui/cx';
 import { clockTime, shortDay } from '@/ui/format';
+import { sameDay } from '@/ui/zone';
 import { ParticipantLane, RecordingLane } from './lanes';
 import { Legend } from './legend';
 import { Moment, momentText } from './moment';
+import { useSomeRows } from './some-rows';
 import { changesOf, sidAt, ticksOf, timelineOf } from './timeline';
 import { useSettledView, useZoom, type View, ZOOM_MAX } from './use-zoom';
 
@@ -35,6 +37,7 @@ export function SessionTimeline({
   const timeline = useMemo(() => timelineOf(detail, now), [detail, now]);
   const changes = useMemo(() => changesOf(timeline), [timeline]);
   const { from, to, lanes } = timeline;
+  const { shown, more } = useSomeRows(lanes.length);
   const [moment, setMoment] = useState(initial.moment);
   const [pointed, setPointed] = useState<number | null>(null);
   const area = useRef<HTMLDivElement>(null);
@@ -43,7 +46,7 @@ export function SessionTimeline({
   const navigate = useNavigate();
   const part = (at: number) => `${(100 * (at - from)) / (to - from)}%`;
   const ticks = ticksOf(from, to, (NARROW.matches ? TICKS.narrow : TICKS.wide) * zoom);
-  const days = new Date(from).toDateString() !== new Date(to).toDateString();
+  const days = !sameDay(from, to);
 
   const timeAt = (event: { clientX: number }) => {
     const box = area.current?.getBoundingClientRect();
@@ -71,9 +74,19 @@ export function SessionTimeline({
         </div>
         <span className="ml-auto flex items-center gap-1">
           {moment !== null ? (
-            <Link to="/events" search={events(moment)} className={buttonClass('outline', 'h-7')}>
-              Events at {clockTime(moment)}
-            </Link>
+            <>
+              <Link
+                to="/rooms/$room"
+                params={{ room: session.room }}
+                search={{ project: session.project, at: moment }}
+                className={buttonClass('outline', 'h-7')}
+              >
+                Room at {clockTime(moment)}
+              </Link>
+              <Link to="/events" search={events(moment)} className={buttonClass('outline', 'h-7')}>
+                Events at {clockTime(moment)}
+              </Link>
+            </>
           ) : null}
           <IconButton label="Zoom out" reason={zoom === 1 ? 'All of it is in view' : null} onClick={() => zoomBy(0.5)}>
             <ZoomOut size={15} />
@@ -140,7 +153,7 @@ export function SessionTimeline({
           {egress.map((one) => (
             <RecordingLane key={one.egressId} egress={one} from={from} to={to} />
           ))}
-          {lanes.map((lane) => (
+          {lanes.slice(0, shown).map((lane) => (
             <ParticipantLane
               key={lane.identity}
               lane={lane}
@@ -177,6 +190,7 @@ export function SessionTimeline({
           </div>
         </div>
       </section>
+      {more}
       <Legend />
     </div>
   );

@@ -27,7 +27,7 @@ const route = getRouteApi('/shell/sessions/$sid');
 /** Session page: participants, their times, and the reasons of their leaves. */
 export function SessionPage() {
   const { sid } = route.useParams();
-  const { project, view, t, zoom } = route.useSearch();
+  const { project, view, at, zoom } = route.useSearch();
   const navigate = route.useNavigate();
   const { data, error, refetch } = useSession(sid, { project });
   const now = Math.floor(useNow() / MOVE_MS) * MOVE_MS;
@@ -164,10 +164,10 @@ export function SessionPage() {
             key={sid}
             detail={data}
             now={now}
-            initial={{ moment: t ?? null, zoom: zoom ?? 1 }}
+            initial={{ moment: at ?? null, zoom: zoom ?? 1 }}
             onView={({ moment, zoom }) =>
               navigate({
-                search: (before) => ({ ...before, t: moment ?? undefined, zoom: zoom === 1 ? undefined : zoom }),
+                search: (before) => ({ ...before, at: moment ?? undefined, zoom: zoom === 1 ? undefined : zoom }),
                 replace: true,
                 resetScroll: false,
               })

@@ -1,12 +1,12 @@
 import { type Session, type SessionsPage, useMe, useRoomwatch, useSessions } from '@roomwatch/react';
 import { getRouteApi } from '@tanstack/react-router';
-import { Download, X } from 'lucide-react';
+import { Download, TriangleAlert, X } from 'lucide-react';
 import { useMemo, useRef, useState } from 'react';
 import { useShortcuts } from '@/shell/shortcuts';
 import { Button, IconButton } from '@/ui/button';
 import { saveText } from '@/ui/download';
 import { Select } from '@/ui/field';
-import { count, plural } from '@/ui/format';
+import { count, plural, shortTime } from '@/ui/format';
 import { FoundInput } from '@/ui/found-input';
 import { PagedPanel } from '@/ui/paged-panel';
 import { PageHeader } from '@/ui/panel';
@@ -45,7 +45,10 @@ export function Sessions() {
   const roomInput = useRef<HTMLInputElement>(null);
   // The end of a span stays the same while the filter does: else each render would be another query.
   const query = useMemo(() => queryOf(search, Date.now()), [search]);
-  const sessionsQuery = useSessions({ ...query, limit: PAGE, totals: true });
+  const sessionsQuery = useSessions({ ...query, limit: PAGE });
+  // A query of their own: another order or another page counts nothing new.
+  const { sort: _by, order: _order, ...counted } = query;
+  const totals = useSessions({ ...counted, limit: 1, totals: true }).data?.pages[0];
   const { data } = sessionsQuery;
   useShortcuts('Sessions', [{ keys: '/', label: 'Search by room', run: () => roomInput.current?.focus() }]);
 
@@ -89,7 +92,7 @@ export function Sessions() {
           </Button>
         }
       >
-        <Totals page={data?.pages[0]} />
+        <Totals page={totals} />
       </PageHeader>
       <search aria-label="Filter sessions" className="mb-3 flex flex-wrap items-center gap-2">
         <FoundInput
@@ -154,6 +157,7 @@ export function Sessions() {
         ) : null}
       </search>
 
+      <Gaps page={data?.pages[0]} />
       <PagedPanel
         length={sessions?.length}
         shown={plural(sessions?.length ?? 0, 'session')}
@@ -178,6 +182,25 @@ export function Sessions() {
         />
       </PagedPanel>
     </>
+  );
+}
+
+/** Number of missing times that are shown. */
+const GAPS_SHOWN = 3;
+
+/** Times of which sessions are missing, because they were lost with a damaged file. */
+function Gaps({ page }: { page: SessionsPage | undefined }) {
+  if (!page?.gaps.length) return null;
+  const times = page.gaps.slice(-GAPS_SHOWN).map(({ from, to }) => `${shortTime(from)} to ${shortTime(to)}`);
+  const more = page.gaps.length - times.length;
+  return (
+    <p role="note" className="mb-3 flex items-start gap-2 text-warn">
+      <TriangleAlert size={14} className="mt-0.5 shrink-0" aria-hidden />
+      <span>
+        Sessions are missing from {times.join(', and from ')}
+        {more > 0 ? `, and from ${plural(more, 'earlier time')}` : ''}. They were lost with a damaged file.
+      </span>
+    </p>
   );
 }
 

@@ -1,8 +1,9 @@
 import type { SessionDetail } from '@roomwatch/react';
 import { useMemo } from 'react';
+import { Name, PersonLink } from '@/ui/person-name';
 import { summaryOf } from './summary';
 
-/** The summary of a session in words. Names are isolated: one can be written from right to left. */
+/** The summary of a session in words. A participant's name leads to their page. */
 export function SummaryText({ detail, now }: { detail: SessionDetail; now: number }) {
   const sentences = useMemo(() => summaryOf(detail, now), [detail, now]);
   if (sentences.length === 0) return null;
@@ -17,9 +18,9 @@ export function SummaryText({ detail, now }: { detail: SessionDetail; now: numbe
               part
             ) : (
               // biome-ignore lint/suspicious/noArrayIndexKey: the same name can be in a sentence twice
-              <bdi key={n} className="font-medium">
-                {part.name}
-              </bdi>
+              <PersonLink key={n} identity={part.identity} project={detail.session.project} className="font-medium">
+                <Name>{part.name}</Name>
+              </PersonLink>
             ),
           )}
         </span>

@@ -1,11 +1,12 @@
 import type { SessionDetail } from '@roomwatch/react';
+import { egressNoun } from '@/recordings/egress-words';
 import { clockTime, count, duration, plural } from '@/ui/format';
 import { leaveReason } from './leave-reason';
 import { reasonOf } from './leave-words';
 import { type Lane, type Stay, timelineOf } from './timeline';
 
-/** A sentence in parts. A name is apart from the text, because it can be in any script. */
-export type Part = string | { name: string };
+/** A sentence in parts. A name is apart from the text, because it can be in any script. A participant has an identity. */
+export type Part = string | { name: string; identity?: string };
 export type Sentence = Part[];
 
 /** Names in one list. The others are a number. */
@@ -87,7 +88,7 @@ function leaves(detail: SessionDetail, lanes: Lane[], people: Lane[], named: Sta
     if (second && others.length === 0) {
       named.push(second.stay);
       const after = second.stay.uncertainFrom === null && first.stay.uncertainFrom === null;
-      const time = after ? ` ${duration(second.at - first.at)} later` : when(second.stay);
+      const time = after ? afterWords(second.at - first.at) : when(second.stay);
       sentences.push([name(second.lane), ` left${time}${because(second.stay)}.`]);
     } else if (second) {
       sentences.push(then(later, named));
@@ -152,13 +153,17 @@ function failures({ session, egress }: SessionDetail, lanes: Lane[], partial: bo
   } else if (session.failedCalls > 0) clauses.push([`${plural(session.failedCalls, 'call')} failed`]);
   const bad = egress.filter(({ status }) => status in RECORDING_FAILED);
   const [recording] = bad;
+  const nouns = [...new Set(egress.map(egressNoun))]
+    .sort()
+    .map((noun) => `${noun}s`)
+    .join(' and ');
   if (recording && bad.length === 1) {
     const error = recording.error ? `: ${short(recording.error)}` : '';
-    const one = egress.length === 1 ? 'the recording' : `one of ${count(egress.length)} recordings`;
+    const one = egress.length === 1 ? `the ${egressNoun(recording)}` : `one of ${count(egress.length)} ${nouns}`;
     clauses.push([`${one} ${RECORDING_FAILED[recording.status]}${error}`]);
   } else if (bad.length > 1) {
     clauses.push([
-      `${bad.length === egress.length ? 'all' : count(bad.length)} of ${count(egress.length)} recordings failed`,
+      `${bad.length === egress.length ? 'all' : count(bad.length)} of ${count(egress.length)} ${nouns} failed`,
     ]);
   }
   const told = named.filter(({ participation }) => LOST.has(participation.disconnectReason ?? '')).length;
@@ -174,15 +179,19 @@ function failures({ session, egress }: SessionDetail, lanes: Lane[], partial: bo
 }
 
 function cost({ session, egress }: SessionDetail, now: number): Sentence[] {
-  const recorded = egress.reduce((sum, { startedAt, endedAt }) => {
-    const until = endedAt ?? session.endedAt ?? now;
-    return sum + (startedAt === null ? 0 : Math.max(0, until - startedAt));
-  }, 0);
+  const ran = (noun: 'recording' | 'stream') =>
+    egress
+      .filter((one) => egressNoun(one) === noun)
+      .reduce((sum, { startedAt, endedAt }) => {
+        const until = endedAt ?? session.endedAt ?? now;
+        return sum + (startedAt === null ? 0 : Math.max(0, until - startedAt));
+      }, 0) / 60_000;
   const all = [
     minutesText(session.participantMinutes, 'participant'),
     minutesText(session.agentMinutes, 'agent'),
     minutesText(session.callMinutes, 'call'),
-    minutesText(recorded / 60_000, 'recording'),
+    minutesText(ran('recording'), 'recording'),
+    minutesText(ran('stream'), 'stream'),
   ].filter((one) => one !== null);
   return all.length > 0 ? [[`In total ${all.join(', ')}.`]] : [];
 }
@@ -220,6 +229,8 @@ function names(lanes: Lane[]): Sentence {
   return rest > 0 ? [...all, ` and ${plural(rest, 'other')}`] : all;
 }
 
-const name = (lane: Lane): Part => ({ name: short(lane.name || lane.identity) });
+const name = (lane: Lane): Part => ({ name: short(lane.name || lane.identity), identity: lane.identity });
+/** " 41s later", or " at the same time" below a second. */
+const afterWords = (ms: number) => (ms < 1_000 ? ' at the same time' : ` ${duration(ms)} later`);
 const short = (text: string) => (text.length > TEXT_MAX ? `${text.slice(0, TEXT_MAX)}…` : text);
 const capital = (text: string) => text.charAt(0).toUpperCase() + text.slice(1);

@@ -1,4 +1,5 @@
 import type { Participation, SessionDetail, SessionTrack } from '@roomwatch/react';
+import { fromWall, toWall } from '@/ui/zone';
 
 /** One stay of a participant, from a join to a leave. */
 export interface Stay {
@@ -177,12 +178,17 @@ const STEPS = [
   7 * 24 * HOUR,
 ];
 
-/** Returns at most `max` round times for the axis, in local time. */
+/** Returns at most `max` round times for the axis, in the chosen zone. */
 export function ticksOf(from: number, to: number, max: number): number[] {
   const step = STEPS.find((one) => (to - from) / one <= max) ?? STEPS[STEPS.length - 1] ?? HOUR;
-  const zone = new Date(from).getTimezoneOffset() * MINUTE;
   const ticks: number[] = [];
-  for (let at = Math.ceil((from - zone) / step) * step + zone; at <= to && ticks.length <= max; at += step)
-    ticks.push(at);
+  const zone = toWall(from) - from;
+  const first = Math.ceil((from + zone) / step) * step;
+  for (let wall = first; ticks.length <= max; wall += step) {
+    // Zones change by half an hour or an hour: shorter steps go on through a change, longer ones follow the clock.
+    const at = step <= HOUR / 2 ? wall - zone : fromWall(wall);
+    if (at > to) break;
+    if (at >= from && at !== ticks.at(-1)) ticks.push(at);
+  }
   return ticks;
 }

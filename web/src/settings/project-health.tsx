@@ -2,6 +2,7 @@ import type { Project } from '@roomwatch/react';
 import { Link } from '@tanstack/react-router';
 import { CircleCheck, CircleHelp, CircleSlash, KeyRound, TriangleAlert } from 'lucide-react';
 import type { ReactNode } from 'react';
+import { useConnectionStatus } from '@/shell/connection-status';
 import { sinceText } from '@/shell/livekit-away';
 import { cx } from '@/ui/cx';
 import { plural, words } from '@/ui/format';
@@ -17,13 +18,15 @@ const states: Record<string, { icon: ReactNode; className: string; words: string
   unknown: { icon: <CircleHelp size={14} />, className: 'text-ink-3', words: 'Not checked yet' },
 };
 
-/** State of LiveKit as shape, word and colour. */
+/** State of LiveKit as shape, word and colour. Without colour while Roomwatch itself does not answer. */
 export function ProjectState({ state }: { state: string }) {
   const look = states[state] ?? { icon: <CircleHelp size={14} />, className: 'text-ink-3', words: words(state) };
+  const status = useConnectionStatus();
+  const old = status === 'stale' || status === 'signed_out';
   return (
-    <span className={cx('inline-flex items-center gap-1.5', look.className)}>
-      <span aria-hidden>{look.icon}</span>
-      {look.words}
+    <span className={cx('inline-flex items-center gap-1.5', old ? 'text-ink-3' : look.className)}>
+      <span aria-hidden>{old ? <CircleHelp size={14} /> : look.icon}</span>
+      {old ? `Last known: ${look.words}` : look.words}
     </span>
   );
 }

@@ -3,6 +3,7 @@ import { Link } from '@tanstack/react-router';
 import { CloudOff } from 'lucide-react';
 import { Fragment } from 'react';
 import { shortDay, shortTime } from '@/ui/format';
+import { sameDay } from '@/ui/zone';
 import { useConnectionStatus } from './connection-status';
 
 export type Away = Project & { awaySince: number };
@@ -26,7 +27,7 @@ export function useAwaySince(project?: string): number | null {
 
 /** "20:34", or "28 Nov, 20:34" on another day. */
 export const sinceText = (at: number) =>
-  new Date(at).toDateString() === new Date().toDateString() ? shortTime(at) : `${shortDay(at)}, ${shortTime(at)}`;
+  sameDay(at, Date.now()) ? shortTime(at) : `${shortDay(at)}, ${shortTime(at)}`;
 
 /** "LiveKit (production) has not answered since 20:34." The name is left out if there is one project. */
 export const awayText = ({ name, state, awaySince }: Away, several: boolean) =>

@@ -1,4 +1,8 @@
 import { type Me, useMe } from '@roomwatch/react';
+import { getPlace, usePlace } from '@/ui/place';
+
+/** Refusal of every action while the page shows the past. */
+const PAST = 'This is the past. Go back to live to act.';
 
 /** Actions that need a right. Each is a row of the server's table of rights. */
 export type Action = 'moderate' | 'create' | 'end' | 'watch' | 'attend' | 'administer';
@@ -8,6 +12,7 @@ export type Action = 'moderate' | 'create' | 'end' | 'watch' | 'attend' | 'admin
  * only disables buttons.
  */
 export function refusal(me: Me | undefined, action: Action, room?: string): string | null {
+  if (action !== 'administer' && getPlace()) return PAST;
   if (!me) return 'Your rights are not known yet';
   if (me.kind === 'token') {
     const grants = me.grants ?? {};
@@ -37,5 +42,6 @@ export function refusal(me: Me | undefined, action: Action, room?: string): stri
 
 /** Returns {@link refusal} for the signed-in user. */
 export function useRefusal(action: Action, room?: string): string | null {
+  usePlace();
   return refusal(useMe().data, action, room);
 }

@@ -3,6 +3,7 @@ import { Link, Outlet, useLocation, useNavigate } from '@tanstack/react-router';
 import {
   Activity,
   Bot,
+  ChartColumn,
   CircleDot,
   Clock,
   Ellipsis,
@@ -19,7 +20,7 @@ import {
   Sun,
   UserRound,
 } from 'lucide-react';
-import { type ReactNode, useEffect, useRef } from 'react';
+import { Fragment, type ReactNode, useEffect, useRef } from 'react';
 import { useOpenConditions } from '@/attention/use-open-conditions';
 import { useTabMark } from '@/attention/use-tab-mark';
 import { useStreamNames } from '@/events/use-stream-names';
@@ -30,7 +31,9 @@ import { cx } from '@/ui/cx';
 import { isSignedOut } from '@/ui/errors';
 import { count } from '@/ui/format';
 import { Menu, MenuChoice, MenuItem, MenuLink, MenuSeparator } from '@/ui/menu';
+import { usePlace } from '@/ui/place';
 import { ErrorState } from '@/ui/states';
+import { setUtc, useUtc } from '@/ui/zone';
 import { ConnectionPill, StaleBanner } from './connection-pill';
 import { LiveKitBanner } from './livekit-away';
 import { Logo } from './logo';
@@ -40,7 +43,17 @@ import { useSignOut } from './sign-out';
 import { useTheme } from './theme';
 
 interface NavPage {
-  to: '/' | '/rooms' | '/sessions' | '/recordings' | '/calls' | '/agents' | '/events' | '/audit' | '/settings';
+  to:
+    | '/'
+    | '/rooms'
+    | '/sessions'
+    | '/recordings'
+    | '/calls'
+    | '/agents'
+    | '/usage'
+    | '/events'
+    | '/audit'
+    | '/settings';
   name: string;
   icon: LucideIcon;
   key: string;
@@ -57,6 +70,7 @@ const pages: NavPage[] = [
   { to: '/recordings', name: 'Recordings', icon: CircleDot, key: 'm', group: 1 },
   { to: '/calls', name: 'Calls', icon: Phone, key: 'c', group: 1 },
   { to: '/agents', name: 'Agents', icon: Bot, key: 'n', group: 1 },
+  { to: '/usage', name: 'Usage', icon: ChartColumn, key: 'u', group: 1 },
   { to: '/events', name: 'Events', icon: Radio, key: 'e', group: 2, bar: true },
   { to: '/audit', name: 'Audit', icon: ScrollText, key: 'a', group: 2 },
   { to: '/settings', name: 'Settings', icon: Settings, key: ',', group: 2 },
@@ -69,6 +83,8 @@ export function Shell({ children = <Outlet /> }: { children?: ReactNode }) {
   const navigate = useNavigate();
   useStreamNames();
   const open = useOpenConditions()?.open.length ?? 0;
+  const place = usePlace();
+  const utc = useUtc();
   useTabMark(open);
   const visible = pages.filter(({ to }) => to !== '/audit' || refusal(me.data, 'administer') === null);
 
@@ -110,7 +126,8 @@ export function Shell({ children = <Outlet /> }: { children?: ReactNode }) {
             <Link
               key={to}
               to={to}
-              activeOptions={{ exact: to === '/' }}
+              search={to === '/' || to === '/rooms' ? place?.search : undefined}
+              activeOptions={{ exact: to === '/', includeSearch: false }}
               className={cx(
                 'flex h-8 items-center gap-2.5 rounded-md px-2.5 font-medium text-ink-2 hover:bg-hover hover:text-ink',
                 n > 0 && visible[n - 1]?.group !== group && '!mt-3',
@@ -160,7 +177,8 @@ export function Shell({ children = <Outlet /> }: { children?: ReactNode }) {
             <ErrorState error={me.error} title="Can’t reach Roomwatch" onRetry={() => me.refetch()} />
           </>
         ) : (
-          children
+          // Rows keep the texts that they have: another zone needs new ones.
+          <Fragment key={String(utc)}>{children}</Fragment>
         )}
       </main>
 
@@ -174,7 +192,8 @@ export function Shell({ children = <Outlet /> }: { children?: ReactNode }) {
             <Link
               key={to}
               to={to}
-              activeOptions={{ exact: to === '/' }}
+              search={to === '/' || to === '/rooms' ? place?.search : undefined}
+              activeOptions={{ exact: to === '/', includeSearch: false }}
               className="flex h-14 flex-col items-center justify-center gap-0.5 text-[0.6875rem] font-medium text-ink-2"
               activeProps={{ className: '!text-accent' }}
             >
@@ -241,6 +260,7 @@ function UserMenu({ align, compact, className }: { align: 'start' | 'end'; compa
   const { data: me } = useMe();
   const [theme, setTheme] = useTheme();
   const signOut = useSignOut();
+  const utc = useUtc();
   const who = me ? (me.kind === 'dev' ? 'Development' : me.user) : 'Account';
   return (
     <Menu
@@ -266,6 +286,16 @@ function UserMenu({ align, compact, className }: { align: 'start' | 'end'; compa
           { value: 'system', label: 'System', icon: <Monitor size={14} /> },
           { value: 'light', label: 'Light', icon: <Sun size={14} /> },
           { value: 'dark', label: 'Dark', icon: <Moon size={14} /> },
+        ]}
+      />
+      <MenuSeparator />
+      <MenuChoice
+        label="Times"
+        value={utc ? 'utc' : 'local'}
+        onChange={(zone) => setUtc(zone === 'utc')}
+        options={[
+          { value: 'local', label: 'Local' },
+          { value: 'utc', label: 'UTC' },
         ]}
       />
       <MenuSeparator />

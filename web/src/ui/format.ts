@@ -1,8 +1,15 @@
+import { toWall, zoneName } from './zone';
+
 const number = new Intl.NumberFormat('en');
-const clock = new Intl.DateTimeFormat('en-GB', { hour: '2-digit', minute: '2-digit', second: '2-digit' });
-const shortClock = new Intl.DateTimeFormat('en-GB', { hour: '2-digit', minute: '2-digit' });
-const day = new Intl.DateTimeFormat('en-GB', { day: 'numeric', month: 'short' });
-const full = new Intl.DateTimeFormat('en-GB', {
+/** Formats times that {@link toWall} has moved into the chosen zone. */
+const formatter = (options: Intl.DateTimeFormatOptions) => {
+  const { format } = new Intl.DateTimeFormat('en-GB', { ...options, timeZone: 'UTC' });
+  return (at: number) => format(toWall(at));
+};
+const clock = formatter({ hour: '2-digit', minute: '2-digit', second: '2-digit' });
+const shortClock = formatter({ hour: '2-digit', minute: '2-digit' });
+const day = formatter({ day: 'numeric', month: 'short' });
+const full = formatter({
   weekday: 'short',
   day: 'numeric',
   month: 'short',
@@ -53,13 +60,13 @@ export function ago(at: number, now: number): string {
 }
 
 /** "14:03:22" */
-export const clockTime = (at: number) => clock.format(at);
+export const clockTime = clock;
 /** "14:03" */
-export const shortTime = (at: number) => shortClock.format(at);
+export const shortTime = shortClock;
 /** "23 Nov" */
-export const shortDay = (at: number) => day.format(at);
-/** "Mon, 23 Nov 2026, 14:03:22.123" */
-export const fullTime = (at: number) => full.format(at);
+export const shortDay = day;
+/** "Mon, 23 Nov 2026, 14:03:22.123 UTC+1" */
+export const fullTime = (at: number) => `${full(at)} ${zoneName(at)}`;
 
 /** "participant_joined" → "participant joined". It works for unknown names too. */
 export const words = (name: string) => name.replaceAll('_', ' ').toLowerCase();

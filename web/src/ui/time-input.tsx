@@ -1,6 +1,7 @@
 import { Input } from './field';
+import { fromWallText, wallText } from './zone';
 
-/** Input for a time in the reader's time zone. The value is in unix milliseconds. */
+/** Input for a time in the chosen zone. The value is in unix milliseconds. */
 export function TimeInput({
   label,
   value,
@@ -10,10 +11,7 @@ export function TimeInput({
   value: number | undefined;
   onChange: (at: number | undefined) => void;
 }) {
-  const local =
-    value === undefined
-      ? ''
-      : new Date(value - new Date(value).getTimezoneOffset() * 60_000).toISOString().slice(0, 16);
+  const local = value === undefined ? '' : wallText(value).slice(0, 16);
   return (
     <span className="w-46 max-sm:w-full">
       <Input
@@ -24,7 +22,7 @@ export function TimeInput({
         defaultValue={local}
         onBlur={(event) => {
           if (event.target.value === local) return;
-          const at = new Date(event.target.value).getTime();
+          const at = fromWallText(event.target.value);
           onChange(Number.isNaN(at) ? undefined : at);
         }}
         onKeyDown={(event) => {

@@ -1,5 +1,6 @@
 import { useSyncExternalStore } from 'react';
 import { ago, clockTime, duration, fullTime, shortDay, shortTime } from './format';
+import { usePlace } from './place';
 
 /**
  * One clock for the whole page. It ticks once a second and stops while the page is hidden. A thousand ages cost one
@@ -29,8 +30,11 @@ function subscribe(listener: () => void) {
   };
 }
 
-/** Returns the present time in unix milliseconds, in steps of a second. */
-export const useNow = () => useSyncExternalStore(subscribe, () => now);
+/** Returns the time of the page in unix milliseconds: the present one in steps of a second, or a moment of the past. */
+export function useNow() {
+  const present = useSyncExternalStore(subscribe, () => now);
+  return usePlace()?.moment ?? present;
+}
 
 /** "4m ago". The title is the full time. */
 export function Ago({ at }: { at: number }) {

@@ -4,7 +4,17 @@ import { TimeInput } from './time-input';
 import { SPAN_NAMES, SPANS, timesOf, type When } from './when';
 
 /** Filter by time: a span that ends now, or two times. Give it a new `key` to close the two inputs. */
-export function WhenFilter({ last, from, to, onChange }: When & { onChange: (when: When) => void }) {
+export function WhenFilter({
+  last,
+  from,
+  to,
+  always,
+  onChange,
+}: When & {
+  /** True for a page that always has a time. */
+  always?: boolean;
+  onChange: (when: When) => void;
+}) {
   const [between, setBetween] = useState(false);
   const dated = last === undefined && (between || from !== undefined || to !== undefined);
   return (
@@ -19,7 +29,7 @@ export function WhenFilter({ last, from, to, onChange }: When & { onChange: (whe
           else onChange({ last: span, from: undefined, to: undefined });
         }}
       >
-        <option value="">Any time</option>
+        {always ? null : <option value="">Any time</option>}
         {SPAN_NAMES.map((span) => (
           <option key={span} value={span}>
             {SPANS[span].name}

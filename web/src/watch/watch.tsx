@@ -12,6 +12,7 @@ import { codeOf } from '@/ui/errors';
 import { Field, Input } from '@/ui/field';
 import { plural } from '@/ui/format';
 import { Panel } from '@/ui/panel';
+import { Name } from '@/ui/person-name';
 import { Empty, ErrorState } from '@/ui/states';
 import { Age, Clock } from '@/ui/time';
 import type { Quality } from './quality';
@@ -167,7 +168,11 @@ function Inside({
               since <Clock at={since} />, for <Age since={since} />
             </span>
           ) : null}
-          {identity ? <span className="truncate font-mono text-xs font-normal text-ink-3">{identity}</span> : null}
+          {identity ? (
+            <span className="truncate font-mono text-xs font-normal text-ink-3">
+              <Name>{identity}</Name>
+            </span>
+          ) : null}
         </span>
       }
       aside={

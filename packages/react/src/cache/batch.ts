@@ -1,5 +1,7 @@
 import type { Message } from '../core/wire';
 
+const isCondition = (type: string) => type.startsWith('roomwatch.condition_');
+
 /** Messages of one flush, indexed by room: a query about one room does not read all of them. */
 export class Batch {
   private byRoom: Map<string, Message[]> | undefined;
@@ -20,16 +22,15 @@ export class Batch {
     return this.byRoom.get(room) ?? [];
   }
 
-  /** Returns true if an egress, a phone call, or an agent or a condition may have changed. */
-  has(what: 'egress' | 'calls' | 'agents'): boolean {
+  /** Returns true if an egress, a phone call, an agent, or the health of a project may have changed. */
+  has(what: 'egress' | 'calls' | 'agents' | 'projects'): boolean {
     if (what === 'egress') return this.all.some(({ type }) => type.startsWith('egress_'));
+    // LiveKit went away or came back: a condition of no room.
+    if (what === 'projects') return this.all.some(({ type, room }) => room === null && isCondition(type));
     const kind = what === 'calls' ? 'SIP' : 'AGENT';
     return (
       this.hasRoomChange() ||
-      this.all.some(
-        ({ type, data }) =>
-          data.participant?.kind === kind || (what === 'agents' && type.startsWith('roomwatch.condition_')),
-      )
+      this.all.some(({ type, data }) => data.participant?.kind === kind || (what === 'agents' && isCondition(type)))
     );
   }
 

@@ -18,6 +18,8 @@ const FLUSH_MS = 100;
 const SOON_MS = 5_000;
 /** The same for lists whose events are rare, and which are opened to see the next one. */
 const RARE_SOON_MS = 1_000;
+const RARE = ['egress', 'calls', 'agents', 'projects'] as const;
+const isRare = (kind: Follows['kind']): kind is (typeof RARE)[number] => (RARE as readonly string[]).includes(kind);
 /** Range over which pages that lost the stream together start to poll. */
 const POLL_SPREAD_MS = 2_000;
 
@@ -166,8 +168,7 @@ export class Cache {
     if (follows.kind === 'session' && batch.of((query.state.data as SessionDetail).session.room).length > 0)
       this.invalidateSoon(query);
     if (follows.kind === 'sessions' && batch.hasRoomChange()) this.invalidateSoon(query);
-    if ((follows.kind === 'egress' || follows.kind === 'calls' || follows.kind === 'agents') && batch.has(follows.kind))
-      this.invalidateSoon(query, RARE_SOON_MS);
+    if (isRare(follows.kind) && batch.has(follows.kind)) this.invalidateSoon(query, RARE_SOON_MS);
   }
 
   /**

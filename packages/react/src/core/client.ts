@@ -27,6 +27,9 @@ export interface ParticipantRef extends RoomRef {
   identity: string;
 }
 
+/** Moment of the past: unix milliseconds, or a cursor, which means after its event. */
+export type Moment = number | wire.Cursor;
+
 export interface EventsQuery {
   after?: wire.Cursor;
   before?: wire.Cursor;
@@ -107,6 +110,21 @@ export interface ActivityQuery {
   step?: number;
   /** Limits the numbers to one room. */
   room?: string;
+  project?: string;
+}
+
+export interface UsageQuery {
+  /** Unix milliseconds. */
+  from?: number;
+  to?: number;
+  step?: 'minute' | 'five_minutes' | 'quarter' | 'hour' | 'day' | 'week' | 'month';
+  /** IANA name of the zone of hours, days, weeks and months. */
+  zone?: string;
+  /** `project`, or the name of a dimension of the configuration. */
+  groupBy?: string;
+  /** Limits the numbers to the rooms with this value of this dimension. */
+  dimension?: string;
+  value?: string;
   project?: string;
 }
 
@@ -193,9 +211,13 @@ export interface RoomwatchClient {
   me(signal?: AbortSignal): Promise<wire.Me>;
   login(credentials: { user?: string; password: string }): Promise<void>;
   logout(): Promise<void>;
-  rooms(query?: { project?: string; room?: string | string[] }, signal?: AbortSignal): Promise<wire.RoomsAnswer>;
-  room(ref: RoomRef, signal?: AbortSignal): Promise<wire.RoomAnswer>;
-  participants(ref: RoomRef, signal?: AbortSignal): Promise<wire.ParticipantsAnswer>;
+  /** Returns the live rooms, or with `at` those of an earlier moment. */
+  rooms(
+    query?: { project?: string; room?: string | string[]; at?: Moment },
+    signal?: AbortSignal,
+  ): Promise<wire.RoomsAnswer>;
+  room(ref: RoomRef & { at?: Moment }, signal?: AbortSignal): Promise<wire.RoomAnswer>;
+  participants(ref: RoomRef & { at?: Moment }, signal?: AbortSignal): Promise<wire.ParticipantsAnswer>;
   events(query?: EventsQuery, signal?: AbortSignal): Promise<wire.EventsPage>;
   sessions(query?: SessionsQuery, signal?: AbortSignal): Promise<wire.SessionsPage>;
   session(sid: string, query?: { project?: string }, signal?: AbortSignal): Promise<wire.SessionDetail>;
@@ -205,6 +227,7 @@ export interface RoomwatchClient {
   calls(query?: CallsQuery, signal?: AbortSignal): Promise<wire.CallsPage>;
   agents(query?: { project?: string }, signal?: AbortSignal): Promise<wire.AgentsAnswer>;
   activity(query?: ActivityQuery, signal?: AbortSignal): Promise<wire.Activity>;
+  usage(query?: UsageQuery, signal?: AbortSignal): Promise<wire.Usage>;
   projects(signal?: AbortSignal): Promise<wire.Projects>;
   /** Sends a signed test event named `roomwatch_test` to the webhook endpoint. For operators and admins. */
   testWebhook(project: string): Promise<{ cursor: wire.Cursor }>;
@@ -304,8 +327,8 @@ export function createClient(options: ClientOptions = {}): RoomwatchClient {
       await call('POST', '/api/logout', { project: null });
     },
     rooms: (query, signal) => get('/api/rooms', { ...query }, signal),
-    room: (ref, signal) => get(room(ref), project(ref), signal),
-    participants: (ref, signal) => get(`${room(ref)}/participants`, project(ref), signal),
+    room: (ref, signal) => get(room(ref), { ...project(ref), at: ref.at }, signal),
+    participants: (ref, signal) => get(`${room(ref)}/participants`, { ...project(ref), at: ref.at }, signal),
     events: (query, signal) => get('/api/events', { ...query }, signal),
     sessions: (query, signal) => get('/api/sessions', { ...query }, signal),
     session: (sid, query, signal) => get(`/api/sessions/${seg(sid)}`, { ...query }, signal),
@@ -314,6 +337,7 @@ export function createClient(options: ClientOptions = {}): RoomwatchClient {
     calls: (query, signal) => get('/api/calls', { ...query }, signal),
     agents: (query, signal) => get('/api/agents', { ...query }, signal),
     activity: (query, signal) => get('/api/activity', { ...query }, signal),
+    usage: (query, signal) => get('/api/usage', { ...query }, signal),
     projects: (signal) => get('/api/projects', undefined, signal),
     testWebhook: (name) => call('POST', `/api/projects/${seg(name)}/test-webhook`),
     search: (q, signal) => get('/api/search', { q }, signal),

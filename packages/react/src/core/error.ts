@@ -31,6 +31,8 @@ export type ErrorCode =
   | 'bad_name'
   | 'filter_too_large'
   | 'too_many_points'
+  | 'bad_zone'
+  | 'bad_dimension'
   | 'too_much'
   | 'empty_query'
   | 'unknown_event'

@@ -432,6 +432,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/usage": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Returns usage over time. */
+        get: operations["usage"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/webhooks/livekit": {
         parameters: {
             query?: never;
@@ -571,6 +588,14 @@ export interface components {
         Agents: {
             /** @description Live agents first, then those that were seen last */
             agents: components["schemas"]["Agent"][];
+            /**
+             * Format: int64
+             * @description Number of times that such a condition was opened within 24 hours, and within seven days. 0 for a caller who does not
+             *     see conditions
+             */
+            missedDay: number;
+            /** Format: int64 */
+            missedWeek: number;
             /** @description Open conditions of rooms that should have an agent and have none */
             missing: components["schemas"]["Condition"][];
         };
@@ -963,6 +988,13 @@ export interface components {
             /** @description For people; may change */
             message: string;
         };
+        /** @description A time of which the history has lost rows, in unix milliseconds. */
+        Gap: {
+            /** Format: int64 */
+            from: number;
+            /** Format: int64 */
+            to: number;
+        };
         /** @description Media that is sent into LiveKit. */
         Ingress: {
             /** Format: int64 */
@@ -1241,6 +1273,11 @@ export interface components {
             /** Format: int32 */
             agentCount: number;
             /**
+             * Format: int32
+             * @description Those of `participantCount` that are phones: participants of kind SIP.
+             */
+            callCount: number;
+            /**
              * Format: int64
              * @description When LiveKit was last asked about it; null if it has not been. In lists only, in no change.
              */
@@ -1485,6 +1522,11 @@ export interface components {
              *     time with `from` and `to`. In the order of the start, `next` continues where the request stopped
              */
             complete: boolean;
+            /**
+             * @description Times, between `from` and `to`, of which sessions or parts of them are missing: they were lost with a damaged file,
+             *     and the log does not have their events any more. Ascending
+             */
+            gaps: components["schemas"]["Gap"][];
             /** @description `before=` of the next page; null at the end. A page can have fewer sessions than `limit` and a next page */
             next: string | null;
             sessions: components["schemas"]["Session"][];
@@ -1606,6 +1648,103 @@ export interface components {
         };
         UpdateRoom: {
             metadata: string;
+        };
+        /** @description Usage of rooms, participants, agents, phone calls and egress. */
+        Usage: {
+            /** @description True while a part of this time is still being counted: its points are null. Ask again after some seconds */
+            counting: boolean;
+            /** @description Names of the dimensions in the configuration */
+            dimensions: string[];
+            /**
+             * Format: int64
+             * @description Beginning of the first point, rounded to the step or to a quarter of an hour
+             */
+            from: number;
+            /** @description `project`, the name of a dimension, or null */
+            groupBy: string | null;
+            /**
+             * Format: int64
+             * @description Time from which the history has numbers; null if it is empty
+             */
+            knownFrom: number | null;
+            /** @description One, or one for each project or value */
+            series: components["schemas"]["UsageSeries"][];
+            /** @description `minute`, `five_minutes`, `quarter` (of an hour), `hour`, `day`, `week` or `month` */
+            step: string;
+            /**
+             * Format: int64
+             * @description End of the last point
+             */
+            to: number;
+            /** @description IANA name of the zone of days, weeks and months */
+            zone: string;
+        };
+        UsageNumbers: {
+            /** Format: double */
+            agentMinutes: number;
+            /** Format: int64 */
+            failedAgents: number;
+            /** Format: int64 */
+            failedCalls: number;
+            /** Format: int64 */
+            failedRecordings: number;
+            /**
+             * Format: int64
+             * @description The sum of the next four
+             */
+            failures: number;
+            /** Format: int64 */
+            joins: number;
+            /** Format: int64 */
+            lostConnections: number;
+            /**
+             * Format: double
+             * @description Sum of the times that participants were there, in minutes, without hidden participants, agents and egress. What is
+             *     open counts until now
+             */
+            participantMinutes: number;
+            peakAgents: components["schemas"]["UsagePeak"] | null;
+            peakParticipants: components["schemas"]["UsagePeak"] | null;
+            peakRooms: components["schemas"]["UsagePeak"] | null;
+            /**
+             * Format: double
+             * @description Of egress, recordings and streams. Two at one time count twice
+             */
+            recordedMinutes: number;
+            /**
+             * Format: int64
+             * @description Sessions that began
+             */
+            sessions: number;
+            /**
+             * Format: double
+             * @description Of phone calls. `participantMinutes` has them too
+             */
+            sipMinutes: number;
+        };
+        UsagePeak: {
+            /**
+             * Format: int64
+             * @description The first moment at which it was reached, in unix milliseconds; null if `count` is 0
+             */
+            at: number | null;
+            /** Format: int64 */
+            count: number;
+        };
+        UsagePoint: {
+            /**
+             * Format: int64
+             * @description Beginning, in unix milliseconds
+             */
+            at: number;
+            numbers: components["schemas"]["UsageNumbers"] | null;
+        };
+        UsageSeries: {
+            /** @description Project, or value of the dimension: empty for rooms without one, `other` for the rest. Null without `groupBy` */
+            key: string | null;
+            points: components["schemas"]["UsagePoint"][];
+            /** @description Of the points that are known */
+            total: components["schemas"]["UsageNumbers"];
         };
         /** @description The data with which livekit-client joins. */
         Watch: {
@@ -4238,6 +4377,91 @@ export interface operations {
             };
             /** @description `unknown_session`; also for a session that the caller may not see */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `too_many_requests`: the unread answers of this caller or address take too much memory */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `busy`: too many requests at the same time */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    usage: {
+        parameters: {
+            query?: {
+                /** @description Unix milliseconds; a day before `to` if not given */
+                from?: number;
+                /** @description Unix milliseconds; now if not given, and at the latest now */
+                to?: number;
+                /** @description `minute` or `five_minutes` (of at most a day), `quarter`, `hour`, `day`, `week` or `month`; at most 1500 of them. If not given, it depends on the time */
+                step?: string;
+                /** @description IANA name of the zone of hours, days, weeks and months, such as `Asia/Kathmandu`; `UTC` if not given */
+                zone?: string;
+                /** @description `project`, or the name of a dimension: one series for each project or value */
+                groupBy?: string;
+                /** @description Only rooms with a value of this dimension */
+                dimension?: string;
+                /** @description The value of `dimension` */
+                value?: string;
+                /** @description `json` (if not given) or `csv`: one line for each point of each series */
+                format?: string;
+                /** @description Only these projects; may be repeated */
+                project?: string[];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The usage */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Usage"];
+                    "text/csv": string;
+                };
+            };
+            /** @description A parameter is unknown or out of range; `bad_zone`, `bad_dimension`, `too_many_points`, `too_much` */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description No valid credential */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The caller does not see whole projects */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -87,6 +87,8 @@ export type KnownConditionKind =
   | 'room_leftover'
   | 'room_old'
   | 'clock_jumped'
+  | 'file_damaged'
+  | 'history_lost'
   | 'follower_behind'
   | 'disk_nearly_full'
   | 'limits_reached';
@@ -198,6 +200,10 @@ export type LiveKit = Schema<'LiveKit'>;
 
 export interface RoomsAnswer {
   cursor: Cursor;
+  /** Unix milliseconds at which the last event in the state was received. Null before the first event. */
+  at: number | null;
+  /** False if the state of the requested moment is not kept. This is then the nearest state that is kept. */
+  exact: boolean;
   /** LiveKit of each project that the answer covers. */
   livekit: LiveKit[];
   rooms: Room[];
@@ -205,6 +211,10 @@ export interface RoomsAnswer {
 
 export interface RoomAnswer {
   cursor: Cursor;
+  /** Unix milliseconds at which the last event in the state was received. Null before the first event. */
+  at: number | null;
+  /** False if the state of the requested moment is not kept. This is then the nearest state that is kept. */
+  exact: boolean;
   livekit: LiveKit | null;
   room: Room;
   participants: Participant[];
@@ -215,6 +225,10 @@ export interface RoomAnswer {
 
 export interface ParticipantsAnswer {
   cursor: Cursor;
+  /** Unix milliseconds at which the last event in the state was received. Null before the first event. */
+  at: number | null;
+  /** False if the state of the requested moment is not kept. This is then the nearest state that is kept. */
+  exact: boolean;
   livekit: LiveKit | null;
   /** Newest live session of the name. The list can be empty. */
   roomSid: string;
@@ -284,6 +298,15 @@ export type ActivityPoint = Schema<'ActivityPoint'>;
 
 /** `step` is in milliseconds. */
 export type Activity = Schema<'Activity'>;
+
+/** Sums and peaks of a time. A peak is null if it is unknown. */
+export type UsageNumbers = Schema<'UsageNumbers'>;
+
+/** The numbers of one project or value, or of everything. A point without numbers is unknown. */
+export type UsageSeries = Schema<'UsageSeries'>;
+
+/** Usage over time. `counting` is true while some points are still being counted. */
+export type Usage = Schema<'Usage'>;
 
 export type Capability = Schema<'Capability'>;
 

@@ -26,6 +26,7 @@ function draft(vars: CreateRoom, project: string | undefined): Edit {
     metadata: vars.metadata ?? '',
     participantCount: 0,
     agentCount: 0,
+    callCount: 0,
     publisherCount: 0,
     trackCounts: { audio: 0, video: 0, screen: 0 },
     recording: false,

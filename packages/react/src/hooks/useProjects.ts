@@ -4,7 +4,7 @@ import type { Project, Projects } from '../core/wire';
 import { useRoomwatch } from '../RoomwatchProvider';
 import { useFollowed } from './useFollowed';
 
-/** The health of LiveKit has no events. */
+/** Numbers of a project's health have no events. */
 const REFRESH_MS = 15_000;
 
 /** Returns a part of `GET /api/projects`. All parts share one query. */
@@ -22,7 +22,8 @@ export function useProjectsData<R>(select: (data: Projects) => R): UseQueryResul
 const projects = (data: Projects) => data.projects;
 
 /**
- * Returns the health of each project. The last webhook follows the stream; the rest is fetched every 15 seconds.
+ * Returns the health of each project. The last webhook follows the stream. The rest is fetched every 15 seconds, and
+ * when a condition says that LiveKit went away or came back.
  *
  * @example
  * const { data: projects = [] } = useProjects();

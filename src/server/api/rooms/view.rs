@@ -9,6 +9,7 @@ use axum::http::StatusCode;
 use utoipa::IntoParams;
 
 use crate::{
+    derived::DerivedError,
     rights::Window,
     server::{App, CURSOR_MAX, caller::Caller, error::Error, query::Query, turns::Turn},
     snapshot::{Moment, Snapshot, SnapshotError},
@@ -124,7 +125,7 @@ fn failed(error: SnapshotError) -> Error {
             Error::new(StatusCode::GONE, "unknown_epoch", "the cursor belongs to another log; give a time")
         }
         SnapshotError::Ahead => Error::bad_request("ahead", "the cursor is ahead of the log"),
-        SnapshotError::Busy => Error::new(
+        SnapshotError::Busy | SnapshotError::Derived(DerivedError::Busy) => Error::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "busy",
             "too many requests for earlier states are waiting; try again",

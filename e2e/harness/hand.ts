@@ -1,0 +1,54 @@
+import type { Locator, Page } from 'playwright-core';
+
+/** One scenario that was played: its acts, and the seconds from the first act until the answer was on the screen. */
+export type Played = { scenario: string; clicks: number; keys: number; seconds: number; answer: string };
+
+/** The hand of an operator: it counts clicks and keys. */
+export class Hand {
+  clicks = 0;
+  keys = 0;
+  private began = performance.now();
+
+  constructor(readonly page: Page) {}
+
+  async click(target: Locator): Promise<void> {
+    this.clicks += 1;
+    await target.click();
+  }
+
+  /** Types into what has the focus. */
+  async type(text: string): Promise<void> {
+    this.keys += text.length;
+    await this.page.keyboard.type(text);
+  }
+
+  /** Presses one key, or several at once: `Control+k`. */
+  async press(key: string): Promise<void> {
+    this.keys += 1;
+    await this.page.keyboard.press(key);
+  }
+
+  /** Begins to measure. */
+  begin(): void {
+    this.began = performance.now();
+  }
+
+  /** Returns what was played, with the answer that is on the screen now. */
+  played(scenario: string, answer: string): Played {
+    const seconds = (performance.now() - this.began) / 1_000;
+    return { scenario, clicks: this.clicks, keys: this.keys, seconds, answer };
+  }
+}
+
+/** A table in Markdown, with one line for each scenario. */
+export function playedTable(all: Played[]): string {
+  const lines = all.map(
+    ({ scenario, clicks, keys, seconds, answer }) =>
+      `| ${scenario} | ${clicks} | ${keys} | ${seconds.toFixed(1)} s | ${answer.replaceAll(/\s+/g, ' ').trim()} |`,
+  );
+  return [
+    '| scenario | clicks | keys | time | answer on the screen |',
+    '| --- | --- | --- | --- | --- |',
+    ...lines,
+  ].join('\n');
+}
