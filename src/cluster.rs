@@ -3,7 +3,7 @@
 //! One interface, so that the rest of the program has one path. A node that runs alone has [`Local`], which keeps
 //! everything in its own data directory. ARCHITECTURE.md lists what is per node and what is per deployment.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, path::Path, sync::Arc};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -26,18 +26,21 @@ pub enum Map {
     Operator,
     /// The last webhook and the last rejection of each project.
     Receipts,
+    /// What a new node begins with, by format.
+    Bootstrap,
     /// The number of open streams of each user, by node.
     Streams,
 }
 
 impl Map {
-    pub const ALL: [Map; 4] = [Map::Logins, Map::Operator, Map::Receipts, Map::Streams];
+    pub const ALL: [Map; 5] = [Map::Logins, Map::Operator, Map::Receipts, Map::Bootstrap, Map::Streams];
 
     pub fn name(self) -> &'static str {
         match self {
             Map::Logins => "logins",
             Map::Operator => "operator",
             Map::Receipts => "receipts",
+            Map::Bootstrap => "bootstrap",
             Map::Streams => "streams",
         }
     }
@@ -116,10 +119,11 @@ pub trait Cluster: Send + Sync + 'static {
     /// job.
     fn lease(&self, job: &str) -> BoxFuture<'_, Lease>;
 
-    /// Stores bytes under a name of `[a-z0-9._-]`, whole or not at all.
-    fn put_blob(&self, name: &str, bytes: Bytes) -> BoxFuture<'_, Result<(), ClusterError>>;
+    /// Stores a file under a name of `[a-z0-9._-]`, whole or not at all.
+    fn put_blob(&self, name: &str, from: &Path) -> BoxFuture<'_, Result<(), ClusterError>>;
 
-    fn get_blob(&self, name: &str) -> BoxFuture<'_, Result<Option<Bytes>, ClusterError>>;
+    /// Writes a blob to a file. Returns false if there is none with this name.
+    fn get_blob(&self, name: &str, to: &Path) -> BoxFuture<'_, Result<bool, ClusterError>>;
 
     fn delete_blob(&self, name: &str) -> BoxFuture<'_, Result<(), ClusterError>>;
 

@@ -45,6 +45,9 @@ pub mod audit;
 
 pub mod server;
 
+// What a new node of a deployment begins with.
+pub mod bootstrap;
+
 // One node, assembled from the modules above.
 pub mod node;
 

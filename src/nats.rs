@@ -266,7 +266,7 @@ impl Nats {
         }
     }
 
-    /// Asks JetStream's API.
+    /// Asks JetStream's API. Some calls have no body: null.
     pub async fn api<T: DeserializeOwned>(
         &self,
         call: &str,
@@ -277,7 +277,7 @@ impl Nats {
         let ask = Ask {
             subject: format!("$JS.API.{call}.{stream}"),
             headers: HeaderMap::new(),
-            payload: body.to_string().into(),
+            payload: if body.is_null() { Bytes::new() } else { body.to_string().into() },
         };
         let answered =
             self.retry(within, |client| ask.clone().answer(client, stream.to_owned()).boxed()).await?;

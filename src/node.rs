@@ -13,6 +13,7 @@ use crate::{
     accounts::Accounts,
     attention::{self, Attention, Dispatches, Rates},
     audit::Audit,
+    bootstrap::{self, Bootstrap},
     cluster::{Cluster, Counts, Deployment, Local, Map, NodeId},
     config::{Config, Deployed, DimensionOptions, Limit},
     data_dir::DataDir,
@@ -55,6 +56,8 @@ pub struct Node {
     app: Arc<App>,
     log: Arc<dyn EventLog>,
     cluster: Arc<dyn Cluster>,
+    /// The log, if there are several nodes.
+    several: Option<Arc<ClusterLog>>,
     derived: Arc<Derived>,
     state: Arc<RwLock<State>>,
     fold: FoldThread,
@@ -88,16 +91,32 @@ impl Node {
     pub async fn open(config: Config) -> anyhow::Result<Node> {
         let dirs = Dirs::lock(&config)?;
         let storage = storage(&config);
-        let (log, cluster): (Arc<dyn EventLog>, Arc<dyn Cluster>) = match &config.cluster {
-            Some(Deployed { names, nats }) => {
-                let nats = Arc::new(Nats::connect(nats, "roomwatch").await?);
-                let options = LogOptions { clock: config.clock.clone(), ..LogOptions::default() };
-                let log = ClusterLog::open(dirs.data.path(), options, nats.clone(), names.clone()).await?;
-                (Arc::new(log), Arc::new(Deployment::new(nats, names.clone())))
-            }
-            None => (open_log(&config, &storage)?, Arc::new(Local::open(dirs.data.path())?)),
-        };
+        if let Some(deployed) = config.cluster.clone() {
+            return Node::open_deployed(config, dirs, storage, deployed).await;
+        }
+        let log = open_log(&config, &storage)?;
+        let cluster = Arc::new(Local::open(dirs.data.path())?);
         Node::assemble(config, dirs, storage, log, cluster).await
+    }
+
+    /// Opens a node of a deployment of several nodes.
+    async fn open_deployed(
+        config: Config,
+        dirs: Dirs,
+        storage: Arc<Storage>,
+        Deployed { names, nats }: Deployed,
+    ) -> anyhow::Result<Node> {
+        let nats = Arc::new(Nats::connect(&nats, "roomwatch").await?);
+        let cluster = Arc::new(Deployment::new(nats.clone(), names.clone()));
+        let dir = dirs.data.path();
+        let found = log::cluster::Found::ask(dir, nats, names).await?;
+        bootstrap::prepare(dir, &*cluster, found.start()).await?;
+        let options =
+            LogOptions { clock: config.clock.clone(), damage: storage.damage(), ..LogOptions::default() };
+        let log = Arc::new(ClusterLog::open(dir, options, found).await?);
+        let mut node = Node::assemble(config, dirs, storage, log.clone(), cluster).await?;
+        node.several = Some(log);
+        Ok(node)
     }
 
     /// Opens a node with another log.
@@ -203,7 +222,19 @@ impl Node {
             sessions: Sessions::default(),
         });
         let shared = [receipts.start(&clock), users.start()];
-        Ok(Node { app, log, cluster, derived, state, fold, receipts, users, _shared: shared, dirs })
+        Ok(Node {
+            app,
+            log,
+            cluster,
+            several: None,
+            derived,
+            state,
+            fold,
+            receipts,
+            users,
+            _shared: shared,
+            dirs,
+        })
     }
 
     /// Returns the handles that requests share.
@@ -218,6 +249,7 @@ impl Node {
         let _reconciling = self.app.reconcile.start(&self.cluster);
         let _measuring = self.start_measuring();
         let _checking = self.start_checking();
+        let _storing = self.several.clone().map(|log| self.bootstrap(log).start());
         let (followers, _asking) = self.start_followers()?;
         let lost = CancellationToken::new();
         let ended = async {
@@ -233,6 +265,18 @@ impl Node {
         tokio::task::spawn_blocking(move || drop(followers)).await?;
         ensure!(!lost.is_cancelled(), "the deployment has begun a new epoch; start this node again");
         Ok(())
+    }
+
+    /// Returns what stores the beginning of new nodes.
+    fn bootstrap(&self, log: Arc<ClusterLog>) -> Bootstrap {
+        Bootstrap {
+            cluster: self.cluster.clone(),
+            log,
+            derived: self.derived.clone(),
+            clock: self.app.config.clock.clone(),
+            data_dir: self.dirs.data.path().to_owned(),
+            retention: self.app.config.retention,
+        }
     }
 
     /// Starts the task that measures the disk.
@@ -327,7 +371,8 @@ impl Node {
     /// Stops the fold, writes a checkpoint and closes every file. Every acknowledged event is on the disk when it
     /// returns.
     pub async fn close(self) -> anyhow::Result<()> {
-        let Node { app, log, cluster: _, derived, state, fold, receipts, users, _shared, dirs } = self;
+        let Node { app, log, cluster: _, several: _, derived, state, fold, receipts, users, _shared, dirs } =
+            self;
         drop(app);
         drop(_shared);
         receipts.share().await;

@@ -9,17 +9,22 @@
 
 use std::{
     collections::{BTreeMap, HashSet},
+    path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use data_encoding::HEXLOWER;
 use futures_util::future::{BoxFuture, FutureExt};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sha2::{Digest, Sha256};
-use tokio::time::sleep;
+use tokio::{
+    fs,
+    io::{AsyncReadExt, AsyncWriteExt},
+    time::sleep,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{Cluster, ClusterError, Entry, Expected, Lease, Map, MapChange, Watch, is_blob_name};
@@ -164,25 +169,34 @@ impl Shared {
         let _ = self.write(LEASES, true, job, None, Some(seq)).await;
     }
 
-    async fn put_blob(&self, name: &str, bytes: Bytes) -> Result<(), NatsError> {
+    async fn put_blob(&self, name: &str, from: &Path) -> Result<(), NatsError> {
         let (stream, subject) = (self.names.blobs(), self.names.blob(Some(name)));
         let old = self.manifest(name).await?;
         let id = HEXLOWER.encode(&fastrand::u64(..).to_be_bytes());
-        let parts = bytes.len().div_ceil(PART_BYTES);
-        for part in 0..parts {
-            let content = bytes.slice(part * PART_BYTES..bytes.len().min((part + 1) * PART_BYTES));
-            let subject = format!("{subject}.{id}.{part}");
+        let mut file = fs::File::open(from).await.map_err(unreadable)?;
+        let (mut bytes, mut parts, mut hash) = (0, 0, Sha256::new());
+        loop {
+            let mut part = Vec::with_capacity(PART_BYTES);
+            (&mut file).take(PART_BYTES as u64).read_to_end(&mut part).await.map_err(unreadable)?;
+            if part.is_empty() {
+                break;
+            }
+            bytes += part.len() as u64;
+            hash.update(&part);
+            let subject = format!("{subject}.{id}.{parts}");
             let write =
                 Write { stream: &stream, subject: &subject, id: None, expected: Some(0), deletes: false };
-            self.nats.publish(write, content, ASK_MAX).await?;
+            self.nats.publish(write, part.into(), ASK_MAX).await?;
+            parts += 1;
         }
-        let sha256 = HEXLOWER.encode(&Sha256::digest(&bytes));
-        let manifest = Bytes::from(json!({"id": id, "bytes": bytes.len(), "sha256": sha256}).to_string());
+        let manifest = Manifest { id, bytes, parts, sha256: HEXLOWER.encode(&hash.finalize()) };
+        let manifest = Bytes::from(serde_json::to_vec(&manifest).expect("a manifest is JSON"));
         let write = Write { stream: &stream, subject: &subject, id: None, expected: None, deletes: false };
         self.nats.publish(write, manifest, ASK_MAX).await?;
         match old {
             Some(old) => {
-                self.nats.purge(&stream, Purge::Subject(&format!("{subject}.{}.>", old.id)), ASK_MAX).await
+                let parts = format!("{subject}.{}.>", old.id);
+                self.nats.purge(&stream, Purge::Subject(&parts), ASK_MAX).await
             }
             None => Ok(()),
         }
@@ -193,26 +207,33 @@ impl Shared {
         Ok(found.and_then(|found| serde_json::from_slice(&found.payload).ok()))
     }
 
-    async fn get_blob(&self, name: &str) -> Result<Option<Bytes>, NatsError> {
-        let Some(Manifest { id, bytes: size, sha256 }) = self.manifest(name).await? else { return Ok(None) };
-        let filter = format!("{}.{id}.>", self.names.blob(Some(name)));
-        let (mut bytes, mut last) = (BytesMut::with_capacity(size), 0);
-        let began = Instant::now();
-        while bytes.len() < size && began.elapsed() < ASK_MAX + Duration::from_millis(size as u64 / 1_000) {
-            let parts = self.nats.read(&self.names.blobs(), Some(&filter), last, ASK_MAX).await?;
-            if parts.is_empty() {
+    async fn get_blob(&self, name: &str, to: &Path) -> Result<bool, NatsError> {
+        let Some(manifest) = self.manifest(name).await? else { return Ok(false) };
+        let filter = format!("{}.{}.>", self.names.blob(Some(name)), manifest.id);
+        let mut file = fs::File::create(to).await.map_err(unreadable)?;
+        let (mut bytes, mut parts, mut last, mut hash) = (0, 0, 0, Sha256::new());
+        let mut misses = 0;
+        while parts < manifest.parts {
+            let found = self.nats.read(&self.names.blobs(), Some(&filter), last, ASK_MAX).await?;
+            if found.is_empty() {
                 // The replica that answered does not have them yet.
+                misses += 1;
+                if misses > WATCH_MISSES {
+                    break;
+                }
                 sleep(WATCH_PAUSE).await;
             }
-            for part in parts {
-                last = part.seq;
-                bytes.extend_from_slice(&part.payload);
+            for part in found {
+                (last, parts, bytes) = (part.seq, parts + 1, bytes + part.payload.len() as u64);
+                hash.update(&part.payload);
+                file.write_all(&part.payload).await.map_err(unreadable)?;
             }
         }
-        if HEXLOWER.encode(&Sha256::digest(&bytes)) != sha256 {
-            return Err(NatsError::Away("the blob is not complete".into()));
+        file.sync_all().await.map_err(unreadable)?;
+        if bytes != manifest.bytes || HEXLOWER.encode(&hash.finalize()) != manifest.sha256 {
+            return Err(NatsError::Refused(format!("the blob {name} is not complete")));
         }
-        Ok(Some(bytes.freeze()))
+        Ok(true)
     }
 
     async fn delete_blob(&self, name: &str) -> Result<(), NatsError> {
@@ -247,7 +268,8 @@ impl Shared {
 #[derive(Serialize, Deserialize)]
 struct Manifest {
     id: String,
-    bytes: usize,
+    bytes: u64,
+    parts: u64,
     sha256: String,
 }
 
@@ -305,20 +327,20 @@ impl Cluster for Deployment {
         .boxed()
     }
 
-    fn put_blob(&self, name: &str, bytes: Bytes) -> BoxFuture<'_, Result<(), ClusterError>> {
-        let name = name.to_owned();
+    fn put_blob(&self, name: &str, from: &Path) -> BoxFuture<'_, Result<(), ClusterError>> {
+        let (name, from) = (name.to_owned(), from.to_owned());
         async move {
             if !is_blob_name(&name) {
                 return Err(ClusterError::Away("not the name of a blob".into()));
             }
-            Ok(self.0.put_blob(&name, bytes).await?)
+            Ok(self.0.put_blob(&name, &from).await?)
         }
         .boxed()
     }
 
-    fn get_blob(&self, name: &str) -> BoxFuture<'_, Result<Option<Bytes>, ClusterError>> {
-        let name = name.to_owned();
-        async move { Ok(self.0.get_blob(&name).await?) }.boxed()
+    fn get_blob(&self, name: &str, to: &Path) -> BoxFuture<'_, Result<bool, ClusterError>> {
+        let (name, to) = (name.to_owned(), to.to_owned());
+        async move { Ok(self.0.get_blob(&name, &to).await?) }.boxed()
     }
 
     fn delete_blob(&self, name: &str) -> BoxFuture<'_, Result<(), ClusterError>> {
@@ -329,6 +351,11 @@ impl Cluster for Deployment {
     fn blobs(&self) -> BoxFuture<'_, Result<Vec<String>, ClusterError>> {
         async move { Ok(self.0.blobs().await?) }.boxed()
     }
+}
+
+/// An error of a file, which is not one of NATS.
+fn unreadable(error: std::io::Error) -> NatsError {
+    NatsError::Refused(format!("a file cannot be read or written: {error}"))
 }
 
 impl From<NatsError> for ClusterError {

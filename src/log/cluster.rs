@@ -20,8 +20,12 @@
 
 use std::{
     collections::BTreeMap,
-    path::Path,
-    sync::Arc,
+    fs, io,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -36,15 +40,16 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Appended, Bounds, EventLog, LogError, LogOptions, OpenError,
-    sqlite::{CopyOf, Link, SqliteLog, key},
+    sqlite::{CopyOf, FoundLog, SqliteLog, key},
 };
 use crate::{
     clock::Clock,
-    event::{Event, NewEvent, Seq},
+    event::{Cursor, Event, NewEvent, Seq},
     nats::{
-        Nats, NatsError, StreamInfo, Write,
+        Nats, NatsError, Purge, StreamInfo, StreamState, Write,
         names::{IDS_WINDOW_NS, Names, REPLICAS},
     },
+    storage::Quota,
 };
 
 mod envelope;
@@ -73,6 +78,8 @@ const IDS_OVERLAP: Duration = Duration::from_secs(300);
 /// cut off answers for 13 s.
 const BEHIND_CHECKS: u32 = 3;
 const BEHIND_TIME: Duration = Duration::from_secs(30);
+/// Maximum number of own events that wait for the task that follows the stream.
+const ACKS_MAX: usize = 4096;
 /// Interval between two witnesses.
 const WITNESS_EVERY: Duration = Duration::from_secs(5);
 
@@ -97,61 +104,118 @@ struct Shared {
     acks: mpsc::Sender<(Seq, NewEvent)>,
     /// [`Clock::running`] when the copy last had the whole stream.
     whole_at: Mutex<Option<Duration>>,
+    /// The last event that everything derived here covers.
+    covered: AtomicU64,
+    /// The last event that the stream no longer has.
+    removed: AtomicU64,
     newest: AsyncMutex<Option<(Instant, Seq)>>,
     /// Cancelled when the stream is not the one that readers know.
     lost: CancellationToken,
 }
 
-impl ClusterLog {
-    /// Opens the copy in `dir`, or creates it, and copies what it lacks.
-    pub async fn open(
-        dir: &Path,
-        options: LogOptions,
-        nats: Arc<Nats>,
-        names: Names,
-    ) -> Result<ClusterLog, OpenError> {
-        let refused = |why: String| OpenError::Cluster { name: names.name().to_owned(), why };
+/// What a node has of a deployment before it opens its log.
+pub struct Found {
+    nats: Arc<Nats>,
+    names: Names,
+    known: Known,
+    info: StreamInfo,
+}
+
+impl Found {
+    /// Asks for the deployment, and sets aside a copy that cannot be continued.
+    pub async fn ask(dir: &Path, nats: Arc<Nats>, names: Names) -> Result<Found, OpenError> {
+        let refused = refusal(&names);
         let info = nats.info(&names.events(), READ_MAX).await.map_err(|error| match error {
             NatsError::NoStream(_) => {
                 refused("it does not exist. Create it with `roomwatch cluster init`".into())
             }
             error => refused(format!("{error}. Check the NATS servers and the sign-in")),
         })?;
-        check(&nats, &info).map_err(refused)?;
-        let epochs = Epochs::new(nats.clone(), &names);
-        let known = epochs.read(READ_MAX).await.map_err(|error| refused(error.to_string()))?;
-        let known = known.ok_or_else(|| {
+        check(&nats, &info).map_err(&refused)?;
+        let known = Epochs::new(&*nats, &names).read(READ_MAX).await;
+        let known = known.map_err(|error| refused(error.to_string()))?.ok_or_else(|| {
             refused("its epoch is missing. Begin a new one with `roomwatch cluster new-epoch`".into())
         })?;
         set_aside(dir, &known)?;
-        let of = CopyOf { epoch: known.epoch, after: Link::START };
+        Ok(Found { nats, names, known, info })
+    }
+
+    /// The position before the first event that the deployment keeps. What was derived from earlier events only, cannot be
+    /// continued.
+    pub fn start(&self) -> Cursor {
+        Cursor { epoch: self.known.epoch, seq: self.known.start.seq }
+    }
+}
+
+impl ClusterLog {
+    /// Opens the copy in `dir`, or creates it, and copies what it lacks.
+    pub async fn open(dir: &Path, options: LogOptions, found: Found) -> Result<ClusterLog, OpenError> {
+        let Found { nats, names, known, info } = found;
+        let refused = refusal(&names);
+        let failed = |error: LogError| refused(error.to_string());
+        let of = CopyOf { epoch: known.epoch, after: known.start };
         let clock = options.clock.clone();
-        let copy = SqliteLog::open_copy(dir, LogOptions { retain_age: None, ..options }, of)?;
-        let (acks, acked) = mpsc::channel(4096);
+        // What the stream no longer has is removed at once, and nothing else is.
+        let options = LogOptions { retain_age: None, quota: Quota::of(0), ..options };
+        let copy = SqliteLog::open_copy(dir, options, of)?;
+        let (acks, acked) = mpsc::channel(ACKS_MAX);
         let shared = Arc::new(Shared {
             copy,
+            epochs: Epochs::new(nats.clone(), &names),
             nats,
             names: names.clone(),
             clock,
-            epochs,
             acks,
+            covered: AtomicU64::new(0),
+            removed: AtomicU64::new(known.start.seq.0),
             whole_at: Mutex::default(),
             newest: AsyncMutex::default(),
             lost: CancellationToken::new(),
         });
-        if let Some(why) =
-            shared.contradiction(&known, &info).await.map_err(|error| refused(error.to_string()))?
-        {
+        if let Some(why) = shared.contradiction(&known, &info).await.map_err(failed)? {
             shared.epochs.renew(&known, &info, &why).await.map_err(|error| refused(error.to_string()))?;
             return Err(refused(format!("{why}, so it begins a new epoch. Start again")));
         }
-        shared.catch_up(Seq(info.state.last_seq)).await.map_err(|error| refused(error.to_string()))?;
+        shared.catch_up(Seq(info.state.last_seq)).await.map_err(failed)?;
         let mut tasks = JoinSet::new();
         tasks.spawn(shared.clone().follow(acked));
         tasks.spawn(shared.clone().check(known));
         tasks.spawn(shared.clone().witness());
         Ok(ClusterLog { shared, tasks: Mutex::new(tasks) })
     }
+
+    /// Removes the oldest events for all nodes: those older than `age`, and a tenth when the stream is nearly full; but none
+    /// after `covered`, which new nodes need.
+    pub async fn remove_old(&self, age: Option<Duration>, covered: Seq) -> Result<(), LogError> {
+        let Shared { copy, nats, names, clock, .. } = &*self.shared;
+        let by_age = match age {
+            Some(age) => copy.seek(clock.evident_ms().saturating_sub(millis(age))).await?,
+            None => None,
+        };
+        let info = nats.info(&names.events(), READ_MAX).await.map_err(failure)?;
+        let StreamState { first_seq, last_seq, bytes } = info.state;
+        let max = info.config["max_bytes"].as_u64().filter(|max| *max > 0);
+        let by_size =
+            max.filter(|max| bytes > max / 10 * 8).map(|_| Seq(first_seq + (last_seq - first_seq) / 10));
+        let Some(through) = by_age.max(by_size) else { return Ok(()) };
+        // The newest event stays: a copy finds the next seq from it.
+        let through = through.min(covered).min(Seq(last_seq.saturating_sub(1)));
+        if through.0 < first_seq {
+            return Ok(());
+        }
+        let Some(link) = copy.link(through).await? else { return Ok(()) };
+        self.shared.epochs.start(copy.bounds().epoch, link).await.map_err(failure)?;
+        nats.purge(&names.events(), Purge::Before(through.next().0), READ_MAX).await.map_err(failure)
+    }
+}
+
+fn refusal(names: &Names) -> impl Fn(String) -> OpenError + use<> {
+    let name = names.name().to_owned();
+    move |why| OpenError::Cluster { name: name.clone(), why }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Returns what is wrong with the servers or with the stream of events, and what to do.
@@ -196,36 +260,42 @@ fn check(nats: &Nats, info: &StreamInfo) -> Result<(), String> {
     Ok(())
 }
 
-/// Renames a copy of an earlier epoch.
+/// Renames a copy that cannot be continued: of an earlier epoch, or one that ends before the stream begins.
 fn set_aside(dir: &Path, known: &Known) -> Result<(), OpenError> {
     let path = dir.join("log.db");
-    match SqliteLog::find_in(dir)? {
-        Some((_, false)) => Err(OpenError::NotACopy { path }),
-        Some((epoch, true)) if epoch != known.epoch => {
-            let old = dir.join(format!("log.{epoch}.db"));
-            tracing::warn!(
-                "the deployment has begun a new epoch, so {} is kept as {}",
-                path.display(),
-                old.display()
-            );
-            for ending in ["-wal", "-shm", ""] {
-                let file = |path: &Path| std::path::PathBuf::from(format!("{}{ending}", path.display()));
-                match std::fs::rename(file(&path), file(&old)) {
-                    Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => {
-                        return Err(OpenError::Io { path, cause: cause.to_string() });
-                    }
-                    _ => {}
-                }
-            }
-            Ok(())
+    let why = match SqliteLog::find_in(dir)? {
+        None => return Ok(()),
+        Some(FoundLog { is_copy: false, .. }) => return Err(OpenError::NotACopy { path }),
+        Some(found) if found.epoch != known.epoch => "the deployment has begun a new epoch",
+        Some(found) if found.last < known.start.seq => {
+            "the deployment has removed the events after its last one"
         }
-        _ => Ok(()),
+        Some(_) => return Ok(()),
+    };
+    let old = dir.join("log.old.db");
+    tracing::warn!("{why}, so {} is kept as {}", path.display(), old.display());
+    for ending in ["-wal", "-shm", ""] {
+        let file = |path: &Path| PathBuf::from(format!("{}{ending}", path.display()));
+        let _ = fs::remove_file(file(&old));
+        match fs::rename(file(&path), file(&old)) {
+            Err(cause) if cause.kind() != io::ErrorKind::NotFound => {
+                return Err(OpenError::Io { path, cause: cause.to_string() });
+            }
+            _ => {}
+        }
     }
+    Ok(())
 }
 
 impl Shared {
     fn last(&self) -> Seq {
         self.copy.bounds().last
+    }
+
+    /// Lets the copy remove what the stream no longer has.
+    fn trim(&self) {
+        let (covered, removed) = (self.covered.load(Ordering::Acquire), self.removed.load(Ordering::Acquire));
+        self.copy.retain(Seq(covered.min(removed)));
     }
 
     /// Returns true if the copy has had the whole stream lately.
@@ -391,6 +461,10 @@ impl Shared {
             if !info.is_believed() {
                 continue;
             }
+            if info.created != known.created {
+                self.contradicted("it was created again".to_owned()).await;
+                continue;
+            }
             let newest = Seq(info.state.last_seq);
             if newest < self.last() {
                 let (since, checks) = behind.get_or_insert((Instant::now(), 0));
@@ -402,6 +476,8 @@ impl Shared {
                 continue;
             }
             behind = None;
+            self.removed.fetch_max(info.state.first_seq.saturating_sub(1), Ordering::AcqRel);
+            self.trim();
             let now =
                 (self.nats.connected(), info.cluster.as_ref().and_then(|cluster| cluster.leader.clone()));
             let asked = self.clock.running();
@@ -547,7 +623,8 @@ impl EventLog for ClusterLog {
     }
 
     fn retain(&self, through: Seq) {
-        self.shared.copy.retain(through);
+        self.shared.covered.fetch_max(through.0, Ordering::AcqRel);
+        self.shared.trim();
     }
 
     fn close(&self) {

@@ -80,7 +80,7 @@ mod writer;
 
 pub(super) use chain::Link;
 use checkpoint::Checkpointer;
-pub(super) use file::CopyOf;
+pub(super) use file::{CopyOf, FoundLog};
 pub(super) use ids::key;
 use queue::{Queue, Work};
 use readers::Readers;
@@ -129,8 +129,8 @@ impl SqliteLog {
         SqliteLog::open_as(dir, options, Some(of))
     }
 
-    /// Returns the epoch of the log in `dir`, and whether it is a copy. `None` if there is no log.
-    pub(super) fn find_in(dir: &Path) -> Result<Option<(Epoch, bool)>, OpenError> {
+    /// Looks at the log in `dir`. `None` if there is no log.
+    pub(super) fn find_in(dir: &Path) -> Result<Option<FoundLog>, OpenError> {
         let path = dir.join("log.db");
         file::find(&path, None).map_err(|cause| OpenError::Io { path, cause: cause.to_string() })
     }

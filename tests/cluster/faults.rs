@@ -137,3 +137,47 @@ async fn killed_servers_and_nodes_lose_nothing() {
     tokio::time::sleep(Duration::from_secs(2)).await;
     running.finish().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rolling_restart_loses_nothing_and_resumes_every_reader() {
+    let mut running = Running::start(8, 8).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    for n in 0..3 {
+        // Lame duck mode: the server gives up its leaders and sends its clients away first.
+        running.servers.signal(n, "USR2");
+        tokio::task::block_in_place(|| running.servers.ended(n));
+        running.servers.run(n);
+        tokio::time::sleep(Duration::from_secs(2)).await;
+    }
+    for n in 0..3 {
+        let address = running.nodes[n].address;
+        running.addresses.lock().expect("not poisoned").retain(|other| *other != address);
+        running.nodes[n].signal("TERM");
+        tokio::task::block_in_place(|| running.nodes[n].ended());
+        let again = running.nodes[n].again();
+        running.nodes[n] = tokio::task::spawn_blocking(move || again.start()).await.expect("it starts");
+        running.addresses.lock().expect("not poisoned").push(address);
+    }
+    running.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn paused_servers_and_nodes_lose_nothing() {
+    let running = Running::start(8, 8).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let nats = running.servers.connect().await;
+    let leader = running.servers.leader(&nats, &names()).await;
+    running.servers.signal(leader, "STOP");
+    tokio::time::sleep(Duration::from_secs(12)).await;
+    running.servers.signal(leader, "CONT");
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let address = running.nodes[0].address;
+    running.nodes[0].signal("STOP");
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    running.addresses.lock().expect("not poisoned").retain(|other| *other != address);
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    running.nodes[0].signal("CONT");
+    running.addresses.lock().expect("not poisoned").push(address);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    running.finish().await;
+}

@@ -10,6 +10,7 @@ mod shared {
 }
 use shared::harness;
 
+mod begin;
 mod faults;
 mod history;
 mod nats;

@@ -90,11 +90,6 @@ impl Servers {
         self.dir.path().join(format!("n{n}.{ending}"))
     }
 
-    /// The files of a server's JetStream.
-    pub fn store(&self, n: usize) -> PathBuf {
-        self.dir.path().join(format!("store{n}"))
-    }
-
     /// Starts a server.
     pub fn run(&mut self, n: usize) {
         let arg = |path: &Path| path.display().to_string();

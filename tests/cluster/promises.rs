@@ -5,7 +5,10 @@ use std::sync::Arc;
 use roomwatch::{
     cluster::Deployment,
     event::Seq,
-    log::{Appended, EventLog, LogOptions, cluster::ClusterLog},
+    log::{
+        Appended, EventLog, LogOptions,
+        cluster::{ClusterLog, Found},
+    },
 };
 
 use crate::{
@@ -19,7 +22,8 @@ use crate::{
 
 async fn open(servers: &Servers, dir: &std::path::Path) -> Arc<ClusterLog> {
     let nats = Arc::new(servers.connect().await);
-    Arc::new(ClusterLog::open(dir, LogOptions::default(), nats, names()).await.expect("the log opens"))
+    let found = Found::ask(dir, nats, names()).await.expect("the deployment is there");
+    Arc::new(ClusterLog::open(dir, LogOptions::default(), found).await.expect("the log opens"))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

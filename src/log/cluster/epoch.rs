@@ -1,4 +1,4 @@
-//! What the nodes of a deployment know in common of its log: its epoch, and the hash of a recent event.
+//! What the nodes of a deployment know in common of its log: its epoch, its beginning, and the hash of a recent event.
 
 use std::{ops::Deref, time::Duration};
 
@@ -20,24 +20,58 @@ pub(super) struct Known {
     pub epoch: Epoch,
     /// When the stream of this epoch was created.
     pub created: String,
+    /// The event before the first one that is kept. A new copy begins after it.
+    pub start: Link,
     pub witness: Option<Link>,
     /// Why this epoch began.
     pub why: String,
-    /// Sequence of the entry.
+    /// Sequence of the entry; 0 if it has not been stored.
     revision: u64,
 }
 
 /// The entry, as it is stored.
 #[derive(Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
 struct Entry {
     epoch: String,
     created: String,
+    start: StoredLink,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    witness: Option<(u64, String)>,
-    /// Why this epoch began.
+    witness: Option<StoredLink>,
     #[serde(default)]
     why: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredLink {
+    seq: u64,
+    hash: String,
+}
+
+impl StoredLink {
+    fn of(link: Link) -> StoredLink {
+        StoredLink { seq: link.seq.0, hash: HEXLOWER.encode(&link.hash) }
+    }
+
+    fn link(&self) -> Option<Link> {
+        let hash = HEXLOWER.decode(self.hash.as_bytes()).ok()?.try_into().ok()?;
+        Some(Link { seq: Seq(self.seq), hash })
+    }
+}
+
+impl Known {
+    /// A new epoch of the stream as it is.
+    fn new(info: &StreamInfo, why: &str) -> Known {
+        // The hashes of another epoch mean nothing in this one.
+        let start = Link { seq: Seq(info.state.first_seq.saturating_sub(1)), ..Link::START };
+        Known {
+            epoch: new_epoch(),
+            created: info.created.clone(),
+            start,
+            witness: None,
+            why: why.to_owned(),
+            revision: 0,
+        }
+    }
 }
 
 /// Reads and writes the entry.
@@ -55,20 +89,13 @@ impl<N: Deref<Target = Nats>> Epochs<N> {
     pub async fn read(&self, within: Duration) -> Result<Option<Known>, NatsError> {
         let found = self.nats.last(&self.stream, &self.subject, within).await?;
         let Some(found) = found.filter(|found| !found.is_deletion) else { return Ok(None) };
-        let entry: Entry = serde_json::from_slice(&found.payload).map_err(|error| {
-            NatsError::Refused(format!("the epoch of the deployment cannot be read: {error}"))
-        })?;
-        let epoch = u32::from_str_radix(&entry.epoch, 16).map_err(|error| {
-            NatsError::Refused(format!("the epoch of the deployment cannot be read: {error}"))
-        })?;
-        let witness = entry.witness.and_then(|(seq, hash)| {
-            let hash = HEXLOWER.decode(hash.as_bytes()).ok()?.try_into().ok()?;
-            Some(Link { seq: Seq(seq), hash })
-        });
+        let damaged = || NatsError::Refused("the epoch of the deployment cannot be read".to_owned());
+        let entry: Entry = serde_json::from_slice(&found.payload).map_err(|_| damaged())?;
         Ok(Some(Known {
-            epoch: Epoch(epoch),
+            epoch: Epoch(u32::from_str_radix(&entry.epoch, 16).map_err(|_| damaged())?),
             created: entry.created,
-            witness,
+            start: entry.start.link().ok_or_else(damaged)?,
+            witness: entry.witness.and_then(|witness| witness.link()),
             why: entry.why,
             revision: found.seq,
         }))
@@ -76,18 +103,19 @@ impl<N: Deref<Target = Nats>> Epochs<N> {
 
     /// Begins the first epoch of a stream.
     pub async fn begin(&self, info: &StreamInfo) -> Result<Epoch, NatsError> {
-        let epoch = new_epoch();
-        self.write(epoch, &info.created, None, "the deployment was created", 0).await?;
-        Ok(epoch)
+        let first = Known::new(info, "the deployment was created");
+        self.store(&first).await?;
+        Ok(first.epoch)
     }
 
     /// Begins a new epoch, unless another node has done it.
     pub async fn renew(&self, known: &Known, info: &StreamInfo, why: &str) -> Result<(), NatsError> {
-        match self.write(new_epoch(), &info.created, None, why, known.revision).await {
+        let next = Known { revision: known.revision, ..Known::new(info, why) };
+        match self.store(&next).await {
             Err(NatsError::Conflict) => match self.read(WRITE_MAX).await? {
-                // Only the witness has changed.
+                // Only the witness or the start has changed.
                 Some(found) if found.epoch == known.epoch => {
-                    self.write(new_epoch(), &info.created, None, why, found.revision).await
+                    self.store(&Known { revision: found.revision, ..next }).await
                 }
                 _ => Ok(()),
             },
@@ -95,33 +123,38 @@ impl<N: Deref<Target = Nats>> Epochs<N> {
         }
     }
 
-    /// Stores the hash of an event of this epoch.
+    /// Stores the hash of a newer event of this epoch.
     pub async fn witness(&self, epoch: Epoch, link: Link) -> Result<(), NatsError> {
         match self.read(WRITE_MAX).await? {
             Some(known) if known.epoch == epoch && known.witness.is_none_or(|known| known.seq < link.seq) => {
-                self.write(epoch, &known.created, Some(link), &known.why, known.revision).await
+                self.store(&Known { witness: Some(link), ..known }).await
             }
             _ => Ok(()),
         }
     }
 
-    async fn write(
-        &self,
-        epoch: Epoch,
-        created: &str,
-        witness: Option<Link>,
-        why: &str,
-        revision: u64,
-    ) -> Result<(), NatsError> {
+    /// Moves the start of this epoch, before the events up to it are removed. Returns false if it is there already, or if
+    /// the epoch is another one.
+    pub async fn start(&self, epoch: Epoch, link: Link) -> Result<bool, NatsError> {
+        match self.read(WRITE_MAX).await? {
+            Some(known) if known.epoch == epoch && known.start.seq < link.seq => {
+                self.store(&Known { start: link, ..known }).await.map(|()| true)
+            }
+            _ => Ok(false),
+        }
+    }
+
+    async fn store(&self, known: &Known) -> Result<(), NatsError> {
         let entry = Entry {
-            epoch: epoch.to_string(),
-            created: created.to_owned(),
-            witness: witness.map(|link| (link.seq.0, HEXLOWER.encode(&link.hash))),
-            why: why.to_owned(),
+            epoch: known.epoch.to_string(),
+            created: known.created.clone(),
+            start: StoredLink::of(known.start),
+            witness: known.witness.map(StoredLink::of),
+            why: known.why.clone(),
         };
         let payload = Bytes::from(serde_json::to_vec(&entry).expect("an entry is JSON"));
         let (stream, subject) = (&*self.stream, &*self.subject);
-        let write = Write { stream, subject, id: None, expected: Some(revision), deletes: false };
+        let write = Write { stream, subject, id: None, expected: Some(known.revision), deletes: false };
         self.nats.publish(write, payload, WRITE_MAX).await.map(drop)
     }
 }

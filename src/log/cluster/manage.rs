@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{READ_MAX, check, epoch::Epochs};
+use super::{READ_MAX, check, epoch::Epochs, refusal};
 use crate::{
     event::Epoch,
     log::OpenError,
@@ -98,9 +98,4 @@ pub async fn status(nats: &Nats, names: &Names) -> Result<String, OpenError> {
         let _ = writeln!(text, "wrong: {why}");
     }
     Ok(text)
-}
-
-fn refusal(names: &Names) -> impl Fn(String) -> OpenError {
-    let name = names.name().to_owned();
-    move |why| OpenError::Cluster { name: name.clone(), why }
 }

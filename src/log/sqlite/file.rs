@@ -249,8 +249,15 @@ pub struct CopyOf {
     pub after: Link,
 }
 
-/// Returns the epoch of the log at `path`, and whether it is a copy. `None` if there is no log.
-pub(super) fn find(path: &Path, vfs: Option<&str>) -> rusqlite::Result<Option<(Epoch, bool)>> {
+/// A log that is not open.
+pub struct FoundLog {
+    pub epoch: Epoch,
+    pub last: Seq,
+    pub is_copy: bool,
+}
+
+/// Looks at the log at `path`. `None` if there is no log.
+pub(super) fn find(path: &Path, vfs: Option<&str>) -> rusqlite::Result<Option<FoundLog>> {
     if !path.exists() {
         return Ok(None);
     }
@@ -259,8 +266,14 @@ pub(super) fn find(path: &Path, vfs: Option<&str>) -> rusqlite::Result<Option<(E
         return Ok(None);
     }
     let epoch = meta::get(&connection, "epoch")?.and_then(|epoch| u32::from_str_radix(&epoch, 16).ok());
-    let is_copy = meta::get(&connection, "after")?.is_some();
-    Ok(Some((epoch.map_or_else(new_epoch, Epoch), is_copy)))
+    let after = meta::get(&connection, "after")?;
+    let last: Option<i64> = connection.query_row("SELECT max(seq) FROM events", [], |row| row.get(0))?;
+    let last = last.map(|last| last as u64).or_else(|| after.as_ref()?.parse().ok());
+    Ok(Some(FoundLog {
+        epoch: epoch.map_or_else(new_epoch, Epoch),
+        last: Seq(last.unwrap_or(0)),
+        is_copy: after.is_some(),
+    }))
 }
 
 /// Leaves syncs to the checkpoints: what a power loss takes from the end of a copy is copied again.

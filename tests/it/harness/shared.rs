@@ -101,17 +101,31 @@ async fn leases(cluster: &dyn Cluster) {
 }
 
 async fn blobs(cluster: &dyn Cluster) {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (from, to) = (dir.path().join("from"), dir.path().join("to"));
+    let put = async |name: &str, content: &[u8]| {
+        std::fs::write(&from, content).expect("a file");
+        cluster.put_blob(name, &from).await
+    };
+    let get = async |name: &str| {
+        let found = cluster.get_blob(name, &to).await.expect("an answer");
+        found.then(|| std::fs::read(&to).expect("a file"))
+    };
     assert_eq!(cluster.blobs().await, Ok(Vec::new()));
-    assert_eq!(cluster.get_blob("b-1").await, Ok(None));
-    cluster.put_blob("b-1", bytes("old")).await.expect("put");
-    cluster.put_blob("b-1", bytes("new")).await.expect("put");
-    cluster.put_blob("a.zst", bytes("")).await.expect("put");
-    assert_eq!(cluster.get_blob("b-1").await, Ok(Some(bytes("new"))));
-    assert_eq!(cluster.blobs().await, Ok(vec!["a.zst".into(), "b-1".into()]));
+    assert_eq!(get("b-1").await, None);
+    put("b-1", b"old").await.expect("put");
+    put("b-1", b"new").await.expect("put");
+    put("a.zst", b"").await.expect("put");
+    let large: Vec<u8> = (0..3_000_000_u32).map(|n| (n / 7) as u8).collect();
+    put("large", &large).await.expect("put");
+    assert_eq!(get("b-1").await.as_deref(), Some(&b"new"[..]));
+    assert_eq!(get("a.zst").await.as_deref(), Some(&b""[..]));
+    assert!(get("large").await.is_some_and(|got| got == large));
+    assert_eq!(cluster.blobs().await, Ok(vec!["a.zst".into(), "b-1".into(), "large".into()]));
     for name in ["", "../a", "a/b", ".a", "A", "a\0"] {
-        assert!(cluster.put_blob(name, bytes("x")).await.is_err(), "{name:?}");
+        assert!(put(name, b"x").await.is_err(), "{name:?}");
     }
-    for name in ["a.zst", "b-1", "b-1"] {
+    for name in ["a.zst", "b-1", "large", "b-1"] {
         cluster.delete_blob(name).await.expect("deleted");
     }
     assert_eq!(cluster.blobs().await, Ok(Vec::new()));
