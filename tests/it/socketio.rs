@@ -423,11 +423,19 @@ async fn a_connection_without_a_stream_ends() {
     assert_eq!(polling.send("41").await, 200);
     back.send(&format!("40{}", auth(json!({})))).await;
     let began = std::time::Instant::now();
-    let ends = async { while left.packet().await.is_some() {} };
-    tokio::time::timeout(PATIENCE, ends).await.expect("the connection ends");
-    let took = began.elapsed();
-    assert!(took > std::time::Duration::from_secs(5), "it has time to come back: {took:?}");
-    until_async("its polls are refused", async || polling.poll().await.0 == 400).await;
+    let ends = async {
+        let closed = async { while left.packet().await.is_some() {} };
+        tokio::time::timeout(PATIENCE, closed).await.expect("the connection ends");
+        let took = began.elapsed();
+        assert!(took > std::time::Duration::from_secs(5), "it has time to come back: {took:?}");
+        until_async("its polls are refused", async || polling.poll().await.0 == 400).await;
+    };
+    // Whoever does not answer heartbeats is disconnected.
+    let beats = async { while back.packet().await.is_some() {} };
+    tokio::select! {
+        () = ends => {}
+        () = beats => panic!("the connection that came back has ended"),
+    }
     assert_eq!(server.webhook(&event("EV_1", "a")).await, 200);
     assert_eq!(back.message().await, "EV_1");
 }
