@@ -63,13 +63,13 @@ export default defineConfig({
     manifest: 'manifest.json',
     rolldownOptions: {
       output: {
-        // Shared modules are one file: twenty small ones slow down the first visit. The timeline is not among them, because
-        // the room page loads it later.
+        // Shared modules are one file: twenty small ones slow down the first visit. Not among them is what
+        // most pages load later or not at all: the timeline, project health, and the search for a place in the log.
         codeSplitting: {
           groups: [
             {
               name: 'shared',
-              test: /[\\/](?:web[\\/]src[\\/](?!sessions[\\/](?:lanes|session-timeline|timeline)\.)|packages[\\/]|lucide-react[\\/])/,
+              test: /[\\/](?:web[\\/]src[\\/](?!sessions[\\/](?:lanes|session-timeline|timeline|use-zoom|moment|legend|some-rows)\.|settings[\\/]|events[\\/]seek\.)|packages[\\/]|lucide-react[\\/])/,
               minShareCount: 2,
             },
           ],

@@ -14,10 +14,10 @@ import { Empty, ErrorState, Skeleton } from '@/ui/states';
 import { EventFilters } from './event-filters';
 import { EventList } from './event-list';
 import { type EventSearch, keepOf, queryOf } from './event-search';
-import { GoToEvent } from './go-to-event';
 import { noteNames } from './names';
 import { cursorOfEvent, type Wanted } from './seek';
 
+const GoToEvent = dialogFile(async () => (await import('./go-to-event')).GoToEvent);
 const ExportEvents = dialogFile(async () => (await import('./export-dialog')).ExportEvents);
 
 /** Scroll position beyond which the user is reading: the list pauses. */
