@@ -1,4 +1,4 @@
-//! What a new node of a deployment begins with: the derived data of another node, as it was at some event. So a node does
+//! The beginning of a new node of a deployment: the derived data of another node, as it was at some event. So a node does
 //! not have to fold the whole log, and the log does not have to be kept from its first event on.
 //!
 //! One node stores it, every half an hour or million events. The events before the older of two stored ones may then be

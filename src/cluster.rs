@@ -26,7 +26,7 @@ pub enum Map {
     Operator,
     /// The last webhook and the last rejection of each project.
     Receipts,
-    /// What a new node begins with, by format.
+    /// Names of the derived data that a new node begins with, by format.
     Bootstrap,
     /// The number of open streams of each user, by node.
     Streams,

@@ -20,8 +20,7 @@
 
 use std::{
     collections::BTreeMap,
-    fs, io,
-    path::{Path, PathBuf},
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -40,25 +39,26 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Appended, Bounds, EventLog, LogError, LogOptions, OpenError,
-    sqlite::{CopyOf, FoundLog, SqliteLog, key},
+    sqlite::{CopyOf, SqliteLog, key},
 };
 use crate::{
     clock::Clock,
-    event::{Cursor, Event, NewEvent, Seq},
-    nats::{
-        Nats, NatsError, Purge, StreamInfo, StreamState, Write,
-        names::{IDS_WINDOW_NS, Names, REPLICAS},
-    },
+    event::{Event, NewEvent, Seq},
+    nats::{Nats, NatsError, Purge, StreamState, Write, names::Names},
     storage::Quota,
 };
 
+mod checks;
 mod envelope;
 mod epoch;
+mod found;
 mod manage;
 
+pub use found::Found;
 pub use manage::{create, new_epoch, status};
 
-use epoch::{Epochs, Known};
+use epoch::Epochs;
+use found::refusal;
 
 /// Maximum time of an append.
 const APPEND_MAX: Duration = Duration::from_secs(10);
@@ -66,27 +66,15 @@ const APPEND_MAX: Duration = Duration::from_secs(10);
 const COPY_MAX: Duration = Duration::from_secs(1);
 /// Maximum time of one read of the stream.
 const READ_MAX: Duration = Duration::from_secs(2);
-/// Interval between two reads without a bell, and between two checks of the stream.
+/// Interval between two reads without a bell.
 const READ_EVERY: Duration = Duration::from_millis(100);
-const CHECK_EVERY: Duration = Duration::from_secs(1);
 /// Minimum time between two questions for the newest event.
 const ASK_EVERY: Duration = Duration::from_millis(100);
 /// A node appends only if its copy has had the whole stream within this time: half the time for which the stream
 /// remembers ids.
 const IDS_OVERLAP: Duration = Duration::from_secs(300);
-/// A stream that ends before the copy in this many checks over this time has lost its end. The leader of a part that was
-/// cut off answers for 13 s.
-const BEHIND_CHECKS: u32 = 3;
-const BEHIND_TIME: Duration = Duration::from_secs(30);
 /// Maximum number of own events that wait for the task that follows the stream.
 const ACKS_MAX: usize = 4096;
-/// Interval between two witnesses.
-const WITNESS_EVERY: Duration = Duration::from_secs(5);
-
-/// Version of nats-server from which it is used: it has one fsync for a group of messages.
-const SERVER_MIN: [u64; 3] = [2, 15, 0];
-/// Minimum size of a message: a webhook of 8 MiB and its head.
-const PAYLOAD_MIN: usize = (8 << 20) + (512 << 10);
 
 /// The log of a deployment. See the module.
 pub struct ClusterLog {
@@ -111,40 +99,6 @@ struct Shared {
     newest: AsyncMutex<Option<(Instant, Seq)>>,
     /// Cancelled when the stream is not the one that readers know.
     lost: CancellationToken,
-}
-
-/// What a node has of a deployment before it opens its log.
-pub struct Found {
-    nats: Arc<Nats>,
-    names: Names,
-    known: Known,
-    info: StreamInfo,
-}
-
-impl Found {
-    /// Asks for the deployment, and sets aside a copy that cannot be continued.
-    pub async fn ask(dir: &Path, nats: Arc<Nats>, names: Names) -> Result<Found, OpenError> {
-        let refused = refusal(&names);
-        let info = nats.info(&names.events(), READ_MAX).await.map_err(|error| match error {
-            NatsError::NoStream(_) => {
-                refused("it does not exist. Create it with `roomwatch cluster init`".into())
-            }
-            error => refused(format!("{error}. Check the NATS servers and the sign-in")),
-        })?;
-        check(&nats, &info).map_err(&refused)?;
-        let known = Epochs::new(&*nats, &names).read(READ_MAX).await;
-        let known = known.map_err(|error| refused(error.to_string()))?.ok_or_else(|| {
-            refused("its epoch is missing. Begin a new one with `roomwatch cluster new-epoch`".into())
-        })?;
-        set_aside(dir, &known)?;
-        Ok(Found { nats, names, known, info })
-    }
-
-    /// The position before the first event that the deployment keeps. What was derived from earlier events only, cannot be
-    /// continued.
-    pub fn start(&self) -> Cursor {
-        Cursor { epoch: self.known.epoch, seq: self.known.start.seq }
-    }
 }
 
 impl ClusterLog {
@@ -209,82 +163,8 @@ impl ClusterLog {
     }
 }
 
-fn refusal(names: &Names) -> impl Fn(String) -> OpenError + use<> {
-    let name = names.name().to_owned();
-    move |why| OpenError::Cluster { name: name.clone(), why }
-}
-
 fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// Returns what is wrong with the servers or with the stream of events, and what to do.
-fn check(nats: &Nats, info: &StreamInfo) -> Result<(), String> {
-    for (name, version) in nats.servers() {
-        let numbers = version.split(['.', '-']).map(|part| part.parse().unwrap_or(0));
-        if numbers.take(3).collect::<Vec<u64>>() < SERVER_MIN.to_vec() {
-            let [major, minor, patch] = SERVER_MIN;
-            return Err(format!(
-                "the NATS server {name} has version {version}. Use {major}.{minor}.{patch} or later"
-            ));
-        }
-    }
-    if nats.payload_max() < PAYLOAD_MIN {
-        return Err(format!(
-            "max_payload of the NATS servers is {}. Set it to 9MB, because a webhook may have 8 MiB",
-            nats.payload_max()
-        ));
-    }
-    let config = &info.config;
-    let wrong = |option: &str, right: &str| {
-        Err(format!(
-            "its stream has {option} = {}. It must be {right}: create it with `roomwatch cluster init`",
-            config[option]
-        ))
-    };
-    if config["num_replicas"].as_u64() != Some(REPLICAS) {
-        return wrong("num_replicas", "3");
-    }
-    if config["storage"] != "file" {
-        return wrong("storage", "\"file\"");
-    }
-    if config["discard"] != "new" {
-        return wrong("discard", "\"new\"");
-    }
-    if config["allow_direct"] != true {
-        return wrong("allow_direct", "true");
-    }
-    if config["duplicate_window"].as_u64() != Some(IDS_WINDOW_NS) {
-        return wrong("duplicate_window", "10 minutes");
-    }
-    Ok(())
-}
-
-/// Renames a copy that cannot be continued: of an earlier epoch, or one that ends before the stream begins.
-fn set_aside(dir: &Path, known: &Known) -> Result<(), OpenError> {
-    let path = dir.join("log.db");
-    let why = match SqliteLog::find_in(dir)? {
-        None => return Ok(()),
-        Some(FoundLog { is_copy: false, .. }) => return Err(OpenError::NotACopy { path }),
-        Some(found) if found.epoch != known.epoch => "the deployment has begun a new epoch",
-        Some(found) if found.last < known.start.seq => {
-            "the deployment has removed the events after its last one"
-        }
-        Some(_) => return Ok(()),
-    };
-    let old = dir.join("log.old.db");
-    tracing::warn!("{why}, so {} is kept as {}", path.display(), old.display());
-    for ending in ["-wal", "-shm", ""] {
-        let file = |path: &Path| PathBuf::from(format!("{}{ending}", path.display()));
-        let _ = fs::remove_file(file(&old));
-        match fs::rename(file(&path), file(&old)) {
-            Err(cause) if cause.kind() != io::ErrorKind::NotFound => {
-                return Err(OpenError::Io { path, cause: cause.to_string() });
-            }
-            _ => {}
-        }
-    }
-    Ok(())
 }
 
 impl Shared {
@@ -449,125 +329,6 @@ impl Shared {
         let count = events.len();
         self.copy.copy(last.next(), events).await?;
         Ok(count)
-    }
-
-    /// Compares the stream with the copy, once a second and at every change.
-    async fn check(self: Arc<Self>, mut known: Known) {
-        let mut behind: Option<(Instant, u32)> = None;
-        let mut leader = None;
-        while !self.lost.is_cancelled() {
-            tokio::time::sleep(CHECK_EVERY).await;
-            let Ok(info) = self.nats.info(&self.names.events(), READ_MAX).await else { continue };
-            if !info.is_believed() {
-                continue;
-            }
-            if info.created != known.created {
-                self.contradicted("it was created again".to_owned()).await;
-                continue;
-            }
-            let newest = Seq(info.state.last_seq);
-            if newest < self.last() {
-                let (since, checks) = behind.get_or_insert((Instant::now(), 0));
-                *checks += 1;
-                if *checks >= BEHIND_CHECKS && since.elapsed() >= BEHIND_TIME {
-                    self.contradicted(format!("it ends at {newest}, and this node has {}", self.last()))
-                        .await;
-                }
-                continue;
-            }
-            behind = None;
-            self.removed.fetch_max(info.state.first_seq.saturating_sub(1), Ordering::AcqRel);
-            self.trim();
-            let now =
-                (self.nats.connected(), info.cluster.as_ref().and_then(|cluster| cluster.leader.clone()));
-            let asked = self.clock.running();
-            if leader.as_ref() != Some(&now) {
-                match self.epochs.read(READ_MAX).await {
-                    Ok(Some(found)) if found.epoch != known.epoch => {
-                        tracing::error!("the deployment has begun another epoch");
-                        self.lost.cancel();
-                        continue;
-                    }
-                    Ok(Some(found)) => known = found,
-                    _ => continue,
-                }
-                match self.contradiction(&known, &info).await {
-                    Ok(None) => leader = Some(now),
-                    Ok(Some(why)) => self.contradicted(why).await,
-                    Err(_) => continue,
-                }
-            }
-            if self.last() >= newest {
-                *self.whole_at.lock() = Some(asked);
-            }
-        }
-    }
-
-    /// Returns how the stream differs from the one that this node has copied.
-    async fn contradiction(&self, known: &Known, info: &StreamInfo) -> Result<Option<String>, LogError> {
-        if info.created != known.created {
-            return Ok(Some("the stream was created again".into()));
-        }
-        let last = self.last();
-        if last > Seq::ZERO && last.0 >= info.state.first_seq {
-            let found = self.nats.at(&self.names.events(), last.0, READ_MAX).await.map_err(failure)?;
-            let Some(found) = found else { return Ok(None) };
-            let event =
-                envelope::read(&found.payload).map_err(|error| LogError::Failed(error.to_string().into()))?;
-            if self.copy.find(vec![event]).await? != [last] {
-                return Ok(Some(format!("its event {last} is another one than before")));
-            }
-        }
-        if let Some(witness) = known.witness.filter(|witness| witness.seq <= last)
-            && let Some(own) = self.copy.link(witness.seq).await?
-            && own != witness
-        {
-            return Ok(Some(format!("its events up to {} are others than before", witness.seq)));
-        }
-        Ok(None)
-    }
-
-    /// Begins a new epoch, and ends this log.
-    async fn contradicted(&self, why: String) {
-        if self.lost.is_cancelled() {
-            return;
-        }
-        let renew = async {
-            let known = self.epochs.read(READ_MAX).await?;
-            let info = self.nats.info(&self.names.events(), READ_MAX).await?;
-            match known {
-                Some(known) if known.epoch == self.copy.bounds().epoch => {
-                    self.epochs.renew(&known, &info, &why).await
-                }
-                _ => Ok(()),
-            }
-        };
-        match renew.await {
-            Ok(()) => {
-                tracing::error!(
-                    "the stream is not the one that readers know: {why}. The deployment begins a new epoch"
-                );
-                self.lost.cancel();
-            }
-            Err(error) => tracing::warn!(
-                "the stream is not the one that readers know: {why}. A new epoch cannot begin: {error}"
-            ),
-        }
-    }
-
-    /// Stores the hash of the newest event for all nodes.
-    async fn witness(self: Arc<Self>) {
-        let mut stored = Seq::ZERO;
-        while !self.lost.is_cancelled() {
-            tokio::time::sleep(WITNESS_EVERY).await;
-            let last = self.last();
-            if last > stored
-                && let Ok(Some(link)) = self.copy.link(last).await
-                && self.epochs.witness(self.copy.bounds().epoch, link).await.is_ok()
-            {
-                stored = last;
-            }
-        }
     }
 
     /// Returns the newest event of the stream. One question serves all callers that came before it was sent.

@@ -1,4 +1,4 @@
-//! What nodes begin with: a new node, one that was away for long, and nodes whose stream is another one than before.
+//! The beginning of a node: a new one, one that was away for long, and nodes whose stream is another one than before.
 
 use std::{net::SocketAddr, path::Path, time::Duration};
 
@@ -72,7 +72,8 @@ impl Here {
                 body: event.body,
             };
             // A clock that jumps looks like a long silence, and webhooks wait until it is over.
-            until_async("it is stored", async || self.app.log.append(vec![event.clone()]).await.is_ok()).await;
+            until_async("it is stored", async || self.app.log.append(vec![event.clone()]).await.is_ok())
+                .await;
         }
     }
 

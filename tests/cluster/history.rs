@@ -1,4 +1,4 @@
-//! What senders and readers saw, and the judgement over it.
+//! The record of what senders and readers saw, and the judgement over it.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -207,7 +207,7 @@ impl History {
             );
         }
         let readers = self.readers.lock().expect("not poisoned");
-        assert!(!readers.is_empty(), "somebody has read");
+        assert!(!readers.is_empty(), "no reader has finished");
         for seen in &*readers {
             judge_reader(seen, log);
         }

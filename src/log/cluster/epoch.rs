@@ -1,4 +1,4 @@
-//! What the nodes of a deployment know in common of its log: its epoch, its beginning, and the hash of a recent event.
+//! The common knowledge of all nodes about their log: its epoch, its beginning, and the hash of a recent event.
 
 use std::{ops::Deref, time::Duration};
 

@@ -1,8 +1,12 @@
-//! What `roomwatch cluster` does with the streams of a deployment.
+//! The work of `roomwatch cluster` on the streams of a deployment.
 
 use std::fmt::Write as _;
 
-use super::{READ_MAX, check, epoch::Epochs, refusal};
+use super::{
+    READ_MAX,
+    epoch::Epochs,
+    found::{check, refusal},
+};
 use crate::{
     event::Epoch,
     log::OpenError,

@@ -25,7 +25,7 @@ const EVENT_BYTES: usize = 256;
 
 pub(super) type Answer = oneshot::Sender<Result<Vec<Appended>, LogError>>;
 
-/// What the writer does with the events of an entry.
+/// The work of the writer with the events of an entry.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Work {
     /// Stores those with a new id at the next seqs.

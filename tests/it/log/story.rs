@@ -2,16 +2,14 @@
 
 use std::sync::Arc;
 
-use futures_util::{FutureExt, future::join_all};
 use roomwatch::{
     clock::Clock,
-    event::{Kind, NewEvent, Seq, Source},
-    log::{self, Appended, EventLog, IDS_KEPT, LogError, LogOptions, LogUrl},
+    event::{NewEvent, Seq},
+    log::{self, Appended, EventLog, IDS_KEPT, LogOptions, LogUrl},
 };
 
 use crate::harness::{
-    PATIENCE,
-    promises::{append_one, id_of, log_story, new_event, read_all},
+    promises::{append_one, log_story, new_event, read_all},
     until_async,
 };
 
