@@ -46,6 +46,7 @@ nightly: web/dist/index.html
 	cargo build
 	cargo test --test it delivery:: -- --ignored --nocapture
 	cargo test --profile soak --test it -- --ignored --nocapture past:: a_year_of_ten_million
+	cargo test --profile soak --lib derived::search -- --ignored --nocapture
 	PROPTEST_CASES=20000 cargo test --test it -- state:: reconcile_diff:: damage::
 	SECONDS=3600 $(MAKE) soak
 	tests/sim/plant

@@ -1,5 +1,6 @@
 // Issue 4: sign-in, Sessions, Events, Settings and the command palette, in a real browser against the real server.
 import { readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Browser, BrowserContext, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { launch } from '../harness/browser.js';
@@ -330,6 +331,25 @@ describe('the palette', () => {
     await slow.keyboard.type(' h');
     expect(await slow.getByRole('combobox').inputValue()).toBe('grace h');
     expect(new URL(slow.url()).pathname).toBe('/');
+  });
+
+  it('keeps every letter and their order while it opens', async () => {
+    const letters = 'thequickbrownfoxjumpsoverthelazydog';
+    for (const millis of [10, 30, 50, 70, 90]) {
+      const page = await operatorPage(browser, roomwatch, { reducedMotion: 'reduce' });
+      context = page.context();
+      await page.route('**/assets/palette-*', async (route) => {
+        await sleep(millis);
+        await route.continue();
+      });
+      await page.goto(`${roomwatch.url}/`);
+      await page.getByRole('button', { name: /^Connection:\s*Live/ }).waitFor();
+      await page.keyboard.press('Control+k');
+      await page.keyboard.type(letters);
+      await until('the last letter', async () => (await page.getByRole('combobox').inputValue()).endsWith('dog'));
+      expect(await page.getByRole('combobox').inputValue(), `${millis} ms`).toBe(letters);
+      await context.close();
+    }
   });
 
   it('opens pages and rooms, and asks before it ends a room', async () => {

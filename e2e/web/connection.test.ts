@@ -113,17 +113,25 @@ describe('without a server', () => {
     ['/sessions', 'standup', 'standup'],
     ['/settings', 'default', 'default'],
   ])('%s keeps what was known, with the hour, and catches up by itself', async (path, known, kept) => {
-    const shown = (name: string) =>
-      page.getByText(name).or(page.getByRole('table', { name })).or(page.getByRole('region', { name })).first();
+    const shown = async (name: string) => {
+      const found = page.getByText(name).or(page.getByRole('table', { name })).or(page.getByRole('region', { name }));
+      await found
+        .first()
+        .waitFor()
+        .catch(async (error: Error) => {
+          const text = await page.locator('body').innerText();
+          throw new Error(`${error.message}\nThe page:\n${text}\nThe last requests:\n${asked.slice(-15).join('\n')}`);
+        });
+    };
     await open(path);
     // Data that was never loaded cannot be shown.
-    await shown(known).waitFor();
+    await shown(known);
     await pill(/Live/);
     await roomwatch.kill();
     await pill(/Stale since \d\d:\d\d/);
     await page.getByText('Can’t reach Roomwatch.').waitFor();
-    await shown(kept).waitFor();
-    // Also the state of LiveKit is no longer known.
+    await shown(kept);
+    // The state of LiveKit is unknown now, too.
     if (path === '/' || path === '/settings')
       await page
         .getByText(/^Last known: /)
@@ -149,6 +157,25 @@ describe('without a server', () => {
     await page.getByRole('link', { name: 'Rooms', exact: true }).first().click();
     await row('standup').waitFor();
     await pill(/Stale since/);
+  });
+
+  it('a part whose file cannot be loaded leaves the rest of the page as it is, and comes later', async () => {
+    let blocked = true;
+    page = await operatorPage(browser, roomwatch, { reducedMotion: 'reduce' });
+    page.setDefaultTimeout(30_000);
+    await page.route('**/assets/session-timeline-*', (route) => (blocked ? route.abort() : route.continue()));
+    await until('no stream to be open', async () => (await roomwatch.get('/api/me')).streams.open === 0);
+    const refused = () => page.waitForEvent('requestfailed', (request) => request.url().includes('session-timeline'));
+    const first = refused();
+    await page.goto(`${roomwatch.url}/rooms/standup`);
+    await pill(/Live/);
+    await first;
+    // It is tried again, so the first failure has been drawn.
+    await refused();
+    await page.getByText('ann').first().waitFor();
+    await page.getByRole('heading', { name: 'standup', level: 1 }).waitFor();
+    blocked = false;
+    await page.getByRole('slider').first().waitFor();
   });
 
   it('a page whose file cannot be loaded says so in the frame, and opens when the server is back', async () => {

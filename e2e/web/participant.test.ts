@@ -147,7 +147,8 @@ it('the palette finds a participant by a part of the name in another script', as
   await page.keyboard.press('Tab');
   await page.getByRole('option', { name: /^Open standup/, selected: true }).waitFor();
   await page.keyboard.press('Enter');
-  await heading(page, 'standup');
+  // The name of the room, and that it is being recorded once that is known.
+  await page.getByRole('heading', { name: /^standup( Recording)?$/, level: 1 }).waitFor();
   expect(found).toEqual([]);
 });
 

@@ -118,7 +118,7 @@ it('from the overview, any moment shows rooms and people as they were, and Live 
   // The list of events ends at the moment.
   const events = page.getByRole('list', { name: 'Known then' }).getByRole('listitem');
   expect(await events.first().innerText()).toContain('carol joined retro');
-  expect(await events.count()).toBe(5);
+  await shows('the events until then', async () => String(await events.count()), '5');
   expect(await axe(page)).toEqual([]);
 
   // A room of the list opens at the same moment, and its page has the tracks.

@@ -78,18 +78,7 @@ fn of_projects(
     step: i64,
 ) -> Result<Vec<ActivityPoint>, DerivedError> {
     let mut points = steps(from, to, step);
-    let projects: Vec<String> = match window.area().projects() {
-        Some(projects) => projects.iter().map(|project| project.to_string()).collect(),
-        None => connection
-            .prepare_cached(
-                // One seek for each project. DISTINCT would read every minute of every project.
-                "WITH RECURSIVE p (project) AS (SELECT min(project) FROM minutes UNION ALL
-                 SELECT (SELECT min(project) FROM minutes WHERE project > p.project) FROM p WHERE p.project IS NOT NULL)
-                 SELECT project FROM p WHERE project IS NOT NULL",
-            )?
-            .query_map([], |row| row.get(0))?
-            .collect::<Result<_, _>>()?,
-    };
+    let projects = projects_of(connection, window, "minutes")?;
     let mut before = connection.prepare_cached(
         "SELECT rooms_after, participants_after FROM minutes WHERE project = ?1 AND minute < ?2 ORDER BY minute DESC LIMIT 1",
     )?;
@@ -207,4 +196,23 @@ fn of_sessions(
         }
     }
     Ok(points)
+}
+
+/// Returns the projects of the window, or those that have rows in `table`, in their order.
+pub(super) fn projects_of(
+    connection: &Connection,
+    window: &Window,
+    table: &'static str,
+) -> Result<Vec<String>, DerivedError> {
+    if let Some(projects) = window.area().projects() {
+        return Ok(projects.iter().map(|project| project.to_string()).collect());
+    }
+    // One seek for each project. DISTINCT would read every row.
+    let sql = format!(
+        "WITH RECURSIVE p (project) AS (SELECT min(project) FROM {table} UNION ALL
+         SELECT (SELECT min(project) FROM {table} WHERE project > p.project) FROM p WHERE p.project IS NOT NULL)
+         SELECT project FROM p WHERE project IS NOT NULL"
+    );
+    let mut select = connection.prepare_cached(&sql)?;
+    Ok(select.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?)
 }

@@ -229,7 +229,7 @@ async fn what_is_open_stays_open_over_a_restart_and_is_told_once() {
     left(&server, "consult", "phone", "SIP", "USER_REJECTED").await;
     left(&server, "consult", "caller", "SIP", "CLIENT_INITIATED").await;
     left(&server, "consult", "bot", "AGENT", "AGENT_ERROR").await;
-    // What has happened, and one that is still so.
+    // Three conditions of events that are over, and one whose cause goes on.
     joined(&server, "voice-1", "ben", "STANDARD").await;
     let expected = ["agent_failed", "agent_missing", "call_failed", "egress_failed"];
     until_async("all to be open", async || {

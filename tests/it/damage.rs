@@ -68,6 +68,18 @@ async fn append(app: &App, id: &str, said: &Said) -> Result<Seq, String> {
     app.log.append(vec![new]).await.map(|appended| appended[0].seq).map_err(|error| error.to_string())
 }
 
+/// The record of a command.
+pub fn audit_entry() -> NewAuditEntry {
+    NewAuditEntry {
+        user: "ada".into(),
+        action: "room.end",
+        project: "default".into(),
+        room: None,
+        target: None,
+        reason: None,
+    }
+}
+
 /// The directory of a node after these events.
 pub async fn directory(said: &[Said]) -> tempfile::TempDir {
     let dir = tempfile::tempdir().expect("a directory");
@@ -76,15 +88,7 @@ pub async fn directory(said: &[Said]) -> tempfile::TempDir {
         append(node.app(), &format!("EV_{n}"), said).await.expect("stored");
     }
     node.app().current().await;
-    let entry = NewAuditEntry {
-        user: "ada".into(),
-        action: "room.end",
-        project: "default".into(),
-        room: None,
-        target: None,
-        reason: None,
-    };
-    node.app().audit.note(entry, Outcome::Done, None).await.expect("noted");
+    node.app().audit.note(audit_entry(), Outcome::Done, None).await.expect("noted");
     node.close().await.expect("it closes");
     for file in FILES {
         let connection = rusqlite::Connection::open(dir.path().join(file)).expect("it opens");

@@ -3,7 +3,7 @@
 use std::{fs, os::unix::fs::FileExt, path::Path, time::Duration};
 
 use roomwatch::{
-    audit::{AuditFilter, NewAuditEntry, Outcome},
+    audit::{AuditFilter, Outcome},
     clock::Clock,
     config::Config,
     event::Seq,
@@ -12,7 +12,7 @@ use roomwatch::{
 use tokio::net::TcpListener;
 
 use crate::{
-    damage::{FILES, directory, meetings},
+    damage::{FILES, audit_entry, directory, meetings},
     harness::*,
     node,
 };
@@ -61,7 +61,7 @@ async fn damage_of_each_file_of_a_running_server_is_found_and_is_a_condition() {
             }
         }
         if !["log.db", "derived.db"].contains(&file) {
-            // What a page had comes back with the next write to it. These pages are not written again.
+            // The next write to a page restores it. The node never writes to these pages.
             let connection = rusqlite::Connection::open(copy.path().join(file)).expect("it opens");
             connection
                 .execute_batch("CREATE TABLE pad (bytes); WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 50)
@@ -132,13 +132,9 @@ async fn damage_is_found_by_the_read_that_meets_it() {
         assert!(damaged.to_string().starts_with(&format!("{} is damaged: ", damaged.file)), "{damaged}");
         assert!(damaged.remedy().starts_with("Check the disk."), "{damaged}");
     }
-    let entry = NewAuditEntry {
-        user: "ada".into(),
-        action: "room.end",
-        project: "default".into(),
-        room: None,
-        target: None,
-        reason: None,
-    };
-    node.app().audit.note(entry, Outcome::Done, None).await.expect_err("the page to write is damaged");
+    node.app()
+        .audit
+        .note(audit_entry(), Outcome::Done, None)
+        .await
+        .expect_err("the page to write is damaged");
 }

@@ -1,4 +1,4 @@
-import { type ComponentType, lazy, Suspense, use } from 'react';
+import { type ComponentType, type ReactNode, use, useEffect, useState } from 'react';
 
 const loads: (() => Promise<void> | undefined)[] = [];
 
@@ -48,34 +48,58 @@ export function pageFile<File>(load: () => Promise<File>, name: keyof File) {
   return Object.assign(PageFile, { preload });
 }
 
-/** Returns a dialog or a part of a page that is in a file of its own: most visits never open it. */
-export function dialogFile<Props extends object>(load: () => Promise<ComponentType<Props>>) {
-  let loaded: Promise<{ default: ComponentType<Props> }> | undefined;
+/** Time between two attempts to load a part, in milliseconds. */
+const RETRY_MS = 2_000;
+
+/**
+ * Returns a dialog or a part of a page that is in a file of its own: most visits never open it. `waiting` is shown until the
+ * file is there. A file that cannot be loaded is tried again, and the rest of the page stays as it is. A large one is loaded
+ * only when it is shown (`isLarge`).
+ */
+export function partFile<Props extends object>(
+  load: () => Promise<ComponentType<Props>>,
+  waiting: (props: Props) => ReactNode = () => null,
+  isLarge = false,
+) {
+  let Found: ComponentType<Props> | undefined;
+  let loading: Promise<void> | undefined;
+  /** Loads the file. It never rejects. */
   const preload = () => {
-    loaded ??= load().then((component) => ({ default: component }));
-    return loaded;
-  };
-  const Dialog = lazy(preload);
-  loads.push(() =>
-    preload().then(
-      () => undefined,
-      () => {
-        // Opening the dialog tries once more.
-        loaded = undefined;
+    loading ??= load().then(
+      (component) => {
+        Found = component;
       },
-    ),
-  );
-  // biome-ignore lint/correctness/noComponentHookFactories: called once for each dialog, outside of any component
-  return function DialogFile(props: Props) {
-    return (
-      <Suspense fallback={null}>
-        <Dialog {...props} />
-      </Suspense>
+      () => {
+        loading = undefined;
+      },
     );
+    return loading;
+  };
+  if (!isLarge) loads.push(preload);
+  // biome-ignore lint/correctness/noComponentHookFactories: called once for each part, outside of any component
+  return function PartFile(props: Props) {
+    const [, redraw] = useState(0);
+    useEffect(() => {
+      if (Found) return;
+      let timer: ReturnType<typeof setTimeout> | undefined;
+      let gone = false;
+      const attempt = async () => {
+        await preload();
+        if (gone) return;
+        if (Found) redraw((count) => count + 1);
+        else timer = setTimeout(attempt, RETRY_MS);
+      };
+      void attempt();
+      return () => {
+        gone = true;
+        clearTimeout(timer);
+      };
+    }, []);
+    return Found ? <Found {...props} /> : waiting(props);
   };
 }
 
-/** Loads the files of all pages and dialogs, so that each can be opened while the server is down. */
+/** Loads the files of all pages and parts, so that each can be opened while the server is down. */
 export function loadPageFiles(): void {
   for (const load of loads) void load();
 }

@@ -18,7 +18,7 @@ import { Empty, ErrorState } from '@/ui/states';
 import { SPAN_NAMES } from '@/ui/when';
 import { MEASURE_NAMES } from '@/usage/measures';
 import { basePath } from './base';
-import { dialogFile, pageFile } from './page-file';
+import { pageFile, partFile } from './page-file';
 
 type Raw = Record<string, unknown>;
 
@@ -52,7 +52,7 @@ const FailedAlone = ({ error, reset }: ErrorComponentProps) => (
   </Alone>
 );
 
-const PastFrame = dialogFile<PastFrameProps>(async () => (await import('@/past/frame')).PastFrame);
+const PastFrame = partFile<PastFrameProps>(async () => (await import('@/past/frame')).PastFrame);
 
 type Page = (() => ReactNode) & { preload: () => Promise<void> | undefined };
 

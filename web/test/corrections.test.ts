@@ -37,7 +37,7 @@ it('says who was there, had left or may have left, according to later news', () 
     stay('before', T - 60_000, { leftAt: T - 30_000 }),
     stay('gone', T - 60_000, { leftAt: T - 30_000 }),
     stay('perhaps', T - 60_000, { leftNotBefore: T - 30_000, leftAt: T + 30_000 }),
-    // Clocks differ: a second is no correction.
+    // A difference of a second comes from the clocks, and is not shown as a correction.
     stay('second', T - 1_000),
     stay('leaving', T - 60_000, { leftAt: T - 1_000 }),
   ];

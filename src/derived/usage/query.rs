@@ -12,7 +12,7 @@ use super::{
     sweep::{self, Group, Sweep},
 };
 use crate::{
-    derived::{Derived, DerivedError, gaps, packed},
+    derived::{Derived, DerivedError, activity::projects_of, gaps, packed},
     rights::Window,
 };
 
@@ -228,18 +228,9 @@ fn answer(
 /// Adds the rows, except for quarters that are to be counted again.
 fn rows(connection: &Connection, sums: &mut Sums, rest: &[(i64, i64)]) -> Result<(), DerivedError> {
     let query = sums.query;
-    let projects: Vec<String> = match query.window.area().projects() {
-        _ if query.is_everything() => vec![String::new()],
-        Some(projects) => projects.iter().map(|project| project.to_string()).collect(),
-        None => connection
-            .prepare_cached(
-                // One seek for each project. DISTINCT would read every row.
-                "WITH RECURSIVE p (project) AS (SELECT min(project) FROM usage UNION ALL
-                 SELECT (SELECT min(project) FROM usage WHERE project > p.project) FROM p WHERE p.project IS NOT NULL)
-                 SELECT project FROM p WHERE project IS NOT NULL",
-            )?
-            .query_map([], |row| row.get(0))?
-            .collect::<Result<_, _>>()?,
+    let projects = match query.is_everything() {
+        true => vec![String::new()],
+        false => projects_of(connection, &query.window, "usage")?,
     };
     let mut select = connection.prepare_cached(
         "SELECT value, day, quarters FROM usage WHERE project = ?1 AND dimension = ?2 AND day BETWEEN ?3 AND ?4",

@@ -99,7 +99,7 @@ pub(in super::super) fn has_work(connection: &Connection, now: i64) -> rusqlite:
     })
 }
 
-/// Counts some more quarters that have passed: at most a day. Returns false if there are no more.
+/// Counts the next quarters that have passed, at most those of a day. Returns false when all are counted.
 pub(in super::super) fn roll(
     connection: &mut Connection,
     dimensions: &[Dimension],
@@ -112,7 +112,7 @@ pub(in super::super) fn roll(
         return Ok(false);
     };
     let edges: Vec<i64> = (from / QUARTER_MS..=to / QUARTER_MS).map(|n| n * QUARTER_MS).collect();
-    // What is open is there until the end of each quarter.
+    // An open stay counts until the end of each quarter.
     let groups = Sweep::run(&transaction, dimensions, &edges, i64::MAX, usize::MAX)?;
     let day = from.div_euclid(DAY_MS);
     let mut days = days_of(&transaction, day)?;

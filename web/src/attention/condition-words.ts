@@ -1,5 +1,5 @@
 import type { Condition, KnownConditionKind } from '@roomwatch/react';
-import { bytes, count, duration, plural, shortTime, words } from '@/ui/format';
+import { bytes, count, dayTime, duration, plural, words } from '@/ui/format';
 
 /** What an operator reads about a condition. */
 export interface ConditionWords {
@@ -144,7 +144,7 @@ const WORDS: Record<KnownConditionKind, Say> = {
     title: 'A part of the history is missing',
     preposition: null,
     detail: join(
-      `between ${shortTime(number(from))} and ${shortTime(number(to))}`,
+      `between ${dayTime(number(from))} and ${dayTime(number(to))}`,
       number(gaps) > 1 ? plural(number(gaps), 'gap') : null,
     ),
     advice: 'It was lost with a damaged file. Check the disk of Roomwatch. All other sessions are there.',

@@ -1,7 +1,7 @@
 import type { ListEnd, Message } from '@roomwatch/react';
 import { useVirtualizer } from '@tanstack/react-virtual';
 import { type RefObject, useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState } from 'react';
-import { dialogFile } from '@/page-file';
+import { partFile } from '@/page-file';
 import { useShortcuts } from '@/shell/shortcuts';
 import { Button } from '@/ui/button';
 import { messageOf } from '@/ui/errors';
@@ -12,7 +12,7 @@ import { useDoers } from './use-doers';
 import { useNames } from './use-names';
 import { useNarrowBox } from './use-narrow-box';
 
-const OpenedEvent = dialogFile(async () => (await import('./opened-event')).OpenedEvent);
+const OpenedEvent = partFile(async () => (await import('./opened-event')).OpenedEvent);
 
 const ROW_PX = 32;
 /** On a phone a row has two lines. */

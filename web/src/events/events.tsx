@@ -3,7 +3,7 @@ import { useQuery } from '@tanstack/react-query';
 import { getRouteApi, Link } from '@tanstack/react-router';
 import { ArrowUp, Crosshair, Download, Pause, Play } from 'lucide-react';
 import { useCallback, useEffect, useRef, useState } from 'react';
-import { dialogFile } from '@/page-file';
+import { partFile } from '@/page-file';
 import { useConnectionStatus } from '@/shell/connection-status';
 import { useShortcuts } from '@/shell/shortcuts';
 import { Button, buttonClass } from '@/ui/button';
@@ -17,8 +17,8 @@ import { type EventSearch, keepOf, queryOf } from './event-search';
 import { noteNames } from './names';
 import { cursorOfEvent, type Wanted } from './seek';
 
-const GoToEvent = dialogFile(async () => (await import('./go-to-event')).GoToEvent);
-const ExportEvents = dialogFile(async () => (await import('./export-dialog')).ExportEvents);
+const GoToEvent = partFile(async () => (await import('./go-to-event')).GoToEvent);
+const ExportEvents = partFile(async () => (await import('./export-dialog')).ExportEvents);
 
 /** Scroll position beyond which the user is reading: the list pauses. */
 const READING_PX = 4;

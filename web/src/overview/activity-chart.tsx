@@ -1,6 +1,7 @@
 import type { Activity } from '@roomwatch/react';
 import { ChartColumn, Table2 } from 'lucide-react';
-import { lazy, Suspense, useState } from 'react';
+import { useState } from 'react';
+import { partFile } from '@/page-file';
 import { IconButton } from '@/ui/button';
 import { cx } from '@/ui/cx';
 import { plural, shortTime } from '@/ui/format';
@@ -8,7 +9,7 @@ import { Panel } from '@/ui/panel';
 import { ErrorState, Skeleton, Unknown } from '@/ui/states';
 
 /** uPlot (21 KiB) is loaded after the first paint. */
-const Plot = lazy(() => import('./activity-plot'));
+const Plot = partFile(async () => (await import('./activity-plot')).default);
 
 /** Returns the chart as one sentence, for screen readers. Of equal minutes it names the first. */
 export function describeActivity({ points }: Activity): string {
@@ -79,9 +80,7 @@ export function ActivityChart({
             </p>
           ) : (
             <div role="img" aria-label={describeActivity(activity)} className="absolute inset-0 px-2 pt-2">
-              <Suspense fallback={null}>
-                <Plot points={activity.points} onPoint={setAt} />
-              </Suspense>
+              <Plot points={activity.points} onPoint={setAt} />
             </div>
           )}
         </div>

@@ -2,27 +2,16 @@ import type { ActivityPoint } from '@roomwatch/react';
 import { useEffect, useRef } from 'react';
 import uPlot from 'uplot';
 import 'uplot/dist/uPlot.min.css';
-import { THEME_CHANGED } from '@/shell/theme';
 import { shortTime } from '@/ui/format';
 import { axisLabels, axisWidth } from './axis';
+import { axisStyle, colour, keep } from './plot';
 
 const STEP_SECS = 60;
-const FONT = '11px "Geist Variable", system-ui, sans-serif';
-
-/** Returns a colour for the canvas. `light-dark()` is resolved by reading the computed style of an element. */
-function colour(name: string): string {
-  const probe = document.createElement('span');
-  probe.style.color = `var(${name})`;
-  document.body.append(probe);
-  const value = getComputedStyle(probe).color;
-  probe.remove();
-  return value;
-}
 
 function bars(name: string, label: string): uPlot.Series {
   return {
     label,
-    fill: () => colour(name),
+    fill: () => colour(`var(${name})`),
     width: 0,
     points: { show: false },
     paths: uPlot.paths.bars?.({ size: [0.72, 14], radius: 0.2 }),
@@ -36,7 +25,7 @@ function shadeUnknown({ ctx, bbox, valToPos }: uPlot, points: ActivityPoint[]) {
   if (known === 0) return;
   const edge = first ? valToPos(first.at / 1_000 - STEP_SECS / 2, 'x', true) : bbox.left + bbox.width;
   ctx.save();
-  ctx.fillStyle = colour('--sunken');
+  ctx.fillStyle = colour('var(--sunken)');
   ctx.fillRect(bbox.left, bbox.top, Math.max(0, edge - bbox.left), bbox.height);
   ctx.restore();
 }
@@ -59,12 +48,6 @@ export default function ActivityPlot({
   useEffect(() => {
     const element = box.current;
     if (!element) return;
-    const axis: uPlot.Axis = {
-      stroke: () => colour('--ink-3'),
-      grid: { stroke: () => colour('--line'), width: 1 },
-      ticks: { show: false },
-      font: FONT,
-    };
     const chart = new uPlot(
       {
         width: element.clientWidth,
@@ -87,14 +70,14 @@ export default function ActivityPlot({
         },
         axes: [
           {
-            ...axis,
+            ...axisStyle,
             grid: { show: false },
             space: 70,
             size: 26,
             values: (_, at) => at.map((secs) => shortTime(secs * 1_000)),
           },
           {
-            ...axis,
+            ...axisStyle,
             size: (_, labels) => axisWidth(labels),
             space: 32,
             // Whole numbers only.
@@ -108,19 +91,9 @@ export default function ActivityPlot({
       element,
     );
     plot.current = chart;
-    const resize = new ResizeObserver(() =>
-      chart.setSize({ width: element.clientWidth, height: element.clientHeight }),
-    );
-    resize.observe(element);
-    const redraw = () => chart.redraw(false);
-    const dark = matchMedia('(prefers-color-scheme: dark)');
-    dark.addEventListener('change', redraw);
-    window.addEventListener(THEME_CHANGED, redraw);
+    const remove = keep(chart, element);
     return () => {
-      resize.disconnect();
-      dark.removeEventListener('change', redraw);
-      window.removeEventListener(THEME_CHANGED, redraw);
-      chart.destroy();
+      remove();
       plot.current = null;
     };
   }, []);

@@ -53,7 +53,8 @@ export function Palette({ takeEarly, onClose }: PaletteProps) {
   });
   const current = items.find((item) => item.id === active) ?? items[0];
 
-  useEffect(() => {
+  // Before the next key: a letter must not reach the field before the text in front of it.
+  useLayoutEffect(() => {
     const element = dialog.current;
     if (!element) return;
     element.showModal();

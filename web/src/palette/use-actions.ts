@@ -30,6 +30,7 @@ import {
 import { useMemo, useRef } from 'react';
 import type { CliCommand } from '@/room/cli-commands';
 import { useModeration } from '@/room/moderate';
+import type { PagePath } from '@/shell/page-path';
 import { refusal } from '@/shell/rights';
 import { showShortcuts } from '@/shell/shortcuts';
 import { useSignOut } from '@/shell/sign-out';
@@ -133,22 +134,7 @@ export function useActions() {
           ];
     };
 
-    const page = (
-      to:
-        | '/'
-        | '/rooms'
-        | '/sessions'
-        | '/recordings'
-        | '/calls'
-        | '/agents'
-        | '/usage'
-        | '/events'
-        | '/audit'
-        | '/settings',
-      title: string,
-      icon: LucideIcon,
-      detail?: string,
-    ): Item => ({
+    const page = (to: PagePath, title: string, icon: LucideIcon, detail?: string): Item => ({
       id: `page-${title}`,
       group: 'Pages',
       icon,

@@ -13,7 +13,7 @@ const ZONE = /(?: ?utc| ?gmt| ?z| (?=[+−-]))(?:([+−-])(\d{1,2})(?::?([0-5]\d
 
 /**
  * Reads a moment in plain writing: "14:03", "yesterday 14:03:11", "29 Nov 14:03", "2026-11-29 14:03 UTC+1", "5 min ago",
- * unix milliseconds, or a cursor. A time of day alone is the latest one that has been. Null if it is none of these.
+ * unix milliseconds, or a cursor. A time without a date is its latest occurrence. Returns null for any other text.
  */
 export function readMoment(text: string, now: number): number | string | null {
   const typed = text.trim().toLowerCase().replace(/\s+/g, ' ');

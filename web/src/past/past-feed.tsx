@@ -1,3 +1,4 @@
+import type { Message } from '@roomwatch/react';
 import { useMemo } from 'react';
 import { EventSentence } from '@/events/event-sentence';
 import { calledIn } from '@/events/names';
@@ -17,6 +18,16 @@ export function PastFeed({ limit, inRoom, className }: { limit: number; inRoom?:
     const happened = late.get(cursor);
     return happened === undefined ? undefined : `learned ${clockTime(timestamp)}, happened ${clockTime(happened)}`;
   };
+  const sentence = (message: Message) => (
+    <EventSentence
+      key={message.cursor}
+      message={message}
+      called={calledIn(message)}
+      by={null}
+      inRoom={inRoom}
+      note={note(message.cursor, message.timestamp)}
+    />
+  );
   if (known.length === 0 && learned.length === 0) {
     return <Empty title="No events yet">No event was received before this moment.</Empty>;
   }
@@ -25,34 +36,11 @@ export function PastFeed({ limit, inRoom, className }: { limit: number; inRoom?:
       {learned.length > 0 ? (
         <section aria-label="Learned later" className="border-b border-line bg-warn-soft/60 py-1">
           <h3 className="px-4 pt-1 text-xs font-medium text-warn">Had happened by then, and was learned later</h3>
-          <ul>
-            {learned
-              .slice(0, limit)
-              .reverse()
-              .map((message) => (
-                <EventSentence
-                  key={message.cursor}
-                  message={message}
-                  called={calledIn(message)}
-                  by={null}
-                  inRoom={inRoom}
-                  note={note(message.cursor, message.timestamp)}
-                />
-              ))}
-          </ul>
+          <ul>{learned.slice(0, limit).reverse().map(sentence)}</ul>
         </section>
       ) : null}
       <ul aria-label="Known then" className={cx('py-1')}>
-        {known.map((message) => (
-          <EventSentence
-            key={message.cursor}
-            message={message}
-            called={calledIn(message)}
-            by={null}
-            inRoom={inRoom}
-            note={note(message.cursor, message.timestamp)}
-          />
-        ))}
+        {known.map(sentence)}
       </ul>
     </div>
   );

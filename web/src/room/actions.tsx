@@ -2,16 +2,16 @@ import type { Room } from '@roomwatch/react';
 import { Link } from '@tanstack/react-router';
 import { Braces, Eye, History, MessageSquare, MoreHorizontal, Octagon, Terminal } from 'lucide-react';
 import { useState } from 'react';
-import { dialogFile } from '@/page-file';
+import { partFile } from '@/page-file';
 import { useRefusal } from '@/shell/rights';
 import { Button, buttonClass } from '@/ui/button';
 import { Menu, MenuItem, MenuLink, MenuSeparator } from '@/ui/menu';
 import { roomCommands } from './cli-commands';
 import { useModeration, useProjectFor } from './moderate';
 
-const SendData = dialogFile(async () => (await import('./send-data')).SendData);
-const EditRoom = dialogFile(async () => (await import('./edit-room')).EditRoom);
-const CommandsDialog = dialogFile(async () => (await import('./commands-dialog')).CommandsDialog);
+const SendData = partFile(async () => (await import('./send-data')).SendData);
+const EditRoom = partFile(async () => (await import('./edit-room')).EditRoom);
+const CommandsDialog = partFile(async () => (await import('./commands-dialog')).CommandsDialog);
 
 /** Padding with which all buttons fit on the smallest phone. */
 const NARROW = 'max-[24rem]:px-2';

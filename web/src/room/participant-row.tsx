@@ -23,7 +23,7 @@ import {
   VideoOff,
 } from 'lucide-react';
 import { memo, type ReactNode, useState } from 'react';
-import { dialogFile } from '@/page-file';
+import { partFile } from '@/page-file';
 import { useRefusal } from '@/shell/rights';
 import { Badge } from '@/ui/badge';
 import { buttonClass } from '@/ui/button';
@@ -40,9 +40,9 @@ import { muteCommand, participantCommands } from './cli-commands';
 import { useModeration, useProjectFor } from './moderate';
 import { nameOf, pretty, resolution, trackName } from './people';
 
-const EditParticipant = dialogFile(async () => (await import('./edit-participant')).EditParticipant);
-const CommandsDialog = dialogFile(async () => (await import('./commands-dialog')).CommandsDialog);
-const SendData = dialogFile(async () => (await import('./send-data')).SendData);
+const EditParticipant = partFile(async () => (await import('./edit-participant')).EditParticipant);
+const CommandsDialog = partFile(async () => (await import('./commands-dialog')).CommandsDialog);
+const SendData = partFile(async () => (await import('./send-data')).SendData);
 
 const kindIcons: Record<string, ReactNode> = {
   standard: <UserRound size={14} />,

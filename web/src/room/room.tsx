@@ -1,10 +1,10 @@
 import { type Participant, type Room, useRoom, useRoomParticipants, useRooms, useSession } from '@roomwatch/react';
 import { getRouteApi, Link } from '@tanstack/react-router';
 import { CircleDot, CloudOff } from 'lucide-react';
-import { lazy, Suspense, useMemo, useRef, useState } from 'react';
+import { useMemo, useRef, useState } from 'react';
 import { EventFeed } from '@/events/event-feed';
 import { noteParticipants } from '@/events/names';
-import { dialogFile } from '@/page-file';
+import { partFile } from '@/page-file';
 import { type Past, usePast } from '@/past/context';
 import { PastLink } from '@/past/past-link';
 import { useSessionRefresh } from '@/sessions/use-session-refresh';
@@ -25,10 +25,15 @@ import { Participants } from './participants';
 import { pretty } from './people';
 import { Recordings } from './side';
 
-const Ended = dialogFile(async () => (await import('./ended')).Ended);
-const Watch = lazy(() => import('@/watch/watch'));
-const SessionTimeline = lazy(() =>
-  import('@/sessions/session-timeline').then((module) => ({ default: module.SessionTimeline })),
+const Ended = partFile(async () => (await import('./ended')).Ended);
+const Watch = partFile(
+  async () => (await import('@/watch/watch')).default,
+  () => <Panel className="mb-4">Loading the LiveKit client…</Panel>,
+  true,
+);
+const SessionTimeline = partFile(
+  async () => (await import('@/sessions/session-timeline')).SessionTimeline,
+  ({ detail }) => <Skeleton rows={Math.min(8, detail.participations.length + 1)} />,
 );
 
 const route = getRouteApi('/shell/rooms/$room');
@@ -151,13 +156,11 @@ function LiveRoom({ name, project }: { name: string; project: string | undefined
       ) : null}
 
       {view === 'watch' && !past ? (
-        <Suspense fallback={<Panel className="mb-4">Loading the LiveKit client…</Panel>}>
-          <Watch
-            room={live}
-            onQuality={setQuality}
-            onClose={() => navigate({ search: (before) => ({ ...before, view: undefined }) })}
-          />
-        </Suspense>
+        <Watch
+          room={live}
+          onQuality={setQuality}
+          onClose={() => navigate({ search: (before) => ({ ...before, view: undefined }) })}
+        />
       ) : null}
 
       <div className="grid items-start gap-4 xl:grid-cols-[minmax(0,1fr)_24rem]">
@@ -252,9 +255,7 @@ function SoFar({ room, past }: { room: Room; past: boolean }) {
         </Link>
       }
     >
-      <Suspense fallback={<Skeleton rows={Math.min(8, data.participations.length + 1)} />}>
-        <SessionTimeline detail={data} now={now} />
-      </Suspense>
+      <SessionTimeline detail={data} now={now} />
     </Panel>
   );
 }

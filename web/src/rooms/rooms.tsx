@@ -3,7 +3,7 @@ import { getRouteApi, Link } from '@tanstack/react-router';
 import { Plus } from 'lucide-react';
 import { memo, useEffect, useMemo, useRef, useState } from 'react';
 import { useOpenConditions } from '@/attention/use-open-conditions';
-import { dialogFile } from '@/page-file';
+import { partFile } from '@/page-file';
 import { usePast } from '@/past/context';
 import { PastLink } from '@/past/past-link';
 import { useConnectionStatus } from '@/shell/connection-status';
@@ -23,7 +23,7 @@ import { byRoom, listRooms } from './room-list';
 import { ROOM_SORTS, type RoomSort } from './room-sort';
 import { RoomsTable } from './rooms-table';
 
-const CreateRoom = dialogFile(async () => (await import('./create-room')).CreateRoom);
+const CreateRoom = partFile(async () => (await import('./create-room')).CreateRoom);
 
 /** Minimum time between two changes of the table: faster ones cannot be read. */
 const DRAW_EVERY_MS = 250;

@@ -6,7 +6,7 @@ import { useShortcuts } from '@/shell/shortcuts';
 import { Button, IconButton } from '@/ui/button';
 import { saveText } from '@/ui/download';
 import { Select } from '@/ui/field';
-import { count, plural, shortTime } from '@/ui/format';
+import { count, dayTime, plural } from '@/ui/format';
 import { FoundInput } from '@/ui/found-input';
 import { PagedPanel } from '@/ui/paged-panel';
 import { PageHeader } from '@/ui/panel';
@@ -191,7 +191,7 @@ const GAPS_SHOWN = 3;
 /** Times of which sessions are missing, because they were lost with a damaged file. */
 function Gaps({ page }: { page: SessionsPage | undefined }) {
   if (!page?.gaps.length) return null;
-  const times = page.gaps.slice(-GAPS_SHOWN).map(({ from, to }) => `${shortTime(from)} to ${shortTime(to)}`);
+  const times = page.gaps.slice(-GAPS_SHOWN).map(({ from, to }) => `${dayTime(from)} to ${dayTime(to)}`);
   const more = page.gaps.length - times.length;
   return (
     <p role="note" className="mb-3 flex items-start gap-2 text-warn">

@@ -2,7 +2,7 @@ import { type Project, useProjects } from '@roomwatch/react';
 import { Link } from '@tanstack/react-router';
 import { CloudOff } from 'lucide-react';
 import { Fragment } from 'react';
-import { shortDay, shortTime } from '@/ui/format';
+import { dayTime, shortTime } from '@/ui/format';
 import { sameDay } from '@/ui/zone';
 import { useConnectionStatus } from './connection-status';
 
@@ -26,8 +26,7 @@ export function useAwaySince(project?: string): number | null {
 }
 
 /** "20:34", or "28 Nov, 20:34" on another day. */
-export const sinceText = (at: number) =>
-  sameDay(at, Date.now()) ? shortTime(at) : `${shortDay(at)}, ${shortTime(at)}`;
+export const sinceText = (at: number) => (sameDay(at, Date.now()) ? shortTime(at) : dayTime(at));
 
 /** "LiveKit (production) has not answered since 20:34." The name is left out if there is one project. */
 export const awayText = ({ name, state, awaySince }: Away, several: boolean) =>

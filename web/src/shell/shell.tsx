@@ -37,23 +37,14 @@ import { setUtc, useUtc } from '@/ui/zone';
 import { ConnectionPill, StaleBanner } from './connection-pill';
 import { LiveKitBanner } from './livekit-away';
 import { Logo } from './logo';
+import type { PagePath } from './page-path';
 import { refusal } from './rights';
 import { Shortcuts, showShortcuts, useShortcuts } from './shortcuts';
 import { useSignOut } from './sign-out';
 import { useTheme } from './theme';
 
 interface NavPage {
-  to:
-    | '/'
-    | '/rooms'
-    | '/sessions'
-    | '/recordings'
-    | '/calls'
-    | '/agents'
-    | '/usage'
-    | '/events'
-    | '/audit'
-    | '/settings';
+  to: PagePath;
   name: string;
   icon: LucideIcon;
   key: string;

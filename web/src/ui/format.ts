@@ -65,6 +65,8 @@ export const clockTime = clock;
 export const shortTime = shortClock;
 /** "23 Nov" */
 export const shortDay = day;
+/** "23 Nov, 14:03" */
+export const dayTime = (at: number) => `${day(at)}, ${shortClock(at)}`;
 /** "Mon, 23 Nov 2026, 14:03:22.123 UTC+1" */
 export const fullTime = (at: number) => `${full(at)} ${zoneName(at)}`;
 

@@ -2,22 +2,11 @@ import { useEffect, useRef } from 'react';
 import uPlot from 'uplot';
 import 'uplot/dist/uPlot.min.css';
 import { axisLabels, axisWidth } from '@/overview/axis';
-import { THEME_CHANGED } from '@/shell/theme';
+import { axisStyle, colour, keep } from '@/overview/plot';
 import { shortDay, shortTime } from '@/ui/format';
 import { colourOf } from './measures';
 
-const FONT = '11px "Geist Variable", system-ui, sans-serif';
 const DAY_SECS = 86_400;
-
-/** Returns a colour for the canvas. */
-function colour(value: string): string {
-  const probe = document.createElement('span');
-  probe.style.color = value;
-  document.body.append(probe);
-  const resolved = getComputedStyle(probe).color;
-  probe.remove();
-  return resolved;
-}
 
 /** Values over time: bars for one series, lines for several. An unknown value is a hole. */
 export default function UsagePlot({
@@ -38,12 +27,6 @@ export default function UsagePlot({
   useEffect(() => {
     const element = box.current;
     if (!element) return;
-    const axis: uPlot.Axis = {
-      stroke: () => colour('var(--ink-3)'),
-      grid: { stroke: () => colour('var(--line)'), width: 1 },
-      ticks: { show: false },
-      font: FONT,
-    };
     const step = () => {
       const { at } = data.current;
       return at.length > 1 ? ((at.at(-1) ?? 0) - (at[0] ?? 0)) / (at.length - 1) / 1_000 : 900;
@@ -60,7 +43,7 @@ export default function UsagePlot({
         },
         axes: [
           {
-            ...axis,
+            ...axisStyle,
             grid: { show: false },
             space: 80,
             size: 26,
@@ -69,7 +52,12 @@ export default function UsagePlot({
               return secs.map((one) => (long ? shortDay(one * 1_000) : shortTime(one * 1_000)));
             },
           },
-          { ...axis, size: (_, labels) => axisWidth(labels), space: 32, values: (_, values) => axisLabels(values) },
+          {
+            ...axisStyle,
+            size: (_, labels) => axisWidth(labels),
+            space: 32,
+            values: (_, values) => axisLabels(values),
+          },
         ],
         series: [
           {},
@@ -91,19 +79,9 @@ export default function UsagePlot({
       element,
     );
     plot.current = chart;
-    const resize = new ResizeObserver(() =>
-      chart.setSize({ width: element.clientWidth, height: element.clientHeight }),
-    );
-    resize.observe(element);
-    const redraw = () => chart.redraw(false);
-    const dark = matchMedia('(prefers-color-scheme: dark)');
-    dark.addEventListener('change', redraw);
-    window.addEventListener(THEME_CHANGED, redraw);
+    const remove = keep(chart, element);
     return () => {
-      resize.disconnect();
-      dark.removeEventListener('change', redraw);
-      window.removeEventListener(THEME_CHANGED, redraw);
-      chart.destroy();
+      remove();
       plot.current = null;
     };
   }, [names]);

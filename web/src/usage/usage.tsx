@@ -2,12 +2,13 @@ import { type Usage, type UsageNumbers, useMe, useRoomwatch } from '@roomwatch/r
 import { useQuery } from '@tanstack/react-query';
 import { getRouteApi, Link } from '@tanstack/react-router';
 import { ChartColumn, Download, Table2 } from 'lucide-react';
-import { lazy, Suspense, useMemo, useState } from 'react';
+import { useMemo, useState } from 'react';
+import { partFile } from '@/page-file';
 import { Button, IconButton } from '@/ui/button';
 import { cx } from '@/ui/cx';
 import { save, saveText } from '@/ui/download';
 import { Select } from '@/ui/field';
-import { count, plural, shortDay, shortTime } from '@/ui/format';
+import { count, dayTime, plural } from '@/ui/format';
 import { PageHeader, Panel } from '@/ui/panel';
 import { ProjectSelect } from '@/ui/project-select';
 import { Empty, ErrorState, Skeleton, Unknown } from '@/ui/states';
@@ -17,7 +18,7 @@ import { WhenFilter } from '@/ui/when-filter';
 import { colourOf, DRAWN_MAX, MEASURE_NAMES, MEASURES, type MeasureName, momentOf, seriesName } from './measures';
 
 /** uPlot (21 KiB) is loaded after the first paint. */
-const Plot = lazy(() => import('./usage-plot'));
+const Plot = partFile(async () => (await import('./usage-plot')).default);
 
 const route = getRouteApi('/shell/usage');
 const REFRESH_MS = 60_000;
@@ -173,7 +174,7 @@ function Answer({
     return (
       <Panel>
         <Empty title="No usage yet">
-          {usage.knownFrom === null ? 'Usage appears here after the first session.' : `There is none in ${range}.`}
+          {usage.knownFrom === null ? 'Usage appears here after the first session.' : `There was no usage in ${range}.`}
         </Empty>
       </Panel>
     );
@@ -200,9 +201,7 @@ function Answer({
         ) : (
           <>
             <div role="img" aria-label={describe(name, series, of)} className="h-72 px-2 pt-2">
-              <Suspense fallback={null}>
-                <Plot at={at} series={drawn} />
-              </Suspense>
+              <Plot at={at} series={drawn} />
             </div>
             {usage.groupBy === null ? null : <Legend series={series} measure={measure} />}
           </>
@@ -225,8 +224,6 @@ const describe = (
   series: { name: string; total: UsageNumbers }[],
   of: (numbers: UsageNumbers) => number | null,
 ) => `${name}. ${series.map((one) => `${one.name}: ${shown(of(one.total))}`).join(', ')}.`;
-
-const dayTime = (at: number) => `${shortDay(at)}, ${shortTime(at)}`;
 
 const shown = (value: number | null) => (value === null ? 'unknown' : count(Math.round(value)));
 

@@ -83,7 +83,7 @@ export class Replay<S> {
   /** Positions of the next older and the next newer page; null where nothing is known to follow. */
   private before: Cursor | null = null;
   private after: Cursor | null = null;
-  /** Time up to which there are no events after the loaded ones. */
+  /** Every event from the oldest loaded one up to this time is loaded. `null` if there may be more. */
   private quietUntil: number | null = null;
   private readonly pending = new Set<'older' | 'newer' | 'base'>();
   private abort = new AbortController();

@@ -90,26 +90,7 @@ fn records(news: &[News]) -> Vec<Arc<Recorded>> {
             _ => ("room_finished", r#""numDroppedEvents":0"#.to_owned()),
         };
         let raw = format!(r#"{{"event":"{name}","room":{room_json},{what},"id":"{n}","createdAt":"{at}"}}"#);
-        let body = Body::read(raw.as_bytes(), &Redaction::default()).expect("a body");
-        let event = Event {
-            seq: Seq(n as u64 + 1),
-            project: if room == 3 { "q" } else { "p" }.into(),
-            source: Source::Webhook,
-            received_at: now * 1000,
-            kind: Kind::from(&*body.event),
-            room: body.room,
-            room_sid: body.room_sid,
-            body: body.json,
-        };
-        let applied = state.apply(&event);
-        Arc::new(Recorded {
-            seq: event.seq,
-            project: event.project,
-            received_at: event.received_at,
-            json: NO_CHANGES,
-            joined: None,
-            facts: applied.facts,
-        })
+        recorded(&mut state, n, if room == 3 { "q" } else { "p" }, now * 1000, &raw)
     };
     news.iter().enumerate().map(record).collect()
 }
