@@ -66,6 +66,11 @@ pub trait EventLog: Send + Sync + 'static {
         future::ready(Ok(self.bounds().last)).boxed()
     }
 
+    /// Returns how well this node knows the log of all nodes. Cheap: does no I/O.
+    fn contact(&self) -> Contact {
+        Contact::default()
+    }
+
     /// Returns if the log turns out to be another one than readers know. It must be opened again.
     fn lost(&self) -> BoxFuture<'_, ()> {
         future::pending().boxed()
@@ -253,6 +258,15 @@ pub struct Bounds {
     pub first: Seq,
     /// The newest durable event; 0 before the first.
     pub last: Seq,
+}
+
+/// Contact of a node with the log of all nodes. A node that is alone always has it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Contact {
+    /// Unix milliseconds at which this node last had every event of the log, if that is some seconds ago.
+    pub fresh_at: Option<u64>,
+    /// True if the log has been out of reach for so long that an append fails at once.
+    pub is_away: bool,
 }
 
 /// Reason why the log failed. A webhook then waits and is answered 503, and LiveKit retries.

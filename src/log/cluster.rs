@@ -38,7 +38,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Appended, Bounds, EventLog, LogError, LogOptions, OpenError,
+    Appended, Bounds, Contact, EventLog, LogError, LogOptions, OpenError,
     sqlite::{CopyOf, SqliteLog, key},
 };
 use crate::{
@@ -49,6 +49,7 @@ use crate::{
 };
 
 mod checks;
+mod contact;
 mod envelope;
 mod epoch;
 mod found;
@@ -57,6 +58,7 @@ mod manage;
 pub use found::Found;
 pub use manage::{create, new_epoch, status};
 
+use contact::Contacts;
 use epoch::Epochs;
 use found::refusal;
 
@@ -70,9 +72,6 @@ const READ_MAX: Duration = Duration::from_secs(2);
 const READ_EVERY: Duration = Duration::from_millis(100);
 /// Minimum time between two questions for the newest event.
 const ASK_EVERY: Duration = Duration::from_millis(100);
-/// A node appends only if its copy has had the whole stream within this time: half the time for which the stream
-/// remembers ids.
-const IDS_OVERLAP: Duration = Duration::from_secs(300);
 /// Maximum number of own events that wait for the task that follows the stream.
 const ACKS_MAX: usize = 4096;
 
@@ -90,8 +89,7 @@ struct Shared {
     epochs: Epochs<Arc<Nats>>,
     /// Own events with their seqs, for the task that follows the stream.
     acks: mpsc::Sender<(Seq, NewEvent)>,
-    /// [`Clock::running`] when the copy last had the whole stream.
-    whole_at: Mutex<Option<Duration>>,
+    contacts: Contacts,
     /// The last event that everything derived here covers.
     covered: AtomicU64,
     /// The last event that the stream no longer has.
@@ -118,11 +116,11 @@ impl ClusterLog {
             epochs: Epochs::new(nats.clone(), &names),
             nats,
             names: names.clone(),
+            contacts: Contacts::new(clock.clone()),
             clock,
             acks,
             covered: AtomicU64::new(0),
             removed: AtomicU64::new(known.start.seq.0),
-            whole_at: Mutex::default(),
             newest: AsyncMutex::default(),
             lost: CancellationToken::new(),
         });
@@ -178,12 +176,6 @@ impl Shared {
         self.copy.retain(Seq(covered.min(removed)));
     }
 
-    /// Returns true if the copy has had the whole stream lately.
-    fn knows_ids(&self) -> bool {
-        let whole_at = *self.whole_at.lock();
-        whole_at.is_some_and(|at| self.clock.running().saturating_sub(at) < IDS_OVERLAP)
-    }
-
     async fn append(&self, events: Vec<NewEvent>) -> Result<Vec<Appended>, LogError> {
         let known = self.copy.find(events.clone()).await?;
         let mut appended = Vec::with_capacity(events.len());
@@ -205,8 +197,11 @@ impl Shared {
         if self.lost.is_cancelled() {
             return Err(LogError::Closed);
         }
-        if !self.knows_ids() {
-            return Err(LogError::Away("this node has not been in touch with NATS for five minutes".into()));
+        if self.contacts.now().is_away {
+            return Err(LogError::Away("NATS has not answered for a while".into()));
+        }
+        if !self.contacts.knows_ids() {
+            return Err(LogError::Away("this node has not had the whole log for five minutes".into()));
         }
         let before = self.last();
         let (id, message) = (HEXLOWER.encode(&key(&event)), envelope::write(&event));
@@ -229,6 +224,7 @@ impl Shared {
 
     /// Copies the stream up to `last`.
     async fn catch_up(&self, last: Seq) -> Result<(), LogError> {
+        let asked = self.clock.running();
         let mut shown = Instant::now();
         while self.last() < last {
             if self.read_next().await? == 0 {
@@ -239,7 +235,7 @@ impl Shared {
                 tracing::info!("copying the log: {} of {last}", self.last());
             }
         }
-        *self.whole_at.lock() = Some(self.clock.running());
+        self.contacts.whole(asked);
         Ok(())
     }
 
@@ -373,6 +369,10 @@ impl EventLog for ClusterLog {
 
     fn newest(&self) -> BoxFuture<'_, Result<Seq, LogError>> {
         self.shared.newest().boxed()
+    }
+
+    fn contact(&self) -> Contact {
+        self.shared.contacts.now()
     }
 
     fn lost(&self) -> BoxFuture<'_, ()> {

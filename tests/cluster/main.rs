@@ -10,6 +10,7 @@ mod shared {
 }
 use shared::harness;
 
+mod away;
 mod begin;
 mod faults;
 mod history;

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{READ_MAX, Shared, envelope, epoch::Known, failure};
+use super::{COPY_MAX, READ_MAX, Shared, envelope, epoch::Known, failure};
 use crate::{
     event::Seq,
     log::{EventLog, LogError},
@@ -28,10 +28,12 @@ impl Shared {
         let mut leader = None;
         while !self.lost.is_cancelled() {
             tokio::time::sleep(CHECK_EVERY).await;
+            let asked = self.clock.running();
             let Ok(info) = self.nats.info(&self.names.events(), READ_MAX).await else { continue };
             if !info.is_believed() {
                 continue;
             }
+            self.contacts.answered(asked);
             if info.created != known.created {
                 self.contradicted("it was created again".to_owned()).await;
                 continue;
@@ -51,7 +53,6 @@ impl Shared {
             self.trim();
             let now =
                 (self.nats.connected(), info.cluster.as_ref().and_then(|cluster| cluster.leader.clone()));
-            let asked = self.clock.running();
             if leader.as_ref() != Some(&now) {
                 match self.epochs.read(READ_MAX).await {
                     Ok(Some(found)) if found.epoch != known.epoch => {
@@ -68,8 +69,9 @@ impl Shared {
                     Err(_) => continue,
                 }
             }
-            if self.last() >= newest {
-                *self.whole_at.lock() = Some(asked);
+            // Under load the copy is some milliseconds behind.
+            if tokio::time::timeout(COPY_MAX, self.copy.wait(Seq(newest.0.saturating_sub(1)))).await.is_ok() {
+                self.contacts.whole(asked);
             }
         }
     }
