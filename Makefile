@@ -13,7 +13,7 @@ run: web/dist/index.html
 test: node_modules/.package-lock.json
 	cargo test
 	tests/cluster/install-nats
-	cargo test --test cluster -- --test-threads=2
+	cargo test --test cluster -- --test-threads=3
 	npm test
 
 ## Tests of the built program with a real livekit-server and real participants

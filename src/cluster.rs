@@ -30,10 +30,15 @@ pub enum Map {
     Bootstrap,
     /// The number of open streams of each user, by node.
     Streams,
+    /// The comparison of each project with LiveKit, as the node that makes it sees it.
+    Health,
+    /// Rooms that the other nodes want compared, by project and node.
+    Asks,
 }
 
 impl Map {
-    pub const ALL: [Map; 5] = [Map::Logins, Map::Operator, Map::Receipts, Map::Bootstrap, Map::Streams];
+    pub const ALL: [Map; 7] =
+        [Map::Logins, Map::Operator, Map::Receipts, Map::Bootstrap, Map::Streams, Map::Health, Map::Asks];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -42,12 +47,14 @@ impl Map {
             Map::Receipts => "receipts",
             Map::Bootstrap => "bootstrap",
             Map::Streams => "streams",
+            Map::Health => "health",
+            Map::Asks => "asks",
         }
     }
 
     /// True if an entry survives the end of every node.
     pub fn is_durable(self) -> bool {
-        self != Map::Streams
+        !matches!(self, Map::Streams | Map::Health | Map::Asks)
     }
 }
 

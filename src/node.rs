@@ -2,7 +2,14 @@
 //!
 //! This is the only place that assembles a server. `serve`, `demo`, the integration tests and the benches all use it.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use anyhow::{Context, ensure};
 use parking_lot::{Mutex, RwLock};
@@ -352,9 +359,21 @@ impl Node {
             rules: self.app.config.attention.clone(),
             rates: Mutex::new(Rates::new(self.app.config.clock.believed().unix_ms)),
             refusals: Mutex::default(),
+            leads: AtomicBool::new(self.several.is_none()),
             dispatches: Mutex::new(Dispatches::new(askable())),
         });
         let mut asking = JoinSet::new();
+        if self.several.is_some() {
+            let (cluster, sources) = (self.cluster.clone(), sources.clone());
+            asking.spawn(async move {
+                loop {
+                    let lease = cluster.lease("attention").await;
+                    sources.leads.store(true, Ordering::Release);
+                    lease.lost().await;
+                    sources.leads.store(false, Ordering::Release);
+                }
+            });
+        }
         if self.app.config.open_conditions {
             for project in askable() {
                 asking.spawn(attention::ask(sources.clone(), project));

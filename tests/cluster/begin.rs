@@ -183,3 +183,47 @@ async fn a_stream_that_was_created_again_begins_a_new_epoch() {
     .await;
     assert_ne!(cursors().await[0].split('-').next(), before.split('-').next());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn servers_that_were_restored_from_a_backup_begin_a_new_epoch() {
+    let mut servers = Servers::start();
+    servers.init(&names()).await;
+    let mut one = node(&servers).start();
+    assert_eq!(one.webhook(&crate::harness::event("EV_kept", "standup")).await, 200);
+    let all = |servers: &mut Servers, work: fn(&Servers, usize)| {
+        for n in 0..3 {
+            servers.kill(n);
+        }
+        for n in 0..3 {
+            work(servers, n);
+            servers.run(n);
+        }
+    };
+    all(&mut servers, Servers::save_store);
+    for n in 0..3 {
+        let id = format!("EV_lost_{n}");
+        until_async("it is stored", async || {
+            one.webhook(&crate::harness::event(&id, "standup")).await == 200
+        })
+        .await;
+    }
+    let before = one.get("/api/rooms").await.1["cursor"].as_str().expect("a cursor").to_owned();
+    assert!(before.ends_with("-4"), "{before}");
+    all(&mut servers, Servers::restore_store);
+    // For half a minute it might be a server that was cut off.
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    let code = tokio::task::block_in_place(|| one.ended());
+    assert!(code.is_some_and(|code| code > 0), "{}", one.log());
+    assert!(one.log().contains("it ends at 1, and this node has 4"), "{}", one.log());
+    let again = one.again();
+    let one = tokio::task::spawn_blocking(move || again.start()).await.expect("it starts");
+    let mut stream = one.stream_as(&list_token(), "", Some(&before)).await;
+    let first = stream.connected().await;
+    assert_eq!((&first["resumed"], &first["reset"]), (&false.into(), &"unknown_epoch".into()));
+    // LiveKit may send them again.
+    assert_eq!(one.webhook(&crate::harness::event("EV_lost_0", "standup")).await, 200);
+    until_async("it is there", async || {
+        one.get("/api/rooms").await.1["cursor"].as_str().is_some_and(|cursor| cursor.ends_with("-2"))
+    })
+    .await;
+}

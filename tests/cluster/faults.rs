@@ -1,6 +1,7 @@
 //! Faults under load: killed, stopped and restarted servers and nodes. The history checker judges each run.
 
 use std::{
+    net::SocketAddr,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -11,7 +12,8 @@ use std::{
 use tokio::task::JoinSet;
 
 use crate::{
-    harness::{Server, Start, event, until_async},
+    cut::Link,
+    harness::{Server, Start, client, event, until_async},
     history::{Addresses, History, read_as_browser, send_as_livekit},
     nats::{Servers, names},
 };
@@ -30,7 +32,9 @@ pub fn node(servers: &Servers) -> Start {
 struct Running {
     servers: Servers,
     nodes: Vec<Server>,
+    /// The nodes that readers reach, and those that webhooks reach.
     addresses: Addresses,
+    pool: Addresses,
     history: Arc<History>,
     is_over: Arc<AtomicBool>,
     last: Arc<Mutex<Option<String>>>,
@@ -41,13 +45,22 @@ struct Running {
 impl Running {
     async fn start(rooms: usize, readers: usize) -> Running {
         let servers = Servers::start();
+        let urls = [(); 3].map(|()| servers.url());
+        Running::start_over(servers, urls, rooms, readers).await
+    }
+
+    /// Starts nodes that reach their servers under these URLs.
+    async fn start_over(servers: Servers, urls: [String; 3], rooms: usize, readers: usize) -> Running {
         servers.init(&names()).await;
-        let nodes: Vec<_> = (0..3).map(|_| node(&servers).start()).collect();
-        let addresses: Addresses = Arc::new(Mutex::new(nodes.iter().map(|node| node.address).collect()));
+        let start = |url: &String| node(&servers).env("ROOMWATCH_CLUSTER_URL", url).start();
+        let nodes: Vec<_> = urls.iter().map(start).collect();
+        let all = || Arc::new(Mutex::new(nodes.iter().map(|node| node.address).collect()));
+        let (addresses, pool): (Addresses, Addresses) = (all(), all());
         let mut running = Running {
             servers,
             nodes,
             addresses,
+            pool,
             history: Arc::default(),
             is_over: Arc::default(),
             last: Arc::default(),
@@ -56,7 +69,7 @@ impl Running {
         };
         for room in 0..rooms {
             let (history, addresses, is_over) =
-                (running.history.clone(), running.addresses.clone(), running.is_over.clone());
+                (running.history.clone(), running.pool.clone(), running.is_over.clone());
             let sent = AtomicUsize::new(0);
             running.sending.spawn(async move {
                 while !is_over.load(Ordering::Acquire) {
@@ -74,17 +87,30 @@ impl Running {
         running
     }
 
+    /// The load balancer notices that a node is gone.
+    fn leave(&self, address: SocketAddr) {
+        for list in [&self.addresses, &self.pool] {
+            list.lock().expect("not poisoned").retain(|other| *other != address);
+        }
+    }
+
+    fn join(&self, address: SocketAddr) {
+        for list in [&self.addresses, &self.pool] {
+            list.lock().expect("not poisoned").push(address);
+        }
+    }
+
     /// Kills a node, and starts it again after a moment.
     async fn kill_node(&mut self, n: usize, away: Duration) {
         let address = self.nodes[n].address;
         self.nodes[n].kill();
         // The load balancer notices after a moment.
         tokio::time::sleep(Duration::from_millis(500)).await;
-        self.addresses.lock().expect("not poisoned").retain(|other| *other != address);
+        self.leave(address);
         tokio::time::sleep(away).await;
         let again = self.nodes[n].again();
         self.nodes[n] = tokio::task::spawn_blocking(move || again.start()).await.expect("it starts");
-        self.addresses.lock().expect("not poisoned").push(address);
+        self.join(address);
     }
 
     async fn kill_server(&mut self, n: usize, away: Duration) {
@@ -151,12 +177,12 @@ async fn a_rolling_restart_loses_nothing_and_resumes_every_reader() {
     }
     for n in 0..3 {
         let address = running.nodes[n].address;
-        running.addresses.lock().expect("not poisoned").retain(|other| *other != address);
+        running.leave(address);
         running.nodes[n].signal("TERM");
         tokio::task::block_in_place(|| running.nodes[n].ended());
         let again = running.nodes[n].again();
         running.nodes[n] = tokio::task::spawn_blocking(move || again.start()).await.expect("it starts");
-        running.addresses.lock().expect("not poisoned").push(address);
+        running.join(address);
     }
     running.finish().await;
 }
@@ -174,10 +200,60 @@ async fn paused_servers_and_nodes_lose_nothing() {
     let address = running.nodes[0].address;
     running.nodes[0].signal("STOP");
     tokio::time::sleep(Duration::from_secs(1)).await;
-    running.addresses.lock().expect("not poisoned").retain(|other| *other != address);
+    running.leave(address);
     tokio::time::sleep(Duration::from_secs(10)).await;
     running.nodes[0].signal("CONT");
-    running.addresses.lock().expect("not poisoned").push(address);
+    running.join(address);
     tokio::time::sleep(Duration::from_secs(2)).await;
+    running.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_is_cut_off_from_nats_loses_nothing_and_no_reader_notices() {
+    let servers = Servers::start();
+    // The first node reaches its servers over links that can be cut. The connections stay open, and nothing passes.
+    let mut links = Vec::new();
+    for port in servers.client_ports() {
+        links.push(Link::to(port).await);
+    }
+    let cut_url = links.iter().map(Link::url).collect::<Vec<_>>().join(",");
+    let urls = [cut_url, servers.url(), servers.url()];
+    let running = Running::start_over(servers, urls, 8, 9).await;
+    let (url, address) = (running.nodes[0].url("/readyz/append"), running.nodes[0].address);
+    let can_append = async || client().get(&url).send().await.is_ok_and(|answer| answer.status() == 200);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    for link in &links {
+        link.cut(true);
+    }
+    until_async("the load balancer notices", async || !can_append().await).await;
+    running.pool.lock().expect("not poisoned").retain(|other| *other != address);
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    for link in &links {
+        link.cut(false);
+    }
+    until_async("the load balancer notices", can_append).await;
+    running.pool.lock().expect("not poisoned").push(address);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    running.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_whose_store_is_an_older_copy_loses_nothing() {
+    let mut running = Running::start(8, 8).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let nats = running.servers.connect().await;
+    let old = (running.servers.leader(&nats, &names()).await + 1) % 3;
+    running.servers.kill(old);
+    running.servers.save_store(old);
+    running.servers.run(old);
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    running.servers.kill(old);
+    running.servers.restore_store(old);
+    running.servers.run(old);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    // It has caught up, or what it acknowledges now is lost.
+    let leader = running.servers.leader(&nats, &names()).await;
+    running.kill_server(leader, Duration::from_secs(2)).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
     running.finish().await;
 }

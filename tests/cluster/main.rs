@@ -12,6 +12,8 @@ use shared::harness;
 
 mod away;
 mod begin;
+mod cut;
+mod duties;
 mod faults;
 mod history;
 mod nats;

@@ -124,6 +124,26 @@ impl Servers {
         }
     }
 
+    pub fn client_ports(&self) -> [u16; 3] {
+        [self.ports[0], self.ports[1], self.ports[2]]
+    }
+
+    /// Copies the store of a server that does not run.
+    pub fn save_store(&self, n: usize) {
+        self.copy(&format!("store{n}"), &format!("saved{n}"));
+    }
+
+    /// Replaces the store of a server that does not run with the copy.
+    pub fn restore_store(&self, n: usize) {
+        std::fs::remove_dir_all(self.dir.path().join(format!("store{n}"))).expect("removed");
+        self.copy(&format!("saved{n}"), &format!("store{n}"));
+    }
+
+    fn copy(&self, from: &str, to: &str) {
+        let (from, to) = (self.dir.path().join(from), self.dir.path().join(to));
+        assert!(Command::new("cp").arg("-a").args([from, to]).status().expect("cp runs").success());
+    }
+
     pub fn url(&self) -> String {
         let urls: Vec<_> = self.ports[..3].iter().map(|port| format!("nats://127.0.0.1:{port}")).collect();
         urls.join(",")
