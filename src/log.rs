@@ -71,6 +71,11 @@ pub trait EventLog: Send + Sync + 'static {
         Contact::default()
     }
 
+    /// Returns the servers of a log of several nodes, as they last answered. Cheap: does no I/O.
+    fn servers(&self) -> Option<Servers> {
+        None
+    }
+
     /// Returns if the log turns out to be another one than readers know. It must be opened again.
     fn lost(&self) -> BoxFuture<'_, ()> {
         future::pending().boxed()
@@ -267,6 +272,27 @@ pub struct Contact {
     pub fresh_at: Option<u64>,
     /// True if the log has been out of reach for so long that an append fails at once.
     pub is_away: bool,
+}
+
+/// Servers of a log of several nodes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Servers {
+    pub leader: Box<str>,
+    /// The other servers, and whether each has the whole log.
+    pub replicas: Vec<(Box<str>, bool)>,
+    pub newest: Seq,
+    pub bytes: u64,
+    /// 0 if there is no limit.
+    pub bytes_max: u64,
+    /// Time since they answered.
+    pub age: Duration,
+}
+
+impl Servers {
+    /// Returns the number of servers that have the whole log.
+    pub fn current(&self) -> usize {
+        1 + self.replicas.iter().filter(|(_, is_current)| *is_current).count()
+    }
 }
 
 /// Reason why the log failed. A webhook then waits and is answered 503, and LiveKit retries.

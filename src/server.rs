@@ -242,6 +242,16 @@ async fn metrics(AppState(app): AppState<Arc<App>>) -> impl IntoResponse {
     app.metrics.log_first_seq.set(i64::try_from(bounds.first.0).unwrap_or(i64::MAX));
     app.metrics.log_last_seq.set(i64::try_from(bounds.last.0).unwrap_or(i64::MAX));
     app.metrics.state_head_seq.set(i64::try_from(app.feed.head().seq.0).unwrap_or(i64::MAX));
+    if let Some(servers) = app.log.servers() {
+        let stale_ms =
+            app.log.contact().fresh_at.map_or(0, |at| app.config.clock.unix_ms().saturating_sub(at));
+        app.metrics.cluster_silent_seconds.set(gauge(servers.age.as_secs()));
+        app.metrics.cluster_stale_seconds.set(gauge(stale_ms / 1000));
+        app.metrics.cluster_lag_events.set(gauge(servers.newest.0.saturating_sub(bounds.last.0)));
+        app.metrics.cluster_servers_current.set(gauge(servers.current() as u64));
+        app.metrics.cluster_log_bytes.set(gauge(servers.bytes));
+        app.metrics.cluster_log_limit_bytes.set(gauge(servers.bytes_max));
+    }
     for follower in app.followers.statuses() {
         follower.show(bounds.last);
     }

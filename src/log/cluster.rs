@@ -38,7 +38,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Appended, Bounds, Contact, EventLog, LogError, LogOptions, OpenError,
+    Appended, Bounds, Contact, EventLog, LogError, LogOptions, OpenError, Servers,
     sqlite::{CopyOf, SqliteLog, key},
 };
 use crate::{
@@ -128,6 +128,7 @@ impl ClusterLog {
             shared.epochs.renew(&known, &info, &why).await.map_err(|error| refused(error.to_string()))?;
             return Err(refused(format!("{why}, so it begins a new epoch. Start again")));
         }
+        shared.contacts.answered_with(shared.clock.running(), &info);
         shared.catch_up(Seq(info.state.last_seq)).await.map_err(failed)?;
         let mut tasks = JoinSet::new();
         tasks.spawn(shared.clone().follow(acked));
@@ -373,6 +374,10 @@ impl EventLog for ClusterLog {
 
     fn contact(&self) -> Contact {
         self.shared.contacts.now()
+    }
+
+    fn servers(&self) -> Option<Servers> {
+        Some(self.shared.contacts.servers())
     }
 
     fn lost(&self) -> BoxFuture<'_, ()> {

@@ -9,6 +9,7 @@ use axum::{
 };
 
 use super::App;
+use crate::{event::Seq, log::Servers};
 
 /// Answers whether this node may get requests, and what is wrong with the history. `?verbose` adds a line for each
 /// follower; a broken one does not make the node unready, unless it is the fold.
@@ -45,6 +46,9 @@ pub async fn readyz(AppState(app): AppState<Arc<App>>, RawQuery(query): RawQuery
                 "clock: the wall clock has jumped by {secs} s; nothing is deleted for its age by it\n"
             );
         }
+        if let Some(servers) = app.log.servers() {
+            text += &format!("cluster: {}\n", described(&servers, last));
+        }
         for gap in app.derived.gaps() {
             text += &format!(
                 "history: rows from {} to {} are missing; they were lost with a damaged file\n",
@@ -56,6 +60,21 @@ pub async fn readyz(AppState(app): AppState<Arc<App>>, RawQuery(query): RawQuery
         }
     }
     (status, text)
+}
+
+/// Returns one line about the servers of the log.
+fn described(servers: &Servers, last: Seq) -> String {
+    let Servers { leader, replicas, newest, bytes, bytes_max, age } = servers;
+    let replicas = replicas.iter().map(|(name, is_current)| {
+        format!("{name} {}", if *is_current { "has the whole log" } else { "is behind or offline" })
+    });
+    let replicas = replicas.collect::<Vec<_>>().join(", ");
+    format!(
+        "NATS answered {} s ago; {leader} leads, {replicas}; the log has {} of {} MiB; this node has event {last} of {newest}",
+        age.as_secs(),
+        bytes >> 20,
+        bytes_max >> 20,
+    )
 }
 
 /// Answers whether this node can store events now, for the pool of a load balancer that takes webhooks.

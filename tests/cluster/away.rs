@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crate::{
     faults::node,
     harness::{Server, client, event, list_token, until_async, webhook_token},
-    nats::{Servers, names},
+    nats::{LOG_BYTES, Servers, names},
 };
 
 /// Status, `Retry-After` and time of a webhook.
@@ -38,6 +38,15 @@ async fn fresh_at(node: &Server) -> Option<u64> {
     answer.headers().get("roomwatch-fresh-at").map(|at| at.to_str().expect("text").parse().expect("a number"))
 }
 
+/// A gauge of `/metrics`.
+async fn metric(node: &Server, name: &str) -> i64 {
+    let (status, text) = check(node, "/metrics").await;
+    assert_eq!(status, 200);
+    let name = format!("roomwatch_{name} ");
+    let line = text.lines().find_map(|line| line.strip_prefix(&name));
+    line.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("no {name}"))
+}
+
 fn now() -> u64 {
     std::time::UNIX_EPOCH.elapsed().expect("a time").as_millis() as u64
 }
@@ -51,6 +60,10 @@ async fn a_node_without_its_servers_refuses_webhooks_at_once_and_says_how_old_it
     assert_eq!(webhook(&node, &known).await.0, 200);
     assert_eq!(check(&node, "/readyz/append").await, (200, "ready\n".to_owned()));
     assert_eq!(fresh_at(&node).await, None);
+    let (_, said) = check(&node, "/readyz?verbose").await;
+    assert!(said.contains(" leads, ") && said.matches("has the whole log").count() == 2, "{said}");
+    assert_eq!(metric(&node, "cluster_servers_current").await, 3);
+    assert_eq!(metric(&node, "cluster_log_limit_bytes").await, LOG_BYTES as i64);
     let mut reader = node.stream_as(&list_token(), "", None).await;
     reader.connected().await;
 
@@ -76,6 +89,8 @@ async fn a_node_without_its_servers_refuses_webhooks_at_once_and_says_how_old_it
     assert!(time < Duration::from_secs(2), "{time:?}");
     assert_eq!(webhook(&node, &known).await.0, 200, "it is stored");
 
+    assert!(metric(&node, "cluster_silent_seconds").await >= 10);
+    assert!(metric(&node, "cluster_stale_seconds").await >= 5);
     let at = fresh_at(&node).await.expect("the list is old");
     assert!((cut_at - 3_000..cut_at + 1_000).contains(&at), "{at} is not about {cut_at}");
     let ping = loop {
@@ -91,14 +106,22 @@ async fn a_node_without_its_servers_refuses_webhooks_at_once_and_says_how_old_it
         ping.data
     );
 
-    for n in 0..3 {
-        servers.run(n);
-    }
+    // Two servers are a majority.
+    servers.run(0);
+    servers.run(1);
     until_async("webhooks are stored", async || webhook(&node, &event("EV_again", "standup")).await.0 == 200)
         .await;
     until_async("it is ready", async || check(&node, "/readyz/append").await == (200, "ready\n".to_owned()))
         .await;
     until_async("lists are fresh", async || fresh_at(&node).await.is_none()).await;
+    until_async("one server is missing", async || metric(&node, "cluster_servers_current").await == 2).await;
+    let (_, said) = check(&node, "/readyz?verbose").await;
+    assert!(said.contains("n2 is behind or offline"), "{said}");
+    servers.run(2);
+    until_async("all are there", async || metric(&node, "cluster_servers_current").await == 3).await;
+    assert_eq!(metric(&node, "cluster_silent_seconds").await / 4, 0);
+    assert_eq!(metric(&node, "cluster_stale_seconds").await, 0);
+    until_async("it has all", async || metric(&node, "cluster_lag_events").await == 0).await;
     loop {
         let event = reader.any().await.expect("the stream goes on");
         if event.event == "ping" && event.data["stale"].is_null() {

@@ -33,7 +33,7 @@ impl Shared {
             if !info.is_believed() {
                 continue;
             }
-            self.contacts.answered(asked);
+            self.contacts.answered_with(asked, &info);
             if info.created != known.created {
                 self.contradicted("it was created again".to_owned()).await;
                 continue;

@@ -4,7 +4,12 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use crate::{clock::Clock, log::Contact};
+use crate::{
+    clock::Clock,
+    event::Seq,
+    log::{Contact, Servers},
+    nats::StreamInfo,
+};
 
 /// Readers are told that a node is stale after this time.
 const STALE_AFTER: Duration = Duration::from_secs(5);
@@ -18,6 +23,7 @@ const IDS_OVERLAP: Duration = Duration::from_secs(300);
 pub(super) struct Contacts {
     clock: Clock,
     last: Mutex<Last>,
+    servers: Mutex<Servers>,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -31,11 +37,30 @@ struct Last {
 impl Contacts {
     pub fn new(clock: Clock) -> Contacts {
         let last = Last { answered: clock.running(), whole: None };
-        Contacts { clock, last: Mutex::new(last) }
+        Contacts { clock, last: Mutex::new(last), servers: Mutex::default() }
     }
 
-    /// Notes that a question that was asked at `asked` has a believed answer.
-    pub fn answered(&self, asked: Duration) {
+    /// Notes the believed answer to a question that was asked at `asked`.
+    pub fn answered_with(&self, asked: Duration, info: &StreamInfo) {
+        self.answered(asked);
+        let cluster = info.cluster.clone().unwrap_or_default();
+        let replicas = cluster.replicas.unwrap_or_default().into_iter();
+        *self.servers.lock() = Servers {
+            leader: cluster.leader.unwrap_or_default().into(),
+            replicas: replicas.map(|one| (one.name.into(), one.current && !one.offline)).collect(),
+            newest: Seq(info.state.last_seq),
+            bytes: info.state.bytes,
+            bytes_max: info.config["max_bytes"].as_u64().unwrap_or(0),
+            age: Duration::ZERO,
+        };
+    }
+
+    /// Returns the servers as they last answered.
+    pub fn servers(&self) -> Servers {
+        Servers { age: self.silent(), ..self.servers.lock().clone() }
+    }
+
+    fn answered(&self, asked: Duration) {
         let mut last = self.last.lock();
         last.answered = last.answered.max(asked);
     }

@@ -7,6 +7,7 @@ use std::{
 
 use super::until::PATIENCE;
 use bytes::Bytes;
+use futures_util::future::join_all;
 use roomwatch::cluster::{Cluster, ClusterError, Expected, Map, MapChange, Watch};
 
 pub fn bytes(text: &str) -> Bytes {
@@ -36,9 +37,7 @@ async fn tells(watch: &mut dyn Watch, expected: &[(&str, Option<&str>)]) {
 
 /// The promises of every implementation.
 pub async fn cluster_story(cluster: &dyn Cluster) {
-    for map in Map::ALL {
-        maps(cluster, map).await;
-    }
+    join_all(Map::ALL.map(|map| maps(cluster, map))).await;
     leases(cluster).await;
     blobs(cluster).await;
 }
