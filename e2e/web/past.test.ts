@@ -403,7 +403,8 @@ it('it fits a phone', async () => {
   for (const path of ['/', '/rooms', '/rooms/standup']) {
     await open(`${path}?at=${after.both}`, { viewport: { width: 390, height: 800 } });
     await banner().getByText('As it was on').waitFor();
-    await page.getByRole('slider', { name: 'Moment' }).waitFor();
+    // The timeline of a room has a slider too.
+    await page.getByRole('region', { name: 'Scrubber' }).getByRole('slider', { name: 'Moment' }).waitFor();
     expect(await page.evaluate(() => document.documentElement.scrollWidth), path).toBeLessThanOrEqual(390);
     expect(await axe(page), path).toEqual([]);
     await page.context().close();

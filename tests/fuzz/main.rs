@@ -144,3 +144,8 @@ fn checkpoints() {
 fn answers() {
     run("answer", targets::answer);
 }
+
+#[test]
+fn packets() {
+    run("packet", targets::packet);
+}

@@ -1,6 +1,9 @@
 //! Properties of everything that reads what others wrote, whatever they wrote. `fuzz/` runs the same functions
 //! with libFuzzer.
 
+#[path = "packet.rs"]
+mod packet;
+
 use std::sync::Arc;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -19,6 +22,8 @@ use roomwatch::{
 };
 use serde_json::Value;
 use sha2::Sha256;
+
+pub use packet::packet;
 
 const KEY: &str = "APIfuzz";
 const SECRET: &str = "secret";

@@ -2,6 +2,7 @@
 
 use std::{
     cell::RefCell,
+    collections::BTreeSet,
     fmt::Write,
     path::{Path, PathBuf},
     rc::Rc,
@@ -159,6 +160,8 @@ pub struct Run {
     jumps_back_at: u64,
     /// A statement of the history fails until then; 0 if none does.
     broken_until: u64,
+    /// Rooms that a webhook has ended, and that are not live again.
+    finished: BTreeSet<String>,
     caught_up: bool,
     /// When a backup of the log is made.
     copies_at: Option<u64>,
@@ -210,6 +213,7 @@ impl Run {
             jumped: 0,
             jumps_back_at: 0,
             broken_until: 0,
+            finished: BTreeSet::new(),
             caught_up: false,
             copies_at: None,
             story: Vec::new(),
@@ -466,7 +470,8 @@ impl Run {
         }
     }
 
-    /// Checks that an entity which a webhook reports, and which has not ended since, is live from this event on.
+    /// Checks that an entity which a webhook reports, and which has not ended since, is live from this event on. A track is
+    /// no proof that its room, which a webhook has ended, has come back.
     fn is_shown(&mut self, event: &Event) {
         if event.source != Source::Webhook {
             return;
@@ -477,8 +482,16 @@ impl Run {
         let (what, is_live) = {
             let history = self.history.borrow();
             let entry = history.state.room(PROJECT, &room);
+            if entry.is_some() {
+                self.finished.remove(&room);
+            }
             let person = entry.and_then(|entry| entry.participant(&participant));
             match event.kind.as_str() {
+                "room_finished" => {
+                    self.finished.insert(room);
+                    return;
+                }
+                "track_published" if self.finished.contains(&room) => return,
                 "room_started" => (room, entry.is_some()),
                 "participant_joined" => (participant, person.is_some()),
                 "track_published" => {

@@ -164,10 +164,10 @@ function Row({ entry, showProject }: { entry: EgressEntry; showProject: boolean 
               // biome-ignore lint/suspicious/noArrayIndexKey: two outputs can be equal, and the order stays
               <li key={`${target} ${n}`} className="flex flex-wrap items-center gap-x-1.5 text-xs">
                 {target ? (
-                  <>
+                  <span className="flex min-w-0 items-center gap-x-1.5">
                     <code className="min-w-0 font-mono break-all text-ink-2">{target}</code>
                     <CopyButton text={target} label={`Copy ${target}`} />
-                  </>
+                  </span>
                 ) : (
                   <span className="text-ink-3">no output named</span>
                 )}
