@@ -68,6 +68,8 @@ const APPEND_MAX: Duration = Duration::from_secs(10);
 const COPY_MAX: Duration = Duration::from_secs(1);
 /// Maximum time of one read of the stream.
 const READ_MAX: Duration = Duration::from_secs(2);
+/// Maximum time for which a start waits for an answer: a new leader takes 8 s.
+const START_MAX: Duration = Duration::from_secs(15);
 /// Interval between two reads without a bell.
 const READ_EVERY: Duration = Duration::from_millis(100);
 /// Minimum time between two questions for the newest event.
@@ -124,7 +126,14 @@ impl ClusterLog {
             newest: AsyncMutex::default(),
             lost: CancellationToken::new(),
         });
-        if let Some(why) = shared.contradiction(&known, &info).await.map_err(failed)? {
+        let began = Instant::now();
+        let contradiction = loop {
+            match shared.contradiction(&known, &info).await {
+                Err(LogError::Away(_)) if began.elapsed() < START_MAX => {}
+                done => break done.map_err(failed)?,
+            }
+        };
+        if let Some(why) = contradiction {
             shared.epochs.renew(&known, &info, &why).await.map_err(|error| refused(error.to_string()))?;
             return Err(refused(format!("{why}, so it begins a new epoch. Start again")));
         }
@@ -226,10 +235,13 @@ impl Shared {
     /// Copies the stream up to `last`.
     async fn catch_up(&self, last: Seq) -> Result<(), LogError> {
         let asked = self.clock.running();
-        let mut shown = Instant::now();
+        let (mut shown, mut moved) = (Instant::now(), Instant::now());
         while self.last() < last {
-            if self.read_next().await? == 0 {
-                tokio::time::sleep(READ_EVERY).await;
+            match self.read_next().await {
+                Ok(0) => tokio::time::sleep(READ_EVERY).await,
+                Ok(_) => moved = Instant::now(),
+                Err(LogError::Away(_)) if moved.elapsed() < START_MAX => {}
+                Err(error) => return Err(error),
             }
             if shown.elapsed() > Duration::from_secs(5) {
                 shown = Instant::now();

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    READ_MAX,
+    START_MAX,
     epoch::{Epochs, Known},
 };
 use crate::{
@@ -39,14 +39,14 @@ impl Found {
     /// Asks for the deployment, and sets aside a copy that cannot be continued.
     pub async fn ask(dir: &Path, nats: Arc<Nats>, names: Names) -> Result<Found, OpenError> {
         let refused = refusal(&names);
-        let info = nats.info(&names.events(), READ_MAX).await.map_err(|error| match error {
+        let info = nats.info(&names.events(), START_MAX).await.map_err(|error| match error {
             NatsError::NoStream(_) => {
                 refused("it does not exist. Create it with `roomwatch cluster init`".into())
             }
             error => refused(format!("{error}. Check the NATS servers and the sign-in")),
         })?;
         check(&nats, &info).map_err(&refused)?;
-        let known = Epochs::new(&*nats, &names).read(READ_MAX).await;
+        let known = Epochs::new(&*nats, &names).read(START_MAX).await;
         let known = known.map_err(|error| refused(error.to_string()))?.ok_or_else(|| {
             refused("its epoch is missing. Begin a new one with `roomwatch cluster new-epoch`".into())
         })?;
