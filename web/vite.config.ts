@@ -63,13 +63,13 @@ export default defineConfig({
     manifest: 'manifest.json',
     rolldownOptions: {
       output: {
-        // Shared modules are one file: twenty small ones slow down the first visit. Not among them is what
-        // most pages load later or not at all: the timeline, project health, and the search for a place in the log.
+        // Shared modules are one file: twenty small ones slow down the first visit. Not among them is what most pages
+        // load later or not at all: the timeline, project health, watching, and the search for a place in the log.
         codeSplitting: {
           groups: [
             {
               name: 'shared',
-              test: /[\\/](?:web[\\/]src[\\/](?!sessions[\\/](?:lanes|session-timeline|timeline|use-zoom|moment|legend|some-rows)\.|settings[\\/]|events[\\/]seek\.)|packages[\\/]|lucide-react[\\/])/,
+              test: /[\\/](?:web[\\/]src[\\/](?!sessions[\\/](?:lanes|session-timeline|timeline|use-zoom|moment|legend|some-rows)\.|settings[\\/]|watch[\\/](?!quality\.|several-rooms\.)|palette[\\/]match\.|events[\\/]seek\.)|packages[\\/](?!react[\\/]src[\\/](?:core[\\/](?:watch|transcript)|hooks[\\/]useRoomConnection)\.)|lucide-react[\\/])/,
               minShareCount: 2,
             },
           ],

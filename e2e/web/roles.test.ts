@@ -82,6 +82,19 @@ describe('a viewer', () => {
     expect(found).toEqual([]);
   });
 
+  it('cannot watch several rooms, and no token is asked for', async () => {
+    const rooms = encodeURIComponent(JSON.stringify([{ name: 'daily', project: 'north' }]));
+    const found = await open('vera', `/watch?rooms=${rooms}`);
+    await page.getByRole('heading', { name: 'You cannot watch rooms' }).waitFor();
+    await page.getByText(WHY).waitFor();
+    expect(await page.getByRole('button', { name: 'Start watching' }).count()).toBe(0);
+    expect(await axe(page)).toEqual([]);
+    await page.goto(`${roomwatch.url}/rooms`);
+    await page.getByRole('link', { name: 'daily' }).first().waitFor();
+    expect(await page.getByRole('link', { name: 'Watch several' }).count()).toBe(0);
+    expect(found).toEqual([]);
+  });
+
   it('sees a room, and every action says why it is not allowed', async () => {
     const found = await open('vera', '/rooms/daily?project=north');
     await page.getByRole('button', { name: 'Actions for Alice' }).waitFor();

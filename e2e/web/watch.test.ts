@@ -13,6 +13,7 @@ let browser: Browser;
 let page: Page;
 let ada: Page;
 let bob: Page;
+let stageUrl: string;
 let found: string[];
 const cleanup: (() => unknown)[] = [];
 
@@ -73,6 +74,7 @@ beforeAll(async () => {
   cleanup.push(() => browser.close());
   const theirs = await stage();
   cleanup.push(() => theirs.close());
+  stageUrl = theirs.url;
   ada = await participant(theirs.url, 'ada');
   bob = await participant(theirs.url, 'bob');
   await bob.evaluate(() => (window as any).room.localParticipant.setScreenShareEnabled(true));
@@ -89,6 +91,31 @@ beforeAll(async () => {
       }
     };
   });
+  // `pass` lets time pass for timers of a minute only: with Playwright's clock, LiveKit's client would miss its pings.
+  await page.addInitScript(() => {
+    const [set, clear, now] = [window.setTimeout, window.clearTimeout, Date.now];
+    const long = new Map<number, { due: number; run: () => void }>();
+    let ahead = 0;
+    let last = 0;
+    const pass = (ms: number) => {
+      ahead += ms;
+      for (const [id, { due, run }] of long) {
+        if (due > Date.now()) continue;
+        long.delete(id);
+        run();
+      }
+    };
+    Date.now = () => now() + ahead;
+    Object.assign(window, {
+      pass,
+      setTimeout: (run: () => void, ms: number, ...rest: unknown[]) => {
+        if (ms !== 60_000) return set(run, ms, ...rest);
+        long.set(--last, { due: Date.now() + ms, run: () => run(...(rest as [])) });
+        return last;
+      },
+      clearTimeout: (id: number) => long.delete(id) || clear(id),
+    });
+  });
   await page.goto(`${world.roomwatch.url}/rooms/${encodeURIComponent(ROOM)}`);
   await page.getByRole('button', { name: 'Actions for ada' }).waitFor();
 });
@@ -101,7 +128,7 @@ it('explains watching before it joins, and asks for a reason', async () => {
   for (const words of [
     'hidden from the participants. You cannot send anything.',
     'does not count you',
-    'A hidden participant keeps a room open.',
+    'A hidden participant keeps a room open. Watching ends when the last other participant leaves',
     'The audit log records who watched',
   ]) {
     await page.getByText(words).waitFor();
@@ -125,8 +152,8 @@ it('shows the video of all participants, with the screen share large and the sou
   const frames = await until('frames', framesDecoded);
   await until('more frames', async () => (await framesDecoded()) > frames + 10);
 
-  const screen = await page.getByLabel('Screen of bob').boundingBox();
-  const small = await page.getByLabel('Camera of ada').boundingBox();
+  const screen = await page.getByLabel('Screen of bob', { exact: true }).boundingBox();
+  const small = await page.getByLabel('Camera of ada', { exact: true }).boundingBox();
   expect(screen?.width).toBeGreaterThan(2 * (small?.width ?? 0));
 
   const level = tile('ada').locator('span[style]');
@@ -165,16 +192,97 @@ it('shows data messages', async () => {
   expect(await message.innerText()).toMatch(/ada[\s\S]*chat/);
 });
 
+it('enlarges a picture on a click, and fills the screen with it', async () => {
+  const width = async (label: string) => (await page.getByLabel(label, { exact: true }).boundingBox())?.width ?? 0;
+  await page.getByRole('button', { name: 'Enlarge ada', exact: true }).click();
+  await page.getByRole('button', { name: 'Make ada small' }).waitFor();
+  expect(await width('Camera of ada')).toBeGreaterThan(2 * (await width('Screen of bob')));
+  await picture(page, 'watch-enlarged');
+
+  await page.getByRole('button', { name: 'Full screen: ada' }).click();
+  await page.getByRole('button', { name: 'Leave full screen' }).waitFor();
+  expect(await page.evaluate(() => document.fullscreenElement?.querySelector('video')?.ariaLabel)).toBe(
+    'Camera of ada',
+  );
+  expect(await page.getByRole('button', { name: 'Moderate ada' }).count()).toBe(0);
+  await page.getByRole('button', { name: 'Leave full screen' }).click();
+  await page.getByRole('button', { name: 'Full screen: ada' }).waitFor();
+
+  await page.getByRole('button', { name: 'Make ada small' }).click();
+  await page.getByRole('button', { name: 'Enlarge ada', exact: true }).waitFor();
+  expect(Math.abs((await width('Camera of ada')) - (await width('Screen of bob')))).toBeLessThan(2);
+  await page.getByRole('button', { name: 'Enlarge the screen of bob' }).click();
+  await page.getByRole('button', { name: 'Make the screen of bob small' }).waitFor();
+});
+
+it('mutes and removes the participant of a picture, with the same questions as the list', async () => {
+  const eve = await participant(stageUrl, 'eve');
+  await page.getByRole('button', { name: 'Moderate eve' }).click();
+  await page.getByRole('menuitem', { name: 'Mute microphone' }).click();
+  await page.getByText("eve's microphone is muted").waitFor();
+  await until('eve to be muted', () =>
+    eve.evaluate(() => !(window as any).room.localParticipant.isMicrophoneEnabled as boolean),
+  );
+  await tile('eve').getByText('microphone muted').waitFor({ state: 'attached' });
+
+  await page.getByRole('button', { name: 'Moderate eve' }).click();
+  await page.getByRole('menuitem', { name: 'Remove', exact: true }).click();
+  await page.getByRole('dialog', { name: 'Remove eve?' }).getByRole('button', { name: 'Cancel' }).click();
+  expect(await eve.evaluate(() => (window as any).room.state)).toBe('connected');
+  await page.getByRole('button', { name: 'Moderate eve' }).click();
+  await page.getByRole('menuitem', { name: 'Remove', exact: true }).click();
+  await page.getByRole('dialog', { name: 'Remove eve?' }).getByRole('button', { name: 'Remove' }).click();
+  await tile('eve').waitFor({ state: 'detached' });
+  await until('eve to be out', () => eve.evaluate(() => (window as any).room.state === 'disconnected'));
+  await eve.close();
+  // Her row fades for a moment. It would stay under the mouse.
+  await page.mouse.move(0, 0);
+  await page.getByText('Left', { exact: true }).first().waitFor({ state: 'detached' });
+});
+
+it('shows the live transcription: guessed words are replaced, with the name of the speaker', async () => {
+  const heard = page.getByRole('region', { name: 'Live transcription' });
+  expect(await heard.count()).toBe(0);
+  // As an agent does: each guess is a stream, and all streams of a segment have its id. Bob's words come from ada here.
+  const say = (segment: string, text: string, final: boolean) =>
+    ada.evaluate(
+      async ([id, words, done]) => {
+        const { room } = window as any;
+        const [bob] = [...room.remoteParticipants.values()].filter((one: any) => one.identity === 'bob');
+        const [track] = [...bob.trackPublications.values()].filter((one: any) => one.source === 'microphone');
+        await room.localParticipant.sendText(words, {
+          topic: 'lk.transcription',
+          attributes: {
+            'lk.segment_id': id,
+            'lk.transcription_final': done,
+            'lk.transcribed_track_id': track.trackSid,
+          },
+        });
+      },
+      [segment, text, String(final)] as const,
+    );
+  await say('SG_1', 'can you', false);
+  await heard.getByRole('listitem').filter({ hasText: 'can you' }).waitFor();
+  await say('SG_1', 'can you hear us?', true);
+  await say('SG_2', 'yes', false);
+  await heard.getByText('yes').waitFor();
+  const lines = heard.getByRole('listitem');
+  expect(await lines.count()).toBe(2);
+  expect(await lines.nth(0).innerText()).toMatch(/^bob[\s\S]*can you hear us\?$/);
+  expect(await axe(page)).toEqual([]);
+  await picture(page, 'watch-transcription');
+});
+
 it('is visible to no participant, marked as a watcher, not counted, and in the audit record', async () => {
   await until('Roomwatch to know its watcher', async () =>
     (await people()).some((one: any) => one.watcher && one.hidden),
   );
-  expect(await others(ada)).toEqual({ now: ['bob'], met: ['bob'] });
-  expect(await others(bob)).toEqual({ now: ['ada'], met: ['ada'] });
+  expect(await others(ada)).toEqual({ now: ['bob'], met: ['bob', 'eve'] });
+  expect(await others(bob)).toEqual({ now: ['ada'], met: ['ada', 'eve'] });
   await page.getByText('hidden (Roomwatch watcher)').first().waitFor();
   const { rooms } = await world.roomwatch.get('/api/rooms');
   expect(rooms[0].participantCount).toBe(2);
-  const { entries } = await world.roomwatch.get('/api/audit');
+  const { entries } = await world.roomwatch.get('/api/audit?action=room.watch');
   expect(entries[0]).toMatchObject({
     user: 'operator',
     action: 'room.watch',
@@ -182,6 +290,52 @@ it('is visible to no participant, marked as a watcher, not counted, and in the a
     outcome: 'done',
     reason: 'a complaint about the sound',
   });
+});
+
+it('ends when the tab has been hidden for a minute, says why, and offers to watch again in one line', async () => {
+  const pass = (ms: number) => page.evaluate((by) => (window as any).pass(by), ms);
+  const show = (visible: boolean) =>
+    page.evaluate(
+      (state) => {
+        Object.defineProperty(document, 'visibilityState', { value: state, configurable: true });
+        document.dispatchEvent(new Event('visibilitychange'));
+      },
+      visible ? 'visible' : 'hidden',
+    );
+  const inside = page.getByText('Hidden', { exact: true });
+  await show(false);
+  await pass(50_000);
+  await show(true);
+  await pass(20_000);
+  await show(false);
+  await pass(50_000);
+  expect(await inside.count()).toBe(1);
+  await pass(10_000);
+  await show(true);
+  await page.getByText('Watching ended: this tab was hidden for a minute').waitFor();
+  expect(await page.locator('video').count()).toBe(0);
+  await picture(page, 'watch-hidden');
+  await until('the watcher to leave', async () => !(await people()).some((one: any) => one.watcher));
+
+  await page.getByRole('button', { name: 'Watch again' }).click();
+  await tile('ada').waitFor();
+  const watched = async () => (await world.roomwatch.get('/api/audit?action=room.watch')).entries.length;
+  expect(await watched()).toBe(2);
+
+  await page.getByRole('button', { name: 'Leave' }).click();
+  await page.getByRole('button', { name: 'Watch', exact: true }).click();
+  await page.getByText('You join hidden, and the audit log records it.').waitFor();
+  // The row of the watcher fades for a moment. It would stay under the mouse.
+  await page.mouse.move(0, 0);
+  await page.getByText('Left', { exact: true }).first().waitFor({ state: 'detached' });
+  expect(await page.getByText('does not count you').count()).toBe(0);
+  expect(await axe(page)).toEqual([]);
+  await picture(page, 'watch-consent');
+  await page.getByRole('button', { name: 'All consequences' }).click();
+  await page.getByText('does not count you').waitFor();
+  await page.getByLabel('Reason').fill('again');
+  await page.getByRole('button', { name: 'Start watching' }).click();
+  await tile('ada').waitFor();
 });
 
 it('lets the room end after all other participants have left, although the page stays open', async () => {

@@ -17,6 +17,7 @@ import { PageHeader, Panel } from '@/ui/panel';
 import { Empty, ErrorState } from '@/ui/states';
 import { SPAN_NAMES } from '@/ui/when';
 import { MEASURE_NAMES } from '@/usage/measures';
+import { chosenRooms } from '@/watch/several-rooms';
 import { basePath } from './base';
 import { pageFile, partFile } from './page-file';
 
@@ -29,6 +30,8 @@ const text = (value: unknown) =>
 const moment = (raw: Raw) => ({ at: millis(raw.at) ?? text(raw.at), range: text(raw.range) });
 const millis = (value: unknown) => (typeof value === 'number' && Number.isFinite(value) ? value : undefined);
 const flag = (value: unknown) => (value === true || value === 'true' ? true : undefined);
+/** Reads `?wall`: the page for a screen across the room. */
+const wall = (value: unknown) => (value === '' ? true : flag(value));
 const oneOf = <T extends string>(value: unknown, options: readonly T[]) => options.find((option) => option === value);
 
 /** Makes every search parameter optional: a link names only the ones it needs. */
@@ -103,7 +106,7 @@ const shell = createRoute({
 const overview = createRoute({
   getParentRoute: () => shell,
   path: '/',
-  validateSearch: search(moment),
+  validateSearch: search((raw) => ({ wall: wall(raw.wall), ...moment(raw) })),
   component: withPast(pageFile(() => import('@/overview/overview'), 'Overview')),
 });
 
@@ -123,6 +126,7 @@ const rooms = createRoute({
     attention: flag(raw.attention),
     sort: oneOf(raw.sort, ROOM_SORTS),
     desc: typeof raw.desc === 'boolean' ? raw.desc : undefined,
+    wall: wall(raw.wall),
     ...moment(raw),
   })),
   component: withPast(pageFile(() => import('@/rooms/rooms'), 'Rooms')),
@@ -139,6 +143,13 @@ const room = createRoute({
     ...moment(raw),
   })),
   component: withPast(pageFile(() => import('@/room/room'), 'RoomPage')),
+});
+
+const watch = createRoute({
+  getParentRoute: () => shell,
+  path: '/watch',
+  validateSearch: search((raw) => ({ rooms: chosenRooms(raw.rooms) })),
+  component: pageFile(() => import('@/watch/several'), 'Several'),
 });
 
 const when = (raw: Record<string, unknown>) => ({
@@ -290,6 +301,7 @@ export const router = createRouter({
       overview,
       rooms,
       room,
+      watch,
       sessions,
       session,
       participant,

@@ -16,6 +16,7 @@ type Listener = (...args: unknown[]) => void;
  * with the real client and a real server.
  */
 const fake = vi.hoisted(() => {
+  type Reader = AsyncIterable<string> & { info: { id: string; attributes?: Record<string, string> } };
   class Room {
     static readonly all: Room[] = [];
     /** Promise that `connect` waits for. */
@@ -25,7 +26,12 @@ const fake = vi.hoisted(() => {
     activeSpeakers: { identity: string }[] = [];
     readonly localParticipant = { identity: 'roomwatch:ada:1' };
     readonly connected: [string, string][] = [];
+    readonly topics = new Map<string, (reader: Reader, sender: { identity: string }) => Promise<void>>();
     disconnects = 0;
+
+    registerTextStreamHandler(topic: string, handler: (reader: Reader, sender: { identity: string }) => Promise<void>) {
+      this.topics.set(topic, handler);
+    }
 
     constructor() {
       Room.all.push(this);
@@ -256,6 +262,56 @@ describe('useRoomConnection', () => {
     expect(result.current.messages).toHaveLength(200);
     expect(result.current.messages.at(-2)).toMatchObject({ from: 'ada', topic: 'chat', text: 'm204' });
     expect(result.current.messages.at(-1)).toMatchObject({ from: null, topic: null, text: null });
+  });
+
+  it('returns the transcription: a segment is replaced until it is final, with the speaker of its track', async () => {
+    const { result } = await setUp();
+    await until(() => expect(result.current.status).toBe('connected'));
+    const [room] = fake.Room.all;
+    room?.remoteParticipants.set('ada', ada());
+    const say = (chunks: string[], attributes: Record<string, string>, from = 'agent', breaks = false) => {
+      const info = { id: 'stream', attributes };
+      const text = async function* () {
+        yield* chunks;
+        if (breaks) throw new Error('the sender has left');
+      };
+      const reader = Object.assign(text(), { info });
+      return act(async () => room?.topics.get('lk.transcription')?.(reader, { identity: from }));
+    };
+    const track = { 'lk.transcribed_track_id': 'TR_1' };
+    await say(['can '], { ...track, 'lk.segment_id': 'SG_1', 'lk.transcription_final': 'false' });
+    expect(result.current.transcript).toMatchObject([{ from: 'ada', name: 'Ada', text: 'can ', final: false }]);
+    await say(['can you ', 'hear?'], { ...track, 'lk.segment_id': 'SG_1', 'lk.transcription_final': 'true' });
+    // Late words of an earlier guess change nothing.
+    await say(['can yo'], { ...track, 'lk.segment_id': 'SG_1', 'lk.transcription_final': 'false' });
+    await say(['yes', ' I'], {}, 'agent', true);
+    expect(result.current.transcript).toMatchObject([
+      { from: 'ada', text: 'can you hear?', final: true },
+      { from: 'agent', name: '', text: 'yes I', final: false },
+    ]);
+    await say(['x'.repeat(5_000)], { 'lk.segment_id': 'SG_2' });
+    expect(result.current.transcript.at(-1)?.text).toHaveLength(4_000);
+    for (let n = 0; n < 205; n++) await say(['word'], { 'lk.segment_id': `SG_${n + 10}` });
+    expect(result.current.transcript).toHaveLength(200);
+    expect(result.current.messages).toEqual([]);
+  });
+
+  it('asks for the lowest layer of each video with lowVideo, and else leaves it to the size', async () => {
+    const { result } = await setUp({ name: 'standup', options: { lowVideo: true } });
+    await until(() => expect(result.current.status).toBe('connected'));
+    const publication = (kind: string) => ({ kind, setVideoQuality: vi.fn() });
+    const [video, audio] = [publication('video'), publication('audio')];
+    act(() => fake.Room.all[0]?.emit('trackSubscribed', media, video));
+    act(() => fake.Room.all[0]?.emit('trackSubscribed', media, audio));
+    // VideoQuality.LOW
+    expect(video.setVideoQuality.mock.calls).toEqual([[0]]);
+    expect(audio.setVideoQuality).not.toHaveBeenCalled();
+
+    const other = await setUp();
+    await until(() => expect(other.result.current.status).toBe('connected'));
+    const full = publication('video');
+    act(() => fake.Room.all[0]?.emit('trackSubscribed', media, full));
+    expect(full.setVideoQuality).not.toHaveBeenCalled();
   });
 
   it("joins with the app's own token, without a provider", async () => {

@@ -18,6 +18,7 @@ import { type Place, usePlace } from '@/ui/place';
 import { Empty, ErrorState, Skeleton, Unknown } from '@/ui/states';
 import { Age } from '@/ui/time';
 import { useThrottled } from '@/ui/use-throttled';
+import { WallLink } from '@/wall/wall-link';
 import { ActivityChart } from './activity-chart';
 
 const MINUTE_MS = 60_000;
@@ -79,7 +80,15 @@ export function Overview() {
 
   return (
     <>
-      <PageHeader title="Overview" actions={<PastLink />} />
+      <PageHeader
+        title="Overview"
+        actions={
+          <>
+            <PastLink />
+            <WallLink />
+          </>
+        }
+      />
       {demo ? (
         <p className="mb-4 rounded-lg border border-accent/40 bg-accent-soft px-4 py-3 text-ink-2">
           <span className="font-medium text-ink">This is a demo.</span> The meetings are simulated, and some failures

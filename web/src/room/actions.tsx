@@ -1,6 +1,6 @@
 import type { Room } from '@roomwatch/react';
 import { Link } from '@tanstack/react-router';
-import { Braces, Eye, History, MessageSquare, MoreHorizontal, Octagon, Terminal } from 'lucide-react';
+import { Braces, Eye, History, LayoutGrid, MessageSquare, MoreHorizontal, Octagon, Terminal } from 'lucide-react';
 import { useState } from 'react';
 import { partFile } from '@/page-file';
 import { useRefusal } from '@/shell/rights';
@@ -64,6 +64,13 @@ export function RoomActions({
           Copy CLI command
         </MenuItem>
         <MenuSeparator />
+        {mayWatch === null ? (
+          <MenuLink>
+            <Link to="/watch" search={{ rooms: [{ name: room.name, project }] }}>
+              <LayoutGrid size={14} /> Watch beside other rooms
+            </Link>
+          </MenuLink>
+        ) : null}
         <MenuLink>
           <Link to="/sessions" search={{ room: room.name, project: room.project }}>
             <History size={14} /> Earlier sessions

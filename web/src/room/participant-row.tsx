@@ -4,23 +4,16 @@ import {
   Bot,
   ChevronRight,
   CircleDot,
-  Database,
   Eye,
   EyeOff,
   MessageSquare,
-  Mic,
-  MicOff,
   MoreHorizontal,
   Pencil,
   Phone,
   Podcast,
-  ScreenShare,
-  ScreenShareOff,
   Terminal,
   UserMinus,
   UserRound,
-  Video,
-  VideoOff,
 } from 'lucide-react';
 import { memo, type ReactNode, useState } from 'react';
 import { partFile } from '@/page-file';
@@ -39,6 +32,7 @@ import { type Quality, QualityBars } from '@/watch/quality';
 import { muteCommand, participantCommands } from './cli-commands';
 import { useModeration, useProjectFor } from './moderate';
 import { nameOf, pretty, resolution, trackName } from './people';
+import { TrackIcon } from './track-icon';
 
 const EditParticipant = partFile(async () => (await import('./edit-participant')).EditParticipant);
 const CommandsDialog = partFile(async () => (await import('./commands-dialog')).CommandsDialog);
@@ -126,15 +120,6 @@ export const ParticipantRow = memo(function ParticipantRow({
     </>
   );
 });
-
-/** Icon of a track. The shape says source and muted, never the colour alone. */
-export function TrackIcon({ track, size = 15 }: { track: Pick<Track, 'source' | 'type' | 'muted'>; size?: number }) {
-  const { source, type, muted } = track;
-  if (source.startsWith('screen_share')) return muted ? <ScreenShareOff size={size} /> : <ScreenShare size={size} />;
-  if (type === 'video') return muted ? <VideoOff size={size} /> : <Video size={size} />;
-  if (type === 'data') return <Database size={size} />;
-  return muted ? <MicOff size={size} /> : <Mic size={size} />;
-}
 
 function TrackMarks({ tracks }: { tracks: Track[] }) {
   return (

@@ -1,6 +1,6 @@
 import { type Room, useMe, useRooms } from '@roomwatch/react';
 import { getRouteApi, Link } from '@tanstack/react-router';
-import { Plus } from 'lucide-react';
+import { Eye, Plus } from 'lucide-react';
 import { memo, useEffect, useMemo, useRef, useState } from 'react';
 import { useOpenConditions } from '@/attention/use-open-conditions';
 import { partFile } from '@/page-file';
@@ -19,6 +19,7 @@ import { ProjectSelect } from '@/ui/project-select';
 import { Empty, ErrorState, Skeleton } from '@/ui/states';
 import { Toggle } from '@/ui/toggle';
 import { useThrottled } from '@/ui/use-throttled';
+import { WallLink } from '@/wall/wall-link';
 import { byRoom, listRooms } from './room-list';
 import { ROOM_SORTS, type RoomSort } from './room-sort';
 import { RoomsTable } from './rooms-table';
@@ -70,6 +71,7 @@ const RoomList = memo(function RoomList({ rooms, past }: { rooms: Room[] | undef
   const navigate = route.useNavigate();
   const projects = useMe().data?.projects ?? [];
   const refusal = useRefusal('create');
+  const mayWatch = useRefusal('watch') === null;
   const [creating, setCreating] = useState(false);
   const search = useRef<HTMLInputElement>(null);
   useShortcuts('Rooms', [{ keys: '/', label: 'Search rooms', run: () => search.current?.focus() }]);
@@ -104,6 +106,12 @@ const RoomList = memo(function RoomList({ rooms, past }: { rooms: Room[] | undef
         actions={
           <>
             <PastLink />
+            <WallLink />
+            {mayWatch ? (
+              <Link to="/watch" className={buttonClass('outline')}>
+                <Eye size={14} aria-hidden /> <span className="max-sm:sr-only">Watch several</span>
+              </Link>
+            ) : null}
             <Button reason={refusal} onClick={() => setCreating(true)}>
               <Plus size={14} /> Create room
             </Button>

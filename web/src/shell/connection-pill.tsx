@@ -8,29 +8,11 @@ import { cx } from '@/ui/cx';
 import { count, plural, shortTime } from '@/ui/format';
 import { portal } from '@/ui/portal';
 import { Ago } from '@/ui/time';
+import { useConnectionSummary } from './connection-status';
 import { awayText, useAway } from './livekit-away';
 
 /** Time for which a state must last before it is read out. Short breaks are not announced. */
 const ANNOUNCE_AFTER_MS = 3_000;
-
-/**
- * Returns the state of the connection without its cursor. It is compared as one string, so that a component does not
- * render with every event.
- */
-function useConnectionSummary() {
-  const { connection } = useRoomwatch();
-  const summary = useSyncExternalStore(connection.onState, () => {
-    const { status, behind, staleSince, freshAt, streams } = connection.getState();
-    return JSON.stringify({ status, behind, staleSince, freshAt, streams });
-  });
-  return JSON.parse(summary) as {
-    status: ConnectionStatus;
-    behind: number;
-    staleSince: number | null;
-    freshAt: number | null;
-    streams: { open: number; max: number } | null;
-  };
-}
 
 const looks: Record<ConnectionStatus, { icon: ReactNode; className: string; word: string; explain: string }> = {
   connecting: {

@@ -1,7 +1,8 @@
-/** Addresses of the pages in the navigation. */
+/** Addresses of the pages in the navigation and in the palette. */
 export type PagePath =
   | '/'
   | '/rooms'
+  | '/watch'
   | '/sessions'
   | '/recordings'
   | '/calls'

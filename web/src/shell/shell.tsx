@@ -1,5 +1,5 @@
 import { useMe } from '@roomwatch/react';
-import { Link, Outlet, useLocation, useNavigate } from '@tanstack/react-router';
+import { Link, Outlet, useLocation, useNavigate, useSearch } from '@tanstack/react-router';
 import {
   Activity,
   Bot,
@@ -24,6 +24,7 @@ import { Fragment, type ReactNode, useEffect, useRef } from 'react';
 import { useOpenConditions } from '@/attention/use-open-conditions';
 import { useTabMark } from '@/attention/use-tab-mark';
 import { useStreamNames } from '@/events/use-stream-names';
+import { partFile } from '@/page-file';
 import { PaletteHost } from '@/palette/palette-host';
 import { Badge } from '@/ui/badge';
 import { buttonClass } from '@/ui/button';
@@ -42,6 +43,8 @@ import { refusal } from './rights';
 import { Shortcuts, showShortcuts, useShortcuts } from './shortcuts';
 import { useSignOut } from './sign-out';
 import { useTheme } from './theme';
+
+const Wall = partFile<{ page: 'overview' | 'rooms' }>(async () => (await import('@/wall/wall')).Wall);
 
 interface NavPage {
   to: PagePath;
@@ -77,11 +80,13 @@ export function Shell({ children = <Outlet /> }: { children?: ReactNode }) {
   const place = usePlace();
   const utc = useUtc();
   useTabMark(open);
+  // Only the pages that have one take it from the address.
+  const wall = (useSearch({ strict: false }) as { wall?: boolean }).wall === true;
   const visible = pages.filter(({ to }) => to !== '/audit' || refusal(me.data, 'administer') === null);
 
   useShortcuts(
     'Jump to time',
-    visible.map(({ to, name, key }) => ({ keys: `g ${key}`, label: name, run: () => navigate({ to }) })),
+    (wall ? [] : visible).map(({ to, name, key }) => ({ keys: `g ${key}`, label: name, run: () => navigate({ to }) })),
   );
 
   const signedOut = isSignedOut(me.error) && !me.data;
@@ -93,6 +98,13 @@ export function Shell({ children = <Outlet /> }: { children?: ReactNode }) {
     else wanted.current = href;
   }, [signedOut, href, navigate]);
   if (signedOut) return null;
+  if (wall) {
+    return (
+      <Fragment key={String(utc)}>
+        <Wall page={location.pathname === '/rooms' ? 'rooms' : 'overview'} />
+      </Fragment>
+    );
+  }
 
   return (
     <div className="min-h-dvh md:pl-52">

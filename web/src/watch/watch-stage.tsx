@@ -1,14 +1,22 @@
 import type { WatchedParticipant, WatchedTrack } from '@roomwatch/react/livekit';
-import { MicOff, ScreenShare } from 'lucide-react';
-import { memo, useEffect, useRef } from 'react';
-import { nameOf } from '@/room/people';
+import { useEffect, useRef, useState } from 'react';
 import { cx } from '@/ui/cx';
 import { plural } from '@/ui/format';
 import { Skeleton } from '@/ui/states';
-import { QualityBars } from './quality';
+import { PictureBox, type WatchedRoom } from './picture';
+
+/** A participant's camera, or letter, or one of their screens. */
+interface Picture {
+  id: string;
+  owner: WatchedParticipant;
+  track: WatchedTrack | undefined;
+  screen: boolean;
+}
 
 /** Maximum tiles. More neither fit nor decode; LiveKit pauses videos that are not shown. */
 const TILES_MAX = 24;
+/** The same for one of several rooms. */
+const TILES_MAX_COMPACT = 6;
 
 const trackOf = (participant: WatchedParticipant, source: string) =>
   participant.tracks.find((track) => track.source === source && track.kind === 'video');
@@ -35,46 +43,57 @@ export function chooseTiles(
   return participants.filter((one) => chosen.has(one));
 }
 
-/** Large screen shares with the cameras below, or a grid of cameras. Sound only if switched on. */
+/** One large picture with the others below, or a grid. A screen share is large by itself. Sound only if switched on. */
 export function Stage({
+  room,
   participants,
   speakers,
   sound,
   joining,
+  compact,
 }: {
+  room: WatchedRoom;
   participants: WatchedParticipant[];
   speakers: string[];
   sound: boolean;
   joining: boolean;
+  /** True for one of several rooms: fewer and smaller tiles. */
+  compact?: boolean;
 }) {
+  /** Picture that the operator has enlarged. Null: all are small. Undefined: the first screen share is large. */
+  const [enlarged, setEnlarged] = useState<string | null>();
   if (joining) return <Skeleton rows={6} />;
   if (participants.length === 0) return <p className="p-4 text-ink-2">No other participants.</p>;
-  const screens = participants.flatMap((owner) => {
+  const screens = participants.flatMap((owner): Picture[] => {
     const track = trackOf(owner, 'screen_share');
-    return track ? [{ owner, track }] : [];
+    return track ? [{ id: track.sid, owner, track, screen: true }] : [];
   });
-  const tiles = chooseTiles(participants, speakers);
-  const without = participants.length - tiles.length;
+  const chosen = chooseTiles(participants, speakers, compact ? TILES_MAX_COMPACT : TILES_MAX);
+  const people = participants.map(
+    (owner): Picture => ({ id: owner.sid, owner, track: trackOf(owner, 'camera'), screen: false }),
+  );
+  const pictures = [...screens, ...people];
+  const large = pictures.find(({ id }) => id === enlarged) ?? (enlarged === null ? undefined : screens[0]);
+  const small = pictures.filter((one) => one !== large && (one.screen || chosen.includes(one.owner)));
+  const without = participants.length - chosen.length;
   return (
-    <div className="space-y-3 p-4">
-      {screens.map(({ owner, track }) => (
-        <figure key={track.sid} className="relative overflow-hidden rounded-lg bg-black">
-          <Video track={track} className="max-h-[70vh] w-full object-contain" label={`Screen of ${nameOf(owner)}`} />
-          <figcaption className="absolute bottom-2 left-2 flex items-center gap-1.5 rounded bg-black/70 px-2 py-0.5 text-xs text-white">
-            <ScreenShare size={12} aria-hidden /> {nameOf(owner)}
-          </figcaption>
-        </figure>
-      ))}
+    <div className={compact ? 'space-y-2 p-2' : 'space-y-3 p-4'}>
+      {large ? <PictureBox key={large.id} {...large} room={room} large onEnlarge={setEnlarged} /> : null}
       <ul
         className={cx(
-          'grid gap-3',
-          screens.length > 0
+          'grid',
+          compact ? 'gap-2' : 'gap-3',
+          large
             ? 'grid-cols-[repeat(auto-fill,minmax(9rem,1fr))]'
-            : 'grid-cols-[repeat(auto-fill,minmax(13rem,1fr))]',
+            : compact
+              ? 'grid-cols-[repeat(auto-fit,minmax(9rem,1fr))]'
+              : 'grid-cols-[repeat(auto-fill,minmax(13rem,1fr))]',
         )}
       >
-        {tiles.map((participant) => (
-          <Tile key={participant.sid} participant={participant} />
+        {small.map((picture) => (
+          <li key={picture.id}>
+            <PictureBox {...picture} room={room} onEnlarge={setEnlarged} />
+          </li>
         ))}
       </ul>
       {without > 0 ? (
@@ -89,60 +108,6 @@ export function Stage({
         : null}
     </div>
   );
-}
-
-const Tile = memo(function Tile({ participant }: { participant: WatchedParticipant }) {
-  const camera = trackOf(participant, 'camera');
-  const microphone = participant.tracks.find((track) => track.source === 'microphone');
-  const name = nameOf(participant);
-  const shown = camera?.subscribed && !camera.muted;
-  return (
-    <li
-      className={cx(
-        'relative aspect-video overflow-hidden rounded-lg bg-[#1b1c20] text-white outline-2 outline-offset-1',
-        participant.speaking ? 'outline-good-fill' : 'outline-transparent',
-      )}
-    >
-      {camera && shown ? (
-        <Video track={camera} className="size-full object-cover" label={`Camera of ${name}`} />
-      ) : (
-        <span aria-hidden className="absolute inset-0 grid place-items-center text-2xl font-medium text-white/60">
-          {[...name][0]?.toUpperCase()}
-        </span>
-      )}
-      <div className="absolute inset-x-0 bottom-0 flex items-center gap-1.5 bg-linear-to-t from-black/80 to-transparent px-2 pt-4 pb-1.5 text-xs">
-        {microphone && !microphone.muted ? (
-          <Level value={participant.speaking ? participant.audioLevel : 0} />
-        ) : (
-          <span title={microphone ? 'Microphone muted' : 'No microphone'}>
-            <MicOff size={12} aria-hidden />
-            <span className="sr-only">{microphone ? 'microphone muted' : 'no microphone'}</span>
-          </span>
-        )}
-        <span className="min-w-0 grow truncate">{name}</span>
-        {participant.speaking ? <span className="sr-only">speaking</span> : null}
-        {participant.quality === 'unknown' ? null : <QualityBars quality={participant.quality} />}
-      </div>
-    </li>
-  );
-});
-
-/** Audio level from LiveKit's last report. */
-const Level = ({ value }: { value: number }) => (
-  <span aria-hidden className="flex h-3 w-2.5 items-end overflow-hidden rounded-[2px] bg-white/25">
-    <span
-      className="w-full bg-[#2fb37a] transition-[height] duration-150"
-      style={{ height: `${Math.round(Math.min(1, value) * 100)}%` }}
-    />
-  </span>
-);
-
-function Video({ track, className, label }: { track: WatchedTrack; className: string; label: string }) {
-  const element = useRef<HTMLVideoElement>(null);
-  const { attach } = track;
-  useEffect(() => (element.current ? attach(element.current) : undefined), [attach]);
-  // Sound has its own elements, so the video is silent and may start by itself. A live video has no captions.
-  return <video ref={element} muted playsInline autoPlay aria-label={label} className={className} />;
 }
 
 function Audio({ track }: { track: WatchedTrack }) {

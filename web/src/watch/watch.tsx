@@ -1,21 +1,20 @@
 import { type Room, useMe, useProjects } from '@roomwatch/react';
-import { type RoomConnection, useRoomConnection } from '@roomwatch/react/livekit';
 import { Link } from '@tanstack/react-router';
-import { EyeOff, LogIn, Volume2, VolumeX } from 'lucide-react';
-import { type FormEvent, useEffect, useState } from 'react';
-import { useProjectFor } from '@/room/moderate';
-import { leaveReason } from '@/sessions/leave-reason';
+import { EyeOff, Volume2, VolumeX } from 'lucide-react';
+import { useEffect, useState } from 'react';
 import { useRefusal } from '@/shell/rights';
 import { Badge } from '@/ui/badge';
 import { Button, buttonClass } from '@/ui/button';
-import { codeOf } from '@/ui/errors';
-import { Field, Input } from '@/ui/field';
 import { plural } from '@/ui/format';
 import { Panel } from '@/ui/panel';
 import { Name } from '@/ui/person-name';
-import { Empty, ErrorState } from '@/ui/states';
+import { Empty } from '@/ui/states';
 import { Age, Clock } from '@/ui/time';
+import { Consent } from './consent';
+import { Outside } from './outside';
 import type { Quality } from './quality';
+import { Transcript } from './transcript';
+import { useWatching } from './use-watching';
 import { Stage } from './watch-stage';
 
 /** Watches the room from inside, hidden. The consequences are shown before joining. */
@@ -33,7 +32,7 @@ export default function Watch({
   return reason === null ? (
     <Before room={room} onJoin={setReason} onClose={onClose} />
   ) : (
-    <Inside room={room} reason={reason} onQuality={onQuality} onClose={onClose} onAgain={() => setReason(null)} />
+    <Inside room={room} reason={reason} onQuality={onQuality} onClose={onClose} onBack={() => setReason(null)} />
   );
 }
 
@@ -80,44 +79,7 @@ function Before({ room, onJoin, onClose }: { room: Room; onJoin: (reason: string
       </Panel>
     );
   }
-  const submit = (event: FormEvent<HTMLFormElement>) => {
-    event.preventDefault();
-    onJoin(String(new FormData(event.currentTarget).get('reason')).trim());
-  };
-  return (
-    <Panel className="mb-4">
-      <form onSubmit={submit} className="grid gap-x-10 gap-y-4 md:grid-cols-[minmax(0,1fr)_18rem]">
-        <div>
-          <h2 className="flex items-center gap-2 text-[0.9375rem] font-semibold">
-            <EyeOff size={16} aria-hidden /> Watch {room.name} invisibly
-          </h2>
-          <ul className="mt-2 list-disc space-y-1 pl-5 text-ink-2">
-            <li>Your browser joins through LiveKit, hidden from the participants. You cannot send anything.</li>
-            <li>
-              LiveKit sends webhooks for you joining and leaving. Roomwatch marks them and does not count you; other
-              receivers see a hidden participant.
-            </li>
-            <li>
-              A hidden participant keeps a room open. When the last other participant leaves, Roomwatch removes you, so
-              that the room can end.
-            </li>
-            <li>The audit log records who watched which room, and when.</li>
-          </ul>
-        </div>
-        <div className="space-y-4">
-          <Field label="Reason" hint="Some installations require one. Saved in the audit log.">
-            <Input name="reason" autoComplete="off" maxLength={200} />
-          </Field>
-          <div className="flex gap-2">
-            <Button type="submit" variant="solid">
-              <LogIn size={14} /> Start watching
-            </Button>
-            <Button onClick={onClose}>Cancel</Button>
-          </div>
-        </div>
-      </form>
-    </Panel>
-  );
+  return <Consent title={`Watch ${room.name} invisibly`} onJoin={onJoin} onClose={onClose} />;
 }
 
 function Inside({
@@ -125,17 +87,16 @@ function Inside({
   reason,
   onQuality,
   onClose,
-  onAgain,
+  onBack,
 }: {
   room: Room;
   reason: string;
   onQuality: (quality: ReadonlyMap<string, Quality>) => void;
   onClose: () => void;
-  onAgain: () => void;
+  onBack: () => void;
 }) {
-  const project = useProjectFor(room.project);
-  const connection = useRoomConnection(room.name, { project, reason: reason || undefined });
-  const { status, since, identity, participants, speakers, messages } = connection;
+  const watching = useWatching(room, reason);
+  const { status, since, identity, participants, speakers, messages, transcript } = watching.connection;
   const [sound, setSound] = useState(false);
 
   useEffect(
@@ -144,10 +105,10 @@ function Inside({
   );
   useEffect(() => () => onQuality(new Map()), [onQuality]);
 
-  if (status === 'failed' || status === 'disconnected') {
+  if (watching.ended !== null || status === 'failed' || status === 'disconnected') {
     return (
       <Panel className="mb-4">
-        <Outside connection={connection} onAgain={onAgain} onClose={onClose} />
+        <Outside watching={watching} onBack={onBack} onClose={onClose} />
       </Panel>
     );
   }
@@ -186,108 +147,49 @@ function Inside({
     >
       <div className="grid lg:grid-cols-[minmax(0,1fr)_18rem]">
         <Stage
+          room={room}
           participants={participants}
           speakers={speakers}
           sound={sound}
           joining={status === 'connecting' || status === 'idle'}
         />
-        <section aria-label="Data messages" className="border-line max-lg:border-t lg:border-l">
-          <h3 className="px-4 pt-3 pb-1 text-xs text-ink-3">Data messages</h3>
-          {messages.length === 0 ? (
-            <p className="px-4 pb-3 text-ink-2">None since you joined</p>
-          ) : (
-            <ol
-              // biome-ignore lint/a11y/noNoninteractiveTabindex: a box that scrolls must scroll by keys too
-              tabIndex={0}
-              aria-label={plural(messages.length, 'data message')}
-              className="max-h-96 overflow-y-auto pb-2"
-            >
-              {messages.toReversed().map((message) => (
-                <li key={message.id} className="px-4 py-1">
-                  <p className="flex items-baseline gap-2 text-xs">
-                    <span className="font-mono text-ink-3">
-                      <Clock at={message.at} />
-                    </span>
-                    <span className="truncate font-medium">{message.from ?? 'server'}</span>
-                    {message.topic ? <Badge>{message.topic}</Badge> : null}
-                  </p>
-                  <p className="line-clamp-4 font-mono text-xs break-all text-ink-2">
-                    {message.text ?? `${plural(message.bytes.length, 'byte')}, binary`}
-                  </p>
-                </li>
-              ))}
-            </ol>
-          )}
-        </section>
+        <div className="border-line max-lg:border-t lg:border-l">
+          {transcript.length > 0 ? (
+            <section aria-label="Live transcription" className="border-b border-line">
+              <h3 className="px-4 pt-3 pb-1 text-xs text-ink-3">Live transcription</h3>
+              <Transcript segments={transcript} />
+            </section>
+          ) : null}
+          <section aria-label="Data messages">
+            <h3 className="px-4 pt-3 pb-1 text-xs text-ink-3">Data messages</h3>
+            {messages.length === 0 ? (
+              <p className="px-4 pb-3 text-ink-2">None since you joined</p>
+            ) : (
+              <ol
+                // biome-ignore lint/a11y/noNoninteractiveTabindex: a box that scrolls must scroll by keys too
+                tabIndex={0}
+                aria-label={plural(messages.length, 'data message')}
+                className="max-h-96 overflow-y-auto pb-2"
+              >
+                {messages.toReversed().map((message) => (
+                  <li key={message.id} className="px-4 py-1">
+                    <p className="flex items-baseline gap-2 text-xs">
+                      <span className="font-mono text-ink-3">
+                        <Clock at={message.at} />
+                      </span>
+                      <span className="truncate font-medium">{message.from ?? 'server'}</span>
+                      {message.topic ? <Badge>{message.topic}</Badge> : null}
+                    </p>
+                    <p className="line-clamp-4 font-mono text-xs break-all text-ink-2">
+                      {message.text ?? `${plural(message.bytes.length, 'byte')}, binary`}
+                    </p>
+                  </li>
+                ))}
+              </ol>
+            )}
+          </section>
+        </div>
       </div>
     </Panel>
-  );
-}
-
-/** Reason why the watcher is not in the room, and what to do. */
-function Outside({
-  connection,
-  onAgain,
-  onClose,
-}: {
-  connection: RoomConnection;
-  onAgain: () => void;
-  onClose: () => void;
-}) {
-  const { status, error, disconnectReason, reconnect } = connection;
-  if (status === 'disconnected') {
-    const removed = disconnectReason === 'PARTICIPANT_REMOVED';
-    return (
-      <Empty
-        title={removed ? 'You were removed from the room' : 'Disconnected from the room'}
-        action={
-          <>
-            <Button variant="solid" onClick={reconnect}>
-              Join again
-            </Button>
-            <Button onClick={onClose}>Close</Button>
-          </>
-        }
-      >
-        {removed
-          ? 'Roomwatch removes its watchers when the last participant leaves, so that the room can end.'
-          : disconnectReason
-            ? `Reason: ${leaveReason(disconnectReason)}.`
-            : 'The connection to LiveKit was lost.'}
-      </Empty>
-    );
-  }
-  const code = codeOf(error);
-  if (code === null) {
-    return (
-      <Empty
-        title="This browser cannot reach LiveKit"
-        action={
-          <>
-            <Button variant="solid" onClick={reconnect}>
-              Try again
-            </Button>
-            <Button onClick={onClose}>Close</Button>
-          </>
-        }
-      >
-        The token is valid, but the connection to LiveKit failed: {error?.message}. The browser connects to LiveKit
-        directly.
-      </Empty>
-    );
-  }
-  return (
-    <>
-      <ErrorState error={error} title="Cannot watch this room" compact />
-      <div className="flex justify-center gap-2 pb-4">
-        <Button onClick={onAgain}>Back</Button>
-        {code === 'forbidden' || code === 'room_not_live' ? null : (
-          <Link to="/settings" className={buttonClass()}>
-            Open settings
-          </Link>
-        )}
-        <Button onClick={onClose}>Close</Button>
-      </div>
-    </>
   );
 }

@@ -1,8 +1,13 @@
 import type { RemoteParticipant, RemoteTrackPublication, Room } from 'livekit-client';
 import type { RoomwatchClient } from './client';
+import { hearTranscription, type WatchedSegment } from './transcript';
+
+export type { WatchedSegment } from './transcript';
 
 /** Maximum data messages kept. The oldest are dropped. */
 const MESSAGES_MAX = 200;
+/** Maximum segments of the transcription kept. The oldest are dropped. */
+const SEGMENTS_MAX = 200;
 
 export interface RoomConnectionOptions {
   /** Address of LiveKit, for joining with the app's own token instead of one from Roomwatch. */
@@ -11,6 +16,8 @@ export interface RoomConnectionOptions {
   project?: string;
   /** Reason for the audit log. Some installations require one. */
   reason?: string;
+  /** True asks for the lowest layer of each video, for many small pictures. Default false. */
+  lowVideo?: boolean;
   /** False does not join. Default true. */
   enabled?: boolean;
 }
@@ -75,6 +82,8 @@ export interface RoomConnectionState {
   speakers: string[];
   /** The newest is the last one. At most 200. */
   messages: WatchedMessage[];
+  /** Transcription of the room, if an agent sends one. The newest segment is the last one. At most 200. */
+  transcript: WatchedSegment[];
   /** LiveKit's reason after `disconnected`, e.g. `ROOM_DELETED` or `PARTICIPANT_REMOVED`. */
   disconnectReason: string | null;
   /** Error after `failed`. A `RoomwatchError` if the token was refused: branch on its `code`. */
@@ -97,6 +106,7 @@ export const idleState: RoomConnectionState = {
   participants: [],
   speakers: [],
   messages: [],
+  transcript: [],
   disconnectReason: null,
   error: null,
 };
@@ -158,12 +168,12 @@ export function watchRoom(client: RoomwatchClient | null, name: string, options:
 
   const connect = async () => {
     const current = ++run;
-    set({ ...idleState, status: 'connecting', messages: state.messages });
+    set({ ...idleState, status: 'connecting', messages: state.messages, transcript: state.transcript });
     let joined: Room | null = null;
     try {
       const [livekit, credentials] = await Promise.all([import('livekit-client'), admission()]);
       if (current !== run) return;
-      const { RoomEvent, ParticipantKind, DisconnectReason } = livekit;
+      const { RoomEvent, ParticipantKind, DisconnectReason, VideoQuality } = livekit;
       // LiveKit pauses a video that no element shows.
       joined = room = new livekit.Room({ adaptiveStream: true });
 
@@ -218,6 +228,20 @@ export function watchRoom(client: RoomwatchClient | null, name: string, options:
         };
         set({ messages: [...state.messages, message].slice(-MESSAGES_MAX) });
       });
+      hearTranscription(joined, (segment) => {
+        if (current !== run) return;
+        const before = state.transcript.find(({ id }) => id === segment.id);
+        if (before?.final && !segment.final) return;
+        const transcript = before
+          ? state.transcript.map((one) => (one === before ? { ...segment, at: before.at } : one))
+          : [...state.transcript, segment].slice(-SEGMENTS_MAX);
+        set({ transcript });
+      });
+      if (options.lowVideo) {
+        joined.on(RoomEvent.TrackSubscribed, (_track, publication) => {
+          if (publication.kind === 'video') publication.setVideoQuality(VideoQuality.LOW);
+        });
+      }
       await joined.connect(credentials.url, credentials.token);
       if (current !== run) return;
       set({ status: 'connected', since: Date.now(), identity: joined.localParticipant.identity });

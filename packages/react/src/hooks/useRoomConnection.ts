@@ -9,6 +9,7 @@ export type {
   RoomConnectionStatus,
   WatchedMessage,
   WatchedParticipant,
+  WatchedSegment,
   WatchedTrack,
 } from '../core/watch';
 
@@ -21,7 +22,7 @@ const idle = () => idleState;
 const never = () => () => {};
 
 /**
- * Joins one room with livekit-client and returns participants, tracks, speakers, quality and data messages. With a
+ * Joins one room with livekit-client and returns participants, tracks, speakers, quality, data messages and transcription. With a
  * token from Roomwatch (the default) the client is hidden and can only subscribe. With `{ url, token }` of the app it
  * works without Roomwatch. Leaves on unmount and when the room changes. LiveKit keeps a room open while a hidden
  * participant is in it, so Roomwatch removes its watchers when the last other participant leaves.
@@ -32,11 +33,11 @@ const never = () => () => {};
  */
 export function useRoomConnection(name: string | null, options: RoomConnectionOptions = {}): RoomConnection {
   const client = useOptionalRoomwatch()?.client ?? null;
-  const { url, token, project, reason, enabled = true } = options;
+  const { url, token, project, reason, lowVideo, enabled = true } = options;
   // Made while rendering, joined in the effect: after a change of the name, no frame shows the previous room.
   const watch = useMemo(
-    () => (enabled && name !== null ? watchRoom(client, name, { url, token, project, reason }) : null),
-    [client, name, url, token, project, reason, enabled],
+    () => (enabled && name !== null ? watchRoom(client, name, { url, token, project, reason, lowVideo }) : null),
+    [client, name, url, token, project, reason, lowVideo, enabled],
   );
   useEffect(() => watch?.open(), [watch]);
 
