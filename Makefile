@@ -12,6 +12,8 @@ run: web/dist/index.html
 ## All tests, except those that need a LiveKit server
 test: node_modules/.package-lock.json
 	cargo test
+	tests/cluster/install-nats
+	cargo test --test cluster -- --test-threads=3
 	npm test
 
 ## Tests of the built program with a real livekit-server and real participants

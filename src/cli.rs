@@ -2,6 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
+pub mod cluster;
 pub mod demo;
 pub mod serve;
 pub mod simulate;
@@ -41,4 +42,6 @@ pub enum Command {
     Token(token::Arguments),
     /// Hash a password for the configuration file
     User(user::Arguments),
+    /// Prepare and show a deployment of several nodes
+    Cluster(cluster::Arguments),
 }

@@ -3,16 +3,18 @@
 //! One interface, so that the rest of the program has one path. A node that runs alone has [`Local`], which keeps
 //! everything in its own data directory. ARCHITECTURE.md lists what is per node and what is per deployment.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, path::Path, sync::Arc};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
 mod counts;
+mod deployment;
 mod local;
 
 pub use counts::Counts;
+pub use deployment::Deployment;
 pub use local::Local;
 
 /// A map of a deployment. This enum is the whole list.
@@ -24,25 +26,35 @@ pub enum Map {
     Operator,
     /// The last webhook and the last rejection of each project.
     Receipts,
+    /// Names of the derived data that a new node begins with, by format.
+    Bootstrap,
     /// The number of open streams of each user, by node.
     Streams,
+    /// The comparison of each project with LiveKit, as the node that makes it sees it.
+    Health,
+    /// Rooms that the other nodes want compared, by project and node.
+    Asks,
 }
 
 impl Map {
-    pub const ALL: [Map; 4] = [Map::Logins, Map::Operator, Map::Receipts, Map::Streams];
+    pub const ALL: [Map; 7] =
+        [Map::Logins, Map::Operator, Map::Receipts, Map::Bootstrap, Map::Streams, Map::Health, Map::Asks];
 
     pub fn name(self) -> &'static str {
         match self {
             Map::Logins => "logins",
             Map::Operator => "operator",
             Map::Receipts => "receipts",
+            Map::Bootstrap => "bootstrap",
             Map::Streams => "streams",
+            Map::Health => "health",
+            Map::Asks => "asks",
         }
     }
 
     /// True if an entry survives the end of every node.
     pub fn is_durable(self) -> bool {
-        self != Map::Streams
+        !matches!(self, Map::Streams | Map::Health | Map::Asks)
     }
 }
 
@@ -114,10 +126,11 @@ pub trait Cluster: Send + Sync + 'static {
     /// job.
     fn lease(&self, job: &str) -> BoxFuture<'_, Lease>;
 
-    /// Stores bytes under a name of `[a-z0-9._-]`, whole or not at all.
-    fn put_blob(&self, name: &str, bytes: Bytes) -> BoxFuture<'_, Result<(), ClusterError>>;
+    /// Stores a file under a name of `[a-z0-9._-]`, whole or not at all.
+    fn put_blob(&self, name: &str, from: &Path) -> BoxFuture<'_, Result<(), ClusterError>>;
 
-    fn get_blob(&self, name: &str) -> BoxFuture<'_, Result<Option<Bytes>, ClusterError>>;
+    /// Writes a blob to a file. Returns false if there is none with this name.
+    fn get_blob(&self, name: &str, to: &Path) -> BoxFuture<'_, Result<bool, ClusterError>>;
 
     fn delete_blob(&self, name: &str) -> BoxFuture<'_, Result<(), ClusterError>>;
 
@@ -169,4 +182,9 @@ impl fmt::Display for NodeId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+fn is_blob_name(name: &str) -> bool {
+    let known = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-');
+    !name.is_empty() && !name.starts_with('.') && name.bytes().all(known)
 }

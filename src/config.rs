@@ -20,6 +20,7 @@ use crate::{
 };
 
 mod attention;
+mod cluster;
 mod environment;
 mod limits;
 mod log;
@@ -29,6 +30,7 @@ mod usage;
 mod users;
 
 pub use attention::{AgentRule, AttentionRules};
+pub use cluster::{ClusterOptions, Deployed};
 pub use limits::{Answer, Limit, LimitOptions, Limits};
 pub use log::LogFormat;
 pub use projects::{DEFAULT_PROJECT, DEV_KEY, DEV_URL, KeyOptions, Project, ProjectOptions};
@@ -134,6 +136,9 @@ pub struct Options {
     pub log_format: Option<LogFormat>,
 
     #[command(flatten)]
+    pub cluster: ClusterOptions,
+
+    #[command(flatten)]
     pub limits: LimitOptions,
 
     #[arg(skip)]
@@ -164,6 +169,8 @@ pub struct Config {
     pub listen: SocketAddr,
     pub data_dir: PathBuf,
     pub log_url: LogUrl,
+    /// `None`: the node is alone.
+    pub cluster: Option<Deployed>,
     pub dev: bool,
     pub projects: Vec<Project>,
     pub keys: Keys,
@@ -222,12 +229,12 @@ impl Options {
                 $type { $($name: $ours.$name.or($theirs.$name),)* $($rest)* }
             };
         }
-        let limits = self.limits.over(below.limits);
+        let (limits, cluster) = (self.limits.over(below.limits), self.cluster.over(below.cluster));
         over!(self, below, Options {
             listen, data_dir, log_url, dev, livekit_url, livekit_api_key, livekit_api_secret, password, public_url,
             trusted_proxies, cors_origins, redact, retention_days, retention_bytes, history_days,
             reconcile_secs, heartbeat_secs, drain_secs, watch_reason, open_conditions, log_format
-        } limits, projects: below.projects, users: below.users, attention: below.attention,
+        } limits, cluster, projects: below.projects, users: below.users, attention: below.attention,
             usage: below.usage, demo: self.demo)
     }
 
@@ -247,11 +254,17 @@ impl Options {
             "ROOMWATCH_PASSWORD is for one operator and [[users]] is for several; use one of them"
         );
         let limits = self.limits.check()?;
+        let cluster = self.cluster.check()?;
+        ensure!(
+            cluster.is_none() || self.log_url.is_none(),
+            "the log of a cluster is in NATS, with a copy in the data directory; leave log_url out"
+        );
         let data_dir = self.data_dir.unwrap_or_else(|| "roomwatch-data".into());
         Ok(Config {
             listen,
             log_url: self.log_url.unwrap_or_else(|| LogUrl::Sqlite(data_dir.clone())),
             data_dir,
+            cluster,
             dev,
             projects,
             keys,
@@ -284,6 +297,21 @@ impl Options {
             clock: Clock::system(),
         })
     }
+}
+
+/// Returns the deployment that the options and the file at `path` name, for `roomwatch cluster`: it needs nothing else of
+/// a configuration.
+pub fn read_deployed(options: ClusterOptions, path: Option<PathBuf>) -> anyhow::Result<Option<Deployed>> {
+    let path = path.or_else(|| Some(PathBuf::from("roomwatch.toml")).filter(|path| path.exists()));
+    let below = match path {
+        Some(path) => {
+            let text =
+                std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+            parse(&text).with_context(|| format!("in {}", path.display()))?.cluster
+        }
+        None => ClusterOptions::default(),
+    };
+    options.over(below).check()
 }
 
 /// Reads the file. What is wrong is named by its line and not quoted: the line may hold a secret.
@@ -344,8 +372,13 @@ mod tests {
         );
         for argument in environment::command().get_arguments() {
             let name = argument.get_id().as_str();
+            // A cluster excludes log_url, so the options of its section stay comments.
+            let (text, line) = match name.strip_prefix("cluster_") {
+                Some(name) => (text.split("[cluster]").nth(1).unwrap_or_default(), format!("\n# {name} = ")),
+                None => (&*uncommented, format!("\n{name} = ")),
+            };
             if !matches!(name, "dev" | "livekit_url" | "livekit_api_key" | "livekit_api_secret") {
-                assert!(uncommented.contains(&format!("\n{name} = ")), "{name} is not in the example");
+                assert!(text.contains(&line), "{name} is not in the example");
             }
         }
     }

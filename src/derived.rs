@@ -71,6 +71,7 @@ pub use checkpoints::{Around, Rung};
 pub use egress::{EgressEntry, EgressPage, EgressQuery};
 pub use encode::encode;
 pub use person::{Person, Stay};
+pub use schema::format;
 pub use search::{SearchResult, SearchResultKind};
 pub use session_list::{
     SessionFilter, SessionOrder, SessionPage, SessionPosition, SessionQuery, SessionSort, SessionTotals,
@@ -307,6 +308,16 @@ impl Derived {
     /// derived from has this event.
     pub fn last_of(dir: &Path) -> Option<Cursor> {
         schema::last_of(dir)
+    }
+
+    /// Writes a copy of the file, as it is after some event, to `path`. Returns that event.
+    pub async fn save(&self, path: &Path) -> Result<Cursor, DerivedError> {
+        if self.trouble().is_some() {
+            return Err(DerivedError::Found("the history is not complete now".to_owned()));
+        }
+        let (from, to) = (self.shared.dir.clone(), path.to_owned());
+        let saved = tokio::task::spawn_blocking(move || schema::save(&from, &to)).await;
+        saved.unwrap_or(Err(DerivedError::Panicked))
     }
 
     /// Queues the record of the next event. Never blocks: see [`Derived::wait_for_capacity`].

@@ -175,6 +175,11 @@ impl Feed {
         self.epoch
     }
 
+    /// Returns the unix milliseconds at which this node last had every event, if that is some seconds ago.
+    pub fn fresh_at(&self) -> Option<u64> {
+        self.log.contact().fresh_at
+    }
+
     /// Returns the cursor of the last event folded into `State`.
     pub fn head(&self) -> Cursor {
         self.cursor(Seq(self.head.load(Ordering::Acquire)))

@@ -15,6 +15,7 @@ pub mod data_dir;
 pub mod http;
 pub mod json;
 pub mod metrics;
+pub mod nats;
 pub mod storage;
 pub mod store;
 pub mod token;
@@ -43,6 +44,9 @@ pub mod accounts;
 pub mod audit;
 
 pub mod server;
+
+// What a new node of a deployment begins with.
+pub mod bootstrap;
 
 // One node, assembled from the modules above.
 pub mod node;

@@ -11,6 +11,7 @@ use crate::{
     storage::{Damage, Quota, Rate},
 };
 
+pub mod cluster;
 pub mod memory;
 pub mod sqlite;
 
@@ -63,6 +64,21 @@ pub trait EventLog: Send + Sync + 'static {
     /// Returns the newest event of all nodes. On one node it is that of [`EventLog::bounds`].
     fn newest(&self) -> BoxFuture<'_, Result<Seq, LogError>> {
         future::ready(Ok(self.bounds().last)).boxed()
+    }
+
+    /// Returns how well this node knows the log of all nodes. Cheap: does no I/O.
+    fn contact(&self) -> Contact {
+        Contact::default()
+    }
+
+    /// Returns the servers of a log of several nodes, as they last answered. Cheap: does no I/O.
+    fn servers(&self) -> Option<Servers> {
+        None
+    }
+
+    /// Returns if the log turns out to be another one than readers know. It must be opened again.
+    fn lost(&self) -> BoxFuture<'_, ()> {
+        future::pending().boxed()
     }
 
     /// Returns the newest event whose `received_at` is `unix_ms` or earlier, or `None` if all events
@@ -223,6 +239,12 @@ pub enum OpenError {
         "cannot use {path}: {cause}. Check that the directory exists and is writable, and that the disk has space"
     )]
     Io { path: PathBuf, cause: String },
+    #[error(
+        "{path} is the log of a single node. Import it with `roomwatch cluster import`, or choose another data directory"
+    )]
+    NotACopy { path: PathBuf },
+    #[error("the log of the deployment {name} cannot be used: {why}")]
+    Cluster { name: String, why: String },
 }
 
 /// Result of appending one event.
@@ -243,6 +265,36 @@ pub struct Bounds {
     pub last: Seq,
 }
 
+/// Contact of a node with the log of all nodes. A node that is alone always has it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Contact {
+    /// Unix milliseconds at which this node last had every event of the log, if that is some seconds ago.
+    pub fresh_at: Option<u64>,
+    /// True if the log has been out of reach for so long that an append fails at once.
+    pub is_away: bool,
+}
+
+/// Servers of a log of several nodes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Servers {
+    pub leader: Box<str>,
+    /// The other servers, and whether each has the whole log.
+    pub replicas: Vec<(Box<str>, bool)>,
+    pub newest: Seq,
+    pub bytes: u64,
+    /// 0 if there is no limit.
+    pub bytes_max: u64,
+    /// Time since they answered.
+    pub age: Duration,
+}
+
+impl Servers {
+    /// Returns the number of servers that have the whole log.
+    pub fn current(&self) -> usize {
+        1 + self.replicas.iter().filter(|(_, is_current)| *is_current).count()
+    }
+}
+
 /// Reason why the log failed. A webhook then waits and is answered 503, and LiveKit retries.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum LogError {
@@ -252,6 +304,8 @@ pub enum LogError {
     Busy(usize),
     #[error("the log failed: {0}")]
     Failed(Arc<str>),
+    #[error("the log cannot be reached: {0}")]
+    Away(Arc<str>),
     #[error("the log is damaged: {0}")]
     Damaged(Arc<str>),
     #[error("the log is closed")]

@@ -1,5 +1,5 @@
 use clap::{CommandFactory, FromArgMatches};
-use roomwatch::cli::{Cli, Command, demo, serve, simulate, tail, token, user};
+use roomwatch::cli::{Cli, Command, cluster, demo, serve, simulate, tail, token, user};
 use rustix::{fs::Mode, process::umask};
 
 /// jemalloc. The bytes of a webhook are allocated on one thread and freed on another, mostly after a moment. With the C
@@ -32,5 +32,6 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Simulate(arguments) => simulate::main(arguments).await,
         Command::Token(arguments) => token::main(arguments),
         Command::User(arguments) => user::main(arguments).await,
+        Command::Cluster(arguments) => cluster::main(arguments).await,
     }
 }

@@ -134,6 +134,18 @@ metrics! {
         "Events that retention removed before a follower got them";
     limits_reached: counter by limit,
         "Requests, streams and connections that a limit has refused or closed, by its option";
+    cluster_silent_seconds: gauge,
+        "Of several nodes: seconds since the NATS servers last told this node the newest event";
+    cluster_stale_seconds: gauge,
+        "Of several nodes: seconds since this node last had every event; 0 while that is less than five";
+    cluster_lag_events: gauge,
+        "Of several nodes: events of the log that this node does not have";
+    cluster_servers_current: gauge,
+        "Of several nodes: NATS servers that have the whole log; 0 on one node";
+    cluster_log_bytes: gauge,
+        "Of several nodes: bytes of the log on each NATS server";
+    cluster_log_limit_bytes: gauge,
+        "Of several nodes: bytes beyond which NATS refuses events";
     disk_free_bytes: gauge,
         "Free bytes on the file system of the data directory, or on that of the log if it has less";
     storage_used_bytes: gauge,

@@ -2,18 +2,27 @@
 //!
 //! This is the only place that assembles a server. `serve`, `demo`, the integration tests and the benches all use it.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use parking_lot::{Mutex, RwLock};
 use tokio::{net::TcpListener, task::JoinSet};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     accounts::Accounts,
     attention::{self, Attention, Dispatches, Rates},
     audit::Audit,
-    cluster::{Cluster, Counts, Local, Map, NodeId},
-    config::{Config, DimensionOptions, Limit},
+    bootstrap::{self, Bootstrap},
+    cluster::{Cluster, Counts, Deployment, Local, Map, NodeId},
+    config::{Config, Deployed, DimensionOptions, Limit},
     data_dir::DataDir,
     derived::{self, Derived, Dimension, DimensionSource},
     feed::Feed,
@@ -23,8 +32,9 @@ use crate::{
         webhook::{Held, Webhooks},
     },
     livekit::LiveKit,
-    log::{self, EventLog, LogOptions, LogUrl},
+    log::{self, EventLog, LogOptions, LogUrl, cluster::ClusterLog},
     metrics::Metrics,
+    nats::Nats,
     reconcile::{Reconcile, watchers::Watchers},
     server::{
         App,
@@ -53,6 +63,8 @@ pub struct Node {
     app: Arc<App>,
     log: Arc<dyn EventLog>,
     cluster: Arc<dyn Cluster>,
+    /// The log, if there are several nodes.
+    several: Option<Arc<ClusterLog>>,
     derived: Arc<Derived>,
     state: Arc<RwLock<State>>,
     fold: FoldThread,
@@ -86,9 +98,32 @@ impl Node {
     pub async fn open(config: Config) -> anyhow::Result<Node> {
         let dirs = Dirs::lock(&config)?;
         let storage = storage(&config);
+        if let Some(deployed) = config.cluster.clone() {
+            return Node::open_deployed(config, dirs, storage, deployed).await;
+        }
         let log = open_log(&config, &storage)?;
         let cluster = Arc::new(Local::open(dirs.data.path())?);
         Node::assemble(config, dirs, storage, log, cluster).await
+    }
+
+    /// Opens a node of a deployment of several nodes.
+    async fn open_deployed(
+        config: Config,
+        dirs: Dirs,
+        storage: Arc<Storage>,
+        Deployed { names, nats }: Deployed,
+    ) -> anyhow::Result<Node> {
+        let nats = Arc::new(Nats::connect(&nats, "roomwatch").await?);
+        let cluster = Arc::new(Deployment::new(nats.clone(), names.clone()));
+        let dir = dirs.data.path();
+        let found = log::cluster::Found::ask(dir, nats, names).await?;
+        bootstrap::prepare(dir, &*cluster, found.start()).await?;
+        let options =
+            LogOptions { clock: config.clock.clone(), damage: storage.damage(), ..LogOptions::default() };
+        let log = Arc::new(ClusterLog::open(dir, options, found).await?);
+        let mut node = Node::assemble(config, dirs, storage, log.clone(), cluster).await?;
+        node.several = Some(log);
+        Ok(node)
     }
 
     /// Opens a node with another log.
@@ -194,7 +229,19 @@ impl Node {
             sessions: Sessions::default(),
         });
         let shared = [receipts.start(&clock), users.start()];
-        Ok(Node { app, log, cluster, derived, state, fold, receipts, users, _shared: shared, dirs })
+        Ok(Node {
+            app,
+            log,
+            cluster,
+            several: None,
+            derived,
+            state,
+            fold,
+            receipts,
+            users,
+            _shared: shared,
+            dirs,
+        })
     }
 
     /// Returns the handles that requests share.
@@ -209,13 +256,34 @@ impl Node {
         let _reconciling = self.app.reconcile.start(&self.cluster);
         let _measuring = self.start_measuring();
         let _checking = self.start_checking();
+        let _storing = self.several.clone().map(|log| self.bootstrap(log).start());
         let (followers, _asking) = self.start_followers()?;
-        listen::run(listener, self.app.clone(), shutdown)
+        let lost = CancellationToken::new();
+        let ended = async {
+            tokio::select! {
+                () = shutdown => {}
+                () = self.log.lost() => lost.cancel(),
+            }
+        };
+        listen::run(listener, self.app.clone(), ended)
             .await
             .context("cannot start the threads for streams")?;
         // Dropping waits for the followers, so it blocks.
         tokio::task::spawn_blocking(move || drop(followers)).await?;
+        ensure!(!lost.is_cancelled(), "the deployment has begun a new epoch; start this node again");
         Ok(())
+    }
+
+    /// Returns what stores the beginning of new nodes.
+    fn bootstrap(&self, log: Arc<ClusterLog>) -> Bootstrap {
+        Bootstrap {
+            cluster: self.cluster.clone(),
+            log,
+            derived: self.derived.clone(),
+            clock: self.app.config.clock.clone(),
+            data_dir: self.dirs.data.path().to_owned(),
+            retention: self.app.config.retention,
+        }
     }
 
     /// Starts the task that measures the disk.
@@ -291,9 +359,21 @@ impl Node {
             rules: self.app.config.attention.clone(),
             rates: Mutex::new(Rates::new(self.app.config.clock.believed().unix_ms)),
             refusals: Mutex::default(),
+            leads: AtomicBool::new(self.several.is_none()),
             dispatches: Mutex::new(Dispatches::new(askable())),
         });
         let mut asking = JoinSet::new();
+        if self.several.is_some() {
+            let (cluster, sources) = (self.cluster.clone(), sources.clone());
+            asking.spawn(async move {
+                loop {
+                    let lease = cluster.lease("attention").await;
+                    sources.leads.store(true, Ordering::Release);
+                    lease.lost().await;
+                    sources.leads.store(false, Ordering::Release);
+                }
+            });
+        }
         if self.app.config.open_conditions {
             for project in askable() {
                 asking.spawn(attention::ask(sources.clone(), project));
@@ -310,7 +390,8 @@ impl Node {
     /// Stops the fold, writes a checkpoint and closes every file. Every acknowledged event is on the disk when it
     /// returns.
     pub async fn close(self) -> anyhow::Result<()> {
-        let Node { app, log, cluster: _, derived, state, fold, receipts, users, _shared, dirs } = self;
+        let Node { app, log, cluster: _, several: _, derived, state, fold, receipts, users, _shared, dirs } =
+            self;
         drop(app);
         drop(_shared);
         receipts.share().await;

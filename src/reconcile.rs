@@ -34,6 +34,7 @@ pub mod doubt;
 mod engine;
 mod health;
 pub mod schedule;
+mod told;
 pub mod watchers;
 
 pub use health::{Capability, Health, Reach, ShownCorrection};
@@ -120,11 +121,17 @@ impl Reconcile {
             Box::pin(async move {
                 let job = format!("reconcile/{}", project.name);
                 loop {
-                    let lease = cluster.lease(&job).await;
+                    let lease = tokio::select! {
+                        // Alone, a node never waits for it.
+                        biased;
+                        lease = cluster.lease(&job) => lease,
+                        () = told::follow(&shared, &project, &*cluster) => continue,
+                    };
                     // A new holder begins with a full comparison.
                     let engine = engine::Engine::new(&shared, &project, every);
                     tokio::select! {
                         () = engine.run() => {}
+                        () = told::lead(&shared, &project, &*cluster) => {}
                         () = lease.lost() => tracing::info!("another node compares {} with LiveKit", project.name),
                     }
                 }

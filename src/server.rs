@@ -4,8 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
-    extract::{RawQuery, Request, State as AppState},
-    http::{StatusCode, header},
+    extract::{Request, State as AppState},
+    http::{HeaderName, StatusCode, header},
     middleware::Next,
     response::{IntoResponse, Response},
     routing::get,
@@ -51,6 +51,7 @@ pub mod limits;
 pub mod memory;
 pub mod path;
 pub mod query;
+pub mod ready;
 pub mod turns;
 
 pub mod api;
@@ -72,6 +73,8 @@ const BEHIND_MAX: Duration = Duration::from_secs(1);
 const CURSOR_MAX: Duration = Duration::from_secs(5);
 /// Header with the newest cursor that a client knows. The answer has this event.
 const CURSOR: &str = "roomwatch-cursor";
+/// Header of an answer of a node that is out of touch with the others: unix milliseconds of its last whole log.
+const FRESH_AT: HeaderName = HeaderName::from_static("roomwatch-fresh-at");
 
 /// The event of a cursor may be on another node, and has not reached this one in time.
 pub struct Behind;
@@ -161,7 +164,8 @@ pub fn router(app: Arc<App>) -> Router {
         .layer(axum::middleware::from_fn_with_state(app.clone(), memory::counted))
         .route("/api/openapi.json", get(move || std::future::ready(document.clone())))
         .route("/healthz", get(|| std::future::ready("ok\n")))
-        .route("/readyz", get(readyz))
+        .route("/readyz", get(ready::readyz))
+        .route("/readyz/append", get(ready::append))
         .fallback(move |method, uri, headers| std::future::ready(dashboard.answer(method, uri, headers)))
         .method_not_allowed_fallback(|| std::future::ready(Error::method_not_allowed()))
         .with_state(app.clone())
@@ -230,52 +234,11 @@ async fn when_current(AppState(app): AppState<Arc<App>>, request: Request, next:
         // A node that stays behind answers with what it has, and with its cursor.
         let _ = app.reach(cursor, BEHIND_MAX).await;
     }
-    next.run(request).await
-}
-
-/// Answers whether this node may get requests, and what is wrong with the history. `?verbose` adds a line for each
-/// follower; a broken one does not make the node unready, unless it is the fold.
-async fn readyz(AppState(app): AppState<Arc<App>>, RawQuery(query): RawQuery) -> impl IntoResponse {
-    let last = app.log.bounds().last;
-    let statuses = app.followers.statuses();
-    let stopped = statuses.iter().find(|status| status.name == "fold" && status.is_stopped(last));
-    let (status, mut text) = if let Some(fold) = stopped {
-        (
-            StatusCode::SERVICE_UNAVAILABLE,
-            format!(
-                "not ready: the state does not continue. If log.db is damaged, restore a backup, or move it away to begin with an empty log\n{}\n",
-                fold.line(last)
-            ),
-        )
-    } else if app.feed.head().seq >= app.began_at && !app.streams.is_draining() {
-        (StatusCode::OK, "ready\n".to_owned())
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "not ready: folding the log, or shutting down\n".to_owned())
-    };
-    // Events are stored and streamed all the same.
-    if let Some(trouble) = app.derived.trouble() {
-        text += &format!("{trouble}\n");
+    let mut answer = next.run(request).await;
+    if let Some(fresh_at) = app.log.contact().fresh_at {
+        answer.headers_mut().insert(FRESH_AT, fresh_at.into());
     }
-    for damaged in app.storage.damage().all() {
-        text += &format!("{damaged}\n");
-    }
-    if query.is_some_and(|query| query.split('&').any(|name| matches!(name, "verbose" | "verbose="))) {
-        if let Some(secs) = app.config.clock.jump_secs() {
-            text += &format!(
-                "clock: the wall clock has jumped by {secs} s; nothing is deleted for its age by it\n"
-            );
-        }
-        for gap in app.derived.gaps() {
-            text += &format!(
-                "history: rows from {} to {} are missing; they were lost with a damaged file\n",
-                gap.from, gap.to
-            );
-        }
-        for follower in statuses {
-            text += &format!("{}\n", follower.line(last));
-        }
-    }
-    (status, text)
+    answer
 }
 
 async fn metrics(AppState(app): AppState<Arc<App>>) -> impl IntoResponse {
@@ -289,6 +252,16 @@ async fn metrics(AppState(app): AppState<Arc<App>>) -> impl IntoResponse {
     app.metrics.log_first_seq.set(i64::try_from(bounds.first.0).unwrap_or(i64::MAX));
     app.metrics.log_last_seq.set(i64::try_from(bounds.last.0).unwrap_or(i64::MAX));
     app.metrics.state_head_seq.set(i64::try_from(app.feed.head().seq.0).unwrap_or(i64::MAX));
+    if let Some(servers) = app.log.servers() {
+        let stale_ms =
+            app.log.contact().fresh_at.map_or(0, |at| app.config.clock.unix_ms().saturating_sub(at));
+        app.metrics.cluster_silent_seconds.set(gauge(servers.age.as_secs()));
+        app.metrics.cluster_stale_seconds.set(gauge(stale_ms / 1000));
+        app.metrics.cluster_lag_events.set(gauge(servers.newest.0.saturating_sub(bounds.last.0)));
+        app.metrics.cluster_servers_current.set(gauge(servers.current() as u64));
+        app.metrics.cluster_log_bytes.set(gauge(servers.bytes));
+        app.metrics.cluster_log_limit_bytes.set(gauge(servers.bytes_max));
+    }
     for follower in app.followers.statuses() {
         follower.show(bounds.last);
     }

@@ -131,7 +131,7 @@ impl Store {
     }
 
     /// Returns the version of the tables of an open file.
-    fn version(&self) -> i64 {
+    pub fn version(&self) -> i64 {
         self.first_version + self.steps.len() as i64 - 1
     }
 

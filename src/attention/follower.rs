@@ -1,6 +1,13 @@
 //! The follower that opens and closes conditions.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use futures_util::future::{BoxFuture, FutureExt};
 use parking_lot::{Mutex, RwLock};
@@ -23,7 +30,7 @@ use crate::{
 
 use super::{
     Dispatches, Found, Health, Kind, ProjectHealth, Rates, Refusals, find,
-    find::{Step, steps},
+    find::{Findings, Step, steps},
     occurred::{body, occurred},
 };
 
@@ -53,6 +60,9 @@ pub struct Sources {
     /// Shared by the followers that are created after failures.
     pub rates: Mutex<Rates>,
     pub refusals: Mutex<Refusals>,
+    /// False while another node opens and closes conditions that are still so. Those that have happened are opened by all
+    /// nodes: their events are the same everywhere.
+    pub leads: AtomicBool,
     /// Filled by [`ask`](super::ask).
     pub dispatches: Mutex<Dispatches>,
 }
@@ -77,6 +87,10 @@ impl Attention {
     /// Compares the conditions that are open with those that should be, and appends the difference.
     async fn look(&mut self) -> anyhow::Result<()> {
         let sources = &*self.sources;
+        let leads = sources.leads.load(Ordering::Acquire);
+        if !leads && self.happened.is_empty() {
+            return Ok(());
+        }
         // Conditions begin and end by a time that does not jump. Events are stamped by the wall clock, as all others.
         let (now, wall) = (sources.clock.believed().unix_ms, sources.clock.unix_ms());
         let health = sources.health(now);
@@ -84,9 +98,12 @@ impl Attention {
             // Without the events of the last look, it would open the same conditions again.
             sources.feed.reached(self.appended).await;
             let state = sources.state.read().clone();
-            let mut findings = {
+            let mut findings = if leads {
                 let (rates, dispatches) = (sources.rates.lock(), sources.dispatches.lock());
                 find(&state, &health, &rates, &dispatches, &sources.rules, now)
+            } else {
+                self.happened.retain(|found| state.condition(&found.project, &found.about.id).is_none());
+                Findings::default()
             };
             findings.found.append(&mut self.happened);
             // A wall clock that was set back must not keep conditions from being opened.
@@ -95,7 +112,7 @@ impl Attention {
                 last.is_none_or(|last| wall.abs_diff(last) >= REOPENED_AFTER_MS)
             };
             sources.show(&state);
-            steps(state.all_conditions(), findings, now, may_open)
+            steps(state.all_conditions().filter(|_| leads), findings, now, may_open)
         };
         let events = steps.into_iter().filter_map(|step| sources.event(step, wall)).collect::<Vec<_>>();
         for events in events.chunks(APPEND_MAX) {

@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
     fs::{self, File},
-    io::{self, Write},
+    io,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -16,7 +16,7 @@ use rusqlite::{Connection, params};
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::{Cluster, ClusterError, Entry, Expected, Lease, Map, MapChange, Watch};
+use super::{Cluster, ClusterError, Entry, Expected, Lease, Map, MapChange, Watch, is_blob_name};
 use crate::store::{Repair, Store, has_table};
 
 /// Maximum number of changes that a map remembers for its watches. A watch that is further behind gets every entry.
@@ -88,8 +88,8 @@ impl Local {
     pub fn open(dir: &Path) -> anyhow::Result<Local> {
         rename_logins(dir).context("cannot rename logins.db to shared.db")?;
         let store = STORE.open(dir)?;
-        let [a, b, c, d] = Map::ALL.map(|map| read(&store, map));
-        let maps = [a?, b?, c?, d?];
+        let [a, b, c, d, e, f, g] = Map::ALL.map(|map| read(&store, map));
+        let maps = [a?, b?, c?, d?, e?, f?, g?];
         let shared =
             Shared { store: Mutex::new(store), maps, leases: Mutex::default(), blobs: dir.join("blobs") };
         Ok(Local(Arc::new(shared)))
@@ -250,22 +250,23 @@ impl Cluster for Local {
         .boxed()
     }
 
-    fn put_blob(&self, name: &str, bytes: Bytes) -> BoxFuture<'_, Result<(), ClusterError>> {
+    fn put_blob(&self, name: &str, from: &Path) -> BoxFuture<'_, Result<(), ClusterError>> {
+        let from = from.to_owned();
         self.blob(name, move |path| {
             let dir = path.parent().unwrap_or(Path::new("."));
             fs::create_dir_all(dir)?;
             // Names of blobs have no upper-case letters, so this is not another blob.
             let new = path.with_extension("NEW");
-            let mut file = File::create(&new)?;
-            file.write_all(&bytes)?;
-            file.sync_all()?;
+            fs::copy(from, &new)?;
+            File::open(&new)?.sync_all()?;
             fs::rename(&new, path)?;
             File::open(dir)?.sync_all()
         })
     }
 
-    fn get_blob(&self, name: &str) -> BoxFuture<'_, Result<Option<Bytes>, ClusterError>> {
-        self.blob(name, |path| found(fs::read(path)).map(|bytes| bytes.map(Bytes::from)))
+    fn get_blob(&self, name: &str, to: &Path) -> BoxFuture<'_, Result<bool, ClusterError>> {
+        let to = to.to_owned();
+        self.blob(name, move |path| found(fs::copy(path, to)).map(|copied| copied.is_some()))
     }
 
     fn delete_blob(&self, name: &str) -> BoxFuture<'_, Result<(), ClusterError>> {
@@ -301,11 +302,6 @@ impl Local {
         }
         .boxed()
     }
-}
-
-fn is_blob_name(name: &str) -> bool {
-    let known = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-');
-    !name.is_empty() && !name.starts_with('.') && name.bytes().all(known)
 }
 
 fn found<T>(result: io::Result<T>) -> io::Result<Option<T>> {

@@ -258,6 +258,20 @@ pub(super) fn last_of(dir: &Path) -> Option<Cursor> {
     Some(Cursor { epoch: Epoch(u32::try_from(epoch).ok()?), seq: Seq(u64::try_from(folded).ok()?) })
 }
 
+/// Returns the version of the file. An older version can be read, a newer one cannot.
+pub fn format() -> i64 {
+    STORE.version()
+}
+
+/// Writes a copy of the file in `dir` to `to`. Returns the last event in it.
+pub(super) fn save(dir: &Path, to: &Path) -> Result<Cursor, DerivedError> {
+    let from = Connection::open_with_flags(dir.join(STORE.file), OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    let path = to.to_str().ok_or_else(|| DerivedError::Found("a path is not text".to_owned()))?;
+    from.execute("VACUUM INTO ?1", [path])?;
+    let dir = to.parent().unwrap_or(Path::new("."));
+    last_of(dir).ok_or_else(|| DerivedError::Found("the copy has no events".to_owned()))
+}
+
 /// Compares the file with the log. The log may be another one than that from which the file was derived: a restored or a
 /// new one. Then the seqs in the file are meaningless, but its sessions are still true: the events of the log are
 /// folded over them.

@@ -90,7 +90,7 @@ enum Refusal {
     /// The sender disconnected, or its HTTP framing is not valid.
     Broken,
     Malformed(BadBody),
-    /// The log is closed, or too much is held already.
+    /// The log is closed or out of reach, or too much is held already.
     Unavailable,
     /// The log could not store it for the time of the hold.
     Held,
@@ -202,6 +202,8 @@ impl Webhooks {
                 match self.log.append(vec![event.clone()]).await {
                     Ok(appended) => return appended.first().copied(),
                     Err(LogError::Closed) => return None,
+                    // Another node may reach the log, and LiveKit's next attempt may go there.
+                    Err(_) if self.log.contact().is_away => return None,
                     Err(_) if held.is_none() => {
                         let bytes = u32::try_from(event.body.len()).unwrap_or(u32::MAX);
                         held = Some(self.held.0.try_acquire_many(bytes).ok()?);

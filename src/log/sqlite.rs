@@ -63,6 +63,7 @@ use tokio::sync::{oneshot, watch};
 use super::{Appended, Bounds, EventLog, LogError, LogOptions, OpenError, READ_BYTES_MAX};
 use crate::event::{Epoch, Event, NewEvent, Seq};
 
+mod chain;
 mod checkpoint;
 mod chunks;
 mod file;
@@ -77,8 +78,11 @@ mod wal;
 mod witness;
 mod writer;
 
+pub(super) use chain::Link;
 use checkpoint::Checkpointer;
-use queue::Queue;
+pub(super) use file::{CopyOf, FoundLog};
+pub(super) use ids::key;
+use queue::{Queue, Work};
 use readers::Readers;
 use tail::Tail;
 use writer::Writer;
@@ -117,10 +121,25 @@ impl SqliteLog {
     /// Opens the log in `dir`, or creates it. The time it takes does not depend on the number of events. No other process
     /// may have it open: [`DataDir`](crate::data_dir::DataDir) ensures that.
     pub fn open(dir: &Path, options: LogOptions) -> Result<SqliteLog, OpenError> {
+        SqliteLog::open_as(dir, options, None)
+    }
+
+    /// Opens a copy of another log in `dir`, or creates it.
+    pub(super) fn open_copy(dir: &Path, options: LogOptions, of: CopyOf) -> Result<SqliteLog, OpenError> {
+        SqliteLog::open_as(dir, options, Some(of))
+    }
+
+    /// Looks at the log in `dir`. `None` if there is no log.
+    pub(super) fn find_in(dir: &Path) -> Result<Option<FoundLog>, OpenError> {
+        let path = dir.join("log.db");
+        file::find(&path, None).map_err(|cause| OpenError::Io { path, cause: cause.to_string() })
+    }
+
+    fn open_as(dir: &Path, options: LogOptions, copy: Option<CopyOf>) -> Result<SqliteLog, OpenError> {
         let io = |cause: std::io::Error| OpenError::Io { path: dir.into(), cause: cause.to_string() };
         fs::create_dir_all(dir).map_err(io)?;
         let path = dir.join("log.db");
-        let opened = file::open_log(&path, options.vfs.as_deref(), options.told)?;
+        let opened = file::open_log(&path, options.vfs.as_deref(), options.told, copy)?;
         // The names of new files are durable only after their directory is synced.
         File::open(dir).and_then(|dir| dir.sync_all()).map_err(io)?;
         if let Some(believed) = opened.believed {
@@ -151,6 +170,35 @@ impl SqliteLog {
         });
         Ok(SqliteLog { shared, writer: Mutex::new(Some(spawned.map_err(io)?)) })
     }
+
+    /// Copies the events from `first` on. Those that are stored already are skipped; a gap is an error.
+    pub(super) async fn copy(&self, first: Seq, events: Vec<NewEvent>) -> Result<(), LogError> {
+        self.ask(Work::Copy(first), events).await.map(drop)
+    }
+
+    /// Returns where the ids of these events were appended, each with seq 0 if it was not.
+    pub(super) async fn find(&self, events: Vec<NewEvent>) -> Result<Vec<Seq>, LogError> {
+        let found = self.ask(Work::Find, events).await?;
+        Ok(found.into_iter().map(|found| found.seq).collect())
+    }
+
+    /// Returns the hash at `seq` in a copy, if it is known.
+    pub(super) async fn link(&self, seq: Seq) -> Result<Option<Link>, LogError> {
+        self.shared.readers.link(seq).await
+    }
+
+    /// Passes events to the writer, and returns its answer.
+    fn ask(&self, work: Work, events: Vec<NewEvent>) -> BoxFuture<'_, Result<Vec<Appended>, LogError>> {
+        if events.is_empty() {
+            return future::ready(Ok(Vec::new())).boxed();
+        }
+        let (answer, answered) = oneshot::channel();
+        if let Err(refused) = self.shared.queue.push(work, events, answer) {
+            return future::ready(Err(refused)).boxed();
+        }
+        // The writer answers every entry that it takes, unless it has panicked.
+        async move { answered.await.unwrap_or(Err(LogError::Closed)) }.boxed()
+    }
 }
 
 impl Drop for SqliteLog {
@@ -161,15 +209,7 @@ impl Drop for SqliteLog {
 
 impl EventLog for SqliteLog {
     fn append(&self, events: Vec<NewEvent>) -> BoxFuture<'_, Result<Vec<Appended>, LogError>> {
-        if events.is_empty() {
-            return future::ready(Ok(Vec::new())).boxed();
-        }
-        let (answer, answered) = oneshot::channel();
-        if let Err(refused) = self.shared.queue.push(events, answer) {
-            return future::ready(Err(refused)).boxed();
-        }
-        // The writer answers every append that it takes, unless it has panicked.
-        async move { answered.await.unwrap_or(Err(LogError::Closed)) }.boxed()
+        self.ask(Work::Append, events)
     }
 
     fn read(&self, after: Seq, limit: usize) -> BoxFuture<'_, Result<Vec<Event>, LogError>> {

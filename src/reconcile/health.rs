@@ -1,11 +1,12 @@
 //! The progress of a project's comparison with LiveKit, as `GET /api/projects` shows it.
 
 use std::{
+    borrow::Cow,
     collections::{HashMap, HashSet, VecDeque},
     sync::Arc,
 };
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::livekit::CallError;
 
@@ -15,7 +16,7 @@ use super::{correction::Correction, diff::LastSeen};
 const SHOWN_CORRECTIONS: usize = 50;
 
 /// LiveKit's last answer.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Reach {
     Ok,
@@ -38,7 +39,7 @@ impl Reach {
 }
 
 /// Egress or ingress of a LiveKit. Both need its Redis.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Capability {
     Ok,
@@ -48,7 +49,7 @@ pub enum Capability {
 }
 
 /// One correction. `at` is in unix milliseconds.
-#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+#[derive(Clone, Debug, Deserialize, Serialize, utoipa::ToSchema)]
 #[schema(as = Correction)]
 pub struct ShownCorrection {
     pub at: u64,
@@ -58,10 +59,12 @@ pub struct ShownCorrection {
     pub room: Arc<str>,
     #[schema(value_type = String)]
     pub sid: Arc<str>,
-    pub why: &'static str,
+    #[schema(value_type = String)]
+    pub why: Cow<'static, str>,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(default)]
 pub struct Health {
     pub reach: Reach,
     /// The reason why `reach` is not [`Reach::Ok`].
@@ -115,7 +118,7 @@ impl Health {
             kind: correction.kind.wire().to_owned(),
             room: correction.room.clone(),
             sid: correction.sid.clone(),
-            why: correction.why,
+            why: correction.why.into(),
         });
     }
 }

@@ -72,8 +72,21 @@ impl Requests {
         }
     }
 
+    /// Notes that another node wants a room compared at once.
+    pub fn ask(&mut self, now: Duration, room: &str) {
+        if self.changed.len() < REQUESTS_MAX {
+            self.changed.push((now, room.into()));
+        }
+    }
+
+    /// Returns the rooms that readers look at.
+    pub fn watched(&mut self, now: Duration) -> Vec<Arc<str>> {
+        self.watched.retain(|_, until| *until > now);
+        self.watched.keys().cloned().collect()
+    }
+
     /// Takes the changed rooms that are due.
-    fn take_due(&mut self, now: Duration) -> Vec<Arc<str>> {
+    pub fn take_due(&mut self, now: Duration) -> Vec<Arc<str>> {
         let mut names = Vec::new();
         self.changed.retain(|(at, name)| {
             let due = *at <= now;

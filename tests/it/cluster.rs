@@ -6,10 +6,9 @@ use axum::{
     extract::State,
     http::{HeaderMap, header::AUTHORIZATION},
 };
-use bytes::Bytes;
 use roomwatch::{
     clock::Clock,
-    cluster::{Cluster, ClusterError, Counts, Expected, Local, Map, MapChange, NodeId},
+    cluster::{Cluster, Counts, Expected, Local, Map, NodeId},
     config::DEV_KEY,
     ingest::webhook::receive,
     node::Node,
@@ -19,104 +18,18 @@ use roomwatch::{
 use sha2::{Digest, Sha256};
 
 use crate::{
-    harness::{event, until_async, webhook_claims},
+    harness::{
+        event,
+        shared::{bytes, cluster_story},
+        until_async, webhook_claims,
+    },
     node::config,
 };
-
-fn bytes(text: &str) -> Bytes {
-    Bytes::copy_from_slice(text.as_bytes())
-}
-
-/// The keys and values of changes; a deleted entry has none.
-fn seen(changes: Vec<MapChange>) -> Vec<(String, Option<String>)> {
-    let text = |value: Bytes| String::from_utf8(value.to_vec()).expect("text");
-    changes
-        .into_iter()
-        .map(|change| (change.key.into(), change.entry.map(|entry| text(entry.value))))
-        .collect()
-}
-
-/// The promises of every implementation.
-async fn story(cluster: &dyn Cluster) {
-    for map in Map::ALL {
-        maps(cluster, map).await;
-    }
-    leases(cluster).await;
-    blobs(cluster).await;
-}
-
-async fn maps(cluster: &dyn Cluster, map: Map) {
-    let value = async |key: &str| cluster.get(map, key).await.expect("an answer").map(|entry| entry.value);
-    let mut watch = cluster.watch(map);
-    assert_eq!(seen(watch.next().await), []);
-
-    // Compare and set.
-    let first = cluster.put(map, "a", bytes("1"), Expected::Nothing).await.expect("put");
-    let put = cluster.put(map, "a", bytes("2"), Expected::Nothing).await;
-    assert_eq!(put, Err(ClusterError::Conflict));
-    let second = cluster.put(map, "a", bytes("2"), Expected::Revision(first)).await.expect("put");
-    assert!(second > first);
-    let put = cluster.put(map, "a", bytes("3"), Expected::Revision(first)).await;
-    assert_eq!(put, Err(ClusterError::Conflict));
-    assert_eq!(value("a").await, Some(bytes("2")));
-    let delete = cluster.delete(map, "a", Expected::Revision(first)).await;
-    assert_eq!(delete, Err(ClusterError::Conflict));
-    cluster.put(map, "b", bytes(""), Expected::Anything).await.expect("put");
-
-    // A watch tells of every key that changed, with its last value.
-    assert_eq!(seen(watch.next().await), [("a".into(), Some("2".into())), ("b".into(), Some(String::new()))]);
-    cluster.delete(map, "a", Expected::Revision(second)).await.expect("deleted");
-    cluster.delete(map, "a", Expected::Anything).await.expect("deleted already");
-    assert_eq!(value("a").await, None);
-    assert_eq!(seen(watch.next().await), [("a".into(), None)]);
-    let quiet = tokio::time::timeout(Duration::from_millis(20), watch.next()).await;
-    assert!(quiet.is_err(), "nothing has changed");
-
-    // A new watch begins with what is there, and one that fell behind catches up.
-    for n in 0..5_000 {
-        cluster.put(map, &format!("{n:04}"), bytes("x"), Expected::Anything).await.expect("put");
-    }
-    let mut late = cluster.watch(map);
-    assert_eq!(late.next().await.len(), 5_001);
-    assert_eq!(watch.next().await.len(), 5_001);
-    for n in 0..5_000 {
-        cluster.delete(map, &format!("{n:04}"), Expected::Anything).await.expect("deleted");
-    }
-    cluster.delete(map, "b", Expected::Anything).await.expect("deleted");
-}
-
-async fn leases(cluster: &dyn Cluster) {
-    let held = cluster.lease("job").await;
-    let _other = cluster.lease("another job").await;
-    let waiting = tokio::time::timeout(Duration::from_millis(20), cluster.lease("job")).await;
-    assert!(waiting.is_err(), "two hold one job");
-    drop(held);
-    let again = cluster.lease("job").await;
-    let lost = tokio::time::timeout(Duration::from_millis(20), again.lost()).await;
-    assert!(lost.is_err(), "the lease was lost");
-}
-
-async fn blobs(cluster: &dyn Cluster) {
-    assert_eq!(cluster.blobs().await, Ok(Vec::new()));
-    assert_eq!(cluster.get_blob("b-1").await, Ok(None));
-    cluster.put_blob("b-1", bytes("old")).await.expect("put");
-    cluster.put_blob("b-1", bytes("new")).await.expect("put");
-    cluster.put_blob("a.zst", bytes("")).await.expect("put");
-    assert_eq!(cluster.get_blob("b-1").await, Ok(Some(bytes("new"))));
-    assert_eq!(cluster.blobs().await, Ok(vec!["a.zst".into(), "b-1".into()]));
-    for name in ["", "../a", "a/b", ".a", "A", "a\0"] {
-        assert!(cluster.put_blob(name, bytes("x")).await.is_err(), "{name:?}");
-    }
-    for name in ["a.zst", "b-1", "b-1"] {
-        cluster.delete_blob(name).await.expect("deleted");
-    }
-    assert_eq!(cluster.blobs().await, Ok(Vec::new()));
-}
 
 #[tokio::test]
 async fn a_node_alone_keeps_the_promises() {
     let dir = tempfile::tempdir().expect("a directory");
-    story(&Local::open(dir.path()).expect("it opens")).await;
+    cluster_story(&Local::open(dir.path()).expect("it opens")).await;
 }
 
 #[tokio::test]
@@ -129,8 +42,8 @@ async fn durable_entries_outlive_the_node() {
             let found = local.get(map, "a").await.expect("an answer").map(|entry| entry.revision);
             let kept = revisions.iter().find(|(kept, _)| *kept == map).map(|(_, revision)| *revision);
             let is_durable = match map {
-                Map::Logins | Map::Operator | Map::Receipts => true,
-                Map::Streams => false,
+                Map::Logins | Map::Operator | Map::Receipts | Map::Bootstrap => true,
+                Map::Streams | Map::Health | Map::Asks => false,
             };
             assert_eq!(found, kept.filter(|_| is_durable), "{map:?}");
             let revision = local.put(map, "a", bytes("1"), Expected::Anything).await.expect("put");

@@ -69,6 +69,7 @@ fn table() -> Vec<Row> {
     let mut rows = vec![
         row("GET", "/healthz", "/healthz", ANYBODY),
         row("GET", "/readyz", "/readyz", ANYBODY),
+        row("GET", "/readyz/append", "/readyz/append", ANYBODY),
         row("GET", "/metrics", "/metrics", ANYBODY),
         row("GET", "/api/openapi.json", "/api/openapi.json", ANYBODY),
         row("POST", "/api/login", "/api/login", [401; 11]),
@@ -553,6 +554,7 @@ async fn these_routes_are_public_and_no_others() {
             "GET /healthz",
             "GET /metrics",
             "GET /readyz",
+            "GET /readyz/append",
             "POST /api/login",
             "POST /api/logout",
             "POST /api/webhooks/livekit",

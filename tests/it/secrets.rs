@@ -189,6 +189,7 @@ async fn no_output_contains_a_secret() {
         "/api/none",
         "/metrics",
         "/readyz",
+        "/readyz/append",
         "/",
     ];
     for path in paths {

@@ -20,9 +20,10 @@ store:
 data_dir:
 token:
 event: json
-log: clock event storage store
-config: clock event log storage token
-cluster: clock store
+nats: token
+log: clock event nats storage store
+config: clock event log nats storage token
+cluster: clock nats store
 state: event json
 rights: event state token
 derived: clock event log rights state storage store
@@ -39,8 +40,9 @@ server: accounts audit cluster config derived event feed follow ingest log metri
 server::stream: accounts clock config event feed metrics rights server
 server::api: accounts audit config derived event ingest livekit reconcile rights server snapshot state token
 server::listen: clock config event feed ingest metrics server server::stream
-node: accounts attention audit cluster config data_dir derived feed follow ingest livekit log metrics reconcile server server::listen server::stream snapshot state storage store
-cli: accounts clock config event http ingest livekit node server server::stream token
+bootstrap: clock cluster derived event log
+node: accounts attention audit bootstrap cluster config data_dir derived feed follow ingest livekit log metrics nats reconcile server server::listen server::stream snapshot state storage store
+cli: accounts clock cluster config event http ingest livekit log nats node server server::stream token
 ";
 
 /// Imports of a module that comes later in the table, and why.
@@ -62,6 +64,10 @@ const MONOTONIC_CLOCK: Only = Only {
         ("cli/", "commands run without a node"),
         ("data_dir.rs", "waits for the lock of the directory"),
         ("log/sqlite/", "paces commits and upkeep on threads of the log"),
+        ("log/cluster.rs", "paces reads of a stream on other machines"),
+        ("log/cluster/", "paces checks of that stream"),
+        ("cluster/deployment.rs", "leases count the time between answers of other machines"),
+        ("nats.rs", "limits the time of requests"),
         ("derived/writer.rs", "paces writes on its own thread"),
         ("ingest.rs", "logs each reason for a refusal once in ten seconds"),
         ("ingest/webhook.rs", "measures the time until the answer"),
@@ -111,6 +117,7 @@ const HTTP: Only = Only {
         ("cli/tail.rs", "a client of a running server"),
         ("cli/simulate.rs", "a client of a running server"),
         ("config/server.rs", "parses URLs"),
+        ("config/cluster.rs", "parses URLs"),
     ],
     instead: "answer in server/, ask through http.rs",
 };
@@ -143,6 +150,7 @@ const PLAIN: &[&str] = &[
     "benches",
     "deploy",
     "docs/README.md",
+    "docs/cluster.md",
     "docs/adr",
     "docs/demo.md",
     "docs/deploy.md",
@@ -164,6 +172,7 @@ const PLAIN: &[&str] = &[
     "src/cli",
     "src/cli.rs",
     "src/attention",
+    "src/bootstrap.rs",
     "src/attention.rs",
     "src/clock.rs",
     "src/cluster",
@@ -191,6 +200,8 @@ const PLAIN: &[&str] = &[
     "src/log.rs",
     "src/main.rs",
     "src/metrics.rs",
+    "src/nats",
+    "src/nats.rs",
     "src/node.rs",
     "src/reconcile",
     "src/reconcile.rs",
@@ -203,6 +214,7 @@ const PLAIN: &[&str] = &[
     "src/storage.rs",
     "src/store.rs",
     "src/token.rs",
+    "tests/cluster",
     "tests/it",
     "tests/sim",
 ];

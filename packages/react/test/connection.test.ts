@@ -194,6 +194,18 @@ describe('the stream', () => {
     expect(tab.connection.getState().staleSince).toBeNull();
   });
 
+  it('says since when a node is out of touch with the others, until a heartbeat says otherwise', async () => {
+    const server = await TestServer.start();
+    const tab = open(server);
+    await live(tab);
+    expect(tab.connection.getState().freshAt).toBeNull();
+    server.ping({ stale: true, freshAt: 1_787_486_406_123 });
+    await until(() => expect(tab.connection.getState().freshAt).toBe(1_787_486_406_123));
+    expect(status(tab)).toBe('live');
+    server.ping();
+    await until(() => expect(tab.connection.getState().freshAt).toBeNull());
+  });
+
   it('is stale also if a server accepts requests and never answers, and goes on trying', async () => {
     const server = await TestServer.start();
     const tab = open(server);

@@ -169,10 +169,12 @@ export class TestServer {
   /**
    * Sends a ping after an event that no filter lets through: it moves the cursor to the new head.
    */
-  ping(): void {
+  ping(more: object = {}): void {
     this.log.length++;
     for (const stream of this.streams) {
-      stream.raw(`event: ping\nid: ${this.cursor()}\ndata: ${JSON.stringify({ cursor: this.cursor(), at: 1 })}\n\n`);
+      stream.raw(
+        `event: ping\nid: ${this.cursor()}\ndata: ${JSON.stringify({ cursor: this.cursor(), at: 1, ...more })}\n\n`,
+      );
     }
   }
 

@@ -14,7 +14,9 @@ use rusqlite::{
 };
 
 use super::{
-    LogError, OpenError, chunks,
+    LogError, OpenError,
+    chain::{self, Link},
+    chunks,
     ids::{Ids, Key},
     meta, wal,
     witness::{self, Told, Witness},
@@ -80,6 +82,8 @@ pub(super) struct Opened {
     pub renewed: Option<String>,
     pub witness: Witness,
     pub tail: Ends,
+    /// The hash at the end, if this is a copy.
+    pub link: Option<Link>,
     pub ids: Ids,
     /// Time for which all processes together have had this log open. `marks` counts it.
     pub running: Duration,
@@ -97,8 +101,13 @@ pub(super) struct Ends {
 }
 
 /// Opens the log at `path` or creates it, makes durable what a crash has left in the WAL, and reads the newest events
-/// back. `told` is the last event that other files have of it.
-pub(super) fn open_log(path: &Path, vfs: Option<&str>, told: Option<Cursor>) -> Result<Opened, OpenError> {
+/// back. `told` is the last event that other files have of it. `copy` says of which log it is a copy, if it is one.
+pub(super) fn open_log(
+    path: &Path,
+    vfs: Option<&str>,
+    told: Option<Cursor>,
+    copy: Option<CopyOf>,
+) -> Result<Opened, OpenError> {
     let io = |cause: std::io::Error| OpenError::Io { path: path.into(), cause: cause.to_string() };
     let damaged = |what: String| OpenError::Damaged { path: path.into(), what };
     let sqlite = |cause: rusqlite::Error| match cause.sqlite_error_code() {
@@ -106,14 +115,25 @@ pub(super) fn open_log(path: &Path, vfs: Option<&str>, told: Option<Cursor>) -> 
         _ => OpenError::Io { path: path.into(), cause: cause.to_string() },
     };
     let mut connection = connect(path, vfs, OpenFlags::SQLITE_OPEN_CREATE).map_err(sqlite)?;
-    create_or_check(&mut connection, path, &sqlite)?;
+    create_or_check(&mut connection, path, copy, &sqlite)?;
     drop(connection);
     let (mut connection, tail) = settle(path, vfs).map_err(sqlite)?;
     let tail = match tail {
         Ok(tail) => tail,
         Err(what) => return Err(damaged(what)),
     };
-    let (epoch, renewed) = epoch(&mut connection, path, tail, told).map_err(sqlite)?;
+    let (epoch, renewed) = match copy {
+        // The deployment decides on the epoch of a copy.
+        Some(copy) => (copy.epoch, None),
+        None => epoch(&mut connection, path, tail, told).map_err(sqlite)?,
+    };
+    let link = match copy {
+        Some(_) => {
+            sync_less(&connection).map_err(sqlite)?;
+            chain::at(&connection, tail.last).map_err(sqlite)?
+        }
+        None => None,
+    };
     let key = key_at(&connection, tail.last).map_err(sqlite)?.unwrap_or_default();
     let witness = Witness::open(path, Told { epoch, seq: tail.last, key }).map_err(io)?;
     meta::set(&connection, "witness", "yes").map_err(sqlite)?;
@@ -128,6 +148,7 @@ pub(super) fn open_log(path: &Path, vfs: Option<&str>, told: Option<Cursor>) -> 
         renewed,
         witness,
         tail,
+        link,
         ids,
         believed,
         running: Duration::from_millis(running.unwrap_or(0) as u64),
@@ -168,6 +189,7 @@ fn connect(path: &Path, vfs: Option<&str>, flags: OpenFlags) -> rusqlite::Result
 fn create_or_check(
     connection: &mut Connection,
     path: &Path,
+    copy: Option<CopyOf>,
     sqlite: &dyn Fn(rusqlite::Error) -> OpenError,
 ) -> Result<(), OpenError> {
     let pragma = |connection: &Connection, name| {
@@ -175,7 +197,7 @@ fn create_or_check(
     };
     let found = pragma(connection, "user_version")?;
     if pragma(connection, "schema_version")? == 0 && found == 0 {
-        return create(connection, path).map_err(sqlite);
+        return create(connection, path, copy).map_err(sqlite);
     }
     if pragma(connection, "application_id")? != APPLICATION_ID {
         return Err(OpenError::Foreign { path: path.into() });
@@ -201,7 +223,7 @@ fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
     tx.commit()
 }
 
-fn create(connection: &mut Connection, path: &Path) -> rusqlite::Result<()> {
+fn create(connection: &mut Connection, path: &Path, copy: Option<CopyOf>) -> rusqlite::Result<()> {
     connection.pragma_update(None, "page_size", PAGE_BYTES as i64)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     let tx = connection.transaction()?;
@@ -209,9 +231,54 @@ fn create(connection: &mut Connection, path: &Path) -> rusqlite::Result<()> {
     tx.execute_batch(chunks::TABLE)?;
     tx.pragma_update(None, "application_id", APPLICATION_ID)?;
     tx.pragma_update(None, "user_version", FORMAT)?;
-    meta::set(&tx, "epoch", &new_epoch().to_string())?;
+    meta::set(&tx, "epoch", &copy.map_or_else(new_epoch, |copy| copy.epoch).to_string())?;
     meta::set(&tx, "file", &identity(path))?;
+    if let Some(copy) = copy {
+        tx.execute_batch(chain::TABLE)?;
+        chain::begin(&tx, copy.after)?;
+        meta::set(&tx, "after", &copy.after.seq.to_string())?;
+    }
     tx.commit()
+}
+
+/// The log that a file is a copy of.
+#[derive(Clone, Copy, Debug)]
+pub struct CopyOf {
+    pub epoch: Epoch,
+    /// The event before the first one of a new copy.
+    pub after: Link,
+}
+
+/// A log that is not open.
+pub struct FoundLog {
+    pub epoch: Epoch,
+    pub last: Seq,
+    pub is_copy: bool,
+}
+
+/// Looks at the log at `path`. `None` if there is no log.
+pub(super) fn find(path: &Path, vfs: Option<&str>) -> rusqlite::Result<Option<FoundLog>> {
+    if !path.exists() {
+        return Ok(None);
+    }
+    let connection = connect(path, vfs, OpenFlags::empty())?;
+    if connection.pragma_query_value(None, "schema_version", |row| row.get::<_, i64>(0))? == 0 {
+        return Ok(None);
+    }
+    let epoch = meta::get(&connection, "epoch")?.and_then(|epoch| u32::from_str_radix(&epoch, 16).ok());
+    let after = meta::get(&connection, "after")?;
+    let last: Option<i64> = connection.query_row("SELECT max(seq) FROM events", [], |row| row.get(0))?;
+    let last = last.map(|last| last as u64).or_else(|| after.as_ref()?.parse().ok());
+    Ok(Some(FoundLog {
+        epoch: epoch.map_or_else(new_epoch, Epoch),
+        last: Seq(last.unwrap_or(0)),
+        is_copy: after.is_some(),
+    }))
+}
+
+/// Leaves syncs to the checkpoints: what a power loss takes from the end of a copy is copied again.
+pub(super) fn sync_less(connection: &Connection) -> rusqlite::Result<()> {
+    connection.pragma_update(None, "synchronous", "NORMAL")
 }
 
 /// Returns the epoch of the file. It is a new one, with the reason, if readers may have been told of events that the file
@@ -348,7 +415,9 @@ fn ends(connection: &Connection) -> rusqlite::Result<Result<Ends, String>> {
     if let Some(pair) = newest.windows(2).find(|pair| pair[1].seq.next() != pair[0].seq) {
         return Ok(Err(format!("a gap between event {} and event {}", pair[1].seq, pair[0].seq)));
     }
-    Ok(Ok(Ends { first: first.unwrap_or(Seq(1)), last: newest.first().map_or(Seq::ZERO, |event| event.seq) }))
+    let after = meta::get(connection, "after")?.and_then(|seq| seq.parse().ok()).map_or(Seq::ZERO, Seq);
+    let last = newest.first().map_or(after, |event| event.seq);
+    Ok(Ok(Ends { first: first.unwrap_or(after.next()), last }))
 }
 
 /// Result of a checkpoint.

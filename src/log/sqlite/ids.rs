@@ -20,9 +20,9 @@ const MERGE_STEP: usize = 1000;
 const MERGE_PART: usize = 64;
 
 /// 128 bits of SHA-256 over project and id. Collisions cannot be found, and the table stays small whatever the ids are.
-pub(super) type Key = [u8; 16];
+pub(in crate::log) type Key = [u8; 16];
 
-pub(super) fn key(event: &NewEvent) -> Key {
+pub(in crate::log) fn key(event: &NewEvent) -> Key {
     let hash = Sha256::new()
         .chain_update((event.project.len() as u64).to_le_bytes())
         .chain_update(event.project.as_bytes())

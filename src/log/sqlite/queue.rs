@@ -6,7 +6,7 @@ use parking_lot::{Condvar, Mutex};
 use tokio::sync::oneshot;
 
 use super::{Appended, LogError};
-use crate::event::NewEvent;
+use crate::event::{NewEvent, Seq};
 
 /// Maximum number of events and bytes in one transaction (a single append may be larger). It keeps the time between an
 /// append and its fsync short, and the WAL too.
@@ -25,8 +25,20 @@ const EVENT_BYTES: usize = 256;
 
 pub(super) type Answer = oneshot::Sender<Result<Vec<Appended>, LogError>>;
 
-/// One call of `append` in the queue.
+/// The work of the writer with the events of an entry.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Work {
+    /// Stores those with a new id at the next seqs.
+    Append,
+    /// Stores all of them, at the seqs from this one on, unless they are stored already.
+    Copy(Seq),
+    /// Stores nothing, and answers where their ids were appended before.
+    Find,
+}
+
+/// One entry of the queue.
 pub(super) struct Waiting {
+    pub work: Work,
     pub events: Vec<NewEvent>,
     pub answer: Answer,
     bytes: usize,
@@ -67,7 +79,7 @@ impl Queue {
         Queue { bytes_max, commit_delay: COMMIT_DELAY, state: Mutex::default(), wake: Condvar::new() }
     }
 
-    pub fn push(&self, events: Vec<NewEvent>, answer: Answer) -> Result<(), LogError> {
+    pub fn push(&self, work: Work, events: Vec<NewEvent>, answer: Answer) -> Result<(), LogError> {
         let bytes = events.iter().map(|event| event.body.len() + EVENT_BYTES).sum();
         let mut state = self.state.lock();
         if state.closed {
@@ -78,7 +90,7 @@ impl Queue {
             return Err(LogError::Busy(self.bytes_max));
         }
         state.bytes += bytes;
-        state.waiting.push_back(Waiting { events, answer, bytes });
+        state.waiting.push_back(Waiting { work, events, answer, bytes });
         let awaited = state.waiting.len() >= state.awaited;
         drop(state);
         if awaited {
@@ -151,7 +163,7 @@ mod tests {
             room_sid: None,
             body: "{}".into(),
         };
-        queue.push(vec![event], oneshot::channel().0).expect("capacity");
+        queue.push(Work::Append, vec![event], oneshot::channel().0).expect("capacity");
     }
 
     fn taken(next: Next) -> Option<usize> {

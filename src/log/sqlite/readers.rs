@@ -12,7 +12,11 @@ use parking_lot::{Mutex, RwLock, RwLockWriteGuard};
 use rusqlite::Connection;
 use tokio::sync::Semaphore;
 
-use super::{LogError, READ_BYTES_MAX, file, times};
+use super::{
+    LogError, READ_BYTES_MAX,
+    chain::{self, Link},
+    file, times,
+};
 use crate::{
     event::{Event, Seq},
     storage::Damage,
@@ -52,6 +56,11 @@ impl Readers {
     /// Returns the last of the events from `first` to `last` that was received at `unix_ms` or before.
     pub async fn seek(&self, first: Seq, last: Seq, unix_ms: u64) -> Result<Option<Seq>, LogError> {
         self.run(move |connection| times::seek(connection, first, last, unix_ms)).await
+    }
+
+    /// Returns the hash at `seq`, if it is known.
+    pub async fn link(&self, seq: Seq) -> Result<Option<Link>, LogError> {
+        self.run(move |connection| chain::at(connection, seq)).await
     }
 
     /// Runs a query on a blocking thread.

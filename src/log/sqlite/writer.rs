@@ -8,10 +8,12 @@ use std::{
 use rusqlite::{Connection, TransactionBehavior};
 
 use super::{
-    Appended, Checkpointer, LogError, Shared, checkpoint,
+    Appended, Checkpointer, LogError, Shared,
+    chain::{self, Link},
+    checkpoint,
     file::{self, Opened},
     ids::{self, Ids, Key},
-    queue::{Next, Waiting},
+    queue::{Next, Waiting, Work},
     upkeep::Upkeep,
     witness::{Told, Witness},
 };
@@ -34,6 +36,8 @@ pub(super) struct Writer {
     /// `None` after a failure, until the file has been opened again and checked.
     connection: Option<Connection>,
     last: Seq,
+    /// The hash at `last`, if this is a copy.
+    link: Option<Link>,
     witness: Witness,
     ids: Ids,
     upkeep: Upkeep,
@@ -53,6 +57,7 @@ impl Writer {
     pub fn new(shared: Arc<Shared>, opened: Opened, checkpointer: Checkpointer) -> Writer {
         Writer {
             last: opened.tail.last,
+            link: opened.link,
             upkeep: Upkeep::new(shared.clone(), opened.running, opened.swept),
             witness: opened.witness,
             ids: opened.ids,
@@ -109,12 +114,12 @@ impl Writer {
         }
     }
 
-    /// Stores a batch in one transaction. Seqs are assigned here, after the newest durable one, so a failed transaction
-    /// does not leave a gap.
+    /// Stores a batch in one transaction. Seqs of a log that is not a copy are assigned here, after the newest durable
+    /// one, so a failed transaction does not leave a gap.
     fn store(&mut self, batch: &[Waiting]) -> Result<(Vec<Vec<Appended>>, Vec<Event>), LogError> {
         let connection = self.connection.as_mut().ok_or(LogError::Closed)?;
         let ids = &mut self.ids;
-        let mut last = self.last;
+        let (mut last, mut link) = (self.last, self.link);
         let mut last_key = None;
         let mut events = Vec::new();
         let mut store = || {
@@ -123,20 +128,25 @@ impl Writer {
             let (mut find, mut insert) = (Ids::prepare_find(&tx)?, file::prepare_insert(&tx)?);
             for waiting in batch {
                 let mut answer = Vec::with_capacity(waiting.events.len());
-                for event in &waiting.events {
+                for (nth, event) in (0..).zip(&waiting.events) {
                     let key = ids::key(event);
-                    let duplicate_of = ids.find(&mut find, &key)?;
-                    if duplicate_of.is_none() {
+                    let known = match waiting.work {
+                        Work::Append => ids.find(&mut find, &key)?,
+                        Work::Copy(first) if Seq(first.0 + nth) > last.next() => {
+                            return Err(file::damaged(0, "a copy has a gap"));
+                        }
+                        Work::Copy(first) => Some(Seq(first.0 + nth)).filter(|seq| *seq <= last),
+                        Work::Find => Some(ids.find(&mut find, &key)?.unwrap_or(Seq::ZERO)),
+                    };
+                    if known.is_none() {
                         last = last.next();
                         file::insert(&mut insert, &key, event, last)?;
                         last_key = Some(key);
                         ids.add(key, last);
+                        link = link.map(|link| chain::add(&tx, link, &key)).transpose()?;
                         events.push(placed(event, last));
                     }
-                    answer.push(Appended {
-                        seq: duplicate_of.unwrap_or(last),
-                        duplicate: duplicate_of.is_some(),
-                    });
+                    answer.push(Appended { seq: known.unwrap_or(last), duplicate: known.is_some() });
                 }
                 answers.push(answer);
             }
@@ -145,7 +155,7 @@ impl Writer {
             Ok(answers)
         };
         let answers = store().map_err(file::failure)?;
-        self.last = last;
+        (self.last, self.link) = (last, link);
         if let Some(key) = last_key {
             self.witness(key);
         }
@@ -172,6 +182,10 @@ impl Writer {
         let (connection, tail) = file::reopen(&self.shared.path, self.shared.options.vfs.as_deref())?;
         if tail.last < self.last {
             return Err(self.lost(&connection, tail.last));
+        }
+        if self.link.is_some() {
+            file::sync_less(&connection).map_err(file::failure)?;
+            self.link = chain::at(&connection, tail.last).map_err(file::failure)?;
         }
         drop(gate);
         self.ids = Ids::load(&connection).map_err(file::failure)?;
@@ -202,12 +216,13 @@ impl Writer {
     /// still have cursors of the lost ones. Only a new epoch may do that.
     fn lost(&self, connection: &Connection, last: Seq) -> LogError {
         if !self.shared.lost.swap(true, Ordering::AcqRel) {
-            let forgotten = file::forget_epoch(connection);
+            // A copy continues where it ends now.
+            let forgotten = if self.link.is_some() { Ok(()) } else { file::forget_epoch(connection) };
             tracing::error!(
                 log.last = last.0,
                 log.acknowledged = self.last.0,
                 epoch.forgotten = forgotten.is_ok(),
-                "the disk lost events that it had confirmed. Check the disk and restart Roomwatch, which then begins a new epoch"
+                "the disk lost events that it had confirmed. Check the disk and restart Roomwatch, which begins a new epoch if they are lost for good"
             );
         }
         LogError::Failed(format!("the disk lost events after {last}").into())

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Response headers that a page of an allowed other origin may read.
-const EXPOSED: &str = "retry-after";
+const EXPOSED: &str = "retry-after, roomwatch-fresh-at";
 /// Seconds for which a browser may cache the answer to a preflight request.
 const PREFLIGHT_SECS: &str = "600";
 

@@ -520,7 +520,8 @@ impl Shard {
         if now >= reader.ping_at {
             reader.ping_at = now + message::ping_in(self.heartbeat);
             if reader.full_since.is_none() && !reader.replaying {
-                reader.queue(&message::ping(self.feed.cursor(reader.cursor), self.clock.unix_ms()));
+                let cursor = self.feed.cursor(reader.cursor);
+                reader.queue(&message::ping(cursor, self.clock.unix_ms(), self.feed.fresh_at()));
             }
         }
         reader.check_at = reader.close_at.unwrap_or_else(|| reader.open.next_check(reader.ping_at));

@@ -1,6 +1,6 @@
 //! The messages of a stream that are not events: `connected`, `ping`, `expiring` and `bye`.
 
-use std::time::Duration;
+use std::{fmt::Display, time::Duration};
 
 use bytes::Bytes;
 
@@ -59,9 +59,15 @@ pub fn connected_message(cursor: Cursor, resumed: bool, reset: Option<Reset>) ->
     format!("{{\"type\":\"connected\",\"resumed\":{resumed},{reset}\"cursor\":\"{cursor}\"}}")
 }
 
-/// Returns a heartbeat with the cursor up to which the log has been scanned.
-pub fn ping(cursor: Cursor, now_ms: u64) -> String {
-    format!("event: ping\nid: {cursor}\ndata: {{\"cursor\":\"{cursor}\",\"at\":{now_ms}}}\n\n")
+/// Returns a heartbeat as a server-sent event.
+pub fn ping(cursor: Cursor, now_ms: u64, fresh_at: Option<u64>) -> String {
+    format!("event: ping\nid: {cursor}\ndata: {}\n\n", ping_message(cursor, now_ms, fresh_at))
+}
+
+/// Returns a heartbeat with the cursor up to which the log has been scanned, and how old that may be.
+pub fn ping_message(cursor: impl Display, now_ms: u64, fresh_at: Option<u64>) -> String {
+    let stale = fresh_at.map_or(String::new(), |at| format!(",\"stale\":true,\"freshAt\":{at}"));
+    format!("{{\"cursor\":\"{cursor}\",\"at\":{now_ms}{stale}}}")
 }
 
 /// Returns the message that the right of the reader ends at this time, in unix milliseconds.

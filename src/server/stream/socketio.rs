@@ -8,7 +8,7 @@
 //! | `connected` | `{type, cursor, resumed, reset?}`: the first message, and again with each `reset` |
 //! | `reset` | `{reason, cursor}`: the cursor cannot be honoured; fetch the snapshot again |
 //! | `room:event` | a message of the stream |
-//! | `ping` | `{cursor, at}`: the heartbeat, with the cursor up to which the log has been scanned |
+//! | `ping` | `{cursor, at, stale?, freshAt?}`: the heartbeat, with the cursor up to which the log has been scanned |
 //! | `expiring` | `{at}`: the right ends soon; reconnect with a new token |
 //! | `bye` | `{reason}`: the last message |
 //!
@@ -48,7 +48,7 @@ use crate::{
         error::Error,
         limits,
         stream::{
-            message::{connected_message, ping_in},
+            message::{connected_message, ping_in, ping_message},
             open::{OpenStream, Refused},
             session::{PACKET_BYTES_MAX, Session, within_limits},
             wanted::Wanted,
@@ -440,10 +440,9 @@ impl Serving {
             }
             if now >= self.ping_at {
                 self.ping_at = now + ping_in(self.app.config.heartbeat);
+                let (now_ms, fresh_at) = (self.app.config.clock.unix_ms(), self.app.feed.fresh_at());
                 // Skipped if the queue of the socket is full.
-                let _ = self
-                    .socket
-                    .emit("ping", &json!({ "cursor": self.cursor(), "at": self.app.config.clock.unix_ms() }));
+                let _ = emit_json(&self.socket, "ping", &ping_message(self.cursor(), now_ms, fresh_at));
             }
             let mut check = self.open.next_check(self.ping_at);
             if self.subscription.is_none() {

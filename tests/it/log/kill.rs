@@ -14,8 +14,9 @@ use std::{
 
 use roomwatch::{event::Seq, log::EventLog};
 
-use super::{append_one, id_of, new_event, open, read_all};
+use super::open;
 use crate::harness::disk::Dice;
+use crate::harness::promises::{append_one, id_of, new_event, read_all};
 
 /// Number of times that a process is killed under load.
 const KILLS: u64 = 200;

@@ -8,7 +8,7 @@ use roomwatch::{
     log::{EventLog, LogOptions, sqlite::SqliteLog},
 };
 
-use super::{append_one, id_of, new_event, read_all};
+use crate::harness::promises::{append_one, id_of, new_event, read_all};
 use crate::harness::{said, until_async};
 
 const NOW: u64 = 1_787_486_406_123;

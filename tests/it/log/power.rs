@@ -17,7 +17,7 @@ use roomwatch::{
 };
 use rusqlite::ffi;
 
-use super::{append_one, id_of, new_event, read_all};
+use crate::harness::promises::{append_one, id_of, new_event, read_all};
 use crate::harness::{
     PATIENCE,
     disk::{Dice, Disk, Fault, On},

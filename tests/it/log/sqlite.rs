@@ -11,7 +11,8 @@ use roomwatch::{
     rights::Window,
 };
 
-use super::{append_one, id_of, new_event, open, read_all};
+use super::open;
+use crate::harness::promises::{append_one, id_of, new_event, read_all};
 use crate::harness::until_async;
 
 const HOUR: Duration = Duration::from_secs(3600);

@@ -66,16 +66,29 @@ const livekitDown = {
   word: 'Live · LiveKit down',
 };
 
+const outOfTouch = {
+  icon: <CloudOff size={13} />,
+  className: 'border-warn bg-warn-soft text-warn',
+  word: 'Out of touch',
+  explain:
+    'This node of Roomwatch cannot reach NATS, so events of the other nodes do not arrive. The page goes on by itself when it can.',
+};
+
 /** State of the stream as shape, word and colour, with an explanation and the action to take. */
 export function ConnectionPill() {
   const { connection } = useRoomwatch();
   const location = useLocation();
-  const { status, behind, staleSince, streams } = useConnectionSummary();
+  const { status, behind, staleSince, freshAt, streams } = useConnectionSummary();
   const away = useAway();
   const several = (useProjects().data?.length ?? 1) > 1;
   // The stream is live, but what it shows is not.
   const down = status === 'live' && away.length > 0;
-  const look = down ? { ...looks.live, ...livekitDown } : looks[status];
+  const look =
+    status === 'live' && freshAt
+      ? { ...looks.live, ...outOfTouch }
+      : down
+        ? { ...looks.live, ...livekitDown }
+        : looks[status];
   const [container, setContainer] = useState<HTMLElement>();
   const word =
     status === 'catching_up' && behind > 0
@@ -178,7 +191,14 @@ function Announcer({ word }: { word: string }) {
 export function StaleBanner() {
   const { connection } = useRoomwatch();
   const location = useLocation();
-  const { status, staleSince } = useConnectionSummary();
+  const { status, staleSince, freshAt } = useConnectionSummary();
+  if (freshAt && (status === 'live' || status === 'catching_up')) {
+    return (
+      <section aria-label="Connection" className="border-b border-line bg-warn-soft px-4 py-1.5 text-center text-warn">
+        This node of Roomwatch has lost the others. Showing data from {shortTime(freshAt)}.
+      </section>
+    );
+  }
   if (status !== 'stale' && status !== 'signed_out' && status !== 'too_many') return null;
   return (
     <section

@@ -14,13 +14,14 @@ export function useConnectionStatus(): ConnectionStatus {
 export function useConnectionSummary() {
   const { connection } = useRoomwatch();
   const summary = useSyncExternalStore(connection.onState, () => {
-    const { status, behind, staleSince, streams } = connection.getState();
-    return JSON.stringify({ status, behind, staleSince, streams });
+    const { status, behind, staleSince, freshAt, streams } = connection.getState();
+    return JSON.stringify({ status, behind, staleSince, freshAt, streams });
   });
   return JSON.parse(summary) as {
     status: ConnectionStatus;
     behind: number;
     staleSince: number | null;
+    freshAt: number | null;
     streams: { open: number; max: number } | null;
   };
 }

@@ -3,9 +3,9 @@ import { isAfter } from './cursor';
 import type { RoomwatchError } from './error';
 import { ANSWER_MS_MAX, BREAK_MS, type FrameKind, type Line, type LineState, opening, openLine } from './line';
 import { isVisible, watchPage } from './page';
-import { type ConnectionState, connecting, isBroken, judge } from './status';
+import { type ConnectionState, connecting, type Evidence, isBroken, judge } from './status';
 import { joinTabs, type Tabs } from './tabs';
-import type { Connected, ConnectionEvent, Cursor } from './wire';
+import type { Connected, ConnectionEvent, Cursor, Ping } from './wire';
 
 /** Minimum time between two notices of a moved cursor. A changed status is reported at once. */
 const NOTIFY_MS = 250;
@@ -47,7 +47,7 @@ export function createConnection(options: ConnectionOptions): Connection {
   const stateListeners = new Set<() => void>();
   const eventListeners = new Set<(event: ConnectionEvent) => void>();
   let state = connecting;
-  const evidence = { line: opening, cursor: null as Cursor | null, reachable: true, heardAt: Date.now() };
+  const evidence: Evidence = { line: opening, cursor: null, reachable: true, heardAt: Date.now(), freshAt: null };
   let line: Line | null = null;
   let tabs: Tabs<TabMessage> | null = null;
   /** Rises with each start and stop, so that a late answer is dropped. */
@@ -104,6 +104,10 @@ export function createConnection(options: ConnectionOptions): Connection {
     const frame = JSON.parse(text);
     const { cursor } = evidence;
     evidence.heardAt = Date.now();
+    if (kind === 'ping') {
+      evidence.freshAt = (frame as Ping).freshAt ?? null;
+      notifying ??= setTimeout(update, NOTIFY_MS);
+    }
     const isFirst = kind === 'message' && frame.type === 'connected';
     // When the lead passes to another tab, two lines can deliver the same event.
     if (!isFirst && cursor !== null && !isAfter(frame.cursor, cursor)) return;

@@ -18,6 +18,11 @@ export interface ConnectionState {
   behind: number;
   /** Unix milliseconds of the last answer of the server, null while live. */
   staleSince: number | null;
+  /**
+   * Unix milliseconds at which the server last had every event, if it is one of several nodes and out of touch with the
+   * others. Else null.
+   */
+  freshAt: number | null;
   /** For `too_many`: the open streams of this user, and the limit. */
   streams: { open: number; max: number } | null;
 }
@@ -27,6 +32,7 @@ export const connecting: ConnectionState = {
   cursor: null,
   behind: 0,
   staleSince: null,
+  freshAt: null,
   streams: null,
 };
 
@@ -38,14 +44,20 @@ export interface Evidence {
   reachable: boolean;
   /** Unix milliseconds of the last answer or frame. */
   heardAt: number;
+  /** As the last heartbeat told it. */
+  freshAt: number | null;
 }
 
 /** Returns the state that the evidence proves, or `before` if nothing changed. */
-export function judge({ line, cursor, reachable, heardAt }: Evidence, before: ConnectionState): ConnectionState {
+export function judge(
+  { line, cursor, reachable, heardAt, freshAt }: Evidence,
+  before: ConnectionState,
+): ConnectionState {
   const { phase, head, streams } = line;
   const behind = head && cursor ? distance(head, cursor) : 0;
   const staleSince = phase === 'open' ? null : heardAt;
-  const next: ConnectionState = { status: statusOf(line, behind, reachable), cursor, behind, staleSince, streams };
+  const status = statusOf(line, behind, reachable);
+  const next: ConnectionState = { status, cursor, behind, staleSince, freshAt, streams };
   const isSame = (Object.keys(next) as (keyof ConnectionState)[]).every((key) => next[key] === before[key]);
   return isSame ? before : next;
 }

@@ -189,6 +189,10 @@ export type ConnectionEvent = Message | Connected;
 export interface Ping {
   cursor: Cursor;
   at: number;
+  /** Set while this node of a deployment is out of touch with the others. */
+  stale?: true;
+  /** Unix milliseconds at which it last had every event. Only with `stale`. */
+  freshAt?: number;
 }
 
 export interface Bye {
