@@ -69,12 +69,14 @@ WHEN NEW.lo < (SELECT value FROM meta WHERE key = 'usage_until') BEGIN
 END;
 CREATE TEMP TRIGGER touch_session_new AFTER INSERT ON sessions BEGIN
     INSERT INTO usage_touch SELECT min(NEW.started_at, coalesce(
-        (SELECT min(began_at) FROM egress WHERE room_sid = NEW.sid AND project = NEW.project), NEW.started_at)),
+        (SELECT min(min(began_at, coalesce(stopped_at, began_at))) FROM egress
+            WHERE room_sid = NEW.sid AND project = NEW.project), NEW.started_at)),
         coalesce(NEW.ended_at, 9223372036854775807);
 END;
 CREATE TEMP TRIGGER touch_session_start AFTER UPDATE OF started_at ON sessions WHEN OLD.started_at <> NEW.started_at BEGIN
     INSERT INTO usage_touch SELECT min(OLD.started_at, NEW.started_at) - iif(EXISTS (SELECT 1 FROM participations
-        WHERE session = NEW.id AND joined_at < max(OLD.started_at, NEW.started_at)), 86400000, 0),
+        WHERE session = NEW.id AND min(joined_at, coalesce(left_at, joined_at)) < max(OLD.started_at, NEW.started_at)),
+        86400000, 0),
         max(OLD.started_at, NEW.started_at);
 END;
 CREATE TEMP TRIGGER touch_session_end AFTER UPDATE OF ended_at ON sessions WHEN OLD.ended_at IS NOT NEW.ended_at BEGIN
@@ -111,14 +113,18 @@ WHEN (OLD.json, OLD.ended, OLD.room_sid) IS NOT (NEW.json, NEW.ended, NEW.room_s
 END;
 CREATE TEMP TRIGGER touch_value_new AFTER INSERT ON session_values BEGIN
     INSERT INTO usage_touch SELECT min(s.started_at,
-        coalesce((SELECT min(p.joined_at) FROM participations p WHERE p.session = s.id), s.started_at),
-        coalesce((SELECT min(e.began_at) FROM egress e WHERE e.room_sid = s.sid AND e.project = s.project), s.started_at)),
+        coalesce((SELECT min(min(p.joined_at, coalesce(p.left_at, p.joined_at))) FROM participations p WHERE p.session = s.id),
+            s.started_at),
+        coalesce((SELECT min(min(e.began_at, coalesce(e.stopped_at, e.began_at))) FROM egress e
+            WHERE e.room_sid = s.sid AND e.project = s.project), s.started_at)),
         9223372036854775807 FROM sessions s WHERE s.id = NEW.session;
 END;
 CREATE TEMP TRIGGER touch_value_is AFTER UPDATE OF value ON session_values WHEN OLD.value <> NEW.value BEGIN
     INSERT INTO usage_touch SELECT min(s.started_at,
-        coalesce((SELECT min(p.joined_at) FROM participations p WHERE p.session = s.id), s.started_at),
-        coalesce((SELECT min(e.began_at) FROM egress e WHERE e.room_sid = s.sid AND e.project = s.project), s.started_at)),
+        coalesce((SELECT min(min(p.joined_at, coalesce(p.left_at, p.joined_at))) FROM participations p WHERE p.session = s.id),
+            s.started_at),
+        coalesce((SELECT min(min(e.began_at, coalesce(e.stopped_at, e.began_at))) FROM egress e
+            WHERE e.room_sid = s.sid AND e.project = s.project), s.started_at)),
         9223372036854775807 FROM sessions s WHERE s.id = NEW.session;
 END;
 ";

@@ -70,5 +70,5 @@ async fn one_id_at_both_nodes_at_once_is_one_event() {
 async fn a_deployment_keeps_the_promises_of_the_shared_state() {
     let servers = Servers::start();
     servers.init(&names()).await;
-    cluster_story(&Deployment::new(Arc::new(servers.connect().await), names())).await;
+    cluster_story(&Deployment::new(Arc::new(servers.connect().await), names()), 500).await;
 }

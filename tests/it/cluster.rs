@@ -29,7 +29,7 @@ use crate::{
 #[tokio::test]
 async fn a_node_alone_keeps_the_promises() {
     let dir = tempfile::tempdir().expect("a directory");
-    cluster_story(&Local::open(dir.path()).expect("it opens")).await;
+    cluster_story(&Local::open(dir.path()).expect("it opens"), 5_000).await;
 }
 
 #[tokio::test]
