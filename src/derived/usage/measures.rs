@@ -16,7 +16,7 @@ pub struct Peak {
 impl Peak {
     /// Takes the greater one, and of equal ones the earlier.
     pub fn merge(&mut self, other: Peak) {
-        if other.most > self.most {
+        if other.most > self.most || (other.most == self.most && other.at < self.at) {
             *self = other;
         }
     }
@@ -201,6 +201,17 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn a_peak_is_the_first_of_the_greatest_in_any_order() {
+        let [early, late, lower] = [(2, 100), (2, 900), (1, 50)].map(|(most, at)| Peak { most, at });
+        for order in [[early, late, lower], [late, early, lower], [lower, late, early], [late, lower, early]]
+        {
+            let mut peak = Peak::default();
+            order.iter().for_each(|one| peak.merge(*one));
+            assert_eq!(peak, early, "{order:?}");
+        }
+    }
 
     proptest! {
         #[test]
