@@ -240,7 +240,7 @@ pub enum OpenError {
     )]
     Io { path: PathBuf, cause: String },
     #[error(
-        "{path} is the log of a single node. A node of a deployment needs a data directory of its own: choose another one"
+        "{path} is the log of a single node. It cannot become a copy of the deployment's log: choose another data directory"
     )]
     NotACopy { path: PathBuf },
     #[error("the log of the deployment {name} cannot be used: {why}")]
