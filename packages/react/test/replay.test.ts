@@ -131,6 +131,21 @@ test('a step near the moment asks the server for nothing', async () => {
   expect([loads.length, log.requests]).toEqual([asked, pages]);
 });
 
+test.each([1, -1] as const)('steps by %i are taken although the events are still being loaded', async (by) => {
+  const { client, log } = counting(1_000);
+  const slow = async (...of: Parameters<typeof client.events>) => {
+    await new Promise((done) => setTimeout(done, 50));
+    return client.events(...of);
+  };
+  const replay = replayRooms({ ...client, events: slow });
+  replay.seek(log.cursor(500));
+  await settle();
+  expect(replay.getState()).toMatchObject({ loading: false, past: [], next: [] });
+  for (let n = 0; n < 3; n++) replay.step(by);
+  await vi.advanceTimersByTimeAsync(1_000);
+  expect(replay.getState()).toMatchObject({ cursor: log.cursor(500 + 3 * by), error: null });
+});
+
 test('where the states are not kept, the nearest is shown with its own time, and there is nothing to step through', async () => {
   const { client, log } = counting(1_000, [200, 600]);
   const counts = () => replay.getState().state?.rooms.map(({ participantCount }) => participantCount);

@@ -85,7 +85,9 @@ export class Replay<S> {
   private after: Cursor | null = null;
   /** Every event from the oldest loaded one up to this time is loaded. `null` if there may be more. */
   private quietUntil: number | null = null;
-  private readonly pending = new Set<'older' | 'newer' | 'base'>();
+  /** The requests that are under way: of the next page at each end, and of a state. */
+  private readonly extending = new Map<'older' | 'newer', Promise<boolean>>();
+  private fetching = false;
   private abort = new AbortController();
 
   constructor(private readonly options: ReplayOptions<S>) {}
@@ -185,7 +187,8 @@ export class Replay<S> {
     this.abort.abort();
     this.abort = new AbortController();
     const { signal } = this.abort;
-    this.pending.clear();
+    this.extending.clear();
+    this.fetching = false;
     this.view = { ...this.view, moment: typeof at === 'number' ? at : this.view.moment, loading: true };
     for (const listener of this.listeners) listener();
     try {
@@ -211,12 +214,20 @@ export class Replay<S> {
     }
   }
 
-  /** Loads the next page at one end. Returns true if it had events. `within` is the last event of the base. */
-  private async extend(end: 'older' | 'newer', within?: Cursor): Promise<boolean> {
-    const { signal } = this.abort;
+  /**
+   * Loads the next page at one end, or waits for the one that is being loaded. Returns true if it had events. `within` is
+   * the last event of the base.
+   */
+  private extend(end: 'older' | 'newer', within?: Cursor): Promise<boolean> {
     const where = end === 'older' ? this.before : this.after;
-    if (where === null || this.pending.has(end)) return false;
-    this.pending.add(end);
+    if (where === null) return Promise.resolve(false);
+    const page = this.extending.get(end) ?? this.load(end, where, within);
+    this.extending.set(end, page);
+    return page;
+  }
+
+  private async load(end: 'older' | 'newer', where: Cursor, within?: Cursor): Promise<boolean> {
+    const { signal } = this.abort;
     try {
       const place = end === 'older' ? { before: where } : { after: where };
       const asked = Date.now();
@@ -248,7 +259,7 @@ export class Replay<S> {
       if (!signal.aborted) this.show({ error });
       return false;
     } finally {
-      if (!signal.aborted) this.pending.delete(end);
+      if (!signal.aborted) this.extending.delete(end);
     }
   }
 
@@ -282,9 +293,9 @@ export class Replay<S> {
     const first = this.events[0];
     const cursor = event?.cursor ?? (first && cursorBefore(first.cursor));
     const isAhead = index === 0 && this.index > 0;
-    if (cursor === undefined || (isAhead && this.pending.has('base'))) return;
+    if (cursor === undefined || (isAhead && this.fetching)) return;
     const { signal } = this.abort;
-    this.pending.add('base');
+    this.fetching = true;
     try {
       const then = await this.options.load(cursor, signal);
       if (signal.aborted) return;
@@ -296,7 +307,7 @@ export class Replay<S> {
     } catch (error) {
       if (!signal.aborted && !isAhead) this.show({ loading: false, error });
     } finally {
-      if (!signal.aborted) this.pending.delete('base');
+      if (!signal.aborted) this.fetching = false;
     }
   }
 }
