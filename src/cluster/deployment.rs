@@ -121,8 +121,8 @@ impl Shared {
         Ok(self.write(map.name(), is_durable, key, value, expected).await?)
     }
 
-    /// Waits until the job is free, and takes it. Returns the revision of its entry.
-    async fn take(&self, job: &str, holder: &Bytes) -> u64 {
+    /// Waits until the job is free, and takes it. Returns the revision of its entry, and when its writing began.
+    async fn take(&self, job: &str, holder: &Bytes) -> (u64, Instant) {
         let mut seen: Option<(u64, Instant)> = None;
         loop {
             if let Ok((seq, held)) = self.last(LEASES, true, job).await {
@@ -131,10 +131,11 @@ impl Shared {
                     _ => Instant::now(),
                 };
                 seen = Some((seq, since));
+                let began = Instant::now();
                 if (held.is_none() || since.elapsed() >= TAKE_OVER)
                     && let Ok(seq) = self.write(LEASES, true, job, Some(holder.clone()), Some(seq)).await
                 {
-                    return seq;
+                    return (seq, began);
                 }
             }
             sleep(LOOK_EVERY).await;
@@ -314,8 +315,7 @@ impl Cluster for Deployment {
         let job = job.to_owned();
         async move {
             let holder = Bytes::from(HEXLOWER.encode(&fastrand::u64(..).to_be_bytes()));
-            let began = Instant::now();
-            let seq = self.0.take(&job, &holder).await;
+            let (seq, began) = self.0.take(&job, &holder).await;
             let (lost, released) = (CancellationToken::new(), CancellationToken::new());
             let (shared, ended, over) = (self.0.clone(), lost.clone(), released.clone());
             tokio::spawn(async move {

@@ -1,9 +1,9 @@
 //! The promises of the log and of what a deployment shares, kept by a deployment of several nodes.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use roomwatch::{
-    cluster::Deployment,
+    cluster::{Cluster, Deployment},
     event::Seq,
     log::{
         Appended, EventLog, LogOptions,
@@ -71,4 +71,21 @@ async fn a_deployment_keeps_the_promises_of_the_shared_state() {
     let servers = Servers::start();
     servers.init(&names()).await;
     cluster_story(&Deployment::new(Arc::new(servers.connect().await), names()), 500).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lease_that_a_node_has_waited_for_is_kept() {
+    let servers = Servers::start();
+    servers.init(&names()).await;
+    let [one, two] = [Arc::new(servers.connect().await), Arc::new(servers.connect().await)]
+        .map(|nats| Deployment::new(nats, names()));
+    let first = one.lease("job").await;
+    let waited = async {
+        // Longer than a holder may go without a renewal.
+        tokio::time::sleep(Duration::from_secs(8)).await;
+        drop(first);
+    };
+    let (second, ()) = tokio::join!(two.lease("job"), waited);
+    let lost = tokio::time::timeout(Duration::from_secs(10), second.lost()).await;
+    assert!(lost.is_err(), "the lease was lost, although it can be renewed");
 }
