@@ -81,7 +81,7 @@ impl Bootstrap {
         loop {
             if let Err(error) = self.look(&mut stored_at).await {
                 tracing::warn!(
-                    "what new nodes begin with cannot be stored, trying again in a minute: {error:#}"
+                    "the derived data for new nodes cannot be stored, trying again in a minute: {error:#}"
                 );
             }
             self.clock.sleep(LOOKED_EVERY).await;
@@ -123,7 +123,7 @@ impl Bootstrap {
         .await??;
         let blob = format!("derived-{}-{cursor}", derived::format());
         self.cluster.put_blob(&blob, &packed).await?;
-        tracing::info!(%cursor, "stored what new nodes begin with");
+        tracing::info!(%cursor, "stored the derived data for new nodes");
         Ok(Stored { cursor: cursor.to_string(), blob })
     }
 }
@@ -133,7 +133,7 @@ struct Between(PathBuf);
 
 impl Drop for Between {
     fn drop(&mut self) {
-        // What is left is removed by the next one.
+        // If this fails, the next one removes the files.
         let _ = fs::remove_dir_all(&self.0);
     }
 }
@@ -148,7 +148,7 @@ fn tempfile_in(data_dir: &Path) -> io::Result<Between> {
     Ok(Between(dir))
 }
 
-/// Returns what is stored in a format, newest first.
+/// Returns the stored files of a format, the newest first.
 async fn read(cluster: &dyn Cluster, format: i64) -> anyhow::Result<(Vec<Stored>, Expected)> {
     Ok(match cluster.get(Map::Bootstrap, &format.to_string()).await? {
         Some(entry) => (serde_json::from_slice(&entry.value)?, Expected::Revision(entry.revision)),
@@ -156,8 +156,8 @@ async fn read(cluster: &dyn Cluster, format: i64) -> anyhow::Result<(Vec<Stored>
     })
 }
 
-/// Prepares the derived data in `dir` for a log whose events up to `start` have been removed. Without any removed event
-/// there is nothing to do: what is missing is folded.
+/// Prepares the derived data in `dir` for a log whose events up to `start` have been removed. If none has
+/// been removed, there is nothing to do: the events that are missing are folded.
 pub async fn prepare(dir: &Path, cluster: &dyn Cluster, start: Cursor) -> anyhow::Result<()> {
     let continues =
         Derived::last_of(dir).is_some_and(|last| last.epoch == start.epoch && last.seq >= start.seq);

@@ -129,7 +129,7 @@ pub trait Cluster: Send + Sync + 'static {
     /// Stores a file under a name of `[a-z0-9._-]`, whole or not at all.
     fn put_blob(&self, name: &str, from: &Path) -> BoxFuture<'_, Result<(), ClusterError>>;
 
-    /// Writes a blob to a file. Returns false if there is none with this name.
+    /// Writes a blob to a file. Returns false if no blob has this name.
     fn get_blob(&self, name: &str, to: &Path) -> BoxFuture<'_, Result<bool, ClusterError>>;
 
     fn delete_blob(&self, name: &str) -> BoxFuture<'_, Result<(), ClusterError>>;

@@ -45,7 +45,7 @@ pub mod audit;
 
 pub mod server;
 
-// What a new node of a deployment begins with.
+// The derived data that a new node of a deployment gets from the others.
 pub mod bootstrap;
 
 // One node, assembled from the modules above.

@@ -282,7 +282,7 @@ pub struct Servers {
     pub replicas: Vec<(Box<str>, bool)>,
     pub newest: Seq,
     pub bytes: u64,
-    /// 0 if there is no limit.
+    /// 0 means no limit.
     pub bytes_max: u64,
     /// Time since they answered.
     pub age: Duration,

@@ -274,7 +274,7 @@ impl Node {
         Ok(())
     }
 
-    /// Returns what stores the beginning of new nodes.
+    /// Returns the part that stores derived data for new nodes.
     fn bootstrap(&self, log: Arc<ClusterLog>) -> Bootstrap {
         Bootstrap {
             cluster: self.cluster.clone(),

@@ -3,27 +3,22 @@ import type { Browser, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { launch } from '../harness/browser.js';
 import { axe, operatorPage, picture } from '../harness/dashboard.js';
-import { API_KEY, API_SECRET } from '../harness/livekit.js';
-import { Roomwatch, userToml } from '../harness/roomwatch.js';
-import { finished, joined, post, room } from './post.js';
+import { type Roomwatch, userToml } from '../harness/roomwatch.js';
+import { finished, joined, post, room, startWithoutLiveKit } from './post.js';
 
 let roomwatch: Roomwatch;
 let browser: Browser;
 let page: Page;
 
 beforeAll(async () => {
-  roomwatch = await Roomwatch.start({
-    name: 'attention',
-    env: { ROOMWATCH_RECONCILE_SECS: '0' },
-    config: `[[projects]]
-name = "production"
-keys = [{ key = "${API_KEY}", secret = "${API_SECRET}" }]
-[attention]
+  roomwatch = await startWithoutLiveKit(
+    'attention',
+    `[attention]
 agent_missing_secs = 1
 [[attention.agents]]
 rooms = "voice-*"
 ${userToml('olga', 'operator')}${userToml('victor', 'viewer')}`,
-  });
+  );
   browser = await launch();
 });
 afterEach(async () => {

@@ -5,10 +5,10 @@ import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 import { launch } from '../harness/browser.js';
 import { axe, operatorPage, picture } from '../harness/dashboard.js';
 import { API_KEY, API_SECRET } from '../harness/livekit.js';
-import { Roomwatch, userToml } from '../harness/roomwatch.js';
+import type { Roomwatch } from '../harness/roomwatch.js';
 import { until } from '../harness/wait.js';
 import { exported, readCsv } from './exported.js';
-import { finished, joined, post, started } from './post.js';
+import { finished, joined, post, started, startWithoutLiveKit } from './post.js';
 
 const NAMES = ['=cmd|calc!A1', '+4930', '@sum', 'say "hi", all', 'two\nlines', 'a\u202efdp.exe', 'plain'];
 const SAFE = ["'=cmd|calc!A1", "'+4930", "'@sum", 'say "hi", all', 'two\nlines', 'a<U+202E>fdp.exe', 'plain'];
@@ -18,14 +18,7 @@ let browser: Browser;
 let page: Page;
 
 beforeAll(async () => {
-  roomwatch = await Roomwatch.start({
-    name: 'export',
-    env: { ROOMWATCH_RECONCILE_SECS: '0' },
-    config: `[[projects]]
-name = "production"
-keys = [{ key = "${API_KEY}", secret = "${API_SECRET}" }]
-${userToml('victor', 'viewer')}`,
-  });
+  roomwatch = await startWithoutLiveKit('export');
   browser = await launch();
   for (const name of NAMES) {
     await post(roomwatch, started(name));

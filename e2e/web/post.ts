@@ -1,10 +1,22 @@
 import { createHash } from 'node:crypto';
 import { AccessToken } from 'livekit-server-sdk';
 import { API_KEY, API_SECRET } from '../harness/livekit.js';
-import type { Roomwatch } from '../harness/roomwatch.js';
+import { Roomwatch, userToml } from '../harness/roomwatch.js';
 
 /** Number of parallel posts that keep a debug build busy without starving the browser. */
 const AT_ONCE = 32;
+
+/** Starts a Roomwatch without a LiveKit: a test posts its webhooks. `more` goes into its configuration. */
+export const startWithoutLiveKit = (name: string, more = userToml('victor', 'viewer')) =>
+  Roomwatch.start({
+    name,
+    // Nothing else answers for the rooms of the test.
+    env: { ROOMWATCH_RECONCILE_SECS: '0' },
+    config: `[[projects]]
+name = "production"
+keys = [{ key = "${API_KEY}", secret = "${API_SECRET}" }]
+${more}`,
+  });
 
 /** Posts one event as LiveKit does: signed, with its own id. The key selects the project. */
 export async function post(

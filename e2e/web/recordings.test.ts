@@ -3,23 +3,15 @@ import type { Browser, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { launch } from '../harness/browser.js';
 import { axe, operatorPage, picture } from '../harness/dashboard.js';
-import { API_KEY, API_SECRET } from '../harness/livekit.js';
-import { Roomwatch, userToml } from '../harness/roomwatch.js';
-import { post, started } from './post.js';
+import type { Roomwatch } from '../harness/roomwatch.js';
+import { post, started, startWithoutLiveKit } from './post.js';
 
 let roomwatch: Roomwatch;
 let browser: Browser;
 let page: Page;
 
 beforeAll(async () => {
-  roomwatch = await Roomwatch.start({
-    name: 'recordings',
-    env: { ROOMWATCH_RECONCILE_SECS: '0' },
-    config: `[[projects]]
-name = "production"
-keys = [{ key = "${API_KEY}", secret = "${API_SECRET}" }]
-${userToml('victor', 'viewer')}`,
-  });
+  roomwatch = await startWithoutLiveKit('recordings');
   browser = await launch();
 });
 afterEach(async () => {

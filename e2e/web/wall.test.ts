@@ -3,9 +3,8 @@ import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { launch } from '../harness/browser.js';
 import { axe, operatorPage, picture } from '../harness/dashboard.js';
-import { API_KEY, API_SECRET } from '../harness/livekit.js';
-import { Roomwatch, userToml } from '../harness/roomwatch.js';
-import { joined, post, postAll, started } from './post.js';
+import type { Roomwatch } from '../harness/roomwatch.js';
+import { joined, post, postAll, started, startWithoutLiveKit } from './post.js';
 
 let roomwatch: Roomwatch;
 let browser: Browser;
@@ -13,14 +12,7 @@ let page: Page;
 const requests: string[] = [];
 
 beforeAll(async () => {
-  roomwatch = await Roomwatch.start({
-    name: 'wall',
-    env: { ROOMWATCH_RECONCILE_SECS: '0' },
-    config: `[[projects]]
-name = "production"
-keys = [{ key = "${API_KEY}", secret = "${API_SECRET}" }]
-${userToml('victor', 'viewer')}`,
-  });
+  roomwatch = await startWithoutLiveKit('wall');
   browser = await launch();
   page = await operatorPage(browser, roomwatch, { user: 'victor', viewport: { width: 1920, height: 1080 } });
   page.on('request', (request) => requests.push(request.url()));

@@ -33,7 +33,7 @@ pub struct ClusterOptions {
     )]
     pub creds: Option<PathBuf>,
 
-    /// NATS user, if there is no file with credentials
+    /// NATS user. Not with a file of credentials
     #[arg(id = "cluster_user", long = "cluster-user", env = "ROOMWATCH_CLUSTER_USER", value_name = "USER")]
     pub user: Option<String>,
 

@@ -109,7 +109,7 @@ impl ClusterLog {
         let failed = |error: LogError| refused(error.to_string());
         let of = CopyOf { epoch: known.epoch, after: known.start };
         let clock = options.clock.clone();
-        // What the stream no longer has is removed at once, and nothing else is.
+        // The copy has no limits: it removes exactly the events that were removed from the stream.
         let options = LogOptions { retain_age: None, quota: Quota::of(0), ..options };
         let copy = SqliteLog::open_copy(dir, options, of)?;
         let (acks, acked) = mpsc::channel(ACKS_MAX);

@@ -129,7 +129,7 @@ impl SqliteLog {
         SqliteLog::open_as(dir, options, Some(of))
     }
 
-    /// Looks at the log in `dir`. `None` if there is no log.
+    /// Returns the epoch and the end of the log in `dir` without opening it. `None` if `dir` has no log.
     pub(super) fn find_in(dir: &Path) -> Result<Option<FoundLog>, OpenError> {
         let path = dir.join("log.db");
         file::find(&path, None).map_err(|cause| OpenError::Io { path, cause: cause.to_string() })

@@ -265,7 +265,7 @@ async fn days_have_their_own_meetings_in_every_zone_and_over_changes_of_the_cloc
 /// A year with ten million participations, which `PARTICIPATIONS` changes. It is written into the file, because sending it
 /// would take hours.
 #[tokio::test]
-#[ignore = "takes minutes; run it in release"]
+#[ignore = "takes minutes; run it in the profile soak"]
 async fn a_year_of_ten_million_participations_is_answered_in_time() {
     let wanted = std::env::var("PARTICIPATIONS").ok().and_then(|n| n.parse().ok()).unwrap_or(10_000_000_i64);
     let (sessions, year) = (wanted / 4, 365 * 86_400_000_i64);

@@ -107,32 +107,33 @@ fn writer(dir: &Path) -> Writer {
     writer
 }
 
+/// Every table that is written with the events, but for `changes`.
+const TABLES: [&str; 14] = [
+    "meta",
+    "sessions",
+    "participations",
+    "tracks",
+    "egress",
+    "minutes",
+    "people",
+    "rooms",
+    "calls",
+    "agents",
+    "usage",
+    "usage_values",
+    "session_values",
+    "misses",
+];
+
 /// Makes the `n`th statement that changes a row fail, or, for 0, the commit.
 fn fail(writer: &Writer, n: usize) {
-    let tables = [
-        "meta",
-        "changes",
-        "sessions",
-        "participations",
-        "tracks",
-        "egress",
-        "minutes",
-        "people",
-        "rooms",
-        "calls",
-        "agents",
-        "usage",
-        "usage_values",
-        "session_values",
-        "misses",
-    ];
     let mut sql = format!(
         "PRAGMA foreign_keys = ON;
          CREATE TEMP TABLE fault (left INTEGER); INSERT INTO fault VALUES ({n});
          CREATE TEMP TABLE parent (id INTEGER PRIMARY KEY);
          CREATE TEMP TABLE child (id INTEGER REFERENCES parent DEFERRABLE INITIALLY DEFERRED);"
     );
-    for table in tables {
+    for table in TABLES.into_iter().chain(["changes"]) {
         for what in ["INSERT", "UPDATE", "DELETE"] {
             sql.push_str(&format!(
                 "CREATE TEMP TRIGGER {table}_{what} BEFORE {what} ON main.{table} BEGIN
@@ -185,22 +186,7 @@ fn write(writer: &mut Writer, batch: &[Arc<Recorded>], n: Option<usize>) -> bool
 /// Returns every row of every table. The chunks of changes depend on the transactions, so their content counts.
 fn content(writer: &Writer, last: u64) -> Vec<String> {
     let mut all = Vec::new();
-    for table in [
-        "meta",
-        "sessions",
-        "participations",
-        "tracks",
-        "egress",
-        "minutes",
-        "people",
-        "rooms",
-        "calls",
-        "agents",
-        "usage",
-        "usage_values",
-        "session_values",
-        "misses",
-    ] {
+    for table in TABLES {
         let mut select = writer.connection.prepare(&format!("SELECT * FROM {table}")).expect("a table");
         let columns = select.column_count();
         let rows = select.query_map([], |row| {

@@ -256,7 +256,7 @@ pub struct FoundLog {
     pub is_copy: bool,
 }
 
-/// Looks at the log at `path`. `None` if there is no log.
+/// Reads the epoch and the end of a log file. `None` if there is no file, or an empty one.
 pub(super) fn find(path: &Path, vfs: Option<&str>) -> rusqlite::Result<Option<FoundLog>> {
     if !path.exists() {
         return Ok(None);
