@@ -55,6 +55,8 @@ mod pages;
 mod schema;
 mod index;
 mod person;
+#[cfg(test)]
+mod plans;
 mod repair;
 mod rows;
 mod search;

@@ -121,19 +121,24 @@ fn page(connection: &Connection, query: &EgressQuery) -> Result<EgressPage, Deri
     if !query.statuses.is_empty() {
         conditions.one_of("s.status", &query.statuses);
     }
-    if let Some((began_at, id)) = query.before {
-        conditions.before("s.began_at, s.id", [Box::new(began_at) as _, Box::new(id) as _]);
-    }
-    conditions.limit(query.limit);
-    let sql = format!(
-        "SELECT s.began_at, s.id, s.ended, s.json FROM egress s WHERE {} ORDER BY s.began_at DESC, s.id DESC LIMIT ?",
-        conditions.sql()
-    );
+    let sql = listing(&mut conditions, query);
     let mut select = connection.prepare_cached(&sql)?;
     let rows = select.query_map(conditions.values().as_slice(), entry)?;
     let rows: Vec<((i64, i64), Option<EgressEntry>)> = rows.collect::<Result<_, _>>()?;
     let next = rows.last().filter(|_| rows.len() == query.limit).map(|(position, _)| *position);
     Ok(EgressPage { egress: rows.into_iter().filter_map(|(_, entry)| entry).collect(), counts, next })
+}
+
+/// Returns the SQL of a page. Completes its conditions.
+pub(super) fn listing(conditions: &mut Conditions, query: &EgressQuery) -> String {
+    if let Some((began_at, id)) = query.before {
+        conditions.before("s.began_at, s.id", [Box::new(began_at) as _, Box::new(id) as _]);
+    }
+    conditions.limit(query.limit);
+    format!(
+        "SELECT s.began_at, s.id, s.ended, s.json FROM egress s WHERE {} ORDER BY s.began_at DESC, s.id DESC LIMIT ?",
+        conditions.sql()
+    )
 }
 
 /// Returns the position of a row, and its entry. A damaged file may have rows that are not an egress.

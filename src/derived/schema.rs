@@ -31,6 +31,7 @@ pub(super) const STORE: Store = Store {
         CALLS_AND_AGENTS,
         usage::TABLES,
         MISSES,
+        BY_PROJECT,
     ],
     unversioned: |connection| {
         Ok(if has_table(connection, "meta")? { get(connection, "schema")? } else { None })
@@ -175,6 +176,12 @@ CREATE VIRTUAL TABLE room_grams USING fts5 (grams, content = '', contentless_del
 const MISSES: &str = "
 CREATE TABLE misses (session INTEGER NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (session, at)) WITHOUT ROWID;
 CREATE INDEX misses_at ON misses (at);
+";
+
+/// Indexes for the lists of a caller who sees one project.
+const BY_PROJECT: &str = "
+CREATE INDEX sessions_project ON sessions (project, started_at, id, ended_at);
+CREATE INDEX egress_project ON egress (project, began_at, id);
 ";
 
 /// SQL for the number of participants of session `s` that have published a track.

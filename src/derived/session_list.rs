@@ -209,12 +209,8 @@ impl<'a> Scan<'a> {
         // Matching sessions after `before`, as keys and row numbers.
         let mut found: Vec<(i64, i64)> = Vec::new();
         let (mut last, mut complete) = (None, true);
-        let sql = format!(
-            "SELECT {}, s.id, s.project, s.room, s.started_at, s.ended_at, s.peak, s.recorded FROM sessions s WHERE ",
-            numbers::COLUMNS
-        );
-        let (conditions, order_by) = self.conditions();
-        let mut select = self.connection.prepare_cached(&format!("{sql} {} {order_by}", conditions.sql()))?;
+        let (sql, conditions) = listing(self.query);
+        let mut select = self.connection.prepare_cached(&sql)?;
         let mut rows = select.query(conditions.values().as_slice())?;
         while let Some(row) = rows.next()? {
             if by_start && !totals && found.len() > limit {
@@ -262,35 +258,6 @@ impl<'a> Scan<'a> {
             totals: totals.then_some(self.totals),
             complete,
         })
-    }
-
-    /// Returns the conditions that the file answers, and the order in which it is read.
-    fn conditions(&self) -> (Conditions, &'static str) {
-        let SessionQuery { window, identity, from, to, order, before, .. } = self.query;
-        let mut conditions = Conditions::of(window);
-        if let Some(identity) = identity {
-            let visible = if window.area().hides_restricted() { " AND NOT restricted" } else { "" };
-            conditions.and(
-                &format!("s.id IN (SELECT session FROM participations WHERE identity = ?{visible})"),
-                identity.clone(),
-            );
-        }
-        if let Some(from) = from {
-            conditions.and("(s.ended_at IS NULL OR s.ended_at >= ?)", *from as i64);
-        }
-        if let Some(to) = to {
-            conditions.and("s.started_at <= ?", *to as i64);
-        }
-        let ascending = order.ascending && order.sort == SessionSort::Started;
-        if let Some(before) = before.filter(|_| order.sort == SessionSort::Started) {
-            // SQLite uses this as a range of the index.
-            let than = if ascending { ">" } else { "<" };
-            conditions.and(&format!("(s.started_at, s.id) {than} (?, ?)"), before.key);
-            conditions.value(before.id);
-        }
-        let order_by =
-            if ascending { "ORDER BY s.started_at, s.id" } else { "ORDER BY s.started_at DESC, s.id DESC" };
-        (conditions, order_by)
     }
 
     fn matches(&mut self, seen: &mut Seen) -> rusqlite::Result<bool> {
@@ -389,15 +356,49 @@ impl<'a> Scan<'a> {
 
     /// Returns the sessions with these keys and row numbers, in this order.
     fn read(&self, found: &[(i64, i64)]) -> Result<Vec<Session>, DerivedError> {
-        let window = &self.query.window;
-        let mut conditions = Conditions::of(window);
+        // They are in the window, which must not be asked for here: SQLite would read all sessions of its project.
+        let mut conditions = Conditions::of(&Window::all());
         let ids = found.iter().map(|(_, id)| id.to_string()).collect::<Vec<_>>().join(",");
         conditions.and("s.id IN (SELECT value FROM json_each(?))", format!("[{ids}]"));
-        let sessions = select(self.connection, window, &conditions, "", self.now)?;
+        let sessions = select(self.connection, &self.query.window, &conditions, "", self.now)?;
         let mut by_id: HashMap<i64, Session> =
             sessions.into_iter().map(|session| (session.id, session)).collect();
         Ok(found.iter().filter_map(|(_, id)| by_id.remove(id)).collect())
     }
+}
+
+/// Returns the SQL of the sessions that the file can select, in the order in which they are read, and its conditions.
+pub(super) fn listing(query: &SessionQuery) -> (String, Conditions) {
+    let SessionQuery { window, identity, from, to, order, before, .. } = query;
+    let mut conditions = Conditions::of(window);
+    if let Some(identity) = identity {
+        let visible = if window.area().hides_restricted() { " AND NOT restricted" } else { "" };
+        conditions.and(
+            &format!("s.id IN (SELECT session FROM participations WHERE identity = ?{visible})"),
+            identity.clone(),
+        );
+    }
+    if let Some(from) = from {
+        conditions.and("(s.ended_at IS NULL OR s.ended_at >= ?)", *from as i64);
+    }
+    if let Some(to) = to {
+        conditions.and("s.started_at <= ?", *to as i64);
+    }
+    let ascending = order.ascending && order.sort == SessionSort::Started;
+    if let Some(before) = before.filter(|_| order.sort == SessionSort::Started) {
+        // SQLite uses this as a range of the index.
+        let than = if ascending { ">" } else { "<" };
+        conditions.and(&format!("(s.started_at, s.id) {than} (?, ?)"), before.key);
+        conditions.value(before.id);
+    }
+    let order_by =
+        if ascending { "ORDER BY s.started_at, s.id" } else { "ORDER BY s.started_at DESC, s.id DESC" };
+    let sql = format!(
+        "SELECT {}, s.id, s.project, s.room, s.started_at, s.ended_at, s.peak, s.recorded FROM sessions s WHERE {} {order_by}",
+        numbers::COLUMNS,
+        conditions.sql()
+    );
+    (sql, conditions)
 }
 
 impl Seen {

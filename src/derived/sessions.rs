@@ -173,7 +173,11 @@ impl Conditions {
     pub fn of(window: &Window) -> Conditions {
         let mut conditions = Conditions { sql: "1".into(), values: Vec::new() };
         let area = window.area();
-        for (column, values) in [("s.project", area.projects()), ("s.room", area.rooms())] {
+        // An index by project has the rows of several projects one after the other, and a list would be sorted at each page.
+        // The plus keeps SQLite from it.
+        let is_several = area.rooms().is_none() && area.projects().is_some_and(|projects| projects.len() > 1);
+        let project = if is_several { "+s.project" } else { "s.project" };
+        for (column, values) in [(project, area.projects()), ("s.room", area.rooms())] {
             if let Some(values) = values {
                 conditions.one_of(column, &values.iter().collect::<Vec<_>>());
             }
