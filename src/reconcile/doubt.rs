@@ -101,9 +101,11 @@ impl Doubts {
         self.absent.get(sid).map(|first| first.at)
     }
 
-    /// Returns the ids of the absent entities among these.
+    /// Returns the ids of the absent entities among these, in order, so that equal inputs give equal questions.
     pub fn among<'a>(&self, ids: impl Iterator<Item = &'a Arc<str>>) -> Vec<Arc<str>> {
-        ids.filter(|id| self.absent.contains_key(*id)).cloned().collect()
+        let mut absent: Vec<_> = ids.filter(|id| self.absent.contains_key(*id)).cloned().collect();
+        absent.sort_unstable();
+        absent
     }
 
     /// Notes that corrections are in the log.

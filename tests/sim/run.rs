@@ -440,7 +440,7 @@ impl Run {
     fn write_history(&mut self) {
         let Some(program) = &self.program else { return };
         let quiet = self.world.lock().quiet;
-        if !quiet && self.rng.u32(..12) == 0 {
+        if !quiet && self.rng.u32(..60) == 0 {
             program.derived.checkpoint(program.state.read().clone());
         }
         let now = self.now();
