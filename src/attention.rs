@@ -12,6 +12,7 @@
 //! that is still so when its cause ends. While the cause is unknown, for example right after a start, an open condition
 //! stays open.
 
+mod deployment;
 mod dispatches;
 mod find;
 mod follower;
@@ -20,6 +21,7 @@ mod occurred;
 mod rates;
 mod refusals;
 
+use deployment::DeploymentHealth;
 use find::{Found, Health, ProjectHealth, find};
 use kinds::Kind;
 

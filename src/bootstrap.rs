@@ -41,6 +41,9 @@ struct Stored {
     /// The last event in it.
     cursor: String,
     blob: String,
+    /// Unix milliseconds at which it was stored.
+    #[serde(default)]
+    at: u64,
 }
 
 impl Stored {
@@ -124,7 +127,7 @@ impl Bootstrap {
         let blob = format!("derived-{}-{cursor}", derived::format());
         self.cluster.put_blob(&blob, &packed).await?;
         tracing::info!(%cursor, "stored the derived data for new nodes");
-        Ok(Stored { cursor: cursor.to_string(), blob })
+        Ok(Stored { cursor: cursor.to_string(), blob, at: self.clock.unix_ms() })
     }
 }
 
@@ -154,6 +157,12 @@ async fn read(cluster: &dyn Cluster, format: i64) -> anyhow::Result<(Vec<Stored>
         Some(entry) => (serde_json::from_slice(&entry.value)?, Expected::Revision(entry.revision)),
         None => (Vec::new(), Expected::Nothing),
     })
+}
+
+/// Returns the newest data that a new node of this version begins with: its last event, and when it was stored.
+pub async fn newest(cluster: &dyn Cluster) -> anyhow::Result<Option<(Cursor, u64)>> {
+    let (stored, _) = read(cluster, derived::format()).await?;
+    Ok(stored.first().and_then(|stored| Some((stored.cursor()?, stored.at))))
 }
 
 /// Prepares the derived data in `dir` for a log whose events up to `start` have been removed. If none has

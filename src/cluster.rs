@@ -3,7 +3,7 @@
 //! One interface, so that the rest of the program has one path. A node that runs alone has [`Local`], which keeps
 //! everything in its own data directory. ARCHITECTURE.md lists what is per node and what is per deployment.
 
-use std::{fmt, path::Path, sync::Arc};
+use std::{collections::BTreeMap, fmt, path::Path, sync::Arc};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -34,11 +34,21 @@ pub enum Map {
     Health,
     /// Rooms that the other nodes want compared, by project and node.
     Asks,
+    /// The nodes, by name, as each last described itself.
+    Nodes,
 }
 
 impl Map {
-    pub const ALL: [Map; 7] =
-        [Map::Logins, Map::Operator, Map::Receipts, Map::Bootstrap, Map::Streams, Map::Health, Map::Asks];
+    pub const ALL: [Map; 8] = [
+        Map::Logins,
+        Map::Operator,
+        Map::Receipts,
+        Map::Bootstrap,
+        Map::Streams,
+        Map::Health,
+        Map::Asks,
+        Map::Nodes,
+    ];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -49,12 +59,13 @@ impl Map {
             Map::Streams => "streams",
             Map::Health => "health",
             Map::Asks => "asks",
+            Map::Nodes => "nodes",
         }
     }
 
     /// True if an entry survives the end of every node.
     pub fn is_durable(self) -> bool {
-        !matches!(self, Map::Streams | Map::Health | Map::Asks)
+        !matches!(self, Map::Streams | Map::Health | Map::Asks | Map::Nodes)
     }
 }
 
@@ -125,6 +136,9 @@ pub trait Cluster: Send + Sync + 'static {
     /// Waits until this caller holds `job`, alone in the deployment, and returns the lease. Dropping it releases the
     /// job.
     fn lease(&self, job: &str) -> BoxFuture<'_, Lease>;
+
+    /// Returns each job that a node holds, and the [`NodeId`] of that node. Empty on a single node, which does every job.
+    fn leases(&self) -> BoxFuture<'_, Result<BTreeMap<String, String>, ClusterError>>;
 
     /// Stores a file under a name of `[a-z0-9._-]`, whole or not at all.
     fn put_blob(&self, name: &str, from: &Path) -> BoxFuture<'_, Result<(), ClusterError>>;

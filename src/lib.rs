@@ -36,6 +36,10 @@ pub mod state;
 pub mod livekit;
 pub mod reconcile;
 
+// The derived data that a new node of a deployment gets from the others, and the nodes themselves.
+pub mod bootstrap;
+pub mod nodes;
+
 // Conditions that need an operator's attention.
 pub mod attention;
 
@@ -44,9 +48,6 @@ pub mod accounts;
 pub mod audit;
 
 pub mod server;
-
-// The derived data that a new node of a deployment gets from the others.
-pub mod bootstrap;
 
 // One node, assembled from the modules above.
 pub mod node;

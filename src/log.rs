@@ -286,6 +286,36 @@ pub struct Servers {
     pub bytes_max: u64,
     /// Time since they answered.
     pub age: Duration,
+    /// All streams of the deployment. Empty until they have been asked for.
+    pub streams: Vec<Stream>,
+    /// The epochs of the log, the present one first.
+    pub epochs: Vec<EpochChange>,
+}
+
+/// A stream of a deployment, as its leader last described it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stream {
+    pub name: Box<str>,
+    pub leader: Box<str>,
+    /// The other servers, and whether each has the whole stream.
+    pub replicas: Vec<(Box<str>, bool)>,
+    pub messages: u64,
+    pub bytes: u64,
+    /// 0 means no limit.
+    pub bytes_max: u64,
+    /// Reason why it cannot be described, if it cannot.
+    pub error: Option<Box<str>>,
+    /// Time for which a server has not had the whole stream, or for which the stream cannot be described.
+    pub missing_for: Option<Duration>,
+}
+
+/// The beginning of an epoch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EpochChange {
+    pub epoch: Epoch,
+    /// Unix milliseconds.
+    pub at: u64,
+    pub why: Box<str>,
 }
 
 impl Servers {

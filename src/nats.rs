@@ -140,6 +140,8 @@ pub struct StreamInfo {
 pub struct StreamState {
     pub first_seq: u64,
     pub last_seq: u64,
+    #[serde(default)]
+    pub messages: u64,
     pub bytes: u64,
 }
 

@@ -35,6 +35,7 @@ use crate::{
     log::{self, EventLog, LogOptions, LogUrl, cluster::ClusterLog},
     metrics::Metrics,
     nats::Nats,
+    nodes::Nodes,
     reconcile::{Reconcile, watchers::Watchers},
     server::{
         App,
@@ -103,7 +104,7 @@ impl Node {
         }
         let log = open_log(&config, &storage)?;
         let cluster = Arc::new(Local::open(dirs.data.path())?);
-        Node::assemble(config, dirs, storage, log, cluster).await
+        Node::assemble(config, dirs, storage, log, cluster, NodeId::random()).await
     }
 
     /// Opens a node of a deployment of several nodes.
@@ -114,14 +115,15 @@ impl Node {
         Deployed { names, nats }: Deployed,
     ) -> anyhow::Result<Node> {
         let nats = Arc::new(Nats::connect(&nats, "roomwatch").await?);
-        let cluster = Arc::new(Deployment::new(nats.clone(), names.clone()));
+        let id = NodeId::random();
+        let cluster = Arc::new(Deployment::new(nats.clone(), names.clone(), id.clone()));
         let dir = dirs.data.path();
         let found = log::cluster::Found::ask(dir, nats, names).await?;
         bootstrap::prepare(dir, &*cluster, found.start()).await?;
         let options =
             LogOptions { clock: config.clock.clone(), damage: storage.damage(), ..LogOptions::default() };
         let log = Arc::new(ClusterLog::open(dir, options, found).await?);
-        let mut node = Node::assemble(config, dirs, storage, log.clone(), cluster).await?;
+        let mut node = Node::assemble(config, dirs, storage, log.clone(), cluster, id).await?;
         node.several = Some(log);
         Ok(node)
     }
@@ -135,7 +137,7 @@ impl Node {
         let storage = storage(&config);
         let log = open_log(&config)?;
         let cluster = Arc::new(Local::open(dirs.data.path())?);
-        Node::assemble(config, dirs, storage, log, cluster).await
+        Node::assemble(config, dirs, storage, log, cluster, NodeId::random()).await
     }
 
     /// Opens a node of a deployment.
@@ -143,7 +145,7 @@ impl Node {
         let dirs = Dirs::lock(&config)?;
         let storage = storage(&config);
         let log = open_log(&config, &storage)?;
-        Node::assemble(config, dirs, storage, log, cluster).await
+        Node::assemble(config, dirs, storage, log, cluster, NodeId::random()).await
     }
 
     /// Opens every part of a node, each after the parts that it needs.
@@ -153,6 +155,7 @@ impl Node {
         storage: Arc<Storage>,
         log: Arc<dyn EventLog>,
         cluster: Arc<dyn Cluster>,
+        id: NodeId,
     ) -> anyhow::Result<Node> {
         let data = &dirs.data;
         let clock = config.clock.clone();
@@ -198,8 +201,8 @@ impl Node {
         let accounts =
             Accounts::open(cluster.clone(), &config.users, config.password.as_ref(), config.clock.clone())
                 .await?;
-        let node = NodeId::random();
-        let users = Counts::new(cluster.clone(), Map::Streams, node, config.clock.clone());
+        let users = Counts::new(cluster.clone(), Map::Streams, id.clone(), config.clock.clone());
+        let nodes = Nodes::new(id, cluster.clone(), log.clone(), feed.clone(), clock.clone());
         let limiter = Limiter::new(config.limits, users.clone(), metrics.clone());
         let streams = Streams::new(limiter.clone(), feed.clone(), metrics.clone(), &config);
         let memory = Memory::new(*limiter.limits(), metrics.clone());
@@ -217,6 +220,7 @@ impl Node {
             derived: derived.clone(),
             feed,
             followers,
+            nodes,
             metrics,
             receipts: receipts.clone(),
             webhooks,
@@ -244,6 +248,11 @@ impl Node {
         })
     }
 
+    /// Returns what the deployment shares.
+    pub fn cluster(&self) -> &Arc<dyn Cluster> {
+        &self.cluster
+    }
+
     /// Returns the handles that requests share.
     pub fn app(&self) -> &Arc<App> {
         &self.app
@@ -253,6 +262,7 @@ impl Node {
     /// window, and webhooks are accepted during it.
     pub async fn run(&self, listener: TcpListener, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
         // It ends with this function.
+        let telling = self.app.nodes.start(listener.local_addr()?);
         let _reconciling = self.app.reconcile.start(&self.cluster);
         let _measuring = self.start_measuring();
         let _checking = self.start_checking();
@@ -270,6 +280,8 @@ impl Node {
             .context("cannot start the threads for streams")?;
         // Dropping waits for the followers, so it blocks.
         tokio::task::spawn_blocking(move || drop(followers)).await?;
+        drop(telling);
+        self.app.nodes.leave().await;
         ensure!(!lost.is_cancelled(), "the deployment has begun a new epoch; start this node again");
         Ok(())
     }
@@ -348,6 +360,7 @@ impl Node {
             reconcile: self.app.reconcile.clone(),
             receipts: self.receipts.clone(),
             followers: self.app.followers.clone(),
+            nodes: self.app.nodes.clone(),
             storage: self.app.storage.clone(),
             derived: self.derived.clone(),
             limits: self.app.config.limits,

@@ -30,6 +30,7 @@ use crate::{
     },
     log::EventLog,
     metrics::Metrics,
+    nodes::Nodes,
     reconcile::Reconcile,
     snapshot::Snapshots,
     state::State,
@@ -96,6 +97,7 @@ pub struct App {
     pub derived: Arc<Derived>,
     pub feed: Arc<Feed>,
     pub followers: Arc<Followers>,
+    pub nodes: Arc<Nodes>,
     pub metrics: Arc<Metrics>,
     pub receipts: Arc<Receipts>,
     pub webhooks: Arc<Webhooks>,
@@ -174,8 +176,8 @@ pub fn router(app: Arc<App>) -> Router {
 
 fn routes(app: &Arc<App>) -> OpenApiRouter<Arc<App>> {
     use api::{
-        agents, attention, audit, calls, cloud, commands, egress, login, me, participants, projects, rooms,
-        sessions, test_webhook, usage, watch,
+        agents, attention, audit, calls, cloud, cluster, commands, egress, login, me, participants, projects,
+        rooms, sessions, test_webhook, usage, watch,
     };
     let webhooks = OpenApiRouter::new().routes(routes!(webhook::receive)).with_state(app.webhooks.clone());
     let current = axum::middleware::from_fn_with_state(app.clone(), when_current);
@@ -222,6 +224,7 @@ fn routes(app: &Arc<App>) -> OpenApiRouter<Arc<App>> {
         .routes(routes!(attention::acknowledge, attention::unacknowledge))
         .merge(lists)
         .routes(routes!(projects::projects))
+        .routes(routes!(cluster::cluster))
         .routes(routes!(test_webhook::test_webhook))
         .routes(routes!(login::login))
         .routes(routes!(login::logout))

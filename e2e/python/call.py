@@ -48,6 +48,7 @@ CALLS = [
     ("attention.acknowledge", {"id": "none", "body": models.Acknowledge(reason="a test")}),
     ("attention.unacknowledge", {"id": "none"}),
     ("audit.audit", {}),
+    ("cluster.cluster", {}),
     ("commands.remove_participant", PERSON),
     ("commands.delete_room", ROOM),
     ("access.logout", {}),

@@ -97,6 +97,7 @@ it('a generated client reads every route', async () => {
     acknowledge: '404 the same',
     unacknowledge: '404 the same',
     audit: '200 the same',
+    cluster: '200 the same',
     remove_participant: '204',
     delete_room: '204',
     logout: '200 the same',

@@ -24,12 +24,13 @@ use crate::{
 
 use super::{
     Dispatches, Kind, Rates,
+    deployment::{DeploymentHealth, find_in_deployment},
     dispatches::{Known, waits_since},
     rates::{Counts, NOW_MINUTES, Recent},
     refusals::Refused,
 };
 
-const HOUR_MS: u64 = 3_600_000;
+pub(super) const HOUR_MS: u64 = 3_600_000;
 /// Maximum space that must be free beyond a threshold before `disk_nearly_full` is closed.
 const SLACK_BYTES_MAX: u64 = 1 << 30;
 
@@ -46,7 +47,7 @@ pub struct Found {
 }
 
 impl Found {
-    fn new(project: &Arc<str>, kind: Kind, subject: &str, since: u64) -> Found {
+    pub(super) fn new(project: &Arc<str>, kind: Kind, subject: &str, since: u64) -> Found {
         let id =
             if subject.is_empty() { kind.name().into() } else { format!("{}:{subject}", kind.name()).into() };
         let about = About {
@@ -127,6 +128,8 @@ pub struct Health {
     /// True if events are removed for their age.
     pub removes_by_age: bool,
     pub refused: Vec<Refused>,
+    /// `None` on a single node.
+    pub deployment: Option<DeploymentHealth>,
 }
 
 /// Finds every condition that is still so.
@@ -150,6 +153,9 @@ pub fn find(
     find_in_node(&mut findings, health, rules, now);
     find_space(&mut findings, state, health, rules, now);
     find_refused(&mut findings, health, rules, now);
+    if let Some(deployment) = &health.deployment {
+        find_in_deployment(&mut findings, deployment, rules, now);
+    }
     findings
 }
 
@@ -532,7 +538,8 @@ mod tests {
         let off: AttentionRules = toml::from_str(
             "agent_missing_secs = 0\nagent_alone_secs = 0\nroom_old_hours = 0\nlivekit_unreachable_secs = 0\n\
              webhooks_missing = 0\nfailed_hours = 0\nfollower_behind_events = 0\ndisk_free_percent = 0\n\
-             disk_free_mib = 0\nstorage_percent = 0\nlimits_reached = 0\n[[agents]]\nrooms = \"*\"",
+             disk_free_mib = 0\nstorage_percent = 0\nlimits_reached = 0\n\
+             [[agents]]\nrooms = \"*\"",
         )
         .expect("rules");
         let health = Health {
@@ -550,6 +557,7 @@ mod tests {
             space: Some(Space { used: 9, limit: Some(9), free: 1, disk: 1_000, days: None }),
             removes_by_age: true,
             refused: vec![Refused { limit: "max_streams", max: Some(1), count: 9 }],
+            deployment: None,
         };
         let bodies = [started("a"), joined("a", "ann", "STANDARD", false)];
         assert_eq!(ids(&bodies, &health, &off, 100 * HOUR_MS), [""; 0]);

@@ -23,13 +23,14 @@ use crate::{
     ingest::Receipts,
     log::{EventLog, LogError},
     metrics::{Condition as Label, Metrics},
+    nodes::Nodes,
     reconcile::{Reach, Reconcile},
     state::{REOPENED_AFTER_MS, State, entity::condition::About},
     storage::Storage,
 };
 
 use super::{
-    Dispatches, Found, Health, Kind, ProjectHealth, Rates, Refusals, find,
+    DeploymentHealth, Dispatches, Found, Health, Kind, ProjectHealth, Rates, Refusals, find,
     find::{Findings, Step, steps},
     occurred::{body, occurred},
 };
@@ -47,6 +48,7 @@ pub struct Sources {
     pub reconcile: Arc<Reconcile>,
     pub receipts: Arc<Receipts>,
     pub followers: Arc<Followers>,
+    pub nodes: Arc<Nodes>,
     pub storage: Arc<Storage>,
     pub derived: Arc<Derived>,
     pub limits: Limits,
@@ -205,7 +207,21 @@ impl Sources {
                 self.rules.limits_reached_secs,
                 now,
             ),
+            deployment: self.deployment(),
         }
+    }
+
+    fn deployment(&self) -> Option<DeploymentHealth> {
+        let servers = self.log.servers()?;
+        Some(DeploymentHealth {
+            nodes: self.nodes.all(),
+            touch: self.nodes.touch(),
+            streams: servers.streams,
+            is_away: self.log.contact().is_away,
+            saved: self.nodes.saved(),
+            last: self.log.bounds().last,
+            since: self.nodes.since(),
+        })
     }
 
     /// Returns the event of a step, or none if it cannot be written.

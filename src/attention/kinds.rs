@@ -66,4 +66,14 @@ kinds! {
     HistoryLost = "history_lost", Notice;
     /// A limit has refused readers.
     LimitsReached = "limits_reached", Warning;
+    /// A node of the deployment has fallen silent.
+    NodeGone = "node_gone", Critical;
+    /// A node of the deployment does not follow the log.
+    NodeBehind = "node_behind", Warning;
+    /// Nodes of the deployment could not reach their log for a time.
+    LogAway = "log_away", Critical;
+    /// A NATS server does not have the whole of a stream.
+    ReplicaMissing = "replica_missing", Warning;
+    /// The derived data that new nodes begin with is old.
+    BootstrapOld = "bootstrap_old", Warning;
 }

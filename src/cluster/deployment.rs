@@ -27,7 +27,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Cluster, ClusterError, Entry, Expected, Lease, Map, MapChange, Watch, is_blob_name};
+use super::{Cluster, ClusterError, Entry, Expected, Lease, Map, MapChange, NodeId, Watch, is_blob_name};
 use crate::nats::{Bells, Nats, NatsError, Purge, Write, names::Names};
 
 /// Maximum time of a request.
@@ -59,11 +59,13 @@ pub struct Deployment(Arc<Shared>);
 struct Shared {
     nats: Arc<Nats>,
     names: Names,
+    /// The holder of the leases that are taken here.
+    node: NodeId,
 }
 
 impl Deployment {
-    pub fn new(nats: Arc<Nats>, names: Names) -> Deployment {
-        Deployment(Arc::new(Shared { nats, names }))
+    pub fn new(nats: Arc<Nats>, names: Names, node: NodeId) -> Deployment {
+        Deployment(Arc::new(Shared { nats, names, node }))
     }
 
     /// Returns the names of all maps in the durable stream, and in the one that ends with the nodes.
@@ -168,6 +170,22 @@ impl Shared {
         }
         // If this fails, another node takes it a little later.
         let _ = self.write(LEASES, true, job, None, Some(seq)).await;
+    }
+
+    /// Reads the holders of all jobs from any replica: they may be some milliseconds old.
+    async fn leases(&self) -> Result<BTreeMap<String, String>, NatsError> {
+        let (stream, filter) = (self.names.maps(true), self.names.map(LEASES));
+        let (mut held, mut seen) = (BTreeMap::new(), 0);
+        loop {
+            let messages = self.nats.read(&stream, Some(&filter), seen, ASK_MAX).await?;
+            let Some(last) = messages.last() else { return Ok(held) };
+            seen = last.seq;
+            for message in messages.into_iter().filter(|message| !message.is_deletion) {
+                if let Some(job) = self.names.key(LEASES, &message.subject) {
+                    held.insert(job, String::from_utf8_lossy(&message.payload).into_owned());
+                }
+            }
+        }
     }
 
     async fn put_blob(&self, name: &str, from: &Path) -> Result<(), NatsError> {
@@ -314,7 +332,7 @@ impl Cluster for Deployment {
     fn lease(&self, job: &str) -> BoxFuture<'_, Lease> {
         let job = job.to_owned();
         async move {
-            let holder = Bytes::from(HEXLOWER.encode(&fastrand::u64(..).to_be_bytes()));
+            let holder = Bytes::from(self.0.node.to_string());
             let (seq, began) = self.0.take(&job, &holder).await;
             let (lost, released) = (CancellationToken::new(), CancellationToken::new());
             let (shared, ended, over) = (self.0.clone(), lost.clone(), released.clone());
@@ -325,6 +343,10 @@ impl Cluster for Deployment {
             Lease::new(lost, released.drop_guard())
         }
         .boxed()
+    }
+
+    fn leases(&self) -> BoxFuture<'_, Result<BTreeMap<String, String>, ClusterError>> {
+        async move { Ok(self.0.leases().await?) }.boxed()
     }
 
     fn put_blob(&self, name: &str, from: &Path) -> BoxFuture<'_, Result<(), ClusterError>> {
@@ -383,7 +405,7 @@ struct MapWatch {
 impl MapWatch {
     /// Reads all changes that a replica has; the first time, all that the leader has.
     async fn read(&mut self) -> Result<Vec<MapChange>, NatsError> {
-        let Shared { nats, names } = &*self.shared;
+        let Shared { nats, names, .. } = &*self.shared;
         let (stream, filter) = (names.maps(self.map.is_durable()), names.map(self.map.name()));
         let wanted = if self.is_new {
             nats.last(&stream, &filter, ASK_MAX).await?.map_or(0, |newest| newest.seq)

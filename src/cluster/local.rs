@@ -88,8 +88,8 @@ impl Local {
     pub fn open(dir: &Path) -> anyhow::Result<Local> {
         rename_logins(dir).context("cannot rename logins.db to shared.db")?;
         let store = STORE.open(dir)?;
-        let [a, b, c, d, e, f, g] = Map::ALL.map(|map| read(&store, map));
-        let maps = [a?, b?, c?, d?, e?, f?, g?];
+        let [a, b, c, d, e, f, g, h] = Map::ALL.map(|map| read(&store, map));
+        let maps = [a?, b?, c?, d?, e?, f?, g?, h?];
         let shared =
             Shared { store: Mutex::new(store), maps, leases: Mutex::default(), blobs: dir.join("blobs") };
         Ok(Local(Arc::new(shared)))
@@ -248,6 +248,10 @@ impl Cluster for Local {
             Lease::new(CancellationToken::new(), permit)
         }
         .boxed()
+    }
+
+    fn leases(&self) -> BoxFuture<'_, Result<BTreeMap<String, String>, ClusterError>> {
+        async { Ok(BTreeMap::new()) }.boxed()
     }
 
     fn put_blob(&self, name: &str, from: &Path) -> BoxFuture<'_, Result<(), ClusterError>> {

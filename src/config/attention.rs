@@ -45,6 +45,16 @@ pub struct AttentionRules {
     pub limits_reached: u32,
     /// `limits_reached`: seconds for which a refusal counts
     pub limits_reached_secs: u32,
+    /// `node_gone`, of several nodes: seconds of silence
+    pub node_gone_secs: u32,
+    /// `node_behind`, of several nodes: seconds without the whole log
+    pub node_behind_secs: u32,
+    /// `log_away`, of several nodes: seconds for which a node could not reach the log
+    pub log_away_secs: u32,
+    /// `replica_missing`, of several nodes: seconds for which a NATS server has not had a whole stream
+    pub replica_missing_secs: u32,
+    /// `bootstrap_old`, of several nodes: hours since the data for new nodes was stored
+    pub bootstrap_old_hours: u32,
     /// Rooms that should have an agent
     pub agents: Vec<AgentRule>,
 }
@@ -71,6 +81,11 @@ impl Default for AttentionRules {
             storage_percent: 95,
             limits_reached: 1,
             limits_reached_secs: 300,
+            node_gone_secs: 30,
+            node_behind_secs: 30,
+            log_away_secs: 10,
+            replica_missing_secs: 60,
+            bootstrap_old_hours: 2,
             agents: Vec::new(),
         }
     }

@@ -38,7 +38,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Appended, Bounds, Contact, EventLog, LogError, LogOptions, OpenError, Servers,
+    Appended, Bounds, Contact, EpochChange, EventLog, LogError, LogOptions, OpenError, Servers,
     sqlite::{CopyOf, SqliteLog, key},
 };
 use crate::{
@@ -54,6 +54,7 @@ mod envelope;
 mod epoch;
 mod found;
 mod manage;
+mod streams;
 
 pub use found::Found;
 pub use manage::{create, new_epoch, status};
@@ -61,6 +62,7 @@ pub use manage::{create, new_epoch, status};
 use contact::Contacts;
 use epoch::Epochs;
 use found::refusal;
+use streams::Streams;
 
 /// Maximum time of an append.
 const APPEND_MAX: Duration = Duration::from_secs(10);
@@ -92,6 +94,9 @@ struct Shared {
     /// Own events with their seqs, for the task that follows the stream.
     acks: mpsc::Sender<(Seq, NewEvent)>,
     contacts: Contacts,
+    streams: Streams,
+    /// The epochs up to this one.
+    changes: Vec<EpochChange>,
     /// The last event that everything derived here covers.
     covered: AtomicU64,
     /// The last event that the stream no longer has.
@@ -119,6 +124,8 @@ impl ClusterLog {
             nats,
             names: names.clone(),
             contacts: Contacts::new(clock.clone()),
+            streams: Streams::new(&names, clock.clone()),
+            changes: known.changes(),
             clock,
             acks,
             covered: AtomicU64::new(0),
@@ -134,7 +141,9 @@ impl ClusterLog {
             }
         };
         if let Some(why) = contradiction {
-            shared.epochs.renew(&known, &info, &why).await.map_err(|error| refused(error.to_string()))?;
+            let now = shared.clock.unix_ms();
+            let renewed = shared.epochs.renew(&known, &info, &why, now).await;
+            renewed.map_err(|error| refused(error.to_string()))?;
             return Err(refused(format!("{why}, so it begins a new epoch. Start again")));
         }
         shared.contacts.answered_with(shared.clock.running(), &info);
@@ -143,6 +152,7 @@ impl ClusterLog {
         tasks.spawn(shared.clone().follow(acked));
         tasks.spawn(shared.clone().check(known));
         tasks.spawn(shared.clone().witness());
+        tasks.spawn(shared.clone().watch_streams());
         Ok(ClusterLog { shared, tasks: Mutex::new(tasks) })
     }
 
@@ -155,7 +165,7 @@ impl ClusterLog {
             None => None,
         };
         let info = nats.info(&names.events(), READ_MAX).await.map_err(failure)?;
-        let StreamState { first_seq, last_seq, bytes } = info.state;
+        let StreamState { first_seq, last_seq, bytes, .. } = info.state;
         let max = info.config["max_bytes"].as_u64().filter(|max| *max > 0);
         let by_size =
             max.filter(|max| bytes > max / 10 * 8).map(|_| Seq(first_seq + (last_seq - first_seq) / 10));
@@ -389,7 +399,8 @@ impl EventLog for ClusterLog {
     }
 
     fn servers(&self) -> Option<Servers> {
-        Some(self.shared.contacts.servers())
+        let Shared { contacts, streams, changes, .. } = &*self.shared;
+        Some(Servers { streams: streams.all(), epochs: changes.clone(), ..contacts.servers() })
     }
 
     fn lost(&self) -> BoxFuture<'_, ()> {

@@ -106,6 +106,11 @@ impl Names {
         Some(subject.strip_prefix("rw.")?.strip_prefix(&*self.0)?.strip_prefix(".blob.")?.replace('=', "."))
     }
 
+    /// Returns the names of all streams, that of the events first.
+    pub fn all(&self) -> [String; 4] {
+        [self.events(), self.maps(true), self.maps(false), self.blobs()]
+    }
+
     /// Returns the configurations of all streams. `bytes_max` is the maximum size of the log.
     pub fn streams(&self, bytes_max: u64, maps: [Vec<&str>; 2]) -> [Value; 4] {
         let stream = |name: String, subjects: Vec<String>| {

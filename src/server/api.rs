@@ -5,6 +5,7 @@ pub mod attention;
 pub mod audit;
 pub mod calls;
 pub mod cloud;
+pub mod cluster;
 pub mod command;
 pub mod commands;
 pub mod egress;

@@ -45,6 +45,8 @@ pub enum Action {
     Acknowledge,
     /// Read the audit record.
     ReadAudit,
+    /// Read the state of the nodes and of the servers of their log.
+    ReadCluster,
 }
 
 /// The caller of a request.
@@ -209,7 +211,9 @@ impl Caller {
                             && room == Some(self.grant.room.as_str())
                     }
                     Action::CreateRoom | Action::EndRoom => own && self.grant.room_create,
-                    Action::TestWebhook | Action::Acknowledge | Action::ReadAudit => false,
+                    Action::TestWebhook | Action::Acknowledge | Action::ReadAudit | Action::ReadCluster => {
+                        false
+                    }
                 }
             }
         };

@@ -64,7 +64,7 @@ pub async fn readyz(AppState(app): AppState<Arc<App>>, RawQuery(query): RawQuery
 
 /// Returns one line about the servers of the log.
 fn described(servers: &Servers, last: Seq) -> String {
-    let Servers { leader, replicas, newest, bytes, bytes_max, age } = servers;
+    let Servers { leader, replicas, newest, bytes, bytes_max, age, .. } = servers;
     let replicas = replicas.iter().map(|(name, is_current)| {
         format!("{name} {}", if *is_current { "has the whole log" } else { "is behind or offline" })
     });

@@ -17,5 +17,6 @@ mod duties;
 mod faults;
 mod history;
 mod nats;
+mod nodes;
 mod promises;
 mod settings;

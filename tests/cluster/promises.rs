@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use roomwatch::{
-    cluster::{Cluster, Deployment},
+    cluster::{Cluster, Deployment, NodeId},
     event::Seq,
     log::{
         Appended, EventLog, LogOptions,
@@ -70,7 +70,7 @@ async fn one_id_at_both_nodes_at_once_is_one_event() {
 async fn a_deployment_keeps_the_promises_of_the_shared_state() {
     let servers = Servers::start();
     servers.init(&names()).await;
-    cluster_story(&Deployment::new(Arc::new(servers.connect().await), names()), 500).await;
+    cluster_story(&Deployment::new(Arc::new(servers.connect().await), names(), NodeId::random()), 500).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -78,7 +78,7 @@ async fn a_lease_that_a_node_has_waited_for_is_kept() {
     let servers = Servers::start();
     servers.init(&names()).await;
     let [one, two] = [Arc::new(servers.connect().await), Arc::new(servers.connect().await)]
-        .map(|nats| Deployment::new(nats, names()));
+        .map(|nats| Deployment::new(nats, names(), NodeId::random()));
     let first = one.lease("job").await;
     let waited = async {
         // Longer than a holder may go without a renewal.

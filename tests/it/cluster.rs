@@ -43,7 +43,7 @@ async fn durable_entries_outlive_the_node() {
             let kept = revisions.iter().find(|(kept, _)| *kept == map).map(|(_, revision)| *revision);
             let is_durable = match map {
                 Map::Logins | Map::Operator | Map::Receipts | Map::Bootstrap => true,
-                Map::Streams | Map::Health | Map::Asks => false,
+                Map::Streams | Map::Health | Map::Asks | Map::Nodes => false,
             };
             assert_eq!(found, kept.filter(|_| is_durable), "{map:?}");
             let revision = local.put(map, "a", bytes("1"), Expected::Anything).await.expect("put");

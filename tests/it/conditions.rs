@@ -12,11 +12,13 @@ use std::{
 use roomwatch::{
     cli::serve::{Options, install_tls},
     clock::Clock,
+    cluster::{Cluster, Expected, Map},
     config::{AgentRule, AttentionRules, Config},
-    event::{Kind, NewEvent, Seq, Source},
+    event::{Cursor, Kind, NewEvent, Seq, Source},
     follow::{Phase, Status},
-    log::{self, EventLog, LogOptions},
+    log::{self, EventLog, LogOptions, Servers, Stream},
     node::Node,
+    nodes::{Away, Told},
     server::App,
     token::Secret,
 };
@@ -34,10 +36,14 @@ const HOUR: Duration = Duration::from_secs(3_600);
 /// Kinds that need comparisons with LiveKit. Rooms of the others are not in LiveKit's lists, and would be ended.
 const COMPARES: &[&str] = &["livekit_unreachable", "key_rejected", "webhooks_missing", "room_leftover"];
 
+/// Kinds of a deployment of several nodes.
+const DEPLOYED: &[&str] = &["node_gone", "node_behind", "log_away", "replica_missing", "bootstrap_old"];
+
 /// A node whose clock the test moves.
 struct World {
     app: Arc<App>,
     log: Arc<Faulty>,
+    cluster: Arc<dyn Cluster>,
     clock: Clock,
     livekit: FakeLiveKit,
     url: String,
@@ -78,8 +84,8 @@ impl World {
             ..AttentionRules::default()
         };
         let config = Config { clock: clock.clone(), attention: rules, ..options.check().expect("options") };
-        let (app, log, url, stop, running) = run(config.clone()).await;
-        World { app, log, clock, livekit, url, film, config, stop: Some(stop), running, dir }
+        let (app, log, cluster, url, stop, running) = run(config.clone(), DEPLOYED.contains(&kind)).await;
+        World { app, log, cluster, clock, livekit, url, film, config, stop: Some(stop), running, dir }
     }
 
     async fn restart(&mut self) {
@@ -93,8 +99,9 @@ impl World {
     }
 
     async fn run_again(&mut self) {
-        let (app, log, url, stop, running) = run(self.config.clone()).await;
-        (self.app, self.log, self.url, self.stop, self.running) = (app, log, url, Some(stop), running);
+        let (app, log, cluster, url, stop, running) = run(self.config.clone(), false).await;
+        (self.app, self.log, self.cluster) = (app, log, cluster);
+        (self.url, self.stop, self.running) = (url, Some(stop), running);
     }
 
     /// A file of its data directory.
@@ -109,6 +116,19 @@ impl World {
             self.app.storage.damage().all().is_empty() == is_whole
         })
         .await;
+    }
+
+    /// Another node tells this of itself.
+    async fn tell(&self, told: Told) {
+        let told = serde_json::to_vec(&told).expect("JSON").into();
+        self.cluster.put(Map::Nodes, "n2:7800", told, Expected::Anything).await.expect("told");
+    }
+
+    /// The servers answer that the log is whole, or that one of them has been missing for this time.
+    fn servers(&self, missing_for: Option<Duration>) {
+        let stream = Stream { name: "RW_default".into(), missing_for, ..Stream::default() };
+        let servers = Servers { streams: vec![stream], ..Servers::default() };
+        *self.log.servers.lock().expect("not poisoned") = Some(servers);
     }
 
     fn film_path(&self) -> PathBuf {
@@ -220,8 +240,10 @@ impl World {
     }
 }
 
+type Parts = (Arc<App>, Arc<Faulty>, Arc<dyn Cluster>, String, oneshot::Sender<()>, JoinHandle<()>);
+
 /// Runs a node until the sender is dropped, and closes it.
-async fn run(config: Config) -> (Arc<App>, Arc<Faulty>, String, oneshot::Sender<()>, JoinHandle<()>) {
+async fn run(config: Config, is_deployed: bool) -> Parts {
     let log_options = LogOptions { clock: config.clock.clone(), ..LogOptions::default() };
     let mut faulty = None;
     let node = Node::open_over(config, |config| {
@@ -229,7 +251,11 @@ async fn run(config: Config) -> (Arc<App>, Arc<Faulty>, String, oneshot::Sender<
         Ok(faulty.insert(log).clone())
     });
     let node = node.await.expect("a node");
-    let (app, log) = (node.app().clone(), faulty.expect("the node has opened it"));
+    let (app, cluster) = (node.app().clone(), node.cluster().clone());
+    let log = faulty.expect("the node has opened it");
+    if is_deployed {
+        *log.servers.lock().expect("not poisoned") = Some(Servers::default());
+    }
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let url = format!("http://{}", listener.local_addr().expect("an address"));
     let (stop, stopped) = oneshot::channel::<()>();
@@ -246,7 +272,7 @@ async fn run(config: Config) -> (Arc<App>, Arc<Faulty>, String, oneshot::Sender<
         app.followers.statuses().iter().any(follows)
     })
     .await;
-    (app, log, url, stop, running)
+    (app, log, cluster, url, stop, running)
 }
 
 /// One test for each kind: its cause, and the end of its cause.
@@ -430,6 +456,38 @@ causes! {
             world.restart().await;
             // The first event after the start, or a minute, lets the history look for what is too old.
             world.started("b").await;
+        };
+    node_gone:
+        async |world: &mut World| {
+            world.tell(Told::default()).await;
+            world.looks(30).await;
+        },
+        async |world: &mut World| world.tell(Told::default()).await;
+    node_behind:
+        async |world: &mut World| world.tell(Told { behind_ms: 30_000, ..Told::default() }).await,
+        async |world: &mut World| world.tell(Told::default()).await;
+    log_away:
+        async |world: &mut World| {
+            let now = world.clock.unix_ms();
+            let away = Some(Away { from: now - 12_000, to: Some(now) });
+            world.tell(Told { away, ..Told::default() }).await;
+        },
+        async |world: &mut World| world.clock.advance(24 * HOUR);
+    replica_missing:
+        async |world: &mut World| world.servers(Some(MINUTE)),
+        async |world: &mut World| world.servers(None);
+    bootstrap_old:
+        async |world: &mut World| {
+            world.started("a").await;
+            world.clock.advance(2 * HOUR);
+        },
+        async |world: &mut World| {
+            // Another node stores it: the data goes further than the log of this one.
+            let cursor = Cursor { epoch: world.log.bounds().epoch, seq: Seq(1_000) };
+            let stored = json!([{ "cursor": cursor.to_string(), "blob": "b", "at": world.clock.unix_ms() }]);
+            let (map, format) = (Map::Bootstrap, roomwatch::derived::format().to_string());
+            let value = stored.to_string().into();
+            world.cluster.put(map, &format, value, Expected::Anything).await.expect("stored");
         };
 }
 

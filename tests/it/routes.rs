@@ -173,6 +173,7 @@ fn table() -> Vec<Row> {
             "/api/attention/agent_missing:RM_standup?project=alpha",
             ACKNOWLEDGE,
         ),
+        row("GET", "/api/cluster", "/api/cluster", [401, 401, 401, 403, 403, 403, 403, 403, 403, 200, 200]),
         row("GET", "/api/audit", "/api/audit", [401, 401, 401, 403, 403, 403, 403, 403, 403, 403, 200]),
     ];
     for (method, route, standup, planning) in [

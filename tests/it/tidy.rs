@@ -33,15 +33,16 @@ snapshot: derived event feed log state
 livekit: clock config http token
 ingest: clock cluster event log metrics server token
 reconcile: clock cluster config event feed follow ingest livekit log metrics state
-attention: clock config derived event feed follow ingest livekit log metrics reconcile state storage
+bootstrap: clock cluster derived event log
+nodes: bootstrap clock cluster event feed log
+attention: clock config derived event feed follow ingest livekit log metrics nodes reconcile state storage
 accounts: clock cluster config token
 audit: clock storage store
-server: accounts audit cluster config derived event feed follow ingest log metrics reconcile rights snapshot state storage token
+server: accounts audit cluster config derived event feed follow ingest log metrics nodes reconcile rights snapshot state storage token
 server::stream: accounts clock config event feed metrics rights server
-server::api: accounts audit config derived event ingest livekit reconcile rights server snapshot state token
+server::api: accounts audit config derived event ingest livekit log nodes reconcile rights server snapshot state token
 server::listen: clock config event feed ingest metrics server server::stream
-bootstrap: clock cluster derived event log
-node: accounts attention audit bootstrap cluster config data_dir derived feed follow ingest livekit log metrics nats reconcile server server::listen server::stream snapshot state storage store
+node: accounts attention audit bootstrap cluster config data_dir derived feed follow ingest livekit log metrics nats nodes reconcile server server::listen server::stream snapshot state storage store
 cli: accounts clock cluster config event http ingest livekit log nats node server server::stream token
 ";
 
@@ -200,6 +201,7 @@ const PLAIN: &[&str] = &[
     "src/log.rs",
     "src/main.rs",
     "src/metrics.rs",
+    "src/nodes.rs",
     "src/nats",
     "src/nats.rs",
     "src/node.rs",

@@ -285,6 +285,12 @@ const settings = createRoute({
   component: pageFile(() => import('@/settings/settings'), 'Settings'),
 });
 
+const cluster = createRoute({
+  getParentRoute: () => shell,
+  path: '/cluster',
+  component: pageFile(() => import('@/cluster/cluster'), 'Cluster'),
+});
+
 const signIn = createRoute({
   getParentRoute: () => root,
   path: '/sign-in',
@@ -314,6 +320,7 @@ export const router = createRouter({
       events,
       audit,
       settings,
+      cluster,
     ]),
     signIn,
   ]),

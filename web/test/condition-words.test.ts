@@ -46,6 +46,22 @@ describe('the words of a condition', () => {
     expect(said('limits_reached', { values: refused })[2]).toBe('max_streams_per_user = 5 · 3 times in 5m 00s');
   });
 
+  it('says what a deployment of several nodes lacks', () => {
+    expect(said('node_gone', { values: { node: 'a:7800', version: '1.2.0' } })[0]).toBe('Node a:7800 is gone');
+    expect(said('node_behind', { values: { node: 'a:7800' } })[0]).toBe('Node a:7800 is behind');
+    const away = { to: 1_000_090_000, nodes: ['a:7800', 'b:7800'] };
+    expect(said('log_away', { since: 1_000_000_000, values: away })[2]).toMatch(
+      /^for 1m 30s, until .* · for a:7800, b:7800$/,
+    );
+    const missing = { stream: 'RW_default', servers: ['n2'], error: null };
+    expect(said('replica_missing', { values: missing }).slice(0, 3)).toEqual([
+      'RW_default is not on all NATS servers',
+      null,
+      'missing on n2',
+    ]);
+    expect(said('bootstrap_old', { values: { storedAt: null } })[2]).toBe('never stored');
+  });
+
   it('says why a call failed, with its number', () => {
     const values = { reason: 'user_rejected', number: '+491234' };
     expect(said('call_failed', { values })).toEqual(['Call failed', 'in', 'declined or busy · +491234']);

@@ -110,7 +110,7 @@ impl Shared {
             let info = self.nats.info(&self.names.events(), READ_MAX).await?;
             match known {
                 Some(known) if known.epoch == self.copy.bounds().epoch => {
-                    self.epochs.renew(&known, &info, &why).await
+                    self.epochs.renew(&known, &info, &why, self.clock.unix_ms()).await
                 }
                 _ => Ok(()),
             }

@@ -51,7 +51,7 @@ impl Contacts {
             newest: Seq(info.state.last_seq),
             bytes: info.state.bytes,
             bytes_max: info.config["max_bytes"].as_u64().unwrap_or(0),
-            age: Duration::ZERO,
+            ..Servers::default()
         };
     }
 

@@ -8,11 +8,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     event::{Epoch, Seq},
-    log::{new_epoch, sqlite::Link},
+    log::{EpochChange, new_epoch, sqlite::Link},
     nats::{Nats, NatsError, StreamInfo, Write, names::Names},
 };
 
 const WRITE_MAX: Duration = Duration::from_secs(5);
+/// Number of earlier epochs that are kept.
+const EARLIER_MAX: usize = 20;
 
 /// The epoch of the deployment.
 #[derive(Clone, Debug)]
@@ -25,6 +27,10 @@ pub(super) struct Known {
     pub witness: Option<Link>,
     /// Why this epoch began.
     pub why: String,
+    /// When it began, in unix milliseconds.
+    pub at: u64,
+    /// Those before it, the newest first.
+    earlier: Vec<Earlier>,
     /// Sequence of the entry; 0 if it has not been stored.
     revision: u64,
 }
@@ -38,6 +44,18 @@ struct Entry {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     witness: Option<StoredLink>,
     #[serde(default)]
+    why: String,
+    #[serde(default)]
+    at: u64,
+    #[serde(default)]
+    earlier: Vec<Earlier>,
+}
+
+/// An earlier epoch.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Earlier {
+    epoch: String,
+    at: u64,
     why: String,
 }
 
@@ -60,7 +78,7 @@ impl StoredLink {
 
 impl Known {
     /// A new epoch of the stream as it is.
-    fn new(info: &StreamInfo, why: &str) -> Known {
+    fn new(info: &StreamInfo, why: &str, at: u64) -> Known {
         // The hashes of another epoch mean nothing in this one.
         let start = Link { seq: Seq(info.state.first_seq.saturating_sub(1)), ..Link::START };
         Known {
@@ -69,8 +87,26 @@ impl Known {
             start,
             witness: None,
             why: why.to_owned(),
+            at,
+            earlier: Vec::new(),
             revision: 0,
         }
+    }
+
+    /// Returns this epoch and those before it.
+    pub fn changes(&self) -> Vec<EpochChange> {
+        let this = EpochChange { epoch: self.epoch, at: self.at, why: self.why.as_str().into() };
+        let earlier = self.earlier.iter().filter_map(|earlier| {
+            let epoch = Epoch(u32::from_str_radix(&earlier.epoch, 16).ok()?);
+            Some(EpochChange { epoch, at: earlier.at, why: earlier.why.as_str().into() })
+        });
+        [this].into_iter().chain(earlier).collect()
+    }
+
+    /// Returns this epoch and those before it, as the next one stores them.
+    fn as_earlier(&self) -> Vec<Earlier> {
+        let this = Earlier { epoch: self.epoch.to_string(), at: self.at, why: self.why.clone() };
+        [this].into_iter().chain(self.earlier.iter().cloned()).take(EARLIER_MAX).collect()
     }
 }
 
@@ -97,20 +133,29 @@ impl<N: Deref<Target = Nats>> Epochs<N> {
             start: entry.start.link().ok_or_else(damaged)?,
             witness: entry.witness.and_then(|witness| witness.link()),
             why: entry.why,
+            at: entry.at,
+            earlier: entry.earlier,
             revision: found.seq,
         }))
     }
 
     /// Begins the first epoch of a stream.
-    pub async fn begin(&self, info: &StreamInfo) -> Result<Epoch, NatsError> {
-        let first = Known::new(info, "the deployment was created");
+    pub async fn begin(&self, info: &StreamInfo, now: u64) -> Result<Epoch, NatsError> {
+        let first = Known::new(info, "the deployment was created", now);
         self.store(&first).await?;
         Ok(first.epoch)
     }
 
     /// Begins a new epoch, unless another node has done it.
-    pub async fn renew(&self, known: &Known, info: &StreamInfo, why: &str) -> Result<(), NatsError> {
-        let next = Known { revision: known.revision, ..Known::new(info, why) };
+    pub async fn renew(
+        &self,
+        known: &Known,
+        info: &StreamInfo,
+        why: &str,
+        now: u64,
+    ) -> Result<(), NatsError> {
+        let next =
+            Known { revision: known.revision, earlier: known.as_earlier(), ..Known::new(info, why, now) };
         match self.store(&next).await {
             Err(NatsError::Conflict) => match self.read(WRITE_MAX).await? {
                 // Only the witness or the start has changed.
@@ -151,6 +196,8 @@ impl<N: Deref<Target = Nats>> Epochs<N> {
             start: StoredLink::of(known.start),
             witness: known.witness.map(StoredLink::of),
             why: known.why.clone(),
+            at: known.at,
+            earlier: known.earlier.clone(),
         };
         let payload = Bytes::from(serde_json::to_vec(&entry).expect("an entry is JSON"));
         let (stream, subject) = (&*self.stream, &*self.subject);

@@ -8,6 +8,7 @@ use super::{
     found::{check, refusal},
 };
 use crate::{
+    clock::Clock,
     event::Epoch,
     log::OpenError,
     nats::{Nats, NatsError, StreamInfo, names::Names},
@@ -35,7 +36,7 @@ pub async fn create(
     let info = events.ok_or_else(|| refused("it has no streams".to_owned()))?;
     check(nats, &info).map_err(&refused)?;
     let epochs = Epochs::new(nats, names);
-    match epochs.begin(&info).await {
+    match epochs.begin(&info, Clock::system().unix_ms()).await {
         Err(NatsError::Conflict) => match epochs.read(READ_MAX).await {
             Ok(Some(known)) => Ok(known.epoch),
             Ok(None) => Err(refused("its epoch has been deleted".to_owned())),
@@ -49,14 +50,14 @@ pub async fn create(
 pub async fn new_epoch(nats: &Nats, names: &Names) -> Result<Epoch, OpenError> {
     let refused = refusal(names);
     let info = nats.info(&names.events(), READ_MAX).await.map_err(|error| refused(error.to_string()))?;
-    let epochs = Epochs::new(nats, names);
+    let (epochs, now) = (Epochs::new(nats, names), Clock::system().unix_ms());
     let begin = async {
         match epochs.read(READ_MAX).await? {
             Some(known) => {
-                epochs.renew(&known, &info, "an operator asked for it").await?;
+                epochs.renew(&known, &info, "an operator asked for it", now).await?;
                 Ok(epochs.read(READ_MAX).await?.map_or(known.epoch, |known| known.epoch))
             }
-            None => epochs.begin(&info).await,
+            None => epochs.begin(&info, now).await,
         }
     };
     begin.await.map_err(|error: NatsError| refused(error.to_string()))
@@ -75,7 +76,7 @@ pub async fn status(nats: &Nats, names: &Names) -> Result<String, OpenError> {
         }
         None => text += "no epoch\n",
     }
-    for stream in [names.events(), names.maps(true), names.maps(false), names.blobs()] {
+    for stream in names.all() {
         let info = nats.info(&stream, READ_MAX).await.map_err(|error| refused(error.to_string()))?;
         let StreamInfo { state, cluster, config, .. } = &info;
         let cluster = cluster.clone().unwrap_or_default();

@@ -1,7 +1,7 @@
 //! The server in the process of the test, with a log whose disk fails on demand.
 
 use std::sync::{
-    Arc,
+    Arc, Mutex,
     atomic::{AtomicBool, Ordering},
 };
 
@@ -9,7 +9,7 @@ use futures_util::{FutureExt, future::BoxFuture};
 use roomwatch::{
     cli::serve::{Options, install_tls},
     event::{Event, NewEvent, Seq},
-    log::{self, Appended, Bounds, EventLog, LogError, LogOptions, LogUrl},
+    log::{self, Appended, Bounds, EventLog, LogError, LogOptions, LogUrl, Servers},
     metrics::Metrics,
     node::Node,
     server::App,
@@ -34,6 +34,8 @@ pub struct Faulty {
     pub unreadable: AtomicBool,
     /// The next read panics.
     pub panics: AtomicBool,
+    /// Servers of the log, as if it were one of several nodes.
+    pub servers: Mutex<Option<Servers>>,
 }
 
 impl Faulty {
@@ -44,6 +46,7 @@ impl Faulty {
             full: AtomicBool::new(false),
             unreadable: AtomicBool::new(false),
             panics: AtomicBool::new(false),
+            servers: Mutex::default(),
         }
     }
 }
@@ -70,6 +73,10 @@ impl EventLog for Faulty {
 
     fn bounds(&self) -> Bounds {
         self.log.bounds()
+    }
+
+    fn servers(&self) -> Option<Servers> {
+        self.servers.lock().expect("not poisoned").clone()
     }
 
     fn seek(&self, unix_ms: u64) -> BoxFuture<'_, Result<Option<Seq>, LogError>> {

@@ -180,6 +180,39 @@ const WORDS: Record<KnownConditionKind, Say> = {
     advice:
       'Raise the limit in roomwatch.toml if these are your users. Otherwise look for the client that asks too much.',
   }),
+  node_gone: ({ node, version }) => ({
+    title: `Node ${text(node) ?? ''} is gone`,
+    preposition: null,
+    detail: text(version) ? `version ${version}` : null,
+    advice: 'Check that it runs and that it can reach NATS. Its readers should be on the other nodes.',
+  }),
+  node_behind: ({ node }) => ({
+    title: `Node ${text(node) ?? ''} is behind`,
+    preposition: null,
+    detail: 'its readers see an older state',
+    advice: 'Check the disk and the processor of that node, and its connection to NATS.',
+  }),
+  log_away: ({ to, nodes }, { since }) => ({
+    title: 'NATS was out of reach',
+    preposition: null,
+    detail: join(
+      `for ${duration(number(to) - since)}, until ${dayTime(number(to))}`,
+      Array.isArray(nodes) ? `for ${nodes.join(', ')}` : null,
+    ),
+    advice: 'Check the NATS servers and the network. Webhooks that LiveKit gave up on are found by sync.',
+  }),
+  replica_missing: ({ stream, servers, error }) => ({
+    title: `${text(stream) ?? 'A stream'} is not on all NATS servers`,
+    preposition: null,
+    detail: join(Array.isArray(servers) && servers.length > 0 ? `missing on ${servers.join(', ')}` : null, text(error)),
+    advice: 'Start that server, or check its disk. If one more fails, no event can be stored.',
+  }),
+  bootstrap_old: ({ storedAt }) => ({
+    title: 'The data for new nodes is old',
+    preposition: null,
+    detail: typeof storedAt === 'number' ? `stored ${dayTime(storedAt)}` : 'never stored',
+    advice: 'Read the log of the node with the job bootstrap. No old event is removed until it is stored again.',
+  }),
 };
 
 const usual = ({ minutes, usual: rate }: Record<string, unknown>): string => {

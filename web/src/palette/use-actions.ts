@@ -23,6 +23,7 @@ import {
   Phone,
   Radio,
   ScrollText,
+  Server,
   Settings,
   Sun,
   UserMinus,
@@ -154,6 +155,7 @@ export function useActions() {
       page('/events', 'Events', Radio),
       ...(refusal(me, 'administer') === null ? [page('/audit', 'Audit', ScrollText)] : []),
       page('/settings', 'Settings', Settings),
+      ...(refusal(me, 'attend') === null ? [page('/cluster', 'Cluster', Server, 'nodes, NATS')] : []),
       ...(refusal(me, 'watch') === null ? [page('/watch', 'Watch several rooms', Eye)] : []),
       {
         id: 'wall',

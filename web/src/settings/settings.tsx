@@ -24,6 +24,7 @@ const themes: { value: Theme; label: string; icon: typeof Sun }[] = [
 export function Settings() {
   const projects = useProjects();
   const administers = useRefusal('administer') === null;
+  const operates = useRefusal('attend') === null;
   return (
     <>
       <PageHeader title="Settings" />
@@ -52,11 +53,18 @@ export function Settings() {
           <Appearance />
           <About />
         </div>
-        {administers ? (
-          <Link to="/audit" className={buttonClass('outline')}>
-            Audit record
-          </Link>
-        ) : null}
+        <div className="flex flex-wrap gap-2">
+          {administers ? (
+            <Link to="/audit" className={buttonClass('outline')}>
+              Audit record
+            </Link>
+          ) : null}
+          {operates ? (
+            <Link to="/cluster" className={buttonClass('outline')}>
+              Cluster
+            </Link>
+          ) : null}
+        </div>
       </div>
     </>
   );

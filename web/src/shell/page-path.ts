@@ -10,4 +10,5 @@ export type PagePath =
   | '/usage'
   | '/events'
   | '/audit'
-  | '/settings';
+  | '/settings'
+  | '/cluster';

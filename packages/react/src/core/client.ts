@@ -236,6 +236,8 @@ export interface RoomwatchClient {
   acknowledge(body: Acknowledge): Promise<void>;
   unacknowledge(ref: ConditionRef): Promise<void>;
   audit(query?: AuditQuery, signal?: AbortSignal): Promise<wire.AuditPage>;
+  /** Returns the nodes of the deployment and the servers of its log. Only for operators. */
+  cluster(signal?: AbortSignal): Promise<wire.Cluster>;
   createRoom(body: CreateRoom): Promise<unknown>;
   updateRoom(body: UpdateRoom): Promise<unknown>;
   deleteRoom(ref: RoomRef): Promise<void>;
@@ -345,6 +347,7 @@ export function createClient(options: ClientOptions = {}): RoomwatchClient {
     acknowledge: ({ id, project: p, ...body }) => call('PUT', condition(id, p), undefined, body),
     unacknowledge: ({ id, project: p }) => call('DELETE', condition(id, p)),
     audit: (query, signal) => get('/api/audit', { ...query }, signal),
+    cluster: (signal) => get('/api/cluster', undefined, signal),
     createRoom: ({ project: p, ...body }) => call('POST', '/api/rooms', project({ project: p }), body),
     updateRoom: (ref) => call('PATCH', room(ref), project(ref), { metadata: ref.metadata }),
     deleteRoom: (ref) => call('DELETE', room(ref), project(ref)),

@@ -107,6 +107,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/cluster": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Shows the nodes of the deployment and the servers of its log. Every node answers with what it knows. */
+        get: operations["cluster"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/egress": {
         parameters: {
             query?: never;
@@ -670,6 +687,12 @@ export interface components {
             agents: components["schemas"]["AgentRule"][];
             /**
              * Format: int32
+             * @description `bootstrap_old`, of several nodes: hours since the data for new nodes was stored
+             * @default 2
+             */
+            bootstrap_old_hours: number;
+            /**
+             * Format: int32
              * @description `call_failed` and `agent_failed`: hours for which they stay open
              * @default 1
              */
@@ -740,6 +763,30 @@ export interface components {
              * @default 20
              */
             livekit_unreachable_secs: number;
+            /**
+             * Format: int32
+             * @description `log_away`, of several nodes: seconds for which a node could not reach the log
+             * @default 10
+             */
+            log_away_secs: number;
+            /**
+             * Format: int32
+             * @description `node_behind`, of several nodes: seconds without the whole log
+             * @default 30
+             */
+            node_behind_secs: number;
+            /**
+             * Format: int32
+             * @description `node_gone`, of several nodes: seconds of silence
+             * @default 30
+             */
+            node_gone_secs: number;
+            /**
+             * Format: int32
+             * @description `replica_missing`, of several nodes: seconds for which a NATS server has not had a whole stream
+             * @default 60
+             */
+            replica_missing_secs: number;
             /**
              * Format: int32
              * @description `room_leftover`: 1 for on
@@ -943,6 +990,57 @@ export interface components {
             /** @description The newest first */
             sessions: components["schemas"]["CloudSession"][];
         };
+        /** @description A deployment. Times in unix milliseconds. */
+        Cluster: {
+            engine?: components["schemas"]["Engine"] | null;
+            /** @description Sorted by name. On a single node, that node */
+            nodes: components["schemas"]["ClusterNode"][];
+        };
+        /** @description A time in which a node could not reach the log. */
+        ClusterAway: {
+            /** Format: int64 */
+            from: number;
+            /**
+             * Format: int64
+             * @description Null while it lasts
+             */
+            to?: number | null;
+        };
+        /** @description A node, as it last described itself. */
+        ClusterNode: {
+            away?: components["schemas"]["ClusterAway"] | null;
+            /**
+             * Format: int64
+             * @description Time for which its readers had not had the whole log
+             */
+            behindMs: number;
+            /** @description The last event that its readers have */
+            cursor: string;
+            /**
+             * Format: int64
+             * @description When it was last heard
+             */
+            heardAt: number;
+            /**
+             * Format: int64
+             * @description Number of events of the log that its readers did not have
+             */
+            lagEvents: number;
+            /** @description Jobs that it does for all: `attention`, `bootstrap`, `reconcile/<project>`. Empty on a single node, which does every job */
+            leases: string[];
+            /** @description Host and port */
+            name: string;
+            /** @description True for the node that answers */
+            own: boolean;
+            /** @description True if it should have been heard since */
+            silent: boolean;
+            /**
+             * Format: int64
+             * @description When it started
+             */
+            since: number;
+            version: string;
+        };
         /** @description A condition that is open. Times are unix milliseconds. */
         Condition: {
             acknowledged: components["schemas"]["Acknowledged"] | null;
@@ -1090,6 +1188,70 @@ export interface components {
             egress: components["schemas"]["EgressEntry"][];
             /** @description `before=` of the next page; null at the end */
             next: string | null;
+        };
+        /** @description The NATS servers, as they last answered this node. */
+        Engine: {
+            /**
+             * Format: int64
+             * @description When they last told the newest event
+             */
+            answeredAt: number;
+            /** @description True if they have not answered for so long that events cannot be stored */
+            away: boolean;
+            bootstrap?: components["schemas"]["EngineBootstrap"] | null;
+            /** @description The epochs of the log, the present one first, at most 21 */
+            epochs: components["schemas"]["EngineEpoch"][];
+            /**
+             * Format: int64
+             * @description Sequence of the newest event
+             */
+            newest: number;
+            /** @description Empty until they have been asked for */
+            streams: components["schemas"]["EngineStream"][];
+        };
+        EngineBootstrap: {
+            /** @description The last event in it */
+            cursor: string;
+            /** Format: int64 */
+            storedAt: number;
+        };
+        /** @description Beginning of an epoch: the cursors before it are reset. */
+        EngineEpoch: {
+            /**
+             * Format: int64
+             * @description 0 if that is unknown
+             */
+            at: number;
+            epoch: string;
+            why: string;
+        };
+        EngineServer: {
+            /** @description True if it has the whole stream */
+            current: boolean;
+            leader: boolean;
+            name: string;
+        };
+        /** @description A stream of NATS JetStream. */
+        EngineStream: {
+            /** Format: int64 */
+            bytes: number;
+            /** @description Reason why its state is unknown */
+            error?: string | null;
+            /**
+             * Format: int64
+             * @description Null if there is no limit
+             */
+            maxBytes?: number | null;
+            /** Format: int64 */
+            messages: number;
+            /**
+             * Format: int64
+             * @description Milliseconds for which a server has not had the whole stream. Null if all have it
+             */
+            missingMs?: number | null;
+            name: string;
+            /** @description The servers that store it, the leader first */
+            servers: components["schemas"]["EngineServer"][];
         };
         /** @description The body of every error. */
         ErrorBody: {
@@ -2461,6 +2623,71 @@ export interface operations {
                 };
             };
             /** @description The request is outside the caller's rights */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `too_many_requests`: the unread answers of this caller or address take too much memory */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `busy`: too many requests at the same time */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    cluster: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The nodes, and the servers of the log */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Cluster"];
+                };
+            };
+            /** @description A parameter is unknown, repeated or out of range */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description No valid credential */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The caller is not an operator */
             403: {
                 headers: {
                     [name: string]: unknown;

@@ -91,7 +91,12 @@ export type KnownConditionKind =
   | 'history_lost'
   | 'follower_behind'
   | 'disk_nearly_full'
-  | 'limits_reached';
+  | 'limits_reached'
+  | 'node_gone'
+  | 'node_behind'
+  | 'log_away'
+  | 'replica_missing'
+  | 'bootstrap_old';
 
 export type ConditionKind = KnownConditionKind | (string & {});
 
@@ -330,6 +335,12 @@ export type SearchResult = Schema<'SearchResult'>;
 
 /** A participant by identity, over all sessions. */
 export type Person = Omit<Schema<'Person'>, 'kinds'> & { kinds: ParticipantKind[] };
+
+/** The nodes of a deployment and the servers of its log. `engine` is null on a single node. */
+export type Cluster = Schema<'Cluster'>;
+
+/** A node of a deployment, as it last described itself. */
+export type ClusterNode = Schema<'ClusterNode'>;
 
 /** A command with its result. */
 export type AuditEntry = Schema<'AuditEntry'>;
