@@ -129,6 +129,8 @@ pub struct World {
     pub ingress: BTreeMap<String, Ingress>,
     /// When a sid or an id ended, in real time. One that came back is not here.
     pub ended: BTreeMap<String, u64>,
+    /// When an ingress that had ended began to publish again, in real time.
+    pub publishes_again: BTreeMap<String, u64>,
     pub outbox: Vec<Webhook>,
     /// Webhooks of a node that has died.
     pub queues_lost: bool,
@@ -153,6 +155,7 @@ impl World {
             egress: BTreeMap::new(),
             ingress: BTreeMap::new(),
             ended: BTreeMap::new(),
+            publishes_again: BTreeMap::new(),
             outbox: Vec::new(),
             queues_lost: false,
             history: VecDeque::from([(now, BTreeMap::new())]),
@@ -741,7 +744,9 @@ impl World {
         let ingress = ingress.clone();
         self.tell(format!("ingress {id} publishes: {}", ingress.publishing));
         if ingress.publishing {
-            self.ended.remove(&id);
+            if self.ended.remove(&id).is_some() {
+                self.publishes_again.insert(id, self.now);
+            }
         } else {
             self.ended.insert(id, self.now);
         }
