@@ -70,14 +70,14 @@ pub use activity::{Activity, ActivityPoint};
 pub use agents::{AgentHistory, Missed};
 pub use calls::{Call, CallPage, CallPosition, CallQuery};
 pub use checkpoints::{Around, Rung};
-pub use egress::{EgressEntry, EgressPage, EgressQuery};
+pub use egress::{EgressEntry, EgressPage, EgressPosition, EgressQuery};
 pub use encode::encode;
 pub use person::{Person, Stay};
 pub use schema::format;
 pub use search::{SearchResult, SearchResultKind};
 pub use session_list::{
-    SessionFilter, SessionOrder, SessionPage, SessionPosition, SessionQuery, SessionSort, SessionTotals,
-    SessionTrouble,
+    SessionFilter, SessionOrder, SessionPage, SessionPlace, SessionPosition, SessionQuery, SessionSort,
+    SessionTotals, SessionTrouble,
 };
 pub use sessions::{DETAIL_ROWS_MAX, Participation, Session, SessionDetail, SessionTrack};
 pub use usage::{

@@ -16,8 +16,8 @@ use crate::rights::Window;
 /// Maximum number of calls that are counted by outcome: the newest.
 const COUNTED_MAX: usize = 100_000;
 
-/// Position in the list: time of the join, row number of the session, sid of the participant.
-pub type CallPosition = (i64, i64, String);
+/// Position in the list: time of the join, sid of the participant, sid of the session, project.
+pub type CallPosition = (i64, String, String, String);
 
 #[derive(Clone, Debug)]
 pub struct CallQuery {
@@ -140,21 +140,24 @@ fn page(connection: &Connection, query: &CallQuery) -> Result<CallPage, DerivedE
     if !query.outcomes.is_empty() {
         conditions.one_of(OUTCOME, &query.outcomes);
     }
-    if let Some((joined_at, session, sid)) = &query.before {
-        let position: [Box<dyn ToSql>; 3] = [Box::new(*joined_at), Box::new(*session), Box::new(sid.clone())];
-        conditions.before("p.joined_at, p.session, p.sid", position);
+    if let Some((joined_at, sid, session, project)) = query.before.clone() {
+        // The range of the index; the rest is of another table.
+        conditions.and("p.joined_at <= ?", joined_at);
+        let position: [Box<dyn ToSql>; 4] =
+            [Box::new(joined_at), Box::new(sid), Box::new(session), Box::new(project)];
+        conditions.before("p.joined_at, p.sid, s.sid, s.project", position);
     }
     conditions.limit(query.limit);
     let sql = format!(
-        "SELECT p.joined_at, p.session, p.sid, s.project, s.room, s.sid, p.identity, p.name, {NUMBER}, c.trunk,
+        "SELECT p.joined_at, p.sid, s.sid, s.project, s.room, s.sid, p.identity, p.name, {NUMBER}, c.trunk,
          c.trunk_number, c.direction, c.call, c.status, coalesce(p.left_at, s.ended_at), p.left_not_before, {OUTCOME},
          c.answered, p.reason FROM {FROM} WHERE p.kind = 'sip' {visible} AND {}
-         ORDER BY p.joined_at DESC, p.session DESC, p.sid DESC LIMIT ?",
+         ORDER BY p.joined_at DESC, p.sid DESC, s.sid DESC, s.project DESC LIMIT ?",
         conditions.sql()
     );
     let mut select = connection.prepare_cached(&sql)?;
     let rows = select.query_map(conditions.values().as_slice(), |row| {
-        let position: CallPosition = (row.get(0)?, row.get(1)?, row.get(2)?);
+        let position: CallPosition = (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?);
         Ok((position, call(row)?))
     })?;
     let mut rows: Vec<(CallPosition, Call)> = rows.collect::<Result<_, _>>()?;
@@ -169,7 +172,7 @@ fn call(row: &Row) -> rusqlite::Result<Call> {
     let was_not = matches!(&*outcome, "no_answer" | "declined" | "trunk_error");
     Ok(Call {
         started_at: row.get(0)?,
-        participant_sid: row.get(2)?,
+        participant_sid: row.get(1)?,
         project: row.get(3)?,
         room: row.get(4)?,
         room_sid: row.get(5)?,

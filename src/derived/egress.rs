@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::{Connection, Row};
+use rusqlite::{Connection, Row, ToSql};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -18,6 +18,9 @@ use crate::{
     state::{entity::Output, schema::OutputSchema},
 };
 
+/// Position in the list: time of the beginning, id of the egress, project.
+pub type EgressPosition = (i64, String, String);
+
 #[derive(Clone, Debug)]
 pub struct EgressQuery {
     pub window: Window,
@@ -29,7 +32,7 @@ pub struct EgressQuery {
     pub from: Option<i64>,
     pub to: Option<i64>,
     /// Position of the last egress of the previous page.
-    pub before: Option<(i64, i64)>,
+    pub before: Option<EgressPosition>,
     pub limit: usize,
 }
 
@@ -85,7 +88,7 @@ pub struct EgressPage {
     /// Number of egress by status, whatever statuses the query names.
     pub counts: BTreeMap<String, i64>,
     /// Position at which the next page begins.
-    pub next: Option<(i64, i64)>,
+    pub next: Option<EgressPosition>,
 }
 
 impl Derived {
@@ -124,33 +127,36 @@ fn page(connection: &Connection, query: &EgressQuery) -> Result<EgressPage, Deri
     let sql = listing(&mut conditions, query);
     let mut select = connection.prepare_cached(&sql)?;
     let rows = select.query_map(conditions.values().as_slice(), entry)?;
-    let rows: Vec<((i64, i64), Option<EgressEntry>)> = rows.collect::<Result<_, _>>()?;
-    let next = rows.last().filter(|_| rows.len() == query.limit).map(|(position, _)| *position);
+    let mut rows: Vec<(EgressPosition, Option<EgressEntry>)> = rows.collect::<Result<_, _>>()?;
+    let next =
+        if rows.len() == query.limit { rows.last_mut().map(|row| std::mem::take(&mut row.0)) } else { None };
     Ok(EgressPage { egress: rows.into_iter().filter_map(|(_, entry)| entry).collect(), counts, next })
 }
 
 /// Returns the SQL of a page. Completes its conditions.
 pub(super) fn listing(conditions: &mut Conditions, query: &EgressQuery) -> String {
-    if let Some((began_at, id)) = query.before {
-        conditions.before("s.began_at, s.id", [Box::new(began_at) as _, Box::new(id) as _]);
+    if let Some((began_at, egress, project)) = query.before.clone() {
+        let position: [Box<dyn ToSql>; 3] = [Box::new(began_at), Box::new(egress), Box::new(project)];
+        conditions.before("s.began_at, s.egress, s.project", position);
     }
     conditions.limit(query.limit);
     format!(
-        "SELECT s.began_at, s.id, s.ended, s.json FROM egress s WHERE {} ORDER BY s.began_at DESC, s.id DESC LIMIT ?",
+        "SELECT s.began_at, s.egress, s.project, s.ended, s.json FROM egress s WHERE {}
+         ORDER BY s.began_at DESC, s.egress DESC, s.project DESC LIMIT ?",
         conditions.sql()
     )
 }
 
 /// Returns the position of a row, and its entry. A damaged file may have rows that are not an egress.
-fn entry(row: &Row) -> rusqlite::Result<((i64, i64), Option<EgressEntry>)> {
-    let position = (row.get(0)?, row.get(1)?);
-    let json: String = row.get(3)?;
+fn entry(row: &Row) -> rusqlite::Result<(EgressPosition, Option<EgressEntry>)> {
+    let position: EgressPosition = (row.get(0)?, row.get(1)?, row.get(2)?);
+    let json: String = row.get(4)?;
     let Ok(mut entry) = serde_json::from_str::<EgressEntry>(&json) else { return Ok((position, None)) };
     for output in &mut entry.outputs {
         output.location = mask_location(&output.location).into();
     }
     entry.began_at = position.0;
-    entry.live = !row.get::<_, bool>(2)?;
+    entry.live = !row.get::<_, bool>(3)?;
     let sum: u64 = entry.outputs.iter().map(|output| output.size_bytes).sum();
     let longest = entry.outputs.iter().map(|output| output.duration_ms).max().unwrap_or_default();
     entry.size_bytes = (sum > 0).then_some(sum);

@@ -7,7 +7,7 @@ use rusqlite::{Connection, ToSql};
 use super::{
     EgressQuery, SessionQuery, egress,
     schema::STORE,
-    session_list::{self, SessionPosition},
+    session_list::{self, SessionPlace, SessionPosition},
     sessions::Conditions,
 };
 use crate::{
@@ -43,7 +43,8 @@ fn no_page_of_a_list_is_sorted() {
     for (name, window) in windows() {
         for is_later_page in [false, true] {
             let mut query = SessionQuery::newest(window.clone(), 50);
-            query.before = is_later_page.then_some(SessionPosition { key: 9, id: 9, now: 9 });
+            let place = SessionPlace { key: 9, started_at: 9, sid: "RM_9".into(), project: "one".into() };
+            query.before = is_later_page.then_some(SessionPosition { place, now: 9 });
             for ascending in [false, true] {
                 query.order.ascending = ascending;
                 let (sql, conditions) = session_list::listing(&query);
@@ -60,7 +61,7 @@ fn no_page_of_a_list_is_sorted() {
                 statuses: Vec::new(),
                 from: None,
                 to: None,
-                before: is_later_page.then_some((9, 9)),
+                before: is_later_page.then(|| (9, "EG_9".into(), "one".into())),
                 limit: 50,
             };
             let mut conditions = Conditions::of(&window);

@@ -32,6 +32,7 @@ pub(super) const STORE: Store = Store {
         usage::TABLES,
         MISSES,
         BY_PROJECT,
+        BY_FACTS,
     ],
     unversioned: |connection| {
         Ok(if has_table(connection, "meta")? { get(connection, "schema")? } else { None })
@@ -182,6 +183,26 @@ CREATE INDEX misses_at ON misses (at);
 const BY_PROJECT: &str = "
 CREATE INDEX sessions_project ON sessions (project, started_at, id, ended_at);
 CREATE INDEX egress_project ON egress (project, began_at, id);
+";
+
+/// The lists are in the order of facts, and of no row number: those are others on another node.
+const BY_FACTS: &str = "
+DROP INDEX sessions_started;
+DROP INDEX sessions_room;
+DROP INDEX sessions_project;
+DROP INDEX egress_began;
+DROP INDEX egress_room;
+DROP INDEX egress_status;
+DROP INDEX egress_project;
+DROP INDEX participations_calls;
+CREATE INDEX sessions_started ON sessions (started_at, sid, project, ended_at);
+CREATE INDEX sessions_room ON sessions (project, room, started_at, sid, ended_at);
+CREATE INDEX sessions_project ON sessions (project, started_at, sid, ended_at);
+CREATE INDEX egress_began ON egress (began_at, egress, project);
+CREATE INDEX egress_room ON egress (project, room, began_at, egress);
+CREATE INDEX egress_status ON egress (status, began_at, egress, project, room);
+CREATE INDEX egress_project ON egress (project, began_at, egress);
+CREATE INDEX participations_calls ON participations (joined_at, sid, session) WHERE kind = 'sip';
 ";
 
 /// SQL for the number of participants of session `s` that have published a track.

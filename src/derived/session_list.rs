@@ -111,11 +111,20 @@ pub struct SessionOrder {
     pub ascending: bool,
 }
 
-/// Position of a session in an order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SessionPosition {
+/// Place of a session in an order. Sessions with equal keys are in the order of their start, and then of their sid. Row
+/// numbers would be others on another node.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SessionPlace {
     pub key: i64,
-    pub id: i64,
+    pub started_at: i64,
+    pub sid: String,
+    pub project: String,
+}
+
+/// Position of a page in an order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionPosition {
+    pub place: SessionPlace,
     /// The present of the first page. Durations and minutes of live sessions stay those of this time.
     pub now: u64,
 }
@@ -158,6 +167,7 @@ impl Derived {
 struct Seen {
     id: i64,
     project: String,
+    sid: String,
     room: String,
     started_at: i64,
     ended_at: Option<i64>,
@@ -189,7 +199,7 @@ impl<'a> Scan<'a> {
         Scan {
             connection,
             query,
-            now: before.map_or(*now, |before| before.now) as i64,
+            now: before.as_ref().map_or(*now, |before| before.now) as i64,
             room: filter.room.as_deref().map(fold),
             participant: filter.participant.as_deref().map(fold),
             sessions_left: SESSIONS_SEEN_MAX,
@@ -202,12 +212,12 @@ impl<'a> Scan<'a> {
     }
 
     fn page(mut self) -> Result<SessionPage, DerivedError> {
-        let SessionQuery { order, before, limit, .. } = *self.query;
-        let limit = limit.min(SESSIONS_MAX);
+        let SessionQuery { order, before, limit, .. } = self.query;
+        let (order, limit) = (*order, (*limit).min(SESSIONS_MAX));
         let totals = self.query.totals && before.is_none();
         let by_start = order.sort == SessionSort::Started;
-        // Matching sessions after `before`, as keys and row numbers.
-        let mut found: Vec<(i64, i64)> = Vec::new();
+        // Matching sessions after `before`, with their row numbers.
+        let mut found: Vec<(SessionPlace, i64)> = Vec::new();
         let (mut last, mut complete) = (None, true);
         let (sql, conditions) = listing(self.query);
         let mut select = self.connection.prepare_cached(&sql)?;
@@ -222,18 +232,17 @@ impl<'a> Scan<'a> {
             }
             self.sessions_left -= 1;
             let mut seen = Seen::read(row, &self.query.window)?;
-            last = Some((seen.started_at, seen.id));
-            if !self.matches(&mut seen)? {
-                continue;
+            if self.matches(&mut seen)? {
+                if totals {
+                    self.add(&mut seen)?;
+                }
+                let key = self.key(&mut seen)?;
+                let place = seen.place(key);
+                if by_start || before.as_ref().is_none_or(|before| order.is_after(&place, &before.place)) {
+                    found.push((place, seen.id));
+                }
             }
-            if totals {
-                self.add(&mut seen)?;
-            }
-            let key = self.key(&mut seen)?;
-            if by_start || before.is_none_or(|before| order.is_after((key, seen.id), (before.key, before.id)))
-            {
-                found.push((key, seen.id));
-            }
+            last = Some(seen);
         }
         drop(rows);
         if !by_start {
@@ -245,8 +254,8 @@ impl<'a> Scan<'a> {
         let more = found.len() > limit;
         found.truncate(limit);
         let next = match (more, complete, last) {
-            (true, ..) => found.last().copied(),
-            (false, false, Some(last)) if by_start => Some(last),
+            (true, ..) => found.last().map(|(place, _)| place.clone()),
+            (false, false, Some(last)) if by_start => Some(last.place(last.started_at)),
             _ => None,
         };
         let now = self.now as u64;
@@ -254,7 +263,7 @@ impl<'a> Scan<'a> {
         self.totals.people = self.people.len();
         Ok(SessionPage {
             sessions: self.read(&found)?,
-            next: next.map(|(key, id)| SessionPosition { key, id, now }),
+            next: next.map(|place| SessionPosition { place, now }),
             totals: totals.then_some(self.totals),
             complete,
         })
@@ -354,8 +363,8 @@ impl<'a> Scan<'a> {
         })
     }
 
-    /// Returns the sessions with these keys and row numbers, in this order.
-    fn read(&self, found: &[(i64, i64)]) -> Result<Vec<Session>, DerivedError> {
+    /// Returns the sessions with these row numbers, in this order.
+    fn read(&self, found: &[(SessionPlace, i64)]) -> Result<Vec<Session>, DerivedError> {
         // They are in the window, which must not be asked for here: SQLite would read all sessions of its project.
         let mut conditions = Conditions::of(&Window::all());
         let ids = found.iter().map(|(_, id)| id.to_string()).collect::<Vec<_>>().join(",");
@@ -385,16 +394,23 @@ pub(super) fn listing(query: &SessionQuery) -> (String, Conditions) {
         conditions.and("s.started_at <= ?", *to as i64);
     }
     let ascending = order.ascending && order.sort == SessionSort::Started;
-    if let Some(before) = before.filter(|_| order.sort == SessionSort::Started) {
+    if let Some(SessionPosition { place, .. }) =
+        before.as_ref().filter(|_| order.sort == SessionSort::Started)
+    {
         // SQLite uses this as a range of the index.
         let than = if ascending { ">" } else { "<" };
-        conditions.and(&format!("(s.started_at, s.id) {than} (?, ?)"), before.key);
-        conditions.value(before.id);
+        conditions.and(&format!("(s.started_at, s.sid, s.project) {than} (?, ?, ?)"), place.started_at);
+        conditions.value(place.sid.clone());
+        conditions.value(place.project.clone());
     }
-    let order_by =
-        if ascending { "ORDER BY s.started_at, s.id" } else { "ORDER BY s.started_at DESC, s.id DESC" };
+    let order_by = if ascending {
+        "ORDER BY s.started_at, s.sid, s.project"
+    } else {
+        "ORDER BY s.started_at DESC, s.sid DESC, s.project DESC"
+    };
     let sql = format!(
-        "SELECT {}, s.id, s.project, s.room, s.started_at, s.ended_at, s.peak, s.recorded FROM sessions s WHERE {} {order_by}",
+        "SELECT {}, s.id, s.project, s.room, s.started_at, s.ended_at, s.peak, s.recorded, s.sid FROM sessions s
+         WHERE {} {order_by}",
         numbers::COLUMNS,
         conditions.sql()
     );
@@ -411,13 +427,19 @@ impl Seen {
             ended_at: row.get(14)?,
             peak: row.get(15)?,
             recorded: row.get(16)?,
+            sid: row.get(17)?,
             numbers: Numbers::written(row, 0, window)?,
         })
+    }
+
+    fn place(&self, key: i64) -> SessionPlace {
+        let Seen { started_at, sid, project, .. } = self;
+        SessionPlace { key, started_at: *started_at, sid: sid.clone(), project: project.clone() }
     }
 }
 
 impl SessionOrder {
-    fn is_after(self, place: (i64, i64), last: (i64, i64)) -> bool {
+    fn is_after(self, place: &SessionPlace, last: &SessionPlace) -> bool {
         if self.ascending { place > last } else { place < last }
     }
 }

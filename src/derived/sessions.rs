@@ -289,7 +289,8 @@ fn detail(
 ) -> Result<Option<SessionDetail>, DerivedError> {
     let mut conditions = Conditions::of(window);
     conditions.and("s.sid = ?", sid.to_owned());
-    let found = select(connection, window, &conditions, "ORDER BY s.started_at DESC LIMIT 1", now)?.pop();
+    let found =
+        select(connection, window, &conditions, "ORDER BY s.started_at DESC, s.project LIMIT 1", now)?.pop();
     let Some(session) = found else { return Ok(None) };
     // True if the caller may see restricted participants and egress.
     let restricted = !window.area().hides_restricted();
@@ -338,7 +339,7 @@ fn detail(
     let mut egress = Vec::new();
     if restricted {
         let mut select = connection.prepare_cached(
-            "SELECT json FROM egress WHERE room_sid = ?1 AND project = ?2 ORDER BY at, id LIMIT ?3",
+            "SELECT json FROM egress WHERE room_sid = ?1 AND project = ?2 ORDER BY at, egress LIMIT ?3",
         )?;
         let rows = select.query_map(params![session.sid, session.project, rows_max], |row| row.get(0))?;
         for json in rows {

@@ -99,15 +99,44 @@ impl Query {
     }
 }
 
-/// Writes the position in a list that is ordered by a time and a row number.
-pub fn write_place((at, id): (i64, i64)) -> String {
-    format!("{at:x}-{id:x}")
+/// Writes the position in a list that is ordered by numbers and then by texts. The position means the same on every node.
+pub fn write_place<const N: usize, const T: usize>(numbers: [i64; N], texts: [&str; T]) -> String {
+    let mut place = String::new();
+    for number in numbers {
+        place += &format!("{number:x}-");
+    }
+    // Texts may have any character, so all but the last have their length before them.
+    for text in &texts[..T - 1] {
+        place += &format!("{:x}-", text.len());
+    }
+    place + &texts.concat()
 }
 
-pub fn parse_place(text: &str) -> Option<(i64, i64)> {
-    let hex = |text: &str| i64::from_str_radix(text, 16).ok().filter(|_| !text.starts_with(['+', '-']));
-    let (at, id) = text.split_once('-')?;
-    Some((hex(at)?, hex(id)?))
+/// Reads what [`write_place`] wrote.
+pub fn parse_place<const N: usize, const T: usize>(text: &str) -> Option<([i64; N], [String; T])> {
+    let mut rest = text;
+    let mut next = || {
+        let (hex, after) = rest.split_once('-')?;
+        rest = after;
+        // The sign and capital letters would be a second way to write the same position.
+        let is_hex = !hex.is_empty() && hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        u64::from_str_radix(hex, 16).ok().filter(|_| is_hex)
+    };
+    let mut numbers = [0; N];
+    for number in &mut numbers {
+        *number = next()?.cast_signed();
+    }
+    let mut lengths = [0; T];
+    for length in &mut lengths[..T - 1] {
+        *length = usize::try_from(next()?).ok()?;
+    }
+    let mut texts = [const { String::new() }; T];
+    for (text, length) in texts[..T - 1].iter_mut().zip(lengths) {
+        *text = rest.get(..length)?.to_owned();
+        rest = &rest[length..];
+    }
+    texts[T - 1] = rest.to_owned();
+    Some((numbers, texts))
 }
 
 /// The query of a request about something in one project.

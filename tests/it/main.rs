@@ -29,6 +29,7 @@ mod history_rest;
 mod hostile;
 mod joined;
 mod limits;
+mod list_pages;
 mod livekit;
 mod log;
 mod node;

@@ -87,13 +87,11 @@ fn outcomes(word: &str) -> Vec<String> {
     words.iter().map(|word| (*word).to_owned()).collect()
 }
 
-/// Writes a position. The sid is the last part, because it may be any text.
-fn write((joined_at, session, sid): CallPosition) -> String {
-    format!("{}-{sid}", write_place((joined_at, session)))
+fn write((joined_at, sid, session, project): CallPosition) -> String {
+    write_place([joined_at], [&project, &session, &sid])
 }
 
 fn parse(text: &str) -> Option<CallPosition> {
-    let (session_ends, _) = text.match_indices('-').nth(1)?;
-    let (joined_at, session) = parse_place(&text[..session_ends])?;
-    Some((joined_at, session, text[session_ends + 1..].to_owned()))
+    let ([joined_at], [project, session, sid]) = parse_place(text)?;
+    Some((joined_at, sid, session, project))
 }

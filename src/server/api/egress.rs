@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::sessions::{answer, failed};
 use crate::{
-    derived::{EgressEntry, EgressPage, EgressQuery},
+    derived::{EgressEntry, EgressPage, EgressPosition, EgressQuery},
     server::{
         App,
         caller::Caller,
@@ -73,12 +73,21 @@ pub async fn egress(
         statuses: query.all("status").iter().flat_map(|word| statuses(word)).collect(),
         from: query.millis("from")?,
         to: query.millis("to")?,
-        before: query.before(parse_place)?,
+        before: query.before(parse)?,
         limit: query.limit(ENTRIES_MAX)?.unwrap_or(ENTRIES),
     };
     let _turn = app.turns.take(&caller).await?;
     let EgressPage { egress, counts, next } = app.derived.egress(wanted).await.map_err(failed)?;
-    Ok(answer(EgressList { egress, counts, next: next.map(write_place) }))
+    Ok(answer(EgressList { egress, counts, next: next.map(write) }))
+}
+
+fn write((began_at, egress, project): EgressPosition) -> String {
+    write_place([began_at], [&project, &egress])
+}
+
+fn parse(text: &str) -> Option<EgressPosition> {
+    let ([began_at], [project, egress]) = parse_place(text)?;
+    Some((began_at, egress, project))
 }
 
 /// Returns the statuses that a word stands for. LiveKit adds statuses, so every other word is one.

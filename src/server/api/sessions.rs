@@ -14,7 +14,8 @@ use crate::{
     audit::Deed,
     derived::{
         Activity, DerivedError, Gap, Participation, SearchResult, Session, SessionDetail, SessionFilter,
-        SessionOrder, SessionPage, SessionPosition, SessionQuery, SessionSort, SessionTotals, SessionTrouble,
+        SessionOrder, SessionPage, SessionPlace, SessionPosition, SessionQuery, SessionSort, SessionTotals,
+        SessionTrouble,
     },
     rights::Window,
     server::{
@@ -23,7 +24,7 @@ use crate::{
         error::{Error, ErrorBody},
         export::FormatQuery,
         path::{Names, names},
-        query::{ProjectsQuery, Query},
+        query::{ProjectsQuery, Query, parse_place, write_place},
     },
 };
 
@@ -356,15 +357,16 @@ fn window(app: &App, caller: &Caller, query: &Query) -> Result<Window, Error> {
 
 /// Writes a position with its order: it means nothing in another one.
 fn write_position(position: SessionPosition, order: SessionOrder) -> String {
-    let SessionPosition { key, id, now } = position;
-    format!("{}-{key:x}-{id:x}-{now:x}", order_name(order))
+    let SessionPosition { place: SessionPlace { key, started_at, sid, project }, now } = position;
+    let place = write_place([key, started_at, now.cast_signed()], [&project, &sid]);
+    format!("{}-{place}", order_name(order))
 }
 
 fn parse_position(text: &str, order: SessionOrder) -> Option<SessionPosition> {
-    let mut parts = text.strip_prefix(&order_name(order))?.strip_prefix('-')?.split('-');
-    let mut hex = || i64::from_str_radix(parts.next().filter(|part| !part.starts_with('+'))?, 16).ok();
-    let position = SessionPosition { key: hex()?, id: hex()?, now: u64::try_from(hex()?).ok()? };
-    parts.next().is_none().then_some(position)
+    let place = text.strip_prefix(&order_name(order))?.strip_prefix('-')?;
+    let ([key, started_at, now], [project, sid]) = parse_place(place)?;
+    let place = SessionPlace { key, started_at, sid, project };
+    Some(SessionPosition { place, now: u64::try_from(now).ok()? })
 }
 
 fn order_name(SessionOrder { sort, ascending }: SessionOrder) -> String {
