@@ -148,7 +148,10 @@ impl Fold<'_> {
         let Some(sid) = event.room_sid.as_ref().filter(|sid| !sid.is_empty()) else { return };
         let at = self.happened_at();
         let created_at_secs = self.body.created_at_secs.0;
-        let is_of_former_life = |entry: &RoomEntry| created_at_secs < entry.room.returned_at_secs;
+        let is_of_former_life = |entry: &RoomEntry| {
+            created_at_secs < entry.room.returned_at_secs
+                || self.body.room.began_before(entry.room.started_at)
+        };
         if event.source == Source::Webhook
             && created_at_secs > 0
             && self.project.rooms.get(sid).is_some_and(|entry| is_of_former_life(entry))
