@@ -5,13 +5,12 @@ import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 import { launch } from '../harness/browser.js';
 import { Cast, type Person } from '../harness/cast.js';
 import { axe, operatorPage, picture } from '../harness/dashboard.js';
-import { Hand, type Played, playedTable } from '../harness/hand.js';
+import { Hand, Plays } from '../harness/hand.js';
 import { API_KEY, API_SECRET, LiveKit } from '../harness/livekit.js';
 import { Roomwatch, userToml } from '../harness/roomwatch.js';
 import { freePort, until } from '../harness/wait.js';
 import { post } from './post.js';
 
-const CLICKS_MAX = 4;
 const DAY_MS = 86_400_000;
 /** The call of yesterday: 14:03:11 UTC. */
 const DROP = Math.floor(Date.now() / DAY_MS) * DAY_MS - DAY_MS + ((14 * 60 + 3) * 60 + 11) * 1_000;
@@ -22,7 +21,8 @@ let cast: Cast;
 let browser: Browser;
 let page: Page;
 let troll: Person;
-const played: Played[] = [];
+const plays = new Plays();
+const play = plays.play.bind(plays);
 
 beforeAll(async () => {
   const port = await freePort();
@@ -57,7 +57,7 @@ afterEach(async () => {
   await page?.context().close();
 });
 afterAll(async () => {
-  if (played.length > 0) console.info(`\n${playedTable(played)}\n`);
+  plays.print();
   await browser?.close();
   await cast?.crash();
   await livekit?.kill();
@@ -71,15 +71,6 @@ async function sits(user: 'olga' | 'victor', path = '/'): Promise<Hand> {
   await page.goto(`${roomwatch.url}${path}`);
   await page.getByRole('button', { name: /^Connection:\s*Live/ }).waitFor();
   return new Hand(page);
-}
-
-/** Plays one scenario. `act` returns the words that answer the question. */
-async function play(scenario: string, hand: Hand, act: () => Promise<string>): Promise<string> {
-  hand.begin();
-  const answer = await act();
-  played.push(hand.played(scenario, answer));
-  expect(hand.clicks, scenario).toBeLessThanOrEqual(CLICKS_MAX);
-  return answer;
 }
 
 const nav = (name: string) => page.getByRole('navigation').first().getByRole('link', { name });

@@ -203,6 +203,17 @@ fn no_egress_brings_its_room_back() {
             }
         }
     }
+    // Nor after its end is forgotten.
+    let long_after = 20 + roomwatch::state::TOMBSTONE_MS / 1000 + 1;
+    for kind in ["egress_started", "egress_updated"] {
+        let (state, _) = last(&[
+            started(0, ROOM, "standup"),
+            of_egress(10, "egress_started", ROOM, "EG_1", ""),
+            finished(20, ROOM, "standup"),
+            of_egress(long_after, kind, ROOM, "EG_1", "EGRESS_ACTIVE"),
+        ]);
+        assert_eq!(rooms(&state), [Value::Null; 0], "{kind}");
+    }
     // A room of which nothing is known is there.
     assert_eq!(rooms(&fold(&[of_egress(40, "egress_updated", ROOM, "EG_1", "EGRESS_ACTIVE")])).len(), 1);
 }

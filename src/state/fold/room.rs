@@ -48,7 +48,11 @@ impl Fold<'_> {
             // These are late by design: an egress ends when its upload does, long after its room.
             let is_late = match event.kind {
                 Kind::EgressEnded | Kind::IngressEnded | Kind::AgentJobEnded => true,
-                Kind::EgressStarted | Kind::EgressUpdated => self.project.tombstones.get(sid).is_some(),
+                // The room of a known egress was live, and is over.
+                Kind::EgressStarted | Kind::EgressUpdated => {
+                    self.project.tombstones.get(sid).is_some()
+                        || self.project.egress.contains_key(&*self.body.egress.get().egress_id)
+                }
                 _ => false,
             };
             if is_late || !(self.may_begin(sid) || self.room_returns(sid)) {
