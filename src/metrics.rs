@@ -146,6 +146,16 @@ metrics! {
         "Of several nodes: bytes of the log on each NATS server";
     cluster_log_limit_bytes: gauge,
         "Of several nodes: bytes beyond which NATS refuses events";
+    cluster_nodes: gauge,
+        "Nodes that this one knows, itself included";
+    cluster_nodes_silent: gauge,
+        "Of several nodes: those that should have been heard";
+    cluster_leases_held: gauge,
+        "Of several nodes: jobs that this one does for all";
+    cluster_streams_incomplete: gauge,
+        "Of several nodes: streams that a NATS server does not have whole, or whose state is unknown";
+    cluster_bootstrap_age_seconds: gauge,
+        "Of several nodes: seconds since the derived data for new nodes was stored; -1 if that is unknown";
     disk_free_bytes: gauge,
         "Free bytes on the file system of the data directory, or on that of the log if it has less";
     storage_used_bytes: gauge,

@@ -24,6 +24,8 @@ const TELL_EVERY: Duration = Duration::from_secs(5);
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 /// A node that could not tell anything for this time could not hear the others either.
 const TOUCH_MAX: Duration = Duration::from_secs(15);
+/// A node tells every [`TELL_EVERY`], so it should have been heard within this time.
+const SILENT_AFTER: Duration = Duration::from_secs(15);
 /// A node that has been silent for this time is not expected to come back.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(24 * 3600);
 
@@ -66,6 +68,13 @@ pub struct Known {
     pub is_own: bool,
     /// Jobs that it does for all.
     pub leases: Vec<String>,
+}
+
+impl Known {
+    /// Returns true if it should have been heard since.
+    pub fn is_silent(&self) -> bool {
+        self.silent >= SILENT_AFTER
+    }
 }
 
 /// Derived data that a new node begins with.

@@ -28,7 +28,7 @@ use crate::{
         Receipts,
         webhook::{self, Webhooks},
     },
-    log::EventLog,
+    log::{EventLog, Servers},
     metrics::Metrics,
     nodes::Nodes,
     reconcile::Reconcile,
@@ -244,6 +244,23 @@ async fn when_current(AppState(app): AppState<Arc<App>>, request: Request, next:
     answer
 }
 
+/// Updates the gauges of a deployment of several nodes.
+fn show_nodes(app: &App, servers: &Servers) {
+    let gauge = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+    let nodes = app.nodes.all();
+    let own = nodes.iter().find(|node| node.is_own);
+    let incomplete = servers.streams.iter().filter(|stream| stream.missing_for.is_some()).count();
+    let age =
+        |at: u64| i64::try_from(app.config.clock.unix_ms().saturating_sub(at) / 1000).unwrap_or(i64::MAX);
+    app.metrics.cluster_nodes.set(gauge(nodes.len()));
+    app.metrics.cluster_nodes_silent.set(gauge(nodes.iter().filter(|node| node.is_silent()).count()));
+    app.metrics.cluster_leases_held.set(own.map_or(0, |own| gauge(own.leases.len())));
+    app.metrics.cluster_streams_incomplete.set(gauge(incomplete));
+    app.metrics
+        .cluster_bootstrap_age_seconds
+        .set(app.nodes.saved().flatten().map_or(-1, |saved| age(saved.at)));
+}
+
 async fn metrics(AppState(app): AppState<Arc<App>>) -> impl IntoResponse {
     let bounds = app.log.bounds();
     app.metrics.clock_jump_seconds.set(app.config.clock.jump_secs().unwrap_or(0));
@@ -264,6 +281,7 @@ async fn metrics(AppState(app): AppState<Arc<App>>) -> impl IntoResponse {
         app.metrics.cluster_servers_current.set(gauge(servers.current() as u64));
         app.metrics.cluster_log_bytes.set(gauge(servers.bytes));
         app.metrics.cluster_log_limit_bytes.set(gauge(servers.bytes_max));
+        show_nodes(&app, &servers);
     }
     for follower in app.followers.statuses() {
         follower.show(bounds.last);

@@ -132,7 +132,7 @@ impl Names {
         events["duplicate_window"] = IDS_WINDOW_NS.into();
         let mut durable = stream(self.maps(true), durable);
         let mut counts = stream(self.maps(false), counts);
-        counts["storage"] = "memory".into();
+        // In files too: a stream in memory has no leader after two of its servers have restarted, until the third one does.
         counts["max_age"] = COUNTS_NS.into();
         let blob = self.blob(None);
         let mut blobs = stream(self.blobs(), vec![format!("{blob}.>"), blob]);

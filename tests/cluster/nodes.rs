@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::{
     faults::node,
     harness::{
-        Server,
+        Server, client,
         operators::{get, login, user},
         until_async,
     },
@@ -116,9 +116,23 @@ async fn a_deployment_shows_its_nodes_and_servers_and_says_what_is_missing() {
         open.contains(&"log_away".to_owned()) && open.contains(&gone) && missing(open) == 4
     })
     .await;
-    let shown = ask(&nodes[1], &cookie, "/api/cluster").await;
-    let silent = shown["nodes"].as_array().expect("nodes").iter().filter(|node| node["silent"] == true);
-    assert_eq!(silent.count(), 1, "{shown}");
+    until_async("it is shown as silent", async || {
+        let shown = ask(&nodes[1], &cookie, "/api/cluster").await;
+        shown["nodes"].as_array().expect("nodes").iter().filter(|node| node["silent"] == true).count() == 1
+    })
+    .await;
+    let metric = async |name: &str| {
+        let metrics = client().get(nodes[1].url("/metrics")).send().await.expect("an answer");
+        let metrics = metrics.text().await.expect("a text");
+        let name = format!("roomwatch_cluster_{name} ");
+        let value = metrics.lines().find_map(|line| line.strip_prefix(&name)?.parse::<i64>().ok());
+        value.unwrap_or_else(|| panic!("no {name}"))
+    };
+    assert_eq!((metric("nodes").await, metric("nodes_silent").await), (2, 1));
+    assert_eq!(metric("streams_incomplete").await, 4);
+    until_async("it does every job", async || metric("leases_held").await == 2).await;
+    until_async("the data for new nodes", async || (0..120).contains(&metric("bootstrap_age_seconds").await))
+        .await;
 
     servers.run(0);
     let again = nodes[0].again().file(&file);

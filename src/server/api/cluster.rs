@@ -144,18 +144,16 @@ pub async fn cluster(AppState(app): AppState<Arc<App>>, caller: Caller) -> Resul
     Ok(Json(Cluster { nodes, engine: app.log.servers().map(|servers| engine(&app, servers, now)) }))
 }
 
-/// Silence after which a node should have been heard: it tells every five seconds.
-const SILENT: Duration = Duration::from_secs(15);
-
 fn described(node: Known, now: u64) -> ClusterNode {
-    let Known { name, told, heard, silent, is_own, leases } = node;
+    let silent = node.is_silent();
+    let Known { name, told, heard, is_own, leases, .. } = node;
     ClusterNode {
         name,
         version: told.version,
         own: is_own,
         since: told.since,
         heard_at: now.saturating_sub(ms(heard)),
-        silent: silent >= SILENT,
+        silent,
         cursor: told.cursor,
         lag_events: told.lag,
         behind_ms: told.behind_ms,
