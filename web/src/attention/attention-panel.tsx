@@ -2,6 +2,7 @@ import { type Condition, type Project, useAcknowledge, useAttention } from '@roo
 import { Link } from '@tanstack/react-router';
 import { CircleCheck, Info, MoreHorizontal, OctagonAlert, TriangleAlert } from 'lucide-react';
 import { type ReactNode, useState } from 'react';
+import { ExportButton } from '@/export/export-button';
 import { useRefusal } from '@/shell/rights';
 import { Button, IconButton } from '@/ui/button';
 import { cx } from '@/ui/cx';
@@ -49,10 +50,15 @@ export function AttentionPanel({ projects }: { projects: Project[] | undefined }
       label="Needs attention"
       title={open.length ? `Needs attention · ${count(open.length)}` : 'Needs attention'}
       aside={
-        hidden ? (
-          <Button variant="ghost" className="!h-6 text-xs" onClick={() => setAcknowledged(!acknowledged)}>
-            {acknowledged ? 'Hide' : 'Show'} {count(hidden)} acknowledged
-          </Button>
+        open.length + hidden > 0 ? (
+          <span className="flex items-center gap-2">
+            {hidden ? (
+              <Button variant="ghost" className="!h-6 text-xs" onClick={() => setAcknowledged(!acknowledged)}>
+                {acknowledged ? 'Hide' : 'Show'} {count(hidden)} acknowledged
+              </Button>
+            ) : null}
+            <ExportButton name="conditions" path="/api/attention" query={{}} ghost />
+          </span>
         ) : null
       }
     >
