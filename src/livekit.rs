@@ -1,4 +1,4 @@
-//! LiveKit's API: Twirp calls to RoomService, Egress and Ingress, and their errors.
+//! LiveKit's API: Twirp calls to RoomService, AgentDispatchService, Egress and Ingress, and their errors.
 //!
 //! `livekit-api` 0.10.0 is not used. It drops the path of the server's URL. It panics when an unknown track is muted
 //! (`{"track":null}`). It turns an error page that is not JSON, which is how LiveKit refuses a wrong key, into a decoding
@@ -16,7 +16,10 @@ use crate::{
     token::{Claims, Grant, Secret, sign},
 };
 
+mod dispatches;
 pub mod shape;
+
+pub use dispatches::{ListedDispatch, ListedJob};
 
 /// `answer_bytes` is enough for ten thousand rooms with a little metadata, or some hundred with the most that LiveKit
 /// allows.
@@ -87,18 +90,6 @@ pub struct Page {
     pub items: Vec<Map<String, Value>>,
     /// Token of the next page. `None` at the end.
     pub next: Option<Box<str>>,
-}
-
-/// An agent dispatch of a room.
-#[derive(Clone, Debug)]
-pub struct ListedDispatch {
-    pub id: Box<str>,
-    /// Empty for workers without a name.
-    pub agent: Box<str>,
-    pub created_at_ms: u64,
-    pub deleted: bool,
-    /// The status of each job, such as `JS_RUNNING`.
-    pub jobs: Vec<Box<str>>,
 }
 
 #[derive(Clone, Debug)]
@@ -186,20 +177,6 @@ impl LiveKit {
             answer => answer?,
         };
         Ok(self.list(answer, "participants")?.into_iter().filter_map(participant).collect())
-    }
-
-    /// Lists the agent dispatches of a live room. A LiveKit without dispatches has none.
-    pub async fn list_dispatches(&self, room: &str) -> Result<Vec<ListedDispatch>, CallError> {
-        let request = json!({ "room": room });
-        let answer =
-            self.call("AgentDispatchService", "ListDispatch", admin(room), &request, LIST_TIME_MAX).await;
-        let answer = match answer {
-            Err(error) if ["not_found", "bad_route", "unimplemented"].iter().any(|code| error.is(code)) => {
-                return Ok(Vec::new());
-            }
-            answer => answer?,
-        };
-        Ok(self.list(answer, "agent_dispatches")?.into_iter().map(dispatch).collect())
     }
 
     /// Lists a page of the egress of the last 24 hours, or of one egress. Returns `None` if LiveKit has no Redis to store
@@ -333,6 +310,11 @@ impl LiveKit {
         request: &Value,
     ) -> Result<Map<String, Value>, CallError> {
         let answer = self.call("RoomService", method, grant, request, COMMAND_TIME_MAX).await?;
+        self.object(answer)
+    }
+
+    /// Returns an answer that is one entity, in the shape of a webhook.
+    fn object(&self, answer: Value) -> Result<Map<String, Value>, CallError> {
         match answer {
             Value::Object(_) => Ok(shape::object(answer)),
             _ => Err(self.garbage("JSON that is not an object")),
@@ -402,21 +384,6 @@ fn page_request(member: &str, id: Option<&str>, page: Option<&str>) -> Value {
         request.insert("page_token".into(), json!({ "token": token }));
     }
     Value::Object(request)
-}
-
-fn dispatch(listed: Value) -> ListedDispatch {
-    let json = Value::Object(shape::object(listed));
-    let text = |value: &Value| value.as_str().unwrap_or_default().into();
-    let nanos = |value: &Value| value.as_str().and_then(|digits| digits.parse().ok()).unwrap_or(0_u64);
-    let state = &json["state"];
-    let jobs = state["jobs"].as_array().into_iter().flatten();
-    ListedDispatch {
-        id: text(&json["id"]),
-        agent: text(&json["agentName"]),
-        created_at_ms: nanos(&state["createdAt"]) / 1_000_000,
-        deleted: nanos(&state["deletedAt"]) > 0,
-        jobs: jobs.map(|job| text(&job["state"]["status"])).collect(),
-    }
 }
 
 fn participant(value: Value) -> Option<ListedParticipant> {

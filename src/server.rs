@@ -174,8 +174,8 @@ pub fn router(app: Arc<App>) -> Router {
 
 fn routes(app: &Arc<App>) -> OpenApiRouter<Arc<App>> {
     use api::{
-        agents, attention, audit, calls, cloud, commands, egress, login, me, participants, projects, rooms,
-        sessions, test_webhook, usage, watch,
+        agents, attention, audit, calls, cloud, commands, dispatches, egress, login, me, participants,
+        projects, rooms, sessions, test_webhook, usage, watch,
     };
     let webhooks = OpenApiRouter::new().routes(routes!(webhook::receive)).with_state(app.webhooks.clone());
     let current = axum::middleware::from_fn_with_state(app.clone(), when_current);
@@ -218,6 +218,8 @@ fn routes(app: &Arc<App>) -> OpenApiRouter<Arc<App>> {
         .routes(routes!(commands::update_participant, commands::remove_participant))
         .routes(routes!(commands::mute_track))
         .routes(routes!(commands::send_data))
+        .routes(routes!(dispatches::dispatches, dispatches::create_dispatch))
+        .routes(routes!(dispatches::delete_dispatch))
         .routes(routes!(watch::watch_room))
         .routes(routes!(attention::acknowledge, attention::unacknowledge))
         .merge(lists)

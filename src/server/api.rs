@@ -7,6 +7,7 @@ pub mod calls;
 pub mod cloud;
 pub mod command;
 pub mod commands;
+pub mod dispatches;
 pub mod egress;
 pub mod login;
 pub mod me;

@@ -112,6 +112,14 @@ fn routes_with_a_body(operator: &str) -> Vec<Route> {
         route("POST", "/api/rooms", "/api/rooms", creator("cleo"), 2_097_152, COMMAND),
         route("PATCH", "/api/rooms/{room}", "/api/rooms/a", admin("alma"), 2_097_152, COMMAND),
         route("POST", "/api/rooms/{room}/token", "/api/rooms/a/token", admin("alma"), 4_096, COMMAND),
+        route(
+            "POST",
+            "/api/rooms/{room}/dispatches",
+            "/api/rooms/a/dispatches",
+            admin("alma"),
+            2_097_152,
+            COMMAND,
+        ),
         route("POST", "/api/rooms/{room}/data", "/api/rooms/a/data", admin("alma"), 524_288, COMMAND),
         route(
             "PATCH",

@@ -18,6 +18,7 @@ mod damage;
 mod damage_found;
 mod delivery;
 mod demo;
+mod dispatches;
 mod drain;
 mod egress;
 mod errors;

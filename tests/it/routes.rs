@@ -47,6 +47,7 @@ fn row(method: &'static str, route: &'static str, path: &'static str, expected: 
         ("PATCH", _) => Some(json!({ "metadata": "x" })),
         ("POST", route) if route.ends_with("/mute") => Some(json!({ "muted": true })),
         ("POST", route) if route.ends_with("/data") => Some(json!({ "text": "x" })),
+        ("POST", route) if route.ends_with("/dispatches") => Some(json!({ "agentName": "support" })),
         ("POST" | "PUT", _) => Some(json!({})),
         _ => None,
     };
@@ -196,6 +197,24 @@ fn table() -> Vec<Row> {
             "/api/rooms/planning/participants/alice/tracks/TR_1/mute",
         ),
         ("POST", "/api/rooms/{room}/data", "/api/rooms/standup/data", "/api/rooms/planning/data"),
+        (
+            "GET",
+            "/api/rooms/{room}/dispatches",
+            "/api/rooms/standup/dispatches",
+            "/api/rooms/planning/dispatches",
+        ),
+        (
+            "POST",
+            "/api/rooms/{room}/dispatches",
+            "/api/rooms/standup/dispatches",
+            "/api/rooms/planning/dispatches",
+        ),
+        (
+            "DELETE",
+            "/api/rooms/{room}/dispatches/{id}",
+            "/api/rooms/standup/dispatches/AD_1",
+            "/api/rooms/planning/dispatches/AD_1",
+        ),
     ] {
         let in_alpha = |path: &str| -> &'static str { format!("{path}?project=alpha").leak() };
         rows.push(row(method, route, in_alpha(standup), MODERATE_STANDUP));

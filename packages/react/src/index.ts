@@ -14,6 +14,7 @@ export { type CallsOptions, useCalls } from './hooks/useCalls';
 export { useConnection } from './hooks/useConnection';
 export { useCreateRoom } from './hooks/useCreateRoom';
 export { useDeleteRoom } from './hooks/useDeleteRoom';
+export { useCreateDispatch, useDeleteDispatch, useDispatches } from './hooks/useDispatches';
 export { type EgressOptions, useEgress } from './hooks/useEgress';
 export { type Events, type EventsOptions, useEvents } from './hooks/useEvents';
 export { useMe } from './hooks/useMe';

@@ -272,6 +272,25 @@ async fn answer(
             let dispatches = world.dispatches.get(name).cloned().unwrap_or_default();
             Json(json!({ "agent_dispatches": dispatches })).into_response()
         }
+        "CreateDispatch" => {
+            let (name, agent) =
+                (request["room"].as_str().unwrap_or(""), request["agent_name"].as_str().unwrap_or(""));
+            let list = world.dispatches.entry(name.to_owned()).or_default();
+            let mut created = dispatch(&format!("AD_{}", list.len() + 1), agent, name, &[]);
+            created["metadata"] = request["metadata"].clone();
+            list.push(created.clone());
+            Json(created).into_response()
+        }
+        "DeleteDispatch" => {
+            let list = world.dispatches.entry(request["room"].as_str().unwrap_or("").to_owned()).or_default();
+            match list.iter().position(|one| one["id"] == request["dispatch_id"]) {
+                Some(at) => Json(list.remove(at)).into_response(),
+                None => {
+                    let error = json!({"code": "not_found", "msg": "dispatch ID not found"});
+                    (StatusCode::NOT_FOUND, Json(error)).into_response()
+                }
+            }
+        }
         "ListEgress" => side(&world.egress, "egress"),
         "ListIngress" => side(&world.ingress, "ingress"),
         method => {

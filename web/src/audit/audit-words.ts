@@ -11,6 +11,8 @@ export const ACTIONS: Record<string, string> = {
   'participant.update': 'updated',
   'track.mute': 'muted a track of',
   'track.unmute': 'unmuted a track of',
+  'dispatch.create': 'dispatched the agent',
+  'dispatch.delete': 'deleted the agent dispatch',
   'condition.acknowledge': 'acknowledged',
   'condition.unacknowledge': 'took back the acknowledgement of',
 };
@@ -18,10 +20,11 @@ export const ACTIONS: Record<string, string> = {
 /** "removed", "room.new_thing" → "room new thing". */
 export const actionWords = (action: string) => ACTIONS[action] ?? words(action.replaceAll('.', ' '));
 
-/** Target of an entry without the track: "ann/TR_1" → "ann". */
+/** Target of an entry without the id after it: "ann/TR_1" → "ann", "support/AD_1" → "support". */
 export function targetWords(action: string, target: string | null): string | null {
   if (target === null) return null;
-  return action.startsWith('track.') ? target.slice(0, target.lastIndexOf('/')) : target;
+  const end = action.startsWith('track.') || action === 'dispatch.create' ? target.lastIndexOf('/') : -1;
+  return end < 0 ? target : target.slice(0, end);
 }
 
 /** Returns true if the target of the action is a participant. */

@@ -5,6 +5,7 @@ import {
   useDeleteRoom,
   useMe,
   useMuteTrack,
+  useProjects,
   useRemoveParticipant,
 } from '@roomwatch/react';
 import { useConfirm } from '@/ui/confirm';
@@ -17,18 +18,23 @@ const TYPE_NAME_FROM = 5;
 
 /** Returns the project for a request, or undefined if there is only one project. */
 export function useProjectFor(project: string): string | undefined {
-  return useProjects()(project);
+  return useProjectFilter()(project);
 }
 
-function useProjects(): (project: string) => string | undefined {
+function useProjectFilter(): (project: string) => string | undefined {
   const projects = useMe().data?.projects;
   return (project) => (projects && projects.length > 1 ? project : undefined);
+}
+
+/** Returns false if the project has no LiveKit that can be asked. A caller who may not know that gets true. */
+export function useCanAsk(project: string): boolean {
+  return useProjects().data?.find(({ name }) => name === project)?.url !== null;
 }
 
 /** Returns the commands on rooms and participants, with the same questions and messages on every page. */
 export function useModeration() {
   const confirm = useConfirm();
-  const projectFor = useProjects();
+  const projectFor = useProjectFilter();
   const end = useDeleteRoom();
   const remove = useRemoveParticipant();
   const mute = useMuteTrack();

@@ -44,6 +44,7 @@ export type ErrorCode =
   | 'unknown_participant'
   | 'participant_not_found'
   | 'track_not_found'
+  | 'dispatch_not_found'
   | 'no_such_route'
   | 'no_such_file'
   | 'method_not_allowed'

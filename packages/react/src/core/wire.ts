@@ -63,6 +63,9 @@ export type Egress = Schema<'Egress'>;
 /** Media sent into LiveKit. */
 export type Ingress = Schema<'Ingress'>;
 
+/** Request for an agent in a room. */
+export type Dispatch = Schema<'Dispatch'>;
+
 /** Something that needs attention, and is open. */
 export type Condition = Omit<Schema<'Condition'>, 'kind' | 'values'> & {
   kind: ConditionKind;
