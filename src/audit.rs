@@ -79,11 +79,12 @@ pub struct NewAuditEntry {
     pub user: Arc<str>,
     /// `room.create`, `room.end`, `room.update`, `room.watch`, `data.send`, `participant.remove`,
     /// `participant.update`, `track.mute`, `track.unmute`, `dispatch.create`, `dispatch.delete`,
-    /// `condition.acknowledge`, `condition.unacknowledge`.
+    /// `egress.start`, `egress.stop`, `condition.acknowledge`, `condition.unacknowledge`.
     pub action: &'static str,
     pub project: Arc<str>,
     pub room: Option<String>,
-    /// Target in the room: an identity, `identity/track sid`, or `agent/dispatch id`. Of a condition, its id.
+    /// Target in the room: an identity, `identity/track sid`, or `agent/dispatch id`. Of egress, its id, or
+    /// `preset/egress id`. Of a condition, its id.
     pub target: Option<String>,
     /// Reason that the user gave, if one was asked for.
     pub reason: Option<String>,

@@ -17,6 +17,7 @@ use crate::{
 };
 
 mod dispatches;
+mod egress;
 pub mod shape;
 
 pub use dispatches::{ListedDispatch, ListedJob};
@@ -342,6 +343,19 @@ impl LiveKit {
         request: &Value,
         time_max: Duration,
     ) -> Result<Value, CallError> {
+        self.call_with(&[], service, method, grant, request, time_max).await
+    }
+
+    /// As [`LiveKit::call`], for a request with these secrets: no error repeats them.
+    async fn call_with(
+        &self,
+        secrets: &[&str],
+        service: &str,
+        method: &str,
+        grant: Grant,
+        request: &Value,
+        time_max: Duration,
+    ) -> Result<Value, CallError> {
         let claims = Claims {
             iss: self.key.to_string(),
             exp: self.clock.unix_secs() + TOKEN_SECS,
@@ -361,8 +375,8 @@ impl LiveKit {
         // An error is JSON with a code, but a wrong key is refused in plain text.
         let error: Value = serde_json::from_slice(&body).unwrap_or_default();
         let message = match error.get("msg").and_then(Value::as_str) {
-            Some(message) => shown(message),
-            None => shown(&String::from_utf8_lossy(&body)),
+            Some(message) => shown(&without(message, secrets)),
+            None => shown(&without(&String::from_utf8_lossy(&body), secrets)),
         };
         if status.as_u16() == 401 {
             return Err(CallError::Unauthorized { address: self.address(), key: self.key.clone(), message });
@@ -422,6 +436,11 @@ pub fn integer(object: &Map<String, Value>, member: &str) -> u64 {
 /// Returns the grant for calls about one room: LiveKit wants a token per room (livekit pkg/service/auth.go).
 fn admin(room: &str) -> Grant {
     Grant { room_admin: true, room: room.to_owned(), ..Grant::default() }
+}
+
+/// Returns the text without these parts.
+fn without(text: &str, secrets: &[&str]) -> String {
+    secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret, "***"))
 }
 
 /// Returns LiveKit's own words, short, on one line and without tokens: LiveKit repeats a token that it refuses.

@@ -52,6 +52,13 @@ pub struct TrackPath {
 
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Path)]
+pub struct EgressPath {
+    /// LiveKit's id of the egress
+    pub id: String,
+}
+
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
 pub struct CloudProjectPath {
     /// Name of the project in the configuration
     pub id: String,

@@ -42,6 +42,7 @@ mod reconcile;
 mod reconcile_diff;
 mod reconcile_gap;
 mod reconcile_lists;
+mod record;
 mod routes;
 mod secrets;
 mod session_list;

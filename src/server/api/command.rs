@@ -81,6 +81,11 @@ impl Command {
         self
     }
 
+    /// Returns the project of the command.
+    pub fn project(&self) -> &str {
+        &self.entry.project
+    }
+
     /// Returns the target of the command.
     pub fn target(&self) -> &str {
         self.entry.target.as_deref().unwrap_or_default()
