@@ -204,12 +204,7 @@ impl LiveKit {
     /// Turns the error of a LiveKit without Redis into `None`.
     fn if_connected(&self, answer: Result<Value, CallError>) -> Result<Option<Page>, CallError> {
         match answer {
-            Ok(answer) => {
-                let next = answer.pointer("/next_page_token/token").and_then(Value::as_str);
-                let next = next.filter(|token| !token.is_empty()).map(Box::from);
-                let items = self.list(answer, "items")?.into_iter().map(shape::object).collect();
-                Ok(Some(Page { items, next }))
-            }
+            Ok(answer) => self.page(answer).map(Some),
             Err(CallError::Refused { code, message })
                 if message.contains("not connected")
                     || &*code == "bad_route"
@@ -219,6 +214,13 @@ impl LiveKit {
             }
             Err(error) => Err(error),
         }
+    }
+
+    fn page(&self, answer: Value) -> Result<Page, CallError> {
+        let next = answer.pointer("/next_page_token/token").and_then(Value::as_str);
+        let next = next.filter(|token| !token.is_empty()).map(Box::from);
+        let items = self.list(answer, "items")?.into_iter().map(shape::object).collect();
+        Ok(Page { items, next })
     }
 
     /// Creates a room, or returns the one with this name.

@@ -1,5 +1,7 @@
 //! Starting and stopping egress: LiveKit's Egress service.
 
+use std::time::Duration;
+
 use serde_json::{Map, Value, json};
 
 use super::{COMMAND_TIME_MAX, CallError, LIST_TIME_MAX, LiveKit, Page};
@@ -8,6 +10,9 @@ use crate::{
     token::Grant,
 };
 
+/// Maximum time for a start. LiveKit itself asks its egress services three times, for about 10 s, before it says that there
+/// are none (protocol rpc/egress_client.go).
+const START_TIME_MAX: Duration = Duration::from_secs(20);
 /// Maximum number of pages of a list. LiveKit OSS answers with one.
 const PAGES_MAX: usize = 50;
 
@@ -26,7 +31,7 @@ impl LiveKit {
             EgressKind::Web => "StartWebEgress",
         };
         let (secrets, request) = (request.secrets(), request.with(members));
-        let answer = self.call_with(&secrets, "Egress", method, grant(), &request, COMMAND_TIME_MAX).await?;
+        let answer = self.call_with(&secrets, "Egress", method, grant(), &request, START_TIME_MAX).await?;
         self.object(answer)
     }
 
@@ -37,8 +42,7 @@ impl LiveKit {
         self.object(answer)
     }
 
-    /// Lists the egress that has not ended, of a room or, with an empty name, of all and of none. A LiveKit without Redis has
-    /// none.
+    /// Lists the egress that has not ended, of a room or, with an empty name, of all and of none. LiveKit without Redis refuses.
     pub async fn active_egress(&self, room: &str) -> Result<Vec<Map<String, Value>>, CallError> {
         let (mut listed, mut token) = (Vec::new(), None::<Box<str>>);
         for _ in 0..PAGES_MAX {
@@ -46,8 +50,8 @@ impl LiveKit {
             if let Some(token) = token {
                 request["page_token"] = json!({ "token": token });
             }
-            let answer = self.call("Egress", "ListEgress", grant(), &request, LIST_TIME_MAX).await;
-            let Some(Page { items, next }) = self.if_connected(answer)? else { break };
+            let answer = self.call("Egress", "ListEgress", grant(), &request, LIST_TIME_MAX).await?;
+            let Page { items, next } = self.page(answer)?;
             listed.extend(items);
             if next.is_none() {
                 break;

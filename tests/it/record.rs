@@ -309,6 +309,7 @@ async fn what_livekit_refuses_is_said_without_the_secrets_of_the_preset() {
     let (status, answer) = start(&server, archive).await;
     assert_eq!((status, &answer["error"]["code"]), (502, &json!("livekit_failed")));
     assert!(answer["error"]["message"].as_str().expect("words").contains("egress not connected"), "{answer}");
+    assert_eq!(starts(&livekit).len(), 8, "LiveKit's list has refused; nothing was started");
     assert_eq!(code(stop(&server, "EG_1").await), is(502, "livekit_failed"));
     keeps_its_secrets(&server).await;
 }

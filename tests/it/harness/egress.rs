@@ -1,7 +1,7 @@
 //! A double of LiveKit's egress: no egress service runs on a machine without Chrome and GStreamer's plugins.
 //!
-//! It acts as livekit-server 1.13.5 does (pkg/service/egress.go, pkg/service/ioservice.go): a start is refused without Redis,
-//! without the room, and without an egress service; an accepted one is in the list as EGRESS_STARTING. A stop makes a running
+//! It acts as livekit-server 1.13.5 does (pkg/service/egress.go, pkg/service/ioservice.go): a start is refused without the
+//! room, and without an egress service; an accepted one is in the list as EGRESS_STARTING. A stop makes a running
 //! one EGRESS_ENDING; one that has ended cannot be stopped, and one whose service is lost does not answer.
 
 use roomwatch::livekit::shape;
@@ -45,7 +45,8 @@ fn not_connected() -> Answered {
 
 fn start(world: &mut World, kind: &str, request: &Value) -> Answered {
     if world.egress.is_none() {
-        return not_connected();
+        // Without Redis its requests reach no service either; its lists say the reason.
+        return error(503, "unavailable", "no response from servers");
     }
     let room = world.rooms.iter().find(|room| room["name"] == request["room_name"]).cloned();
     if kind != "web" && room.is_none() {

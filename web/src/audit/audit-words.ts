@@ -13,6 +13,8 @@ export const ACTIONS: Record<string, string> = {
   'track.unmute': 'unmuted a track of',
   'dispatch.create': 'dispatched the agent',
   'dispatch.delete': 'deleted the agent dispatch',
+  'egress.start': 'started the recording or stream',
+  'egress.stop': 'stopped the recording or stream',
   'condition.acknowledge': 'acknowledged',
   'condition.unacknowledge': 'took back the acknowledgement of',
 };
@@ -20,10 +22,13 @@ export const ACTIONS: Record<string, string> = {
 /** "removed", "room.new_thing" → "room new thing". */
 export const actionWords = (action: string) => ACTIONS[action] ?? words(action.replaceAll('.', ' '));
 
+/** Actions whose target is a name and an id. */
+const WITH_ID = /^(track\.|dispatch\.create$|egress\.start$)/;
+
 /** Target of an entry without the id after it: "ann/TR_1" → "ann", "support/AD_1" → "support". */
 export function targetWords(action: string, target: string | null): string | null {
   if (target === null) return null;
-  const end = action.startsWith('track.') || action === 'dispatch.create' ? target.lastIndexOf('/') : -1;
+  const end = WITH_ID.test(action) ? target.lastIndexOf('/') : -1;
   return end < 0 ? target : target.slice(0, end);
 }
 

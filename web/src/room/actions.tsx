@@ -1,16 +1,28 @@
 import type { Room } from '@roomwatch/react';
 import { Link } from '@tanstack/react-router';
-import { Bot, Braces, Eye, History, LayoutGrid, MessageSquare, MoreHorizontal, Octagon, Terminal } from 'lucide-react';
+import {
+  Bot,
+  Braces,
+  CircleDot,
+  Eye,
+  History,
+  LayoutGrid,
+  MessageSquare,
+  MoreHorizontal,
+  Octagon,
+  Terminal,
+} from 'lucide-react';
 import { useState } from 'react';
 import { partFile } from '@/page-file';
 import { useRefusal } from '@/shell/rights';
 import { Button, buttonClass } from '@/ui/button';
 import { Menu, MenuItem, MenuLink, MenuSeparator } from '@/ui/menu';
 import { roomCommands } from './cli-commands';
-import { useCanAsk, useModeration, useProjectFor } from './moderate';
+import { useModeration, useOffers, useProjectFor } from './moderate';
 
 const SendData = partFile(async () => (await import('./send-data')).SendData);
 const DispatchAgent = partFile(async () => (await import('./dispatch-agent')).DispatchAgent);
+const StartEgress = partFile(async () => (await import('@/recordings/start-egress')).StartEgress);
 const EditRoom = partFile(async () => (await import('./edit-room')).EditRoom);
 const CommandsDialog = partFile(async () => (await import('./commands-dialog')).CommandsDialog);
 
@@ -27,10 +39,11 @@ export function RoomActions({
   watching: boolean;
   onWatch: (on: boolean) => void;
 }) {
-  const [open, setOpen] = useState<'data' | 'dispatch' | 'metadata' | 'commands' | null>(null);
+  const [open, setOpen] = useState<'data' | 'dispatch' | 'record' | 'metadata' | 'commands' | null>(null);
   const { endRoom, ending } = useModeration();
   const project = useProjectFor(room.project);
-  const canAsk = useCanAsk(room.project);
+  const { canAsk, offers } = useOffers(room.project);
+  const mayRecord = useRefusal('record');
   const mayWatch = useRefusal('watch', room.name);
   const mayModerate = useRefusal('moderate', room.name);
   const mayEnd = useRefusal('end', room.name);
@@ -59,6 +72,11 @@ export function RoomActions({
           </button>
         }
       >
+        {offers ? (
+          <MenuItem icon={<CircleDot size={14} />} reason={mayRecord} onSelect={() => setOpen('record')}>
+            Record or stream
+          </MenuItem>
+        ) : null}
         {canAsk ? (
           <MenuItem icon={<Bot size={14} />} reason={mayModerate} onSelect={() => setOpen('dispatch')}>
             Dispatch an agent
@@ -87,6 +105,7 @@ export function RoomActions({
 
       {open === 'data' ? <SendData room={room} onClose={() => setOpen(null)} /> : null}
       {open === 'dispatch' ? <DispatchAgent room={room} onClose={() => setOpen(null)} /> : null}
+      {open === 'record' ? <StartEgress project={room.project} room={room.name} onClose={() => setOpen(null)} /> : null}
       {open === 'metadata' ? <EditRoom room={room} onClose={() => setOpen(null)} /> : null}
       {open === 'commands' ? (
         <CommandsDialog title={room.name} commands={roomCommands(room.name, project)} onClose={() => setOpen(null)} />

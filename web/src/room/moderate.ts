@@ -26,9 +26,13 @@ function useProjectFilter(): (project: string) => string | undefined {
   return (project) => (projects && projects.length > 1 ? project : undefined);
 }
 
-/** Returns false if the project has no LiveKit that can be asked. A caller who may not know that gets true. */
-export function useCanAsk(project: string): boolean {
-  return useProjects().data?.find(({ name }) => name === project)?.url !== null;
+/**
+ * Returns what LiveKit can do for the rooms of a project: nothing can be asked without its URL (`canAsk`), and egress needs
+ * presets (`offers`). A caller who may not see the project can ask.
+ */
+export function useOffers(project: string): { canAsk: boolean; offers: boolean } {
+  const found = useProjects().data?.find(({ name }) => name === project);
+  return { canAsk: found?.url !== null, offers: !!found?.egressPresets.some(({ kind }) => kind !== 'web') };
 }
 
 /** Returns the commands on rooms and participants, with the same questions and messages on every page. */

@@ -1,9 +1,8 @@
-import type { UseMutationResult, UseQueryResult } from '@tanstack/react-query';
-import type { CreateDispatch, DispatchRef, RoomRef } from '../core/client';
+import type { UseQueryResult } from '@tanstack/react-query';
+import type { RoomRef } from '../core/client';
 import type { RoomwatchError } from '../core/error';
 import type { Dispatch } from '../core/wire';
 import { useRoomwatch } from '../RoomwatchProvider';
-import { useAskedCommand } from './useAskedCommand';
 import { useFollowed } from './useFollowed';
 
 /** Time between two questions to LiveKit: each counts as a command. */
@@ -14,7 +13,9 @@ const WAITING_MS_MAX = 20_000;
 
 type Answer = { dispatches: Dispatch[] };
 
-const keyOf = ({ room, project }: RoomRef) => ['dispatches', room, project ?? null] as const;
+/** Returns the key of the query for a room. */
+export const dispatchesOf = ({ room, project }: RoomRef) => ['dispatches', room, project ?? null] as const;
+
 const listOf = ({ dispatches }: Answer) => dispatches;
 
 /**
@@ -30,7 +31,7 @@ export function useDispatches({
 }: RoomRef & { enabled?: boolean }): UseQueryResult<Dispatch[], RoomwatchError> {
   const { client } = useRoomwatch();
   return useFollowed<Answer, Dispatch[]>({
-    key: keyOf(ref),
+    key: dispatchesOf(ref),
     fetch: ({ signal }) => client.dispatches(ref, signal),
     select: listOf,
     enabled,
@@ -40,26 +41,4 @@ export function useDispatches({
 
 function isWaiting({ jobs, createdAt }: Dispatch): boolean {
   return Date.now() - createdAt < WAITING_MS_MAX && jobs.every(({ status }) => status === 'pending');
-}
-
-/**
- * Asks for an agent in a live room.
- *
- * @example
- * const { mutate } = useCreateDispatch();
- * mutate({ room: 'standup', agentName: 'support' });
- */
-export function useCreateDispatch(): UseMutationResult<Dispatch, RoomwatchError, CreateDispatch> {
-  return useAskedCommand((client, vars: CreateDispatch) => client.createDispatch(vars), keyOf);
-}
-
-/**
- * Deletes an agent dispatch. LiveKit ends its jobs, and removes their agents from the room.
- *
- * @example
- * const { mutate } = useDeleteDispatch();
- * mutate({ room: 'standup', id: 'AD_3yq5fkZ8cTzN' });
- */
-export function useDeleteDispatch(): UseMutationResult<void, RoomwatchError, DispatchRef> {
-  return useAskedCommand((client, vars: DispatchRef) => client.deleteDispatch(vars), keyOf);
 }
