@@ -423,7 +423,7 @@ async fn ingress_is_listed_without_keys_and_addresses() {
     let server = server(&livekit);
     let ingress = |n: usize, status: &str| {
         json!({ "ingress_id": format!("IN_{n:04}"), "name": "camera", "stream_key": "CANARY-STREAM", "url": "rtmp://x/CANARY-KEY",
-            "input_type": if n % 2 == 0 { "RTMP_INPUT" } else { "URL_INPUT" }, "room_name": "standup",
+            "input_type": if n.is_multiple_of(2) { "RTMP_INPUT" } else { "URL_INPUT" }, "room_name": "standup",
             "participant_identity": "cam", "state": { "status": status, "started_at": "1787486400123000000",
                 "error": if status == "ENDPOINT_ERROR" { "cannot pull https://x/CANARY-SECRET now" } else { "" } } })
     };

@@ -61,7 +61,7 @@ export function StartEgress({ project, room, onClose }: { project: string; room?
                 <input
                   type="radio"
                   name="preset"
-                  className="mt-0.5 shrink-0"
+                  className="mt-1 shrink-0 self-start"
                   checked={name === preset?.name}
                   onChange={() => {
                     setChosen(name);
@@ -87,7 +87,10 @@ export function StartEgress({ project, room, onClose }: { project: string; room?
               required
               placeholder={preset.allowedOrigins[0]}
               value={url}
-              onChange={(event) => setUrl(event.target.value)}
+              onChange={(event) => {
+                setUrl(event.target.value);
+                setError(null);
+              }}
               autoComplete="off"
               spellCheck={false}
             />

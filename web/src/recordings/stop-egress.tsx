@@ -48,13 +48,7 @@ export function StopEgress({
   };
 
   return (
-    <button
-      type="button"
-      aria-label={`Stop ${name}`}
-      className={buttonClass('outline', 'h-6 px-2 text-xs')}
-      disabled={stop.isPending}
-      onClick={ask}
-    >
+    <button type="button" aria-label={`Stop ${name}`} className={buttonClass()} disabled={stop.isPending} onClick={ask}>
       <Square size={11} aria-hidden /> Stop
     </button>
   );

@@ -17,14 +17,13 @@ import { partFile } from '@/page-file';
 import { useRefusal } from '@/shell/rights';
 import { Button, buttonClass } from '@/ui/button';
 import { Menu, MenuItem, MenuLink, MenuSeparator } from '@/ui/menu';
-import { roomCommands } from './cli-commands';
 import { useModeration, useOffers, useProjectFor } from './moderate';
 
 const SendData = partFile(async () => (await import('./send-data')).SendData);
 const DispatchAgent = partFile(async () => (await import('./dispatch-agent')).DispatchAgent);
 const StartEgress = partFile(async () => (await import('@/recordings/start-egress')).StartEgress);
 const EditRoom = partFile(async () => (await import('./edit-room')).EditRoom);
-const CommandsDialog = partFile(async () => (await import('./commands-dialog')).CommandsDialog);
+const Commands = partFile(async () => (await import('./commands-dialog')).RoomCommands);
 
 /** Padding with which all buttons fit on the smallest phone. */
 const NARROW = 'max-[24rem]:px-2';
@@ -107,9 +106,7 @@ export function RoomActions({
       {open === 'dispatch' ? <DispatchAgent room={room} onClose={() => setOpen(null)} /> : null}
       {open === 'record' ? <StartEgress project={room.project} room={room.name} onClose={() => setOpen(null)} /> : null}
       {open === 'metadata' ? <EditRoom room={room} onClose={() => setOpen(null)} /> : null}
-      {open === 'commands' ? (
-        <CommandsDialog title={room.name} commands={roomCommands(room.name, project)} onClose={() => setOpen(null)} />
-      ) : null}
+      {open === 'commands' ? <Commands room={room.name} project={project} onClose={() => setOpen(null)} /> : null}
     </>
   );
 }

@@ -2,6 +2,7 @@ import { type Dispatch, type Room, useDeleteDispatch, useDispatches } from '@roo
 import { Trash2 } from 'lucide-react';
 import { useRefusal } from '@/shell/rights';
 import { Badge, type Tone } from '@/ui/badge';
+import { IconButton } from '@/ui/button';
 import { useConfirm } from '@/ui/confirm';
 import { plural, words } from '@/ui/format';
 import { Panel } from '@/ui/panel';
@@ -72,15 +73,9 @@ function Row({ room, dispatch, project }: { room: Room; dispatch: Dispatch; proj
     <li className="px-4 py-3">
       <div className="flex items-center justify-between gap-3">
         <span className="min-w-0 truncate font-medium">{name}</span>
-        <button
-          type="button"
-          aria-label={`Delete the dispatch of ${name}`}
-          disabled={remove.isPending}
-          onClick={ask}
-          className="rounded-md p-1 text-ink-3 hover:bg-hover hover:text-bad disabled:opacity-50"
-        >
-          <Trash2 size={14} aria-hidden />
-        </button>
+        <IconButton label={`Delete the dispatch of ${name}`} disabled={remove.isPending} onClick={ask}>
+          <Trash2 size={14} />
+        </IconButton>
       </div>
       <p className="mt-0.5 text-xs text-ink-2">
         created <Ago at={createdAt} />
