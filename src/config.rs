@@ -4,7 +4,7 @@
 //! option is an error that names it, in each of the three: a typing error in a limit must not leave the
 //! limit at its default. Secrets print as `***`.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::{Context, ensure};
 use clap::Args;
@@ -21,6 +21,7 @@ use crate::{
 
 mod attention;
 mod cluster;
+mod egress;
 mod environment;
 mod limits;
 mod log;
@@ -31,6 +32,7 @@ mod users;
 
 pub use attention::{AgentRule, AttentionRules};
 pub use cluster::{ClusterOptions, Deployed};
+pub use egress::{EgressKind, EgressPreset, EgressRequest};
 pub use limits::{Answer, Limit, LimitOptions, Limits};
 pub use log::LogFormat;
 pub use projects::{DEFAULT_PROJECT, DEV_KEY, DEV_URL, KeyOptions, Project, ProjectOptions};
@@ -153,6 +155,9 @@ pub struct Options {
     #[arg(skip)]
     pub usage: UsageOptions,
 
+    #[arg(skip)]
+    pub egress_presets: Vec<EgressPreset>,
+
     /// True for the demo: its meetings are simulated, and the dashboard says so. Set by `roomwatch demo` only.
     #[arg(skip)]
     #[serde(skip)]
@@ -195,6 +200,7 @@ pub struct Config {
     pub limits: Limits,
     pub attention: AttentionRules,
     pub usage: UsageOptions,
+    pub egress_presets: Arc<[EgressPreset]>,
     /// See [`Options::demo`].
     pub demo: bool,
     /// The time of the node. Tests put a held clock here.
@@ -235,7 +241,7 @@ impl Options {
             trusted_proxies, cors_origins, redact, retention_days, retention_bytes, history_days,
             reconcile_secs, heartbeat_secs, drain_secs, watch_reason, open_conditions, log_format
         } limits, cluster, projects: below.projects, users: below.users, attention: below.attention,
-            usage: below.usage, demo: self.demo)
+            usage: below.usage, egress_presets: below.egress_presets, demo: self.demo)
     }
 
     /// Checks what only the whole can tell.
@@ -266,7 +272,6 @@ impl Options {
             data_dir,
             cluster,
             dev,
-            projects,
             keys,
             file: None,
             users: self.users,
@@ -293,6 +298,8 @@ impl Options {
             limits,
             attention: self.attention,
             usage: self.usage.check()?,
+            egress_presets: egress::presets(self.egress_presets, &projects)?,
+            projects,
             demo: self.demo,
             clock: Clock::system(),
         })
