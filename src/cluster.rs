@@ -34,11 +34,24 @@ pub enum Map {
     Health,
     /// Rooms that the other nodes want compared, by project and node.
     Asks,
+    /// The position of each endpoint of deliveries, by its name.
+    Deliveries,
+    /// Events that an endpoint did not take, by its name and their seq.
+    DeadLetters,
 }
 
 impl Map {
-    pub const ALL: [Map; 7] =
-        [Map::Logins, Map::Operator, Map::Receipts, Map::Bootstrap, Map::Streams, Map::Health, Map::Asks];
+    pub const ALL: [Map; 9] = [
+        Map::Logins,
+        Map::Operator,
+        Map::Receipts,
+        Map::Bootstrap,
+        Map::Streams,
+        Map::Health,
+        Map::Asks,
+        Map::Deliveries,
+        Map::DeadLetters,
+    ];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -49,6 +62,8 @@ impl Map {
             Map::Streams => "streams",
             Map::Health => "health",
             Map::Asks => "asks",
+            Map::Deliveries => "deliveries",
+            Map::DeadLetters => "dead_letters",
         }
     }
 
