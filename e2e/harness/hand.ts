@@ -40,8 +40,30 @@ export class Hand {
   }
 }
 
+/** Maximum number of clicks to an answer. */
+const CLICKS_MAX = 4;
+
+/** The scenarios that a file plays. */
+export class Plays {
+  private readonly all: Played[] = [];
+
+  /** Plays one scenario. `act` returns the words that answer the question. */
+  async play(scenario: string, hand: Hand, act: () => Promise<string>): Promise<string> {
+    hand.begin();
+    const answer = await act();
+    this.all.push(hand.played(scenario, answer));
+    if (hand.clicks > CLICKS_MAX) throw new Error(`${scenario} takes ${hand.clicks} clicks`);
+    return answer;
+  }
+
+  /** Prints what was played. */
+  print(): void {
+    if (this.all.length > 0) console.info(`\n${table(this.all)}\n`);
+  }
+}
+
 /** A table in Markdown, with one line for each scenario. */
-export function playedTable(all: Played[]): string {
+function table(all: Played[]): string {
   const lines = all.map(
     ({ scenario, clicks, keys, seconds, answer }) =>
       `| ${scenario} | ${clicks} | ${keys} | ${seconds.toFixed(1)} s | ${answer.replaceAll(/\s+/g, ' ').trim()} |`,

@@ -351,6 +351,39 @@ it('what was learned later is told from what was known then', async () => {
   expect(await newest.innerText()).toMatch(/erin joined · learned \d\d:\d\d:\d\d, happened \d\d:\d\d:\d\d/);
 });
 
+it('the overview shows what needed attention at the moment', async () => {
+  const before = Date.now();
+  await pause(APART_MS);
+  await post(roomwatch, {
+    event: 'egress_ended',
+    egressInfo: {
+      egressId: 'EG_past',
+      roomId: 'RM_standup',
+      roomName: 'standup',
+      status: 'EGRESS_FAILED',
+      error: 'S3 answered 403 Forbidden',
+      roomComposite: { roomName: 'standup' },
+      updatedAt: `${Date.now()}000000`,
+    },
+  });
+  await until('the condition', async () => {
+    const { conditions } = await roomwatch.get('/api/attention');
+    return conditions.some(({ kind }: { kind: string }) => kind === 'egress_failed');
+  });
+  const failed = Date.now();
+  await open(`/?at=${failed}`);
+  const needed = page.getByRole('region', { name: 'Needed attention' }).getByRole('listitem');
+  await needed.filter({ hasText: 'Recording failed of standup · S3 answered 403 Forbidden' }).waitFor();
+  // The past cannot be acted on, and its links stay in it.
+  expect(await needed.getByRole('button').count()).toBe(0);
+  expect(await needed.getByRole('link', { name: 'standup' }).getAttribute('href')).toContain(`at=${failed}`);
+  expect(await axe(page)).toEqual([]);
+  await picture(page, 'past-attention');
+  await page.context().close();
+  await open(`/?at=${before}`);
+  await page.getByRole('region', { name: 'Needed attention' }).getByText('Nothing needed attention.').waitFor();
+});
+
 it('a step draws within 100 ms, among 300 people in 30 rooms', async () => {
   for (let n = 0; n < 30; n++) {
     await post(roomwatch, started(`room-${n}`));

@@ -4,7 +4,8 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { launch } from '../harness/browser.js';
 import { axe, operatorPage, picture } from '../harness/dashboard.js';
 import type { Roomwatch } from '../harness/roomwatch.js';
-import { joined, post, postAll, started, startWithoutLiveKit } from './post.js';
+import { until } from '../harness/wait.js';
+import { finished, joined, post, postAll, started, startWithoutLiveKit } from './post.js';
 
 let roomwatch: Roomwatch;
 let browser: Browser;
@@ -102,6 +103,31 @@ it('shows the rooms that need attention first, then the largest', async () => {
   expect(await page.locator('a, button, input, nav, video').count()).toBe(0);
   expect(await axe(page)).toEqual([]);
   await picture(page, 'wall-rooms');
+});
+
+it('shows as many rooms as fit, and how many do not', async () => {
+  const more = Array.from({ length: 20 }, (_, n) => `huddle-${n}`);
+  await postAll(roomwatch, more.map(started));
+  const rows = page.getByRole('listitem').filter({ hasText: /people$/ });
+  const rest = page.getByText(/^and \d+ more rooms?$/);
+  for (const height of [1080, 800]) {
+    await page.setViewportSize({ width: 1920, height });
+    await rest.waitFor();
+    await until('every room is counted', async () => {
+      const left = Number((await rest.innerText()).match(/\d+/)?.[0]);
+      return (await rows.count()) + left === 32;
+    });
+    expect(await page.evaluate(() => document.documentElement.scrollHeight)).toBeLessThanOrEqual(height);
+    const end = await rest.boundingBox();
+    const bottom = end ? end.y + end.height : 0;
+    expect(bottom, `${height}`).toBeLessThanOrEqual(height);
+    // Less than two rooms of space is left.
+    expect(bottom, `${height}`).toBeGreaterThan(height - 160);
+  }
+  await page.setViewportSize({ width: 1920, height: 1080 });
+  await picture(page, 'wall-many-rooms');
+  for (const name of more) await post(roomwatch, finished(name));
+  await page.getByText('12 live rooms · 78 people').waitFor();
 });
 
 it('says clearly that it has no connection, since when, and goes on by itself', async () => {

@@ -183,10 +183,12 @@ impl<'a> Engine<'a> {
         self.project.doubts.lock().forget(self.clock.running(), FORGET_AFTER.max(self.every * 3));
         let (unknown, known): (Vec<_>, Vec<_>) = {
             let state = self.shared.state.read();
-            self.project.checked.lock().retain(|sid| state.room(&self.project.name, sid).is_some());
+            let mut checked = self.project.checked.lock();
+            checked.retain(|sid| state.room(&self.project.name, sid).is_some());
             // The participants of a room without a name cannot be listed.
-            let named = rooms.into_iter().filter(|room| !room.name.is_empty());
-            named.partition(|room| state.room(&self.project.name, &room.sid).is_none())
+            let mut named: Vec<_> = rooms.into_iter().filter(|room| !room.name.is_empty()).collect();
+            checked.sort(&mut named, |room| &room.sid);
+            named.into_iter().partition(|room| state.room(&self.project.name, &room.sid).is_none())
         };
         self.schedule.full_listed(self.clock.running(), unknown, known);
         Ok(())

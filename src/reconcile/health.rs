@@ -144,6 +144,11 @@ impl Checked {
     pub(super) fn retain(&mut self, live: impl Fn(&str) -> bool) {
         self.0.retain(|sid, _| live(sid));
     }
+
+    /// Puts the sessions first whose last comparison is the longest ago: a full run may be replaced before its end.
+    pub(super) fn sort<T>(&self, sessions: &mut [T], sid: impl Fn(&T) -> &str) {
+        sessions.sort_by_key(|session| self.0.get(sid(session)).map_or(0, |check| check.at));
+    }
 }
 
 impl LastSeen for Checked {

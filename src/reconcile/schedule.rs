@@ -21,7 +21,8 @@ pub const HEARTBEAT_EVERY: Duration = Duration::from_secs(2);
 /// Share of its interval over which the rooms of a full run are spread.
 const SPREAD: f64 = 0.8;
 /// Corrections are a sign that webhooks are lost, so the next full run is brought forward. It is not brought forward
-/// more often than this, because some corrections are only a race between a list and a webhook.
+/// more often than this, because some corrections are only a race between a list and a webhook. And one that was brought
+/// forward compares rooms for so long: its list can take longer than that.
 pub const SUSPICION_EVERY: Duration = Duration::from_secs(10);
 /// LiveKit delivers its backlog for this long after an outage of Roomwatch.
 const BACKLOG: Duration = Duration::from_secs(15);
@@ -136,6 +137,8 @@ struct Run<R> {
     unknown: usize,
     /// The time over which its rooms are spread.
     spread: Duration,
+    /// When its rooms were known.
+    listed: Duration,
     corrections: u64,
 }
 
@@ -217,7 +220,7 @@ impl<R> Schedule<R> {
         if self.backlog_until.take_if(|until| *until <= now).is_some() {
             self.suspect_at(now);
         }
-        if self.suspected.is_some_and(|at| at <= now) {
+        if self.suspected_due().is_some_and(|at| at <= now) {
             self.suspected = None;
             self.suspected_last = Some(now);
             return self.begin_full(now, Duration::ZERO);
@@ -255,7 +258,7 @@ impl<R> Schedule<R> {
         let asked_again = self.missing.values().chain(self.doubtful.values()).chain(&self.sides_again).min();
         let times = [
             Some(next_of_full),
-            self.suspected,
+            self.suspected_due(),
             self.backlog_until,
             requests.next_due(),
             asked_again.copied(),
@@ -264,10 +267,24 @@ impl<R> Schedule<R> {
         Step::Wait(first)
     }
 
+    /// Returns when the full run that was brought forward begins.
+    fn suspected_due(&self) -> Option<Duration> {
+        let under_way = self.run.as_ref().filter(|run| run.spread.is_zero() && !run.rooms.is_empty());
+        let compares_until = under_way.map_or(Duration::ZERO, |run| run.listed + SUSPICION_EVERY);
+        self.suspected.map(|at| at.max(compares_until))
+    }
+
     fn begin_full(&mut self, now: Duration, spread: Duration) -> Step<R> {
         self.next_full = now + self.every;
-        let rooms = VecDeque::new();
-        self.run = Some(Run { rooms, due: now, gap: Duration::ZERO, unknown: 0, spread, corrections: 0 });
+        self.run = Some(Run {
+            rooms: VecDeque::new(),
+            due: now,
+            gap: Duration::ZERO,
+            unknown: 0,
+            spread,
+            listed: now,
+            corrections: 0,
+        });
         Step::Full
     }
 
@@ -276,7 +293,7 @@ impl<R> Schedule<R> {
         let Some(run) = &mut self.run else { return };
         let rooms = u32::try_from(known.len()).unwrap_or(u32::MAX).max(1);
         run.gap = run.spread.mul_f64(SPREAD) / rooms;
-        run.due = now;
+        (run.due, run.listed) = (now, now);
         run.unknown = unknown.len();
         run.rooms = unknown.into_iter().chain(known).collect();
     }
@@ -592,6 +609,27 @@ mod tests {
         assert!(engine.schedule.abort(engine.now));
         assert!(!engine.schedule.abort(engine.now));
         assert_eq!(engine.step(), Step::Full);
+    }
+
+    #[test]
+    fn rooms_are_compared_although_a_list_takes_longer_than_suspicions_are_apart() {
+        let mut engine = Engine::new(3);
+        engine.run_until(ms(1_000));
+        let mut compared = 0;
+        for _ in 0..100 {
+            // Each list finds a correction, twelve seconds after it began.
+            match engine.step() {
+                Step::Full => {
+                    engine.schedule.suspect(engine.now);
+                    engine.now += ms(12_000);
+                    engine.schedule.full_listed(engine.now, Vec::new(), (0..3).collect());
+                }
+                Step::Compare(_) => compared += 1,
+                _ => {}
+            }
+            engine.schedule.suspect(engine.now);
+        }
+        assert!(compared > 20, "{compared} rooms");
     }
 
     #[test]

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use super::{State, project::Project};
 
 impl State {
-    /// Returns the live sessions `rooms` of one project, its egress and ingress, and the tombstones of `sids`: enough to
-    /// find out whether an event about them would change anything. It is small, however many rooms there are, and shares
-    /// everything until an event changes it.
+    /// Returns the live sessions `rooms` of one project, its egress and ingress, and the tombstones of `rooms` and `sids`:
+    /// enough to find out whether an event about them would change anything. It is small, however many rooms there are,
+    /// and shares everything until an event changes it.
     pub fn part<'a>(
         &self,
         project: &str,
@@ -22,15 +22,19 @@ impl State {
             skew: whole.skew,
             ..Project::default()
         };
-        for entry in rooms.into_iter().filter_map(|sid| whole.rooms.get(sid)) {
-            part.sessions.entry(entry.room.name.clone()).or_default().push(entry.room.sid.clone());
-            part.rooms.insert(entry.room.sid.clone(), entry.clone());
-        }
-        for sid in sids {
+        let bury = |part: &mut Project, sid: &str| {
             if let Some(tombstone) = whole.tombstones.get(sid) {
                 part.tombstones.bury(&Arc::from(sid), tombstone.clone());
             }
+        };
+        for sid in rooms {
+            if let Some(entry) = whole.rooms.get(sid) {
+                part.sessions.entry(entry.room.name.clone()).or_default().push(entry.room.sid.clone());
+                part.rooms.insert(entry.room.sid.clone(), entry.clone());
+            }
+            bury(&mut part, sid);
         }
+        sids.into_iter().for_each(|sid| bury(&mut part, sid));
         state.projects.insert(name.clone(), part);
         state
     }

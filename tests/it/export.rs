@@ -397,6 +397,24 @@ async fn a_file_whose_right_ends_is_cut_off() {
     }
 }
 
+#[tokio::test]
+async fn a_stop_waits_for_no_reader_and_cuts_the_file_off() {
+    let mut server = Start::new().start();
+    long_log(&server, 400).await;
+    let bearer = format!("authorization: Bearer {}", list_token());
+    let mut sockets: Vec<TcpStream> = ["csv", "json"]
+        .map(|format| opened(&server, &format!("/api/events?format={format}"), &bearer))
+        .into();
+    let begun = Instant::now();
+    server.signal("TERM");
+    assert_eq!(server.ended(), Some(0));
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    for socket in &mut sockets {
+        let rest = rest(socket);
+        assert!(!rest.ends_with(END), "it is not complete: {}", rest.len());
+    }
+}
+
 /// A million sessions, which `ROWS` changes. They are written into the file, because sending them would take hours.
 #[tokio::test]
 #[ignore = "takes a minute; run it in the profile soak"]

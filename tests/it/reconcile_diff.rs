@@ -367,6 +367,47 @@ proptest! {
         prop_assert_eq!(told.present()[&1].len(), 0);
     }
 
+    /// An egress and an ingress are corrected once, whatever has become of their room.
+    #[test]
+    fn a_list_of_egress_and_ingress_is_corrected_once(
+        webhooks in webhooks(),
+        finished in prop::collection::btree_set(0..6_u8, 0..6),
+        listed in prop::collection::vec((0..6_u8, 0..4_usize, any::<bool>(), any::<bool>()), 1..4),
+    ) {
+        const STATUS: [&str; 4] = ["EGRESS_STARTING", "EGRESS_ACTIVE", "EGRESS_ENDING", "EGRESS_COMPLETE"];
+        let mut told = Told::new();
+        for body in &webhooks {
+            told.webhook(BEGAN, body);
+        }
+        let nanos = (BEGAN * 1_000_000).to_string();
+        let (mut egress, mut ingress) = (Vec::new(), Vec::new());
+        for (n, (room, status, has_webhook, publishes)) in listed.iter().enumerate() {
+            let room = room_json(*room);
+            let info = json!({"egressId": format!("EG_{n}"), "roomId": room["sid"], "roomName": room["name"], "updatedAt": nanos});
+            if *has_webhook {
+                told.webhook(BEGAN, &json!({"event": "egress_started", "egressInfo": info}));
+            }
+            let mut info = object(info);
+            info.insert("status".into(), STATUS[*status].into());
+            egress.push(info);
+            let status = if *publishes { "ENDPOINT_PUBLISHING" } else { "ENDPOINT_INACTIVE" };
+            ingress.push(object(json!({"ingressId": format!("IN_{n}"), "roomName": room["name"],
+                "state": {"status": status, "updatedAt": nanos, "roomId": room["sid"]}})));
+        }
+        for n in &finished {
+            told.webhook(BEGAN, &json!({"event": "room_finished", "room": room_json(*n)}));
+        }
+        for (after, most) in [(60_000, usize::MAX), (90_000, 0)] {
+            let (asked, mut doubts) = (Told::asked(BEGAN + after), std::mem::take(&mut told.doubts));
+            let compare = told.compare(asked);
+            let mut made = compare.egress(&egress, BEGAN, |_| true, true, &mut doubts).corrections;
+            made.extend(compare.ingress(&ingress, |_| true, true, &mut doubts).corrections);
+            told.doubts = doubts;
+            prop_assert!(made.len() <= most, "{:?} again", made);
+            told.append(BEGAN + after, &made);
+        }
+    }
+
     /// A webhook of the last 10 s is not reverted, and nothing that depends on it.
     #[test]
     fn a_recent_webhook_is_not_reverted(webhooks in webhooks(), world in worlds()) {

@@ -163,6 +163,33 @@ fn the_late_end_of_a_former_life_leaves_the_next_alone() {
     assert_eq!(people(&fold(&meeting)).len(), 0);
 }
 
+/// A list shows a life that LiveKit has created later, within the second in which the former one ended.
+#[test]
+fn the_end_of_a_life_that_was_created_earlier_leaves_the_next_alone() {
+    let created = |mut said: Said, millis: u64, has_millis: bool| {
+        said.body["room"]["creationTime"] = (START + millis / 1000).to_string().into();
+        said.body["room"]["creationTimeMs"] =
+            if has_millis { (START * 1000 + millis).to_string().into() } else { Value::Null };
+        said
+    };
+    for (first, next, has_millis, ends) in [
+        (400, 1_600, true, false),
+        (400, 1_600, false, false),
+        (400, 401, true, false),
+        // Within a second, seconds do not tell.
+        (400, 600, false, true),
+        (400, 400, true, true),
+    ] {
+        let meeting = [
+            created(started(1, ROOM, "standup").corrected(), next, true),
+            created(joined(2, ROOM, "PA_2", "bob").corrected(), next, true),
+            created(started(0, ROOM, "standup"), first, has_millis),
+            created(finished(1, ROOM, "standup"), first, has_millis),
+        ];
+        assert_eq!(rooms(&fold(&meeting)).is_empty(), ends, "{first} {next} {has_millis}");
+    }
+}
+
 /// An egress ends when its upload does, long after its room.
 #[test]
 fn no_egress_brings_its_room_back() {
@@ -175,6 +202,17 @@ fn no_egress_brings_its_room_back() {
                 assert_eq!(changes(&applied)[0]["id"], "EG_1");
             }
         }
+    }
+    // Nor after its end is forgotten.
+    let long_after = 20 + roomwatch::state::TOMBSTONE_MS / 1000 + 1;
+    for kind in ["egress_started", "egress_updated"] {
+        let (state, _) = last(&[
+            started(0, ROOM, "standup"),
+            of_egress(10, "egress_started", ROOM, "EG_1", ""),
+            finished(20, ROOM, "standup"),
+            of_egress(long_after, kind, ROOM, "EG_1", "EGRESS_ACTIVE"),
+        ]);
+        assert_eq!(rooms(&state), [Value::Null; 0], "{kind}");
     }
     // A room of which nothing is known is there.
     assert_eq!(rooms(&fold(&[of_egress(40, "egress_updated", ROOM, "EG_1", "EGRESS_ACTIVE")])).len(), 1);
@@ -231,14 +269,17 @@ fn a_correction_of_a_wrong_clock_does_not_freeze_the_metadata() {
 
 #[test]
 fn two_sessions_of_one_name_overlap() {
-    let mut second = started(50, "RM_2", "standup");
-    second.body["room"]["creationTimeMs"] = ((START + 50) * 1000).to_string().into();
+    let later = |mut said: Said| {
+        said.body["room"]["creationTimeMs"] = ((START + 50) * 1000).to_string().into();
+        said
+    };
+    let second = later(started(50, "RM_2", "standup"));
     let both = [started(0, ROOM, "standup"), second, joined(51, ROOM, "PA_1", "alice")];
     let state = fold(&both);
     assert_eq!(rooms(&state).len(), 2);
     let newest = |state: &State| state.newest("default", "standup").map(|entry| entry.room.sid.to_string());
     assert_eq!(newest(&state).as_deref(), Some("RM_2"));
-    let state = fold(&[&both[..], &[finished(60, "RM_2", "standup")]].concat());
+    let state = fold(&[&both[..], &[later(finished(60, "RM_2", "standup"))]].concat());
     assert_eq!(newest(&state).as_deref(), Some(ROOM), "the older one is still live");
     assert_eq!(people(&state).len(), 1);
 }

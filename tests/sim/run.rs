@@ -42,6 +42,8 @@ const GRACE: u64 = 150_000;
 const GRACE_COMES_BACK: u64 = GRACE + 600_000;
 /// Time for which LiveKit's lists may lag.
 const LAG: u64 = 6_000;
+/// Time from an answer of LiveKit to the correction in the log.
+const ANSWER_MAX: u64 = 4_000;
 /// Lines of the story that a failure shows.
 const SHOWN: usize = 80;
 
@@ -526,9 +528,17 @@ impl Run {
         }
         let ends =
             ["room_finished", "participant_left", "track_unpublished", "egress_ended", "ingress_ended"];
-        if ends.contains(&kind) && !self.world.lock().ended.contains_key(&sid) {
+        if ends.contains(&kind) && !self.has_ended(&sid) {
             self.wrong.push(format!("{kind} of {sid} was inferred, but it has not ended"));
         }
+    }
+
+    /// Returns true if an entity has ended. A list says of an ingress that it does not publish, and it may publish again
+    /// before the answer has arrived and is in the log.
+    fn has_ended(&self, sid: &str) -> bool {
+        let world = self.world.lock();
+        world.ended.contains_key(sid)
+            || world.publishes_again.get(sid).is_some_and(|at| self.now() <= at + ANSWER_MAX)
     }
 
     fn readers_come(&mut self) {

@@ -17,6 +17,8 @@ const EMPTY_TIMEOUT: u64 = 30;
 const DEPARTURE_TIMEOUT: u64 = 8;
 /// LiveKit's store may be this old when it is listed.
 const STORE_LAG_MAX: u64 = 5_000;
+/// Time for which LiveKit lists an egress that has ended.
+const EGRESS_KEPT: u64 = 300_000;
 const NAMES: usize = 5;
 const PEOPLE: usize = 12;
 
@@ -129,6 +131,8 @@ pub struct World {
     pub ingress: BTreeMap<String, Ingress>,
     /// When a sid or an id ended, in real time. One that came back is not here.
     pub ended: BTreeMap<String, u64>,
+    /// When an ingress that had ended began to publish again, in real time.
+    pub publishes_again: BTreeMap<String, u64>,
     pub outbox: Vec<Webhook>,
     /// Webhooks of a node that has died.
     pub queues_lost: bool,
@@ -153,6 +157,7 @@ impl World {
             egress: BTreeMap::new(),
             ingress: BTreeMap::new(),
             ended: BTreeMap::new(),
+            publishes_again: BTreeMap::new(),
             outbox: Vec::new(),
             queues_lost: false,
             history: VecDeque::from([(now, BTreeMap::new())]),
@@ -741,7 +746,9 @@ impl World {
         let ingress = ingress.clone();
         self.tell(format!("ingress {id} publishes: {}", ingress.publishing));
         if ingress.publishing {
-            self.ended.remove(&id);
+            if self.ended.remove(&id).is_some() {
+                self.publishes_again.insert(id, self.now);
+            }
         } else {
             self.ended.insert(id, self.now);
         }
@@ -786,16 +793,19 @@ impl World {
             "ListParticipants" if key.is_empty() => refused(400, "invalid_argument", "room is required"),
             "ListParticipants" => {
                 let lag = if self.habits.lags { lag.min(STORE_LAG_MAX) } else { 0 };
-                // It is one store, so it never becomes older.
+                // It is one store, so it never becomes older: what it has shown, it shows again. It has every room.
                 self.listed_at = self.listed_at.max(self.now - lag);
-                let store = match self.history.iter().rfind(|(at, _)| *at <= self.listed_at) {
-                    Some((_, store)) if lag > 0 && self.listed_at < self.now => store,
-                    _ => &self.rooms,
+                let sid = |store: &Store| store.get(&key).map(|room| room.sid.clone());
+                let store = match self.history.iter().rposition(|(at, _)| *at <= self.listed_at) {
+                    Some(n) if lag > 0 && sid(&self.history[n].1) == sid(&self.rooms) => &self.history[n].1,
+                    _ => {
+                        self.listed_at = self.now;
+                        self.history.retain(|(at, _)| *at < self.now);
+                        self.history.push_back((self.now, self.rooms.clone()));
+                        &self.rooms
+                    }
                 };
-                // The participants of a room that is deleted are gone at once.
-                let now = self.rooms.get(&key);
-                let then = store.get(&key).filter(|then| now.is_some_and(|now| now.sid == then.sid));
-                let people = then.or(now).map(|room| room.participants.values().map(participant_listed));
+                let people = store.get(&key).map(|room| room.participants.values().map(participant_listed));
                 let people: Vec<_> = people.into_iter().flatten().collect();
                 Ok(json!({ "participants": people }))
             }
@@ -803,7 +813,10 @@ impl World {
                 refused(500, "internal", "egress not connected (redis required)")
             }
             "ListEgress" => {
-                let items = self.egress.values().map(egress_listed).collect();
+                // LiveKit forgets an egress some time after its end.
+                let kept = self.now.saturating_sub(EGRESS_KEPT);
+                let is_kept = |egress: &&Egress| self.ended.get(&egress.id).is_none_or(|at| *at > kept);
+                let items = self.egress.values().filter(is_kept).map(egress_listed).collect();
                 Ok(self.page(items, request))
             }
             "ListIngress" => {

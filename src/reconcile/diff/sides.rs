@@ -105,7 +105,9 @@ impl Compare<'_> {
     ) -> Compared {
         let mut ask_again = Vec::new();
         let ids: Vec<&str> = listed.iter().filter_map(|info| id(info, "ingressId")).collect();
-        let mut draft = self.draft(&[], &ids);
+        let rooms: Vec<&str> =
+            listed.iter().filter_map(|info| id(info.get("state")?.as_object()?, "roomId")).collect();
+        let mut draft = self.draft(&rooms, &ids);
         let known: BTreeMap<Arc<str>, _> = self
             .state
             .ingress(self.project)

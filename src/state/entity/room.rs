@@ -225,6 +225,14 @@ impl RoomBody<'_> {
     pub fn started_at_ms(&self) -> u64 {
         Int::millis(self.created_at_ms, self.created_at_secs)
     }
+
+    /// Returns true if its session was created before this time. Older LiveKit servers send seconds only.
+    pub fn began_before(&self, started_at: u64) -> bool {
+        match (self.created_at_ms.0, self.created_at_secs.0) {
+            (0, secs) => secs > 0 && secs < started_at / 1000,
+            (ms, _) => ms < started_at,
+        }
+    }
 }
 
 #[derive(utoipa::ToSchema)]

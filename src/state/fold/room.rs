@@ -48,7 +48,11 @@ impl Fold<'_> {
             // These are late by design: an egress ends when its upload does, long after its room.
             let is_late = match event.kind {
                 Kind::EgressEnded | Kind::IngressEnded | Kind::AgentJobEnded => true,
-                Kind::EgressStarted | Kind::EgressUpdated => self.project.tombstones.get(sid).is_some(),
+                // The room of a known egress was live, and is over.
+                Kind::EgressStarted | Kind::EgressUpdated => {
+                    self.project.tombstones.get(sid).is_some()
+                        || self.project.egress.contains_key(&*self.body.egress.get().egress_id)
+                }
                 _ => false,
             };
             if is_late || !(self.may_begin(sid) || self.room_returns(sid)) {
@@ -148,7 +152,10 @@ impl Fold<'_> {
         let Some(sid) = event.room_sid.as_ref().filter(|sid| !sid.is_empty()) else { return };
         let at = self.happened_at();
         let created_at_secs = self.body.created_at_secs.0;
-        let is_of_former_life = |entry: &RoomEntry| created_at_secs < entry.room.returned_at_secs;
+        let is_of_former_life = |entry: &RoomEntry| {
+            created_at_secs < entry.room.returned_at_secs
+                || self.body.room.began_before(entry.room.started_at)
+        };
         if event.source == Source::Webhook
             && created_at_secs > 0
             && self.project.rooms.get(sid).is_some_and(|entry| is_of_former_life(entry))

@@ -2,6 +2,7 @@ import { type Condition, type Project, useAcknowledge, useAttention } from '@roo
 import { Link } from '@tanstack/react-router';
 import { CircleCheck, Info, MoreHorizontal, OctagonAlert, TriangleAlert } from 'lucide-react';
 import { type ReactNode, useState } from 'react';
+import { ExportButton } from '@/export/export-button';
 import { useRefusal } from '@/shell/rights';
 import { Button, IconButton } from '@/ui/button';
 import { cx } from '@/ui/cx';
@@ -9,6 +10,7 @@ import { count } from '@/ui/format';
 import { Menu, MenuItem, MenuLink } from '@/ui/menu';
 import { Panel } from '@/ui/panel';
 import { Name, PersonLink } from '@/ui/person-name';
+import { usePlace } from '@/ui/place';
 import { ErrorState, Skeleton } from '@/ui/states';
 import { Age, Ago, DayTime } from '@/ui/time';
 import { toast } from '@/ui/toast';
@@ -48,10 +50,15 @@ export function AttentionPanel({ projects }: { projects: Project[] | undefined }
       label="Needs attention"
       title={open.length ? `Needs attention · ${count(open.length)}` : 'Needs attention'}
       aside={
-        hidden ? (
-          <Button variant="ghost" className="!h-6 text-xs" onClick={() => setAcknowledged(!acknowledged)}>
-            {acknowledged ? 'Hide' : 'Show'} {count(hidden)} acknowledged
-          </Button>
+        open.length + hidden > 0 ? (
+          <span className="flex items-center gap-2">
+            {hidden ? (
+              <Button variant="ghost" className="!h-6 text-xs" onClick={() => setAcknowledged(!acknowledged)}>
+                {acknowledged ? 'Hide' : 'Show'} {count(hidden)} acknowledged
+              </Button>
+            ) : null}
+            <ExportButton name="conditions" path="/api/attention" query={{}} ghost />
+          </span>
         ) : null
       }
     >
@@ -98,10 +105,12 @@ function AllGood({ projects }: { projects: Project[] | undefined }) {
   );
 }
 
-function ConditionRow({ condition }: { condition: Condition }) {
+/** A condition as it is, or as it was at the moment of a page that shows the past. */
+export function ConditionRow({ condition, past }: { condition: Condition; past?: boolean }) {
   const { title, preposition, detail, advice } = conditionWords(condition);
   const look = severities[condition.severity] ?? severities.notice;
   const { acknowledged } = condition;
+  const place = usePlace()?.search;
   return (
     <li className="flex items-start gap-2.5 py-2.5 pr-2 pl-4">
       <span className={cx('mt-0.5 shrink-0', acknowledged ? 'text-ink-3' : look?.className)}>
@@ -117,7 +126,7 @@ function ConditionRow({ condition }: { condition: Condition }) {
               <Link
                 to="/rooms/$room"
                 params={{ room: condition.room }}
-                search={{ project: condition.project, sid: condition.roomSid ?? undefined }}
+                search={{ project: condition.project, sid: condition.roomSid ?? undefined, ...place }}
                 className="font-medium hover:underline"
               >
                 {condition.room}
@@ -146,7 +155,7 @@ function ConditionRow({ condition }: { condition: Condition }) {
               ) : null}
               {acknowledged.reason ? `: ${acknowledged.reason}` : ''}
             </>
-          ) : (
+          ) : past ? null : (
             advice
           )}
         </p>
@@ -154,7 +163,7 @@ function ConditionRow({ condition }: { condition: Condition }) {
       <span className="num mt-px shrink-0 text-xs text-ink-2">
         {condition.endsAt ? <Ago at={condition.since} /> : <Age since={condition.since} />}
       </span>
-      <Actions condition={condition} title={title} />
+      {past ? null : <Actions condition={condition} title={title} />}
     </li>
   );
 }

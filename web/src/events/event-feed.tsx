@@ -8,6 +8,7 @@ import { EventSentence } from './event-sentence';
 import { noteNames } from './names';
 import { useDoers } from './use-doers';
 import { useNames } from './use-names';
+import { RUSH_SECONDS, type Rush, useRush } from './use-rush';
 
 /** Minimum time between two changes of the list. */
 const DRAW_EVERY_MS = 500;
@@ -43,6 +44,7 @@ export function EventFeed({
   });
   useEffect(() => (held ? pause() : follow()), [held, pause, follow]);
   const calledIn = useNames(events);
+  const rush = useRush(room, project);
   if (error && events.length === 0) return <ErrorState error={error} compact onRetry={reload} />;
   if (isLoading) return <Skeleton rows={8} />;
   if (events.length === 0) {
@@ -65,6 +67,9 @@ export function EventFeed({
           </span>
         </p>
       ) : null}
+      {rush && participant === undefined ? (
+        <p className="num border-b border-line bg-sunken px-4 py-1.5 text-xs text-ink-2">{rushText(rush)}</p>
+      ) : null}
       <ul className={cx('py-1', className)}>
         {events.map((message) => (
           <EventSentence
@@ -79,3 +84,7 @@ export function EventFeed({
     </div>
   );
 }
+
+/** "214 joins, 190 leaves and 41 other events in the last 10 s" */
+const rushText = ({ joins, leaves, others }: Rush) =>
+  `${plural(joins, 'join')}, ${plural(leaves, 'leave')} and ${plural(others, 'other event')} in the last ${RUSH_SECONDS} s`;

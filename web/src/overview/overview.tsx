@@ -59,6 +59,9 @@ export function Overview() {
         <PageHeader title="Overview" />
         <div className="grid gap-4 lg:grid-cols-3">
           <div className="lg:col-span-3">
+            <past.Attention />
+          </div>
+          <div className="lg:col-span-3">
             <Totals rooms={past.rooms} unknown={false} live={false} awaySince={null} past />
           </div>
           <BusiestPanel rooms={past.rooms} unknown={false} past />

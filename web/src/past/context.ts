@@ -10,6 +10,8 @@ export interface Past {
   people: Participant[] | undefined;
   /** Events up to the moment, instead of the newest. */
   Feed: ComponentType<{ limit: number; inRoom?: boolean; className?: string }>;
+  /** The conditions that were open at the moment. */
+  Attention: ComponentType;
   /** Knowledge about the room at the moment that came later. */
   Corrections: ComponentType<{ name: string; project: string | undefined }>;
 }

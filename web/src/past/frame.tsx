@@ -16,6 +16,7 @@ import { type Past, PastContext } from './context';
 import { Controls } from './controls';
 import { Corrections } from './corrections';
 import type { PastFrameProps } from './frame-props';
+import { PastAttention } from './past-attention';
 import { PastFeed } from './past-feed';
 import { Question } from './question';
 import { following, isSpan, type Range, rangeOf, rangeText } from './range';
@@ -140,6 +141,7 @@ export function PastFrame({ at, range: addressed, room, project, children }: Pas
       room: state && 'room' in state ? state.room : undefined,
       people: state && 'people' in state ? state.people.participants : undefined,
       Feed: PastFeed,
+      Attention: PastAttention,
       Corrections,
     }),
     [state],

@@ -48,7 +48,7 @@ export const ParticipantLane = memo(function ParticipantLane({
             identity={lane.identity}
             project={project}
             title={lane.name || lane.identity}
-            className="truncate font-medium"
+            className="truncate font-medium pointer-coarse:py-0.5"
           >
             <Name>{lane.name || lane.identity}</Name>
           </PersonLink>

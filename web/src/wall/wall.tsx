@@ -1,7 +1,7 @@
 import { type Room, useRooms } from '@roomwatch/react';
 import { useSearch } from '@tanstack/react-router';
 import { CircleCheck, CircleDot, Info, OctagonAlert, TriangleAlert } from 'lucide-react';
-import type { ReactNode } from 'react';
+import { type ReactNode, useLayoutEffect, useRef, useState } from 'react';
 import { conditionWords } from '@/attention/condition-words';
 import { useOpenConditions } from '@/attention/use-open-conditions';
 import { byRoom, conditionsOf, listRooms, type RoomConditions, type RoomFilter } from '@/rooms/room-list';
@@ -11,12 +11,17 @@ import { useTabTitle } from '@/ui/tab-title';
 import { Age, useNow } from '@/ui/time';
 import { useThrottled } from '@/ui/use-throttled';
 import { useTrouble } from './trouble';
+import { useWakeLock } from './wake-lock';
 
 /** Minimum time between two changes of the numbers: faster ones cannot be read. */
 const DRAW_EVERY_MS = 500;
-/** Maximum conditions and rooms that fit. The second number is for a screen that also says why it may be old. */
+/** Maximum conditions that fit. The second number is for a screen that also says why it may be old. */
 const CONDITIONS_MAX = { overview: [4, 3], rooms: [2, 2] } as const;
-const ROOMS_MAX = [10, 6] as const;
+/** Heights in the list of rooms, in its font size: a room, and the lines before and after the list. */
+const ROOM_EM = 2.2;
+const LINES_EM = 3.4;
+/** Width from which rooms stand in two columns: `sm:` below. */
+const TWO_COLUMNS = matchMedia('(min-width: 40rem)');
 
 const severities: Record<string, { icon: ReactNode; className: string; word: string }> = {
   critical: { icon: <OctagonAlert size="1.9em" />, className: 'text-bad', word: 'Critical' },
@@ -36,11 +41,12 @@ export function Wall({ page }: { page: 'overview' | 'rooms' }) {
   const title = page === 'rooms' ? 'Rooms' : 'Overview';
   const fit = trouble.length > 0 ? 1 : 0;
   const max = CONDITIONS_MAX[page][fit];
+  useWakeLock();
   return (
     <main
       id="main"
       className={cx(
-        'flex min-h-dvh flex-col gap-[0.8em] border-[0.4em] p-[0.7em] text-[max(1rem,1.9vw)] leading-[1.25]',
+        'flex min-h-dvh flex-col sm:h-dvh gap-[0.8em] border-[0.4em] p-[0.7em] text-[max(1rem,1.9vw)] leading-[1.25]',
         trouble.length > 0 ? 'border-bad-fill' : 'border-transparent',
       )}
     >
@@ -94,11 +100,11 @@ export function Wall({ page }: { page: 'overview' | 'rooms' }) {
         {open && open.length > max ? <p className="mt-[0.4em]">and {count(open.length - max)} more</p> : null}
       </section>
 
-      <div className={cx('grow', trouble.length > 0 && 'grayscale')}>
+      <div className={cx('min-h-0 grow', trouble.length > 0 && 'grayscale')}>
         {rooms === undefined ? (
           <p>{error ? 'The rooms cannot be read' : 'Loading the rooms'}</p>
         ) : page === 'rooms' ? (
-          <WallRooms rooms={rooms} conditions={byRoom(open ?? [])} max={ROOMS_MAX[fit]} />
+          <WallRooms rooms={rooms} conditions={byRoom(open ?? [])} />
         ) : (
           <WallTotals rooms={rooms} />
         )}
@@ -130,8 +136,29 @@ function WallTotals({ rooms }: { rooms: Room[] }) {
   );
 }
 
-/** Rooms that need attention first, then the largest. The filters of the address apply. */
-function WallRooms({ rooms, conditions, max }: { rooms: Room[]; conditions: RoomConditions; max: number }) {
+/** Returns how many rooms fit into a box. */
+function useFit() {
+  const box = useRef<HTMLDivElement>(null);
+  const [max, setMax] = useState(0);
+  useLayoutEffect(() => {
+    const element = box.current;
+    if (!element) return;
+    const measure = () => {
+      const em = Number.parseFloat(getComputedStyle(element).fontSize);
+      const rows = Math.floor((element.clientHeight / em - LINES_EM) / ROOM_EM);
+      setMax(Math.max(1, rows) * (TWO_COLUMNS.matches ? 2 : 1));
+    };
+    const observer = new ResizeObserver(measure);
+    observer.observe(element);
+    measure();
+    return () => observer.disconnect();
+  }, []);
+  return { box, max };
+}
+
+/** Rooms that need attention first, then the largest: as many as fit. The filters of the address apply. */
+function WallRooms({ rooms, conditions }: { rooms: Room[]; conditions: RoomConditions }) {
+  const { box, max } = useFit();
   const { q, project, recording, agents, stale, noAgents, alone, long, attention, phone } = useSearch({
     strict: false,
   }) as RoomFilter;
@@ -141,7 +168,7 @@ function WallRooms({ rooms, conditions, max }: { rooms: Room[]; conditions: Room
   const shown = [...list.filter(needs), ...list.filter((room) => !needs(room))].slice(0, max);
   const people = list.reduce((total, room) => total + room.participantCount, 0);
   return (
-    <>
+    <div ref={box} className="h-full overflow-hidden">
       <p className="num mb-[0.4em]">
         {list.length === rooms.length ? '' : `${count(list.length)} of `}
         {plural(rooms.length, 'live room')} · {plural(people, 'person', 'people')}
@@ -170,6 +197,6 @@ function WallRooms({ rooms, conditions, max }: { rooms: Room[]; conditions: Room
       {list.length > shown.length ? (
         <p className="mt-[0.4em]">and {plural(list.length - shown.length, 'more room')}</p>
       ) : null}
-    </>
+    </div>
   );
 }

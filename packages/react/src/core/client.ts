@@ -232,7 +232,7 @@ export interface RoomwatchClient {
   /** Sends a signed test event named `roomwatch_test` to the webhook endpoint. For operators and admins. */
   testWebhook(project: string): Promise<{ cursor: wire.Cursor }>;
   search(q: string, signal?: AbortSignal): Promise<{ results: wire.SearchResult[] }>;
-  attention(query?: { project?: string }, signal?: AbortSignal): Promise<wire.AttentionAnswer>;
+  attention(query?: { project?: string; at?: number }, signal?: AbortSignal): Promise<wire.AttentionAnswer>;
   acknowledge(body: Acknowledge): Promise<void>;
   unacknowledge(ref: ConditionRef): Promise<void>;
   audit(query?: AuditQuery, signal?: AbortSignal): Promise<wire.AuditPage>;
