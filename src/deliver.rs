@@ -24,12 +24,13 @@ use std::{
 
 use anyhow::Context;
 use futures_util::future::{Either, select};
+use parking_lot::Mutex;
 use tokio::{sync::Semaphore, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock::Clock,
-    cluster::{Cluster, Expected, Map},
+    cluster::{Cluster, ClusterError, Expected, Map},
     config::{Config, Endpoint, Project},
     feed::Feed,
     follow::{
@@ -114,7 +115,8 @@ impl Deliveries {
         Ok(Delivering { stop, thread: Some(thread) })
     }
 
-    async fn run(self, mut place: Place, stop: CancellationToken) {
+    async fn run(self, place: Place, stop: CancellationToken) {
+        let place = Mutex::new(place);
         let leading = async {
             let mut backoff = Backoff::default();
             loop {
@@ -128,6 +130,7 @@ impl Deliveries {
                     Either::Left((Ok(()), _)) => return,
                     Either::Left((Err(error), _)) => {
                         let pause = backoff.pause();
+                        place.lock().failed(&format!("{error:#}"));
                         tracing::error!(
                             "deliveries failed and begin again in {} ms: {error:#}",
                             pause.as_millis()
@@ -149,7 +152,7 @@ impl Deliveries {
                         None => known.remove(&change.key),
                     };
                 }
-                self.show(&known, &mut place);
+                self.show(&known, &mut place.lock());
             }
         };
         // A stop ends `lead`, and so `leading`, after the last positions are stored. It may also wait for a lease.
@@ -180,9 +183,6 @@ impl Deliveries {
 
     /// Delivers to every endpoint until `stop`, or until one fails.
     async fn lead(&self, stop: &CancellationToken) -> anyhow::Result<()> {
-        if !self.several {
-            self.forget_removed().await?;
-        }
         let mut workers = JoinSet::new();
         for endpoint in &self.endpoints {
             let worker = Worker::open(self.shared.clone(), endpoint.clone()).await;
@@ -196,20 +196,20 @@ impl Deliveries {
         }
         Ok(())
     }
+}
 
-    /// Deletes the positions and dead letters of endpoints that are not in the configuration. Of several nodes one may have
-    /// an older configuration, so nothing is deleted there.
-    async fn forget_removed(&self) -> anyhow::Result<()> {
-        for map in [Map::Deliveries, Map::DeadLetters] {
-            for change in self.shared.cluster.watch(map).next().await {
-                let name = endpoint_of(&change.key);
-                if self.endpoints.iter().all(|endpoint| endpoint.name != *name) {
-                    self.shared.cluster.delete(map, &change.key, Expected::Anything).await?;
-                }
+/// Deletes the positions and dead letters of endpoints that are not in the configuration. Not for several nodes: one of them
+/// may have an older configuration.
+pub async fn forget_removed(cluster: &dyn Cluster, endpoints: &[Endpoint]) -> Result<(), ClusterError> {
+    for map in [Map::Deliveries, Map::DeadLetters] {
+        for change in cluster.watch(map).next().await {
+            let name = endpoint_of(&change.key);
+            if endpoints.iter().all(|endpoint| endpoint.name != *name) {
+                cluster.delete(map, &change.key, Expected::Anything).await?;
             }
         }
-        Ok(())
     }
+    Ok(())
 }
 
 /// Running deliveries. Dropping it stops them, and waits until their positions are stored.

@@ -259,7 +259,7 @@ impl Node {
         let _checking = self.start_checking();
         let _storing = self.several.clone().map(|log| self.bootstrap(log).start());
         // Before the followers, so that retention waits for it too.
-        let delivering = self.start_deliveries()?;
+        let delivering = self.start_deliveries().await?;
         let (followers, _asking) = self.start_followers()?;
         let lost = CancellationToken::new();
         let ended = async {
@@ -339,7 +339,12 @@ impl Node {
     }
 
     /// Starts the deliveries, if there are endpoints.
-    fn start_deliveries(&self) -> anyhow::Result<Option<Delivering>> {
+    async fn start_deliveries(&self) -> anyhow::Result<Option<Delivering>> {
+        if self.several.is_none()
+            && let Err(error) = deliver::forget_removed(&*self.cluster, &self.app.config.endpoints).await
+        {
+            tracing::warn!("positions of removed endpoints cannot be deleted: {error}");
+        }
         if self.app.config.endpoints.is_empty() {
             return Ok(None);
         }

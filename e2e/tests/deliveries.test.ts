@@ -12,7 +12,10 @@ import { until } from '../harness/wait.js';
 const SECRET = `whsec_${Buffer.from('0123456789abcdef01234567').toString('base64')}`;
 const ROOMS = 5;
 
-type Verify = (body: string, headers: IncomingMessage['headers']) => Promise<{ id: string; room: string; delivery: string }>;
+type Verify = (
+  body: string,
+  headers: IncomingMessage['headers'],
+) => Promise<{ id: string; room: string; delivery: string }>;
 
 /** A receiver that takes only what its library verifies. */
 class Receiver {
