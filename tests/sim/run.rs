@@ -37,9 +37,11 @@ use crate::{
 const START: u64 = 1_787_486_400_000;
 /// Time after which the state must equal the truth, once nothing changes and nothing fails any more.
 const GRACE: u64 = 150_000;
-/// The same, if sids come back: a late webhook of an earlier life contradicts the end of the last one, which then takes ten
-/// minutes more.
-const GRACE_COMES_BACK: u64 = GRACE + 600_000;
+/// The same, if a webhook can contradict an end that was inferred rightly: one of an earlier life of a sid that comes back, or
+/// one that is later than clocks are known to differ. The end then takes ten minutes more.
+const GRACE_CONTRADICTED: u64 = GRACE + 600_000;
+/// Time for one webhook from which a room's queue falls behind its events.
+const SLOW: u64 = 1_000;
 /// Time for which LiveKit's lists may lag.
 const LAG: u64 = 6_000;
 /// Time from an answer of LiveKit to the correction in the log.
@@ -280,7 +282,8 @@ impl Run {
         }
         self.heal();
         let (mut agreed_at, quiet_at) = (None, self.now());
-        let grace = if self.plan.habits.sid_comes_back > 0 { GRACE_COMES_BACK } else { GRACE };
+        let is_contradicted = self.plan.habits.sid_comes_back > 0 || self.plan.network.slow_ms > SLOW;
+        let grace = if is_contradicted { GRACE_CONTRADICTED } else { GRACE };
         loop {
             self.moment();
             // The store may lag until then.
