@@ -60,6 +60,9 @@ const LIMITS: Limits = Limits { connect: Duration::from_secs(10), answer_bytes: 
 /// Maximum number of requests in flight of all endpoints.
 const FLIGHTS_MAX: usize = 512;
 
+/// Maximum number of reads of the log at the same time: each may return many megabytes.
+const READS_MAX: usize = 4;
+
 /// The endpoints, before they are delivered to.
 pub struct Deliveries {
     shared: Arc<Shared>,
@@ -78,6 +81,7 @@ struct Shared {
     client: Client,
     projects: Vec<Project>,
     flights: Arc<Semaphore>,
+    reads: Semaphore,
 }
 
 impl Deliveries {
@@ -100,6 +104,7 @@ impl Deliveries {
             client,
             projects: config.projects.clone(),
             flights: Arc::new(Semaphore::new(FLIGHTS_MAX)),
+            reads: Semaphore::new(READS_MAX),
         });
         let endpoints = config.endpoints.iter().cloned().map(Arc::new).collect();
         Ok(Deliveries { shared, endpoints, several })

@@ -286,8 +286,12 @@ impl Worker {
             }
             None => return None,
         };
-        let log = self.shared.log.clone();
-        Some(async move { (read, from, log.read(from, READ_EVENTS).await) }.boxed())
+        let shared = self.shared.clone();
+        let events = async move {
+            let _permit = shared.reads.acquire().await;
+            (read, from, shared.log.read(from, READ_EVENTS).await)
+        };
+        Some(events.boxed())
     }
 
     /// Takes events that were read after `from`.
