@@ -78,11 +78,13 @@ pub enum AuditError {
 pub struct NewAuditEntry {
     pub user: Arc<str>,
     /// `room.create`, `room.end`, `room.update`, `room.watch`, `data.send`, `participant.remove`,
-    /// `participant.update`, `track.mute`, `track.unmute`, `condition.acknowledge`, `condition.unacknowledge`.
+    /// `participant.update`, `track.mute`, `track.unmute`, `dispatch.create`, `dispatch.delete`,
+    /// `egress.start`, `egress.stop`, `condition.acknowledge`, `condition.unacknowledge`.
     pub action: &'static str,
     pub project: Arc<str>,
     pub room: Option<String>,
-    /// Target in the room: an identity, or `identity/track sid`. Of a condition, its id.
+    /// Target in the room: an identity, `identity/track sid`, or `agent/dispatch id`. Of egress, its id, or
+    /// `preset/egress id`. Of a condition, its id.
     pub target: Option<String>,
     /// Reason that the user gave, if one was asked for.
     pub reason: Option<String>,
@@ -171,17 +173,19 @@ impl Audit {
         .await
     }
 
-    /// Records the outcome of an entry.
+    /// Records the outcome of an entry, and the target of a command that only its answer names.
     pub async fn ended(
         self: &Arc<Self>,
         entry: i64,
         outcome: Outcome,
         code: Option<&'static str>,
+        target: Option<String>,
     ) -> Result<(), AuditError> {
         self.with(move |connection| {
-            let mut update =
-                connection.prepare_cached("UPDATE audit SET outcome = ?2, code = ?3 WHERE seq = ?1")?;
-            update.execute((entry, outcome.as_str(), code)).map(drop)
+            let mut update = connection.prepare_cached(
+                "UPDATE audit SET outcome = ?2, code = ?3, target = ifnull(?4, target) WHERE seq = ?1",
+            )?;
+            update.execute((entry, outcome.as_str(), code, target.as_deref().map(cut))).map(drop)
         })
         .await
     }

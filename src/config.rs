@@ -4,7 +4,7 @@
 //! option is an error that names it, in each of the three: a typing error in a limit must not leave the
 //! limit at its default. Secrets print as `***`.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::{Context, ensure};
 use clap::Args;
@@ -21,6 +21,7 @@ use crate::{
 
 mod attention;
 mod cluster;
+mod egress;
 mod endpoints;
 mod environment;
 mod limits;
@@ -32,6 +33,7 @@ mod users;
 
 pub use attention::{AgentRule, AttentionRules};
 pub use cluster::{ClusterOptions, Deployed};
+pub use egress::{EgressKind, EgressPreset, EgressRequest};
 pub use endpoints::{DeliveryOptions, Endpoint, EndpointKind, EndpointOptions, SigningKey};
 pub use limits::{Answer, Limit, LimitOptions, Limits};
 pub use log::LogFormat;
@@ -161,6 +163,9 @@ pub struct Options {
     #[arg(skip)]
     pub endpoints: Vec<EndpointOptions>,
 
+    #[arg(skip)]
+    pub egress_presets: Vec<EgressPreset>,
+
     /// True for the demo: its meetings are simulated, and the dashboard says so. Set by `roomwatch demo` only.
     #[arg(skip)]
     #[serde(skip)]
@@ -205,6 +210,7 @@ pub struct Config {
     pub usage: UsageOptions,
     pub deliveries: DeliveryOptions,
     pub endpoints: Vec<Endpoint>,
+    pub egress_presets: Arc<[EgressPreset]>,
     /// See [`Options::demo`].
     pub demo: bool,
     /// The time of the node. Tests put a held clock here.
@@ -245,7 +251,8 @@ impl Options {
             trusted_proxies, cors_origins, redact, retention_days, retention_bytes, history_days,
             reconcile_secs, heartbeat_secs, drain_secs, watch_reason, open_conditions, log_format
         } limits, cluster, projects: below.projects, users: below.users, attention: below.attention,
-            usage: below.usage, deliveries: below.deliveries, endpoints: below.endpoints, demo: self.demo)
+            usage: below.usage, deliveries: below.deliveries, endpoints: below.endpoints,
+            egress_presets: below.egress_presets, demo: self.demo)
     }
 
     /// Checks what only the whole can tell.
@@ -277,7 +284,6 @@ impl Options {
             data_dir,
             cluster,
             dev,
-            projects,
             keys,
             file: None,
             users: self.users,
@@ -306,6 +312,8 @@ impl Options {
             usage: self.usage.check()?,
             deliveries: self.deliveries,
             endpoints,
+            egress_presets: egress::presets(self.egress_presets, &projects)?,
+            projects,
             demo: self.demo,
             clock: Clock::system(),
         })

@@ -228,6 +228,15 @@ impl Error {
     }
 }
 
+/// Returns the origin of a page, as a browser understands its URL. `None` for a URL that is not of a page, and for one with a
+/// user or a password.
+pub fn origin(url: &str) -> Option<String> {
+    let url = Url::parse(url).ok()?;
+    let is_page =
+        matches!(url.scheme(), "http" | "https") && url.username().is_empty() && url.password().is_none();
+    is_page.then(|| url.origin().ascii_serialization())
+}
+
 fn parse(url: &str) -> Result<Url, Error> {
     Url::parse(url).map_err(|error| Error::Url(error.to_string().into()))
 }

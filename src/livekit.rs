@@ -1,4 +1,4 @@
-//! LiveKit's API: Twirp calls to RoomService, Egress and Ingress, and their errors.
+//! LiveKit's API: Twirp calls to RoomService, AgentDispatchService, Egress and Ingress, and their errors.
 //!
 //! `livekit-api` 0.10.0 is not used. It drops the path of the server's URL. It panics when an unknown track is muted
 //! (`{"track":null}`). It turns an error page that is not JSON, which is how LiveKit refuses a wrong key, into a decoding
@@ -16,7 +16,11 @@ use crate::{
     token::{Claims, Grant, Secret, sign},
 };
 
+mod dispatches;
+mod egress;
 pub mod shape;
+
+pub use dispatches::{ListedDispatch, ListedJob};
 
 /// `answer_bytes` is enough for ten thousand rooms with a little metadata, or some hundred with the most that LiveKit
 /// allows.
@@ -87,18 +91,6 @@ pub struct Page {
     pub items: Vec<Map<String, Value>>,
     /// Token of the next page. `None` at the end.
     pub next: Option<Box<str>>,
-}
-
-/// An agent dispatch of a room.
-#[derive(Clone, Debug)]
-pub struct ListedDispatch {
-    pub id: Box<str>,
-    /// Empty for workers without a name.
-    pub agent: Box<str>,
-    pub created_at_ms: u64,
-    pub deleted: bool,
-    /// The status of each job, such as `JS_RUNNING`.
-    pub jobs: Vec<Box<str>>,
 }
 
 #[derive(Clone, Debug)]
@@ -188,20 +180,6 @@ impl LiveKit {
         Ok(self.list(answer, "participants")?.into_iter().filter_map(participant).collect())
     }
 
-    /// Lists the agent dispatches of a live room. A LiveKit without dispatches has none.
-    pub async fn list_dispatches(&self, room: &str) -> Result<Vec<ListedDispatch>, CallError> {
-        let request = json!({ "room": room });
-        let answer =
-            self.call("AgentDispatchService", "ListDispatch", admin(room), &request, LIST_TIME_MAX).await;
-        let answer = match answer {
-            Err(error) if ["not_found", "bad_route", "unimplemented"].iter().any(|code| error.is(code)) => {
-                return Ok(Vec::new());
-            }
-            answer => answer?,
-        };
-        Ok(self.list(answer, "agent_dispatches")?.into_iter().map(dispatch).collect())
-    }
-
     /// Lists a page of the egress of the last 24 hours, or of one egress. Returns `None` if LiveKit has no Redis to store
     /// them in.
     pub async fn list_egress(&self, id: Option<&str>, page: Option<&str>) -> Result<Option<Page>, CallError> {
@@ -226,12 +204,7 @@ impl LiveKit {
     /// Turns the error of a LiveKit without Redis into `None`.
     fn if_connected(&self, answer: Result<Value, CallError>) -> Result<Option<Page>, CallError> {
         match answer {
-            Ok(answer) => {
-                let next = answer.pointer("/next_page_token/token").and_then(Value::as_str);
-                let next = next.filter(|token| !token.is_empty()).map(Box::from);
-                let items = self.list(answer, "items")?.into_iter().map(shape::object).collect();
-                Ok(Some(Page { items, next }))
-            }
+            Ok(answer) => self.page(answer).map(Some),
             Err(CallError::Refused { code, message })
                 if message.contains("not connected")
                     || &*code == "bad_route"
@@ -241,6 +214,13 @@ impl LiveKit {
             }
             Err(error) => Err(error),
         }
+    }
+
+    fn page(&self, answer: Value) -> Result<Page, CallError> {
+        let next = answer.pointer("/next_page_token/token").and_then(Value::as_str);
+        let next = next.filter(|token| !token.is_empty()).map(Box::from);
+        let items = self.list(answer, "items")?.into_iter().map(shape::object).collect();
+        Ok(Page { items, next })
     }
 
     /// Creates a room, or returns the one with this name.
@@ -333,6 +313,11 @@ impl LiveKit {
         request: &Value,
     ) -> Result<Map<String, Value>, CallError> {
         let answer = self.call("RoomService", method, grant, request, COMMAND_TIME_MAX).await?;
+        self.object(answer)
+    }
+
+    /// Returns an answer that is one entity, in the shape of a webhook.
+    fn object(&self, answer: Value) -> Result<Map<String, Value>, CallError> {
         match answer {
             Value::Object(_) => Ok(shape::object(answer)),
             _ => Err(self.garbage("JSON that is not an object")),
@@ -360,6 +345,19 @@ impl LiveKit {
         request: &Value,
         time_max: Duration,
     ) -> Result<Value, CallError> {
+        self.call_with(&[], service, method, grant, request, time_max).await
+    }
+
+    /// As [`LiveKit::call`], for a request with these secrets: no error repeats them.
+    async fn call_with(
+        &self,
+        secrets: &[&str],
+        service: &str,
+        method: &str,
+        grant: Grant,
+        request: &Value,
+        time_max: Duration,
+    ) -> Result<Value, CallError> {
         let claims = Claims {
             iss: self.key.to_string(),
             exp: self.clock.unix_secs() + TOKEN_SECS,
@@ -379,8 +377,8 @@ impl LiveKit {
         // An error is JSON with a code, but a wrong key is refused in plain text.
         let error: Value = serde_json::from_slice(&body).unwrap_or_default();
         let message = match error.get("msg").and_then(Value::as_str) {
-            Some(message) => shown(message),
-            None => shown(&String::from_utf8_lossy(&body)),
+            Some(message) => shown(&without(message, secrets)),
+            None => shown(&without(&String::from_utf8_lossy(&body), secrets)),
         };
         if status.as_u16() == 401 {
             return Err(CallError::Unauthorized { address: self.address(), key: self.key.clone(), message });
@@ -402,21 +400,6 @@ fn page_request(member: &str, id: Option<&str>, page: Option<&str>) -> Value {
         request.insert("page_token".into(), json!({ "token": token }));
     }
     Value::Object(request)
-}
-
-fn dispatch(listed: Value) -> ListedDispatch {
-    let json = Value::Object(shape::object(listed));
-    let text = |value: &Value| value.as_str().unwrap_or_default().into();
-    let nanos = |value: &Value| value.as_str().and_then(|digits| digits.parse().ok()).unwrap_or(0_u64);
-    let state = &json["state"];
-    let jobs = state["jobs"].as_array().into_iter().flatten();
-    ListedDispatch {
-        id: text(&json["id"]),
-        agent: text(&json["agentName"]),
-        created_at_ms: nanos(&state["createdAt"]) / 1_000_000,
-        deleted: nanos(&state["deletedAt"]) > 0,
-        jobs: jobs.map(|job| text(&job["state"]["status"])).collect(),
-    }
 }
 
 fn participant(value: Value) -> Option<ListedParticipant> {
@@ -455,6 +438,11 @@ pub fn integer(object: &Map<String, Value>, member: &str) -> u64 {
 /// Returns the grant for calls about one room: LiveKit wants a token per room (livekit pkg/service/auth.go).
 fn admin(room: &str) -> Grant {
     Grant { room_admin: true, room: room.to_owned(), ..Grant::default() }
+}
+
+/// Returns the text without these parts.
+fn without(text: &str, secrets: &[&str]) -> String {
+    secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret, "***"))
 }
 
 /// Returns LiveKit's own words, short, on one line and without tokens: LiveKit repeats a token that it refuses.

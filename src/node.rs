@@ -228,6 +228,7 @@ impl Node {
             limiter,
             streams,
             sessions: Sessions::default(),
+            starting: Default::default(),
         });
         let shared = [receipts.start(&clock), users.start()];
         Ok(Node {

@@ -68,7 +68,7 @@ pub struct Grant {
     pub room_admin: bool,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub room_join: bool,
-    /// Lists egress. Only Roomwatch's own calls have it.
+    /// Lists, starts and stops egress.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub room_record: bool,
     #[serde(skip_serializing_if = "std::ops::Not::not")]

@@ -42,6 +42,13 @@ CALLS = [
     ("commands.update_participant", {**PERSON, "body": models.UpdateParticipant(name="Changed")}),
     ("commands.mute_track", {**PERSON, "sid": given["sid"], "body": models.MuteTrack(muted=True)}),
     ("commands.send_data", {**ROOM, "body": models.SendData(text="hello")}),
+    # The configuration has no preset, and this LiveKit has no egress.
+    ("commands.start_egress", {"body": models.StartEgress(preset="none")}),
+    ("commands.stop_egress", {"id": "EG_none"}),
+    ("commands.ingress", {}),
+    ("commands.create_dispatch", {**ROOM, "body": models.CreateDispatch(agent_name="support")}),
+    ("commands.dispatches", ROOM),
+    ("commands.delete_dispatch", {**ROOM, "id": "AD_none"}),
     ("commands.watch_room", {**ROOM, "body": models.WatchRoom(reason="a test")}),
     # No condition is open.
     ("attention.attention", {}),

@@ -149,7 +149,7 @@ fn expected(listed: &[ListedDispatch]) -> Option<&ListedDispatch> {
         let jobs = &dispatch.jobs;
         !dispatch.deleted
             && (!dispatch.agent.is_empty() || !jobs.is_empty())
-            && jobs.iter().all(|status| &**status != "JS_SUCCESS")
+            && jobs.iter().all(|job| &*job.status != "JS_SUCCESS")
     };
     listed.iter().filter(is_expected).min_by_key(|dispatch| dispatch.created_at_ms)
 }
@@ -196,6 +196,7 @@ mod tests {
         Event, Kind, Seq, Source,
         body::{Body, Redaction},
     };
+    use crate::livekit::ListedJob;
 
     const NOW: u64 = 1_787_486_400_000;
 
@@ -295,9 +296,13 @@ mod tests {
         let dispatch = |agent: &str, jobs: &[&str], deleted| ListedDispatch {
             id: "AD_1".into(),
             agent: agent.into(),
+            metadata: "".into(),
             created_at_ms: NOW,
             deleted,
-            jobs: jobs.iter().map(|status| (*status).into()).collect(),
+            jobs: jobs
+                .iter()
+                .map(|status| ListedJob { status: (*status).into(), ..ListedJob::default() })
+                .collect(),
         };
         for (listed, is_expected) in [
             (dispatch("", &[], false), false),

@@ -39,6 +39,10 @@ pub enum Action {
     Watch,
     CreateRoom,
     EndRoom,
+    /// Start and stop egress.
+    Record,
+    /// List ingress.
+    ListIngress,
     /// Post a test event to the webhook receiver.
     TestWebhook,
     /// Acknowledge a condition.
@@ -209,6 +213,8 @@ impl Caller {
                             && room == Some(self.grant.room.as_str())
                     }
                     Action::CreateRoom | Action::EndRoom => own && self.grant.room_create,
+                    Action::Record => own && self.grant.room_record,
+                    Action::ListIngress => own && self.grant.ingress_admin,
                     Action::TestWebhook | Action::Acknowledge | Action::ReadAudit => false,
                 }
             }

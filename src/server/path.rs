@@ -32,6 +32,15 @@ pub struct ParticipantPath {
 
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Path)]
+pub struct DispatchPath {
+    /// The room's name
+    pub room: String,
+    /// LiveKit's id of the dispatch
+    pub id: String,
+}
+
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
 pub struct TrackPath {
     /// The room's name
     pub room: String,
@@ -39,6 +48,13 @@ pub struct TrackPath {
     pub identity: String,
     /// The track's sid
     pub sid: String,
+}
+
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub struct EgressPath {
+    /// LiveKit's id of the egress
+    pub id: String,
 }
 
 #[derive(Deserialize, IntoParams)]

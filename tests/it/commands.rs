@@ -10,7 +10,7 @@ use crate::harness::{
 };
 
 /// A server where a caller without credentials has the rights of an operator.
-fn dev(livekit: &FakeLiveKit) -> Server {
+pub fn dev(livekit: &FakeLiveKit) -> Server {
     Start::new()
         .env("LIVEKIT_URL", &livekit.url())
         .env("ROOMWATCH_DEV", "true")
@@ -18,7 +18,7 @@ fn dev(livekit: &FakeLiveKit) -> Server {
         .start()
 }
 
-async fn send(server: &Server, token: &str, method: &str, path: &str, body: Value) -> (u16, Value) {
+pub async fn send(server: &Server, token: &str, method: &str, path: &str, body: Value) -> (u16, Value) {
     let method = method.parse().expect("a method");
     let mut request = client().request(method, server.url(path));
     if !token.is_empty() {
@@ -31,13 +31,13 @@ async fn send(server: &Server, token: &str, method: &str, path: &str, body: Valu
     (answer.status().as_u16(), answer.json().await.unwrap_or(Value::Null))
 }
 
-async fn refused(server: &Server, token: &str, method: &str, path: &str, body: Value) -> (u16, String) {
+pub async fn refused(server: &Server, token: &str, method: &str, path: &str, body: Value) -> (u16, String) {
     let (status, answer) = send(server, token, method, path, body).await;
     (status, answer["error"]["code"].as_str().unwrap_or("").to_owned())
 }
 
 /// The audit record as `user action room target outcome code`, the oldest first.
-async fn record(server: &Server) -> Vec<String> {
+pub async fn record(server: &Server) -> Vec<String> {
     let (status, answer) = server.get_as("", "/api/audit?limit=1000").await;
     assert_eq!(status, 200, "{answer}");
     let entries = answer["entries"].as_array().expect("a list");
@@ -50,7 +50,7 @@ async fn record(server: &Server) -> Vec<String> {
     entries.iter().rev().map(line).collect()
 }
 
-fn meeting(livekit: &FakeLiveKit) {
+pub fn meeting(livekit: &FakeLiveKit) {
     let mut world = livekit.world();
     world.rooms.push(room("standup", "RM_1"));
     let alice = participant("alice", "PA_1", vec![track("TR_1", "CAMERA", false)]);

@@ -4,6 +4,7 @@
 
 mod cases;
 pub mod disk;
+pub mod egress;
 pub mod engineio;
 pub mod faulty;
 pub mod livekit;

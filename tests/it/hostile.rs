@@ -64,6 +64,10 @@ fn creator(identity: &str) -> String {
     bearer(identity, Grant { room_create: true, ..Grant::default() })
 }
 
+fn recorder(identity: &str) -> String {
+    bearer(identity, Grant { room_record: true, ..Grant::default() })
+}
+
 fn lister(identity: &str) -> String {
     bearer(identity, Grant { room_list: true, ..Grant::default() })
 }
@@ -112,6 +116,14 @@ fn routes_with_a_body(operator: &str) -> Vec<Route> {
         route("POST", "/api/rooms", "/api/rooms", creator("cleo"), 2_097_152, COMMAND),
         route("PATCH", "/api/rooms/{room}", "/api/rooms/a", admin("alma"), 2_097_152, COMMAND),
         route("POST", "/api/rooms/{room}/token", "/api/rooms/a/token", admin("alma"), 4_096, COMMAND),
+        route(
+            "POST",
+            "/api/rooms/{room}/dispatches",
+            "/api/rooms/a/dispatches",
+            admin("alma"),
+            2_097_152,
+            COMMAND,
+        ),
         route("POST", "/api/rooms/{room}/data", "/api/rooms/a/data", admin("alma"), 524_288, COMMAND),
         route(
             "PATCH",
@@ -129,6 +141,7 @@ fn routes_with_a_body(operator: &str) -> Vec<Route> {
             4_096,
             COMMAND,
         ),
+        route("POST", "/api/egress", "/api/egress", recorder("rita"), 4_096, COMMAND),
         route("PUT", "/api/attention/{id}", ATTENTION, operator.to_owned(), 4_096, COMMAND),
     ]
 }
@@ -174,6 +187,7 @@ async fn limits_are_asked_before_a_byte_of_the_body_is_read() {
     for (method, path, caller) in [
         ("POST", "/api/rooms", creator("cleo")),
         ("POST", "/api/rooms/a/data", admin("alma")),
+        ("POST", "/api/egress", recorder("rita")),
         ("PUT", ATTENTION, operator.clone()),
     ] {
         let mut first = sent(&server, &head(method, path, &caller, 600_000_000));

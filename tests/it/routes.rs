@@ -47,6 +47,8 @@ fn row(method: &'static str, route: &'static str, path: &'static str, expected: 
         ("PATCH", _) => Some(json!({ "metadata": "x" })),
         ("POST", route) if route.ends_with("/mute") => Some(json!({ "muted": true })),
         ("POST", route) if route.ends_with("/data") => Some(json!({ "text": "x" })),
+        ("POST", route) if route.ends_with("/dispatches") => Some(json!({ "agentName": "support" })),
+        ("POST", "/api/egress") => Some(json!({ "preset": "archive", "room": "standup" })),
         ("POST" | "PUT", _) => Some(json!({})),
         _ => None,
     };
@@ -148,6 +150,24 @@ fn table() -> Vec<Row> {
         row("GET", "/api/activity", "/api/activity?project=alpha", OF_PROJECT),
         row("GET", "/api/search", "/api/search?q=planning&project=alpha", OF_PROJECT),
         row("GET", "/api/egress", "/api/egress?project=alpha", OF_PROJECT),
+        row(
+            "POST",
+            "/api/egress",
+            "/api/egress?project=alpha",
+            [401, 401, 401, 403, 403, 403, 403, 404, 403, 502, 502],
+        ),
+        row(
+            "DELETE",
+            "/api/egress/{id}",
+            "/api/egress/EG_standup?project=alpha",
+            [401, 401, 401, 403, 403, 403, 403, 404, 403, 502, 502],
+        ),
+        row(
+            "GET",
+            "/api/ingress",
+            "/api/ingress?project=alpha",
+            [401, 401, 401, 403, 403, 403, 403, 404, 403, 502, 502],
+        ),
         row("GET", "/api/usage", "/api/usage?project=alpha", WHOLE_PROJECT),
         row("GET", "/api/project/{id}/sessions", "/api/project/alpha/sessions", CLOUD_SESSIONS),
         row("GET", "/api/project/{id}/sessions/", "/api/project/alpha/sessions/", CLOUD_SESSIONS),
@@ -196,6 +216,24 @@ fn table() -> Vec<Row> {
             "/api/rooms/planning/participants/alice/tracks/TR_1/mute",
         ),
         ("POST", "/api/rooms/{room}/data", "/api/rooms/standup/data", "/api/rooms/planning/data"),
+        (
+            "GET",
+            "/api/rooms/{room}/dispatches",
+            "/api/rooms/standup/dispatches",
+            "/api/rooms/planning/dispatches",
+        ),
+        (
+            "POST",
+            "/api/rooms/{room}/dispatches",
+            "/api/rooms/standup/dispatches",
+            "/api/rooms/planning/dispatches",
+        ),
+        (
+            "DELETE",
+            "/api/rooms/{room}/dispatches/{id}",
+            "/api/rooms/standup/dispatches/AD_1",
+            "/api/rooms/planning/dispatches/AD_1",
+        ),
     ] {
         let in_alpha = |path: &str| -> &'static str { format!("{path}?project=alpha").leak() };
         rows.push(row(method, route, in_alpha(standup), MODERATE_STANDUP));
@@ -244,6 +282,7 @@ async fn server_with(rooms: &[&str]) -> Server {
     let file = format!(
         "reconcile_secs = 0\n\
          [limits]\nmax_logins_per_minute = 0\nmax_commands_per_minute = 0\n\
+         [[egress_presets]]\nname = \"archive\"\nkind = \"room_composite\"\nrequest = {{ file_outputs = [] }}\n\
          [[projects]]\nname = \"alpha\"\nurl = \"http://127.0.0.1:9\"\n\
          keys = [{{ key = \"{KEY}\", secret = \"{SECRET}\" }}]\n\
          [[projects]]\nname = \"beta\"\nurl = \"http://127.0.0.1:9\"\n\

@@ -22,7 +22,7 @@ token:
 event: json
 nats: token
 log: clock event nats storage store
-config: clock event log nats storage token
+config: clock event http log nats storage token
 cluster: clock nats store
 state: event json
 rights: event state token

@@ -81,9 +81,20 @@ impl Command {
         self
     }
 
+    /// Returns the project of the command.
+    pub fn project(&self) -> &str {
+        &self.entry.project
+    }
+
     /// Returns the target of the command.
     pub fn target(&self) -> &str {
         self.entry.target.as_deref().unwrap_or_default()
+    }
+
+    /// Sets the target of a command that names it in its body.
+    pub fn at(mut self, target: &str) -> Command {
+        self.entry.target = Some(target.to_owned());
+        self
     }
 
     /// Sets the reason that the user gave.
@@ -107,25 +118,53 @@ impl Command {
         T: Send + 'static,
         F: Future<Output = Result<T, Error>> + Send,
     {
+        self.run_on(|app, project| async move { call(app, project).await.map(|answer| (answer, None)) }).await
+    }
+
+    /// As [`Command::run`]. The command also returns its target, for the record, if only LiveKit's answer names it.
+    pub async fn run_on<T, F>(
+        self,
+        call: impl FnOnce(Arc<App>, Arc<str>) -> F + Send + 'static,
+    ) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<(T, Option<String>), Error>> + Send,
+    {
         let Command { app, entry, has_webhook } = self;
         let work = tokio::spawn(async move {
             let (project, room) = (entry.project.clone(), entry.room.clone());
             let entry = app.audit.note(entry, Outcome::Started, None).await.map_err(Error::internal)?;
             let result = call(app.clone(), project.clone()).await;
-            let (outcome, code) = match &result {
-                Ok(_) => (Outcome::Done, None),
-                Err(error) => (Outcome::Failed, Some(error.code)),
+            let (outcome, code, target) = match &result {
+                Ok((_, target)) => (Outcome::Done, None, target.clone()),
+                Err(error) => (Outcome::Failed, Some(error.code), None),
             };
             app.metrics.command(outcome.as_str());
             if let (Ok(_), Some(room)) = (&result, room) {
                 app.reconcile.changed(&project, &room, has_webhook);
             }
             // The command has been done. It does not fail because its outcome cannot be recorded.
-            let _ = app.audit.ended(entry, outcome, code).await;
-            result
+            let _ = app.audit.ended(entry, outcome, code, target).await;
+            result.map(|(answer, _)| answer)
         });
         work.await.unwrap_or_else(|error| Err(Error::internal(error)))
     }
+}
+
+/// Checks rights and limits of a request that asks LiveKit and changes nothing, and returns its project. It counts as a
+/// command, because LiveKit is asked; it is not recorded.
+pub fn may_ask(
+    app: &App,
+    caller: &Caller,
+    query: Option<&str>,
+    right: Action,
+    room: Option<&str>,
+) -> Result<Arc<str>, Error> {
+    let ProjectQuery { project } = ProjectQuery::parse(query)?;
+    let project = caller.project(app, project.as_deref())?;
+    caller.may(right, &project, room)?;
+    app.limiter.command(&caller.counted_as)?;
+    Ok(project)
 }
 
 /// Returns the LiveKit client of a project.

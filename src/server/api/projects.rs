@@ -6,10 +6,14 @@ use axum::{Json, extract::State as AppState};
 use serde::Serialize;
 
 use crate::{
+    config::{EgressKind, EgressPreset},
     ingest::Rejected,
     reconcile::{Capability, Reach, ShownCorrection},
     rights::Sight,
-    server::{App, caller::Caller},
+    server::{
+        App,
+        caller::{Action, Caller},
+    },
 };
 
 #[derive(Serialize, utoipa::ToSchema)]
@@ -67,6 +71,35 @@ struct Project {
     corrections: Corrections,
     egress: Capability,
     ingress: Capability,
+    /// Presets with which the caller may start egress
+    egress_presets: Vec<ShownPreset>,
+}
+
+/// A preset of egress, without its request.
+#[derive(Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = EgressPreset)]
+struct ShownPreset {
+    name: String,
+    kind: EgressKind,
+    description: String,
+    /// Origins of the pages that it may record, for the kind `web`
+    allowed_origins: Vec<String>,
+}
+
+/// Returns the presets that the caller may use. A project whose LiveKit has no egress, or no URL, has none.
+fn presets(app: &App, caller: &Caller, project: &str, egress: Capability) -> Vec<ShownPreset> {
+    let is_offered = egress != Capability::Unavailable
+        && app.reconcile.livekit(project).is_some()
+        && caller.may(Action::Record, project, None).is_ok();
+    let presets = app.config.egress_presets.iter().filter(|preset| is_offered && preset.is_for(project));
+    let shown = |preset: &EgressPreset| ShownPreset {
+        name: preset.name.clone(),
+        kind: preset.kind,
+        description: preset.description.clone(),
+        allowed_origins: preset.allowed_origins.clone(),
+    };
+    presets.map(shown).collect()
 }
 
 /// A webhook that was rejected, or another request under its path.
@@ -137,6 +170,7 @@ pub async fn projects(AppState(app): AppState<Arc<App>>, caller: Caller) -> Json
             },
             egress: health.egress,
             ingress: health.ingress,
+            egress_presets: presets(&app, &caller, &project.name, health.egress),
         }
     });
     let space = app.storage.now().filter(|_| caller.sight == Sight::All);

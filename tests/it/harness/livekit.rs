@@ -18,6 +18,7 @@ use roomwatch::token::{Key, Keys, Secret};
 use serde_json::{Value, json};
 
 use super::{
+    egress::{self, Service},
     tokens::{KEY, SECRET, now},
     until::until_async,
 };
@@ -51,6 +52,8 @@ pub struct World {
     pub mood: Mood,
     /// Method, request and time of each call.
     pub calls: Vec<(String, Value, Instant)>,
+    /// The egress services behind it.
+    pub service: Service,
     /// Items of egress or ingress in one page; all without one.
     pub page_items: Option<usize>,
     /// Answers that come once each, by method, in place of the true ones.
@@ -232,8 +235,18 @@ async fn answer(
     if let Some((status, lie)) = world.lies.get_mut(&*method).and_then(VecDeque::pop_front) {
         return (StatusCode::from_u16(status).expect("a status"), Json(lie)).into_response();
     }
+    if let Some((status, answer)) = egress::answer(&mut world, &method, &request) {
+        return (StatusCode::from_u16(status).expect("a status"), Json(answer)).into_response();
+    }
     let side = |list: &Option<Vec<Value>>, what: &str| match list {
         Some(list) => {
+            let ended = ["EGRESS_COMPLETE", "EGRESS_FAILED", "EGRESS_ABORTED", "EGRESS_LIMIT_REACHED"];
+            let is_asked = |item: &&Value| {
+                let room = request["room_name"].as_str().unwrap_or("");
+                (room.is_empty() || item["room_name"] == room)
+                    && !(request["active"] == true && ended.iter().any(|status| item["status"] == *status))
+            };
+            let list: Vec<Value> = list.iter().filter(is_asked).cloned().collect();
             let member = format!("{what}_id");
             if let Some(id) = request[&member].as_str().filter(|id| !id.is_empty()) {
                 return match list.iter().find(|item| item[&member] == *id) {
@@ -271,6 +284,25 @@ async fn answer(
             let name = request["room"].as_str().unwrap_or("");
             let dispatches = world.dispatches.get(name).cloned().unwrap_or_default();
             Json(json!({ "agent_dispatches": dispatches })).into_response()
+        }
+        "CreateDispatch" => {
+            let (name, agent) =
+                (request["room"].as_str().unwrap_or(""), request["agent_name"].as_str().unwrap_or(""));
+            let list = world.dispatches.entry(name.to_owned()).or_default();
+            let mut created = dispatch(&format!("AD_{}", list.len() + 1), agent, name, &[]);
+            created["metadata"] = request["metadata"].clone();
+            list.push(created.clone());
+            Json(created).into_response()
+        }
+        "DeleteDispatch" => {
+            let list = world.dispatches.entry(request["room"].as_str().unwrap_or("").to_owned()).or_default();
+            match list.iter().position(|one| one["id"] == request["dispatch_id"]) {
+                Some(at) => Json(list.remove(at)).into_response(),
+                None => {
+                    let error = json!({"code": "not_found", "msg": "dispatch ID not found"});
+                    (StatusCode::NOT_FOUND, Json(error)).into_response()
+                }
+            }
         }
         "ListEgress" => side(&world.egress, "egress"),
         "ListIngress" => side(&world.ingress, "ingress"),

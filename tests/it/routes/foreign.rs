@@ -122,8 +122,10 @@ async fn a_narrow_token_reads_nothing_of_another_room() {
 /// The same of conditions: a failed call, a failed recording and a missing agent in a foreign room.
 #[tokio::test]
 async fn a_narrow_token_reads_no_condition_of_another_room() {
-    let rules =
-        format!("{}[attention]\nagent_missing_secs = 1\n[[attention.agents]]\nrooms = \"*\"\n", users());
+    let rules = format!(
+        "{}[attention]\nagent_missing_secs = 1\ndisk_free_percent = 0\n[[attention.agents]]\nrooms = \"*\"\n",
+        users()
+    );
     let server = Start::new().env("ROOMWATCH_OPEN_CONDITIONS", "").on_disk().file(&rules).start();
     for room in ["standup", "planning"] {
         let sid = format!("RM_{room}");

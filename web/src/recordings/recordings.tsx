@@ -1,11 +1,12 @@
-import { type EgressEntry, useEgress, useMe } from '@roomwatch/react';
+import { type EgressEntry, useEgress, useMe, useProjects } from '@roomwatch/react';
 import { getRouteApi, Link } from '@tanstack/react-router';
-import { Cast, CircleDot, Images, type LucideIcon, X } from 'lucide-react';
+import { Cast, CircleDot, Globe, Images, type LucideIcon, X } from 'lucide-react';
 import { useMemo, useRef, useState } from 'react';
 import { ExportButton } from '@/export/export-button';
+import { partFile } from '@/page-file';
 import { useShortcuts } from '@/shell/shortcuts';
 import { Badge } from '@/ui/badge';
-import { IconButton } from '@/ui/button';
+import { Button, IconButton } from '@/ui/button';
 import { CopyButton, Sid } from '@/ui/copy';
 import { type Chip, FilterChips } from '@/ui/filter-chips';
 import { bytes, duration, plural, words } from '@/ui/format';
@@ -17,6 +18,10 @@ import { TypedInput } from '@/ui/typed-input';
 import { timesOf } from '@/ui/when';
 import { WhenFilter } from '@/ui/when-filter';
 import { outputWords, ranFor, STATUSES, statusTone, TROUBLE } from './egress-words';
+
+const StartEgress = partFile(async () => (await import('./start-egress')).StartEgress);
+const StopEgress = partFile(async () => (await import('./stop-egress')).StopEgress);
+const IngressPanel = partFile(async () => (await import('./ingress')).IngressPanel);
 
 const PAGE = 50;
 
@@ -66,7 +71,12 @@ export function Recordings() {
     <>
       <PageHeader
         title="Recordings & streams"
-        actions={<ExportButton name="recordings and streams" path="/api/egress" query={{ ...filter, ...times }} />}
+        actions={
+          <>
+            <RecordPage project={search.project} />
+            <ExportButton name="recordings and streams" path="/api/egress" query={{ ...filter, ...times }} />
+          </>
+        }
       >
         LiveKit egress: what was recorded or streamed out of rooms.
       </PageHeader>
@@ -121,8 +131,36 @@ export function Recordings() {
           ))}
         </ul>
       </PagedPanel>
+      <Ingress project={search.project} />
     </>
   );
+}
+
+/** Button that records a web page, if a preset is for pages. With several projects, the filter says which. */
+function RecordPage({ project }: { project: string | undefined }) {
+  const [open, setOpen] = useState(false);
+  const all = useProjects().data ?? [];
+  const offers = all.filter(({ egressPresets }) => egressPresets.some(({ kind }) => kind === 'web'));
+  const found = offers.find(({ name }) => name === project) ?? (offers.length === 1 ? offers[0] : undefined);
+  if (offers.length === 0) return null;
+  return (
+    <>
+      <Button reason={found ? null : 'Choose a project first'} onClick={() => setOpen(true)}>
+        <Globe size={14} /> Record a page
+      </Button>
+      {open && found ? <StartEgress project={found.name} onClose={() => setOpen(false)} /> : null}
+    </>
+  );
+}
+
+/** Maximum number of projects whose ingress is shown: each costs a question to its LiveKit. */
+const INGRESS_PROJECTS_MAX = 5;
+
+function Ingress({ project }: { project: string | undefined }) {
+  const all = useProjects().data?.filter(({ ingress }) => ingress === 'ok') ?? [];
+  const shown = project === undefined ? all : all.filter(({ name }) => name === project);
+  if (shown.length > INGRESS_PROJECTS_MAX) return null;
+  return shown.map((one) => <IngressPanel key={one.name} project={one} showProject={all.length > 1} />);
 }
 
 const ICONS: Record<string, LucideIcon> = { stream: Cast, images: Images };
@@ -199,6 +237,7 @@ function Row({ entry, showProject }: { entry: EgressEntry; showProject: boolean 
               Open room
             </Link>
           ) : null}
+          {live ? <StopEgress egress={entry} /> : null}
         </div>
       </div>
       <div className="num shrink-0 text-right text-xs text-ink-2 max-sm:hidden">

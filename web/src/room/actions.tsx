@@ -1,17 +1,29 @@
 import type { Room } from '@roomwatch/react';
 import { Link } from '@tanstack/react-router';
-import { Braces, Eye, History, LayoutGrid, MessageSquare, MoreHorizontal, Octagon, Terminal } from 'lucide-react';
+import {
+  Bot,
+  Braces,
+  CircleDot,
+  Eye,
+  History,
+  LayoutGrid,
+  MessageSquare,
+  MoreHorizontal,
+  Octagon,
+  Terminal,
+} from 'lucide-react';
 import { useState } from 'react';
 import { partFile } from '@/page-file';
 import { useRefusal } from '@/shell/rights';
 import { Button, buttonClass } from '@/ui/button';
 import { Menu, MenuItem, MenuLink, MenuSeparator } from '@/ui/menu';
-import { roomCommands } from './cli-commands';
-import { useModeration, useProjectFor } from './moderate';
+import { useModeration, useOffers, useProjectFor } from './moderate';
 
 const SendData = partFile(async () => (await import('./send-data')).SendData);
+const DispatchAgent = partFile(async () => (await import('./dispatch-agent')).DispatchAgent);
+const StartEgress = partFile(async () => (await import('@/recordings/start-egress')).StartEgress);
 const EditRoom = partFile(async () => (await import('./edit-room')).EditRoom);
-const CommandsDialog = partFile(async () => (await import('./commands-dialog')).CommandsDialog);
+const Commands = partFile(async () => (await import('./commands-dialog')).RoomCommands);
 
 /** Padding with which all buttons fit on the smallest phone. */
 const NARROW = 'max-[24rem]:px-2';
@@ -26,9 +38,11 @@ export function RoomActions({
   watching: boolean;
   onWatch: (on: boolean) => void;
 }) {
-  const [open, setOpen] = useState<'data' | 'metadata' | 'commands' | null>(null);
+  const [open, setOpen] = useState<'data' | 'dispatch' | 'record' | 'metadata' | 'commands' | null>(null);
   const { endRoom, ending } = useModeration();
   const project = useProjectFor(room.project);
+  const { canAsk, offers } = useOffers(room.project);
+  const mayRecord = useRefusal('record');
   const mayWatch = useRefusal('watch', room.name);
   const mayModerate = useRefusal('moderate', room.name);
   const mayEnd = useRefusal('end', room.name);
@@ -57,6 +71,16 @@ export function RoomActions({
           </button>
         }
       >
+        {offers ? (
+          <MenuItem icon={<CircleDot size={14} />} reason={mayRecord} onSelect={() => setOpen('record')}>
+            Record or stream
+          </MenuItem>
+        ) : null}
+        {canAsk ? (
+          <MenuItem icon={<Bot size={14} />} reason={mayModerate} onSelect={() => setOpen('dispatch')}>
+            Dispatch an agent
+          </MenuItem>
+        ) : null}
         <MenuItem icon={<Braces size={14} />} reason={mayModerate} onSelect={() => setOpen('metadata')}>
           Edit metadata
         </MenuItem>
@@ -79,10 +103,10 @@ export function RoomActions({
       </Menu>
 
       {open === 'data' ? <SendData room={room} onClose={() => setOpen(null)} /> : null}
+      {open === 'dispatch' ? <DispatchAgent room={room} onClose={() => setOpen(null)} /> : null}
+      {open === 'record' ? <StartEgress project={room.project} room={room.name} onClose={() => setOpen(null)} /> : null}
       {open === 'metadata' ? <EditRoom room={room} onClose={() => setOpen(null)} /> : null}
-      {open === 'commands' ? (
-        <CommandsDialog title={room.name} commands={roomCommands(room.name, project)} onClose={() => setOpen(null)} />
-      ) : null}
+      {open === 'commands' ? <Commands room={room.name} project={project} onClose={() => setOpen(null)} /> : null}
     </>
   );
 }

@@ -1,8 +1,35 @@
+import type { Participant } from '@roomwatch/react';
 import { useState } from 'react';
 import { CopyButton } from '@/ui/copy';
 import { cx } from '@/ui/cx';
 import { Dialog } from '@/ui/dialog';
-import type { CliCommand } from './cli-commands';
+import { type CliCommand, muteCommand, participantCommands, roomCommands } from './cli-commands';
+import { nameOf, trackName } from './people';
+
+interface Scope {
+  room: string;
+  /** Given only if there are several. */
+  project: string | undefined;
+  onClose: () => void;
+}
+
+/** Dialog with the commands for a room. */
+export function RoomCommands({ room, project, onClose }: Scope) {
+  return <CommandsDialog title={room} commands={roomCommands(room, project)} onClose={onClose} />;
+}
+
+/** Dialog with the commands for a participant and the tracks. */
+export function ParticipantCommands({ room, participant, project, onClose }: Scope & { participant: Participant }) {
+  const { identity, tracks } = participant;
+  const mute = tracks
+    .filter((track) => track.type !== 'data')
+    .map((track) => {
+      const command = muteCommand(room, identity, track.sid, !track.muted, project);
+      return { ...command, label: `${command.label} ${trackName(track)}` };
+    });
+  const commands = [...mute, ...participantCommands(room, identity, project)];
+  return <CommandsDialog title={nameOf(participant)} commands={commands} onClose={onClose} />;
+}
 
 /** Dialog with the actions as commands, for the LiveKit CLI and for curl. */
 export function CommandsDialog({

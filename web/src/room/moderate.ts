@@ -5,6 +5,7 @@ import {
   useDeleteRoom,
   useMe,
   useMuteTrack,
+  useProjects,
   useRemoveParticipant,
 } from '@roomwatch/react';
 import { useConfirm } from '@/ui/confirm';
@@ -17,18 +18,27 @@ const TYPE_NAME_FROM = 5;
 
 /** Returns the project for a request, or undefined if there is only one project. */
 export function useProjectFor(project: string): string | undefined {
-  return useProjects()(project);
+  return useProjectFilter()(project);
 }
 
-function useProjects(): (project: string) => string | undefined {
+function useProjectFilter(): (project: string) => string | undefined {
   const projects = useMe().data?.projects;
   return (project) => (projects && projects.length > 1 ? project : undefined);
+}
+
+/**
+ * Returns what LiveKit can do for the rooms of a project: nothing can be asked without its URL (`canAsk`), and egress needs
+ * presets (`offers`). A caller who may not see the project can ask.
+ */
+export function useOffers(project: string): { canAsk: boolean; offers: boolean } {
+  const found = useProjects().data?.find(({ name }) => name === project);
+  return { canAsk: found?.url !== null, offers: !!found?.egressPresets.some(({ kind }) => kind !== 'web') };
 }
 
 /** Returns the commands on rooms and participants, with the same questions and messages on every page. */
 export function useModeration() {
   const confirm = useConfirm();
-  const projectFor = useProjects();
+  const projectFor = useProjectFilter();
   const end = useDeleteRoom();
   const remove = useRemoveParticipant();
   const mute = useMuteTrack();

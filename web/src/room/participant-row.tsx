@@ -29,13 +29,12 @@ import { Name, PersonLink } from '@/ui/person-name';
 import { Unknown } from '@/ui/states';
 import { Age } from '@/ui/time';
 import { type Quality, QualityBars } from '@/watch/quality';
-import { muteCommand, participantCommands } from './cli-commands';
 import { useModeration, useProjectFor } from './moderate';
 import { nameOf, pretty, resolution, trackName } from './people';
 import { TrackIcon } from './track-icon';
 
 const EditParticipant = partFile(async () => (await import('./edit-participant')).EditParticipant);
-const CommandsDialog = partFile(async () => (await import('./commands-dialog')).CommandsDialog);
+const Commands = partFile(async () => (await import('./commands-dialog')).ParticipantCommands);
 const SendData = partFile(async () => (await import('./send-data')).SendData);
 
 const kindIcons: Record<string, ReactNode> = {
@@ -200,19 +199,7 @@ function ParticipantMenu({ room, participant }: { room: Room; participant: Parti
       {open === 'data' ? <SendData room={room} to={participant} onClose={() => setOpen(null)} /> : null}
       {open === 'edit' ? <EditParticipant room={room} participant={participant} onClose={() => setOpen(null)} /> : null}
       {open === 'commands' ? (
-        <CommandsDialog
-          title={name}
-          commands={[
-            ...participant.tracks
-              .filter((track) => track.type !== 'data')
-              .map((track) => {
-                const command = muteCommand(room.name, participant.identity, track.sid, !track.muted, project);
-                return { ...command, label: `${command.label} ${trackName(track)}` };
-              }),
-            ...participantCommands(room.name, participant.identity, project),
-          ]}
-          onClose={() => setOpen(null)}
-        />
+        <Commands room={room.name} participant={participant} project={project} onClose={() => setOpen(null)} />
       ) : null}
     </>
   );

@@ -31,6 +31,7 @@ const Watch = partFile(
   () => <Panel className="mb-4">Loading the LiveKit client…</Panel>,
   true,
 );
+const Dispatches = partFile(async () => (await import('./dispatches')).Dispatches);
 const SessionTimeline = partFile(
   async () => (await import('@/sessions/session-timeline')).SessionTimeline,
   ({ detail }) => <Skeleton rows={Math.min(8, detail.participations.length + 1)} />,
@@ -223,6 +224,7 @@ function Side({ room, participants, past }: { room: Room; participants: Particip
     <>
       {callers.length > 0 ? <Calls callers={callers} /> : null}
       <Recordings room={room} then={past?.room?.egress} />
+      {past ? null : <Dispatches room={room} />}
       {room.metadata ? (
         <Panel title="Metadata" aside={<CopyButton text={room.metadata} label="Copy metadata" />}>
           <pre className="max-h-60 overflow-auto font-mono text-xs break-words whitespace-pre-wrap text-ink-2">

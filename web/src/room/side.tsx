@@ -1,4 +1,5 @@
 import { type Egress, type Room, useSession } from '@roomwatch/react';
+import { partFile } from '@/page-file';
 import { outputWords } from '@/recordings/egress-words';
 import { Badge, type Tone } from '@/ui/badge';
 import { bytes, duration, words } from '@/ui/format';
@@ -14,6 +15,8 @@ const statusTones: Record<string, Tone> = {
   failed: 'bad',
   aborted: 'warn',
 };
+
+const StopEgress = partFile(async () => (await import('@/recordings/stop-egress')).StopEgress);
 
 const TITLE = 'Recordings & streams';
 
@@ -40,7 +43,7 @@ export function Recordings({ room, then }: { room: Room; then: Egress[] | undefi
     <Panel title={TITLE} flush>
       <ul className="divide-y divide-line">
         {egress.map((one) => (
-          <Recording key={one.egressId} egress={one} />
+          <Recording key={one.egressId} egress={one} past={!!then} />
         ))}
       </ul>
     </Panel>
@@ -56,7 +59,7 @@ interface Output {
   durationMs?: number;
 }
 
-function Recording({ egress }: { egress: Egress }) {
+function Recording({ egress, past }: { egress: Egress; past: boolean }) {
   return (
     <li className="px-4 py-3">
       <div className="flex items-center justify-between gap-3">
@@ -64,7 +67,10 @@ function Recording({ egress }: { egress: Egress }) {
           <span className="font-medium">{outputWords(egress)}</span>{' '}
           <span className="text-xs text-ink-3">{words(egress.kind)}</span>
         </span>
-        <Badge tone={statusTones[egress.status] ?? 'plain'}>{words(egress.status)}</Badge>
+        <span className="flex shrink-0 items-center gap-2">
+          {past || egress.endedAt !== null ? null : <StopEgress egress={egress} />}
+          <Badge tone={statusTones[egress.status] ?? 'plain'}>{words(egress.status)}</Badge>
+        </span>
       </div>
       <p className="mt-0.5 text-xs text-ink-2">
         {egress.startedAt === null ? (

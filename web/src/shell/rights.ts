@@ -5,7 +5,7 @@ import { getPlace, usePlace } from '@/ui/place';
 const PAST = 'This is the past. Go back to live to act.';
 
 /** Actions that need a right. Each is a row of the server's table of rights. */
-export type Action = 'moderate' | 'create' | 'end' | 'watch' | 'attend' | 'administer';
+export type Action = 'moderate' | 'create' | 'end' | 'watch' | 'record' | 'attend' | 'administer';
 
 /**
  * Returns the reason why the caller may not do this, for a tooltip, or null. The server checks the rights itself: this
@@ -22,6 +22,7 @@ export function refusal(me: Me | undefined, action: Action, room?: string): stri
       watch: admin,
       end: grants.roomCreate === true,
       create: grants.roomCreate === true,
+      record: grants.roomRecord === true,
       attend: false,
       administer: false,
     };
@@ -30,6 +31,7 @@ export function refusal(me: Me | undefined, action: Action, room?: string): stri
       watch: 'roomAdmin',
       end: 'roomCreate',
       create: 'roomCreate',
+      record: 'roomRecord',
       attend: 'an operator',
       administer: 'an admin',
     };

@@ -178,6 +178,36 @@ export interface SendData extends RoomRef {
   reliable?: boolean;
 }
 
+export interface CreateDispatch extends RoomRef {
+  /** Name with which the worker registers. */
+  agentName: string;
+  /** The agent reads it as the metadata of its job. */
+  metadata?: string;
+}
+
+export interface DispatchRef extends RoomRef {
+  id: string;
+}
+
+export interface StartEgress {
+  /** Name of a preset of the server's configuration. */
+  preset: string;
+  /** For a room or a track. */
+  room?: string;
+  /** Sid of a track of the room. */
+  track?: string;
+  /** For a page of an allowed origin. */
+  url?: string;
+  /** Starts also if the same is running. */
+  another?: boolean;
+  project?: string;
+}
+
+export interface EgressRef {
+  egressId: string;
+  project?: string;
+}
+
 export interface ConditionRef {
   id: string;
   /** Empty for a condition of Roomwatch itself. */
@@ -243,6 +273,14 @@ export interface RoomwatchClient {
   removeParticipant(ref: ParticipantRef): Promise<void>;
   muteTrack(body: MuteTrack): Promise<unknown>;
   sendData(body: SendData): Promise<void>;
+  /** Asks LiveKit for the agent dispatches of a live room. Counts as a command. */
+  dispatches(ref: RoomRef, signal?: AbortSignal): Promise<{ dispatches: wire.Dispatch[] }>;
+  createDispatch(body: CreateDispatch): Promise<wire.Dispatch>;
+  deleteDispatch(ref: DispatchRef): Promise<void>;
+  startEgress(body: StartEgress): Promise<wire.EgressStatus>;
+  stopEgress(ref: EgressRef): Promise<wire.EgressStatus>;
+  /** Asks LiveKit for the ingress of a project. Counts as a command. */
+  ingress(query?: { project?: string }, signal?: AbortSignal): Promise<wire.IngressList>;
   watchToken(request: WatchRequest): Promise<wire.WatchToken>;
 }
 
@@ -357,6 +395,13 @@ export function createClient(options: ClientOptions = {}): RoomwatchClient {
       call('POST', `${participant(ref)}/tracks/${seg(ref.trackSid)}/mute`, project(ref), { muted: ref.muted }),
     sendData: ({ room: name, project: p, ...body }) =>
       call('POST', `${room({ room: name })}/data`, project({ project: p }), body),
+    dispatches: (ref, signal) => get(`${room(ref)}/dispatches`, project(ref), signal),
+    createDispatch: ({ room: name, project: p, ...body }) =>
+      call('POST', `${room({ room: name })}/dispatches`, project({ project: p }), body),
+    deleteDispatch: (ref) => call('DELETE', `${room(ref)}/dispatches/${seg(ref.id)}`, project(ref)),
+    startEgress: ({ project: p, ...body }) => call('POST', '/api/egress', project({ project: p }), body),
+    stopEgress: (ref) => call('DELETE', `/api/egress/${seg(ref.egressId)}`, project(ref)),
+    ingress: (query, signal) => get('/api/ingress', { ...query }, signal),
     watchToken: ({ reason, ...ref }) => call('POST', `${room(ref)}/token`, project(ref), reason ? { reason } : {}),
   };
 }

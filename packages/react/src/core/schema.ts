@@ -117,8 +117,29 @@ export interface paths {
         /** Lists egress (recordings and streams), running and ended. */
         get: operations["egress"];
         put?: never;
-        post?: never;
+        /**
+         * Starts an egress with a preset of the configuration file.
+         * @description If LiveKit does not answer, its list says whether the egress has started. It is never started twice for that.
+         */
+        post: operations["start_egress"];
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/egress/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Stops an egress. LiveKit first completes its outputs; then it has ended. */
+        delete: operations["stop_egress"];
         options?: never;
         head?: never;
         patch?: never;
@@ -133,6 +154,23 @@ export interface paths {
         };
         /** Opens the stream. If `Accept` names `application/json` and not `text/event-stream`, returns a page of the log. */
         get: operations["events"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/ingress": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists the ingress of a project, from LiveKit. */
+        get: operations["ingress"];
         put?: never;
         post?: never;
         delete?: never;
@@ -334,6 +372,41 @@ export interface paths {
         /** Sends data to all or some participants of a room. LiveKit sends no event about it. */
         post: operations["send_data"];
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/rooms/{room}/dispatches": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists the agent dispatches of a live room, from LiveKit. */
+        get: operations["dispatches"];
+        put?: never;
+        /** Asks for an agent in a live room. LiveKit accepts it also if no worker has this name: then no job begins. */
+        post: operations["create_dispatch"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/rooms/{room}/dispatches/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Deletes a dispatch. LiveKit ends its jobs, and removes their agents from the room. */
+        delete: operations["delete_dispatch"];
         options?: never;
         head?: never;
         patch?: never;
@@ -1002,6 +1075,12 @@ export interface components {
              */
             total: number;
         };
+        CreateDispatch: {
+            /** @description Name with which the worker registers: 1 to 256 bytes */
+            agentName: string;
+            /** @description The agent reads it as the metadata of its job */
+            metadata?: string;
+        };
         CreateRoom: {
             /**
              * Format: int32
@@ -1022,6 +1101,23 @@ export interface components {
             /** @description May be left out if the password is `ROOMWATCH_PASSWORD` */
             user?: string | null;
         };
+        /** @description A request for an agent in a room. */
+        Dispatch: {
+            /** @description Empty for workers without a name: LiveKit gives every room such a dispatch */
+            agentName: string;
+            /**
+             * Format: int64
+             * @description In unix milliseconds, by LiveKit's clock
+             */
+            createdAt: number;
+            id: string;
+            jobs: components["schemas"]["Job"][];
+            metadata: string;
+        };
+        /** @description The dispatches of a room, the oldest first. */
+        Dispatches: {
+            dispatches: components["schemas"]["Dispatch"][];
+        };
         /** @description A recording or a stream out of LiveKit. */
         Egress: {
             /** @description LiveKit's words for an end that is not an error, such as `End reason: StopEgress API`. */
@@ -1041,6 +1137,13 @@ export interface components {
             /** Format: int64 */
             startedAt: number | null;
             /** @description `starting`, `active`, `ending`, `complete`, `failed`, `aborted` or `limit_reached`. */
+            status: string;
+        };
+        /** @description The egress after the command. */
+        EgressAnswer: {
+            egressId: string;
+            project: string;
+            /** @description LiveKit's word without `EGRESS_`, in lower case, such as `starting` */
             status: string;
         };
         /** @description A recording or a stream out of LiveKit, running or ended. */
@@ -1081,6 +1184,11 @@ export interface components {
             /** @description `starting`, `active`, `ending`, `complete`, `failed`, `aborted` or `limit_reached` */
             status: string;
         };
+        /**
+         * @description Source of an egress.
+         * @enum {string}
+         */
+        EgressKind: "room_composite" | "track" | "web";
         /** @description Egress; that which began last comes first. */
         EgressList: {
             /** @description Number of egress by status, of all pages and whatever `status` is */
@@ -1090,6 +1198,14 @@ export interface components {
             egress: components["schemas"]["EgressEntry"][];
             /** @description `before=` of the next page; null at the end */
             next: string | null;
+        };
+        /** @description A preset of egress, without its request. */
+        EgressPreset: {
+            /** @description Origins of the pages that it may record, for the kind `web` */
+            allowedOrigins: string[];
+            description: string;
+            kind: components["schemas"]["EgressKind"];
+            name: string;
         };
         /** @description The body of every error. */
         ErrorBody: {
@@ -1125,6 +1241,42 @@ export interface components {
             /** Format: int64 */
             startedAt: number | null;
             /** @description `inactive`, `buffering`, `publishing`, `error` or `complete`. */
+            status: string;
+        };
+        /** @description A place through which media comes into a room. */
+        IngressEntry: {
+            /** @description LiveKit's words, without addresses. Null if there is no error */
+            error: string | null;
+            ingressId: string;
+            /** @description `rtmp`, `whip` or `url` */
+            kind: string;
+            name: string;
+            participantIdentity: string;
+            room: string;
+            /**
+             * Format: int64
+             * @description Unix milliseconds, by LiveKit's clock. Null if it has not started
+             */
+            startedAt: number | null;
+            /** @description `inactive`, `buffering`, `publishing`, `error` or `complete` */
+            status: string;
+        };
+        /** @description The ingress of a project: the running ones first, then by name. */
+        IngressList: {
+            /** @description False if LiveKit has no ingress: it needs Redis */
+            available: boolean;
+            ingress: components["schemas"]["IngressEntry"][];
+            /** @description True if there are more than 1000 */
+            more: boolean;
+        };
+        /** @description The work of one worker for a dispatch. */
+        Job: {
+            /** @description Why it failed. Null if it did not */
+            error: string | null;
+            id: string;
+            /** @description Identity of the agent in the room. Null if no worker has taken the job */
+            identity: string | null;
+            /** @description LiveKit's word without `JS_`, in lower case: `pending`, `running`, `success`, `failed`, `cancelled` */
             status: string;
         };
         /** @description A webhook that was rejected, or another request under its path. */
@@ -1334,6 +1486,8 @@ export interface components {
             awaySince?: number | null;
             corrections: components["schemas"]["Corrections"];
             egress: components["schemas"]["Capability"];
+            /** @description Presets with which the caller may start egress */
+            egressPresets: components["schemas"]["EgressPreset"][];
             /** @description Reason if it is not reachable */
             error?: string | null;
             ingress: components["schemas"]["Capability"];
@@ -1651,6 +1805,18 @@ export interface components {
         SignedOut: Record<string, never>;
         /** @enum {string} */
         Source: "webhook" | "reconcile";
+        StartEgress: {
+            /** @description Starts also if an egress of this kind is running for the same room, track or page */
+            another?: boolean;
+            /** @description Name of a preset of the project */
+            preset: string;
+            /** @description For the kinds `room_composite` and `track` */
+            room?: string | null;
+            /** @description Sid of a track of the room, for the kind `track` */
+            track?: string | null;
+            /** @description For the kind `web`: a page of one of the preset's origins */
+            url?: string | null;
+        };
         /** @description One stay of a participant in a session. */
         Stay: {
             /** @description LiveKit's reason, in lower snake case */
@@ -2574,6 +2740,248 @@ export interface operations {
             };
         };
     };
+    start_egress: {
+        parameters: {
+            query?: {
+                /** @description Needed where there are several */
+                project?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["StartEgress"];
+            };
+        };
+        responses: {
+            /** @description LiveKit has started it */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EgressAnswer"];
+                };
+            };
+            /** @description The preset needs other members, or LiveKit refuses the request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description No valid credential */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The caller does not have the right */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `unknown_preset`, or there is no live room with this name */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `body_timeout`: the body did not arrive in time */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `egress_running`: the same is running, or being started */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `body_too_large` */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `not_json`: the body needs `Content-Type: application/json` */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Too many commands */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description LiveKit cannot be reached, or its answer is not valid */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `busy`: too many requests at the same time */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description LiveKit does not answer in time */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    stop_egress: {
+        parameters: {
+            query?: {
+                /** @description Needed where there are several */
+                project?: string;
+            };
+            header?: never;
+            path: {
+                /** @description LiveKit's id of the egress */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is ending */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EgressAnswer"];
+                };
+            };
+            /** @description A parameter is unknown, repeated or out of range */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description No valid credential */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The caller does not have the right */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `egress_not_found`: LiveKit has no egress with this id */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description It has ended */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Too many commands */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description LiveKit cannot be reached, or its answer is not valid */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `busy`: too many requests at the same time */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description LiveKit does not answer in time */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
     events: {
         parameters: {
             query?: {
@@ -2665,6 +3073,101 @@ export interface operations {
             };
             /** @description `busy`: too many requests at the same time */
             503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    ingress: {
+        parameters: {
+            query?: {
+                /** @description Needed where there are several */
+                project?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The ingress */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IngressList"];
+                };
+            };
+            /** @description A parameter is unknown, repeated or out of range */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description No valid credential */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The caller does not have the right */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `unknown_project` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Too many commands */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description LiveKit cannot be reached, or its answer is not valid */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `busy`: too many requests at the same time */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description LiveKit does not answer in time */
+            504: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3841,6 +4344,331 @@ export interface operations {
             };
             /** @description `not_json`: the body needs `Content-Type: application/json` */
             415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Too many commands */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description LiveKit cannot be reached, or its answer is not valid */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `busy`: too many requests at the same time */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description LiveKit does not answer in time */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    dispatches: {
+        parameters: {
+            query?: {
+                /** @description Needed where there are several */
+                project?: string;
+            };
+            header?: never;
+            path: {
+                /** @description The room's name */
+                room: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The dispatches */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Dispatches"];
+                };
+            };
+            /** @description A parameter is unknown, repeated or out of range */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description No valid credential */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The caller does not have the right */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description There is no live room with this name */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Too many commands */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description LiveKit cannot be reached, or its answer is not valid */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `busy`: too many requests at the same time */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description LiveKit does not answer in time */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    create_dispatch: {
+        parameters: {
+            query?: {
+                /** @description Needed where there are several */
+                project?: string;
+            };
+            header?: never;
+            path: {
+                /** @description The room's name */
+                room: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CreateDispatch"];
+            };
+        };
+        responses: {
+            /** @description LiveKit has the dispatch */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Dispatch"];
+                };
+            };
+            /** @description There is no name, or LiveKit refuses the dispatch */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description No valid credential */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The caller does not have the right */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description There is no live room with this name */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `body_timeout`: the body did not arrive in time */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `body_too_large` */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `not_json`: the body needs `Content-Type: application/json` */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Too many commands */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description LiveKit cannot be reached, or its answer is not valid */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `busy`: too many requests at the same time */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description LiveKit does not answer in time */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    delete_dispatch: {
+        parameters: {
+            query?: {
+                /** @description Needed where there are several */
+                project?: string;
+            };
+            header?: never;
+            path: {
+                /** @description The room's name */
+                room: string;
+                /** @description LiveKit's id of the dispatch */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Deleted */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A parameter is unknown, repeated or out of range */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description No valid credential */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The caller does not have the right */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description There is no such dispatch (`dispatch_not_found`), or no live room with this name */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -63,6 +63,19 @@ export type Egress = Schema<'Egress'>;
 /** Media sent into LiveKit. */
 export type Ingress = Schema<'Ingress'>;
 
+/** Egress after a command. */
+export type EgressStatus = Schema<'EgressAnswer'>;
+
+/** Preset of the server's configuration with which egress may be started. */
+export type EgressPreset = Schema<'EgressPreset'>;
+
+/** Ingress of a project, as LiveKit lists it. */
+export type IngressList = Schema<'IngressList'>;
+export type IngressEntry = Schema<'IngressEntry'>;
+
+/** Request for an agent in a room. */
+export type Dispatch = Schema<'Dispatch'>;
+
 /** Something that needs attention, and is open. */
 export type Condition = Omit<Schema<'Condition'>, 'kind' | 'values'> & {
   kind: ConditionKind;
