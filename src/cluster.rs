@@ -36,10 +36,14 @@ pub enum Map {
     Asks,
     /// The nodes, by name, as each last described itself.
     Nodes,
+    /// The position of each endpoint of deliveries, by its name.
+    Deliveries,
+    /// Events that an endpoint did not take, by its name and their seq.
+    DeadLetters,
 }
 
 impl Map {
-    pub const ALL: [Map; 8] = [
+    pub const ALL: [Map; 10] = [
         Map::Logins,
         Map::Operator,
         Map::Receipts,
@@ -48,6 +52,8 @@ impl Map {
         Map::Health,
         Map::Asks,
         Map::Nodes,
+        Map::Deliveries,
+        Map::DeadLetters,
     ];
 
     pub fn name(self) -> &'static str {
@@ -60,6 +66,8 @@ impl Map {
             Map::Health => "health",
             Map::Asks => "asks",
             Map::Nodes => "nodes",
+            Map::Deliveries => "deliveries",
+            Map::DeadLetters => "dead_letters",
         }
     }
 

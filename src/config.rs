@@ -22,6 +22,7 @@ use crate::{
 mod attention;
 mod cluster;
 mod egress;
+mod endpoints;
 mod environment;
 mod limits;
 mod log;
@@ -33,6 +34,7 @@ mod users;
 pub use attention::{AgentRule, AttentionRules};
 pub use cluster::{ClusterOptions, Deployed};
 pub use egress::{EgressKind, EgressPreset, EgressRequest};
+pub use endpoints::{DeliveryOptions, Endpoint, EndpointKind, EndpointOptions, SigningKey};
 pub use limits::{Answer, Limit, LimitOptions, Limits};
 pub use log::LogFormat;
 pub use projects::{DEFAULT_PROJECT, DEV_KEY, DEV_URL, KeyOptions, Project, ProjectOptions};
@@ -156,6 +158,12 @@ pub struct Options {
     pub usage: UsageOptions,
 
     #[arg(skip)]
+    pub deliveries: DeliveryOptions,
+
+    #[arg(skip)]
+    pub endpoints: Vec<EndpointOptions>,
+
+    #[arg(skip)]
     pub egress_presets: Vec<EgressPreset>,
 
     /// True for the demo: its meetings are simulated, and the dashboard says so. Set by `roomwatch demo` only.
@@ -200,6 +208,8 @@ pub struct Config {
     pub limits: Limits,
     pub attention: AttentionRules,
     pub usage: UsageOptions,
+    pub deliveries: DeliveryOptions,
+    pub endpoints: Vec<Endpoint>,
     pub egress_presets: Arc<[EgressPreset]>,
     /// See [`Options::demo`].
     pub demo: bool,
@@ -241,7 +251,8 @@ impl Options {
             trusted_proxies, cors_origins, redact, retention_days, retention_bytes, history_days,
             reconcile_secs, heartbeat_secs, drain_secs, watch_reason, open_conditions, log_format
         } limits, cluster, projects: below.projects, users: below.users, attention: below.attention,
-            usage: below.usage, egress_presets: below.egress_presets, demo: self.demo)
+            usage: below.usage, deliveries: below.deliveries, endpoints: below.endpoints,
+            egress_presets: below.egress_presets, demo: self.demo)
     }
 
     /// Checks what only the whole can tell.
@@ -255,6 +266,7 @@ impl Options {
         );
         let (projects, keys) = projects(&self, dev)?;
         users::check(&self.users)?;
+        let endpoints = endpoints::endpoints(self.endpoints, &self.deliveries, &projects)?;
         ensure!(
             self.password.is_none() || self.users.is_empty(),
             "ROOMWATCH_PASSWORD is for one operator and [[users]] is for several; use one of them"
@@ -298,6 +310,8 @@ impl Options {
             limits,
             attention: self.attention,
             usage: self.usage.check()?,
+            deliveries: self.deliveries,
+            endpoints,
             egress_presets: egress::presets(self.egress_presets, &projects)?,
             projects,
             demo: self.demo,
@@ -365,13 +379,17 @@ mod tests {
             })
             .collect();
         // A hash in the example would be a password that everybody has.
-        let full = file(&uncommented.replace("$argon2id$…", HASH))
-            .expect("the uncommented example is a configuration");
+        let whole = uncommented.replace("$argon2id$…", HASH);
+        // A secret in the example would be known to all.
+        let whole =
+            whole.replace("secret = \"whsec_…\"", "secret = \"whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3\"");
+        let full = file(&whole).expect("the uncommented example is a configuration");
         let plain = file(PROJECT).expect("a configuration");
         assert_eq!(format!("{:?}", full.limits), format!("{:?}", plain.limits));
         assert_eq!((full.listen, full.heartbeat, full.drain), (plain.listen, plain.heartbeat, plain.drain));
         let agents = vec![AgentRule { project: Some("production".into()), rooms: "voice-*".into() }];
         assert_eq!(full.attention, AttentionRules { agents, ..plain.attention });
+        assert_eq!((full.deliveries, full.endpoints.len()), (plain.deliveries, 2));
         assert_eq!((full.data_dir, full.log_url), (plain.data_dir, plain.log_url));
         assert_eq!(
             (full.retention, full.history, full.reconcile),

@@ -32,6 +32,7 @@ mod types;
 
 pub use filter::Filter;
 pub use frame::{Frame, View};
+pub use types::Types;
 
 /// Maximum bytes of frames in the ring. A reader that is further behind reads the log.
 const RING_BYTES_MAX: usize = 32 << 20;

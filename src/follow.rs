@@ -41,13 +41,15 @@ use crate::{
 
 mod cursors;
 mod fold;
-mod restart;
+mod place;
+pub mod restart;
 pub mod retention;
 mod run;
 mod status;
 
 pub use crate::derived::encode;
 pub use fold::{Fold, FoldThread};
+pub use place::Place;
 pub use status::{Phase, Status};
 
 use cursors::Cursors;
@@ -100,6 +102,8 @@ pub struct Followers {
     cursors: Arc<Cursors>,
     retention: Arc<Retention>,
     statuses: Mutex<Vec<Arc<Status>>>,
+    /// Names of the followers that run themselves.
+    placed: Mutex<Vec<&'static str>>,
 }
 
 impl Followers {
@@ -112,7 +116,15 @@ impl Followers {
     ) -> Result<Arc<Followers>, StoreError> {
         let cursors = Arc::new(Cursors::open(dir, log.bounds().epoch)?);
         let retention = Arc::new(Retention::new(log.clone(), cursors.all()));
-        Ok(Arc::new(Followers { log, clock, metrics, cursors, retention, statuses: Mutex::default() }))
+        Ok(Arc::new(Followers {
+            log,
+            clock,
+            metrics,
+            cursors,
+            retention,
+            statuses: Mutex::default(),
+            placed: Mutex::default(),
+        }))
     }
 
     /// Notes that a checkpoint of everything up to `seq` is durable.
@@ -134,6 +146,14 @@ impl Followers {
         self.statuses.lock().clone()
     }
 
+    /// Adds a follower that runs itself. To be called before [`Followers::start`].
+    pub fn place(&self, name: &'static str) -> Place {
+        self.placed.lock().push(name);
+        let known = self.cursors.all().get(name).copied().unwrap_or(self.log.bounds().last);
+        let status = self.status(name, known);
+        Place::new(name, status, self.cursors.clone(), self.retention.clone(), self.clock.clone())
+    }
+
     /// Runs these followers behind the fold, each in its own thread, until the result is dropped. Retention no longer
     /// waits for the cursors of other followers.
     pub fn start(
@@ -142,7 +162,8 @@ impl Followers {
         derived: &Arc<Derived>,
         followers: Vec<(&'static str, Make)>,
     ) -> std::io::Result<Running> {
-        let names: Vec<_> = followers.iter().map(|(name, _)| *name).collect();
+        let mut names: Vec<_> = followers.iter().map(|(name, _)| *name).collect();
+        names.extend(&*self.placed.lock());
         self.retention.only(&names);
         let mut running = Running { stop: CancellationToken::new(), threads: Vec::new() };
         for (name, make) in followers {

@@ -10,17 +10,19 @@
 //! Redirects are not followed: they would carry a token to another place.
 
 use std::{
-    fmt,
+    fmt, io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::Arc,
     time::Duration,
 };
 
+use bytes::Bytes;
 use futures_util::future::{BoxFuture, FutureExt};
-use ipnet::{Ipv4Net, Ipv6Net};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use reqwest::{
     RequestBuilder, StatusCode, Url,
     dns::{Addrs, Name, Resolve, Resolving},
+    header::HeaderMap,
 };
 use serde_json::Value;
 
@@ -36,6 +38,26 @@ pub struct Limits {
 /// An answer that has been read to its end, whatever its status.
 pub struct Answer {
     pub status: StatusCode,
+    pub body: Vec<u8>,
+}
+
+/// Header of every delivery of any Roomwatch. A Roomwatch that receives it refuses the request, and puts this header into
+/// its answer.
+pub const DELIVERY: &str = "roomwatch-delivery";
+/// Time for which a connection is kept without a request. Shorter than that of servers (Node.js: 5 s): a request on a
+/// connection that its server is closing is lost.
+const IDLE_MAX: Duration = Duration::from_secs(4);
+/// Maximum time for the body of an answer whose status is known.
+const BODY_MAX: Duration = Duration::from_secs(2);
+
+/// The answer to a delivery.
+pub struct Reply {
+    pub status: u16,
+    /// `Retry-After`, if it is in seconds.
+    pub retry_after_secs: Option<u64>,
+    /// True if a Roomwatch has answered, and it has refused the request because it is a delivery.
+    pub is_roomwatch: bool,
+    /// The beginning of the body.
     pub body: Vec<u8>,
 }
 
@@ -74,11 +96,23 @@ pub struct Client {
     /// Connects to trusted origins, through the proxy of the environment if there is one.
     trusted: reqwest::Client,
     origins: Vec<Url>,
+    /// Networks that are not public and that the guard lets pass.
+    allowed: Arc<[IpNet]>,
     answer_bytes_max: usize,
 }
 
 impl Client {
     pub fn new(limits: Limits) -> Result<Client, Error> {
+        Client::allowing(limits, [].into())
+    }
+
+    /// Returns a client that connects to these networks too.
+    pub fn allowing(limits: Limits, allowed: Arc<[IpNet]>) -> Result<Client, Error> {
+        Client::resolving(limits, Guard { allowed, lookup })
+    }
+
+    fn resolving(limits: Limits, guard: Guard) -> Result<Client, Error> {
+        let allowed = guard.allowed.clone();
         let client = || {
             reqwest::Client::builder()
                 .connect_timeout(limits.connect)
@@ -86,9 +120,15 @@ impl Client {
                 .user_agent(concat!("roomwatch/", env!("CARGO_PKG_VERSION")))
         };
         Ok(Client {
-            guarded: client().no_proxy().dns_resolver(Arc::new(PublicOnly)).build().map_err(Error::of)?,
+            guarded: client()
+                .no_proxy()
+                .pool_idle_timeout(IDLE_MAX)
+                .dns_resolver(Arc::new(guard))
+                .build()
+                .map_err(Error::of)?,
             trusted: client().build().map_err(Error::of)?,
             origins: Vec::new(),
+            allowed,
             answer_bytes_max: limits.answer_bytes,
         })
     }
@@ -107,7 +147,9 @@ impl Client {
         }
         // A literal address is not resolved, so the resolver never sees it.
         match url.host_str().map(|host| host.trim_matches(['[', ']'])).and_then(|host| host.parse().ok()) {
-            Some(address) if !is_public(address) => Err(Error::Private(address.to_string().into())),
+            Some(address) if !may_connect(address, &self.allowed) => {
+                Err(Error::Private(address.to_string().into()))
+            }
             _ => Ok(self.guarded.post(url)),
         }
     }
@@ -127,6 +169,36 @@ impl Client {
             Ok(Answer { status, body })
         };
         tokio::time::timeout(time_max, answered).await.unwrap_or(Err(Error::Timeout(time_max)))
+    }
+
+    /// Posts a delivery. The head of the answer must come within `time_max`; of its body only the beginning is read, because
+    /// the status says everything. An answer without an end is an answer.
+    pub async fn deliver(
+        &self,
+        url: &str,
+        headers: &[(&'static str, String)],
+        body: Bytes,
+        time_max: Duration,
+    ) -> Result<Reply, Error> {
+        let post = headers.iter().fold(self.post(url)?, |post, (name, value)| post.header(*name, value));
+        let answered = tokio::time::timeout(time_max, post.body(body).send()).await;
+        let mut answer = answered.map_err(|_| Error::Timeout(time_max))?.map_err(Error::of)?;
+        let (status, headers) = (answer.status().as_u16(), answer.headers());
+        let text = |headers: &HeaderMap, name: &str| headers.get(name)?.to_str().ok().map(str::to_owned);
+        let retry_after_secs = text(headers, "retry-after").and_then(|secs| secs.trim().parse().ok());
+        let is_roomwatch = text(headers, DELIVERY).is_some();
+        let mut body = Vec::new();
+        let read = async {
+            while let Ok(Some(chunk)) = answer.chunk().await {
+                let left = self.answer_bytes_max - body.len();
+                body.extend_from_slice(&chunk[..chunk.len().min(left)]);
+                if body.len() == self.answer_bytes_max {
+                    break;
+                }
+            }
+        };
+        let _ = tokio::time::timeout(BODY_MAX, read).await;
+        Ok(Reply { status, retry_after_secs, is_roomwatch, body })
     }
 }
 
@@ -169,8 +241,18 @@ fn parse(url: &str) -> Result<Url, Error> {
     Url::parse(url).map_err(|error| Error::Url(error.to_string().into()))
 }
 
-/// Resolves names to their public addresses.
-struct PublicOnly;
+type Lookup = fn(String) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>>;
+
+/// Resolves names to the addresses that a client may connect to.
+struct Guard {
+    allowed: Arc<[IpNet]>,
+    /// Asks the system. Tests have other names.
+    lookup: Lookup,
+}
+
+fn lookup(name: String) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>> {
+    async move { Ok(tokio::net::lookup_host((name, 0)).await?.collect()) }.boxed()
+}
 
 /// The name has no public address.
 #[derive(Debug)]
@@ -184,15 +266,16 @@ impl fmt::Display for NoPublicAddress {
 
 impl std::error::Error for NoPublicAddress {}
 
-impl Resolve for PublicOnly {
+impl Resolve for Guard {
     fn resolve(&self, name: Name) -> Resolving {
+        let (allowed, found) = (self.allowed.clone(), (self.lookup)(name.as_str().to_owned()));
         Box::pin(async move {
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            let public: Vec<SocketAddr> = found.filter(|address| is_public(address.ip())).collect();
-            if public.is_empty() {
+            let mut addresses = found.await?;
+            addresses.retain(|address| may_connect(address.ip(), &allowed));
+            if addresses.is_empty() {
                 return Err(NoPublicAddress(name.as_str().into()).into());
             }
-            Ok(Box::new(public.into_iter()) as Addrs)
+            Ok(Box::new(addresses.into_iter()) as Addrs)
         })
     }
 }
@@ -239,6 +322,11 @@ const fn v4([a, b, c, d]: [u8; 4], prefix: u8) -> Ipv4Net {
 
 const fn v6([a, b, c, d, e, f, g, h]: [u16; 8], prefix: u8) -> Ipv6Net {
     Ipv6Net::new_assert(Ipv6Addr::new(a, b, c, d, e, f, g, h), prefix)
+}
+
+/// Returns true if a guarded client may connect to the address.
+fn may_connect(address: IpAddr, allowed: &[IpNet]) -> bool {
+    is_public(address) || allowed.iter().any(|network| network.contains(&address.to_canonical()))
 }
 
 /// Returns true if the address belongs to a host on the internet.
@@ -412,6 +500,29 @@ mod tests {
         let answer = post(&trusting, &peer.url("localhost"), SOON).await.expect("an answer");
         assert_eq!((answer.status, &*answer.body), (StatusCode::OK, &b"ok"[..]));
         assert_eq!(peer.connections(), 1);
+    }
+
+    /// The guard sees the addresses of each connection: a name that has another one the second time gains nothing.
+    #[tokio::test]
+    async fn a_name_that_has_a_private_address_the_second_time_gets_no_second_connection() {
+        static ASKED: AtomicUsize = AtomicUsize::new(0);
+        fn rebinds(_: String) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>> {
+            let last = if ASKED.fetch_add(1, Ordering::SeqCst) == 0 { 1 } else { 2 };
+            async move { Ok(vec![([127, 0, 0, last], 0).into()]) }.boxed()
+        }
+        // It closes each connection, so a second request needs another one.
+        const CLOSES: &str = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok";
+        let allowed = ["127.0.0.1/32".parse().expect("a network")].into();
+        let peer = Peer::start(CLOSES, false).await;
+        crate::cli::serve::install_tls();
+        let client = Client::resolving(LIMITS, Guard { allowed, lookup: rebinds }).expect("a client");
+        let url = peer.url("rebinds.example");
+        let deliver = || client.deliver(&url, &[], "{}".into(), SOON);
+        let reply = deliver().await.expect("an answer");
+        assert_eq!((reply.status, &*reply.body, reply.is_roomwatch), (200, &b"ok"[..], false));
+        let error = deliver().await.err().expect("an error");
+        assert!(matches!(&error, Error::Private(name) if &**name == "rebinds.example"), "{error}");
+        assert_eq!((peer.connections(), ASKED.load(Ordering::SeqCst)), (1, 2));
     }
 
     #[tokio::test]

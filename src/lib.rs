@@ -43,6 +43,9 @@ pub mod nodes;
 // Conditions that need an operator's attention.
 pub mod attention;
 
+// Deliveries to other systems.
+pub mod deliver;
+
 // Users, and the record of their commands.
 pub mod accounts;
 pub mod audit;

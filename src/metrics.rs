@@ -33,6 +33,19 @@ pub struct Condition {
     pub condition: &'static str,
 }
 
+/// An endpoint of deliveries. Names of the configuration, so the list is short.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Endpoint {
+    pub endpoint: String,
+}
+
+/// An endpoint of deliveries, and the outcome of something.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Delivery {
+    pub endpoint: String,
+    pub outcome: &'static str,
+}
+
 /// A limit, by the name of its option.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct Limit {
@@ -74,9 +87,11 @@ macro_rules! metrics {
     (@type counter) => { Counter };
     (@type counter outcome) => { Family<Outcome, Counter> };
     (@type counter follower) => { Family<Follower, Counter> };
+    (@type counter delivery) => { Family<Delivery, Counter> };
     (@type counter limit) => { Family<Limit, Counter> };
     (@type gauge) => { Gauge };
     (@type gauge follower) => { Family<Follower, Gauge> };
+    (@type gauge endpoint) => { Family<Endpoint, Gauge> };
     (@type gauge condition) => { Family<Condition, Gauge> };
     (@type gauge transport) => { Family<Transport, Gauge> };
     (@type seconds) => { Histogram };
@@ -164,6 +179,14 @@ metrics! {
         "Bytes beyond which the oldest events and sessions are removed; 0 if there is no limit";
     conditions_open: gauge by condition,
         "Conditions that need attention and are open now, by kind";
+    deliveries: counter by delivery,
+        "Attempts to deliver an event to an endpoint, by outcome: delivered, failed, dead, missed";
+    delivery_seconds: seconds,
+        "From the beginning of an attempt to deliver an event to the status of its answer";
+    delivery_lag_events: gauge by endpoint,
+        "Events of the log that an endpoint has not come to; rooms that wait for a retry do not count";
+    delivery_rooms_waiting: gauge by endpoint,
+        "Rooms that wait for a retry at an endpoint";
 }
 
 impl Metrics {
@@ -193,6 +216,10 @@ impl Metrics {
     /// Counts what a limit has refused or closed.
     pub fn limit_reached(&self, limit: &'static str) {
         self.limits_reached.get_or_create(&Limit { limit }).inc();
+    }
+
+    pub fn delivery(&self, endpoint: &str, outcome: &'static str, count: u64) {
+        self.deliveries.get_or_create(&Delivery { endpoint: endpoint.to_owned(), outcome }).inc_by(count);
     }
 
     pub fn stream(&self, outcome: &'static str) {
@@ -241,6 +268,16 @@ mod tests {
         .inc());
     metric!(Family<Follower, Gauge>, "gauge", "", "{follower=\"x\"}", |family| family
         .get_or_create(&Follower { follower: "x" })
+        .inc());
+    metric!(
+        Family<Delivery, Counter>,
+        "counter",
+        "_total",
+        "{endpoint=\"x\",outcome=\"y\"}",
+        |family| family.get_or_create(&Delivery { endpoint: "x".to_owned(), outcome: "y" }).inc()
+    );
+    metric!(Family<Endpoint, Gauge>, "gauge", "", "{endpoint=\"x\"}", |family| family
+        .get_or_create(&Endpoint { endpoint: "x".to_owned() })
         .inc());
     metric!(Family<Limit, Counter>, "counter", "_total", "{limit=\"x\"}", |family| family
         .get_or_create(&Limit { limit: "x" })

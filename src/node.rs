@@ -24,6 +24,7 @@ use crate::{
     cluster::{Cluster, Counts, Deployment, Local, Map, NodeId},
     config::{Config, Deployed, DimensionOptions, Limit},
     data_dir::DataDir,
+    deliver::{self, Deliveries, Delivering},
     derived::{self, Derived, Dimension, DimensionSource},
     feed::Feed,
     follow::{Fold, FoldThread, Followers, Make, Running},
@@ -268,6 +269,8 @@ impl Node {
         let _measuring = self.start_measuring();
         let _checking = self.start_checking();
         let _storing = self.several.clone().map(|log| self.bootstrap(log).start());
+        // Before the followers, so that retention waits for it too.
+        let delivering = self.start_deliveries().await?;
         let (followers, _asking) = self.start_followers()?;
         let lost = CancellationToken::new();
         let ended = async {
@@ -280,7 +283,7 @@ impl Node {
             .await
             .context("cannot start the threads for streams")?;
         // Dropping waits for the followers, so it blocks.
-        tokio::task::spawn_blocking(move || drop(followers)).await?;
+        tokio::task::spawn_blocking(move || drop((delivering, followers))).await?;
         drop(telling);
         self.app.nodes.leave().await;
         ensure!(!lost.is_cancelled(), "the deployment has begun a new epoch; start this node again");
@@ -346,6 +349,27 @@ impl Node {
             }
         });
         tasks
+    }
+
+    /// Starts the deliveries, if there are endpoints.
+    async fn start_deliveries(&self) -> anyhow::Result<Option<Delivering>> {
+        if self.several.is_none()
+            && let Err(error) = deliver::forget_removed(&*self.cluster, &self.app.config.endpoints).await
+        {
+            tracing::warn!("positions of removed endpoints cannot be deleted: {error}");
+        }
+        if self.app.config.endpoints.is_empty() {
+            return Ok(None);
+        }
+        let deliveries = Deliveries::new(
+            &self.app.config,
+            self.log.clone(),
+            self.app.feed.clone(),
+            self.cluster.clone(),
+            self.app.metrics.clone(),
+            self.several.is_some(),
+        )?;
+        Ok(Some(deliveries.start(self.app.followers.place(deliver::NAME))?))
     }
 
     /// Starts every follower behind the fold, and the questions that one of them needs. This is their list.

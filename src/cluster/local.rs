@@ -88,8 +88,8 @@ impl Local {
     pub fn open(dir: &Path) -> anyhow::Result<Local> {
         rename_logins(dir).context("cannot rename logins.db to shared.db")?;
         let store = STORE.open(dir)?;
-        let [a, b, c, d, e, f, g, h] = Map::ALL.map(|map| read(&store, map));
-        let maps = [a?, b?, c?, d?, e?, f?, g?, h?];
+        let [a, b, c, d, e, f, g, h, i, j] = Map::ALL.map(|map| read(&store, map));
+        let maps = [a?, b?, c?, d?, e?, f?, g?, h?, i?, j?];
         let shared =
             Shared { store: Mutex::new(store), maps, leases: Mutex::default(), blobs: dir.join("blobs") };
         Ok(Local(Arc::new(shared)))

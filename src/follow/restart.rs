@@ -10,7 +10,7 @@ const PAUSE_MIN: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_secs(60);
 
 /// Runs `work`, and returns a panic as an error. The hook has already printed it.
-pub(super) async fn caught<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+pub async fn caught<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     // The caller discards what `work` has changed, or makes it consistent.
     let caught = AssertUnwindSafe(work).catch_unwind().await;
     caught.unwrap_or_else(|panic| Err(anyhow!("panicked: {}", message(&*panic))))
@@ -23,7 +23,7 @@ pub(super) fn message(panic: &(dyn Any + Send)) -> &str {
 
 /// The pauses between attempts.
 #[derive(Default)]
-pub(super) struct Backoff {
+pub struct Backoff {
     failures: u32,
 }
 

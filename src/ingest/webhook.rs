@@ -35,6 +35,7 @@ use crate::{
         Cursor, Kind, NewEvent, Source,
         body::{BadBody, Body, Redaction},
     },
+    http::DELIVERY,
     ingest::{Receipts, Rejected, Rejections},
     log::{Appended, EventLog, LogError},
     metrics::Metrics,
@@ -83,6 +84,8 @@ impl Default for Held {
 
 /// Reason why a webhook was refused.
 enum Refusal {
+    /// A Roomwatch delivers it. If it were stored, it would be delivered again.
+    Loop,
     Unauthentic(Reject),
     TooLarge,
     /// The body did not arrive in time. The status is 503 and not 408: LiveKit does not retry after 408.
@@ -116,6 +119,7 @@ pub fn is_meant(path: &str) -> bool {
         (status = 200, description = "The event is durable, or was already"),
         (status = 400, description = "The body is not a JSON object with `event`, or is nested too deep"),
         (status = 401, description = "Not authentic"),
+        (status = 403, description = "A delivery of a Roomwatch"),
         (status = 413, description = "The body is larger than 8 MiB"),
         (status = 503, description = "The event could not be made durable; send it again"),
     )
@@ -137,6 +141,9 @@ pub async fn receive(State(webhooks): State<Arc<Webhooks>>, headers: HeaderMap, 
 impl Webhooks {
     async fn take(&self, headers: &HeaderMap, body: HttpBody) -> Result<(Cursor, bool), Refusal> {
         let now = self.clock.unix_ms();
+        if headers.contains_key(DELIVERY) {
+            return Err(Refusal::Loop);
+        }
         // The token first: the body of an unauthenticated client is not read.
         let (project, claims) = self.authenticate(headers, now).map_err(Refusal::Unauthentic)?;
         let taken = self.store(&project, &claims, headers, body, now).await;
@@ -260,9 +267,14 @@ impl Webhooks {
     }
 
     fn refuse(&self, refusal: Refusal) -> Response {
-        let was_held = matches!(refusal, Refusal::Held);
+        let (was_held, is_loop) = (matches!(refusal, Refusal::Held), matches!(refusal, Refusal::Loop));
         let code = refusal.code();
         let (outcome, status, message) = match refusal {
+            Refusal::Loop => (
+                "unauthentic",
+                StatusCode::FORBIDDEN,
+                "this is a delivery of a Roomwatch, which must not come back to one".to_owned(),
+            ),
             Refusal::Unauthentic(reject) => {
                 self.rejections.log(code, &reject.to_string());
                 ("unauthentic", StatusCode::UNAUTHORIZED, reject.to_string())
@@ -293,6 +305,9 @@ impl Webhooks {
         if was_held {
             answer.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER_HOLD);
         }
+        if is_loop {
+            answer.headers_mut().insert(DELIVERY, HeaderValue::from_static("refused"));
+        }
         answer
     }
 }
@@ -301,6 +316,7 @@ impl Refusal {
     /// Returns the code of the error answer.
     fn code(&self) -> &'static str {
         match self {
+            Refusal::Loop => "delivery_loop",
             Refusal::Unauthentic(reject) => reject.code(),
             Refusal::TooLarge => "body_too_large",
             Refusal::Slow(_) => "body_timeout",

@@ -42,7 +42,12 @@ async fn durable_entries_outlive_the_node() {
             let found = local.get(map, "a").await.expect("an answer").map(|entry| entry.revision);
             let kept = revisions.iter().find(|(kept, _)| *kept == map).map(|(_, revision)| *revision);
             let is_durable = match map {
-                Map::Logins | Map::Operator | Map::Receipts | Map::Bootstrap => true,
+                Map::Logins
+                | Map::Operator
+                | Map::Receipts
+                | Map::Bootstrap
+                | Map::Deliveries
+                | Map::DeadLetters => true,
                 Map::Streams | Map::Health | Map::Asks | Map::Nodes => false,
             };
             assert_eq!(found, kept.filter(|_| is_durable), "{map:?}");

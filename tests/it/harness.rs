@@ -13,6 +13,7 @@ pub mod promises;
 pub mod said;
 pub mod server;
 pub mod shared;
+pub mod sink;
 pub mod sse;
 pub mod tokens;
 pub mod until;

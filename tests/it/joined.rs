@@ -272,7 +272,10 @@ async fn a_caller_who_sees_another_session_gets_all_of_it() {
     let server = Server::start();
     say(&server, &[started(0, "RM_1", "standup"), joined(1, "RM_1", "PA_1", "ada")]).await;
     let reader = Joiner::of(&server, "standup").await;
-    say(&server, &[started_later(60, "RM_2"), finished(70, "RM_2", "standup")]).await;
+    let next = started_later(60, "RM_2");
+    let mut end = finished(70, "RM_2", "standup");
+    end.body["room"] = next.body["room"].clone();
+    say(&server, &[next, end]).await;
     let mut stream = reader.stream;
     let changes = |message: &Value| {
         let changes = message["changes"].as_array().expect("changes");

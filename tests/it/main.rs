@@ -16,6 +16,7 @@ mod conditions;
 mod crash;
 mod damage;
 mod damage_found;
+mod deliver;
 mod delivery;
 mod demo;
 mod dispatches;

@@ -31,18 +31,19 @@ feed: derived event log rights
 follow: clock derived event feed log metrics state store
 snapshot: derived event feed log state
 livekit: clock config http token
-ingest: clock cluster event log metrics server token
+ingest: clock cluster event http log metrics server token
 reconcile: clock cluster config event feed follow ingest livekit log metrics state
 bootstrap: clock cluster derived event log
 nodes: bootstrap clock cluster event feed log
 attention: clock config derived event feed follow ingest livekit log metrics nodes reconcile state storage
+deliver: clock cluster config event feed follow http log metrics token
 accounts: clock cluster config token
 audit: clock storage store
 server: accounts audit cluster config derived event feed follow ingest log metrics nodes reconcile rights snapshot state storage token
 server::stream: accounts clock config event feed metrics rights server
 server::api: accounts audit config derived event ingest livekit log nodes reconcile rights server snapshot state token
 server::listen: clock config event feed ingest metrics server server::stream
-node: accounts attention audit bootstrap cluster config data_dir derived feed follow ingest livekit log metrics nats nodes reconcile server server::listen server::stream snapshot state storage store
+node: accounts attention audit bootstrap cluster config data_dir deliver derived feed follow ingest livekit log metrics nats nodes reconcile server server::listen server::stream snapshot state storage store
 cli: accounts clock cluster config event http ingest livekit log nats node server server::stream token
 ";
 
@@ -153,6 +154,7 @@ const PLAIN: &[&str] = &[
     "docs/README.md",
     "docs/cluster.md",
     "docs/adr",
+    "docs/deliveries.md",
     "docs/demo.md",
     "docs/deploy.md",
     "docs/errors.md",
@@ -181,6 +183,8 @@ const PLAIN: &[&str] = &[
     "src/config",
     "src/config.rs",
     "src/data_dir.rs",
+    "src/deliver",
+    "src/deliver.rs",
     "src/derived",
     "src/derived.rs",
     "src/event",

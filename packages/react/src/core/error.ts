@@ -78,6 +78,7 @@ export type ErrorCode =
   | 'too_long'
   | 'other_body'
   | 'other_use'
+  | 'delivery_loop'
   | 'not_durable'
   /** Set by this client: no answer. */
   | 'network'

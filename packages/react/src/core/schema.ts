@@ -5899,6 +5899,13 @@ export interface operations {
                 };
                 content?: never;
             };
+            /** @description A delivery of a Roomwatch */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
             /** @description The body is larger than 8 MiB */
             413: {
                 headers: {
