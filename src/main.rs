@@ -26,7 +26,7 @@ fn main() -> anyhow::Result<()> {
 #[tokio::main]
 async fn run(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
-        Command::Serve(arguments) => serve::main(*arguments).await,
+        Command::Serve(arguments) => Box::pin(serve::main(*arguments)).await,
         Command::Demo(arguments) => demo::main(arguments).await,
         Command::Tail(arguments) => tail::main(arguments).await,
         Command::Simulate(arguments) => simulate::main(arguments).await,

@@ -816,11 +816,16 @@ impl World {
                 // LiveKit forgets an egress some time after its end.
                 let kept = self.now.saturating_sub(EGRESS_KEPT);
                 let is_kept = |egress: &&Egress| self.ended.get(&egress.id).is_none_or(|at| *at > kept);
-                let items = self.egress.values().filter(is_kept).map(egress_listed).collect();
+                let is_asked =
+                    |egress: &&Egress| request["egress_id"].as_str().is_none_or(|id| id == egress.id);
+                let items = self.egress.values().filter(is_kept).filter(is_asked);
+                let items = items.map(egress_listed).collect();
                 Ok(self.page(items, request))
             }
             "ListIngress" => {
-                let items = self.ingress.values().map(ingress_listed).collect();
+                let is_asked =
+                    |ingress: &&Ingress| request["ingress_id"].as_str().is_none_or(|id| id == ingress.id);
+                let items = self.ingress.values().filter(is_asked).map(ingress_listed).collect();
                 Ok(self.page(items, request))
             }
             "DeleteRoom" if self.rooms.contains_key(&key) => {
