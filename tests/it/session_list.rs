@@ -48,24 +48,33 @@ fn begun(at: u64, sid: &str, name: &str) -> Said {
     begun
 }
 
+/// The end of a session that has begun so.
+fn over(at: u64, begun: &Said, sid: &str, name: &str) -> Said {
+    let mut over = finished(at, sid, name);
+    over.body["room"] = begun.body["room"].clone();
+    over
+}
+
 /// Four sessions: Ann and Bo talk and Bo is lost; a call fails and its agent too, and the recording; Ann is alone for an
 /// hour; a room is live with one person.
 fn day() -> Vec<Said> {
-    let mut day = vec![begun(0, "RM_1", "Café Über"), begun(200, "RM_2", "call-7")];
+    let [first, call] = [begun(0, "RM_1", "Café Über"), begun(200, "RM_2", "call-7")];
+    let mut day = vec![first.clone(), call.clone()];
     day.extend(stay("RM_1", "Café Über", "ann", "STANDARD", 10, 130, "CLIENT_INITIATED"));
     day.extend(stay("RM_1", "Café Über", "bo", "STANDARD", 10, 70, "SIGNAL_CLOSE"));
     day.push(of_egress(20, "egress_started", "RM_1", "EG_1", ""));
     day.push(of_egress(130, "egress_ended", "RM_1", "EG_1", "EGRESS_COMPLETE"));
-    day.push(finished(150, "RM_1", "Café Über"));
+    day.push(over(150, &first, "RM_1", "Café Über"));
     day.extend(stay("RM_2", "call-7", "helper", "AGENT", 210, 270, "AGENT_ERROR"));
     day.extend(stay("RM_2", "call-7", "sip_+49301", "SIP", 220, 250, "USER_REJECTED"));
     day.push(of_egress(215, "egress_started", "RM_2", "EG_2", ""));
-    day.push(finished(280, "RM_2", "call-7"));
+    day.push(over(280, &call, "RM_2", "call-7"));
     // A recording often fails after the end of its room.
     day.push(of_egress(290, "egress_ended", "RM_2", "EG_2", "EGRESS_FAILED"));
-    day.push(begun(300, "RM_3", "alone"));
+    let alone = begun(300, "RM_3", "alone");
+    day.push(alone.clone());
     day.extend(stay("RM_3", "alone", "ann", "STANDARD", 310, 3_910, "CLIENT_INITIATED"));
-    day.push(finished(3_930, "RM_3", "alone"));
+    day.push(over(3_930, &alone, "RM_3", "alone"));
     day.push(begun(4_000, "RM_4", "standup"));
     day.push(stay("RM_4", "standup", "cléo", "STANDARD", 4_010, 4_011, "")[0].clone());
     day.sort_by_key(|said| said.at);
