@@ -228,6 +228,11 @@ impl Error {
     }
 }
 
+/// Returns the text with `***` for each of these parts.
+pub fn without(text: &str, secrets: &[&str]) -> String {
+    secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret, "***"))
+}
+
 /// Returns the origin of a page, as a browser understands its URL. `None` for a URL that is not of a page, and for one with a
 /// user or a password.
 pub fn origin(url: &str) -> Option<String> {

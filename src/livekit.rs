@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use crate::{
     clock::Clock,
     config::Project,
-    http::{Answer, Client, Error, Limits, Post},
+    http::{Answer, Client, Error, Limits, Post, without},
     token::{Claims, Grant, Secret, sign},
 };
 
@@ -438,11 +438,6 @@ pub fn integer(object: &Map<String, Value>, member: &str) -> u64 {
 /// Returns the grant for calls about one room: LiveKit wants a token per room (livekit pkg/service/auth.go).
 fn admin(room: &str) -> Grant {
     Grant { room_admin: true, room: room.to_owned(), ..Grant::default() }
-}
-
-/// Returns the text without these parts.
-fn without(text: &str, secrets: &[&str]) -> String {
-    secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret, "***"))
 }
 
 /// Returns LiveKit's own words, short, on one line and without tokens: LiveKit repeats a token that it refuses.

@@ -10,12 +10,15 @@ use sha2::{Digest, Sha256};
 use crate::{
     config::{EndpointKind, Project, SigningKey},
     event::{Cursor, Event, Source},
-    http::DELIVERY,
+    http::{DELIVERY, without},
     token::{Claims, sign},
 };
 
 /// Lifetime of the token of a delivery, as LiveKit's (livekit/protocol webhook/url_notifier.go), in seconds.
 const TOKEN_SECS: i64 = 5 * 60;
+
+/// Shortest part of a URL or a signature that is a secret. Shorter ones are words of every answer.
+const SECRET_BYTES_MIN: usize = 6;
 
 /// The body of a Standard Webhook.
 #[derive(Serialize)]
@@ -96,6 +99,15 @@ pub fn livekit(
     ]
 }
 
+/// Hides in the body of an answer what only the two sides know: a receiver may repeat its URL or the signature.
+pub fn hide(body: &[u8], url: &str, headers: &[(&'static str, String)]) -> Vec<u8> {
+    let path = url.split(['/', '?', '&', '=', '#']).skip(3);
+    let signed = headers.iter().filter(|(name, _)| matches!(*name, "authorization" | "webhook-signature"));
+    let mut secrets: Vec<&str> = path.chain(signed.flat_map(|(_, value)| value.split([' ', ',']))).collect();
+    secrets.retain(|secret| secret.len() >= SECRET_BYTES_MIN);
+    without(&String::from_utf8_lossy(body), &secrets).into_bytes()
+}
+
 /// Returns the signatures of Standard Webhooks, one for each key.
 fn signatures(keys: &[SigningKey], id: &str, now: i64, body: &[u8]) -> String {
     let sign = |key: &SigningKey| {
@@ -105,4 +117,25 @@ fn signatures(keys: &[SigningKey], id: &str, now: i64, body: &[u8]) -> String {
         format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes()))
     };
     keys.iter().map(sign).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_that_repeats_the_request_has_no_secret() {
+        let url = "https://hooks.example.com/services/T0CANARY/B0CANARY?key=CANARY-3";
+        let headers = [
+            ("content-type", "application/json".to_owned()),
+            ("authorization", "Bearer CANARY-4".to_owned()),
+            ("webhook-signature", "v1,CANARY-5= v1,CANARY-6=".to_owned()),
+        ];
+        let echo = format!("no POST {url} {headers:?}");
+        let shown = String::from_utf8(hide(echo.as_bytes(), url, &headers)).expect("text");
+        assert!(!shown.contains("CANARY"), "{shown}");
+        assert!(shown.starts_with("no POST https://hooks.example.com/***/***/***?key=***"), "{shown}");
+        assert!(shown.contains("application/json"), "{shown}");
+        assert_eq!(hide(b"the order is unknown", url, &headers), b"the order is unknown");
+    }
 }

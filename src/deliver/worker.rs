@@ -23,6 +23,7 @@ use crate::{
     config::{Endpoint, EndpointKind},
     event::{Cursor, Epoch, Event, Seq, Source},
     feed::Types,
+    http::Reply,
     log::LogError,
     metrics::Endpoint as Label,
 };
@@ -491,7 +492,11 @@ impl Shared {
         let began = self.clock.running();
         let answer = self.client.deliver(endpoint.url.reveal(), &headers, body, TIME_MAX).await;
         self.metrics.delivery_seconds.observe((self.clock.running() - began).as_secs_f64());
-        judge(answer, failures)
+        let url = endpoint.url.reveal();
+        judge(
+            answer.map(|reply| Reply { body: message::hide(&reply.body, url, &headers), ..reply }),
+            failures,
+        )
     }
 }
 
