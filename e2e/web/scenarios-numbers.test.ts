@@ -151,7 +151,7 @@ it('14: at 200 %, without colours and without motion', async () => {
         return {
           width: document.documentElement.scrollWidth,
           left: 1 - covered / innerHeight,
-          // One of a millisecond is no motion.
+          // One of a millisecond cannot be seen.
           moves: document
             .getAnimations()
             .filter((one) => one.playState === 'running' && Number(one.effect?.getComputedTiming().endTime) > 10)

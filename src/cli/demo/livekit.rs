@@ -39,6 +39,8 @@ const NO_PARTICIPANT: Refused = Refused(StatusCode::NOT_FOUND, "not_found", "par
 const NO_EGRESS: Refused = Refused(StatusCode::NOT_FOUND, "not_found", "egress does not exist");
 /// No node of LiveKit has the room.
 const NO_NODE: Refused = Refused(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "no response from servers");
+const NO_WORKERS: Refused =
+    Refused(StatusCode::NOT_IMPLEMENTED, "unimplemented", "the demo has no workers for agents");
 const DENIED: Refused = Refused(StatusCode::UNAUTHORIZED, "unauthenticated", "permissions denied");
 const NO_METHOD: Refused = Refused(StatusCode::NOT_FOUND, "bad_route", "no handler for this path");
 
@@ -88,6 +90,7 @@ fn is_allowed(service: &str, method: &str, grant: &Grant, request: &Value) -> bo
         ("livekit.RoomService", _) => grant.room_admin && request["room"] == grant.room,
         ("livekit.Egress", _) => grant.room_record,
         ("livekit.Ingress", _) => grant.ingress_admin,
+        ("livekit.AgentDispatchService", _) => grant.room_admin && request["room"] == grant.room,
         _ => false,
     }
 }
@@ -117,6 +120,8 @@ fn call(meetings: &mut Meetings, method: &str, request: &Value) -> Result<Value,
             Ok(json!({ "items": items, "next_page_token": null }))
         }
         "ListIngress" => Ok(json!({ "items": [], "next_page_token": null })),
+        "ListDispatch" => Ok(json!({ "agent_dispatches": [] })),
+        "CreateDispatch" | "DeleteDispatch" => Err(NO_WORKERS),
         "CreateRoom" => {
             let name = text("name");
             let i = match meetings.rooms.iter().position(|room| room.name == name) {
