@@ -32,6 +32,7 @@ use crate::{
     clock::Clock,
     cluster::{Cluster, ClusterError, Expected, Map},
     config::{Config, Endpoint, Project},
+    event::Seq,
     feed::Feed,
     follow::{
         Place,
@@ -73,6 +74,8 @@ pub struct Deliveries {
 
 /// The parts that workers share.
 struct Shared {
+    /// The last event when the node was opened: a new endpoint begins after it. Of several nodes, a log may lag then.
+    opened_at: Option<Seq>,
     log: Arc<dyn EventLog>,
     feed: Arc<Feed>,
     cluster: Arc<dyn Cluster>,
@@ -96,6 +99,7 @@ impl Deliveries {
         let client = Client::allowing(LIMITS, config.deliveries.allow_networks.as_slice().into())
             .context("the client for deliveries cannot be made")?;
         let shared = Arc::new(Shared {
+            opened_at: (!several).then(|| log.bounds().last),
             log,
             feed,
             cluster,

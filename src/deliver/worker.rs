@@ -132,12 +132,13 @@ impl Filter {
 }
 
 impl Worker {
-    /// Reads the position of the endpoint. A new one begins with the next event.
+    /// Reads the position of the endpoint. A new one begins with the first event after the start.
     pub async fn open(shared: Arc<Shared>, endpoint: Arc<Endpoint>) -> anyhow::Result<Worker> {
         let (mut entry, found) = Entry::open(shared.cluster.clone(), endpoint.name.as_str().into()).await?;
         let (bounds, now) = (shared.log.bounds(), shared.clock.believed().unix_ms);
         let is_new = found.is_none();
-        let new = || Kept { epoch: bounds.epoch.0, cursor: bounds.last, at: now, ..Kept::default() };
+        let begins = shared.opened_at.unwrap_or(bounds.last);
+        let new = || Kept { epoch: bounds.epoch.0, cursor: begins, at: now, ..Kept::default() };
         let mut kept = found.unwrap_or_else(new);
         if kept.epoch != bounds.epoch.0 {
             let from = kept.at.saturating_sub(SEEK_LEEWAY_MS);
