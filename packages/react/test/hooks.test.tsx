@@ -19,6 +19,7 @@ import {
   useRoom,
   useRoomParticipants,
   useRooms,
+  useSession,
   useUpdateParticipant,
   useUpdateRoom,
 } from '../src/index';
@@ -444,6 +445,53 @@ describe('queries that follow the stream', () => {
     });
     expect(queryClient.getQueryData(['rw', 'rooms'])).toBeTruthy();
     expect(queryClient.getQueryData(['rooms'])).toBe('the app has something else here');
+  });
+});
+
+describe('the history, which is written a moment after the stream has told', () => {
+  it.each(['after', 'before'])('is asked again if it was asked for right %s a change', async (order) => {
+    clock();
+    const { server, standup } = await meeting();
+    const line = `GET /api/sessions/${standup.sid}`;
+    let endedAt: number | null = null;
+    let answer = () => {};
+    const held = new Promise<void>((resolve) => {
+      answer = resolve;
+    });
+    server.answers.set(line, async () => {
+      const body = { session: { room: 'standup', sid: standup.sid, endedAt }, participations: [] };
+      if (order === 'before') await held;
+      return { status: 200, body };
+    });
+    let shown = order === 'before';
+    const { result, rerender } = render(server, () => ({
+      rooms: useRooms(),
+      session: useSession(standup.sid, { enabled: shown }),
+      connection: useConnection(),
+    }));
+    await until(() => expect(result.current.rooms.data).toHaveLength(1));
+    await until(() => expect(result.current.connection.status).toBe('live'));
+    await vi.advanceTimersByTimeAsync(9_000);
+    await act(async () => {
+      server.publish('room_finished', standup, gone(standup));
+      await until(() => expect(result.current.rooms.data).toHaveLength(0));
+    });
+    shown = true;
+    rerender();
+    answer();
+    await until(() => expect(result.current.session.data?.session.endedAt).toBeNull());
+    endedAt = 1_787_486_500_000;
+    await act(async () => {
+      await vi.advanceTimersByTimeAsync(1_100);
+      await until(() => expect(result.current.session.data?.session.endedAt).toBe(endedAt));
+    });
+    const asked = server.count(line);
+    await act(async () => {
+      await vi.advanceTimersByTimeAsync(6_000);
+      await until(() => expect(server.count(line)).toBe(asked + 1));
+      await vi.advanceTimersByTimeAsync(30_000);
+    });
+    expect(server.count(line)).toBe(asked + 1);
   });
 });
 

@@ -1,7 +1,6 @@
 import { type Session, useSession, useSessions } from '@roomwatch/react';
 import { Link } from '@tanstack/react-router';
 import { DoorClosed } from 'lucide-react';
-import { useEffect } from 'react';
 import { endWords } from '@/sessions/end-words';
 import { RecordingMark, recordingWords } from '@/sessions/recording-mark';
 import { buttonClass } from '@/ui/button';
@@ -11,28 +10,11 @@ import { Empty, ErrorState, Skeleton } from '@/ui/states';
 import { Ago } from '@/ui/time';
 
 const SESSIONS_MAX = 8;
-/** The history is written a moment after the end that the stream has told: it is asked again this often. */
-const ASK_EVERY_MS = 1_000;
-const ASK_MAX = 10;
-
-function useAskedAgain(isOpen: boolean, refetch: () => unknown) {
-  useEffect(() => {
-    if (!isOpen) return;
-    let asked = 0;
-    const timer = setInterval(() => {
-      if (++asked >= ASK_MAX) clearInterval(timer);
-      void refetch();
-    }, ASK_EVERY_MS);
-    return () => clearInterval(timer);
-  }, [isOpen, refetch]);
-}
-
 /** A room that is not live: its last session and its earlier ones. The page shows the room again with the next join. */
 export function Ended({ name, project, sid }: { name: string; project: string | undefined; sid: string | undefined }) {
   const past = useSessions({ room: name, project, limit: SESSIONS_MAX });
   const sessions = past.data?.pages.flatMap((page) => page.sessions) ?? [];
   const followed = sid ?? sessions[0]?.sid;
-  useAskedAgain(sessions[0]?.endedAt === null, past.refetch);
   return (
     <>
       <PageHeader title={name}>Not live. Updates when someone joins.</PageHeader>
@@ -91,7 +73,6 @@ function summary(session: Session): string {
 
 function LastSession({ sid, project }: { sid: string; project: string | undefined }) {
   const { data, error, refetch } = useSession(sid, { project });
-  useAskedAgain(data?.session.endedAt === null, refetch);
   if (!data) {
     return (
       <Panel flush>

@@ -20,6 +20,8 @@ const SOON_MS = 5_000;
 const RARE_SOON_MS = 1_000;
 const RARE = ['egress', 'calls', 'agents', 'projects'] as const;
 const isRare = (kind: Follows['kind']): kind is (typeof RARE)[number] => (RARE as readonly string[]).includes(kind);
+/** Lists and details from the history, which is written a moment after the stream has told. */
+const HISTORY = ['session', 'sessions', ...RARE] as const;
 /** Range over which pages that lost the stream together start to poll. */
 const POLL_SPREAD_MS = 2_000;
 
@@ -30,6 +32,8 @@ export class Cache {
   private flushTimer: ReturnType<typeof setTimeout> | undefined;
   private flushedAt = 0;
   private readonly soon = new Map<string, ReturnType<typeof setTimeout>>();
+  /** When the stream last told of a change of what the history has. */
+  private readonly changedAt = new Map<Follows['kind'], number>();
   private readonly optimistic = new OptimisticUpdates({
     queries: () => this.queries(),
     isDown: () => isDown(this.connection.getState().status),
@@ -52,9 +56,17 @@ export class Cache {
       else this.onMessage(event);
     });
     const stopPolling = this.pollWhileDown();
+    const stopQueries = this.queryClient.getQueryCache().subscribe((event) => {
+      const { query } = event;
+      const isFirst = event.type === 'updated' && event.action.type === 'fetch' && query.state.data === undefined;
+      const follows = isFirst || event.type === 'observerAdded' ? followsOf(query) : undefined;
+      if (follows?.scope !== this.scope) return;
+      if (Date.now() - (this.changedAt.get(follows.kind) ?? 0) < SOON_MS) this.askAgain(query);
+    });
     return () => {
       stopEvents();
       stopPolling();
+      stopQueries();
       clearTimeout(this.flushTimer);
       this.flushTimer = undefined;
       for (const timer of this.soon.values()) clearTimeout(timer);
@@ -102,12 +114,19 @@ export class Cache {
   }
 
   private invalidateSoon(query: Query, delay = SOON_MS): void {
-    if (this.soon.has(query.queryHash)) return;
+    const key = `${delay} ${query.queryHash}`;
+    if (this.soon.has(key)) return;
     const timer = setTimeout(() => {
-      this.soon.delete(query.queryHash);
+      this.soon.delete(key);
       this.invalidate(query);
     }, delay);
-    this.soon.set(query.queryHash, timer);
+    this.soon.set(key, timer);
+  }
+
+  /** Fetches a query again whose first answer may be older than the last change. */
+  private askAgain(query: Query): void {
+    this.invalidateSoon(query, RARE_SOON_MS);
+    this.invalidateSoon(query);
   }
 
   private put(query: Query, follows: Follows, confirmed: unknown): void {
@@ -146,10 +165,15 @@ export class Cache {
     this.flushedAt = Date.now();
     const batch = new Batch(this.queue);
     this.queue = [];
+    const changed = HISTORY.filter((kind) => (isRare(kind) ? batch.has(kind) : batch.hasRoomChange()));
+    for (const kind of changed) this.changedAt.set(kind, this.flushedAt);
     notifyManager.batch(() => {
       for (const { query, follows } of this.queries()) {
         // An answer is pending, or is fetched when the query is shown: a write now would mark it as settled.
-        if (query.state.data === undefined || query.state.isInvalidated) continue;
+        if (query.state.data === undefined || query.state.isInvalidated) {
+          if (query.isActive() && (changed as string[]).includes(follows.kind)) this.askAgain(query);
+          continue;
+        }
         this.apply(query, follows, batch);
       }
     });
