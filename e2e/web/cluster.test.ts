@@ -5,23 +5,15 @@ import type { Browser, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { launch } from '../harness/browser.js';
 import { axe, operatorPage, picture } from '../harness/dashboard.js';
-import { API_KEY, API_SECRET } from '../harness/livekit.js';
-import { Roomwatch, userToml } from '../harness/roomwatch.js';
+import { type Roomwatch, userToml } from '../harness/roomwatch.js';
+import { startWithoutLiveKit } from './post.js';
 
 let roomwatch: Roomwatch;
 let browser: Browser;
 let page: Page;
 
 beforeAll(async () => {
-  roomwatch = await Roomwatch.start({
-    name: 'cluster',
-    env: { ROOMWATCH_RECONCILE_SECS: '0' },
-    config: `[[projects]]
-name = "production"
-url = "http://127.0.0.1:1"
-keys = [{ key = "${API_KEY}", secret = "${API_SECRET}" }]
-${userToml('olga', 'operator')}${userToml('victor', 'viewer')}`,
-  });
+  roomwatch = await startWithoutLiveKit('cluster', `${userToml('olga', 'operator')}${userToml('victor', 'viewer')}`);
   browser = await launch();
 });
 afterEach(async () => {

@@ -71,3 +71,28 @@ export const joined = (name: string, identity: string) => ({
     permission: { canPublish: true, canSubscribe: true, canPublishData: true },
   },
 });
+
+/** Posts a session in the past, in which everyone stays to its last second. `more` goes into its room. */
+export async function meeting(
+  roomwatch: Pick<Roomwatch, 'webhookUrl'>,
+  name: string,
+  begins: number,
+  minutes: number,
+  people: string[],
+  { more = {}, reason = 'CLIENT_INITIATED' } = {},
+): Promise<void> {
+  const at = (millis: number) => ({ createdAt: String(Math.floor(millis / 1_000)) });
+  const room = { sid: `RM_${name}`, name, creationTimeMs: String(begins), ...more };
+  const person = (identity: string) => ({ sid: `PA_${name}_${identity}`, identity, joinedAtMs: String(begins) });
+  await post(roomwatch, { event: 'room_started', room, ...at(begins) });
+  for (const identity of people) {
+    const participant = { ...person(identity), state: 'ACTIVE' };
+    await post(roomwatch, { event: 'participant_joined', room, participant, ...at(begins) });
+  }
+  const ends = at(begins + minutes * 60_000);
+  for (const identity of people) {
+    const participant = { ...person(identity), state: 'DISCONNECTED', disconnectReason: reason };
+    await post(roomwatch, { event: 'participant_left', room, participant, ...ends });
+  }
+  await post(roomwatch, { event: 'room_finished', room, ...ends });
+}

@@ -8,7 +8,7 @@ import { Hand, Plays } from '../harness/hand.js';
 import type { Roomwatch } from '../harness/roomwatch.js';
 import { simulate } from '../harness/simulate.js';
 import { exported, readCsv } from './exported.js';
-import { post, startWithoutLiveKit } from './post.js';
+import { meeting, startWithoutLiveKit } from './post.js';
 
 const DAY_MS = 86_400_000;
 const MINUTE_MS = 60_000;
@@ -21,27 +21,13 @@ let page: Page;
 const plays = new Plays();
 const play = plays.play.bind(plays);
 
-/** A session of `minutes` in which each person stays to the end. */
-async function meeting(name: string, begins: number, minutes: number, people: string[]): Promise<void> {
-  const at = (millis: number) => ({ createdAt: String(Math.floor(millis / 1_000)) });
-  const room = { sid: `RM_${name}`, name, creationTimeMs: String(begins) };
-  const person = (identity: string) => ({ sid: `PA_${name}_${identity}`, identity, joinedAtMs: String(begins) });
-  await post(roomwatch, { event: 'room_started', room, ...at(begins) });
-  for (const identity of people)
-    await post(roomwatch, { event: 'participant_joined', room, participant: person(identity), ...at(begins) });
-  const ends = at(begins + minutes * MINUTE_MS);
-  for (const identity of people)
-    await post(roomwatch, { event: 'participant_left', room, participant: person(identity), ...ends });
-  await post(roomwatch, { event: 'room_finished', room, ...ends });
-}
-
 beforeAll(async () => {
   roomwatch = await startWithoutLiveKit('scenarios-numbers');
   browser = await launch();
   // 3 × 60, 2 × 30 and 4 × 15 minutes of participants.
-  await meeting('consult-7719', CALL, 60, ['weiss', 'jana', 'ida']);
-  await meeting('standup', CALL - 2 * DAY_MS, 30, ['ann', 'bo']);
-  await meeting('retro', CALL - 4 * DAY_MS, 15, ['ann', 'bo', 'cleo', 'dan']);
+  await meeting(roomwatch, 'consult-7719', CALL, 60, ['weiss', 'jana', 'ida']);
+  await meeting(roomwatch, 'standup', CALL - 2 * DAY_MS, 30, ['ann', 'bo']);
+  await meeting(roomwatch, 'retro', CALL - 4 * DAY_MS, 15, ['ann', 'bo', 'cleo', 'dan']);
 }, 120_000);
 afterEach(async ({ task }) => {
   if (task.result?.state === 'fail') await picture(page, 'scenarios-numbers');
@@ -139,7 +125,7 @@ it('14: at 200 %, without colours and without motion', async () => {
       await page.goto(`${roomwatch.url}${path}`);
       await page.getByRole('heading', { level: 1 }).waitFor();
       const { width, left, moves } = await page.evaluate(() => {
-        // What stays on the screen while the page scrolls.
+        // The boxes that stay on the screen while the page scrolls.
         window.scrollTo(0, 200);
         const fixed = [...document.querySelectorAll('body *')].filter((element) =>
           ['fixed', 'sticky'].includes(getComputedStyle(element).position),

@@ -6,7 +6,7 @@ import { axe, complaints, operatorPage, picture } from '../harness/dashboard.js'
 import { API_KEY, API_SECRET } from '../harness/livekit.js';
 import { Roomwatch, userToml } from '../harness/roomwatch.js';
 import { exported, readCsv } from './exported.js';
-import { post } from './post.js';
+import { meeting } from './post.js';
 
 let roomwatch: Roomwatch;
 let empty: Roomwatch;
@@ -21,40 +21,12 @@ name = "team"
 metadata = "team"
 ${userToml('victor', 'viewer')}`;
 
-/** A meeting of ten minutes that ended half an hour ago, with two people of a team. */
-async function meeting(name: string, team: string): Promise<void> {
-  const begun = Date.now() - 40 * 60_000;
-  const time = (at: number) => ({ createdAt: String(Math.floor(at / 1_000)) });
-  const room = {
-    sid: `RM_${name}`,
-    name,
-    creationTime: String(Math.floor(begun / 1_000)),
-    creationTimeMs: String(begun),
-    metadata: JSON.stringify({ team }),
-  };
-  await post(roomwatch, { event: 'room_started', room, ...time(begun) });
-  for (const identity of ['ann', 'bo']) {
-    const participant = {
-      sid: `PA_${name}_${identity}`,
-      identity,
-      joinedAt: String(Math.floor(begun / 1_000)),
-      joinedAtMs: String(begun),
-    };
-    await post(roomwatch, {
-      event: 'participant_joined',
-      room,
-      participant: { ...participant, state: 'ACTIVE' },
-      ...time(begun),
-    });
-    await post(roomwatch, {
-      event: 'participant_left',
-      room,
-      participant: { ...participant, state: 'DISCONNECTED', disconnectReason: 'SIGNAL_CLOSE' },
-      ...time(begun + 600_000),
-    });
-  }
-  await post(roomwatch, { event: 'room_finished', room, ...time(begun + 610_000) });
-}
+/** A meeting of ten minutes that ended half an hour ago, with two people of a team who lost their connections. */
+const lost = (name: string, team: string) =>
+  meeting(roomwatch, name, Date.now() - 40 * 60_000, 10, ['ann', 'bo'], {
+    more: { metadata: JSON.stringify({ team }) },
+    reason: 'SIGNAL_CLOSE',
+  });
 
 beforeAll(async () => {
   const env = { ROOMWATCH_RECONCILE_SECS: '0' };
@@ -63,9 +35,9 @@ beforeAll(async () => {
     Roomwatch.start({ name: 'usage-empty', env, config }),
   ]);
   browser = await launch();
-  await meeting('standup', 'red');
-  await meeting('planning', 'red');
-  await meeting('demo', 'blue');
+  await lost('standup', 'red');
+  await lost('planning', 'red');
+  await lost('demo', 'blue');
 }, 120_000);
 afterEach(async () => {
   await page?.context().close();

@@ -34,6 +34,16 @@ pub struct CommandSpec<'a> {
     pub has_webhook: bool,
 }
 
+/// A command of those who may moderate the room.
+pub fn moderate<'a>(
+    action: &'static str,
+    room: &'a str,
+    target: Option<String>,
+    has_webhook: bool,
+) -> CommandSpec<'a> {
+    CommandSpec { right: Action::Moderate, action, room: Some(room), target, has_webhook }
+}
+
 impl Command {
     /// Checks rights and limits, before the body of the request is read. `query` may name the project. A refusal
     /// is recorded.

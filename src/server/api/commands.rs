@@ -17,7 +17,7 @@ use crate::{
     livekit::{NewRoom, text},
     server::{
         App,
-        api::command::{Command, CommandSpec, explain, livekit, no_participant},
+        api::command::{Command, CommandSpec, explain, livekit, moderate, no_participant},
         body::{self, METADATA_BYTES_MAX, SHORT_BYTES_MAX},
         caller::{Action, Caller},
         error::Error,
@@ -461,13 +461,4 @@ impl SendData {
         }
         Ok(STANDARD.encode(bytes))
     }
-}
-
-fn moderate<'a>(
-    action: &'static str,
-    room: &'a str,
-    target: Option<String>,
-    has_webhook: bool,
-) -> CommandSpec<'a> {
-    CommandSpec { right: Action::Moderate, action, room: Some(room), target, has_webhook }
 }

@@ -14,7 +14,7 @@ use crate::{
     livekit::{CallError, ListedDispatch, ListedJob, LiveKit},
     server::{
         App,
-        api::command::{Command, CommandSpec, explain, livekit, may_ask},
+        api::command::{Command, explain, livekit, may_ask, moderate},
         body::{self, METADATA_BYTES_MAX},
         caller::{Action, Caller},
         error::Error,
@@ -143,8 +143,8 @@ pub async fn create_dispatch(
     request: Request,
 ) -> Result<(StatusCode, Json<Dispatch>), Error> {
     let RoomPath { room } = names(path)?;
-    let command =
-        Command::allowed(&app, &caller, query.as_deref(), spec("dispatch.create", &room, None)).await?;
+    let spec = moderate("dispatch.create", &room, None, true);
+    let command = Command::allowed(&app, &caller, query.as_deref(), spec).await?;
     let CreateDispatch { agent_name, metadata } = body::json(&app, request, METADATA_BYTES_MAX).await?;
     if agent_name.is_empty() || agent_name.len() > AGENT_BYTES_MAX {
         let message = format!("the name of an agent must have 1 to {AGENT_BYTES_MAX} bytes");
@@ -185,7 +185,7 @@ pub async fn delete_dispatch(
     RawQuery(query): RawQuery,
 ) -> Result<StatusCode, Error> {
     let DispatchPath { room, id } = names(path)?;
-    let spec = spec("dispatch.delete", &room, Some(id.clone()));
+    let spec = moderate("dispatch.delete", &room, Some(id.clone()), true);
     let command = Command::allowed(&app, &caller, query.as_deref(), spec).await?;
     let done = command.run(move |app, project| async move {
         let livekit = livekit(&app, &project)?;
@@ -209,8 +209,4 @@ async fn absent(livekit: &LiveKit, room: &str, error: CallError) -> Error {
         Ok(_) if not_found => Error::not_found("dispatch_not_found", "the room has no dispatch with this id"),
         _ => explain(error),
     }
-}
-
-fn spec<'a>(action: &'static str, room: &'a str, target: Option<String>) -> CommandSpec<'a> {
-    CommandSpec { right: Action::Moderate, action, room: Some(room), target, has_webhook: true }
 }

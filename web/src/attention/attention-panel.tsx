@@ -91,19 +91,25 @@ function AllGood({ projects }: { projects: Project[] | undefined }) {
   const synced = projects?.map((project) => project.reconciledAt ?? 0) ?? [];
   const oldest = synced.length ? Math.min(...synced) : 0;
   return (
-    <p className="flex items-center gap-2.5 px-4 py-3">
-      <CircleCheck size={16} className="shrink-0 text-good" aria-hidden />
-      <span>
-        <span className="font-medium">Nothing needs attention.</span>{' '}
-        {oldest ? (
-          <span className="text-ink-2">
-            Synced <Ago at={oldest} />.
-          </span>
-        ) : null}
-      </span>
-    </p>
+    <Well text="Nothing needs attention.">
+      {oldest ? (
+        <span className="text-ink-2">
+          Synced <Ago at={oldest} />.
+        </span>
+      ) : null}
+    </Well>
   );
 }
+
+/** The line of a panel without conditions. */
+export const Well = ({ text, children }: { text: string; children?: ReactNode }) => (
+  <p className="flex items-center gap-2.5 px-4 py-3">
+    <CircleCheck size={16} className="shrink-0 text-good" aria-hidden />
+    <span>
+      <span className="font-medium">{text}</span> {children}
+    </span>
+  </p>
+);
 
 /** A condition as it is, or as it was at the moment of a page that shows the past. */
 export function ConditionRow({ condition, past }: { condition: Condition; past?: boolean }) {

@@ -1,8 +1,7 @@
 import { useRoomwatch } from '@roomwatch/react';
 import { keepPreviousData, useQuery } from '@tanstack/react-query';
 import { useSearch } from '@tanstack/react-router';
-import { CircleCheck } from 'lucide-react';
-import { ConditionRow } from '@/attention/attention-panel';
+import { ConditionRow, Well } from '@/attention/attention-panel';
 import { count } from '@/ui/format';
 import { Panel } from '@/ui/panel';
 import { ErrorState, Skeleton } from '@/ui/states';
@@ -38,10 +37,7 @@ export function PastAttention() {
       ) : conditions === undefined ? (
         <Skeleton rows={1} />
       ) : conditions.length === 0 ? (
-        <p className="flex items-center gap-2.5 px-4 py-3">
-          <CircleCheck size={16} className="shrink-0 text-good" aria-hidden />
-          <span className="font-medium">Nothing needed attention.</span>
-        </p>
+        <Well text="Nothing needed attention." />
       ) : (
         <ul className={isPlaceholderData ? 'divide-y divide-line opacity-70' : 'divide-y divide-line'}>
           {conditions.map((condition) => (
