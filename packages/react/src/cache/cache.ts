@@ -171,7 +171,9 @@ export class Cache {
       for (const { query, follows } of this.queries()) {
         // An answer is pending, or is fetched when the query is shown: a write now would mark it as settled.
         if (query.state.data === undefined || query.state.isInvalidated) {
-          if (query.isActive() && (changed as string[]).includes(follows.kind)) this.askAgain(query);
+          if (!query.isActive()) continue;
+          this.followHistory(query, follows, batch);
+          if ((changed as string[]).includes(follows.kind)) this.askAgain(query);
           continue;
         }
         this.apply(query, follows, batch);
@@ -189,10 +191,17 @@ export class Cache {
       }
       if (next !== confirmed) this.put(query, follows, next);
     }
-    if (follows.kind === 'session' && batch.of((query.state.data as SessionDetail).session.room).length > 0)
-      this.invalidateSoon(query);
-    if (follows.kind === 'sessions' && batch.hasRoomChange()) this.invalidateSoon(query);
-    if (isRare(follows.kind) && batch.has(follows.kind)) this.invalidateSoon(query, RARE_SOON_MS);
+    this.followHistory(query, follows, batch);
+  }
+
+  /** Fetches a query again, once the history has these messages. */
+  private followHistory(query: Query, { kind }: Follows, batch: Batch): void {
+    const detail = kind === 'session' ? (query.state.data as SessionDetail | undefined) : undefined;
+    if (detail) {
+      if (batch.of(detail.session.room).length > 0) this.invalidateSoon(query);
+    } else if (kind === 'session' || kind === 'sessions') {
+      if (batch.hasRoomChange()) this.invalidateSoon(query);
+    } else if (isRare(kind) && batch.has(kind)) this.invalidateSoon(query, RARE_SOON_MS);
   }
 
   /**
