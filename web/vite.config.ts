@@ -64,13 +64,13 @@ export default defineConfig({
     rolldownOptions: {
       output: {
         // Shared modules are one file: twenty small ones slow down the first visit. Not among them is what most pages
-        // load later or not at all: the timeline, project health, dialogs of rooms, watching, and the search for a place in the
-        // log.
+        // load later or not at all: the timeline, project health, conditions, dialogs of rooms, watching, and the search for a
+        // place in the log.
         codeSplitting: {
           groups: [
             {
               name: 'shared',
-              test: /[\\/](?:web[\\/]src[\\/](?!sessions[\\/](?:lanes|session-timeline|timeline|use-zoom|moment|legend|some-rows)\.|settings[\\/]|room[\\/](?:cli-commands|commands-dialog|edit-room)\.|recordings[\\/](?:start|stop)-egress\.|watch[\\/](?!quality\.|several-rooms\.)|palette[\\/]match\.|events[\\/]seek\.)|packages[\\/](?!react[\\/]src[\\/](?:core[\\/](?:watch|transcript)|hooks[\\/]use(?:RoomConnection|AskedCommand|(?:Create|Delete)?Dispatch(?:es)?|StartEgress|StopEgress))\.)|lucide-react[\\/])/,
+              test: /[\\/](?:web[\\/]src[\\/](?!sessions[\\/](?:lanes|session-timeline|timeline|use-zoom|moment|legend|some-rows)\.|settings[\\/]|attention[\\/](?:attention-panel|acknowledge-dialog)\.|room[\\/](?:cli-commands|commands-dialog|edit-room)\.|recordings[\\/](?:start|stop)-egress\.|watch[\\/](?!quality\.|several-rooms\.)|palette[\\/]match\.|events[\\/]seek\.)|packages[\\/](?!react[\\/]src[\\/](?:core[\\/](?:watch|transcript)|hooks[\\/]use(?:RoomConnection|AskedCommand|(?:Create|Delete)?Dispatch(?:es)?|StartEgress|StopEgress))\.)|lucide-react[\\/])/,
               minShareCount: 2,
             },
           ],
